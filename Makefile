@@ -1,0 +1,43 @@
+# `make demo` and `make test` need Python 3.11 or later and nothing else; everything they install goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1  \2/p' Makefile
+
+demo: $(VENV)/.installed ## draw one prompt with ar, hawk and ssd from the same seed, into demo.png
+	$(BIN)/spatialspec generate "red apple, 3d" --method hawk,ssd --compare --seed 0 --out demo.png
+
+test: $(VENV)/.installed-dev ## lint, types and tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+clean: ## remove .venv, caches and build outputs
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a second call installs nothing unless pyproject.toml or the pins changed. The install is editable, so
+# that changed sources need no stamp; tests/test_package.py proves the wheel.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
+	  sys.exit(sys.version_info < (3, 11) and f"got Python {v}, expected 3.11 or later: make PYTHON=python3.11 ...")'
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: install Python's venv module and run again" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "installing spatialspec (a few minutes the first time)"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "installing spatialspec and its test tools (a few minutes the first time)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/.installed $@
