@@ -1,0 +1,1 @@
+"""Words of the library as data: grid, distribution, noise, proposal, state, KV cache. Imports no other layer."""

@@ -1,0 +1,74 @@
+"""From logits to distributions: guidance, temperature, top-k, top-p, in this order.
+
+The one place where logits are warped: the target, the drafters and the measures all come through here, so nothing is
+warped twice. Guidance is classifier-free guidance on logits, u + w (c - u) (Ho and Salimans, 2022); top-p is nucleus
+sampling (Holtzman et al., 2020).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a distribution is made from logits.
+
+    Attributes:
+        guidance: weight w >= 0 of classifier-free guidance; 1 means none, and then one stream is enough.
+        temperature: >= 0; 0 is greedy, all mass on the best token.
+        top_k: keep the k best tokens; 0 keeps all. Ties at the border are kept.
+        top_p: in (0, 1]; keep the smallest set of likeliest tokens whose mass reaches it.
+    """
+
+    guidance: float = 1.0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("guidance", self.guidance, 0.0, 100.0),
+            ("temperature", self.temperature, 0.0, 100.0),
+            ("top_k", self.top_k, 0, 2**31),
+            ("top_p", self.top_p, 0.0, 1.0),
+        ):
+            if not (math.isfinite(value) and low <= value <= high) or (name == "top_p" and value == 0):
+                border = "(0, 1]" if name == "top_p" else f"{low:g} to {high:g}"
+                raise ValueError(f"got {name} {value}, expected {border}")
+
+    @property
+    def streams(self) -> int:
+        """Rows that the target runs per image: 2 with guidance, else 1."""
+        return 1 if self.guidance == 1.0 else 2
+
+    @property
+    def unfiltered(self) -> Sampling:
+        """The same without top-k and top-p: what the distance from AR is measured under."""
+        return replace(self, top_k=0, top_p=1.0)
+
+    def distribution(self, logits: Float[Tensor, "G *N V"]) -> Float[Tensor, "*N V"]:
+        """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider."""
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        guided = logits[0] if len(logits) == 1 else torch.lerp(logits[1], logits[0], self.guidance)
+        if self.temperature == 0.0:
+            return torch.zeros_like(guided).scatter_(-1, guided.argmax(-1, keepdim=True), 1.0)
+        if self.temperature != 1.0:
+            guided = guided / self.temperature
+        if 0 < self.top_k < guided.shape[-1]:
+            border = guided.topk(self.top_k, dim=-1).values[..., -1:]
+            guided = guided.masked_fill(guided < border, -math.inf)
+        p = guided.softmax(-1)
+        return p if self.top_p == 1.0 else _nucleus(p, self.top_p)
+
+
+def _nucleus(p: Float[Tensor, "*N V"], mass: float) -> Float[Tensor, "*N V"]:
+    ordered, order = p.sort(dim=-1, descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered
+    kept = torch.zeros_like(p).scatter_(-1, order, ordered.masked_fill(before >= mass, 0.0))
+    return kept / kept.sum(-1, keepdim=True)

@@ -1,0 +1,64 @@
+"""Reading and writing weights: safetensors only, checked before use, written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+
+def read_config(path: Path, required: Sequence[str]) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: the file is missing, is no JSON object, or lacks a required key.
+    """
+    if not path.is_file():
+        raise ValueError(f"got no file {path}, expected a model folder with {path.name}: check the path")
+    try:
+        config = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected JSON, got a file that does not parse ({error}): fetch it again") from error
+    missing = [key for key in required if not isinstance(config, dict) or key not in config]
+    if missing:
+        raise ValueError(f"{path}: expected the keys {', '.join(required)}, got none for {', '.join(missing)}")
+    return config
+
+
+def read_weights(module: nn.Module, path: Path) -> None:
+    """Load a safetensors file whose names and shapes are exactly the module's.
+
+    Raises:
+        ValueError: the file is missing, truncated or foreign; the message names the first difference.
+    """
+    if not path.is_file():
+        raise ValueError(f"got no file {path}, expected weights: check the folder")
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    try:
+        with safe_open(path, "pt") as file:
+            got = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            for name in sorted(expected.keys() | got.keys()):
+                if expected.get(name) != got.get(name):
+                    e, g = expected.get(name, "no such tensor"), got.get(name, "no such tensor")
+                    raise ValueError(f"{path}: tensor {name}: got {g}, expected {e}: the file is for another model")
+            module.load_state_dict({name: file.get_tensor(name) for name in got})
+    except SafetensorError as error:
+        raise ValueError(f"{path}: expected safetensors, got a damaged file ({error}): fetch it again") from error
+
+
+def write_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a module's tensors in bfloat16, beside the old file first."""
+    tensors = {
+        name: (t.to(torch.bfloat16) if t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in module.state_dict().items()
+    }
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata=metadata)
+    os.replace(partial, path)

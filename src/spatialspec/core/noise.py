@@ -1,0 +1,104 @@
+"""Random numbers from a counter: Philox4x32-10 (Salmon et al., 2011) in integer arithmetic.
+
+A number depends on what it is for and on nothing else, not on the device, the batch or the order of calls. The coupled
+noise of a cell is keyed by (seed, cell, token); every other number by (seed, cell, purpose, pass, candidate).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_MASK = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+
+
+class Purpose(IntEnum):
+    """What a number is used for; each purpose is a stream of its own."""
+
+    COUPLED = 0
+    DRAFT = 1
+    ACCEPT = 2
+    RESIDUAL = 3
+    ANALYSIS = 4
+
+
+def philox(key: int, counter: Int[Tensor, "N 4"]) -> Int[Tensor, "N 4"]:
+    """Four 32-bit words for each counter of four 32-bit words, under a 64-bit key, held in int64."""
+    c0, c1, c2, c3 = counter.unbind(-1)
+    k0, k1 = key & _MASK, (key >> 32) & _MASK
+    for _ in range(10):
+        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]  # wraps modulo 2^64; the shifts below undo the sign
+        c0, c1, c2, c3 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK
+        k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
+    return torch.stack((c0, c1, c2, c3), dim=-1)
+
+
+def unit(words: Int[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+    """32-bit words -> uniform fp32 numbers strictly between 0 and 1, fine near 0."""
+    return ((words.float() + 0.5) * 2.0**-32).clamp_(max=1 - 2.0**-24)
+
+
+class Noise:
+    """All random numbers of one image.
+
+    Args:
+        seed: of the image, 0 <= seed < 2^63; image i of a request has seed + i.
+        cells: number of cells of its grid.
+        vocabulary: number of image tokens V.
+        device: where the numbers are wanted.
+    """
+
+    def __init__(self, seed: int, cells: int, vocabulary: int, device: torch.device | str = "cpu") -> None:
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"got seed {seed}, expected 0 to 2^63 - 1")
+        self.seed, self.cells, self.vocabulary, self.device = seed, cells, vocabulary, torch.device(device)
+
+    @cached_property
+    def _rows(self) -> Float[Tensor, "cells+1 V"]:
+        return torch.empty(self.cells + 1, self.vocabulary, device=self.device)
+
+    @cached_property
+    def _filled(self) -> list[bool]:
+        return [False] * (self.cells + 1)
+
+    def gumbel(self, cells: Int[Tensor, "N"] | list[int]) -> Float[Tensor, "N V"]:
+        """Coupled noise g(seed, cell): standard Gumbel numbers, made once per cell, 32 cells at a time.
+
+        The row behind the last cell is there for nodes that have no next cell; nothing is committed from it.
+        """
+        wanted = cells if isinstance(cells, list) else cells.tolist()
+        for cell in wanted:
+            if not self._filled[cell]:
+                self._fill(cell - cell % 32)
+        if len(wanted) == 1:
+            return self._rows[wanted[0] : wanted[0] + 1]
+        return self._rows[wanted]
+
+    def _fill(self, first: int) -> None:
+        last = min(first + 32, self.cells + 1)
+        blocks = -(-self.vocabulary // 4)
+        cell, block = torch.meshgrid(
+            torch.arange(first, last, device=self.device), torch.arange(blocks, device=self.device), indexing="ij"
+        )
+        counter = torch.stack((block, cell, torch.full_like(cell, Purpose.COUPLED), torch.zeros_like(cell)), dim=-1)
+        words = philox(self.seed, counter.reshape(-1, 4)).reshape(last - first, -1)[:, : self.vocabulary]
+        self._rows[first:last] = -(-torch.log1p(-unit(words))).log()
+        self._filled[first:last] = [True] * (last - first)
+
+    def uniform(self, purpose: Purpose, turn: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
+        """Independent uniform numbers, one for each pair (cell, candidate), in pass `turn`."""
+        words = torch.tensor([[c, t, purpose, turn] for c, t in zip(candidates, cells, strict=True)])
+        return unit(philox(self.seed, words.to(self.device))[:, 0])
+
+
+def inverse_cdf(p: Float[Tensor, "*N V"], u: Float[Tensor, "*N"]) -> Int[Tensor, "*N"]:
+    """Sample each distribution at the uniform number u; a token without mass is never chosen."""
+    cumulative = p.double().cumsum(-1)
+    threshold = (u.double() * cumulative[..., -1]).unsqueeze(-1)
+    return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)

@@ -1,0 +1,80 @@
+"""What the loop asks of a target, a drafter and a verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.state import State
+
+
+class Head(Protocol):
+    """The frozen parts of a target that drafters share: final norm, output layer, token embedding."""
+
+    @property
+    def width(self) -> int:
+        """Model width d."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of image tokens V."""
+        ...
+
+    def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
+        """Final norm of pre-norm states."""
+        ...
+
+    def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
+        """Normed states -> logits of image tokens."""
+        ...
+
+    def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
+        """Embedding of image tokens, without positions."""
+        ...
+
+
+class Session(Protocol):
+    """A target at work on some images: their prefixes and caches."""
+
+    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
+        """One target pass over the pending tokens and the proposal of every open image."""
+        ...
+
+    def keep(self, image: int, proposal: Proposal, verdict: Verdict) -> None:
+        """Commit the cache slots of what stays; `image` counts the open images of the last `score`."""
+        ...
+
+    def close(self, images: Sequence[int]) -> None:
+        """Drop finished images, counted as in the last `score`."""
+        ...
+
+
+class Drafter(Protocol):
+    """Guesses tokens of one image."""
+
+    def propose(self, state: State) -> Proposal:
+        """Guesses for open cells, possibly none."""
+        ...
+
+    def observe(
+        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
+    ) -> None:
+        """Learn from a pass over `proposal` that was made in `state`."""
+        ...
+
+
+class Verifier(Protocol):
+    """Decides what stays, for one image, and how candidates must be drawn for its promise to hold."""
+
+    def draw(self, q: Float[Tensor, "Q V"], rows: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
+        """One candidate for each pair (row of q, cell); a pair may occur again for a further candidate."""
+        ...
+
+    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+        """Judge a proposal; row i of p is the target's distribution after row i of the pass."""
+        ...

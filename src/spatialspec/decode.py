@@ -1,0 +1,70 @@
+"""The loop that serves every decoder: draft, score in one pass of the target, verify, keep, learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.protocols import Drafter, Session, Verifier
+from spatialspec.core.state import State
+
+
+@dataclass
+class Image:
+    """One image being decoded; `state` moves on with every pass.
+
+    Attributes:
+        state: what is written.
+        drafter: its own, with what it has observed.
+        verifier: its own, with the noise of the image's seed.
+        sampling: how distributions are made from logits.
+    """
+
+    state: State
+    drafter: Drafter
+    verifier: Verifier
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one pass read and wrote for one image.
+
+    Attributes:
+        image: index of the image.
+        proposal: what was drafted.
+        verdict: what stayed.
+        state: after the pass.
+    """
+
+    image: int
+    proposal: Proposal
+    verdict: Verdict
+    state: State
+
+
+@torch.inference_mode()
+def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
+    """Write all images, each at its own pace, one target pass over all open ones at a time.
+
+    AR is this loop with empty proposals.
+    """
+    open_images = list(range(len(images)))
+    while open_images:
+        states = [images[i].state for i in open_images]
+        proposals = [images[i].drafter.propose(images[i].state) for i in open_images]
+        scored = session.score(states, proposals)  # the one pass of the target
+        for place, (i, proposal, scores) in enumerate(zip(open_images, proposals, scored, strict=True)):
+            image = images[i]
+            p = image.sampling.distribution(scores.logits)
+            verdict = image.verifier.verify(proposal, p, image.state)
+            session.keep(place, proposal, verdict)
+            image.drafter.observe(image.state, proposal, verdict, p, scores)
+            image.state = image.state.extend(proposal, verdict)
+            yield Step(i, proposal, verdict, image.state)
+        session.close([place for place, i in enumerate(open_images) if images[i].state.complete])
+        open_images = [i for i in open_images if not images[i].state.complete]

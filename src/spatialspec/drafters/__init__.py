@@ -1,0 +1,1 @@
+"""Drafters: guesses for cells not yet written. One file per published rule."""

@@ -1,0 +1,71 @@
+"""Draft weights in a folder: `config.json` with a `speculators_config` block, `model.safetensors`, `README.md`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spatialspec.core.files import read_config, read_weights, write_weights
+from spatialspec.drafters.hawk import HawkConfig, HawkHeads
+from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
+
+Drafts = HawkHeads | SSDPredictors
+
+
+def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
+    """Make untrained drafts.
+
+    Args:
+        algorithm: "hawk" or "ssd".
+        sizes: fields of HawkConfig or SSDConfig.
+    """
+    if algorithm == "hawk":
+        return HawkHeads(HawkConfig(**sizes))
+    if algorithm == "ssd":
+        return SSDPredictors(SSDConfig(**sizes))
+    raise ValueError(f"got drafts for the algorithm {algorithm!r}, expected hawk or ssd")
+
+
+def save(drafts: Drafts, folder: Path, fingerprint: str, target: str) -> None:
+    """Write configuration and weights (bfloat16); the card is the trainer's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    algorithm = "hawk" if isinstance(drafts, HawkHeads) else "ssd"
+    write_weights(drafts, folder / "model.safetensors")
+    config = {
+        "model_type": "spatialspec_draft",
+        "sizes": asdict(drafts.config),
+        "target_fingerprint": fingerprint,
+        "speculators_config": {
+            "algorithm": algorithm,
+            "proposal_methods": [{"proposal_type": "spatial"}],
+            "verifier": {"name_or_path": target},
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Drafts:
+    """Read drafts made for the target with this fingerprint.
+
+    Raises:
+        ValueError: a file is missing, damaged or foreign, or the drafts were made for another target.
+    """
+    config = read_config(folder / "config.json", ("sizes", "target_fingerprint", "speculators_config"))
+    made_for = config["target_fingerprint"]
+    if made_for != fingerprint:
+        raise ValueError(f"{folder}: got drafts for target {made_for}, expected {fingerprint}: train drafts for it")
+    drafts = build(config["speculators_config"].get("algorithm", ""), config["sizes"])
+    read_weights(drafts, folder / "model.safetensors")
+    return drafts.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def load_all(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> list[Drafts]:
+    """Read a folder of drafts, or every folder of drafts directly inside it."""
+    if not folder.is_dir():
+        raise ValueError(f"got no folder {folder}, expected one with draft weights: check --draft")
+    folders = [folder] if (folder / "config.json").is_file() else sorted(f.parent for f in folder.glob("*/config.json"))
+    return [load(f, fingerprint, device, dtype) for f in folders]

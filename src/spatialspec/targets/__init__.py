@@ -1,0 +1,1 @@
+"""Targets: frozen AR models behind one interface."""

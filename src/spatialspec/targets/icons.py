@@ -1,0 +1,133 @@
+"""The embedded text-to-image model `icons`, and any model of the same recipe, from a folder.
+
+Folder: `config.json`, `transformer.safetensors`, `vq.safetensors`, `tokenizer.json`, `README.md` (the card).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image as PILImage
+from torch import Tensor
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
+from spatialspec.core.files import read_config, read_weights, write_weights
+from spatialspec.targets.grid_session import GridSession
+from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
+from spatialspec.targets.text import PromptTokenizer
+from spatialspec.targets.vq import VQConfig, VQTokenizer
+
+
+class IconsTarget:
+    """Frozen transformer, VQ tokenizer and prompt tokenizer.
+
+    Attributes:
+        name: shown in reports and errors.
+        default: sampling that the card recommends.
+    """
+
+    def __init__(
+        self, name: str, model: GridTransformer, vq: VQTokenizer, prompts: PromptTokenizer, default: Sampling
+    ) -> None:
+        self.name, self.default, self.prompts = name, default, prompts
+        self.model = model.eval().requires_grad_(False)
+        self.vq = vq.eval().requires_grad_(False)
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> IconsTarget:
+        """Load a model.
+
+        Raises:
+            ValueError: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
+        """
+        config = read_config(folder / "config.json", ("transformer", "vq", "sampling"))
+        model = GridTransformer(GridTransformerConfig(**config["transformer"]))
+        vq = VQTokenizer(VQConfig(**config["vq"]))
+        read_weights(model, folder / "transformer.safetensors")
+        read_weights(vq, folder / "vq.safetensors")
+        prompts = PromptTokenizer.from_file(folder / "tokenizer.json", model.config.prefix)
+        model, vq = model.to(device=device, dtype=dtype), vq.to(device=device)
+        return cls(config.get("name", folder.name), model, vq, prompts, Sampling(**config["sampling"]))
+
+    def save(self, folder: Path) -> None:
+        """Write the folder, weights in bfloat16, every file atomically."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_weights(self.model, folder / "transformer.safetensors")
+        write_weights(self.vq, folder / "vq.safetensors")
+        self.prompts.tokenizer.save(str(folder / "tokenizer.json"))
+        config = {
+            "name": self.name,
+            "transformer": asdict(self.model.config),
+            "vq": asdict(self.vq.config),
+            "sampling": asdict(self.default),
+        }
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that the model was made for."""
+        return Grid(self.model.config.rows, self.model.config.columns)
+
+    @property
+    def width(self) -> int:
+        """Model width d."""
+        return self.model.config.width
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of image tokens V."""
+        return self.model.config.codes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights that drafters depend on: embedding, norm and output layer, rounded to bfloat16."""
+        digest = hashlib.sha256()
+        for tensor in (self.model.code_embedding.weight, self.model.norm.weight, self.model.output.weight):
+            digest.update(tensor.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
+        """Final norm of pre-norm states."""
+        return self.model.norm(hidden)
+
+    def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
+        """Normed states -> logits."""
+        return self.model.output(states)
+
+    def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
+        """Embedding of image tokens."""
+        return self.model.code_embedding(tokens)
+
+    @torch.inference_mode()
+    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> GridSession:
+        """Start images, one per prompt.
+
+        Args:
+            prompts: what to draw; none may be empty.
+            negative: prompt of the unconditional stream; "" for none.
+            sampling: its guidance decides the number of streams.
+            grid: of every image.
+
+        Raises:
+            ValueError: a prompt is empty or too long.
+        """
+        if not all(prompt.strip() for prompt in prompts):
+            raise ValueError("got an empty prompt, expected words: say what to draw")
+        rows = [row for prompt in prompts for row in (prompt, negative)[: sampling.streams]]
+        tokens = self.prompts(rows).to(self.model.code_embedding.weight.device)
+        return GridSession(self.model, self.model.encode_text(tokens), sampling.streams, grid)
+
+    @torch.inference_mode()
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a complete grid of tokens."""
+        codes = torch.tensor(tokens, device=self.vq.codebook.device).view(1, grid.rows, grid.columns)
+        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().to("cpu", torch.uint8)
+        return PILImage.fromarray(picture.numpy())

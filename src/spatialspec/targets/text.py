@@ -1,0 +1,60 @@
+"""Prompts as BPE tokens: byte level, so that any prompt works, unknown words too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+
+PAD = "<pad>"
+
+
+class PromptTooLong(ValueError):
+    """A prompt has more tokens than the prefix has places."""
+
+
+def train_bpe(captions: Iterable[str], vocabulary: int) -> Tokenizer:
+    """Train a lower-casing byte-level BPE; token 0 pads and, alone, is the empty prompt."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(captions, trainer)
+    return tokenizer
+
+
+class PromptTokenizer:
+    """Turns prompts into rows of `length` token ids."""
+
+    def __init__(self, tokenizer: Tokenizer, length: int) -> None:
+        self.tokenizer, self.length = tokenizer, length
+
+    @classmethod
+    def from_file(cls, path: Path, length: int) -> PromptTokenizer:
+        """Read a `tokenizer.json`."""
+        return cls(Tokenizer.from_file(str(path)), length)
+
+    def __call__(self, prompts: Sequence[str], truncate: bool = False) -> Int[Tensor, "B P"]:
+        """Encode prompts; an empty string is the unconditional prefix.
+
+        Raises:
+            PromptTooLong: a prompt does not fit and `truncate` is not set.
+        """
+        ids = torch.zeros(len(prompts), self.length, dtype=torch.long)
+        for row, (prompt, encoded) in enumerate(zip(prompts, self.tokenizer.encode_batch(list(prompts)), strict=True)):
+            if len(encoded.ids) > self.length and not truncate:
+                got = f"a prompt of {len(encoded.ids)} tokens ({prompt[:40]!r}...)"
+                raise PromptTooLong(f"got {got}, expected at most {self.length}: shorten the prompt")
+            kept = encoded.ids[: self.length]
+            ids[row, : len(kept)] = torch.tensor(kept, dtype=torch.long)
+        return ids

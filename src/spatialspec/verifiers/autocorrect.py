@@ -1,0 +1,57 @@
+"""SSD's verification as auto-correction (arXiv 2606.20543, section 1.5 of our notes in docs/papers/ssd.md).
+
+In a round every drafted cell is judged on its own, given the drafts to its left: under rejection it stays with
+probability min(1, p/q) or is replaced by a sample of normalise(max(p - q, 0)); under coupled noise it becomes
+argmax(log p + g). Nothing behind a replacement is thrown away. After a fixed number of rounds a pass commits the block
+as it stands. Not exact: p is conditioned on drafts that may change in the same round, and nobody asks whether they did.
+
+| variable | symbol |
+|---|---|
+| `p[:-1]` | p_theta at the drafted cells |
+| `proposal.q` | q_phi |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spatialspec.core.noise import Purpose, inverse_cdf
+from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.state import State
+from spatialspec.verifiers.coupled import Coupled
+from spatialspec.verifiers.rejection import Rejection, residual
+
+
+class AutoCorrect:
+    """Rounds of correction over a chain, then a commit; works on the rule of another verifier."""
+
+    def __init__(self, rule: Coupled | Rejection) -> None:
+        self.rule = rule
+
+    def draw(self, q: Float[Tensor, "Q V"], rows: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
+        """As the rule draws."""
+        return self.rule.draw(q, rows, cells, turn)
+
+    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+        """Commit a final block, correct any other; without drafts, one token as in AR."""
+        if not len(proposal):
+            return self.rule.verify(proposal, p, state)
+        if proposal.final:
+            return Verdict(tuple(range(len(proposal))))
+        if isinstance(self.rule, Coupled):
+            return Verdict(refined=tuple(self.rule.winners(proposal, p, state)[:-1]))
+        return Verdict(refined=tuple(self._correct(self.rule, proposal, p[:-1], state)))
+
+    @staticmethod
+    def _correct(rule: Rejection, proposal: Proposal, p: Float[Tensor, "N V"], state: State) -> list[int]:
+        assert proposal.q is not None
+        cells, zeros = proposal.cells, [0] * len(proposal)
+        tokens = torch.tensor(proposal.tokens, device=p.device)[:, None]
+        u = rule.noise.uniform(Purpose.ACCEPT, state.passes, cells, zeros)
+        stays = u * proposal.q.gather(-1, tokens)[:, 0] < p.gather(-1, tokens)[:, 0]
+        fresh = inverse_cdf(residual(p, proposal.q), rule.noise.uniform(Purpose.RESIDUAL, state.passes, cells, zeros))
+        return torch.where(stays, tokens[:, 0], fresh).tolist()

@@ -1,0 +1,83 @@
+"""Rejection with several candidates per cell (Hawk, arXiv 2510.25739, section 3.4 and appendix A).
+
+    p <- p_target(. | accepted prefix)
+    for x, q in candidates, vertical first, then horizontal:
+        accept x if U < p(x) / q(x), else p <- normalise(max(p - q, 0))
+    if none stays: sample from the last p
+
+The recursive form of speculative sampling (Leviathan et al., 2023; Chen et al., 2023) with a q of its own for each
+candidate. Equations 9 and 11 of the paper print q_vert where q_horiz is meant. Exact, not seed-exact.
+
+| variable | symbol |
+|---|---|
+| `p` | p, then p'_v, p'_vh, the residuals |
+| `proposal.q` | q_v, q_h |
+| `u` | U |
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from spatialspec.core.noise import Noise, Purpose, inverse_cdf
+from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.state import State
+
+
+def residual(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Tensor, "*N V"]:
+    """normalise(max(p - q, 0)); p where nothing is left, which happens only if p = q up to rounding."""
+    rest = (p - q).clamp_(min=0)
+    mass = rest.sum(-1, keepdim=True)
+    return (rest / mass).where(mass > 0, p)
+
+
+class Rejection:
+    """Verifier by rejection, for trees whose candidates were drawn by `draw` from the q that they are tested with."""
+
+    def __init__(self, noise: Noise) -> None:
+        self.noise = noise
+
+    def draw(self, q: Float[Tensor, "Q V"], rows: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
+        """An independent sample for each pair; the k-th pair of a cell is its candidate k."""
+        if not rows:
+            return []
+        seen: Counter[int] = Counter()
+        candidates = []
+        for cell in cells:
+            candidates.append(seen[cell])
+            seen[cell] += 1
+        u = self.noise.uniform(Purpose.DRAFT, turn, list(cells), candidates)
+        return inverse_cdf(q[list(rows)], u).tolist()
+
+    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+        """Test the candidates of one depth after the other."""
+        path: list[int] = []
+        row = 0
+        while True:
+            cell = state.frontier + len(path)
+            tests, target, accepted = proposal.tests.get(row, []), p[row], None
+            u = self.uniforms(cell, len(tests), state.passes)
+            for (node, q_row), threshold in zip(tests, u, strict=True):
+                assert proposal.q is not None
+                q, token = proposal.q[q_row], proposal.tokens[node]
+                if threshold * float(q[token]) < float(target[token]):
+                    accepted = node
+                    break
+                target = residual(target, q)
+            if accepted is None:
+                last = self.noise.uniform(Purpose.RESIDUAL, state.passes, [cell], [0])
+                return Verdict(tuple(path), int(inverse_cdf(target, last[0])))
+            path.append(accepted)
+            if cell + 1 == state.grid.cells:
+                return Verdict(tuple(path))
+            row = accepted + 1
+
+    def uniforms(self, cell: int, count: int, turn: int) -> list[float]:
+        """U for every test at a cell."""
+        if not count:
+            return []
+        return self.noise.uniform(Purpose.ACCEPT, turn, [cell] * count, list(range(count))).tolist()
