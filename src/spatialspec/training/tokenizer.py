@@ -1,0 +1,132 @@
+"""`spatialspec train tokenizer`: VQ-VAE on random crops, codebook by exponential moving average.
+
+Loss = Charbonnier(x, x_hat) + beta * (1 - <z_e, e_k>), straight-through gradient (van den Oord et al., 2017, eq. 3);
+the codebook follows the mean of its latents (appendix A.1) and a code unused for `restart_every` steps is put on a
+latent of the current batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spatialspec.targets.vq import VQConfig, VQTokenizer
+from spatialspec.training.checkpoint import Checkpoint, learning_rate, tune_threads
+from spatialspec.training.data import Pictures
+
+
+@dataclass(frozen=True)
+class TokenizerRecipe:
+    """Settings of the tokenizer's training.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: crops per step.
+        crop: pixels a side of a crop, a multiple of the patch.
+        peak_rate: AdamW learning rate after warm-up, decayed by cosine to a twentieth.
+        beta: weight of the commitment loss.
+        decay: of the codebook's moving average.
+        restart_every: steps after which unused codes are moved.
+        seed: of everything random.
+    """
+
+    steps: int = 2400
+    batch: int = 32
+    crop: int = 64
+    peak_rate: float = 1.5e-3
+    beta: float = 0.25
+    decay: float = 0.98
+    restart_every: int = 50
+    seed: int = 0
+
+
+def to_float(pixels: np.ndarray) -> Float[Tensor, "B 3 H W"]:
+    """uint8 (B, H, W, 3) -> float in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class Codebook:
+    """Moving averages behind the codebook."""
+
+    def __init__(self, model: VQTokenizer, recipe: TokenizerRecipe) -> None:
+        self.model, self.recipe = model, recipe
+        self.sum = model.codebook.clone()
+        self.count = torch.ones(len(model.codebook))
+        self.used = torch.zeros(len(model.codebook))
+
+    @torch.no_grad()
+    def update(self, latent: Float[Tensor, "N C"], codes: Int[Tensor, "N"], step: int) -> None:
+        """One step of the moving average; now and then unused codes are restarted."""
+        count = torch.bincount(codes, minlength=len(self.count)).float()
+        total = torch.zeros_like(self.sum).index_add_(0, codes, latent)
+        self.count.lerp_(count, 1 - self.recipe.decay)
+        self.sum.lerp_(total, 1 - self.recipe.decay)
+        self.used += count
+        if (step + 1) % self.recipe.restart_every == 0 and step < 0.8 * self.recipe.steps:
+            dead = (self.used < 1).nonzero().flatten()
+            self.sum[dead] = latent[torch.randint(len(latent), (len(dead),))]
+            self.count[dead] = 1.0
+            self.used.zero_()
+        self.model.codebook.copy_(F.normalize(self.sum, dim=-1))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"sum": self.sum, "count": self.count, "used": self.used}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.sum, self.count, self.used = state["sum"], state["count"], state["used"]
+
+
+@torch.no_grad()
+def psnr(model: VQTokenizer, pixels: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of the reconstruction, from the mean squared error over all pictures."""
+    error = 0.0
+    for start in range(0, len(pixels), 64):
+        x = to_float(pixels[start : start + 64])
+        error += F.mse_loss(model.decode(model.encode(x)), x, reduction="sum").item()
+    return 10 * math.log10(4.0 / (error / pixels.size))
+
+
+def train(data: Pictures, out: Path, config: VQConfig, recipe: TokenizerRecipe, report=print) -> VQTokenizer:
+    """Train on the split "train" and report PSNR on the held-out concepts; resumes from `out` if it holds a state."""
+    tune_threads()
+    torch.manual_seed(recipe.seed)
+    model = VQTokenizer(config).to(memory_format=torch.channels_last)
+    codebook = Codebook(model, recipe)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=0.01)
+    checkpoint = Checkpoint(out, {"model": model, "optimiser": optimiser, "codebook": codebook})
+    first = checkpoint.resume()
+    pixels, held_out = data.select("train").pixels, data.select("concept").pixels
+    for step in range(first, recipe.steps):
+        x = _crops(pixels, recipe, np.random.default_rng((recipe.seed, step)))
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, recipe.steps, recipe.peak_rate)
+        latent = model.latent(x)
+        codes = model.nearest(latent.detach())
+        code = model.codebook[codes]
+        commitment = (1 - (latent * code).sum(-1)).mean()
+        picture = model.decode_latent(latent + (code - latent).detach())
+        loss = ((picture - x).square() + 1e-4).sqrt().mean() + recipe.beta * commitment
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        codebook.update(latent.detach().flatten(0, 2), codes.flatten(), step)
+        if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
+            report(f"step {step + 1} loss {loss.item():.4f} held-out {psnr(model, held_out[:128]):.2f} dB")
+            checkpoint.save(step + 1)
+    return model
+
+
+def _crops(pixels: np.ndarray, recipe: TokenizerRecipe, rng: np.random.Generator) -> Tensor:
+    side, crop = pixels.shape[1], recipe.crop
+    chosen = rng.integers(len(pixels), size=recipe.batch)
+    top, left = rng.integers(side - crop + 1, size=(2, recipe.batch))
+    cut = [pixels[i, t : t + crop, x : x + crop] for i, t, x in zip(chosen, top, left, strict=True)]
+    return to_float(np.stack(cut)).to(memory_format=torch.channels_last)
