@@ -215,7 +215,7 @@ REGISTRY: dict[str, Entry] = {
     "ar": Entry("plain AR: one token per pass, the reference", True, "", _ar),
     "medusa": Entry("Hawk's horizontal heads alone", True, "hawk", _hawk, _hawk_parameters(2, 0, 0, 2)),
     "hawk-vertical": Entry("Hawk's vertical heads alone", True, "hawk", _hawk, _hawk_parameters(0, 2, 2, 0)),
-    "hawk": Entry("vertical and horizontal heads, spatial pool, tree", True, "hawk", _hawk, _hawk_parameters(2, 2, 1, 1)),
+    "hawk": Entry("vertical and horizontal heads, spatial pool", True, "hawk", _hawk, _hawk_parameters(2, 2, 1, 1)),
     "ssd": Entry(
         "whole rows from predictors, fixed rounds of correction",
         False,

@@ -36,7 +36,9 @@ def draft_folder(model: str, draft: str | None) -> Path | None:
     if draft is None:
         beside = model_folder(model) / "drafts"
         return beside if beside.is_dir() else None
-    for folder in (WEIGHTS / "icons" / "drafts" / draft, Path(draft)):
+    beside = model_folder(model) / "drafts"
+    for folder in (beside / draft, Path(draft)):
         if folder.is_dir():
             return folder
-    raise ValueError(f"got draft {draft!r}, expected the name of shipped drafts (hawk, ssd) or a folder")
+    there = ", ".join(sorted(f.name for f in beside.glob("*/"))) or "none"
+    raise ValueError(f"got draft {draft!r}, expected the name of drafts of {model} ({there}) or a folder")

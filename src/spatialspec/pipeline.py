@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,38 +10,13 @@ from typing import Any
 import torch
 from PIL import Image as PILImage
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.core.noise import Noise
-from spatialspec.core.state import State
-from spatialspec.decode import Image, Step, decode
+from spatialspec.decode import Step
 from spatialspec.drafters import weights as draft_weights
-from spatialspec.methods import Method, Setting
+from spatialspec.generation import Report, Request, generate
+from spatialspec.methods import Method
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.targets.icons import IconsTarget
-
-
-@dataclass(frozen=True)
-class Report:
-    """What decoding cost, means over the images of one call.
-
-    Attributes:
-        method, verifier: as asked for.
-        exact, seed_exact: what the method promises.
-        target_passes: forward calls of the target per image, prefill too.
-        tokens_per_pass: cells scored per pass.
-        accepted_length: cells committed per pass that commits; AR has 1.
-        seconds: prefill and decoding of tokens, per image.
-    """
-
-    method: str
-    verifier: str
-    exact: bool
-    seed_exact: bool
-    target_passes: float
-    tokens_per_pass: float
-    accepted_length: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -122,7 +96,10 @@ class SpatialPipeline:
             seed: of the first image; image i of the call has seed + i.
             negative_prompt: of the unconditional stream.
             num_images_per_prompt: pictures for each prompt.
-            guidance_scale, temperature, top_k, top_p: see :class:`Sampling`; None takes the model's default.
+            guidance_scale: see :class:`Sampling`; None takes the model's default, here and in the next three.
+            temperature: see :class:`Sampling`.
+            top_k: see :class:`Sampling`.
+            top_p: see :class:`Sampling`.
             size: ROWSxCOLUMNS in tokens; None is the model's own grid.
             verifier: "coupled" (same tokens as AR) or "rejection" (same law).
             callback_on_step_end: called as `callback(pipeline, passes, step)` after every pass of every image.
@@ -134,35 +111,22 @@ class SpatialPipeline:
             ValueError: a bad argument, before anything is computed.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not prompts:
+            raise ValueError("got an empty list of prompts, expected at least one")
         if num_images_per_prompt < 1:
             raise ValueError(f"got num_images_per_prompt {num_images_per_prompt}, expected at least 1")
         prompts = [p for p in prompts for _ in range(num_images_per_prompt)]
-        given = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        given: dict[str, Any] = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         sampling = replace(self.target.default, **{k: v for k, v in given.items() if v is not None})
         chosen = Method.parse(method) if isinstance(method, str) else method
         grid = self.grid(size)
-        images = [self._image(chosen, seed + i, sampling, grid, verifier) for i in range(len(prompts))]
-        start = time.perf_counter()
-        session = self.target.session(prompts, negative_prompt, sampling, grid)
-        passes = scored = commits = 0
-        for step in decode(session, images):
-            passes += 1
-            scored += 1 + len(step.proposal)
-            commits += step.verdict.refined is None
+
+        def notify(step: Step) -> None:
             if callback_on_step_end is not None:
                 callback_on_step_end(self, step.state.passes, step)
-        seconds = (time.perf_counter() - start) / len(prompts)
-        tokens = [image.state.tokens for image in images]
-        report = Report(
-            method=str(chosen),
-            verifier=verifier,
-            exact=chosen.exact(),
-            seed_exact=chosen.seed_exact(verifier),
-            target_passes=passes / len(prompts),
-            tokens_per_pass=scored / passes,
-            accepted_length=grid.cells * len(prompts) / commits,
-            seconds=seconds,
-        )
+
+        request = Request(prompts, [seed + i for i in range(len(prompts))], sampling, grid, verifier, negative_prompt)
+        tokens, report = generate(self.target, self.drafts, chosen, request, notify)
         return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)
 
     def grid(self, size: str | Grid | None) -> Grid:
@@ -173,8 +137,3 @@ class SpatialPipeline:
         if max(grid.rows, grid.columns) > 64:
             raise ValueError(f"got size {grid}, expected at most 64x64")
         return grid
-
-    def _image(self, method: Method, seed: int, sampling: Sampling, grid: Grid, verifier: str) -> Image:
-        noise = Noise(seed, grid.cells, self.target.vocabulary, self.target.vq.codebook.device)
-        setting = Setting(self.target, self.drafts, sampling, grid, noise, verifier)
-        return Image(State(grid), *method.make(setting), sampling)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+COLD = 1e-6  # below it logits / temperature overflows, and the distribution is the greedy one anyway
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -21,7 +23,7 @@ class Sampling:
 
     Attributes:
         guidance: weight w >= 0 of classifier-free guidance; 1 means none, and then one stream is enough.
-        temperature: >= 0; 0 is greedy, all mass on the best token.
+        temperature: >= 0; 0, or less than COLD, is greedy, all mass on the best token.
         top_k: keep the k best tokens; 0 keeps all. Ties at the border are kept.
         top_p: in (0, 1]; keep the smallest set of likeliest tokens whose mass reaches it.
     """
@@ -56,7 +58,7 @@ class Sampling:
         """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider."""
         logits = logits if logits.dtype == torch.float64 else logits.float()
         guided = logits[0] if len(logits) == 1 else torch.lerp(logits[1], logits[0], self.guidance)
-        if self.temperature == 0.0:
+        if self.temperature < COLD:
             return torch.zeros_like(guided).scatter_(-1, guided.argmax(-1, keepdim=True), 1.0)
         if self.temperature != 1.0:
             guided = guided / self.temperature

@@ -62,3 +62,10 @@ def write_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata=metadata)
     os.replace(partial, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, beside the old one first."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

@@ -19,9 +19,7 @@ class KVCache:
         lengths: committed slots of each row.
     """
 
-    def __init__(
-        self, layers: int, rows: int, heads: int, capacity: int, head_width: int, like: Tensor
-    ) -> None:
+    def __init__(self, layers: int, rows: int, heads: int, capacity: int, head_width: int, like: Tensor) -> None:
         self.store = like.new_empty(layers, 2, rows, heads, capacity, head_width)
         self.lengths = [0] * rows
         self._start: int | Tensor = 0

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -115,5 +114,3 @@ class Scores:
 
     logits: Float[Tensor, "G R V"]
     hidden: Float[Tensor, "G R d"]
-
-

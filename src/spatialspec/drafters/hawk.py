@@ -1,4 +1,4 @@
-"""Hawk (arXiv 2510.25739): horizontal and vertical draft heads, a cache of vertical predictions, a spatial pool, a tree.
+"""Hawk (arXiv 2510.25739): horizontal and vertical heads, a cache of vertical predictions, a spatial pool, a tree.
 
 | variable | symbol in the paper |
 |---|---|
@@ -138,7 +138,7 @@ class Hawk:
         s = self.shape
         vertical = []
         for k, store in enumerate(self._cache, start=1):
-            if cell >= k * self.columns:
+            if cell >= k * self.columns > ahead:  # there is such a row, and its cell is committed
                 vertical.append(len(sources))
                 sources.append(store[cell % len(store)])  # written at cell - k * IW
         chosen = [vertical[i % len(vertical)] for i in range(s.vertical_samples)] if vertical else []

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from spatialspec.core.files import read_config, read_weights, write_weights
+from spatialspec.core.files import read_config, read_weights, write_text, write_weights
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
 from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
 
@@ -45,7 +45,7 @@ def save(drafts: Drafts, folder: Path, fingerprint: str, target: str) -> None:
             "verifier": {"name_or_path": target},
         },
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
 def load(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Drafts:
@@ -58,7 +58,10 @@ def load(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype
     made_for = config["target_fingerprint"]
     if made_for != fingerprint:
         raise ValueError(f"{folder}: got drafts for target {made_for}, expected {fingerprint}: train drafts for it")
-    drafts = build(config["speculators_config"].get("algorithm", ""), config["sizes"])
+    try:
+        drafts = build(config["speculators_config"].get("algorithm", ""), config["sizes"])
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / 'config.json'}: expected sizes of hawk or ssd drafts ({error})") from error
     read_weights(drafts, folder / "model.safetensors")
     return drafts.to(device=device, dtype=dtype).eval().requires_grad_(False)
 

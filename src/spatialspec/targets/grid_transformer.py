@@ -1,9 +1,10 @@
 """Llama-style transformer over a grid of image tokens behind a prefix of conditioning states.
 
 RMSNorm, SwiGLU, normalised queries and keys, and rotary positions in two dimensions: half of a head turns with the row,
-half with the column (Su et al., 2021; 2-D as in LlamaGen, Sun et al., 2024). The sequence is `prefix | cell 0 | cell 1 ...`;
-the slot that holds cell t is rotated by the place of cell t and told, by a learned embedding, the place of cell t + 1,
-which it predicts. Rotations count cells, the learned places are relative to the picture: one model serves many grids.
+half with the column (Su et al., 2021; 2-D as in LlamaGen, Sun et al., 2024). The sequence is
+`prefix | cell 0 | cell 1 ...`; the slot that holds cell t is rotated by the place of cell t and told, by a learned
+embedding, the place of cell t + 1, which it predicts. Rotations count cells, the learned places are relative to the
+picture: one model serves many grids.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Attention(nn.Module):
         cache: KVCache | None,
         layer: int,
     ) -> Float[Tensor, "B N d"]:
+        """Attend to what `mask` allows, in the cache too; causal where no mask is given."""
         b, n, d = x.shape
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         q, k = rotate(self.q_norm(q), rotation), rotate(self.k_norm(k), rotation)
@@ -97,6 +99,11 @@ class Block(nn.Module):
         self.gate_up = nn.Linear(config.width, 2 * config.mlp_width, bias=False)
         self.down = nn.Linear(config.mlp_width, config.width, bias=False)
 
+    def silence(self) -> None:
+        """Start as the identity."""
+        nn.init.zeros_(self.attention.out.weight)
+        nn.init.zeros_(self.down.weight)
+
     def forward(
         self,
         x: Float[Tensor, "B N d"],
@@ -105,6 +112,7 @@ class Block(nn.Module):
         cache: KVCache | None,
         layer: int,
     ) -> Float[Tensor, "B N d"]:
+        """One block of layer number `layer`."""
         x = x + self.attention(self.attention_norm(x), rotation, mask, cache, layer)
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
@@ -139,9 +147,9 @@ class GridTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, (nn.Embedding, nn.Linear)):
                 nn.init.normal_(module.weight, std=0.02 if isinstance(module, nn.Embedding) else c.width**-0.5)
-        for block in self.blocks:
-            nn.init.zeros_(block.attention.out.weight)
-            nn.init.zeros_(block.down.weight)
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.silence()
 
     def encode_text(self, tokens: Int[Tensor, "B P"]) -> Float[Tensor, "B P d"]:
         """BPE tokens, padded to `config.prefix` -> prefix states."""
@@ -156,10 +164,8 @@ class GridTransformer(nn.Module):
 
     def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D"], Float[Tensor, "cells D"]]:
         """Cosines and sines for every cell; the prefix is not rotated."""
-        row, column = torch.meshgrid(
-            torch.arange(rows, device=self.angles.device), torch.arange(columns, device=self.angles.device), indexing="ij"
-        )
-        turns = torch.cat((row.reshape(-1, 1) * self.angles, column.reshape(-1, 1) * self.angles), dim=-1)
+        cell = torch.arange(rows * columns, device=self.angles.device)[:, None]
+        turns = torch.cat((cell // columns * self.angles, cell % columns * self.angles), dim=-1)
         return turns.cos(), turns.sin()
 
     def forward(

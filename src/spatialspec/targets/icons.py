@@ -18,8 +18,8 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.files import read_config, read_weights, write_text, write_weights
 from spatialspec.core.grid import Grid
-from spatialspec.core.files import read_config, read_weights, write_weights
 from spatialspec.targets.grid_session import GridSession
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.text import PromptTokenizer
@@ -49,27 +49,30 @@ class IconsTarget:
             ValueError: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
         """
         config = read_config(folder / "config.json", ("transformer", "vq", "sampling"))
-        model = GridTransformer(GridTransformerConfig(**config["transformer"]))
-        vq = VQTokenizer(VQConfig(**config["vq"]))
+        try:
+            model = GridTransformer(GridTransformerConfig(**config["transformer"]))
+            vq, sampling = VQTokenizer(VQConfig(**config["vq"])), Sampling(**config["sampling"])
+        except TypeError as error:  # a size that there is not, or one of another type
+            raise ValueError(f"{folder / 'config.json'}: expected sizes of this kind of model ({error})") from error
         read_weights(model, folder / "transformer.safetensors")
         read_weights(vq, folder / "vq.safetensors")
         prompts = PromptTokenizer.from_file(folder / "tokenizer.json", model.config.prefix)
         model, vq = model.to(device=device, dtype=dtype), vq.to(device=device)
-        return cls(config.get("name", folder.name), model, vq, prompts, Sampling(**config["sampling"]))
+        return cls(config.get("name", folder.name), model, vq, prompts, sampling)
 
     def save(self, folder: Path) -> None:
         """Write the folder, weights in bfloat16, every file atomically."""
         folder.mkdir(parents=True, exist_ok=True)
         write_weights(self.model, folder / "transformer.safetensors")
         write_weights(self.vq, folder / "vq.safetensors")
-        self.prompts.tokenizer.save(str(folder / "tokenizer.json"))
+        write_text(folder / "tokenizer.json", self.prompts.tokenizer.to_str(pretty=True))
         config = {
             "name": self.name,
             "transformer": asdict(self.model.config),
             "vq": asdict(self.vq.config),
             "sampling": asdict(self.default),
         }
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
     @property
     def grid(self) -> Grid:
@@ -85,6 +88,11 @@ class IconsTarget:
     def vocabulary(self) -> int:
         """Number of image tokens V."""
         return self.model.config.codes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.output.weight.device
 
     @cached_property
     def fingerprint(self) -> str:

@@ -41,8 +41,17 @@ class PromptTokenizer:
 
     @classmethod
     def from_file(cls, path: Path, length: int) -> PromptTokenizer:
-        """Read a `tokenizer.json`."""
-        return cls(Tokenizer.from_file(str(path)), length)
+        """Read a `tokenizer.json`.
+
+        Raises:
+            ValueError: the file is missing or holds no tokenizer.
+        """
+        if not path.is_file():
+            raise ValueError(f"got no file {path}, expected the tokenizer of prompts: check the folder")
+        try:
+            return cls(Tokenizer.from_file(str(path)), length)
+        except Exception as error:  # the library raises nothing more special
+            raise ValueError(f"{path}: expected a tokenizer, got a damaged file ({error}): fetch it again") from error
 
     def __call__(self, prompts: Sequence[str], truncate: bool = False) -> Int[Tensor, "B P"]:
         """Encode prompts; an empty string is the unconditional prefix.

@@ -50,6 +50,7 @@ class ResidualBlock(nn.Module):
         self.out = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Same shape out as in."""
         return x + self.out(F.silu(self.conv(F.silu(self.norm(x)))))
 
 

@@ -1,0 +1,1 @@
+"""How the embedded model and its drafts are made; `spatialspec train`."""

@@ -16,8 +16,13 @@ from torch import Tensor
 class Stateful(Protocol):
     """Anything with PyTorch's pair of state methods."""
 
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that resuming needs."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Take over what `state_dict` gave."""
+        ...
 
 
 class Checkpoint:
@@ -48,7 +53,11 @@ class Checkpoint:
         tensors = load_file(self.path)
         plain = json.loads(metadata["plain"])
         for name, part in self.parts.items():
-            part.load_state_dict(_restore(plain[name], tensors))
+            try:
+                part.load_state_dict(_restore(plain[name], tensors))
+            except (RuntimeError, ValueError, KeyError) as error:
+                reason = str(error).splitlines()[-1].strip()
+                raise ValueError(f"{self.path}: got a state of other sizes ({reason}): use another folder") from error
         return int(metadata["step"])
 
 

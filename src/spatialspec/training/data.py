@@ -151,4 +151,6 @@ def load(folder: Path, side: int = 96) -> Pictures:
         resized = image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS)
         pixels.append(np.asarray(resized))
         kept.append(row)
+    if not kept:
+        raise ValueError(f"{folder}: got {len(rows)} rows and no readable picture, expected some beside the table")
     return Pictures(np.stack(pixels), kept)

@@ -13,14 +13,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from spatialspec.core.noise import Noise
-from spatialspec.core.state import State
-from spatialspec.decode import Image, decode
-from spatialspec.drafters.nothing import Nothing
+from spatialspec.generation import Request, generate
+from spatialspec.methods import Method
 from spatialspec.targets.icons import IconsTarget
 from spatialspec.training.checkpoint import tune_threads
 from spatialspec.training.draft import Corpus
-from spatialspec.verifiers.coupled import Coupled
 
 
 def self_distil(
@@ -53,22 +50,12 @@ def self_distil(
             if made != chosen:
                 raise ValueError(f"{path}: got a shard of other prompts, expected these: use another folder")
         else:
-            tokens = _draw(target, chosen, seed + start)
+            seeds = range(seed + start, seed + start + len(chosen))
+            drawn, _ = generate(target, [], Method("ar"), Request(chosen, seeds, target.default, target.grid))
             path.with_suffix(".json").write_text(json.dumps(chosen))
             partial = path.with_suffix(".partial")
-            save_file({"tokens": tokens.to(torch.int16)}, partial)
+            save_file({"tokens": torch.tensor(drawn, dtype=torch.int16)}, partial)
             os.replace(partial, path)
         codes.append(load_file(path)["tokens"])
         report(f"{min(start + batch, len(prompts))}/{len(prompts)} pictures")
     return Corpus(list(prompts), torch.cat(codes))
-
-
-def _draw(target: IconsTarget, prompts: list[str], seed: int) -> torch.Tensor:
-    grid, sampling = target.grid, target.default
-    images = [
-        Image(State(grid), Nothing(), Coupled(Noise(seed + i, grid.cells, target.vocabulary)), sampling)
-        for i in range(len(prompts))
-    ]
-    for _ in decode(target.session(prompts, "", sampling, grid), images):
-        pass
-    return torch.tensor([image.state.tokens for image in images])

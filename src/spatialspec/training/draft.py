@@ -3,7 +3,7 @@
 | drafter | objective | data |
 |---|---|---|
 | hawk | sum over heads of lambda_k * cross-entropy, lambda_k = 1 (Medusa-1; Hawk, section 3.1) | real pictures |
-| ssd | sum over offsets of SmoothL1 to the target's pre-norm states (SSD, section 1.3 of docs/papers/ssd.md) | its own |
+| ssd | sum over offsets of SmoothL1 to the target's pre-norm states (SSD; docs/papers/ssd.md) | its own |
 
 h_t is the state that outputs cell t; head k to the right learns cell t + k, head k down learns cell t + k * columns.
 """
@@ -55,6 +55,12 @@ class DraftRecipe:
     def sizes(self) -> dict[str, int]:
         """Number of heads by direction."""
         return {"horizontal": self.horizontal, "vertical": self.vertical}
+
+
+RECIPES = {
+    "hawk": DraftRecipe("hawk"),
+    "ssd": DraftRecipe("ssd", horizontal=5, vertical=5, weight_decay=0.01),
+}
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,8 @@ def train(
 
     Args:
         target: the frozen target.
-        corpus, held_out: what to learn from, and what to report on.
+        corpus: what to learn from.
+        held_out: what to report on.
         out: folder; `state/` holds the resume state, the rest is what `--draft` takes.
         recipe: settings.
         report: called with a line now and then.
@@ -185,4 +192,3 @@ def teacher_states(
     grid = target.grid
     hidden = target.model.teacher_forced(target.prompts(words, truncate=True), codes, grid.rows, grid.columns)
     return hidden, codes
-

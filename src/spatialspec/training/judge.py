@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class JudgeRecipe:
         seed: of everything random.
     """
 
-    config: JudgeConfig = JudgeConfig()
+    config: JudgeConfig = field(default_factory=JudgeConfig)
     epochs: int = 25
     batch: int = 512
     rate: float = 1e-3
@@ -143,7 +143,7 @@ def _features(
     """Features in float16 of variant 0 (clean) or a damaged one, from the cache if they are there."""
     from safetensors.torch import load_file, save_file
 
-    digest = hashlib.sha256(np.ascontiguousarray(data.pixels))
+    digest = hashlib.sha256(np.ascontiguousarray(data.pixels).data)
     digest.update(repr((recipe.config.side, variant, recipe.seed if variant else 0)).encode())
     path = cache / f"pictures-{digest.hexdigest()[:16]}.safetensors" if cache else None
     if path and path.exists():

@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SKIN_TONES = ("medium-light", "medium-dark", "light", "medium", "dark")
 
@@ -40,14 +41,14 @@ class Source:
 
 
 SOURCES = (
-    Source("@lobehub/fluent-emoji-3d", "1.1.0", "npm", "3d", "MIT", "Fluent Emoji, Microsoft; packaged by LobeHub"),
-    Source("@iconify-json/fluent-emoji", "1.2.7", "npm", "fluent", "MIT", "Fluent Emoji, Microsoft; packaged by Iconify"),
+    Source("@lobehub/fluent-emoji-3d", "1.1.0", "npm", "3d", "MIT", "Fluent Emoji, Microsoft; LobeHub"),
+    Source("@iconify-json/fluent-emoji", "1.2.7", "npm", "fluent", "MIT", "Fluent Emoji, Microsoft; Iconify"),
     Source("@iconify-json/fluent-emoji-flat", "1.2.6", "npm", "flat", "MIT", "Fluent Emoji Flat, Microsoft; Iconify"),
-    Source("@iconify-json/noto", "1.2.9", "npm", "noto", "Apache-2.0", "Noto Emoji, Google; packaged by Iconify"),
-    Source("@iconify-json/noto-v1", "1.2.5", "npm", "blob", "Apache-2.0", "Noto Emoji v1, Google; packaged by Iconify"),
-    Source("@iconify-json/twemoji", "1.2.5", "npm", "twemoji", "CC-BY-4.0", "Twemoji, Twitter and contributors; Iconify"),
+    Source("@iconify-json/noto", "1.2.9", "npm", "noto", "Apache-2.0", "Noto Emoji, Google; Iconify"),
+    Source("@iconify-json/noto-v1", "1.2.5", "npm", "blob", "Apache-2.0", "Noto Emoji v1, Google; Iconify"),
+    Source("@iconify-json/twemoji", "1.2.5", "npm", "twemoji", "CC-BY-4.0", "Twemoji, Twitter; Iconify"),
     Source("@iconify-json/emojione", "1.2.3", "npm", "emojione", "CC-BY-4.0", "EmojiOne v2, EmojiOne; Iconify"),
-    Source("openclipart-svg", "1:0.18+dfsg-19", "debian", "clip art", "CC0-1.0", "Open Clip Art Library (public domain)"),
+    Source("openclipart-svg", "1:0.18+dfsg-19", "debian", "clip art", "CC0-1.0", "Open Clip Art Library"),
 )
 LABELS = Source("emojibase-data", "17.0.0", "npm", "", "MIT", "emojibase: labels and tags")
 
@@ -196,7 +197,7 @@ def _metadata(svg: str) -> tuple[str, list[str]]:
     return title, [w for w in words if 0 < len(w) <= 20]
 
 
-def _picture(source: Source, name: str, caption: str, tags: tuple[str, ...], **pixels) -> Picture:
+def _picture(source: Source, name: str, caption: str, tags: tuple[str, ...], **pixels: Any) -> Picture:
     stem = re.sub(r"[^a-z0-9]+", "-", f"{source.style}-{name}".lower())
     concept = concept_of(caption)
     clean = tuple(dict.fromkeys(concept_of(t) for t in tags if concept_of(t) and concept_of(t) != concept))

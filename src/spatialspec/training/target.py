@@ -7,6 +7,7 @@ steps; the state before the fall is kept, so that a longer recipe goes on from i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.text import PromptTokenizer
@@ -137,9 +138,10 @@ def loss_of(
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, prompts: PromptTokenizer, data: Pictures, codes: Tensor, side: int) -> float:
+def evaluate(model: GridTransformer, prompts: PromptTokenizer, data: Pictures, codes: Tensor, side: int) -> float:
     """Cross-entropy of up to 96 pictures under their own label and style."""
-    text = prompts([f"{r['text']}, {r['style']}" if r.get("style") else r["text"] for r in data.rows[:96]], truncate=True)
+    words = [f"{r['text']}, {r['style']}" if r.get("style") else r["text"] for r in data.rows[:96]]
+    text = prompts(words, truncate=True)
     parts = [loss_of(model, text[i : i + 16], codes[i : i + 16].long(), side).item() for i in range(0, len(text), 16)]
     return float(np.mean(parts))
 
@@ -151,8 +153,8 @@ def train(
     out: Path,
     config: GridTransformerConfig,
     recipe: TargetRecipe,
-    report=print,
-) -> GridTransformer:
+    report: Callable[[str], None] = print,
+) -> tuple[GridTransformer, dict[str, str]]:
     """Train on the split "train"; resumes from `out`.
 
     Args:
@@ -163,6 +165,9 @@ def train(
         config: sizes of the model.
         recipe: settings; with more steps than before, training goes on from before the fall of the rate.
         report: called with a line now and then.
+
+    Returns:
+        The model and its held-out figures at the last stage.
     """
     tune_threads()
     torch.manual_seed(recipe.seed)
@@ -172,9 +177,14 @@ def train(
     falling = Checkpoint(out / f"falling-{recipe.steps}", {"model": model, **parts})
     first = falling.resume() or stable.resume()
     train_data, sides = data.select("train"), {stage.side for stage in recipe.stages}
-    held = {name: data.select(name) for name in ("pair", "concept")}
+    held = {name: part for name in ("pair", "concept") if (part := data.select(name)).rows}
     codes = {side: _cached(out / f"codes-{side}.safetensors", tokenizer, train_data, side) for side in sides}
     held_codes = {(n, s): encode_pictures(tokenizer, d.pixels[:96], s) for n, d in held.items() for s in sides}
+
+    def held_out(side: int) -> dict[str, str]:
+        parts = {n: evaluate(model, prompts, d, held_codes[n, side], side) for n, d in held.items()}
+        return {f"nats per token, {name} left out": f"{nats:.4f}" for name, nats in parts.items()}
+
     objective = torch.compile(loss_of, dynamic=False) if recipe.compile else loss_of
     running = 0.0
     for step in range(first, recipe.steps):
@@ -198,9 +208,8 @@ def train(
             report(f"step {step + 1}/{recipe.steps} side {stage.side} loss {running:.4f}")
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
             (stable if recipe.rate_at(step) == 1.0 or step < recipe.warmup else falling).save(step + 1)
-        if (step + 1) % 250 == 0 or step + 1 == recipe.steps:
-            figures = [
-                f"{n} {evaluate(model, prompts, d, held_codes[n, stage.side], stage.side):.4f}" for n, d in held.items()
-            ]
-            report(f"step {step + 1} held-out nats per token: " + ", ".join(figures))
-    return model
+        if (step + 1) % 250 == 0:
+            report(f"step {step + 1} held-out " + ", ".join(f"{k} {v}" for k, v in held_out(stage.side).items()))
+    figures = held_out(recipe.stages[-1].side)
+    report("held-out " + ", ".join(f"{k} {v}" for k, v in figures.items()))
+    return model, figures

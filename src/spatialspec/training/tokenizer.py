@@ -8,6 +8,7 @@ latent of the current batch.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +78,11 @@ class Codebook:
         self.model.codebook.copy_(F.normalize(self.sum, dim=-1))
 
     def state_dict(self) -> dict[str, Tensor]:
+        """The moving averages."""
         return {"sum": self.sum, "count": self.count, "used": self.used}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over moving averages."""
         self.sum, self.count, self.used = state["sum"], state["count"], state["used"]
 
 
@@ -93,11 +96,13 @@ def psnr(model: VQTokenizer, pixels: np.ndarray) -> float:
     return 10 * math.log10(4.0 / (error / pixels.size))
 
 
-def train(data: Pictures, out: Path, config: VQConfig, recipe: TokenizerRecipe, report=print) -> VQTokenizer:
+def train(
+    data: Pictures, out: Path, config: VQConfig, recipe: TokenizerRecipe, report: Callable[[str], None] = print
+) -> VQTokenizer:
     """Train on the split "train" and report PSNR on the held-out concepts; resumes from `out` if it holds a state."""
     tune_threads()
     torch.manual_seed(recipe.seed)
-    model = VQTokenizer(config).to(memory_format=torch.channels_last)
+    model = VQTokenizer(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     codebook = Codebook(model, recipe)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=0.01)
     checkpoint = Checkpoint(out, {"model": model, "optimiser": optimiser, "codebook": codebook})
@@ -119,7 +124,8 @@ def train(data: Pictures, out: Path, config: VQConfig, recipe: TokenizerRecipe, 
         optimiser.step()
         codebook.update(latent.detach().flatten(0, 2), codes.flatten(), step)
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
-            report(f"step {step + 1} loss {loss.item():.4f} held-out {psnr(model, held_out[:128]):.2f} dB")
+            figure = f" held-out {psnr(model, held_out[:128]):.2f} dB" if len(held_out) else ""
+            report(f"step {step + 1} loss {loss.item():.4f}{figure}")
             checkpoint.save(step + 1)
     return model
 

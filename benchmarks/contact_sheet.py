@@ -1,0 +1,28 @@
+"""Draw the first 64 built-in prompts with plain AR on one sheet: `python benchmarks/contact_sheet.py OUT.png`."""
+
+import sys
+
+from PIL import Image, ImageDraw, ImageFont
+
+from spatialspec import SpatialPipeline
+from spatialspec.prompts import BUILT_IN
+
+ACROSS, SIDE, CAPTION = 8, 144, 16
+
+
+def main(out: str, model: str = "icons") -> None:
+    """Write the sheet; the seed of picture i is i."""
+    prompts = (BUILT_IN * 64)[:64]
+    pictures = SpatialPipeline.from_pretrained(model)(prompts, method="ar", seed=0).images
+    rows = -(-len(prompts) // ACROSS)
+    sheet = Image.new("RGB", (ACROSS * SIDE, rows * (SIDE + CAPTION)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for i, (prompt, picture) in enumerate(zip(prompts, pictures, strict=True)):
+        x, y = i % ACROSS * SIDE, i // ACROSS * (SIDE + CAPTION)
+        sheet.paste(picture.resize((SIDE - 8, SIDE - 8), Image.Resampling.LANCZOS), (x + 4, y + 2))
+        pen.text((x + SIDE // 2, y + SIDE - 6), prompt, fill="black", font=font, anchor="mt")
+    sheet.save(out)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

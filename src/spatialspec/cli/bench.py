@@ -1,0 +1,64 @@
+"""`spatialspec bench`: methods side by side on the same prompts and seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spatialspec.cli import options
+from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, table
+from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.prompts import BUILT_IN, read_prompts
+
+
+def bench(
+    methods: Annotated[str, typer.Option(help="name[:key=value...], separated by commas.")] = "ar,hawk,ssd",
+    prompts: Annotated[
+        Path | None, typer.Option(help="Prompts: txt, csv, tsv or jsonl. [default: a built-in list]")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Take this many prompts at most.")] = 32,
+    model: options.Model = "icons",
+    draft: options.Draft = None,
+    verifier: options.Verifier = "coupled",
+    seed: options.Seed = 0,
+    guidance: options.Guidance = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    negative_prompt: options.NegativePrompt = "",
+    size: options.Size = None,
+    num_images: options.NumImages = 1,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    json: options.Json = None,
+) -> None:
+    """Measure methods on the same prompts.
+
+    All methods take their turn image by image, after a warm-up. AR runs too, as the reference of speed-ups and equal
+    tokens, and is listed if it is named. Seconds and speed-ups are medians, the other figures are means.
+    """
+    common = options.Common(
+        model, draft, methods, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, num_images,
+        device, dtype,
+    )  # fmt: skip
+    listed = common.parse_methods()
+    if limit < 1:
+        raise ValueError(f"got --limit {limit}, expected at least 1: choose another")
+    words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
+    if json is not None:
+        check_output(json, "", "--json")
+    pipeline, request = common.load(listed, words)
+
+    from spatialspec.evaluation.bench import AR, bench
+    from spatialspec.evaluation.runs import Progress
+
+    report: Progress
+    images = len(request.jobs()) + 1  # one warms up
+    with progress(len({AR, *listed}) * images * request.grid.cells) as report:
+        document = bench(pipeline, listed, request, report)
+    if json is not None:
+        write_atomically(json, document.json_text().encode())
+    typer.echo(table(COST + AGAINST_AR + DISTANCE, document.methods))
+    typer.echo(f"{len(document.methods)} methods, {images - 1} images each, verifier {verifier}")

@@ -1,0 +1,107 @@
+"""`spatialspec generate`: a picture from words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spatialspec.cli import options
+from spatialspec.cli.display import AGAINST_AR, COST, progress, table
+from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.methods import Method
+
+if TYPE_CHECKING:
+    from spatialspec.evaluation.results import MethodResult
+    from spatialspec.evaluation.runs import Sample
+
+SEED_RULE = "image i: seed + i"
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The picture, a PNG file.")] = Path("spatialspec.png"),
+    method: Annotated[str, typer.Option(help="name[:key=value...]; several, separated by commas.")] = "hawk",
+    compare: Annotated[bool, typer.Option("--compare", help="Draw with plain AR too, for comparison.")] = False,
+    model: options.Model = "icons",
+    draft: options.Draft = None,
+    verifier: options.Verifier = "coupled",
+    seed: options.Seed = 0,
+    guidance: options.Guidance = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    negative_prompt: options.NegativePrompt = "",
+    size: options.Size = None,
+    num_images: options.NumImages = 1,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    json: options.Json = None,
+) -> None:
+    """Draw a picture from words.
+
+    One method writes its picture, several pictures of it (--num-images) as one sheet in rows. Several methods, or
+    --compare, write one sheet with a column for each method, AR first: its pictures, its passes and its seconds.
+    """
+    common = options.Common(
+        model, draft, method, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, num_images,
+        device, dtype,
+    )  # fmt: skip
+    methods = common.parse_methods()
+    ar = Method("ar")
+    if compare or ar in methods:
+        methods = list(dict.fromkeys([ar, *methods]))
+    if not prompt.strip():
+        raise ValueError("got an empty prompt, expected words: say what to draw")
+    check_output(out, ".png", "--out")
+    if json is not None:
+        check_output(json, "", "--json")
+        if json.resolve() == out.resolve():
+            raise ValueError(f"got {out} for --out and --json, expected two files: rename one")
+
+    pipeline, request = common.load(methods, [prompt])
+
+    from dataclasses import replace
+
+    from spatialspec.cli.sheet import comparison, contact_sheet, png
+    from spatialspec.core.grid import Grid
+    from spatialspec.evaluation.bench import describe, summarise
+    from spatialspec.evaluation.results import Document
+    from spatialspec.evaluation.runs import draw
+
+    if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method
+        small = replace(request, grid=Grid(2, 6))
+        for m in methods:
+            draw(pipeline, m, small, prompt, seed, 1, lambda method, tokens: None)
+    samples: dict[Method, list[Sample]] = {}
+    with progress(len(methods) * num_images * request.grid.cells) as report:
+        for m in methods:
+            samples[m] = draw(pipeline, m, request, prompt, seed, num_images, report)
+    results = [summarise(pipeline, m, request, samples[m], samples.get(ar)) for m in methods]
+
+    pictures = [[sample.picture for sample in samples[m]] for m in methods]
+    if len(methods) == 1:
+        sheet = contact_sheet(pictures[0])
+    else:
+        captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
+        sheet = comparison(list(zip(captions, pictures, strict=True)))
+    write_atomically(out, png(sheet))
+    if json is not None:
+        document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results)
+        write_atomically(json, document.json_text().encode())
+    typer.echo(table(COST + AGAINST_AR if ar in samples else COST, results))
+    for result in results:
+        if not result.exact:
+            typer.echo(_relaxed(result))
+    typer.echo(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
+
+
+def _relaxed(result: MethodResult) -> str:
+    """One line on how far a method that is not exact went from AR."""
+    if result.likelihood_gap is None:
+        return f"{result.method} is not exact; at temperature 0 its distance from AR is undefined"
+    figures = (
+        f"gap {result.likelihood_gap:+.4f}, entropy {result.entropy:.4f} nats per token, pit ks {result.pit_ks:.4f}"
+    )
+    return f"{result.method} is not exact, its distance from AR: {figures}"

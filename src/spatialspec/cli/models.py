@@ -1,0 +1,71 @@
+"""`spatialspec models`: what there is to draw with. Reads headers only."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+
+import typer
+
+from spatialspec.methods import REGISTRY, VERIFIERS
+from spatialspec.models import WEIGHTS, embedded
+
+
+def models() -> None:
+    """List models, their drafts, and methods."""
+    names = embedded()
+    typer.echo("models" if names else "models: none in this installation; give --model a folder")
+    for name in names:
+        typer.echo(f"  {name}: {describe(WEIGHTS / name)}")
+    typer.echo("methods")
+    for name, entry in REGISTRY.items():
+        exact = "exact" if entry.exact else "not exact"
+        needs = f", needs {entry.drafts} drafts" if entry.drafts else ""
+        typer.echo(f"  {name}: {entry.summary} ({exact}{needs})")
+        for key, parameter in entry.parameters.items():
+            allowed = "|".join(parameter.choices) or f"{parameter.low} to {parameter.high}"
+            typer.echo(f"    {key}={parameter.default}  {parameter.help}, {allowed}")
+    typer.echo(f"verifiers: {', '.join(VERIFIERS)}")
+
+
+def describe(folder: Path) -> str:
+    """One line on a model's folder.
+
+    Raises:
+        ValueError: a file of it is damaged.
+    """
+    try:
+        sizes = json.loads((folder / "config.json").read_text())["transformer"]
+        grid, vocabulary = f"{sizes['rows']}x{sizes['columns']}", sizes["codes"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'config.json'}: expected the sizes of a model: install it again") from error
+    count = parameters(folder / "transformer.safetensors")
+    drafts = sorted(path.parent.name for path in (folder / "drafts").glob("*/config.json"))
+    return (
+        f"grid {grid}, vocabulary {vocabulary}, {count:,} parameters, licence {licence(folder)}, "
+        f"drafts {', '.join(drafts) or 'none'}"
+    )
+
+
+def parameters(path: Path) -> int:
+    """Number of parameters in a safetensors file, from its header.
+
+    Raises:
+        ValueError: it is no safetensors file.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 100_000_000)))
+        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected safetensors, got none or a damaged file: install it again") from error
+
+
+def licence(folder: Path) -> str:
+    """Licence in the first lines (`license: ...`) of the card."""
+    card = folder / "README.md"
+    lines = card.read_text(encoding="utf-8").splitlines()[:40] if card.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("license:")), "see its card")

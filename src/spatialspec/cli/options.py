@@ -1,0 +1,141 @@
+"""Options that commands share, and their checks in order of cost: words, files, numbers, then the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spatialspec.core.grid import Grid
+from spatialspec.methods import VERIFIERS, Method
+
+if TYPE_CHECKING:
+    import torch
+
+    from spatialspec.evaluation.runs import Request
+    from spatialspec.pipeline import SpatialPipeline
+
+DTYPES = ("fp32", "bf16", "fp16")
+
+Model = Annotated[str, typer.Option(help="Name of a model, or its folder; `spatialspec models` lists names.")]
+Draft = Annotated[str | None, typer.Option(help="Name or folder of draft weights. [default: those of the model]")]
+Verifier = Annotated[str, typer.Option(help="coupled: the very tokens of AR; rejection: the same law.")]
+Seed = Annotated[int, typer.Option(help="Seed of the first image.")]
+Guidance = Annotated[
+    float | None, typer.Option(help="Weight of the prompt, 0 to 100; 1 is none. [default: the model's]")
+]
+Temperature = Annotated[float | None, typer.Option(help="0 to 100; 0 is greedy. [default: the model's]")]
+TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all. [default: the model's]")]
+TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this mass. [default: the model's]")]
+NegativePrompt = Annotated[str, typer.Option(help="What guidance leads away from.")]
+Size = Annotated[str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Tokens of a picture. [default: the model's]")]
+NumImages = Annotated[int, typer.Option(help="Pictures of each prompt.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+Dtype = Annotated[str | None, typer.Option(help=f"{', '.join(DTYPES)}. [default: fp32 on the CPU, else bf16]")]
+Json = Annotated[Path | None, typer.Option(help="Write settings and figures here, as one JSON document.")]
+
+
+@dataclass(frozen=True)
+class Common:
+    """The options of `generate` and `bench`, as they were typed."""
+
+    model: str
+    draft: str | None
+    methods: str
+    verifier: str
+    seed: int
+    guidance: float | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    negative_prompt: str
+    size: str | None
+    num_images: int
+    device: str
+    dtype: str | None
+
+    def parse_methods(self) -> list[Method]:
+        """Check what needs no torch and return the methods, each once.
+
+        Raises:
+            ValueError: a bad option.
+        """
+        from spatialspec.models import draft_folder, model_folder
+
+        methods = list(dict.fromkeys(Method.parse_list(self.methods)))
+        if not methods:
+            raise ValueError(f"got no method in {self.methods!r}, expected names separated by commas: see `models`")
+        _among("--verifier", self.verifier, VERIFIERS)
+        if self.dtype is not None:
+            _among("--dtype", self.dtype, DTYPES)
+        if not 1 <= self.num_images <= 1024:
+            raise ValueError(f"got --num-images {self.num_images}, expected 1 to 1024: choose another")
+        if not 0 <= self.seed <= 2**63 - self.num_images:
+            raise ValueError(f"got --seed {self.seed}, expected 0 to 2^63 - {self.num_images}: choose another")
+        if self.size is not None and max((grid := Grid.parse(self.size)).rows, grid.columns) > 64:
+            raise ValueError(f"got --size {grid}, expected at most 64x64: make it smaller")
+        model_folder(self.model)
+        draft_folder(self.model, self.draft)
+        return methods
+
+    def load(self, methods: Sequence[Method], prompts: Sequence[str]) -> tuple[SpatialPipeline, Request]:
+        """Check numbers and device, load the model, and check that every method can draw every prompt.
+
+        Raises:
+            ValueError: a bad option, prompt or file.
+        """
+        from dataclasses import replace
+
+        from spatialspec.core.distribution import Sampling
+        from spatialspec.evaluation.results import DTYPES as KNOWN
+        from spatialspec.evaluation.runs import Request, check
+        from spatialspec.pipeline import SpatialPipeline
+
+        numbers: dict[str, Any] = {
+            "guidance": self.guidance,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+        }
+        given = {name: value for name, value in numbers.items() if value is not None}
+        for name, value in given.items():
+            try:
+                Sampling(**{name: value})
+            except ValueError as error:
+                raise ValueError(f"{error}: change --{name.replace('_', '-')}") from error
+        device = usable_device(self.device)
+        dtype = KNOWN[self.dtype or ("fp32" if device.type == "cpu" else "bf16")]
+        pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, str(device), dtype)
+        request = Request(
+            prompts=tuple(prompts),
+            sampling=replace(pipeline.target.default, **given),
+            grid=pipeline.grid(self.size),
+            seed=self.seed,
+            images=self.num_images,
+            verifier=self.verifier,
+            negative_prompt=self.negative_prompt,
+        )
+        check(pipeline, methods, request)
+        return pipeline, request
+
+
+def usable_device(name: str) -> torch.device:
+    """A device that this machine has.
+
+    Raises:
+        ValueError: it has none of this name.
+    """
+    import torch
+
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name not in there and not (name == "cuda" and len(there) > 1):
+        raise ValueError(f"got --device {name}, expected one that this machine has: {', '.join(there)}")
+    return torch.device(name)
+
+
+def _among(option: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"got {option} {value!r}, expected one of {', '.join(choices)}")

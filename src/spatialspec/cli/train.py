@@ -1,0 +1,215 @@
+"""`spatialspec train ...`: the recipe of the embedded model, step by step. Every step goes on where it was stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from spatialspec.targets.text import PromptTokenizer
+    from spatialspec.targets.vq import VQTokenizer
+    from spatialspec.training.data import Pictures
+
+app = typer.Typer(help="Train a model and its drafts.", rich_markup_mode=None, no_args_is_help=False)
+
+Data = Annotated[Path, typer.Option(help="Folder with pictures and metadata.csv, as `train data` makes it.")]
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
+Batch = Annotated[int | None, typer.Option(help="Pictures per step. [default: the recipe's]")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+@app.callback(invoke_without_command=True)
+def start(context: typer.Context) -> None:
+    """Train a model and its drafts: data, tokenizer, target, judge, draft, in this order."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("data")
+def data(
+    out: Annotated[Path, typer.Option(help="Folder for pictures and metadata.csv.")] = Path("train/data"),
+    cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
+    side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
+) -> None:
+    """Fetch and draw the training pictures."""
+    if not 16 <= side <= 1024 or side % 4:
+        raise ValueError(f"got --side {side}, expected a multiple of 4 from 16 to 1024: choose another")
+    out.mkdir(parents=True, exist_ok=True)
+    from spatialspec.training.data import prepare
+
+    try:
+        splits = prepare(out, cache, side, clocked())
+    except RuntimeError as error:  # a registry's client is missing or failed
+        raise ValueError(str(error)) from error
+    typer.echo(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" pictures in {out}")
+
+
+@app.command("tokenizer")
+def tokenizer(
+    data: Data = Path("train/data"),
+    out: Annotated[Path, typer.Option(help="Folder of the resume state.")] = Path("train/tokenizer"),
+    steps: Steps = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+) -> None:
+    """Train the VQ tokenizer of pictures."""
+    given = _given(steps=steps, batch=batch, seed=seed)
+    _folder(out)
+    pictures = _pictures(data)
+    from spatialspec.targets.vq import VQConfig
+    from spatialspec.training.tokenizer import TokenizerRecipe, psnr, train
+
+    model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), clocked())
+    held_out = pictures.select("concept").pixels
+    if len(held_out):
+        typer.echo(f"held-out concepts: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
+    typer.echo(f"wrote {out}")
+
+
+@app.command("target")
+def target(
+    data: Data = Path("train/data"),
+    tokenizer: Annotated[Path, typer.Option(help="Folder that `train tokenizer` wrote.")] = Path("train/tokenizer"),
+    out: Annotated[Path, typer.Option(help="Folder of the resume state; the model goes to OUT/model.")] = Path(
+        "train/target"
+    ),
+    coarse_steps: Annotated[int | None, typer.Option(help="Steps at half size. [default: the recipe's]")] = None,
+    fine_steps: Annotated[int | None, typer.Option(help="Steps at full size. [default: the recipe's]")] = None,
+    width: Annotated[int, typer.Option(help="Model width.")] = 256,
+    layers: Annotated[int, typer.Option(help="Blocks.")] = 6,
+    words: Annotated[int, typer.Option(help="BPE tokens of prompts.")] = 4096,
+    guidance: Annotated[float, typer.Option(help="Guidance that the model recommends.")] = 1.5,
+    compile: Annotated[bool, typer.Option(help="Compile the loss; needs a C++ compiler.")] = True,
+    seed: Seed = 0,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "icons",
+) -> None:
+    """Train the AR target and export it."""
+    given = _given(coarse_steps=coarse_steps, fine_steps=fine_steps, width=width, layers=layers, words=words, seed=seed)
+    if width % 16:
+        raise ValueError(f"got --width {width}, expected a multiple of 16: choose another")
+    _folder(out)
+    from spatialspec.core.distribution import Sampling
+    from spatialspec.core.files import write_text
+
+    sampling = Sampling(guidance=guidance)
+    pictures, vq = _pictures(data), _tokenizer(tokenizer)
+    from spatialspec.targets.grid_transformer import GridTransformerConfig
+    from spatialspec.targets.icons import IconsTarget
+    from spatialspec.training.card import target_card
+    from spatialspec.training.target import TargetRecipe, train
+    from spatialspec.training.tokenizer import psnr
+
+    held_out = pictures.select("concept").pixels
+    config = GridTransformerConfig(codes=vq.config.codes, width=width, layers=layers, mlp_width=3 * width)
+    prompts = _prompt_tokenizer(out / "tokenizer.json", pictures, words, config.prefix)
+    config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
+    coarse, fine = TargetRecipe().stages
+    stages = (
+        replace(coarse, steps=given.get("coarse_steps", coarse.steps)),
+        replace(fine, steps=given.get("fine_steps", fine.steps)),
+    )
+    recipe = TargetRecipe(stages=stages, seed=seed, compile=compile)
+    model, figures = train(pictures, vq, prompts, out, config, recipe, clocked())
+    made = IconsTarget(name, model, vq, prompts, sampling)
+    made.save(out / "model")
+    figures = (
+        {"reconstruction, held-out concepts": f"{psnr(vq, held_out):.2f} dB", **figures} if len(held_out) else figures
+    )
+    styles = {row.get("style", "") for row in pictures.rows}
+    write_text(
+        out / "model" / "README.md", target_card(made, recipe, figures, len(pictures.select("train").rows), styles)
+    )
+    typer.echo(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
+
+
+@app.command("judge")
+def judge(
+    data: Data = Path("train/data"),
+    out: Annotated[Path, typer.Option(help="Folder of the judge.")] = Path("train/judge"),
+    cache: Annotated[Path, typer.Option(help="Folder for features, made once.")] = Path("train/features"),
+    epochs: Annotated[int | None, typer.Option(help="Passes over the pictures. [default: the recipe's]")] = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+) -> None:
+    """Train the judge of text and picture."""
+    given = _given(epochs=epochs, batch=batch, seed=seed)
+    _folder(out)
+    pictures = _pictures(data)
+    from spatialspec.training.judge import JudgeRecipe, train
+
+    train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
+    typer.echo(f"wrote {out}")
+
+
+def clocked() -> Callable[[str], None]:
+    """A printer of progress lines with the seconds since now."""
+    start = time.monotonic()
+
+    def report(line: str) -> None:
+        typer.echo(f"{time.monotonic() - start:7.0f} s  {line}")
+
+    return report
+
+
+def _given(**values: int | None) -> dict[str, Any]:
+    """Those that were given, checked: a seed from 0, everything else from 1.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    for name, value in given.items():
+        if value < (name != "seed") or value >= 2**31:
+            least = int(name != "seed")
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"got {option} {value}, expected {least} to 2^31 - 1: choose another")
+    return given
+
+
+def _folder(path: Path) -> None:
+    """Make the folder for results now, so that a wrong path costs no training."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"got --out {path}, expected a folder to write to ({error.strerror}): choose another"
+        ) from error
+
+
+def _pictures(folder: Path) -> Pictures:
+    from spatialspec.training.data import load
+
+    pictures = load(folder)
+    if not pictures.select("train").rows:
+        raise ValueError(f"{folder}: got no picture of the split train, expected some: check metadata.csv")
+    return pictures
+
+
+def _tokenizer(folder: Path) -> VQTokenizer:
+    """The trained VQ tokenizer from its resume state."""
+    if not (folder / "state.safetensors").is_file():
+        raise ValueError(
+            f"got no state.safetensors in {folder}, expected a tokenizer: run `spatialspec train tokenizer`"
+        )
+    from spatialspec.targets.vq import VQConfig, VQTokenizer
+    from spatialspec.training.checkpoint import Checkpoint
+
+    model = VQTokenizer(VQConfig())
+    Checkpoint(folder, {"model": model}).resume()
+    return model.eval()
+
+
+def _prompt_tokenizer(path: Path, pictures: Pictures, words: int, length: int) -> PromptTokenizer:
+    """BPE from the captions, tags and styles of the training pictures, made once."""
+    from spatialspec.targets.text import PromptTokenizer, train_bpe
+
+    if not path.exists():
+        rows = pictures.select("train").rows
+        captions = [", ".join([r["text"], *r.get("tags", "").split("|"), r.get("style", "")]) for r in rows]
+        train_bpe(captions, words).save(str(path))
+    return PromptTokenizer.from_file(path, length)

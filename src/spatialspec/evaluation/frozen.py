@@ -1,0 +1,53 @@
+"""Weights of frozen networks that ship inside Python packages: find them, check them, load them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from torch import Tensor, nn
+
+
+def package_folder(package: str, module: str) -> Path:
+    """Return the folder of an installed package without importing it.
+
+    Args:
+        package: name to install it by.
+        module: name to import it by.
+
+    Raises:
+        ImportError: it is not installed; the message says what to install.
+    """
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"the package {package} is not installed: run `pip install spatialspec[train]`")
+    return Path(spec.submodule_search_locations[0])
+
+
+def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Copy tensors into a model after checking every name and shape.
+
+    Args:
+        model: takes the values in its own dtype.
+        tensors: one for each parameter and buffer of the model, no more and no fewer.
+        source: file that they come from, for the message.
+
+    Raises:
+        ValueError: a tensor is missing, unknown or of another shape; one line that names the first.
+    """
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    check_shapes(expected, {name: tuple(value.shape) for name, value in tensors.items()}, source)
+    model.load_state_dict(dict(tensors))
+
+
+def check_shapes(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]], source: Path) -> None:
+    """Compare names and shapes of tensors.
+
+    Raises:
+        ValueError: they differ; one line that names the first tensor that does.
+    """
+    for name in sorted(expected.keys() | got.keys()):
+        if expected.get(name) != got.get(name):
+            have, want = got.get(name, "no such tensor"), expected.get(name, "no such tensor")
+            raise ValueError(f"{source}: tensor {name}: got {have}, expected {want}: the file belongs to another model")

@@ -1,0 +1,111 @@
+"""A request drawn by one method at a time: what it asks for, what could stop it, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
+from spatialspec.core.noise import Noise
+from spatialspec.evaluation.distance import Drawn
+from spatialspec.evaluation.memory import peak, reset_peak
+from spatialspec.generation import Report
+from spatialspec.methods import VERIFIERS, Method, Setting
+from spatialspec.pipeline import SpatialPipeline
+
+STRIDE = 1_000_003  # from the seed of a prompt to the next prompt's
+
+Progress = Callable[[str, int], None]  # (method, tokens just committed)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What every method of a run draws.
+
+    Attributes:
+        prompts: at least one.
+        sampling: of the target and the drafts.
+        grid: of every image.
+        seed: of the first image, 0 to 2^63 - 1.
+        images: pictures of each prompt, at least 1.
+        verifier: "coupled" or "rejection".
+        negative_prompt: of the unconditional stream.
+    """
+
+    prompts: tuple[str, ...]
+    sampling: Sampling
+    grid: Grid
+    seed: int = 0
+    images: int = 1
+    verifier: str = "coupled"
+    negative_prompt: str = ""
+
+    def jobs(self) -> list[tuple[str, int]]:
+        """Prompt and seed of every image."""
+        pairs = (
+            (p, (self.seed + STRIDE * j + i) % 2**63) for j, p in enumerate(self.prompts) for i in range(self.images)
+        )
+        return list(pairs)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of one method: what was drawn, its picture, what it cost."""
+
+    drawn: Drawn
+    picture: Any
+    report: Report
+    peak: int | None
+
+
+def check(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request) -> None:
+    """Find what would stop a run halfway, before anything is computed.
+
+    Raises:
+        ValueError: no method, an unknown verifier, a method without its drafts, a prompt that is empty or too long, a
+            negative prompt without guidance, or a number out of range.
+    """
+    if not methods or not request.prompts:
+        raise ValueError("got no method or no prompt, expected at least one of each: name some")
+    if request.verifier not in VERIFIERS:
+        raise ValueError(f"got verifier {request.verifier!r}, expected one of {', '.join(VERIFIERS)}")
+    if request.images < 1:
+        raise ValueError(f"got {request.images} images for each prompt, expected at least 1")
+    if not all(prompt.strip() for prompt in request.prompts):
+        raise ValueError("got an empty prompt, expected words: say what to draw")
+    if request.negative_prompt and request.sampling.streams == 1:
+        raise ValueError(
+            "got a negative prompt with guidance 1, expected another guidance: without it nothing reads it"
+        )
+    pipeline.target.prompts([*request.prompts, request.negative_prompt])
+    noise = Noise(request.seed, request.grid.cells, pipeline.target.vocabulary)
+    for method in methods:
+        setting = Setting(pipeline.target, pipeline.drafts, request.sampling, request.grid, noise, request.verifier)
+        method.make(setting)
+
+
+def draw(
+    pipeline: SpatialPipeline, method: Method, request: Request, prompt: str, seed: int, images: int, report: Progress
+) -> list[Sample]:
+    """Draw some images of one prompt with one method, all in one batch."""
+    sampling, device = request.sampling, pipeline.target.model.output.weight.device
+    reset_peak(device)
+    out = pipeline(
+        prompt,
+        method=method,
+        seed=seed,
+        negative_prompt=request.negative_prompt,
+        num_images_per_prompt=images,
+        guidance_scale=sampling.guidance,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        size=request.grid,
+        verifier=request.verifier,
+        callback_on_step_end=lambda _, __, step: report(str(method), len(step.verdict.tokens(step.proposal))),
+    )
+    most, asked = peak(device), (prompt, request.negative_prompt, sampling, request.grid)
+    drawn = [Drawn(*asked, seed + i, tokens) for i, tokens in enumerate(out.tokens)]
+    return [Sample(d, picture, out.report, most) for d, picture in zip(drawn, out.images, strict=True)]

@@ -1,0 +1,121 @@
+"""Tokens of images from prompts: a method put together with a target, run through the loop, and what it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
+from spatialspec.core.noise import Noise
+from spatialspec.core.state import State
+from spatialspec.decode import Image, Step, decode
+from spatialspec.drafters.weights import Drafts
+from spatialspec.methods import Method, Setting
+from spatialspec.targets.icons import IconsTarget
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is drawn, by one method after the other if there are several.
+
+    Attributes:
+        prompts: one per image.
+        seeds: one per image, 0 to 2^63 - 1.
+        sampling: of the target and the drafts.
+        grid: of every image.
+        verifier: "coupled" or "rejection".
+        negative_prompt: of the unconditional stream.
+    """
+
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    sampling: Sampling
+    grid: Grid
+    verifier: str = "coupled"
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What decoding cost, means over the images of one call.
+
+    Attributes:
+        method: as asked for.
+        verifier: as asked for.
+        exact: the law of the images is the target's.
+        seed_exact: moreover the tokens are AR's for the same seed.
+        target_passes: forward calls of the target per image, prefill too.
+        tokens_per_pass: cells scored per pass.
+        accepted_length: cells committed per pass that commits; AR has 1.
+        seconds: prefill and decoding of tokens, per image.
+    """
+
+    method: str
+    verifier: str
+    exact: bool
+    seed_exact: bool
+    target_passes: float
+    tokens_per_pass: float
+    accepted_length: float
+    seconds: float
+
+
+def assemble(target: IconsTarget, drafts: Sequence[Drafts], method: Method, request: Request) -> list[Image]:
+    """Drafter, verifier and noise for every image.
+
+    Raises:
+        ValueError: a seed is out of range, or the method lacks its drafts.
+    """
+    images = []
+    for seed in request.seeds:
+        noise = Noise(seed, request.grid.cells, target.vocabulary, target.device)
+        setting = Setting(target, drafts, request.sampling, request.grid, noise, request.verifier)
+        images.append(Image(State(request.grid), *method.make(setting), request.sampling))
+    return images
+
+
+def generate(
+    target: IconsTarget,
+    drafts: Sequence[Drafts],
+    method: Method,
+    request: Request,
+    on_step: Callable[[Step], object] = lambda step: None,
+) -> tuple[list[tuple[int, ...]], Report]:
+    """Draw the images of a request together, each at its own pace.
+
+    Args:
+        target: frozen AR model.
+        drafts: draft weights made for it.
+        method: how to decode.
+        request: what to draw.
+        on_step: called after every pass of every image.
+
+    Returns:
+        Raster-order tokens of each image, and the cost.
+
+    Raises:
+        ValueError: a bad prompt or seed, or a method without its drafts; before anything is computed.
+    """
+    images = assemble(target, drafts, method, request)
+    start = time.perf_counter()
+    session = target.session(request.prompts, request.negative_prompt, request.sampling, request.grid)
+    passes = scored = commits = 0
+    for step in decode(session, images):
+        passes += 1
+        scored += 1 + len(step.proposal)
+        commits += step.verdict.refined is None
+        on_step(step)
+    seconds = time.perf_counter() - start
+    report = Report(
+        method=str(method),
+        verifier=request.verifier,
+        exact=method.exact(),
+        seed_exact=method.seed_exact(request.verifier),
+        target_passes=passes / len(images),
+        tokens_per_pass=scored / passes,
+        accepted_length=request.grid.cells * len(images) / commits,
+        seconds=seconds / len(images),
+    )
+    return [image.state.tokens for image in images], report

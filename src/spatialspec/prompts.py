@@ -1,0 +1,123 @@
+"""Prompts: a list for the embedded model, and files of anybody's own. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+COLUMNS = ("prompt", "text", "caption")  # in this order of preference
+
+# Labels and drawing styles that the embedded model has seen, not always together.
+BUILT_IN = (
+    "red apple, 3d",
+    "airplane, flat",
+    "cat face, noto",
+    "red heart, twemoji",
+    "butterfly, fluent",
+    "hamburger, emojione",
+    "alarm clock, clip art",
+    "christmas tree, 3d",
+    "elephant, flat",
+    "rainbow, noto",
+    "soccer ball, twemoji",
+    "strawberry, fluent",
+    "rocket, emojione",
+    "banana, clip art",
+    "fire engine, 3d",
+    "cactus, flat",
+    "dog face, noto",
+    "grapes, twemoji",
+    "dolphin, fluent",
+    "key, emojione",
+    "bird, clip art",
+    "evergreen tree, 3d",
+    "light bulb, flat",
+    "crescent moon, noto",
+    "ambulance, twemoji",
+    "blue heart, fluent",
+    "pear, emojione",
+    "horse, clip art",
+    "grinning face, 3d",
+    "hot beverage, flat",
+    "sun, noto",
+    "anchor, twemoji",
+    "crown, fluent",
+    "fish, emojione",
+    "mobile phone, clip art",
+    "green apple, 3d",
+    "books, flat",
+    "four leaf clover, noto",
+    "ice cream, twemoji",
+    "guitar, fluent",
+)
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Read prompts, one for each line or row.
+
+    Args:
+        path: `.txt` (a prompt a line, blank lines are left out), `.csv` or `.tsv` (with a header), or `.jsonl` (an
+            object a line). The column `prompt` is read, else `text`, else `caption`.
+
+    Raises:
+        ValueError: no such file, another kind of file, no such column, an empty cell, or no prompt at all.
+    """
+    if not path.is_file():
+        raise ValueError(f"got no file {path}, expected prompts: check --prompts")
+    readers = {".txt": _lines, ".csv": _table, ".tsv": _table, ".jsonl": _objects}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"got {path}, expected a file that ends in {', '.join(readers)}: rename it")
+    try:
+        prompts = reader(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: got bytes that are no text, expected UTF-8: save it as UTF-8") from error
+    if not prompts:
+        raise ValueError(f"{path}: got no prompt, expected at least one: add some")
+    return prompts
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+
+
+def _table(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        try:
+            rows = [(reader.line_num, row) for row in reader]
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}: got no table ({error}): save it as csv") from error
+        column = _column(path, reader.fieldnames or ())
+    return [_cell(path, line, row[column]) for line, row in rows]
+
+
+def _objects(path: Path) -> list[str]:
+    prompts = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: got no JSON ({error}), expected an object a line") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, line {number}: got {line.strip()[:40]}, expected an object with a prompt")
+        prompts.append(_cell(path, number, row[_column(path, row)]))
+    return prompts
+
+
+def _column(path: Path, columns: object) -> str:
+    there = list(columns) if isinstance(columns, (list, tuple, dict)) else []
+    for column in COLUMNS:
+        if column in there:
+            return column
+    got = ", ".join(map(str, there)) or "none"
+    raise ValueError(f"{path}: got the columns {got}, expected one of {', '.join(COLUMNS)}: rename one")
+
+
+def _cell(path: Path, line: int, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{path}, line {line}: got {value!r}, expected a prompt: fill it in or delete the line")
+    return value.strip()
