@@ -26,7 +26,7 @@ def draft(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the drafts. [default: drafts/DRAFTER in the target's]")
     ] = None,
-    pictures: Annotated[int, typer.Option(help="Pictures that the target draws for ssd to learn from.")] = 768,
+    pictures: Annotated[int, typer.Option(help="Pictures that the target draws for ssd to learn from.")] = 208,
     horizontal: Annotated[int | None, typer.Option(help="Heads to the right. [default: 2 for hawk, 5 for ssd]")] = None,
     vertical: Annotated[int | None, typer.Option(help="Heads down. [default: 2 for hawk, 5 for ssd]")] = None,
     steps: Steps = None,

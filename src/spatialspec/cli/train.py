@@ -83,7 +83,7 @@ def target(
     width: Annotated[int, typer.Option(help="Model width.")] = 256,
     layers: Annotated[int, typer.Option(help="Blocks.")] = 6,
     words: Annotated[int, typer.Option(help="BPE tokens of prompts.")] = 4096,
-    guidance: Annotated[float, typer.Option(help="Guidance that the model recommends.")] = 1.5,
+    guidance: Annotated[float, typer.Option(help="Guidance that the model recommends.")] = 2.0,
     compile: Annotated[bool, typer.Option(help="Compile the loss; needs a C++ compiler.")] = True,
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "icons",

@@ -20,7 +20,8 @@ class KVCache:
     """
 
     def __init__(self, layers: int, rows: int, heads: int, capacity: int, head_width: int, like: Tensor) -> None:
-        self.store = like.new_empty(layers, 2, rows, heads, capacity, head_width)
+        # zeros, not empty: a masked slot has weight 0, and 0 times what memory happens to hold may be NaN
+        self.store = like.new_zeros(layers, 2, rows, heads, capacity, head_width)
         self.lengths = [0] * rows
         self._start: int | Tensor = 0
         self._seen = 0

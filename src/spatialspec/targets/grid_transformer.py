@@ -124,8 +124,6 @@ class GridTransformer(nn.Module):
     Everything downstream of it works on *pre-norm* states h; `head` turns them into logits.
     """
 
-    angles: Tensor
-
     def __init__(self, config: GridTransformerConfig) -> None:
         super().__init__()
         c = config
@@ -142,8 +140,6 @@ class GridTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.layers))
         self.norm = nn.RMSNorm(c.width, eps=1e-6)
         self.output = nn.Linear(c.width, c.codes, bias=False)
-        pairs = c.width // c.heads // 4
-        self.register_buffer("angles", c.rotary_base ** (-torch.arange(pairs) / pairs), persistent=False)
         for module in self.modules():
             if isinstance(module, (nn.Embedding, nn.Linear)):
                 nn.init.normal_(module.weight, std=0.02 if isinstance(module, nn.Embedding) else c.width**-0.5)
@@ -163,10 +159,13 @@ class GridTransformer(nn.Module):
         return torch.cat((grid, torch.zeros_like(grid[:1])))
 
     def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D"], Float[Tensor, "cells D"]]:
-        """Cosines and sines for every cell; the prefix is not rotated."""
-        cell = torch.arange(rows * columns, device=self.angles.device)[:, None]
-        turns = torch.cat((cell // columns * self.angles, cell % columns * self.angles), dim=-1)
-        return turns.cos(), turns.sin()
+        """Cosines and sines for every cell, computed in fp32 whatever the model's type; the prefix is not rotated."""
+        c, weight = self.config, self.output.weight
+        pairs = c.width // c.heads // 4
+        angles = c.rotary_base ** (-torch.arange(pairs, device=weight.device) / pairs)
+        cell = torch.arange(rows * columns, device=weight.device)[:, None]
+        turns = torch.cat((cell // columns * angles, cell % columns * angles), dim=-1)
+        return turns.cos().to(weight.dtype), turns.sin().to(weight.dtype)
 
     def forward(
         self,

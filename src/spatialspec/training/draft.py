@@ -58,8 +58,8 @@ class DraftRecipe:
 
 
 RECIPES = {
-    "hawk": DraftRecipe("hawk"),
-    "ssd": DraftRecipe("ssd", horizontal=5, vertical=5, weight_decay=0.01),
+    "hawk": DraftRecipe("hawk", steps=150),
+    "ssd": DraftRecipe("ssd", horizontal=5, vertical=5, steps=200, batch=4, weight_decay=0.01),
 }
 
 

@@ -57,11 +57,11 @@ class TargetRecipe:
         compile: compile the loss with torch.compile.
     """
 
-    stages: tuple[Stage, ...] = (Stage(12, 32, 1000), Stage(24, 12, 600))
+    stages: tuple[Stage, ...] = (Stage(12, 32, 700), Stage(24, 12, 400))
     muon_rate: float = 2.5e-3
     adam_rate: float = 1.5e-3
     warmup: int = 50
-    fall: float = 0.2
+    fall: float = 0.15
     drop: float = 0.1
     seed: int = 0
     compile: bool = True

@@ -38,7 +38,7 @@ class TokenizerRecipe:
         seed: of everything random.
     """
 
-    steps: int = 2400
+    steps: int = 1200
     batch: int = 32
     crop: int = 64
     peak_rate: float = 1.5e-3

@@ -1,0 +1,57 @@
+"""The embedded model as it ships: same seed, same tokens as AR in fp32, whatever the drafter; SSD's passes; its files."""
+
+import json
+
+import pytest
+
+from spatialspec.core.grid import Grid
+from spatialspec.evaluation.bench import bench
+from spatialspec.evaluation.runs import Request
+from spatialspec.methods import Method
+from spatialspec.models import WEIGHTS
+from spatialspec.pipeline import SpatialPipeline
+
+SEED_EXACT = "medusa,hawk-vertical,hawk,hawk:vertical_samples=2:horizontal_samples=2"
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> SpatialPipeline:
+    return SpatialPipeline.from_pretrained("icons")
+
+
+def run(pipeline: SpatialPipeline, methods: str, prompts: tuple[str, ...], grid: Grid, seed: int = 0):
+    request = Request(prompts, pipeline.target.default, grid, seed)
+    return bench(pipeline, Method.parse_list(methods), request, lambda method, tokens: None).methods
+
+
+@pytest.mark.parametrize(("size", "prompts"), [("24x24", 1), ("12x12", 4), ("5x17", 3)])
+def test_seed_exact_methods_draw_the_tokens_of_ar(pipeline, size, prompts):
+    words = ("red apple, 3d", "grinning face", "blue car, flat", "a word it never saw: zyx")[:prompts]
+    for result in run(pipeline, SEED_EXACT, words, Grid.parse(size), seed=3):
+        assert result.seed_exact
+        assert result.unexplained_divergences == 0, result
+        assert result.target_passes < Grid.parse(size).cells
+
+
+def test_batches_draw_what_single_images_draw(pipeline):
+    together = pipeline(["red apple", "blue car"], method="hawk", seed=5, size="8x8")
+    alone = pipeline("blue car", method="hawk", seed=6, size="8x8")
+    assert together.tokens[1] == alone.tokens[0]
+
+
+@pytest.mark.parametrize(("rounds", "passes"), [(0, 34), (1, 57), (2, 80)])
+def test_ssd_costs_the_passes_of_the_paper(pipeline, rounds, passes):
+    report = pipeline("red apple, 3d", method=f"ssd:rounds={rounds}:rows=1").report
+    assert report.target_passes == passes
+    assert not report.exact
+
+
+def test_every_shipped_artefact_has_a_card_with_licence_and_figures():
+    folders = [path.parent for path in WEIGHTS.rglob("*.safetensors")]
+    assert folders
+    for folder in set(folders):
+        card = (folder / "README.md").read_text()
+        assert "license: apache-2.0" in card, folder
+        assert "## Figures" in card, folder
+        assert "CC-BY-4.0" in card, folder
+        json.loads((folder / "config.json").read_text())

@@ -1,0 +1,215 @@
+"""One pass over a tree against one token at a time, for a small random transformer: equal to 1e-5 in fp32."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Sequence
+from functools import cache, lru_cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
+from spatialspec.core.noise import Noise
+from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.state import State
+from spatialspec.decode import Image, decode
+from spatialspec.drafters.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
+from spatialspec.drafters.nothing import Nothing
+from spatialspec.targets.grid_session import GridSession
+from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
+from spatialspec.verifiers.coupled import Coupled
+
+CODES = 13
+GRIDS = ("4x4", "3x5", "6x3")  # of the configuration; others have interpolated places
+CLOSE = {"atol": 1e-5, "rtol": 0.0}
+
+
+@cache
+def model() -> GridTransformer:
+    """Every weight random: the shipped start has zeros where attention and SwiGLU come out."""
+    torch.manual_seed(0)
+    config = GridTransformerConfig(
+        codes=CODES, width=32, layers=3, heads=2, mlp_width=48, rows=4, columns=4, prefix=5, text_vocabulary=11
+    )
+    made = GridTransformer(config).eval().requires_grad_(False)
+    for block in made.blocks:
+        torch.nn.init.normal_(block.attention.out.weight, std=0.3)
+        torch.nn.init.normal_(block.down.weight, std=0.3)
+    torch.nn.init.normal_(made.row_place, std=0.5)
+    torch.nn.init.normal_(made.column_place, std=0.5)
+    torch.nn.init.normal_(made.code_embedding.weight)
+    return made
+
+
+def texts(images: int) -> Tensor:
+    """(images * 2, P), conditional stream first."""
+    return torch.randint(11, (2 * images, 5), generator=torch.Generator().manual_seed(1))
+
+
+def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> GridSession:
+    """A session over some images, made while memory that nobody has written holds NaN."""
+    text = torch.cat([texts(3)[2 * row : 2 * row + streams] for row in rows])
+    prefix = model().encode_text(text)
+    torch.use_deterministic_algorithms(True)  # this fills new memory with NaN
+    try:
+        return GridSession(model(), prefix, streams, Grid.parse(grid))
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@lru_cache(maxsize=400)
+def step(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[GridSession, Scores]:
+    """A session after passes of one token each, and what the last said; goes on from a copy of the one before."""
+    if not tokens:
+        session = session_of(grid, [image])
+    else:
+        before, _ = step(grid, image, tokens[:-1])
+        session = copy.copy(before)
+        session.cache = copy.deepcopy(before.cache)
+        session.keep(0, Proposal(), Verdict((), tokens[-1]))
+    (scores,) = session.score([State(Grid.parse(grid), tokens)], [Proposal()])
+    return session, scores
+
+
+def sequential(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Logits and states (2, ...) behind all tokens, from empty proposals only."""
+    _, scores = step(grid, image, tokens)
+    return scores.logits[:, 0], scores.hidden[:, 0]
+
+
+def random_tree(state: State, nodes: int, draw: random.Random) -> Proposal:
+    """Cells behind the frontier, siblings with different tokens."""
+    tree = Proposal()
+    while len(tree) < nodes:
+        parent = draw.randrange(-1, len(tree))
+        cell = state.frontier if parent == ROOT else tree.cells[parent] + 1
+        if cell < state.grid.cells:
+            tree.add(cell, draw.randrange(CODES), parent)
+    return tree
+
+
+def path_to(tree: Proposal, node: int) -> tuple[int, ...]:
+    path: list[int] = []
+    while node != ROOT:
+        path.insert(0, node)
+        node = tree.parents[node]
+    return tuple(path)
+
+
+def check(grid: str, image: int, state: State, tree: Proposal, scores: Scores) -> None:
+    """Every row whose cell is followed by another, in both streams."""
+    assert scores.logits.shape == (2, 1 + len(tree), CODES)
+    for node in range(-1, len(tree)):
+        behind = (*state.tokens, *(tree.tokens[i] for i in path_to(tree, node)))
+        if len(behind) < state.grid.cells:
+            logits, hidden = sequential(grid, image, behind)
+            torch.testing.assert_close(scores.logits[:, node + 1], logits, **CLOSE)
+            torch.testing.assert_close(scores.hidden[:, node + 1], hidden, **CLOSE)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_trees_in_a_ragged_batch(grid: str, seed: int) -> None:
+    """Three images with trees of their own, the prefix in the first pass, scattered paths kept, images finished."""
+    draw = random.Random(seed)
+    session, open_images = session_of(grid, [0, 1, 2]), [0, 1, 2]
+    states = [State(Grid.parse(grid)) for _ in range(3)]
+    scattered = ragged = 0
+    while open_images:
+        now = [states[i] for i in open_images]
+        trees = [random_tree(state, draw.choice((0, 4, 10)), draw) for state in now]
+        scored = session.score(now, trees)
+        done = []
+        for place, (image, tree, scores) in enumerate(zip(list(open_images), trees, scored, strict=True)):
+            check(grid, image, states[image], tree, scores)
+            path = path_to(tree, draw.randrange(-1, len(tree)))
+            scattered += path != tuple(range(len(path)))
+            end = states[image].frontier + len(path) == states[image].grid.cells
+            verdict = Verdict(path, None if end else draw.randrange(CODES))
+            session.keep(place, tree, verdict)
+            states[image] = states[image].extend(tree, verdict)
+            if states[image].complete or (image == 1 and len(open_images) == 3 and states[image].frontier > 5):
+                done.append(place)  # image 1 is dropped midway
+        ragged += len({states[image].frontier for image in open_images}) > 1
+        session.close(done)
+        open_images = [image for place, image in enumerate(open_images) if place not in done]
+    assert scattered and ragged, "the test has seen what it is for"
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_sequential_scoring_is_teacher_forcing(grid: str) -> None:
+    shape = Grid.parse(grid)
+    codes = torch.randint(CODES, (2, shape.cells), generator=torch.Generator().manual_seed(2))
+    codes[1] = codes[0]
+    forced = model().teacher_forced(texts(3)[2:4], codes, shape.rows, shape.columns)
+    tokens = tuple(codes[0].tolist())
+    for length in range(shape.cells):
+        logits, hidden = sequential(grid, 1, tokens[:length])
+        torch.testing.assert_close(hidden, forced[:, length], **CLOSE)
+        torch.testing.assert_close(logits, model().head(forced[:, length]), **CLOSE)
+
+
+def test_rounds_and_blocks() -> None:
+    """A refined block leaves the cache as it was; a block committed as it stands goes on from its last cell."""
+    grid = "4x4"
+    session, state = session_of(grid, [0]), State(Grid.parse(grid))
+    session.score([state], [Proposal()])
+    session.keep(0, Proposal(), Verdict((), 3))
+    state = state.extend(Proposal(), Verdict((), 3))
+    for tokens in ([1, 2, 3, 4], [1, 5, 3, 0]):
+        chain = Proposal.chain(1, tokens)
+        (scores,) = session.score([state], [chain])
+        check(grid, 0, state, chain, scores)
+        session.keep(0, chain, Verdict(refined=(0, 0, 0, 0)))
+        state = state.extend(chain, Verdict(refined=(0, 0, 0, 0)))
+    block = Proposal.chain(1, [6, 7, 8, 9], final=True)
+    (scores,) = session.score([state], [block])
+    session.keep(0, block, Verdict((0, 1, 2, 3)))
+    state = state.extend(block, Verdict((0, 1, 2, 3)))
+    assert state.tokens == (3, 6, 7, 8, 9)
+    tree = random_tree(state, 10, random.Random(5))
+    (scores,) = session.score([state], [tree])
+    check(grid, 0, state, tree, scores)
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_batch_is_its_images_alone(grid: str, streams: int) -> None:
+    """Hawk under coupled noise: AR's tokens, whoever shares the batch."""
+    shape, sampling = Grid.parse(grid), Sampling(guidance=1.0 if streams == 1 else 2.0, temperature=0.8)
+    heads = HawkHeads(HawkConfig(32)).requires_grad_(False)
+    torch.nn.init.normal_(heads.horizontal, std=0.05, generator=torch.Generator().manual_seed(3))
+
+    def images(rows: Sequence[int], drafted: bool) -> list[Image]:
+        made = []
+        for row in rows:
+            rule = Coupled(Noise(row, shape.cells, CODES))
+            hawk = Hawk(heads, Target(), sampling, rule, HawkShape(vertical_samples=2), shape.columns)
+            made.append(Image(State(shape), hawk if drafted else Nothing(), rule, sampling))
+        for _ in decode(session_of(grid, rows, streams), made):
+            pass
+        return made
+
+    together = [image.state for image in images([0, 1, 2], True)]
+    assert together == [images([row], True)[0].state for row in range(3)]
+    assert [state.tokens for state in together] == [image.state.tokens for image in images([0, 1, 2], False)]
+    assert min(state.passes for state in together) < shape.cells
+
+
+class Target:
+    """The `Head` of the transformer."""
+
+    width, vocabulary = 32, CODES
+
+    def norm(self, hidden: Tensor) -> Tensor:
+        return model().norm(hidden)
+
+    def output(self, states: Tensor) -> Tensor:
+        return model().output(states)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return model().code_embedding(tokens)

@@ -1,0 +1,132 @@
+"""Grid, proposal, state and cache against naive versions of themselves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spatialspec.core.grid import Grid
+from spatialspec.core.kv_cache import KVCache
+from spatialspec.core.proposal import ROOT, Proposal, Verdict
+from spatialspec.core.state import State
+
+
+def test_grid() -> None:
+    assert Grid.parse("24X16") == Grid(24, 16) and str(Grid(3, 2)) == "3x2" and Grid(3, 2).cells == 6
+    for text in ("24", "24x", "x", "-1x4", "2x2x2", "axb", " 2 x 2", "2.0x2"):
+        with pytest.raises(ValueError, match="expected ROWSxCOLUMNS"):
+            Grid.parse(text)
+    with pytest.raises(ValueError, match="got a grid of 0x3, expected at least 1x1"):
+        Grid.parse("0x3")
+
+
+def test_proposal_merges_siblings_and_keeps_their_tests() -> None:
+    tree = Proposal()
+    a = tree.add(4, 7, ROOT, 0)
+    b = tree.add(4, 8, ROOT, 1)
+    assert tree.add(4, 7, ROOT, 1) == a, "the same token from two sources is one node"
+    c = tree.add(5, 7, a, 2)
+    d = tree.add(5, 7, b, 2)
+    assert c != d, "the same token behind different parents is two nodes"
+    assert tree.add(5, 9, a) == 4
+    assert (tree.cells, tree.tokens, tree.parents) == ([4, 4, 5, 5, 5], [7, 8, 7, 7, 9], [ROOT, ROOT, a, b, a])
+    assert tree.tests == {0: [(a, 0), (b, 1), (a, 1)], 1 + a: [(c, 2)], 1 + b: [(d, 2)]}, "tested once per source"
+    assert tree.find(ROOT, 8) == b and tree.find(a, 9) == 4 and tree.find(a, 8) is None
+    assert len(tree) == 5 and len(Proposal()) == 0 and Proposal().ancestors().shape == (0, 0)
+
+
+def test_chain() -> None:
+    q = torch.ones(3, 10) / 10
+    chain = Proposal.chain(6, [1, 1, 2], q)
+    assert (chain.cells, chain.tokens, chain.parents) == ([6, 7, 8], [1, 1, 2], [ROOT, 0, 1])
+    assert chain.tests == {0: [(0, 0)], 1: [(1, 1)], 2: [(2, 2)]}
+    assert Proposal.chain(6, [1, 1], final=True).tests == {} and Proposal.chain(6, [1], final=True).final
+
+
+trees = st.lists(st.tuples(st.integers(-1, 30), st.integers(0, 3)), max_size=14)
+
+
+@given(trees)
+@settings(max_examples=200, deadline=None)
+def test_ancestors_against_climbing(edges: list[tuple[int, int]]) -> None:
+    tree = Proposal()
+    for up, token in edges:
+        parent = min(up, len(tree) - 1)
+        cell = tree.cells[parent] + 1 if parent != ROOT else 0
+        tree.add(cell, token, parent)
+    mask = tree.ancestors()
+    for node in range(len(tree)):
+        climbed, at = set(), node
+        while at != ROOT:
+            climbed.add(at)
+            at = tree.parents[at]
+        assert set(mask[node].nonzero()[0].tolist()) == climbed
+
+
+def test_verdict_and_state() -> None:
+    tree = Proposal()
+    a = tree.add(0, 5, ROOT)
+    tree.add(0, 6, ROOT)
+    c = tree.add(1, 4, a)
+    own = Verdict((a, c), 9)
+    assert own.tokens(tree) == [5, 4, 9] and own.rows() == [0, 1 + a, 1 + c]
+    block = Verdict((a, c))
+    assert block.tokens(tree) == [5, 4] and block.rows() == [0, 1 + a]
+    assert Verdict(refined=(1, 2, 3)).tokens(tree) == [] and Verdict(refined=(1,)).rows() == []
+
+    start = State(Grid(2, 2))
+    assert (start.frontier, start.pending, start.complete) == (0, (), False)
+    later = start.extend(tree, own)
+    assert (later.tokens, later.passes, later.pending, later.complete) == ((5, 4, 9), 1, (2,), False)
+    done = later.extend(Proposal(), Verdict((), 1))
+    assert done.complete and done.frontier == 4 and done.passes == 2
+    assert later.extend(tree, Verdict(refined=(0, 0, 0))) == State(Grid(2, 2), later.tokens, 2)
+    assert start.tokens == (), "states are never changed"
+
+
+passes = st.lists(
+    st.tuples(st.integers(1, 5), st.lists(st.sets(st.integers(0, 4)), min_size=3, max_size=3), st.booleans()),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(passes, st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_cache_against_lists(plan: list[tuple[int, list[set[int]], bool]], alike: bool) -> None:
+    """Rows progress at their own pace, or all alike; a row is dropped now and then."""
+    layers, heads, width, counter = 2, 2, 3, 0
+    cache = KVCache(layers, 3, heads, 32, width, torch.zeros(1))
+    naive: list[list[float]] = [[], [], []]  # the number written into each committed slot
+    for n, keeps, drop in plan:
+        rows = len(naive)
+        seen = cache.begin(n)
+        assert seen == max(map(len, naive)) + n
+        fresh = torch.arange(counter, counter + rows * n, dtype=torch.float32).view(rows, n)
+        counter += rows * n
+        slots = fresh[:, None, :, None].expand(rows, heads, n, width)
+        for layer in range(layers):
+            k, v = cache.write(layer, slots + 1000 * layer, -slots - 1000 * layer)
+            assert k.shape == v.shape == (rows, heads, seen, width)
+            for row, committed in enumerate(naive):
+                expected = torch.tensor([*committed, *fresh[row].tolist()]) + 1000 * layer
+                visible = k[row, :, : len(expected)]
+                torch.testing.assert_close(visible, expected[None, :, None].expand_as(visible), atol=0, rtol=0)
+                assert torch.equal(v[row, :, : len(expected)], -visible)
+        for row in range(rows):
+            kept = sorted(slot for slot in keeps[0 if alike else row] if slot < n)
+            cache.keep(row, kept)
+            naive[row] += fresh[row, kept].tolist()
+        assert cache.lengths == [len(committed) for committed in naive]
+        assert cache.even == (len(set(map(len, naive))) == 1)
+        if drop and rows > 1:
+            cache.select([row for row in range(rows) if row != 1])
+            del naive[1]
+
+
+def test_cache_full() -> None:
+    cache = KVCache(1, 2, 1, 4, 1, torch.zeros(1))
+    with pytest.raises(ValueError, match="got a pass up to slot 5, expected at most 4 slots"):
+        cache.begin(5)
