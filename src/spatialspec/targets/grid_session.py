@@ -103,14 +103,14 @@ class GridSession:
 
     @torch.inference_mode()
     def keep(self, image: int, proposal: Proposal, verdict: Verdict) -> None:
-        """Commit prefix, pending cell and path, all but the last committed cell, which stays pending."""
+        """Commit prefix, pending cell and path, all but the last committed cell, which stays pending.
+
+        A refinement round commits nothing: the next pass reads the same root again.
+        """
         row = image * self.streams
         base = self.prefix.shape[1] if self.cache.lengths[row] == 0 else 1
-        if verdict.token is None and not verdict.path:
-            slots = list(range(base)) if base > 1 else []
-        else:
-            path = verdict.path if verdict.token is not None else verdict.path[:-1]
-            slots = [*range(base), *(base + node for node in path)]
+        path = verdict.path if verdict.token is not None else verdict.path[:-1]
+        slots = [*range(base), *(base + node for node in path)] if verdict.rows() else []
         for stream in range(self.streams):
             self.cache.keep(row + stream, slots)
 

