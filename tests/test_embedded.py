@@ -1,4 +1,4 @@
-"""The embedded model as it ships: same seed, same tokens as AR in fp32, whatever the drafter; SSD's passes; its files."""
+"""The embedded model as it ships: same tokens as AR in fp32 whatever the drafter, SSD's passes, cards."""
 
 import json
 

@@ -21,10 +21,11 @@ from torch import Tensor
 from spatialspec.evaluation.efficientnet import picture_features
 from spatialspec.evaluation.judge import Judge, JudgeConfig, Precision, r_precision, write_text
 from spatialspec.evaluation.sentence import load_sentence_encoder
+from spatialspec.training.card import credits
 from spatialspec.training.checkpoint import learning_rate
 from spatialspec.training.data import Pictures
 from spatialspec.training.degradation import degrade
-from spatialspec.training.sources import SOURCES, concept_of
+from spatialspec.training.sources import concept_of
 from spatialspec.training.target import caption
 
 
