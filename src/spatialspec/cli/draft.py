@@ -33,7 +33,10 @@ def draft(
     batch: Batch = None,
     seed: Seed = 0,
 ) -> None:
-    """Train drafts: Hawk's heads on real pictures, SSD's predictors on pictures that the target draws itself."""
+    """Train the drafts of a target.
+
+    Hawk's heads learn from real pictures, SSD's predictors from pictures that the target draws itself.
+    """
     if drafter not in DRAFTERS:
         raise ValueError(f"got --drafter {drafter!r}, expected {' or '.join(DRAFTERS)}")
     from spatialspec.core.files import write_text
