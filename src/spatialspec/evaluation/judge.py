@@ -8,7 +8,6 @@ https://arxiv.org/abs/1711.10485): how often a picture is closer to its own capt
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
-from spatialspec.core.files import read_config, read_weights, write_weights
+from spatialspec.core.files import read_config, read_weights, write_text, write_weights
 from spatialspec.evaluation.efficientnet import picture_features
 from spatialspec.evaluation.sentence import load_sentence_encoder
 from spatialspec.training.sources import SOURCES, concept_of
@@ -112,13 +111,6 @@ class Judge(nn.Module):
         judge = cls(JudgeConfig(**{field.name: config[field.name] for field in fields(JudgeConfig)}))
         read_weights(judge, folder / "judge.safetensors")
         return judge.eval().requires_grad_(False)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file beside the old one, then replace it."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 @dataclass(frozen=True)

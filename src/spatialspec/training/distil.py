@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from spatialspec.core.files import write_text
 from spatialspec.generation import Request, generate
 from spatialspec.methods import Method
 from spatialspec.targets.icons import IconsTarget
@@ -52,7 +53,7 @@ def self_distil(
         else:
             seeds = range(seed + start, seed + start + len(chosen))
             drawn, _ = generate(target, [], Method("ar"), Request(chosen, seeds, target.default, target.grid))
-            path.with_suffix(".json").write_text(json.dumps(chosen))
+            write_text(path.with_suffix(".json"), json.dumps(chosen))
             partial = path.with_suffix(".partial")
             save_file({"tokens": torch.tensor(drawn, dtype=torch.int16)}, partial)
             os.replace(partial, path)

