@@ -49,7 +49,9 @@ def test_explicit_values_win(capsys: pytest.CaptureFixture[str], folder: Path) -
         (("--quality", "best"), "expected one of exact, high, balanced, fast"),
         (("--tolerance", "-1"), "expected a number from 0 to inf"),
         (("--tolerance", "nan"), "expected a number from 0 to inf"),
-        (("--budget", "0"), "expected a whole number from 1 to 128"),
+        (("--budget", "-1"), "expected a whole number from 0 to 128"),
+        (("--budget", "fast"), "expected a whole number from 0 to 128"),
+        (("--budget", "auto", "--method", "sjd"), "expected a method with a budget: try spatial"),
         (("--method", "sjd", "--tolerance", "1"), "expected a method with that: try spatial"),
         (("--method", "hawk", "--verifier", "rejection", "--tolerance", "1"), "only it has a tolerance"),
     ],
@@ -58,3 +60,33 @@ def test_bad_dials(capsys: pytest.CaptureFixture[str], folder: Path, dials: tupl
     code, out, err = call_main(capsys, "generate", "a cat", "--model", folder, "--out", folder / "no.png", *dials)
     assert code == 2 and said in err and len(err.strip().splitlines()) == 1 and not out
     assert not (folder / "no.png").exists()
+
+
+def test_auto_budget_is_measured_once_and_draws_the_same(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ar, ours = drawn(capsys, folder, "--budget", "auto", "--compare", "--method", "spatial,ar")
+    assert ar["method"] == "ar" and ours["same_tokens_as_ar"] == 1.0
+    (known,) = (tmp_path / "spatialspec" / "budgets").glob("*.json")
+    table = json.loads(known.read_text())
+    assert [cost["budget"] for cost in table["costs"]] == [0, 4, 8, 16, 32, 64]
+    assert table["costs"][0]["cells"] == 1.0, "budget 0 is AR"
+    # the figures that are there decide: with these, four nodes are best
+    for cost in table["costs"]:
+        cost |= {"seconds": 1.0 + (cost["budget"] > 4), "cells": 1.0 + (cost["budget"] > 0)}
+    known.write_text(json.dumps(table))
+    (named,) = drawn(capsys, folder, "--budget", "auto")
+    assert named["method"] == "spatial:budget=4"
+    known.write_text("cut off")
+    drawn(capsys, folder, "--budget", "auto")
+    assert json.loads(known.read_text())["costs"], "a damaged file is measured again"
+
+
+def test_auto_budget_falls_back_to_ar() -> None:
+    from spatialspec.evaluation.budget import Cost, choose
+
+    slow = [Cost(0, 1.0, 1.0), Cost(4, 2.0, 1.9), Cost(64, 5.0, 5.0)]
+    assert choose(slow) == 0
+    assert choose([*slow, Cost(16, 2.0, 2.05)]) == 0, "two percent are no gain"
+    assert choose([*slow, Cost(16, 2.0, 2.5)]) == 16

@@ -53,6 +53,7 @@ def bench(
     if json is not None:
         check_output(json, "", "--json")
     pipeline, request = common.load(listed, words)
+    listed = common.tuned(listed, pipeline, request)
 
     from spatialspec.evaluation.bench import AR, bench
     from spatialspec.evaluation.runs import Progress

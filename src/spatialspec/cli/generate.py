@@ -64,6 +64,7 @@ def generate(
             raise ValueError(f"got {out} for --out and --json, expected two files: rename one")
 
     pipeline, request = common.load(methods, [prompt])
+    methods = common.tuned(methods, pipeline, request)
 
     from dataclasses import replace
 

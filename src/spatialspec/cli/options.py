@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spatialspec.pipeline import SpatialPipeline
 
 DTYPES = ("fp32", "bf16", "fp16")
+AUTO = "auto"  # the budget that is measured
 
 QUALITIES = ", ".join(f"{name}: tolerance {values['tolerance']:g}" for name, values in PRESETS.items())
 Model = Annotated[str, typer.Option(help="Name of a model, or its folder; `spatialspec models` lists names.")]
@@ -35,7 +36,10 @@ TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens up t
 NegativePrompt = Annotated[str, typer.Option(help="What guidance leads away from.")]
 Size = Annotated[str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Tokens of a picture. [default: the model's]")]
 NumImages = Annotated[int, typer.Option(help="Pictures of each prompt.")]
-Budget = Annotated[int | None, typer.Option(help="Drafted tokens of a pass, for methods that have a budget.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="N|auto", help="Drafted tokens of a pass; auto measures once which is fastest here."),
+]
 Tolerance = Annotated[
     float | None,
     typer.Option(help="How far behind the best score a guess may be, nats: 0 is exact, inf fastest."),
@@ -62,7 +66,7 @@ class Common:
     negative_prompt: str
     size: str | None
     num_images: int
-    budget: int | None
+    budget: str | None
     tolerance: float | None
     quality: str | None
     device: str
@@ -79,9 +83,11 @@ class Common:
         if self.quality is not None:
             _among("--quality", self.quality, tuple(PRESETS))
         preset = PRESETS.get(self.quality or "", {})
-        dials = {"budget": self.budget, "tolerance": self.tolerance}
+        dials = {"budget": None if self.budget == AUTO else self.budget, "tolerance": self.tolerance}
         given = preset | {name: value for name, value in dials.items() if value is not None}
         methods = Method.parse_list(self.methods)
+        if self.budget == AUTO and not any("budget" in method.fields for method in methods):
+            raise ValueError(f"got --budget auto for {self.methods}, expected a method with a budget: try spatial")
         for name, value in given.items():
             if not any(name in method.fields for method in methods):
                 raise ValueError(f"got --{name} {value} for {self.methods}, expected a method with that: try spatial")
@@ -141,6 +147,21 @@ class Common:
         )
         check(pipeline, methods, request)
         return pipeline, request
+
+    def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, request: Request) -> list[Method]:
+        """The methods, those without a budget of their own with the one that is fastest here if that was asked for."""
+        if self.budget != AUTO:
+            return list(methods)
+        from spatialspec.cli.display import progress
+        from spatialspec.evaluation.budget import BUDGETS, TURNS, best_budget, measured_cells
+
+        def tune(method: Method) -> Method:
+            if "budget" not in method.fields or "budget" in dict(method.given):
+                return method
+            with progress(len(BUDGETS) * TURNS * measured_cells(request) * request.images) as report:
+                return method.with_value("budget", str(best_budget(pipeline, method, request, report)))
+
+        return [tune(method) for method in methods]
 
 
 def usable_device(name: str) -> torch.device:

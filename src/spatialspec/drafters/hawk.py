@@ -77,7 +77,7 @@ class HawkShape:
     depth: int = parameter(2, "cells drafted ahead", 1, 16)
     vertical_samples: int = parameter(1, "candidates per depth from vertical heads, a", high=64)
     horizontal_samples: int = parameter(1, "candidates per depth from horizontal heads, b", high=64)
-    budget: int = parameter(64, "most nodes of the tree", 1, 128)
+    budget: int = parameter(64, "most nodes of the tree; 0 is AR", 0, 128)
 
 
 class Hawk:
@@ -133,14 +133,15 @@ class Hawk:
         if not state.frontier:
             return Proposal()
         sources: list[Float[Tensor, "G d"]] = []
-        plan = [self._pool(state.frontier + j, j, sources) for j in range(self._depth(state))]
+        origins: list[tuple[str, int]] = []
+        plan = [self._pool(state.frontier + j, j, sources, origins) for j in range(self._depth(state))]
         if not sources:
             return Proposal()
         q = self.sampling.distribution(self.target.output(torch.stack(sources, dim=1)))
         rows = [row for level in plan for row in level]
         cells = [state.frontier + j for j, level in enumerate(plan) for _ in level]
         tokens = iter(self.verifier.draw(q, rows, cells, state.passes))
-        proposal = Proposal(q=q)
+        proposal = Proposal(q=q, sources=origins)
         parents = [ROOT]
         for j, level in enumerate(plan):
             drawn = [(next(tokens), row) for row in level]
@@ -148,19 +149,23 @@ class Hawk:
             parents = list(dict.fromkeys(parents))
         return proposal
 
-    def _pool(self, cell: int, ahead: int, sources: list[Float[Tensor, "G d"]]) -> list[int]:
-        """Append the sources of a cell; return a row of q for each of its candidates, vertical first."""
+    def _pool(
+        self, cell: int, ahead: int, sources: list[Float[Tensor, "G d"]], origins: list[tuple[str, int]]
+    ) -> list[int]:
+        """Append a cell's sources and their origins; return a row of q for each of its candidates, vertical first."""
         s = self.shape
         vertical = []
         for k, store in enumerate(self._cache, start=1):
             if cell >= k * self.columns > ahead:  # there is such a row, and its cell is committed
                 vertical.append(len(sources))
                 sources.append(store[cell % len(store)])  # written at cell - k * IW
+                origins.append(("vertical", k))
         chosen = [vertical[i % len(vertical)] for i in range(s.vertical_samples)] if vertical else []
         if self._right_states is not None and ahead < s.horizontal:
             free = s.vertical_samples if s.vertical and not vertical else 0
             chosen += [len(sources)] * (s.horizontal_samples + free)
             sources.append(self._right_states[ahead])
+            origins.append(("horizontal", ahead + 1))
         return chosen
 
     def _depth(self, state: State) -> int:

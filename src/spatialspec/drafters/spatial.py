@@ -38,7 +38,7 @@ from spatialspec.drafters.repair import Repair
 class SpatialSettings:
     """How the nodes of a pass are spent."""
 
-    budget: int = parameter(64, "drafted nodes of a pass", 1, 128)
+    budget: int = parameter(64, "drafted nodes of a pass; 0 is AR", 0, 128)
     front: int = parameter(20, "of these, nodes of the tree beside its main path", 0, 128)
     depth: int = parameter(6, "cells that the tree reaches", 1, 16)
     beam: int = parameter(12, "paths that are followed", 1, 64)

@@ -1,0 +1,134 @@
+"""`--budget auto`: what a pass costs against its width on this machine, and the budget with the least expected time.
+
+Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on the first rows of a picture.
+Budget 0 drafts nothing and is AR. The figures are kept in the user's cache folder and measured once for each target,
+drafts, method, device, type and number of images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from spatialspec import __version__
+from spatialspec.core.files import write_text
+from spatialspec.decode import decode
+from spatialspec.evaluation.runs import Progress, Request
+from spatialspec.generation import Request as Images
+from spatialspec.generation import assemble
+from spatialspec.methods import Method
+from spatialspec.pipeline import SpatialPipeline
+
+BUDGETS = (0, 4, 8, 16, 32, 64)
+CELLS = 200  # of the picture that is decoded with each budget, in whole rows
+TURNS = 3
+GAIN = 1.03  # how much faster than AR a budget must be to be worth its spread
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a budget costs.
+
+    Attributes:
+        budget: drafted nodes of a pass.
+        seconds: of a pass, drafting and verifying included; the median over turns.
+        cells: committed by a pass, mean.
+    """
+
+    budget: int
+    seconds: float
+    cells: float
+
+    @property
+    def seconds_of_a_cell(self) -> float:
+        """What is to be small."""
+        return self.seconds / self.cells
+
+
+def measured_cells(request: Request) -> int:
+    """Cells that are decoded with each budget."""
+    return min(request.grid.rows, max(1, CELLS // request.grid.columns)) * request.grid.columns
+
+
+def measure(pipeline: SpatialPipeline, method: Method, request: Request, report: Progress) -> list[Cost]:
+    """Decode the first rows with every budget, all budgets taking turns.
+
+    Args:
+        pipeline: target and drafts.
+        method: one with a budget.
+        request: its first prompt is drawn, as many images at once as it asks for.
+        report: called after every pass of every image, as `report(method, cells just committed)`.
+    """
+    seconds: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
+    passes: dict[int, int] = {}
+    stop = measured_cells(request)
+    prompts, seeds = [request.prompts[0]] * request.images, range(request.images)
+    images = Images(prompts, seeds, request.sampling, request.grid, request.verifier, request.negative_prompt)
+    for turn in range(TURNS + 1):  # the first one warms up
+        for budget in BUDGETS:
+            chosen = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), images)
+            session = pipeline.target.session(prompts, request.negative_prompt, request.sampling, request.grid)
+            most = min(12, stop) if turn == 0 else stop
+            start = time.perf_counter()
+            for step in decode(session, chosen):
+                report(f"measuring budget {budget}", len(step.verdict.tokens(step.proposal)))
+                if min(image.state.frontier for image in chosen) >= most:
+                    break
+            taken = time.perf_counter() - start
+            count = max(image.state.passes for image in chosen)
+            if turn:
+                seconds[budget].append(taken / count)
+                passes[budget] = count
+    return [Cost(budget, median(seconds[budget]), stop / passes[budget]) for budget in BUDGETS]
+
+
+def choose(costs: Sequence[Cost]) -> int:
+    """The budget with the least expected time; 0, AR's, where none is clearly faster."""
+    ar = next(cost for cost in costs if cost.budget == 0)
+    best = min(costs, key=lambda cost: (cost.seconds_of_a_cell, cost.budget))
+    return best.budget if best.seconds_of_a_cell * GAIN <= ar.seconds_of_a_cell else 0
+
+
+def best_budget(pipeline: SpatialPipeline, method: Method, request: Request, report: Progress) -> int:
+    """The budget to use here, measured if it is not known yet."""
+    path = _folder() / f"{_key(pipeline, method, request)}.json"
+    try:
+        costs = [Cost(**cost) for cost in json.loads(path.read_text())["costs"]]
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or one that does not parse: measure again
+        costs = measure(pipeline, method, request, report)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps({"method": str(method), "costs": [asdict(cost) for cost in costs]}, indent=1))
+    return choose(costs)
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spatialspec" / "budgets"
+
+
+def _key(pipeline: SpatialPipeline, method: Method, request: Request) -> str:
+    """What the figures depend on."""
+    weight = pipeline.target.embed(torch.zeros(1, dtype=torch.long, device=pipeline.target.device))
+    cuda = weight.device.type == "cuda"
+    facts = (
+        pipeline.target.fingerprint,
+        sorted(type(drafts).__name__ for drafts in pipeline.drafts),
+        str(method),
+        request.verifier,
+        torch.cuda.get_device_name(weight.device) if cuda else f"{platform.processor()} {torch.get_num_threads()}",
+        str(weight.dtype),
+        request.images,
+        request.sampling.streams,
+        str(request.grid),
+        torch.__version__,
+        __version__,
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:20]
