@@ -12,7 +12,7 @@ ACROSS, SIDE, CAPTION = 8, 144, 16
 
 def main(out: str, model: str = "icons") -> None:
     """Write the sheet; the seed of picture i is i."""
-    prompts = (BUILT_IN * 64)[:64]
+    prompts = BUILT_IN[:64]
     pictures = SpatialPipeline.from_pretrained(model)(prompts, method="ar", seed=0).images
     rows = -(-len(prompts) // ACROSS)
     sheet = Image.new("RGB", (ACROSS * SIDE, rows * (SIDE + CAPTION)), "white")

@@ -36,8 +36,9 @@ def test_presets_order_passes(capsys: pytest.CaptureFixture[str], folder: Path) 
 
 
 def test_explicit_values_win(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    ar, ours = drawn(capsys, folder, "--quality", "fast", "--tolerance", "inf", "--budget", "11", "--compare")
-    assert ar["method"] == "ar" and ours["method"] == "spatial:tolerance=inf:budget=11"
+    dials = ("--quality", "fast", "--tolerance", "inf", "--budget", "11", "--compare")
+    ar, ours = drawn(capsys, folder, "--method", "spatial:front=0", *dials)
+    assert ar["method"] == "ar" and ours["method"] == "spatial:front=0.0:tolerance=inf:budget=11"
     assert ours["target_passes"] == 1 + -(-35 // 12), "every guess stays, and the target's own token behind them"
     (named,) = drawn(capsys, folder, "--method", "jacobi:tolerance=2", "--tolerance", "1")
     assert named["method"] == "jacobi:tolerance=2.0"

@@ -6,7 +6,7 @@ from spatialspec.prompts import BUILT_IN, read_prompts
 
 
 def test_built_in_prompts():
-    assert len(BUILT_IN) >= 32 and len(set(BUILT_IN)) == len(BUILT_IN)
+    assert len(BUILT_IN) >= 64 and len(set(BUILT_IN)) == len(BUILT_IN)
     assert all(prompt == prompt.strip() and ", " in prompt for prompt in BUILT_IN)
 
 

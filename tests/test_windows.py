@@ -11,13 +11,8 @@ from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
-from spatialspec.core.setting import Setting
-from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafters.repair import Repair, RepairConfig
-from spatialspec.drafters.spatial import Spatial, SpatialSettings
 from spatialspec.methods import Method
-from spatialspec.verifiers.coupled import Coupled
 from spatialspec.verifiers.rejection import residual
 from toys import ToySession, ToyTarget, Trial
 
@@ -127,7 +122,8 @@ def test_sjd_and_scd_literally(method: str, refresh: Refresh, length: int) -> No
         assert list(image.state.tokens) == written and image.state.passes == turn
 
 
-METHODS = ["jacobi:length=4", "sjd:length=4", "scd:length=5", "scd:form=gumbel", "sjd-pac:width=2:length=8", "spatial"]
+METHODS = ["jacobi:length=4", "sjd:length=4", "scd:length=5", "scd:form=gumbel", "sjd-pac:width=2:length=8"]
+METHODS += ["spatial:budget=2"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -136,62 +132,6 @@ def test_ragged_batches_are_the_images_alone(method: str) -> None:
     alone = [finished(method, "coupled", [noise])[0] for noise in noises(8)]
     assert [image.state for image in together] == [image.state for image in alone]
     assert len({image.state.passes for image in together}) > 1, "progress is ragged"
-
-
-@pytest.mark.parametrize("settings", [SpatialSettings(), SpatialSettings(9, 5, 3, 2), SpatialSettings(1, 0, 1, 1)])
-@pytest.mark.parametrize("repaired", [False, True])
-def test_spatial_draws_ars_tokens(settings: SpatialSettings, repaired: bool) -> None:
-    """Whatever the tree, with repair by random weights too; and no tree is larger than its budget."""
-    torch.manual_seed(0)
-    repair = Repair(RepairConfig(TARGET.width, 8)) if repaired else None
-    if repair is not None:
-        torch.nn.init.normal_(repair.out.weight)
-    ar = Trial("ar", "coupled", SAMPLING, TARGET).tokens(noises(20))
-    images = []
-    for noise in noises(20):
-        setting = Setting(TARGET, [], SAMPLING, TARGET.grid, noise)
-        images.append(Image(State(TARGET.grid), Spatial(setting, settings, repair), Coupled(noise), SAMPLING))
-    largest = accepted = branched = 0
-    for step in decode(ToySession(TARGET, 2), images):
-        largest, accepted = max(largest, len(step.proposal)), accepted + len(step.verdict.path)
-        branched += len(set(step.proposal.parents)) < len(step.proposal)
-    assert (np.array([image.state.tokens for image in images]) == ar).all()
-    assert 0 < largest <= settings.budget and accepted
-    assert (branched > 0) == (settings.front > 0)
-
-
-def test_spatial_remembers_what_the_pass_said() -> None:
-    """Its states, the tokens they were made with and its guesses belong to the cells behind the frontier, in order."""
-    settings, seen, off_main = SpatialSettings(12, 6, 4, 4), 0, 0
-    for noise in noises(20):
-        setting = Setting(TARGET, [], SAMPLING, TARGET.grid, noise)
-        drafter = Spatial(setting, settings, None)
-        image = Image(State(TARGET.grid), drafter, Coupled(noise), SAMPLING)
-        for step in decode(ToySession(TARGET, 2), [image]):
-            context = list(step.state.tokens[:-1])
-            on_main = set(step.verdict.path) <= set(drafter.main)
-            off_main += not on_main
-            if step.verdict.token is None or not on_main:
-                continue
-            for i, token in enumerate(drafter.read):
-                context.append(token)
-                prefix = 0
-                for before in context:
-                    prefix = TARGET.child(prefix, before)
-                assert (drafter.hidden[:, i] == TARGET.hidden[:, prefix]).all()
-                best = law(context).log() + noise.gumbel([len(context)])[0]
-                assert drafter.tokens[i] == int(best.argmax())
-                seen += 1
-    assert seen > 50 and off_main > 5
-
-
-def test_repair_is_silent_where_nothing_changed() -> None:
-    torch.manual_seed(0)
-    repair = Repair(RepairConfig(8, 16))
-    torch.nn.init.normal_(repair.out.weight)
-    h, e, other, zero = torch.randn(3, 8), torch.randn(3, 8), torch.randn(3, 8), torch.zeros(3, 8)
-    assert repair(h, e, e, zero).abs().max() == 0
-    assert repair(h, e, other, zero).abs().min() > 0 and repair(h, e, e, other).abs().min() > 0
 
 
 def test_tolerance_from_exact_to_everything() -> None:

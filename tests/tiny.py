@@ -12,7 +12,6 @@ from torch import nn
 from spatialspec.core.distribution import Sampling
 from spatialspec.drafters import weights
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.drafters.repair import Repair, RepairConfig
 from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
@@ -58,9 +57,7 @@ def tiny_folder(folder: Path, seed: int = 0) -> Path:
     heads = HawkHeads(HawkConfig(target.width))
     nn.init.normal_(heads.horizontal, std=0.05)
     nn.init.normal_(heads.vertical, std=0.05)
-    repair = Repair(RepairConfig(target.width, 16))
-    nn.init.normal_(repair.out.weight, std=0.05)
-    for name, drafts in (("hawk", heads), ("ssd", SSDPredictors(SSDConfig(target.width))), ("spatial", repair)):
+    for name, drafts in (("hawk", heads), ("ssd", SSDPredictors(SSDConfig(target.width)))):
         weights.save(drafts, folder / "drafts" / name, target.fingerprint, target.name)
     return folder
 

@@ -50,6 +50,30 @@ BUILT_IN = (
     "four leaf clover, noto",
     "ice cream, twemoji",
     "guitar, fluent",
+    "pizza, 3d",
+    "bicycle, flat",
+    "owl, noto",
+    "turtle, twemoji",
+    "mushroom, fluent",
+    "cherries, emojione",
+    "sunflower, clip art",
+    "penguin, 3d",
+    "bell, flat",
+    "camera, noto",
+    "snowman, twemoji",
+    "frog, fluent",
+    "lemon, emojione",
+    "carrot, clip art",
+    "sailboat, 3d",
+    "trophy, flat",
+    "watermelon, noto",
+    "teddy bear, twemoji",
+    "tulip, fluent",
+    "spider, emojione",
+    "candle, clip art",
+    "scissors, 3d",
+    "hammer, flat",
+    "glasses, noto",
 )
 
 
@@ -58,7 +82,7 @@ def read_prompts(path: Path) -> list[str]:
 
     Args:
         path: `.txt` (a prompt a line, blank lines are left out), `.csv` or `.tsv` (with a header), or `.jsonl` (an
-            object a line). The column `prompt` is read, else `text`, else `caption`.
+            object a line). The column `prompt` is read, else `text`, else `caption`, in capitals or not.
 
     Raises:
         ValueError: no such file, another kind of file, no such column, an empty cell, or no prompt at all.
@@ -110,9 +134,10 @@ def _objects(path: Path) -> list[str]:
 
 def _column(path: Path, columns: object) -> str:
     there = list(columns) if isinstance(columns, (list, tuple, dict)) else []
+    lower = {str(column).lower(): str(column) for column in reversed(there)}
     for column in COLUMNS:
-        if column in there:
-            return column
+        if column in lower:
+            return lower[column]
     got = ", ".join(map(str, there)) or "none"
     raise ValueError(f"{path}: got the columns {got}, expected one of {', '.join(COLUMNS)}: rename one")
 

@@ -74,7 +74,7 @@ REGISTRY: dict[str, Entry] = {
         "LANTERN, lent in proportion to the draft", _D + "hawk:Hawk", "rejection", _V + "lantern:LanternPlus",
         exact=False, drafts="hawk",
     ),
-    "spatial": Entry("ours: refined window, repaired states, a tree at the front", _D + "spatial:Spatial", "coupled"),
+    "spatial": Entry("ours: refined window, memory of passes, tree at the front", _D + "spatial:Spatial", "coupled"),
     "mtp": Entry(
         "SSD's horizontal predictors alone, block after block", _D + "mtp:MTP", verifier=_V + "autocorrect:AutoCorrect",
         exact=False, drafts="ssd",

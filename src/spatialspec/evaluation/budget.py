@@ -1,6 +1,6 @@
-"""`--budget auto`: what a pass costs against its width on this machine, and the budget with the least expected time.
+"""`--budget auto`: what a pass costs against its width on this machine, and the budget that is fastest here.
 
-Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on the first rows of a picture.
+Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a picture's first rows.
 Budget 0 drafts nothing and is AR. The figures are kept in the user's cache folder and measured once for each target,
 drafts, method, device, type and number of images.
 """
