@@ -77,7 +77,7 @@ def test_models_lists_models(call, folder, tmp_path, monkeypatch):
     code, out, _ = call("models")
     assert code == 0
     assert re.search(
-        r"icons: grid 6x6, vocabulary 64, [\d,]+ parameters, licence apache-2.0, drafts hawk, spatial, ssd\n", out
+        r"icons: grid 6x6, vocabulary 64, [\d,]+ parameters, licence apache-2.0, drafts hawk, ssd\n", out
     )
 
 
@@ -185,11 +185,8 @@ def test_training_ends_in_a_model_that_draws(call, monkeypatch):
     for _ in range(2):  # the second run resumes, and has nothing left to do
         code, out, err = call("train", "target", *common, "--tokenizer", "vq", "--out", "target", *sizes)
         assert (code, err) == (0, "") and "wrote target/model" in out
-    for module in ("draft", "distil", "repair"):
-        monkeypatch.setattr(f"spatialspec.training.{module}.tune_threads", lambda: None)
-    for drafter, own in (("hawk", []), ("ssd", ["--pictures", 1]), ("spatial", ["--pictures", 1])):
-        monkeypatch.setattr("spatialspec.cli.draft.HELD_OUT", 1)
-        monkeypatch.setattr("spatialspec.cli.draft.REPAIR_HELD_OUT", 1)
+    for drafter, own in (("hawk", []), ("ssd", ["--pictures", 1])):
+        monkeypatch.setattr("spatialspec.training.heads.HELD_OUT", 1)
         steps = ["--target", "target/model", "--drafter", drafter, "--steps", 1, "--batch", 2, *own]
         code, out, err = call("train", "draft", *common, *steps)
         assert (code, err) == (0, "") and f"wrote target/model/drafts/{drafter}" in out

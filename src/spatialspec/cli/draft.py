@@ -1,124 +1,133 @@
-"""`spatialspec train draft`: heads and predictors for a frozen target."""
+"""`spatialspec train draft`: heads and predictors for a frozen target, on one process or many."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec.cli.train import Batch, Data, Seed, Steps, clocked
+from spatialspec.cli.train import Steps, clocked
 
 if TYPE_CHECKING:
-    from spatialspec.targets.icons import IconsTarget
+    from spatialspec.core.protocols import Target
     from spatialspec.training.data import Pictures
-    from spatialspec.training.draft import Corpus
 
-DRAFTERS = ("hawk", "ssd", "spatial")
-HELD_OUT, REPAIR_HELD_OUT = 32, 8
+DRAFTERS = ("hawk", "ssd")
+HUB = "hub:"  # in front of the name of a data set: nothing is downloaded by a wrong path
+Count = Annotated[int | None, typer.Option(help="Pictures to learn from. [default: all real ones; own ones: a few]")]
 
 
 def draft(
     target: Annotated[str, typer.Option(help="Name or folder of the target.")] = "train/target/model",
-    drafter: Annotated[str, typer.Option(help="hawk, ssd or spatial.")] = "hawk",
-    data: Data = Path("train/data"),
+    drafter: Annotated[str | None, typer.Option(help="hawk or ssd. [default: hawk]")] = None,
+    data: Annotated[
+        str, typer.Option(help="Folder with pictures and metadata.csv, or hub:OWNER/NAME, a data set.")
+    ] = "train/data",
+    self_distil: Annotated[
+        Path | None, typer.Option(help="File of prompts: learn from pictures that the target draws of them.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the drafts. [default: drafts/DRAFTER in the target's]")
     ] = None,
-    pictures: Annotated[
-        int | None, typer.Option(help="Pictures that the target draws to learn from. [default: 64 ssd, 48 spatial]")
-    ] = None,
+    config: Annotated[str | None, typer.Option(help="Settings in YAML: a file, or a name as hawk-paper.")] = None,
+    pictures: Count = None,
     horizontal: Annotated[int | None, typer.Option(help="Heads to the right. [default: 2 for hawk, 5 for ssd]")] = None,
     vertical: Annotated[int | None, typer.Option(help="Heads down. [default: 2 for hawk, 5 for ssd]")] = None,
+    decay: Annotated[float | None, typer.Option("--lambda", help="Head k counts LAMBDA^k. [default: 1]")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Folder for the target's states, made once. [default: none, streamed]")
+    ] = None,
+    shard_target: Annotated[bool, typer.Option(help="Split the target over the processes (FSDP2).")] = False,
+    tracker: Annotated[str | None, typer.Option(help="tensorboard, wandb or another of accelerate.")] = None,
     steps: Steps = None,
-    batch: Batch = None,
-    seed: Seed = 0,
+    batch: Annotated[int | None, typer.Option(help="Examples per step, all processes. [default: the recipe's]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
 ) -> None:
-    """Train the drafts of a target.
+    """Train the drafts of a target; goes on where it was stopped.
 
-    Hawk's heads learn from real pictures, SSD's predictors from pictures that the target draws itself, the repair of
-    `spatial` from what its own passes leave behind.
+    Hawk's heads learn from real pictures, SSD's predictors from pictures that the target draws itself.
+    `spatial` needs none. Over many processes: `torchrun -m spatialspec train draft ...`.
     """
-    if drafter not in DRAFTERS:
-        raise ValueError(f"got --drafter {drafter!r}, expected one of {', '.join(DRAFTERS)}")
-    from spatialspec.core.files import write_text
     from spatialspec.models import model_folder
+    from spatialspec.training.recipes import make_recipe, read_config
 
+    settings = read_config(config) if config is not None else {}
+    chosen = drafter or settings.pop("drafter", "hawk")
+    if chosen not in DRAFTERS or chosen != settings.pop("drafter", chosen):
+        raise ValueError(f"got --drafter {chosen!r}, expected one of {', '.join(DRAFTERS)}, and that of --config")
+    options: dict[str, int | float | None] = {"steps": steps, "batch": batch, "seed": seed}
+    options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
+    listed = settings.pop("pictures", None)
+    count = _count(listed if pictures is None else pictures)
     folder = model_folder(target)
-    out = out or folder / "drafts" / drafter
-    from spatialspec.targets.icons import IconsTarget
-    from spatialspec.training import data as picture_data
-    from spatialspec.training.draft import RECIPES, train
+    prompts = _prompts(self_distil)
+    out = out or folder / "drafts" / chosen
 
-    values: dict[str, Any] = {
-        "horizontal": horizontal,
-        "vertical": vertical,
-        "steps": steps,
-        "batch": batch,
-        "seed": seed,
-    }
-    given = {name: value for name, value in values.items() if value is not None}
-    model = IconsTarget.from_folder(folder)
-    found = picture_data.load(data, model.grid.rows * model.vq.config.patch)
-    report = clocked()
-    styles = {row.get("style", "") for row in found.rows}
-    if drafter == "spatial":
-        from spatialspec.training import repair
-        from spatialspec.training.card import repair_card
+    from spatialspec.targets.loading import load_target
+    from spatialspec.training.card import data_lines
+    from spatialspec.training.draft import DRAFTERS as LESSONS
+    from spatialspec.training.draft import accelerator, train_draft
+    from spatialspec.training.material import Material
 
-        if horizontal is not None or vertical is not None:
-            raise ValueError("got --horizontal or --vertical for spatial, expected neither: it has no heads")
-        spatial = replace(repair.RepairRecipe(), **(given if pictures is None else given | {"pictures": pictures}))
-        prompts = _prompts(found, spatial.pictures + REPAIR_HELD_OUT, seed)
-        known, new = prompts[REPAIR_HELD_OUT:], prompts[:REPAIR_HELD_OUT]
-        network, hits = repair.train(model, known, new, out, spatial, report)
-        count = sum(p.numel() for p in network.parameters())
-        write_text(out / "README.md", repair_card(model.name, spatial, hits, count, styles))
+    given = {name: value for name, value in options.items() if value is not None}
+    recipe = make_recipe(LESSONS[chosen].Recipe, settings | given)
+    _writable(out)
+    processes = accelerator(tracker, out / "logs")
+    report = clocked() if processes.is_main_process else lambda line: None
+    model = load_target(folder, str(processes.device))
+    found = None if prompts is not None else _pictures(data, model, count, report)
+    if found is not None:
+        lines = data_lines(found.rows)
     else:
-        from spatialspec.training.card import draft_card
-
-        recipe = replace(RECIPES[drafter], **given)
-        own = drafter == "ssd"
-        corpus, held_out = _own(model, found, pictures or 64, out, seed) if own else _real(model, found, seed)
-        made, figures = train(model, corpus, held_out, out, recipe, report)
-        count = sum(p.numel() for p in made.parameters())
-        write_text(out / "README.md", draft_card(model.name, recipe, figures, count, len(corpus.prompts), styles))
-    typer.echo(f"wrote {out}")
+        lines = [f"Trained on pictures that the target drew itself, of {len(prompts or ())} prompts in a file."]
+    material = Material(model, found, prompts, count, out / "state", features, shard_target, report)
+    said = {"drafter": chosen, "target": target, "config": config, "self-distil": self_distil, "pictures": pictures}
+    command = _command({**said, "data": None if prompts else data, **given})
+    train_draft(chosen, material, recipe, out, processes, command, lines)
+    report(f"wrote {out}")
 
 
-def _real(model: IconsTarget, found: Pictures, seed: int) -> tuple[Corpus, Corpus]:
-    """Real pictures: training and left-out combinations of concept and style."""
-    import numpy as np
-
-    from spatialspec.training.draft import Corpus
-    from spatialspec.training.target import caption, encode_pictures
-
-    rng = np.random.default_rng(seed)
-    parts = []
-    for split, limit in (("train", None), ("pair", HELD_OUT)):
-        chosen = found.select(split)
-        codes = encode_pictures(model.vq, chosen.pixels[:limit], model.grid.rows)
-        parts.append(Corpus([caption(row, rng) for row in chosen.rows[:limit]], codes))
-    return parts[0], parts[1]
+def _count(value: Any) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
+        raise ValueError(f"got pictures {value!r}, expected a whole number from 1")
+    return value
 
 
-def _own(model: IconsTarget, found: Pictures, count: int, out: Path, seed: int) -> tuple[Corpus, Corpus]:
-    """Pictures that the target draws for training prompts; the last ones are held out."""
-    from spatialspec.training.distil import self_distil
-    from spatialspec.training.draft import Corpus
+def _prompts(path: Path | None) -> list[str] | None:
+    from spatialspec.prompts import read_prompts
 
-    prompts = _prompts(found, count + HELD_OUT, seed)
-    made = self_distil(model, prompts, out / "state" / "pictures", seed=seed, report=clocked())
-    return Corpus(prompts[:count], made.codes[:count]), Corpus(prompts[count:], made.codes[count:])
+    return None if path is None else read_prompts(path)
 
 
-def _prompts(found: Pictures, count: int, seed: int) -> list[str]:
-    """Captions of training pictures."""
-    import numpy as np
+def _writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"got --out {out}, expected a folder to write to ({error.strerror}): choose another"
+        ) from error
 
-    from spatialspec.training.target import caption
 
-    rng = np.random.default_rng(seed)
-    rows = found.select("train").rows
-    return [caption(rows[int(i)], rng) for i in rng.integers(len(rows), size=count)]
+def _pictures(data: str, model: Target, limit: int | None, report: Callable[[str], None]) -> Pictures:
+    """Pictures at the size of the target's grid."""
+    from spatialspec.targets.icons import IconsTarget
+    from spatialspec.training.corpus import read_pictures
+    from spatialspec.training.hub import read_dataset
+
+    patch = model.vq.config.patch if isinstance(model, IconsTarget) else 4
+    side = model.grid.rows * patch
+    if data.startswith(HUB):
+        return read_dataset(data.removeprefix(HUB), side, limit, report)
+    return read_pictures(Path(data), side, report)
+
+
+def _command(options: Mapping[str, object]) -> str:
+    """The command line for the card, with the last part of absolute paths only."""
+    words = ["spatialspec train draft"]
+    for name, value in options.items():
+        if value is not None:
+            text = Path(str(value)).name if Path(str(value)).is_absolute() else str(value)
+            words.append(f"--{'lambda' if name == 'decay' else name} {text}")
+    return " ".join(words)

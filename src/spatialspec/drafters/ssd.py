@@ -16,9 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.parameters import parameter
@@ -26,49 +25,9 @@ from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.protocols import Head, Verifier
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
+from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
 
-
-@dataclass(frozen=True)
-class SSDConfig:
-    """Sizes of the predictors.
-
-    Attributes:
-        width: of the target.
-        horizontal: predictors of offsets +1 .. +k_h.
-        vertical: predictors of offsets +W .. +k_v W.
-    """
-
-    width: int
-    horizontal: int = 5
-    vertical: int = 5
-
-
-class Predictor(nn.Module):
-    """[h; e] -> pre-norm state at an offset: u + W2 (SiLU(W1 n) * W3 n), u = W0 [h; e], n = RMSNorm(u)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.w0 = nn.Linear(2 * width, width, bias=False)
-        self.norm = nn.RMSNorm(width, eps=1e-6)
-        self.w1 = nn.Linear(width, 2 * width, bias=False)
-        self.w3 = nn.Linear(width, 2 * width, bias=False)
-        self.w2 = nn.Linear(2 * width, width, bias=False)
-
-    def forward(self, hidden: Float[Tensor, "*N d"], embedding: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
-        """Predict the state at this predictor's offset."""
-        u = self.w0(torch.cat((hidden, embedding.expand_as(hidden)), dim=-1))
-        n = self.norm(u)
-        return u + self.w2(F.silu(self.w1(n)) * self.w3(n))
-
-
-class SSDPredictors(nn.Module):
-    """One independent predictor per offset and direction."""
-
-    def __init__(self, config: SSDConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.horizontal = nn.ModuleList(Predictor(config.width) for _ in range(config.horizontal))
-        self.vertical = nn.ModuleList(Predictor(config.width) for _ in range(config.vertical))
+__all__ = ["SSD", "Block", "Recent", "SSDConfig", "SSDPredictors", "SSDShape"]
 
 
 @dataclass(frozen=True)
@@ -150,10 +109,11 @@ class Recent:
 
     def _read(self) -> tuple[Float[Tensor, "G N d"], Float[Tensor, "N d"]]:
         assert self.hidden is not None
-        return self.hidden, self.target.embed(torch.tensor(self.tokens, device=self.hidden.device))
+        embedding = self.target.embed(torch.tensor(self.tokens, device=self.hidden.device))
+        return self.predictors.place(self.target, self.hidden, embedding), embedding
 
     def _distribution(self, predicted: Float[Tensor, "G N d"]) -> Float[Tensor, "N V"]:
-        return self.sampling.distribution(self.target.output(self.target.norm(predicted)))
+        return self.sampling.distribution(self.predictors.logits(self.target, predicted))
 
 
 class Block:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from huggingface_hub import ModelHubMixin, snapshot_download
+from safetensors import SafetensorError
 
 from spatialspec.core.files import read_config, read_weights, write_text, write_weights
+from spatialspec.core.grid import Grid
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.drafters.repair import Repair, RepairConfig
-from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
+from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
 
-Drafts = HawkHeads | SSDPredictors | Repair
+Drafts = HawkHeads | SSDPredictors
 KINDS: dict[str, tuple[type[Any], type[Any]]] = {
     "hawk": (HawkHeads, HawkConfig),
     "ssd": (SSDPredictors, SSDConfig),
-    "spatial": (Repair, RepairConfig),
 }
+FILES = ("config.json", "model.safetensors", "README.md")
 
 
 def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
@@ -35,22 +37,114 @@ def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
     return kind(config(**sizes))
 
 
-def save(drafts: Drafts, folder: Path, fingerprint: str, target: str) -> None:
-    """Write configuration and weights (bfloat16); the card is the trainer's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (algorithm,) = (name for name, (kind, _) in KINDS.items() if isinstance(drafts, kind))
-    write_weights(drafts, folder / "model.safetensors")
-    config = {
-        "model_type": "spatialspec_draft",
-        "sizes": asdict(drafts.config),
-        "target_fingerprint": fingerprint,
-        "speculators_config": {
-            "algorithm": algorithm,
-            "proposal_methods": [{"proposal_type": "spatial"}],
-            "verifier": {"name_or_path": target},
-        },
-    }
-    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+@dataclass
+class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-decoding", "text-to-image"]):
+    """Drafts and what they were made for, with `save_pretrained`, `from_pretrained` and `push_to_hub`.
+
+    Attributes:
+        drafts: the network, without any weight of the target.
+        target: name of the target.
+        fingerprint: of the target; they are of no use with another.
+        grid: that they were trained on; None where that was not written down.
+        card: text of `README.md`; empty for none.
+    """
+
+    drafts: Drafts
+    target: str
+    fingerprint: str
+    grid: Grid | None = None
+    card: str = ""
+
+    @property
+    def algorithm(self) -> str:
+        """Key of KINDS."""
+        (name,) = (name for name, (kind, _) in KINDS.items() if isinstance(self.drafts, kind))
+        return name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `config.json` holds."""
+        sizes = asdict(self.drafts.config)
+        method: dict[str, Any] = {"proposal_type": "spatial"}
+        if "horizontal" in sizes:
+            method["speculative_tokens"] = sizes["horizontal"] + sizes["vertical"]
+        return {
+            "model_type": "spatialspec_draft",
+            "architectures": [type(self.drafts).__name__],
+            "sizes": sizes,
+            **({"grid": asdict(self.grid)} if self.grid else {}),
+            "target_fingerprint": self.fingerprint,
+            "speculators_config": {
+                "algorithm": self.algorithm,
+                "proposal_methods": [method],
+                "default_proposal_method": "spatial",
+                "verifier": {"name_or_path": self.target},
+            },
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write weights (bfloat16), configuration and card, each whole or not at all.
+
+        Raises:
+            OSError: a file could not be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            write_weights(self.drafts, folder / "model.safetensors")
+        except SafetensorError as error:
+            (folder / "model.partial").unlink(missing_ok=True)
+            raise OSError(f"{folder}: could not be written ({error}): make room and try again") from error
+        write_text(folder / "config.json", json.dumps(self.config, indent=2) + "\n")
+        if self.card:
+            write_text(folder / "README.md", self.card)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.write(save_directory)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **unknown: Any,
+    ) -> Self:
+        if Path(model_id).is_dir():
+            return cls.read(Path(model_id))
+        found = snapshot_download(
+            model_id, revision=revision, cache_dir=cache_dir, force_download=force_download, token=token,
+            local_files_only=local_files_only, allow_patterns=list(FILES),
+        )  # fmt: skip
+        return cls.read(Path(found))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a folder.
+
+        Raises:
+            ValueError: a file is missing, damaged or foreign.
+        """
+        config = read_config(folder / "config.json", ("sizes", "target_fingerprint", "speculators_config"))
+        try:
+            block = config["speculators_config"]
+            drafts = build(block.get("algorithm", ""), config["sizes"])
+            grid = Grid(**config["grid"]) if "grid" in config else None
+            target = str(block.get("verifier", {}).get("name_or_path", ""))
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"{folder / 'config.json'}: expected sizes of such drafts ({error})") from error
+        read_weights(drafts, folder / "model.safetensors")
+        card = folder / "README.md"
+        text = card.read_text(encoding="utf-8") if card.is_file() else ""
+        return cls(drafts, target, config["target_fingerprint"], grid, text)
+
+
+def save(drafts: Drafts, folder: Path, fingerprint: str, target: str, grid: Grid | None = None, card: str = "") -> None:
+    """Write drafts made for a target; see :class:`DraftModel`."""
+    DraftModel(drafts, target, fingerprint, grid, card).write(folder)
 
 
 def load(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Drafts:
@@ -59,16 +153,10 @@ def load(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype
     Raises:
         ValueError: a file is missing, damaged or foreign, or the drafts were made for another target.
     """
-    config = read_config(folder / "config.json", ("sizes", "target_fingerprint", "speculators_config"))
-    made_for = config["target_fingerprint"]
+    made_for = read_config(folder / "config.json", ("target_fingerprint",))["target_fingerprint"]
     if made_for != fingerprint:
         raise ValueError(f"{folder}: got drafts for target {made_for}, expected {fingerprint}: train drafts for it")
-    try:
-        drafts = build(config["speculators_config"].get("algorithm", ""), config["sizes"])
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / 'config.json'}: expected sizes of such drafts ({error})") from error
-    read_weights(drafts, folder / "model.safetensors")
-    return drafts.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    return DraftModel.read(folder).drafts.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
 def load_all(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> list[Drafts]:

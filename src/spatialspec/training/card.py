@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spatialspec import __version__
@@ -13,8 +16,7 @@ from spatialspec.training.sources import LABELS, SOURCES
 
 if TYPE_CHECKING:
     from spatialspec.targets.icons import IconsTarget
-    from spatialspec.training.draft import DraftRecipe
-    from spatialspec.training.repair import RepairRecipe
+    from spatialspec.training.lesson import Lesson
     from spatialspec.training.target import TargetRecipe
 
 
@@ -25,13 +27,45 @@ def credits(styles: Iterable[str]) -> list[str]:
     return [f"- {s.package} {s.version} ({s.registry}), {s.licence}: {s.credit}" for s in (*chosen, LABELS)]
 
 
+def shipped_pictures(styles: Iterable[str]) -> list[str]:
+    """Lines of a card on the pictures of `icons`."""
+    return ["Trained on renderings, 96 pixels a side on white, of these packages:", "", *credits(styles)]
+
+
+def data_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Lines of a card on the pictures of an ImageFolder: those of `icons` with credits, others with their licences."""
+    styles = {row.get("style", "") for row in rows}
+    if styles <= {source.style for source in SOURCES}:
+        return shipped_pictures(styles)
+    licences = Counter(row.get("licence") or "not stated" for row in rows)
+    return [f"{len(rows)} pictures of its maker's own, by licence:", "", *(f"- {n} {c}" for n, c in licences.items())]
+
+
+def git_revision() -> str:
+    """Revision of the source tree that runs, marked where files were changed; "none" for an installed package."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, timeout=20)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        if not git("ls-files", Path(__file__).name):  # not a file of a repository, or of somebody else's
+            return "none"
+        return git("rev-parse", "--short=12", "HEAD") + (
+            " with changes" if git("status", "--porcelain", str(here)) else ""
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "none"
+
+
 def card(
     title: str,
     summary: Sequence[str],
     figures: Sequence[tuple[str, str]],
     commands: Sequence[str],
     settings: Sequence[str],
-    styles: Iterable[str],
+    data: Sequence[str],
 ) -> str:
     """Render a card in Markdown.
 
@@ -41,9 +75,10 @@ def card(
         figures: pairs of what was measured and what came out.
         commands: shell lines that made it.
         settings: recipe, seed included.
-        styles: drawing styles of the pictures, for the credits.
+        data: lines on data, licences and attribution.
     """
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "tokenizers", "safetensors"))
+    names = ("torch", "accelerate", "numpy", "tokenizers", "safetensors")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
     return "\n".join(
         [
             "---",
@@ -63,12 +98,12 @@ def card(
             *(f"    {command}" for command in commands),
             "",
             *(f"- {setting}" for setting in settings),
-            f"- versions: spatialspec {__version__}, Python {platform.python_version()}, {versions}",
+            f"- versions: spatialspec {__version__}, Python {platform.python_version()}, {versions}; "
+            f"git revision: {git_revision()}",
             "",
             "## Pictures, licences, attribution",
-            "Weights: Apache-2.0. Trained on renderings, 96 pixels a side on white, of these packages:",
-            "",
-            *credits(styles),
+            "Weights: Apache-2.0.",
+            *data,
             "",
         ]
     )
@@ -97,47 +132,43 @@ def target_card(
     )
     commands = ("spatialspec train data", "spatialspec train tokenizer", "spatialspec train target")
     return card(
-        f"{target.name}: a small text-to-image target", summary, list(figures.items()), commands, settings, styles
+        f"{target.name}: a small text-to-image target",
+        summary,
+        list(figures.items()),
+        commands,
+        settings,
+        shipped_pictures(styles),
     )
 
 
 def draft_card(
+    drafter: str,
     target: str,
-    recipe: DraftRecipe,
-    figures: Mapping[str, float],
+    lesson: Lesson,
     parameters: int,
-    pictures: int,
-    styles: Iterable[str],
+    step: int,
+    figures: Mapping[str, float],
+    command: str,
+    data: Sequence[str],
 ) -> str:
-    """Card of draft weights."""
-    source = "real pictures" if recipe.algorithm == "hawk" else "pictures that the target drew itself"
-    summary = (
-        f"Drafts of the algorithm `{recipe.algorithm}` for the target `{target}`: {recipe.horizontal} heads to the "
-        f"right, {recipe.vertical} down, {parameters / 1e6:.2f} M parameters, trained on {pictures} {source}.",
-    )
-    rows = [(f"accepted probability, {name}", f"{value:.3f}") for name, value in figures.items()]
-    settings = (
-        "accepted probability: mean of sum min(p, q) over held-out pictures, no guidance, temperature 1",
-        ", ".join(f"{key} {value}" for key, value in asdict(recipe).items()),
-    )
-    command = f"spatialspec train draft --drafter {recipe.algorithm}"
-    return card(f"{recipe.algorithm} drafts for {target}", summary, rows, [command], settings, styles)
+    """Card of draft weights.
 
-
-def repair_card(
-    target: str, recipe: RepairRecipe, figures: Mapping[str, float], parameters: int, styles: Iterable[str]
-) -> str:
-    """Card of the repair network of `spatial`."""
-    summary = (
-        f"Repair of stale states for the target `{target}`: {parameters / 1e6:.2f} M parameters, trained on what the "
-        f"passes of {recipe.pictures} pictures left behind that the decoder drew with the target.",
-    )
-    rows = [(f"true token of {name}", f"{value:.3f}") for name, value in figures.items()]
+    Args:
+        drafter: name of the algorithm.
+        target: name of the target.
+        lesson: what they were trained by.
+        parameters: their number.
+        step: that the weights are from.
+        figures: held-out.
+        command: that made them.
+        data: lines on data, licences and attribution.
+    """
+    summary = (f"Drafts of the algorithm `{drafter}` for the target `{target}`: {lesson.summary}; "
+               f"{parameters / 1e6:.2f} M parameters. They are of no use with another target.",)  # fmt: skip
     settings = (
-        "share of passes in which the true token of the first, second, fourth open cell is the best candidate or among "
-        "the best eight, on held-out pictures; `stale` is without the network",
-        ", ".join(f"{key} {value}" for key, value in asdict(recipe).items()),
+        lesson.note,
+        f"weights of step {step}, the best of those evaluated on held-out data",
+        ", ".join(f"{key} {value}" for key, value in asdict(lesson.recipe).items()),
     )
-    return card(
-        f"spatial drafts for {target}", summary, rows, ["spatialspec train draft --drafter spatial"], settings, styles
-    )
+    rows = [(name, f"{value:.3f}") for name, value in figures.items()]
+    return card(f"{drafter} drafts for {target}", summary, rows, [command], settings, data)

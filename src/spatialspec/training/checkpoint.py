@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -25,6 +26,24 @@ class Stateful(Protocol):
         ...
 
 
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file beside the old one, then replace it.
+
+    Raises:
+        OSError: it could not be written; the old file is as it was, and no part of the new one is left.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        save_file(tensors, partial, metadata=metadata)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(
+            f"{path}: could not be written ({error}): make room and run the same command again; "
+            "what is finished is kept"
+        ) from error
+
+
 class Checkpoint:
     """Saves and restores named parts and the number of finished steps in `folder/state.safetensors`."""
 
@@ -38,9 +57,7 @@ class Checkpoint:
         tensors: dict[str, Tensor] = {}
         plain = {name: _flatten(part.state_dict(), name, tensors) for name, part in self.parts.items()}
         metadata = {"step": str(step), "plain": json.dumps(plain)}
-        partial = self.path.with_suffix(".partial")
-        save_file(tensors, partial, metadata=metadata)
-        os.replace(partial, self.path)
+        write_tensors(self.path, tensors, metadata)
 
     def resume(self) -> int:
         """Load the state if there is one; return the number of finished steps, 0 without."""

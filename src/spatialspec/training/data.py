@@ -146,7 +146,7 @@ def load(folder: Path, side: int = 96) -> Pictures:
     for row in rows:
         try:
             image = Image.open(folder / row["file_name"]).convert("RGB")
-        except OSError:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a broken PNG is a SyntaxError
             continue
         resized = image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS)
         pixels.append(np.asarray(resized))

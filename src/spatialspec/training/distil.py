@@ -1,62 +1,69 @@
-"""The target's own pictures, made by batched AR, for self-distillation: shards written atomically, resumable.
+"""The target's own pictures, drawn by batched AR, for self-distillation, over any number of processes; resumable.
 
-Picture i of a list of prompts depends on (seed + i, prompt) and on nothing else, so any number of runs gives the same.
+Picture i of a list of prompts depends on (seed + i, prompt) and on nothing else, so any number of runs, on any number
+of processes, gives the same.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from jaxtyping import Int
+from safetensors.torch import load_file
+from torch import Tensor
 
-from spatialspec.core.files import write_text
+from spatialspec.core.protocols import Target
 from spatialspec.generation import Request, generate
 from spatialspec.methods import Method
-from spatialspec.targets.icons import IconsTarget
-from spatialspec.training.checkpoint import tune_threads
-from spatialspec.training.draft import Corpus
+from spatialspec.training import shards
 
 
 def self_distil(
-    target: IconsTarget,
+    target: Target,
     prompts: Sequence[str],
-    out: Path,
+    folder: Path,
     batch: int = 48,
     seed: int = 0,
     report: Callable[[str], None] = print,
-) -> Corpus:
-    """Draw one picture per prompt with the target's default sampling; finished shards are read, not made again.
+    together: bool = False,
+) -> Int[Tensor, "N cells"]:
+    """Draw one picture per prompt with the target's default sampling; what is there already is read, not made again.
 
     Args:
         target: the target.
         prompts: what to draw.
-        out: folder of shards.
-        batch: pictures drawn at once, one shard.
+        folder: of the pieces.
+        batch: pictures drawn at once, one piece.
         seed: of picture 0.
-        report: called after every shard.
+        report: called after every piece.
+        together: see :func:`shards.make`.
+
+    Returns:
+        Tokens of each picture.
     """
-    tune_threads()
-    out.mkdir(parents=True, exist_ok=True)
-    codes = []
-    for start in range(0, len(prompts), batch):
+    starts = range(0, len(prompts), batch)
+
+    def name(start: int) -> str:
         chosen = list(prompts[start : start + batch])
-        path = out / f"{target.fingerprint}-{seed}-{start:06d}-{len(chosen)}.safetensors"
-        if path.exists():
-            with open(path.with_suffix(".json")) as file:
-                made = json.load(file)
-            if made != chosen:
-                raise ValueError(f"{path}: got a shard of other prompts, expected these: use another folder")
-        else:
-            seeds = range(seed + start, seed + start + len(chosen))
-            drawn, _ = generate(target, [], Method("ar"), Request(chosen, seeds, target.default, target.grid))
-            write_text(path.with_suffix(".json"), json.dumps(chosen))
-            partial = path.with_suffix(".partial")
-            save_file({"tokens": torch.tensor(drawn, dtype=torch.int16)}, partial)
-            os.replace(partial, path)
-        codes.append(load_file(path)["tokens"])
-        report(f"{min(start + batch, len(prompts))}/{len(prompts)} pictures")
-    return Corpus(list(prompts), torch.cat(codes))
+        return f"{digest(target, seed + start, chosen)}-{start:06d}"
+
+    def draw(piece: int) -> dict[str, Tensor]:
+        chosen = list(prompts[starts[piece] : starts[piece] + batch])
+        seeds = range(seed + starts[piece], seed + starts[piece] + len(chosen))
+        drawn, _ = generate(target, [], Method("ar"), Request(chosen, seeds, target.default, target.grid))
+        return {"tokens": torch.tensor(drawn, dtype=torch.int32)}
+
+    report(f"{len(prompts)} pictures to draw, {batch} at once")
+    paths = shards.make(folder, [name(start) for start in starts], draw, report, together)
+    return torch.cat([load_file(path)["tokens"] for path in paths])
+
+
+def digest(target: Target, seed: int, prompts: Sequence[str]) -> str:
+    """Hash of all that drawn pictures depend on."""
+    what = [target.fingerprint, asdict(target.default), str(target.grid), seed, list(prompts)]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

@@ -1,198 +1,94 @@
-"""`spatialspec train draft`: Hawk heads and SSD predictors for a frozen target.
+"""`spatialspec train draft`: from a target and data to a folder of drafts with their card.
 
-| drafter | objective | data |
-|---|---|---|
-| hawk | sum over heads of lambda_k * cross-entropy, lambda_k = 1 (Medusa-1; Hawk, section 3.1) | real pictures |
-| ssd | sum over offsets of SmoothL1 to the target's pre-norm states (SSD; docs/papers/ssd.md) | its own |
-
-h_t is the state that outputs cell t; head k to the right learns cell t + k, head k down learns cell t + k * columns.
+A drafter is a file with a recipe and a lesson, and a line in DRAFTERS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
+from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import LoggerType
 
 from spatialspec.drafters import weights
-from spatialspec.drafters.hawk import HawkHeads
-from spatialspec.drafters.ssd import SSDPredictors
-from spatialspec.targets.icons import IconsTarget
-from spatialspec.training.checkpoint import Checkpoint, learning_rate, tune_threads
+from spatialspec.training.card import draft_card
+from spatialspec.training.hawk import HawkLesson
+from spatialspec.training.lesson import Recipe
+from spatialspec.training.material import Material
+from spatialspec.training.progress import TrainingProgress
+from spatialspec.training.ssd import SSDLesson
+from spatialspec.training.teacher import shard
+from spatialspec.training.trainer import state_folder, train
 
-Heads = HawkHeads | SSDPredictors
+DRAFTERS: dict[str, Any] = {"hawk": HawkLesson, "ssd": SSDLesson}
 
 
-@dataclass(frozen=True)
-class DraftRecipe:
-    """Settings of the drafts' training.
+def accelerator(tracker: str | None, folder: Path) -> Accelerator:
+    """Processes and device as they were launched, all cores, and a tracker by its name in accelerate.
 
-    Attributes:
-        algorithm: "hawk" or "ssd".
-        horizontal, vertical: number of heads.
-        steps: optimiser steps.
-        batch: pictures per step.
-        peak_rate: AdamW learning rate after warm-up, decayed by cosine.
-        weight_decay: of AdamW.
-        drop: share of prompts replaced by the empty one, so that drafts serve both streams of guidance.
-        seed: of everything random.
+    Raises:
+        ValueError: there is no such tracker, or its package is not installed.
     """
-
-    algorithm: str
-    horizontal: int = 2
-    vertical: int = 2
-    steps: int = 400
-    batch: int = 8
-    peak_rate: float = 1e-3
-    weight_decay: float = 0.1
-    drop: float = 0.1
-    seed: int = 0
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of heads by direction."""
-        return {"horizontal": self.horizontal, "vertical": self.vertical}
+    if tracker is not None:
+        known = [str(name) for name in LOGGER_TYPE_TO_CLASS]  # those of accelerate, and what a program has registered
+        there = [str(name) for name in get_available_trackers()]
+        if tracker not in known:
+            raise ValueError(f"got --tracker {tracker}, expected one of {', '.join(known)}")
+        if tracker in LoggerType.list() and tracker not in there:
+            raise ValueError(f"got --tracker {tracker}, expected its package: run `pip install {tracker}`")
+    made = Accelerator(cpu=not torch.accelerator.is_available(), log_with=tracker, project_dir=folder)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // made.num_processes))
+    return made
 
 
-RECIPES = {
-    "hawk": DraftRecipe("hawk", steps=300),
-    "ssd": DraftRecipe("ssd", horizontal=5, vertical=5, steps=200, batch=4, weight_decay=0.01),
-}
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Pictures as tokens, with prompts.
-
-    Attributes:
-        prompts: one per picture.
-        codes: (pictures, cells) of the target's own grid.
-    """
-
-    prompts: list[str]
-    codes: Int[Tensor, "N cells"]
-
-
-def offsets(drafts: Heads, columns: int) -> Iterator[tuple[str, int, int]]:
-    """Name, index and raster offset of every head."""
-    for k in range(drafts.config.horizontal):
-        yield f"right {k + 1}", k, k + 1
-    for k in range(drafts.config.vertical):
-        yield f"down {k + 1}", k, (k + 1) * columns
-
-
-def predict(
-    drafts: Heads, target: IconsTarget, hidden: Float[Tensor, "B n d"], codes: Int[Tensor, "B n"], name: str,
-    index: int,
-) -> Float[Tensor, "B n d"]:  # fmt: skip
-    """States that a head predicts: normed ones of Hawk, pre-norm ones of SSD."""
-    right = name.startswith("right")
-    if isinstance(drafts, HawkHeads):
-        weight = (drafts.horizontal if right else drafts.vertical)[index : index + 1]
-        return HawkHeads.apply_heads(weight, target.norm(hidden))[0]
-    predictor = (drafts.horizontal if right else drafts.vertical)[index]
-    return predictor(hidden, target.embed(codes))
-
-
-def loss_of(
-    drafts: Heads, target: IconsTarget, hidden: Float[Tensor, "B cells d"], codes: Int[Tensor, "B cells"]
-) -> Float[Tensor, ""]:
-    """The objective of the table above, summed over heads."""
-    total = hidden.new_zeros(())
-    for name, index, offset in offsets(drafts, target.grid.columns):
-        guess = predict(drafts, target, hidden[:, :-offset], codes[:, :-offset], name, index)
-        if isinstance(drafts, HawkHeads):
-            total = total + F.cross_entropy(target.output(guess).flatten(0, 1), codes[:, offset:].flatten())
-        else:
-            total = total + F.smooth_l1_loss(guess, hidden[:, offset:])
-    return total
-
-
-@torch.no_grad()
-def accepted_probability(
-    drafts: Heads, target: IconsTarget, hidden: Float[Tensor, "B cells d"], codes: Int[Tensor, "B cells"]
-) -> dict[str, float]:
-    """Mean of sum min(p, q) for each head, without guidance at temperature 1."""
-    p = target.output(target.norm(hidden)).softmax(-1)
-    figures = {}
-    for name, index, offset in offsets(drafts, target.grid.columns):
-        guess = predict(drafts, target, hidden[:, :-offset], codes[:, :-offset], name, index)
-        states = guess if isinstance(drafts, HawkHeads) else target.norm(guess)
-        q = target.output(states).softmax(-1)
-        figures[name] = torch.minimum(p[:, offset:], q).sum(-1).mean().item()
-    return figures
-
-
-def train(
-    target: IconsTarget,
-    corpus: Corpus,
-    held_out: Corpus,
+def train_draft(
+    drafter: str,
+    material: Material,
+    recipe: Recipe,
     out: Path,
-    recipe: DraftRecipe,
-    report: Callable[[str], None] = print,
-) -> tuple[Heads, dict[str, float]]:
-    """Train drafts and write them to `out`; resumes from the state there.
+    processes: Accelerator,
+    command: str,
+    data: list[str],
+) -> Mapping[str, float]:
+    """Train drafts and write them, with their card, to `out`.
 
     Args:
-        target: the frozen target.
-        corpus: what to learn from.
-        held_out: what to report on.
-        out: folder; `state/` holds the resume state for each target, by fingerprint; the rest is what `--draft` takes.
-        recipe: settings.
-        report: called with a line now and then.
+        drafter: key of DRAFTERS.
+        material: target and data.
+        recipe: settings, of the kind that the drafter has.
+        out: folder; `state/` holds what resuming needs, the rest is what `--draft` takes.
+        processes: of :func:`accelerator`.
+        command: that started this, for the card.
+        data: lines on data, licences and attribution, for the card.
 
     Returns:
-        The drafts and their accepted probability by head on `held_out`.
+        The figures of the card.
+
+    Raises:
+        ValueError: bad or missing data, or a training that went wrong.
+        OSError: something could not be written.
     """
-    if not corpus.prompts or not held_out.prompts:
-        raise ValueError("got an empty corpus, expected pictures to train drafts on and some to report on")
-    tune_threads()
-    torch.manual_seed(recipe.seed)
-    drafts = cast(Heads, weights.build(recipe.algorithm, {"width": target.width, **recipe.sizes}))
-    optimiser = torch.optim.AdamW(
-        drafts.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
-    )
-    checkpoint = Checkpoint(out / "state" / target.fingerprint, {"drafts": drafts, "optimiser": optimiser})
-    running = 0.0
-    for step in range(checkpoint.resume(), recipe.steps):
-        rng = np.random.default_rng((recipe.seed, step))
-        chosen = torch.from_numpy(rng.integers(len(corpus.prompts), size=recipe.batch))
-        hidden, codes = teacher_states(target, corpus, chosen, rng.random(recipe.batch) < recipe.drop)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, recipe.steps, recipe.peak_rate, warmup=20)
-        loss = loss_of(drafts, target, hidden, codes)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(drafts.parameters(), 1.0)
-        optimiser.step()
-        running = loss.item() if running == 0.0 else 0.95 * running + 0.05 * loss.item()
-        if (step + 1) % 25 == 0:
-            report(f"step {step + 1}/{recipe.steps} loss {running:.4f}")
-        if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
-            checkpoint.save(step + 1)
-    drafts = drafts.eval().requires_grad_(False)
-    count = min(32, len(held_out.prompts))
-    hidden, codes = teacher_states(target, held_out, torch.arange(count), np.zeros(count, dtype=bool))
-    figures = accepted_probability(drafts, target, hidden, codes)
-    report("accepted probability on held-out pictures: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-    weights.save(drafts, out, target.fingerprint, target.name)
-    return drafts, figures
-
-
-@torch.no_grad()
-def teacher_states(
-    target: IconsTarget, corpus: Corpus, chosen: Int[Tensor, "B"], dropped: np.ndarray
-) -> tuple[Float[Tensor, "B cells d"], Int[Tensor, "B cells"]]:
-    """The target's pre-norm states and the codes of some pictures of a corpus."""
-    words = ["" if drop else corpus.prompts[int(i)] for i, drop in zip(chosen, dropped, strict=True)]
-    codes = corpus.codes[chosen].long()
-    grid = target.grid
-    hidden = target.model.teacher_forced(target.prompts(words, truncate=True), codes, grid.rows, grid.columns)
-    return hidden, codes
+    target = material.target
+    if material.together:
+        shard(target, processes.device)
+    lesson = DRAFTERS[drafter].make(material, recipe)
+    if processes.log_with:
+        processes.init_trackers("spatialspec", config=asdict(recipe))
+    progress = TrainingProgress(material.report, bar=processes.is_main_process)
+    drafts, best = train(lesson, state_folder(out, target.fingerprint, lesson), processes, progress)
+    figures: dict[str, float] = lesson.figures(drafts, best)
+    for name, value in figures.items():
+        material.report(f"{name} {value:.3f}")
+    if processes.is_main_process:
+        count = sum(p.numel() for p in drafts.parameters())
+        card = draft_card(drafter, target.name, lesson, count, best.step, figures, command, data)
+        weights.save(cast(weights.Drafts, drafts), out, target.fingerprint, target.name, target.grid, card)
+    processes.end_training()
+    return figures

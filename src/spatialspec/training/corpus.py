@@ -1,0 +1,138 @@
+"""Pictures as tokens, with captions: read from a folder, or drawn by the target itself."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from spatialspec.core.protocols import Target
+from spatialspec.targets.icons import IconsTarget
+from spatialspec.training.data import Pictures, load
+from spatialspec.training.target import caption, encode_pictures
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Pictures as tokens, with prompts.
+
+    Attributes:
+        prompts: one per picture.
+        codes: (pictures, cells) of the target's own grid.
+    """
+
+    prompts: list[str]
+    codes: Int[Tensor, "N cells"]
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def digest(self) -> str:
+        """Hash of every prompt and token."""
+        text = "\0".join(self.prompts).encode() + self.codes.to(torch.int32).numpy().tobytes()
+        return hashlib.sha256(text).hexdigest()[:16]
+
+
+def read_pictures(folder: Path, side: int, report: Callable[[str], None]) -> Pictures:
+    """Read a folder of pictures with `metadata.csv`; what cannot be used is left out, counted and reported.
+
+    Args:
+        folder: of pictures and table.
+        side: pixels a side that they are resized to.
+        report: called with one line if anything was left out.
+
+    Raises:
+        ValueError: no table, no such column, no text, or nothing that can be used.
+    """
+    try:
+        found = load(folder, side)
+        with (folder / "metadata.csv").open(newline="") as file:
+            listed = sum(1 for _ in csv.DictReader(file))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{folder / 'metadata.csv'}: got bytes that are no text, expected UTF-8: save it so"
+        ) from error
+    except csv.Error as error:
+        raise ValueError(f"{folder / 'metadata.csv'}: got no table ({error}): save it as csv") from error
+    good = [i for i, row in enumerate(found.rows) if _usable(row)]
+    unreadable, mute = listed - len(found.rows), len(found.rows) - len(good)
+    if unreadable or mute:
+        report(f"left out of {listed} pictures: {unreadable} that cannot be read, {mute} without a usable caption")
+    if not good:
+        raise ValueError(f"{folder}: got no picture with a caption, expected some: check the column text")
+    return Pictures(found.pixels[good], [found.rows[i] for i in good])
+
+
+def _usable(row: dict[str, str]) -> bool:
+    text = row["text"] or ""
+    return bool(text.strip()) and not {"\0", "\ufffd"} & set(text)
+
+
+def from_pictures(
+    target: Target, found: Pictures, seed: int, limit: int | None, held_out: int
+) -> tuple[Corpus, Corpus]:
+    """Real pictures through the target's VQ tokenizer: those to learn from, and left-out ones for the figures.
+
+    Left out are combinations of a known concept and a known style (split "pair"); where a folder has no such split,
+    its last pictures.
+
+    Args:
+        target: has an encoder of pictures.
+        found: pictures of every split.
+        seed: of the wording of captions, and of the choice if there is a limit.
+        limit: most pictures to learn from; None for all.
+        held_out: most pictures for the figures.
+
+    Raises:
+        ValueError: the target cannot read pictures, or there are too few.
+    """
+    if not isinstance(target, IconsTarget):
+        raise ValueError(f"got pictures for {target.name}, which cannot read any: expected --self-distil PROMPTS")
+    known, unseen = found.select("train"), found.select("pair")
+    if not unseen.rows:
+        count = min(held_out, len(known.rows) // 10 + 1)
+        unseen = Pictures(known.pixels[-count:], known.rows[-count:])
+        known = Pictures(known.pixels[:-count], known.rows[:-count])
+    if not known.rows or not unseen.rows:
+        raise ValueError(
+            f"got {len(found.rows)} pictures, {len(known.rows)} of them to learn from, expected some and some more to "
+            "report on: add pictures of the split train"
+        )
+    rng = np.random.default_rng(seed)
+    words, chosen = [caption(row, rng) for row in known.rows], np.arange(len(known.rows))
+    unseen_words = [caption(row, rng) for row in unseen.rows[:held_out]]
+    if limit is not None and limit < len(words):
+        chosen = np.sort(rng.permutation(len(words))[:limit])
+    side, vq = target.grid.rows, copy.deepcopy(target.vq).cpu()  # pictures are on the CPU, the target may be elsewhere
+    return (
+        Corpus([words[i] for i in chosen], encode_pictures(vq, known.pixels[chosen], side)),
+        Corpus(unseen_words, encode_pictures(vq, unseen.pixels[:held_out], side)),
+    )
+
+
+def captions(found: Pictures, count: int, seed: int) -> list[str]:
+    """Captions of training pictures, drawn with replacement.
+
+    Raises:
+        ValueError: there is no training picture.
+    """
+    rng = np.random.default_rng(seed)
+    rows = found.select("train").rows
+    if not rows:
+        raise ValueError("got no picture of the split train, expected captions to draw: check metadata.csv")
+    return [caption(rows[int(i)], rng) for i in rng.integers(len(rows), size=count)]
+
+
+def split(prompts: Sequence[str], codes: Int[Tensor, "N cells"], held_out: int) -> tuple[Corpus, Corpus]:
+    """The last `held_out` pictures for the figures, those before them to learn from."""
+    known = len(prompts) - held_out
+    return Corpus(list(prompts[:known]), codes[:known]), Corpus(list(prompts[known:]), codes[known:])

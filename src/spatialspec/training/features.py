@@ -1,0 +1,134 @@
+"""Teacher features for a batch: streamed from the target in every step, or prepared once in files.
+
+What is prepared are the states of exactly those pairs (picture, caption dropped or not) that the training will ask for;
+the draws of all steps are known before it starts. Files of another run are used where they hold the same pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import safe_open
+from torch import Tensor
+
+from spatialspec.core.protocols import Target
+from spatialspec.training import shards
+from spatialspec.training.corpus import Corpus
+from spatialspec.training.teacher import states
+
+PIECE = 64  # pictures of a file
+
+
+class Features(Protocol):
+    """Where a batch's states come from."""
+
+    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells d"]:
+        """Pre-norm states of pictures of the corpus, some without their caption."""
+        ...
+
+
+class Streamed:
+    """One pass of the target per batch; nothing on disk.
+
+    Args:
+        target: the frozen target.
+        corpus: pictures.
+    """
+
+    def __init__(self, target: Target, corpus: Corpus) -> None:
+        self.target, self.corpus = target, corpus
+
+    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells d"]:
+        """See :class:`Features`."""
+        words = [self.corpus.prompts[i] for i in chosen.tolist()]
+        return states(self.target, words, self.corpus.codes[chosen], dropped)
+
+
+class Prepared:
+    """States from files, made before the training starts.
+
+    Args:
+        target: the frozen target.
+        corpus: pictures.
+        pairs: index of the picture, and whether its caption was dropped, of all that will be asked for.
+        folder: of the files.
+        batch: pictures of a pass of the target.
+        report: called with the size that the files will have, and after each.
+        together: see :func:`shards.make`.
+
+    Raises:
+        ValueError: the disk has no room for the files.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        corpus: Corpus,
+        pairs: set[tuple[int, bool]],
+        folder: Path,
+        batch: int,
+        report: Callable[[str], None],
+        together: bool = False,
+    ) -> None:
+        self.device = target.device
+        ordered = sorted(pairs)
+        pieces = [ordered[i : i + PIECE] for i in range(0, len(ordered), PIECE)]
+        names = [_name(target, corpus, piece) for piece in pieces]
+        stream = Streamed(target, corpus)
+
+        def build(piece: int) -> dict[str, Tensor]:
+            picture, dropped = (torch.tensor(column) for column in zip(*pieces[piece], strict=True))
+            parts = [stream(picture[i : i + batch], dropped[i : i + batch]) for i in range(0, len(picture), batch)]
+            return {"hidden": torch.cat(parts).cpu()}
+
+        sample = stream(torch.tensor([ordered[0][0]]), torch.tensor([ordered[0][1]]))
+        missing = sum(len(p) for p, name in zip(pieces, names, strict=True) if not _there(folder, name))
+        _check_room(folder, missing * sample.numel() * sample.element_size(), len(ordered), report)
+        paths = shards.make(folder, names, build, report, together)
+        self.place = {
+            pair: (path, row) for path, piece in zip(paths, pieces, strict=True) for row, pair in enumerate(piece)
+        }
+
+    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells d"]:
+        """See :class:`Features`."""
+        rows = []
+        for pair in zip(chosen.tolist(), dropped.tolist(), strict=True):
+            path, row = self.place[pair]
+            with safe_open(path, "pt") as file:
+                rows.append(file.get_slice("hidden")[row])
+        return torch.stack(rows).to(self.device)
+
+
+def _name(target: Target, corpus: Corpus, pairs: list[tuple[int, bool]]) -> str:
+    words = [corpus.prompts[i] for i, _ in pairs]
+    codes = corpus.codes[torch.tensor([i for i, _ in pairs])].to(torch.int32).numpy().tobytes()
+    what = json.dumps([target.fingerprint, str(target.default), str(target.grid), words, [gone for _, gone in pairs]])
+    return hashlib.sha256(what.encode() + codes).hexdigest()[:16]
+
+
+def _there(folder: Path, name: str) -> bool:
+    return shards.whole(folder / f"{name}.safetensors")
+
+
+def _check_room(folder: Path, needed: int, pictures: int, report: Callable[[str], None]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    report(f"features of {pictures} pictures: {needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free")
+    if needed > free:
+        raise ValueError(
+            f"{folder}: got {free / 1e6:.1f} MB of room, expected {needed / 1e6:.1f} MB for the features: choose "
+            "another disk, fewer pictures, or no --features, which streams them"
+        )
+
+
+def pairs_of(draws: list[tuple[np.ndarray, np.ndarray]], drop: float) -> set[tuple[int, bool]]:
+    """All pairs (picture, caption dropped) that the draws of a training ask for."""
+    return {(int(i), bool(lot < drop)) for chosen, lots in draws for i, lot in zip(chosen, lots, strict=True)}

@@ -1,0 +1,63 @@
+"""Pictures with captions from a data set of the Hub, read by `datasets`; downloaded because the user has named it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spatialspec.training.data import Pictures
+
+CAPTIONS = ("text", "caption", "prompt")  # in this order of preference
+
+
+def read_dataset(name: str, side: int, limit: int | None, report: Callable[[str], None]) -> Pictures:
+    """Read the split "train" of a data set with the columns `image` and `text` (or `caption`, or `prompt`).
+
+    Args:
+        name: on the Hub, or a folder that `datasets` can read.
+        side: pixels a side that pictures are resized to.
+        limit: most pictures; None for all.
+        report: called with one line if anything was left out.
+
+    Raises:
+        ImportError: `datasets` is not installed.
+        ValueError: no such data set, no such column, or nothing that can be used.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(
+            f"got the data set {name}, expected the package datasets to read it: run `pip install 'spatialspec[train]'`"
+        ) from error
+    try:
+        found: Any = datasets.load_dataset(name, split="train")
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise ValueError(f"got the data set {name}, expected one with a split train ({error})") from error
+    column = next((c for c in CAPTIONS if c in found.column_names), None)
+    if column is None or "image" not in found.column_names:
+        there = ", ".join(found.column_names)
+        raise ValueError(f"{name}: got the columns {there}, expected image and one of {', '.join(CAPTIONS)}")
+    if limit is not None and limit < len(found):
+        found = found.select(range(limit))
+    pixels, rows, unreadable, mute = [], [], 0, 0
+    for row in found.cast_column("image", datasets.Image(decode=False)):
+        if not (isinstance(row[column], str) and row[column].strip()):
+            mute += 1
+            continue
+        try:
+            raw = row["image"]["bytes"]
+            image = Image.open(io.BytesIO(raw) if raw is not None else row["image"]["path"]).convert("RGB")
+        except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+            unreadable += 1
+            continue
+        pixels.append(np.asarray(image.resize((side, side), Image.Resampling.LANCZOS)))
+        rows.append({"text": row[column], "licence": str(row.get("licence") or row.get("license") or "")})
+    if unreadable or mute:
+        report(f"left out of {len(found)} pictures: {unreadable} that cannot be read, {mute} without a usable caption")
+    if not rows:
+        raise ValueError(f"{name}: got no picture with a caption, expected some")
+    return Pictures(np.stack(pixels), rows)

@@ -1,0 +1,67 @@
+"""What a training shows: a bar with loss, held-out figures and time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+EVERY = 25  # steps between two plain lines
+
+
+class TrainingProgress:
+    """Shows the steps of one training, the first of which may be behind it.
+
+    Args:
+        report: takes plain lines.
+        bar: whether this process may draw a bar; it does so on a terminal.
+    """
+
+    def __init__(self, report: Callable[[str], None], bar: bool = True) -> None:
+        self.report, self.bar = report, bar
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._loss: float | None = None
+
+    def start(self, first: int, steps: int) -> None:
+        """Announce the steps that are left."""
+        self._first, self._steps, self._begin = first, steps, time.monotonic()
+        if first:
+            self.report(f"goes on from step {first}/{steps}")
+        if self.bar and sys.stderr.isatty() and first < steps:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+            self._task = self._bar.add_task("", total=steps, completed=first)
+            self._bar.start()
+
+    def step(self, done: int, loss: float) -> None:
+        """A step is done; the loss is shown as a running mean."""
+        self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, description=f"loss {self._loss:.4f}")
+        elif done % EVERY == 0 or done == self._steps:
+            left = (time.monotonic() - self._begin) / (done - self._first) * (self._steps - done)
+            self.report(f"step {done}/{self._steps} loss {self._loss:.4f}, {left:.0f} s left")
+
+    def evaluated(self, done: int, figures: Mapping[str, float], best: bool) -> None:
+        """Held-out figures after a step."""
+        line = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        text = f"step {done}/{self._steps} held-out{' (best)' if best else ''}: {line}"
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False, soft_wrap=True)
+        else:
+            self.report(text)
+
+    def __enter__(self) -> TrainingProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

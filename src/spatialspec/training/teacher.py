@@ -1,0 +1,92 @@
+"""What drafts learn from: the target's pre-norm states of given pictures, in one pass, whatever the target.
+
+State t outputs cell t. A caption that was dropped stands for the target's own unconditional stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from spatialspec.core.proposal import Proposal
+from spatialspec.core.protocols import Target
+from spatialspec.core.state import State
+from spatialspec.targets.icons import IconsTarget
+
+UNCONDITIONAL = 2.0  # any guidance but 1 makes the target run both streams
+
+
+@torch.no_grad()
+def states(
+    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], dropped: Bool[Tensor, "B"]
+) -> Float[Tensor, "B cells d"]:
+    """States of pictures of the target's own grid, under their prompt or, where that was dropped, under none."""
+    if isinstance(target, IconsTarget):
+        words = ["" if gone else prompt for prompt, gone in zip(prompts, dropped.tolist(), strict=True)]
+        return _teacher_forced(target, words, codes)
+    if not dropped.any():
+        return _one_pass(target, prompts, codes, 1)[0]
+    found = _one_pass(target, prompts, codes, 2)
+    return torch.where(dropped.to(found.device)[:, None, None], found[1], found[0])
+
+
+@torch.no_grad()
+def streams(
+    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], batch: int = 8
+) -> Float[Tensor, "G B cells d"]:
+    """States in every stream that the target's default sampling runs, conditional first."""
+    parts = []
+    for start in range(0, len(prompts), batch):
+        words, cells = prompts[start : start + batch], codes[start : start + batch]
+        kinds = [torch.full((len(words),), bool(stream)) for stream in range(target.default.streams)]
+        parts.append(torch.stack([states(target, words, cells, gone) for gone in kinds]))
+    return torch.cat(parts, dim=1)
+
+
+def _teacher_forced(
+    target: IconsTarget, words: Sequence[str], codes: Int[Tensor, "B cells"]
+) -> Float[Tensor, "B cells d"]:
+    text = target.prompts(list(words), truncate=True).to(target.device)
+    return target.model.teacher_forced(text, codes.to(target.device).long(), target.grid.rows, target.grid.columns)
+
+
+def _one_pass(
+    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], count: int
+) -> Float[Tensor, "G B cells d"]:
+    """All cells but the last as one chain behind the prompt: the rows of that pass output cells 0, 1, 2, ..."""
+    sampling = replace(target.default, guidance=1.0 if count == 1 else UNCONDITIONAL)
+    session = target.session(list(prompts), "", sampling, target.grid)
+    chains = [Proposal.chain(0, row[:-1]) for row in codes.tolist()]
+    scored = session.score([State(target.grid)] * len(chains), chains)
+    # a copy: what an inference mode has made cannot be saved for a backward pass
+    return torch.stack([scores.hidden for scores in scored], dim=1).clone()
+
+
+def shard(target: Target, device: torch.device) -> None:
+    """Split the blocks of a frozen target over all processes (FSDP2): each holds its share of every matrix.
+
+    The blocks are the list of modules with the most parameters; all else stays whole, as drafters use embeddings, norm
+    and output layer directly. From then on all processes must run the target together: none has a whole block.
+
+    Raises:
+        ValueError: the target has no list of modules, or there is one process only.
+    """
+    if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
+        raise ValueError("got one process, expected several to split the target over: start with torchrun")
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard  # a second to import, for few
+
+    parts = [*vars(target).values(), *vars(getattr(target, "decoder", None) or nn.Module()).values()]
+    lists = [m for part in parts if isinstance(part, nn.Module) for m in part.modules() if isinstance(m, nn.ModuleList)]
+    if not lists:
+        raise ValueError(f"got target {target.name} without a list of blocks, expected one to split over processes")
+    blocks = max(lists, key=lambda found: sum(p.numel() for p in found.parameters()))
+    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    for block in blocks:
+        sharded = fully_shard(block, mesh=mesh, reshard_after_forward=True)
+        sharded.unshard()  # buffers that inference mode had made first could not be filled outside of it
+        sharded.reshard()

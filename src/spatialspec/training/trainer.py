@@ -1,0 +1,120 @@
+"""The one trainer of drafts: what a drafter brings is a `Lesson`, everything else is here.
+
+On one process or many (accelerate: `torchrun` or `accelerate launch`), with the same global batch either way: step s
+draws its examples from the random numbers of (seed, s), each process takes its share, gradients are averaged. So the
+parameters after a step depend on the recipe and the data alone, and a training that was killed goes on to the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from spatialspec.training.checkpoint import Checkpoint, learning_rate
+from spatialspec.training.lesson import Best, Lesson, Recipe
+from spatialspec.training.progress import TrainingProgress
+
+
+class _Student(nn.Module):
+    """Drafts whose forward pass is the objective, as data parallelism wants it."""
+
+    def __init__(self, drafts: nn.Module, lesson: Lesson) -> None:
+        super().__init__()
+        self.drafts, self._lesson = drafts, lesson
+
+    def forward(self, batch: Any) -> Float[Tensor, ""]:
+        return self._lesson.loss(self.drafts, batch)
+
+
+def state_folder(out: Path, fingerprint: str, lesson: Lesson) -> Path:
+    """Where the resume state of this very training lies: another target, recipe or data set has another folder."""
+    what = f"{lesson.digest} {sorted(asdict(lesson.recipe).items())}"
+    return out / "state" / f"{fingerprint}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+
+
+def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: TrainingProgress) -> tuple[nn.Module, Best]:
+    """Train; goes on from the state in `state`, and leaves one there.
+
+    Args:
+        lesson: drafts, data and objective.
+        state: folder of the resume state.
+        accelerator: processes, device and trackers.
+        progress: shows what happens; only that of the first process is used.
+
+    Returns:
+        The best drafts by held-out figures, frozen, on the accelerator's device, and the figures.
+
+    Raises:
+        ValueError: no examples, a batch that cannot be shared evenly, or a loss that is no number.
+        OSError: the state could not be written; the last one is whole.
+    """
+    recipe: Recipe = lesson.recipe
+    if not len(lesson):
+        raise ValueError("got an empty data set, expected something to train drafts on: check the data")
+    share, rest = divmod(recipe.batch, accelerator.num_processes)
+    if rest:
+        raise ValueError(f"got batch {recipe.batch} for {accelerator.num_processes} processes, expected a multiple")
+    torch.manual_seed(recipe.seed)
+    drafts = lesson.build().to(accelerator.device)
+    for parameter in drafts.parameters():
+        parameter.requires_grad_(parameter.numel() > 0)  # no heads in a direction: nothing to wait for
+    raw = torch.optim.AdamW(
+        drafts.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
+    )
+    best = Best()
+    checkpoint = Checkpoint(state, {"drafts": drafts, "optimiser": raw, "best": best})
+    first = checkpoint.resume()
+    student, optimiser = accelerator.prepare(_Student(drafts, lesson), raw)
+    mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
+
+    def evaluate(done: int) -> None:
+        figures = lesson.evaluate(drafts.eval())
+        drafts.train()
+        new = best.take(done, lesson.score(figures), figures, drafts)
+        accelerator.log({f"held-out/{name}": value for name, value in figures.items()}, step=done)
+        progress.evaluated(done, figures, new)
+
+    progress.start(first, recipe.steps)
+    with progress:
+        if not first:
+            evaluate(0)
+        for step in range(first, recipe.steps):
+            chosen, lots = recipe.draw(step, len(lesson))
+            loss = student(lesson.batch(torch.from_numpy(chosen[mine]), torch.from_numpy(lots[mine])))
+            mean = accelerator.reduce(loss.detach(), "mean").item()
+            _check(mean, "loss", step, checkpoint)
+            rate = learning_rate(step, recipe.steps, recipe.peak_rate, recipe.warmup, recipe.floor)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.zero_grad(set_to_none=True)
+            accelerator.backward(loss)
+            norm = accelerator.clip_grad_norm_(student.parameters(), recipe.clip)
+            _check(float(norm), "norm of the gradient", step, checkpoint)
+            optimiser.step()
+            done = step + 1
+            accelerator.log({"loss": mean, "rate": rate}, step=done)
+            progress.step(done, mean)
+            if done % recipe.evaluate_every == 0 or done == recipe.steps:
+                evaluate(done)
+            if accelerator.is_main_process and (done % recipe.save_every == 0 or done == recipe.steps):
+                checkpoint.save(done)
+    accelerator.wait_for_everyone()
+    assert best.weights is not None
+    drafts.load_state_dict(best.weights)
+    return drafts.eval().requires_grad_(False), best
+
+
+def _check(value: float, what: str, step: int, checkpoint: Checkpoint) -> None:
+    if not math.isfinite(value):
+        raise ValueError(
+            f"step {step + 1}: got a {what} of {value}, expected a number: lower peak_rate or check the target; the "
+            f"last good state is in {checkpoint.path.parent}"
+        )

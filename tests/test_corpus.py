@@ -1,0 +1,98 @@
+"""Pictures with captions from folders and data sets: what cannot be used is left out and counted."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lessons import common_target
+from spatialspec.training.corpus import from_pictures, read_pictures
+from spatialspec.training.hub import read_dataset
+from tiny import write_pictures
+
+
+def test_what_cannot_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
+    folder, lines = tmp_path / "pictures", []
+    write_pictures(folder)
+    whole = read_pictures(folder, 24, lines.append)
+    assert len(whole.rows) == 5 and not lines
+    picture = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(picture[: len(picture) // 2])
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)).save(folder / "4.png")
+    first, second, third = (folder / "4.png").read_bytes().split(b"IDAT")
+    (folder / "4.png").write_bytes(first + b"IDAT" + second + b"I\0AT" + third)  # PIL calls it a SyntaxError
+    table = (folder / "metadata.csv").read_text()
+    (folder / "metadata.csv").write_text(table.replace("2.png,thing 2", "2.png,  ") + "9.png,thing,,,3d,train,MIT\n")
+    found = read_pictures(folder, 24, lines.append)
+    assert [row["file_name"] for row in found.rows] == ["0.png", "3.png"]
+    assert lines == ["left out of 6 pictures: 3 that cannot be read, 1 without a usable caption"]
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (b"file_name,text\n", "expected rows with the columns file_name and text"),
+        (b"file_name,text\n0.png,\n", "got no picture with a caption"),
+        (b"file_name,text\nnone.png,cat\n", "no readable picture"),
+        (b"file_name,text\n0.png,caf\xe9\n", "expected UTF-8"),
+    ],
+)
+def test_an_empty_or_foreign_data_set_is_one_error(tmp_path: Path, table: bytes, expected: str) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    (tmp_path / "metadata.csv").write_bytes(table)
+    with pytest.raises(ValueError, match=expected):
+        read_pictures(tmp_path, 24, print)
+
+
+class Columns(list):
+    """Stands in for a data set of `datasets`."""
+
+    column_names = ("image", "caption", "licence")
+
+    def cast_column(self, name: str, kind: object) -> "Columns":
+        assert (name, kind) == ("image", "as it is")
+        return self
+
+    def select(self, rows: range) -> "Columns":
+        return Columns(self[i] for i in rows)
+
+
+def test_a_data_set_of_the_hub_is_read_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (9, 9), (200, 0, 0)).save(tmp_path / "a.png")
+    file = (tmp_path / "a.png").read_bytes()
+    images = [{"bytes": file}, {"bytes": None, "path": str(tmp_path / "a.png")}, {"bytes": file[:20]}, {"bytes": file}]
+    rows = Columns(
+        {"image": i, "caption": c, "licence": "MIT"} for i, c in zip(images, ["a", "b", "c", " "], strict=True)
+    )
+    hub = ModuleType("datasets")
+    hub.load_dataset = lambda name, split: {("me/mine", "train"): rows}[name, split]
+    hub.Image = lambda decode: "decoded" if decode else "as it is"
+    hub.exceptions = SimpleNamespace(DatasetsError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "datasets", hub)
+    lines: list[str] = []
+    found = read_dataset("me/mine", 4, None, lines.append)
+    assert found.rows == [{"text": "a", "licence": "MIT"}, {"text": "b", "licence": "MIT"}]
+    assert found.pixels.shape == (2, 4, 4, 3) and (found.pixels == [200, 0, 0]).all()
+    assert lines == ["left out of 4 pictures: 1 that cannot be read, 1 without a usable caption"]
+    assert len(read_dataset("me/mine", 4, 1, lines.append).rows) == 1
+    monkeypatch.setattr(Columns, "column_names", ("image", "label"))
+    with pytest.raises(ValueError, match="got the columns image, label, expected image and one of text"):
+        read_dataset("me/mine", 4, None, print)
+
+
+def test_a_folder_without_splits_keeps_some_pictures_for_the_figures(tmp_path: Path) -> None:
+    rows = ["file_name,text"]
+    for i in range(4):
+        Image.new("RGB", (24, 24), (60 * i, 99, 0)).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,thing {i}")
+    (tmp_path / "metadata.csv").write_text("\n".join(rows) + "\n")
+    found = read_pictures(tmp_path, 24, print)
+    known, left_out = from_pictures(common_target(), found, 0, None, 32)
+    assert (known.prompts, left_out.prompts) == (["thing 0", "thing 1", "thing 2"], ["thing 3"])
+    assert len(from_pictures(common_target(), found, 0, 2, 32)[0]) == 2
+    only = type(found)(found.pixels[:1], found.rows[:1])
+    with pytest.raises(ValueError, match="got 1 pictures, 0 of them to learn from"):
+        from_pictures(common_target(), only, 0, None, 32)
