@@ -99,7 +99,7 @@ DAMAGE = {
     ),
     "no weights": ("transformer.safetensors", Path.unlink, "got no file"),
     "truncated config": ("config.json", lambda f: f.write_text(f.read_text()[:50]), "does not parse"),
-    "foreign config": ("config.json", lambda f: f.write_text('{"model_type": "bert"}'), "expected the keys"),
+    "foreign config": ("config.json", lambda f: f.write_text('{"model_type": "bert"}'), "got model_type 'bert'"),
     "config with other sizes": (
         "config.json",
         lambda f: f.write_text(f.read_text().replace('"mlp_width"', '"ffn_width"')),

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
+from spatialspec.core.protocols import Target
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, Step, decode
 from spatialspec.drafters.weights import Drafts
 from spatialspec.methods import Method
-from spatialspec.targets.icons import IconsTarget
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Report:
     seconds: float
 
 
-def assemble(target: IconsTarget, drafts: Sequence[Drafts], method: Method, request: Request) -> list[Image]:
+def assemble(target: Target, drafts: Sequence[Drafts], method: Method, request: Request) -> list[Image]:
     """Drafter, verifier and noise for every image.
 
     Raises:
@@ -86,7 +86,7 @@ def assemble(target: IconsTarget, drafts: Sequence[Drafts], method: Method, requ
 
 
 def generate(
-    target: IconsTarget,
+    target: Target,
     drafts: Sequence[Drafts],
     method: Method,
     request: Request,

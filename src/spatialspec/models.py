@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
 GRIDS = {"icons": "24x24"}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of published checkpoints that can be drawn from, once somebody has fetched one.
+
+    Attributes:
+        checkpoints: their names on the Hub, or what they are called where they lie elsewhere.
+        grid: rows x columns of image tokens.
+        vocabulary: number of image tokens.
+        licence: of the weights, in short; the card of a checkpoint has the last word.
+    """
+
+    checkpoints: str
+    grid: str
+    vocabulary: int
+    licence: str
+
+
+FAMILIES = {
+    "janus": Family("deepseek-community/Janus-Pro-1B, -7B", "24x24", 16384, "DeepSeek model licence"),
+    "emu3": Family("BAAI/Emu3-Gen-hf", "90x90, others too", 32768, "Apache-2.0"),
+    "chameleon": Family("Anole-7b-v0.1", "32x32", 8192, "Chameleon research licence"),
+    "lumina": Family(
+        "Alpha-VLLM/Lumina-mGPT-7B-512, -768, -1024", "32x32, 48x48, 64x64, others too", 8192,
+        "Chameleon research licence",
+    ),
+    "llamagen": Family("LlamaGen B to XXL, class- or text-conditional", "16x16, 24x24, 32x32", 16384, "MIT"),
+}  # fmt: skip
 
 
 def embedded() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ import torch
 from PIL import Image as PILImage
 
 from spatialspec.core.grid import Grid
+from spatialspec.core.protocols import Target
 from spatialspec.core.state import State
 from spatialspec.decode import Step
 from spatialspec.drafters import weights as draft_weights
 from spatialspec.generation import Report, Request, generate
 from spatialspec.methods import Method
 from spatialspec.models import draft_folder, model_folder
-from spatialspec.targets.icons import IconsTarget
+from spatialspec.targets.loading import load_target
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,16 @@ class SpatialPipeline:
     """A target with its drafts.
 
     Args:
-        target: frozen AR model.
-        drafts: draft weights made for it.
+        target: frozen AR model; `spatialspec.targets.loading.wrap` makes one of a model of transformers.
+        draft: draft weights made for it, or their folder; `spatial`, the default method, needs none.
+
+    Raises:
+        ValueError: the drafts were made for another target, or a file of them is damaged.
     """
 
-    def __init__(self, target: IconsTarget, drafts: Sequence[draft_weights.Drafts] = ()) -> None:
-        self.target, self.drafts = target, list(drafts)
+    def __init__(self, target: Target, draft: Sequence[draft_weights.Drafts] | str | Path = ()) -> None:
+        self.target = target
+        self.drafts = _load(target, Path(draft)) if isinstance(draft, str | Path) else list(draft)
 
     @classmethod
     def from_pretrained(
@@ -56,22 +61,23 @@ class SpatialPipeline:
         draft: str | Path | None = None,
         device: str = "cpu",
         torch_dtype: torch.dtype = torch.float32,
+        device_map: str | Mapping[str, int | str | torch.device] | None = None,
     ) -> SpatialPipeline:
-        """Load a model that ships with the package, or a folder.
+        """Load a model that ships with the package, or a folder. Nothing is downloaded.
 
         Args:
-            model: name or path; `spatialspec models` lists names.
-            draft: name or path of draft weights; by default those that ship with the model.
+            model: name or path; `spatialspec models` lists names, and the kinds of checkpoint that are understood.
+            draft: name or path of draft weights; by default those that lie beside the model.
             device: of PyTorch.
-            torch_dtype: of transformer and drafts; the picture decoder stays in fp32.
+            torch_dtype: of the weights; the picture decoder of `icons` stays in fp32.
+            device_map: as in transformers, instead of `device`; for its models only.
 
         Raises:
             ValueError: unknown name, damaged files, or drafts made for another target.
         """
-        target = IconsTarget.from_folder(model_folder(str(model)), device, torch_dtype)
+        target = load_target(model_folder(str(model)), device, torch_dtype, device_map)
         folder = draft_folder(str(model), None if draft is None else str(draft))
-        drafts = [] if folder is None else draft_weights.load_all(folder, target.fingerprint, device, torch_dtype)
-        return cls(target, drafts)
+        return cls(target, () if folder is None else folder)
 
     def __call__(
         self,
@@ -144,10 +150,18 @@ class SpatialPipeline:
         return self.target.pixels(state.tokens[: finished.cells], finished)
 
     def grid(self, size: str | Grid | None) -> Grid:
-        """The grid that was asked for, or the model's own."""
+        """The grid that was asked for, or the model's own.
+
+        Raises:
+            ValueError: the model cannot draw it.
+        """
         if size is None:
             return self.target.grid
         grid = Grid.parse(size) if isinstance(size, str) else size
-        if max(grid.rows, grid.columns) > 64:
-            raise ValueError(f"got size {grid}, expected at most 64x64")
+        self.target.check_grid(grid)
         return grid
+
+
+def _load(target: Target, folder: Path) -> list[draft_weights.Drafts]:
+    """Drafts in a folder, where the target works and in its type."""
+    return draft_weights.load_all(folder, target.fingerprint, str(target.device), target.dtype)

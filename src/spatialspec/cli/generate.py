@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,18 +68,15 @@ def generate(
     pipeline, request = common.load(methods, [prompt])
     methods = common.tuned(methods, pipeline, request)
 
-    from dataclasses import replace
-
     from spatialspec.cli.sheet import comparison, contact_sheet, png
-    from spatialspec.core.grid import Grid
     from spatialspec.evaluation.bench import describe, summarise
     from spatialspec.evaluation.results import Document
     from spatialspec.evaluation.runs import draw
 
     if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method
-        small = replace(request, grid=Grid(2, 6))
         for m in methods:
-            draw(pipeline, m, small, prompt, seed, 1, lambda method, tokens: None)
+            with suppress(_Enough):
+                draw(pipeline, m, request, prompt, seed, 1, _stop_after(12))
     samples: dict[Method, list[Sample]] = {}
     with progress(len(methods) * num_images * request.grid.cells) as report:
         for m in methods:
@@ -99,6 +98,21 @@ def generate(
         if not result.exact:
             typer.echo(_relaxed(result))
     typer.echo(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
+
+
+class _Enough(Exception):
+    """A picture is not drawn to its end."""
+
+
+def _stop_after(passes: int) -> Callable[[str, int], None]:
+    """Progress that stops a picture."""
+    left = iter(range(passes))
+
+    def report(method: str, tokens: int) -> None:
+        if next(left, None) is None:
+            raise _Enough
+
+    return report
 
 
 def _relaxed(result: MethodResult) -> str:

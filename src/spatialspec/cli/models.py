@@ -11,7 +11,7 @@ import typer
 
 from spatialspec.core.parameters import explain
 from spatialspec.methods import Method
-from spatialspec.models import WEIGHTS, embedded
+from spatialspec.models import FAMILIES, WEIGHTS, embedded
 from spatialspec.registry import REGISTRY, VERIFIERS
 
 
@@ -21,6 +21,12 @@ def models() -> None:
     typer.echo("models" if names else "models: none in this installation; give --model a folder")
     for name in names:
         typer.echo(f"  {name}: {describe(WEIGHTS / name)}")
+    typer.echo("checkpoints, from their folder (--model FOLDER); spatial draws with all of them without drafts")
+    for name, family in FAMILIES.items():
+        typer.echo(
+            f"  {name}: {family.checkpoints}: grid {family.grid}, vocabulary {family.vocabulary}, "
+            f"licence {family.licence}, drafts none published: train them"
+        )
     typer.echo("methods")
     for name, entry in REGISTRY.items():
         exact = "exact" if entry.exact else "not exact"

@@ -32,8 +32,16 @@ def read_config(path: Path, required: Sequence[str]) -> dict[str, Any]:
     return config
 
 
-def read_weights(module: nn.Module, path: Path) -> None:
+def read_weights(
+    module: nn.Module, path: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> None:
     """Load a safetensors file whose names and shapes are exactly the module's.
+
+    Args:
+        module: to be filled; one on the meta device gets its tensors on `device`, so that no weight is there twice.
+        path: of the file.
+        device: of a module that is on the meta device.
+        dtype: of its floating-point tensors; None is the file's.
 
     Raises:
         ValueError: the file is missing, truncated or foreign; the message names the first difference.
@@ -48,7 +56,10 @@ def read_weights(module: nn.Module, path: Path) -> None:
                 if expected.get(name) != got.get(name):
                     e, g = expected.get(name, "no such tensor"), got.get(name, "no such tensor")
                     raise ValueError(f"{path}: tensor {name}: got {g}, expected {e}: the file is for another model")
-            module.load_state_dict({name: file.get_tensor(name) for name in got})
+            bare = any(tensor.is_meta for tensor in module.state_dict().values())
+            tensors = ((name, file.get_tensor(name)) for name in got)
+            placed = {n: t.to(device, dtype if t.is_floating_point() else None) if bare else t for n, t in tensors}
+            module.load_state_dict(placed, assign=bare)
     except SafetensorError as error:
         raise ValueError(f"{path}: expected safetensors, got a damaged file ({error}): fetch it again") from error
 

@@ -29,6 +29,7 @@ class Proposal:
             (node, row of q). A node drawn from two sources is tested twice.
         q: distributions that candidates were drawn from; empty under coupled noise, which needs none.
         final: every node stays, whatever the verifier says (SSD's commit pass; tokens of an earlier run).
+        sources: for each row of q its direction and how many cells or rows back it was made; empty for one source.
     """
 
     cells: list[int] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Proposal:
     tests: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     q: Float[Tensor, "Q V"] | None = None
     final: bool = False
+    sources: list[tuple[str, int]] = field(default_factory=list)
     _index: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from jaxtyping import Float, Int
+from PIL import Image as PILImage
 from torch import Tensor
 
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.state import State
 
@@ -59,6 +63,74 @@ class Session(Protocol):
 
     def close(self, images: Sequence[int]) -> None:
         """Drop finished images, counted as in the last `score`."""
+        ...
+
+
+class Target(Head, Protocol):
+    """A frozen AR model that draws pictures from words."""
+
+    @property
+    def name(self) -> str:
+        """Shown in reports and errors."""
+        ...
+
+    @property
+    def default(self) -> Sampling:
+        """Sampling that the model recommends."""
+        ...
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that is drawn where none is asked for."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where drafters and verifiers work: logits, states and embeddings come out there."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of logits, states and embeddings."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights that drafters depend on."""
+        ...
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse a grid that the model cannot draw.
+
+        Raises:
+            ValueError: it cannot; the message says which it can.
+        """
+        ...
+
+    def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
+        """Refuse prompts that `session` would refuse, before anything is computed.
+
+        Raises:
+            ValueError: one is empty or too long.
+        """
+        ...
+
+    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> Session:
+        """Start images, one per prompt, side by side.
+
+        Args:
+            prompts: what to draw; none may be empty.
+            negative: prompt of the unconditional stream; "" for the model's own unconditional input.
+            sampling: its guidance decides the number of streams.
+            grid: of every image.
+
+        Raises:
+            ValueError: a prompt is empty or too long, or the model cannot draw the grid.
+        """
+        ...
+
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a complete grid of tokens; fewer rows than the model draws are a preview."""
         ...
 
 

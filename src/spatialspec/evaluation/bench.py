@@ -40,7 +40,6 @@ def summarise(
         samples: the method's images.
         reference: AR's, in the same order; None if AR did not run.
     """
-    weight = pipeline.target.model.output.weight
     reports = [sample.report for sample in samples]
     seconds = [r.seconds for r in reports]
     faster, fewer, same, unexplained = None, None, None, None
@@ -50,7 +49,7 @@ def summarise(
         fewer = [a.report.target_passes / s.report.target_passes for a, s in pairs]
         equal = [x == y for a, s in pairs for x, y in zip(a.drawn.tokens, s.drawn.tokens, strict=True)]
         same = sum(equal) / len(equal)
-        if method.seed_exact(request.verifier) and weight.dtype == torch.float32:
+        if method.seed_exact(request.verifier) and pipeline.target.dtype == torch.float32:
             unexplained = sum(not explained(pipeline.target, a.drawn, s.drawn.tokens) for a, s in pairs)
     far = distance([measure(pipeline.target, sample.drawn) for sample in samples])
     peaks = [sample.peak for sample in samples if sample.peak is not None]
@@ -76,18 +75,18 @@ def summarise(
         entropy=far.entropy if far else None,
         pit_ks=far.pit_ks if far else None,
         peak_memory_bytes=max(peaks, default=None),
-        device=str(weight.device),
-        dtype=dtype_name(weight.dtype),
+        device=str(pipeline.target.device),
+        dtype=dtype_name(pipeline.target.dtype),
         version=__version__,
     )
 
 
 def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: str = SEED_RULE) -> Settings:
     """What a run was asked for, and what it ran on."""
-    weight, sampling = pipeline.target.model.output.weight, request.sampling
+    target, sampling = pipeline.target, request.sampling
     return Settings(
         command=command,
-        model=pipeline.target.name,
+        model=target.name,
         prompts=len(request.prompts),
         num_images=request.images,
         seed=request.seed,
@@ -99,8 +98,8 @@ def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: st
         top_p=sampling.top_p,
         negative_prompt=request.negative_prompt,
         size=str(request.grid),
-        device=str(weight.device),
-        dtype=dtype_name(weight.dtype),
+        device=str(target.device),
+        dtype=dtype_name(target.dtype),
         version=__version__,
         torch=torch.__version__,
         python=platform.python_version(),

@@ -78,7 +78,7 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request
         raise ValueError(
             "got a negative prompt with guidance 1, expected another guidance: without it nothing reads it"
         )
-    pipeline.target.prompts([*request.prompts, request.negative_prompt])
+    pipeline.target.check_prompts(request.prompts, request.negative_prompt, request.grid)
     noise = Noise(request.seed, request.grid.cells, pipeline.target.vocabulary)
     for method in methods:
         setting = Setting(pipeline.target, pipeline.drafts, request.sampling, request.grid, noise)
@@ -89,7 +89,7 @@ def draw(
     pipeline: SpatialPipeline, method: Method, request: Request, prompt: str, seed: int, images: int, report: Progress
 ) -> list[Sample]:
     """Draw some images of one prompt with one method, all in one batch."""
-    sampling, device = request.sampling, pipeline.target.model.output.weight.device
+    sampling, device = request.sampling, pipeline.target.device
     reset_peak(device)
     out = pipeline(
         prompt,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spatialspec.targets.grid_transformer import GridTransformer
+from spatialspec.targets.grid_model import GridModel
 
 
 class GridHead:
-    """Base of targets around a grid transformer.
+    """Base of targets around a transformer over a grid.
 
     Attributes:
         model: the transformer.
     """
 
-    model: GridTransformer
+    model: GridModel
 
     @property
     def width(self) -> int:

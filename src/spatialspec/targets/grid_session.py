@@ -13,7 +13,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.kv_cache import KVCache
 from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.state import State
-from spatialspec.targets.grid_transformer import GridTransformer
+from spatialspec.targets.grid_model import GridModel
 
 SPARE = 128  # slots behind the last cell, so that wide trees fit until the end
 
@@ -26,15 +26,23 @@ class GridSession:
         prefix: conditioning states, (images * streams, P, d).
         streams: 1, or 2 with guidance (conditional first).
         grid: of every image.
+        visible: which slots of the prefix are seen, where some rows have a shorter one; None for all.
     """
 
-    def __init__(self, model: GridTransformer, prefix: Float[Tensor, "B P d"], streams: int, grid: Grid) -> None:
+    def __init__(
+        self,
+        model: GridModel,
+        prefix: Float[Tensor, "B P d"],
+        streams: int,
+        grid: Grid,
+        visible: Bool[Tensor, "B P"] | None = None,
+    ) -> None:
         c = model.config
-        self.model, self.prefix, self.streams, self.grid = model, prefix, streams, grid
+        self.model, self.prefix, self.streams, self.grid, self.visible = model, prefix, streams, grid, visible
         self.places = model.places(grid.rows, grid.columns)
         cos, sin = model.rotations(grid.rows, grid.columns)
         still = cos.new_zeros(prefix.shape[1], cos.shape[1])
-        self.cos, self.sin = torch.cat((still + 1, cos)), torch.cat((still, sin))
+        self.cos, self.sin = torch.cat((still + model.prefix_cosine, cos)), torch.cat((still, sin))
         slots = prefix.shape[1] + grid.cells + SPARE
         self.cache = KVCache(c.layers, len(prefix), c.heads, slots, c.width // c.heads, prefix)
         self._order: list[list[int]] = [[] for _ in range(len(prefix) // streams)]  # cells behind the prefix, as kept
@@ -53,7 +61,8 @@ class GridSession:
         x, rotation = self._slots(states, proposals, prefix, body)
         width = prefix + body
         seen = self.cache.begin(width)
-        plain = width == 1 and self.cache.even and not any(state.ahead for state in states)
+        alike = self.cache.even and self.visible is None
+        plain = width == 1 and alike and not any(state.ahead for state in states)
         mask = None if plain else self._mask(states, proposals, prefix, width, seen)
         hidden = self.model(x, rotation, mask, self.cache)[:, max(prefix - 1, 0) :]
         hidden = hidden.unflatten(0, (-1, self.streams))
@@ -108,7 +117,11 @@ class GridSession:
             if nodes:
                 start = prefix + pending
                 mask[i, 0, start : start + nodes, first + pending : first + pending + nodes] = proposal.ancestors()
-        return self._spread(torch.from_numpy(mask).to(self.prefix.device))
+        spread = self._spread(torch.from_numpy(mask).to(self.prefix.device))
+        if self.visible is not None:
+            spread[..., : self.visible.shape[1]] &= self.visible[:, None, None]
+            spread[:, 0, :prefix, :prefix] |= torch.eye(prefix, dtype=torch.bool, device=spread.device)  # no empty row
+        return spread
 
     @torch.inference_mode()
     def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
@@ -137,5 +150,6 @@ class GridSession:
         gone = {image * self.streams + s for image in images for s in range(self.streams)}
         rows = [row for row in range(len(self.prefix)) if row not in gone]
         self.prefix = self.prefix[rows]
+        self.visible = None if self.visible is None else self.visible[rows]
         self.cache.select(rows)
         self._order = [order for i, order in enumerate(self._order) if i not in images]

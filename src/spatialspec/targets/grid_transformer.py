@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.kv_cache import KVCache
+from spatialspec.targets.grid_model import Rotation
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,6 @@ class GridTransformerConfig:
     text_vocabulary: int = 4096
     text_layers: int = 2
     rotary_base: float = 100.0
-
-
-Rotation = tuple[Float[Tensor, "B #H N D"], Float[Tensor, "B #H N D"]]
 
 
 def rotate(x: Float[Tensor, "B H N D"], rotation: Rotation) -> Float[Tensor, "B H N D"]:
@@ -123,6 +121,8 @@ class GridTransformer(nn.Module):
 
     Everything downstream of it works on *pre-norm* states h; `head` turns them into logits.
     """
+
+    prefix_cosine = 1.0  # the prefix is not rotated
 
     def __init__(self, config: GridTransformerConfig) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class IconsTarget(GridHead):
         self, name: str, model: GridTransformer, vq: VQTokenizer, prompts: PromptTokenizer, default: Sampling
     ) -> None:
         self.name, self.default, self.prompts = name, default, prompts
-        self.model = model.eval().requires_grad_(False)
+        self.model: GridTransformer = model.eval().requires_grad_(False)
         self.vq = vq.eval().requires_grad_(False)
 
     @classmethod
@@ -90,6 +90,11 @@ class IconsTarget(GridHead):
         """Where the weights are."""
         return self.model.output.weight.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.model.output.weight.dtype
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the weights that drafters depend on: embedding, norm and output layer, rounded to bfloat16."""
@@ -97,6 +102,25 @@ class IconsTarget(GridHead):
         for tensor in (self.model.code_embedding.weight, self.model.norm.weight, self.model.output.weight):
             digest.update(tensor.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse a grid that is too large.
+
+        Raises:
+            ValueError: more than 64 rows or columns.
+        """
+        if max(grid.rows, grid.columns) > 64:
+            raise ValueError(f"got size {grid}, expected at most 64x64: make it smaller")
+
+    def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
+        """Refuse prompts that are empty or too long.
+
+        Raises:
+            ValueError: one is.
+        """
+        if not all(prompt.strip() for prompt in prompts):
+            raise ValueError("got an empty prompt, expected words: say what to draw")
+        self.prompts([*prompts, negative])
 
     @torch.inference_mode()
     def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> GridSession:
@@ -111,8 +135,7 @@ class IconsTarget(GridHead):
         Raises:
             ValueError: a prompt is empty or too long.
         """
-        if not all(prompt.strip() for prompt in prompts):
-            raise ValueError("got an empty prompt, expected words: say what to draw")
+        self.check_prompts(prompts, negative, grid)
         rows = [row for prompt in prompts for row in (prompt, negative)[: sampling.streams]]
         tokens = self.prompts(rows).to(self.model.code_embedding.weight.device)
         return GridSession(self.model, self.model.encode_text(tokens), sampling.streams, grid)

@@ -1,0 +1,157 @@
+"""Anole (arXiv 2407.06135) and others that draw with Chameleon (arXiv 2405.09818), in the checkpoints of transformers.
+
+One language model over text and image tokens; image token k is the id named IMGIMG<k in letters, A for 0>Z. The model
+of transformers has no picture decoder, and its `forward`, hence its `generate`, gives image tokens no probability; so
+the blocks are called here, and the output rows of image tokens. A prompt is the words, the end of a turn, and the token
+that begins an image; the unconditional one has neither words nor end of turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from PIL import Image as PILImage
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import ChameleonForConditionalGeneration, PreTrainedModel
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
+from spatialspec.targets.chameleon_files import load_vq
+from spatialspec.targets.chameleon_vq import ChameleonVQ
+from spatialspec.targets.image_vocabulary import ImageVocabulary
+from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.pretrained import DeviceMap, load_model, recommended
+
+# Names in vocabulary_map, as facebookresearch/chameleon reads them (chameleon/inference/vocab.py).
+BOS, BEGIN_IMAGE, END_TURN = "<s>", "<racm3:break>", "<reserved08706>"
+
+
+class Anole(ChameleonForConditionalGeneration):
+    """The model of transformers, where the checkpoint holds the picture decoder too, which `load_vq` reads."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^model\.vqmodel\.decoder\."]  # noqa: RUF012
+
+
+class ChameleonTarget(ImageVocabulary):
+    """A model of the Chameleon family with its tokenizer and picture decoder.
+
+    Args:
+        model: loaded model, which stays as it is.
+        processor: its processor, its tokenizer, or a `tokenizers.Tokenizer`.
+        name: shown in reports and errors.
+        vq: its picture decoder; by default that in the folder that the model was loaded from.
+
+    Raises:
+        ValueError: there is no picture decoder, or the vocabulary lacks a token.
+    """
+
+    kind: ClassVar[type[PreTrainedModel]] = Anole
+    authors: ClassVar[Sampling] = Sampling(guidance=3.0, temperature=0.7, top_p=0.9)  # GAIR-NLP/anole, Options.Image
+
+    def __init__(self, model: PreTrainedModel, processor: Any, name: str, vq: ChameleonVQ | None = None) -> None:
+        config: Any = model.config
+        parts: Any = model.model
+        self.name, self._names = name, dict(config.vocabulary_map)
+        self.decoder = Decoder(parts)
+        self.vq = (_vq_of(config.name_or_path) if vq is None else vq).to(self.device)
+        tokenizer = getattr(processor, "tokenizer", processor)
+        self._tokenizer: Tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        self.default = recommended(model.generation_config, self.authors)
+        side = config.vq_config.resolution // self.vq.patch
+        self.grid = Grid(side, side)
+        self._bos, self._begin, self._end_turn = (self.id_of(token) for token in (BOS, BEGIN_IMAGE, END_TURN))
+        self.take_ids(parts.vocabulary_mapping.img2bpe, len(self.vq.codebook), model.lm_head)
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        device_map: DeviceMap | None = None,
+    ) -> ChameleonTarget:
+        """Load a checkpoint; the picture decoder stays in fp32.
+
+        Raises:
+            ValueError: a file is missing or damaged, or a weight is missing, left over or of another shape.
+        """
+        vq, tokenizer = load_vq(folder), _load_tokenizer(folder)
+        return cls(load_model(cls.kind, folder, device, dtype, device_map), tokenizer, folder.name, vq)
+
+    def id_of(self, token: str) -> int:
+        """Id of a token of the vocabulary.
+
+        Raises:
+            ValueError: there is no such token.
+        """
+        if token not in self._names:
+            raise ValueError(f"{self.name}: got no {token} in vocabulary_map, expected one: fetch config.json again")
+        return int(self._names[token])
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse every grid but the model's own.
+
+        Raises:
+            ValueError: it is another.
+        """
+        if grid != self.grid:
+            raise ValueError(f"got size {grid}, expected {self.grid}: {self.name} draws no other")
+
+    def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+        """One turn with the prompt, then what begins an image; without words only the latter."""
+        rows = []
+        for prompt in prompts:
+            rows.append([*self._turn(prompt, grid), *self._opening(grid)])
+            if streams == 2:
+                rows.append([*self._turn(negative, grid), *self._opening(grid)] if negative else self._empty(grid))
+        return rows
+
+    def _turn(self, prompt: str, grid: Grid) -> list[int]:
+        """The user's turn."""
+        return [self._bos, *self._tokenizer.encode(prompt, add_special_tokens=False).ids, self._end_turn]
+
+    def _opening(self, grid: Grid) -> list[int]:
+        """What begins an image."""
+        return [self._begin]
+
+    def _empty(self, grid: Grid) -> list[int]:
+        """The unconditional prompt."""
+        return [self._bos, *self._opening(grid)]
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Entries of the VQ tokenizer."""
+        return self.vq.codebook
+
+    @torch.no_grad()
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a grid of tokens, 16 pixels a cell."""
+        codes = torch.tensor(tokens, device=self.codebook.device).view(1, grid.rows, grid.columns)
+        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().to("cpu", torch.uint8)
+        return PILImage.fromarray(picture.numpy())
+
+
+def _vq_of(origin: str) -> ChameleonVQ:
+    """The picture decoder in the folder that a model was loaded from."""
+    if not (Path(origin) / "config.json").is_file():
+        raise ValueError(
+            f"got a model from {origin!r}, expected one that was loaded from a folder, where its picture decoder is: "
+            f"give vq=load_vq(FOLDER) (spatialspec.targets.chameleon_files)"
+        )
+    return load_vq(Path(origin))
+
+
+def _load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer as tokenizer.json has it: classes of transformers that build their own would split words anew."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ValueError(f"got no file {path}, expected the tokenizer of prompts: fetch the checkpoint again")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more special
+        raise ValueError(f"{path}: expected a tokenizer, got a damaged file ({error}): fetch it again") from error

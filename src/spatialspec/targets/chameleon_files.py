@@ -1,0 +1,123 @@
+"""Where Chameleon's picture decoder is kept, and the converter for the file that Meta published.
+
+A checkpoint that was converted with its picture decoder (Anole's) has it among its shards, as `model.vqmodel.*`. Others
+(Lumina-mGPT's) have none; then `vq.safetensors` lies beside the shards, made from Meta's `vqgan.ckpt` by `convert`.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import ChameleonVQVAEConfig
+
+from spatialspec.core.files import read_config, read_weights
+from spatialspec.targets.chameleon_vq import ChameleonVQ
+
+FILE = "vq.safetensors"
+PREFIX = "model.vqmodel."
+DRAWING = ("quantize.", "post_quant_conv.", "decoder.")  # parts that a code goes through on its way to pixels
+
+
+def load_vq(folder: Path) -> ChameleonVQ:
+    """Load the picture decoder of a checkpoint, in fp32.
+
+    Raises:
+        ValueError: it is not there, or a weight is missing, left over or of another shape.
+    """
+    vq, own = _build(folder), folder / FILE
+    if own.is_file():
+        read_weights(vq, own)
+    else:
+        _read_shards(vq, folder)
+    return vq.eval().requires_grad_(False)
+
+
+def convert(source: Path, out: Path) -> None:
+    """Write `vq.safetensors` into the folder of a checkpoint from Meta's `vqgan.ckpt`.
+
+    Args:
+        source: the file that Meta published; a pickle, so only tensors are taken from it.
+        out: folder of the checkpoint that wants it; its config.json has the sizes.
+
+    Raises:
+        ValueError: the file is damaged or foreign, or its sizes are not those of config.json.
+    """
+    expected = _build(out).state_dict()
+    tensors = {name: t for name, t in _tensors(source).items() if name.startswith(DRAWING)}
+    _check(_shapes(expected), _shapes(tensors), source)
+    partial = out / f"{FILE}.partial"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    os.replace(partial, out / FILE)
+
+
+def _build(folder: Path) -> ChameleonVQ:
+    path = folder / "config.json"
+    config = read_config(path, ("vq_config", "vocabulary_map"))
+    try:
+        return ChameleonVQ(ChameleonVQVAEConfig(**config["vq_config"]))
+    except (TypeError, StrictDataclassError) as error:
+        raise ValueError(f"{path}: expected sizes of a picture decoder in vq_config ({error})") from error
+
+
+def _read_shards(vq: ChameleonVQ, folder: Path) -> None:
+    wanted, got = vq.state_dict(), {}
+    for path in _shards(folder):
+        if not path.is_file():
+            raise ValueError(f"got no file {path}, expected weights: fetch the checkpoint again")
+        try:
+            with safe_open(path, "pt") as file:
+                for key in file.keys():  # noqa: SIM118
+                    name = key.removeprefix(PREFIX)
+                    if key != name and (name in wanted or name.startswith("decoder.")):
+                        got[name] = file.get_tensor(key)
+        except SafetensorError as error:
+            raise ValueError(f"{path}: expected safetensors, got a damaged file ({error}): fetch it again") from error
+    if not any(name.startswith("decoder.") for name in got):
+        raise ValueError(
+            f"{folder}: got no picture decoder, expected {FILE} there, or {PREFIX}decoder.* in the shards: make it "
+            f"with spatialspec convert vqgan.ckpt {folder} from the file that Meta published with Chameleon"
+        )
+    _check(_shapes(wanted), _shapes(got), folder)
+    vq.load_state_dict(got)
+
+
+def _shards(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return [folder / "model.safetensors"]
+    return [folder / name for name in sorted(set(read_config(index, ("weight_map",))["weight_map"].values()))]
+
+
+def _tensors(source: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint of PyTorch; whatever else its pickle holds is refused."""
+    if not source.is_file():
+        raise ValueError(f"got no file {source}, expected Meta's vqgan.ckpt: check the path")
+    try:
+        found = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{source}: expected a checkpoint of tensors and no other objects ({reason})") from error
+    state = found.get("state_dict", found) if isinstance(found, dict) else {}
+    if not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ValueError(f"{source}: got no state_dict of tensors, expected Meta's vqgan.ckpt: check the path")
+    return dict(state)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _check(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]], where: Path) -> None:
+    """Name the first difference."""
+    for name in sorted(expected.keys() | got.keys()):
+        if expected.get(name) != got.get(name):
+            e, g = expected.get(name, "no such tensor"), got.get(name, "no such tensor")
+            raise ValueError(f"{where}: tensor {name}: got {g}, expected {e}: it is for another picture decoder")

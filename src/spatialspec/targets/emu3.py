@@ -1,0 +1,114 @@
+"""Emu3-Gen (arXiv 2409.18869) in the checkpoints of transformers.
+
+One language model over text and image tokens; image token k is the id named `<|visual token k|>`. The processor writes
+the size of the picture into the prompt, so any grid can be drawn. A row ends in the token `<|extra_200|>`; the three
+tokens that close a picture need no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image as PILImage
+from torch import Tensor
+from transformers import Emu3ForConditionalGeneration
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
+from spatialspec.targets.image_vocabulary import ImageVocabulary
+from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.pretrained import DeviceMap, load_model, load_processor, recommended
+
+AUTHORS = Sampling(guidance=3.0, top_k=2048)  # of the published code, where generation_config.json says nothing
+
+
+class Emu3Target(ImageVocabulary):
+    """An Emu3 model with its processor.
+
+    Args:
+        model: loaded model, which stays as it is.
+        processor: its `Emu3Processor`.
+        name: shown in reports and errors.
+    """
+
+    def __init__(self, model: Emu3ForConditionalGeneration, processor: Any, name: str) -> None:
+        parts: Any = model.model
+        self.name, self.model, self.processor, self.vq = name, model, processor, parts.vqmodel
+        self.decoder = Decoder(parts.text_model)
+        self.default = recommended(model.generation_config, AUTHORS)
+        self.grid = Grid(
+            *processor.calculate_generate_size(processor.ratio, processor.image_area, processor.downsample_ratio)
+        )
+        names: Any = model.vocabulary_mapping
+        if names.eol_token_id is None:
+            raise ValueError("got no <|extra_200|> in vocabulary_map, expected the row end: fetch config.json again")
+        self._row_end = (int(names.eol_token_id),)
+        self.take_ids(names.img2bpe, parts.vqmodel.config.codebook_size, model.lm_head)
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        device_map: DeviceMap | None = None,
+    ) -> Emu3Target:
+        """Load a checkpoint.
+
+        Raises:
+            ValueError: a file is missing or damaged, or a weight is missing, left over or of another shape.
+        """
+        processor = load_processor(folder)
+        model = load_model(Emu3ForConditionalGeneration, folder, device, dtype, device_map)
+        return cls(model, processor, folder.name)
+
+    @property
+    def row_end(self) -> tuple[int, ...]:
+        """The token that ends a row."""
+        return self._row_end
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse a grid that is longer than the model's sequence.
+
+        Raises:
+            ValueError: it is.
+        """
+        length, most = grid.rows * (grid.columns + 1), self.decoder.positions
+        if length >= most:
+            raise ValueError(
+                f"got size {grid}, {length} tokens with row ends, expected fewer than {most}: make it smaller"
+            )
+
+    def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+        """Prompt, then what opens an image of this grid; the unconditional prompt has no words before that."""
+        texts = [text for prompt in prompts for text in (prompt, negative)[:streams]]
+        cell = self.processor.downsample_ratio
+        return [
+            self.processor(
+                text=[text],
+                return_for_image_generation=True,
+                ratio=f"{grid.columns}:{grid.rows}",
+                image_area=grid.cells * cell * cell,
+                return_tensors="pt",
+            )["input_ids"][0].tolist()
+            for text in texts
+        ]
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Entries of the VQ tokenizer."""
+        return self.vq.quantize.embedding.weight
+
+    @torch.no_grad()
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a grid of tokens, 8 pixels a cell."""
+        codes = torch.tensor(tokens, device=self.codebook.device).view(1, grid.rows, grid.columns)
+        picture = self.vq.decode(codes)[0].float().cpu()
+        shown: PILImage.Image = self.processor.postprocess([picture], return_tensors="PIL.Image.Image")["pixel_values"][
+            0
+        ]
+        return shown

@@ -1,0 +1,137 @@
+"""Janus and Janus-Pro (arXiv 2410.13848, 2501.17811) in the checkpoints of transformers.
+
+The language model is a Llama; image tokens have an embedding (`generation_embeddings`, then an aligner) and a head
+(`generation_head`) of their own, apart from its vocabulary. A prompt is a turn of the user in the chat template, then
+the assistant's turn, then the token that begins an image. In the unconditional prompt every token but the first and
+that one is padding, seen like any other. The grid is fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image as PILImage
+from torch import Tensor
+from transformers import JanusForConditionalGeneration
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
+from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.language_target import LanguageTarget, apply
+from spatialspec.targets.pretrained import DeviceMap, load_model, load_processor, recommended
+
+AUTHORS = Sampling(guidance=5.0)  # of the published code, where generation_config.json says nothing
+
+
+class JanusTarget(LanguageTarget):
+    """A Janus model with its processor.
+
+    Args:
+        model: loaded model, which stays as it is.
+        processor: its `JanusProcessor`.
+        name: shown in reports and errors.
+    """
+
+    def __init__(self, model: JanusForConditionalGeneration, processor: Any, name: str) -> None:
+        parts: Any = model.model
+        self.name, self.model, self.processor, self.parts = name, model, processor, parts
+        self.decoder = Decoder(parts.language_model)
+        self.default = recommended(model.generation_config, AUTHORS)
+        side = parts.vqmodel.config.num_patches
+        self.grid = Grid(side, side)
+        tokenizer, generation = processor.tokenizer, model.generation_config
+        self._begin = tokenizer.convert_tokens_to_ids(processor.image_start_token)
+        self._bos = _either(generation.bos_token_id, tokenizer.bos_token_id, "bos_token_id")
+        self._pad = _either(generation.pad_token_id, tokenizer.pad_token_id, "pad_token_id")
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        device_map: DeviceMap | None = None,
+    ) -> JanusTarget:
+        """Load a checkpoint.
+
+        Raises:
+            ValueError: a file is missing or damaged, or a weight is missing, left over or of another shape.
+        """
+        processor = load_processor(folder)
+        model = load_model(JanusForConditionalGeneration, folder, device, dtype, device_map)
+        return cls(model, processor, folder.name)
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse every grid but the model's own.
+
+        Raises:
+            ValueError: it is another.
+        """
+        if grid != self.grid:
+            raise ValueError(f"got size {grid}, expected {self.grid}: {self.name} draws no other")
+
+    def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+        """Chat template and the token that begins an image; unconditional rows are padding in between."""
+        rows = []
+        for prompt in prompts:
+            ids = self._chat(prompt)
+            rows.append(ids)
+            if streams == 2:
+                kept = (self._bos, self._begin)
+                rows.append(self._chat(negative) if negative else [i if i in kept else self._pad for i in ids])
+        return rows
+
+    def _chat(self, prompt: str) -> list[int]:
+        message = {"role": "user", "content": [{"type": "text", "text": prompt}]}
+        text = self.processor.apply_chat_template([message], add_generation_prompt=True)
+        ids: list[int] = self.processor(text=text, generation_mode="image", return_tensors="pt")["input_ids"][
+            0
+        ].tolist()
+        return ids
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of image tokens V."""
+        return int(self.parts.generation_embeddings.num_embeddings)
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Entries of the VQ tokenizer; it reads their direction only."""
+        return self.parts.vqmodel.quantize.embedding.weight
+
+    @property
+    def weights(self) -> Sequence[Tensor]:
+        """Of embedding, aligner and head of image tokens."""
+        parts = (self.parts.generation_embeddings, self.parts.generation_aligner, self.parts.generation_head)
+        return [weight for part in parts for weight in part.parameters()]
+
+    def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
+        """Embedding of image tokens, through the aligner."""
+        table = self.parts.generation_embeddings.weight
+        return apply(self.parts.generation_aligner, table[tokens.to(table.device)]).to(self.device)
+
+    def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
+        """Normed states -> logits of image tokens."""
+        return apply(self.parts.generation_head, states)
+
+    @torch.no_grad()
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a grid of tokens, 16 pixels a cell; where it has fewer rows, the upper part of a picture."""
+        device, missing = self.codebook.device, self.grid.cells - len(tokens)
+        row = list(tokens[-grid.columns :])  # the decoder takes whole pictures only
+        codes = torch.tensor([*tokens, *(row * self.grid.rows)[:missing]], device=device)[None]
+        picture = self.model.decode_image_tokens(codes)[0].float().clamp(-1, 1)
+        shown = picture[: picture.shape[0] * grid.rows // self.grid.rows]
+        return PILImage.fromarray(((shown + 1) * 127.5).round().to("cpu", torch.uint8).numpy())
+
+
+def _either(first: Any, second: Any, name: str) -> int:
+    """A token id of the generation config, else of the tokenizer."""
+    found = second if first is None else first
+    if not isinstance(found, int):
+        raise ValueError(f"got {name}={found}, expected one in generation_config.json or the tokenizer's files")
+    return found

@@ -1,0 +1,92 @@
+"""Where the tokens of an image lie in the sequence of a language model, forced ones included.
+
+    prompt | cell 0 | cell 1 | ... | last cell of row 0 | F forced tokens | first cell of row 1 | ...
+
+After each row the layout dictates F tokens (a row end; none for many models). They ride along with the last cell of the
+row: a pass that reads that cell reads them too, the state behind them outputs the next cell, and they are kept or
+dropped with it. So they cost no pass and are never drafted, sampled or counted. Those after the last row are not read.
+
+A worked example, 2 columns, F = 1. Pending is cell 0; the tree has nodes 0 (cell 1), 1 (cell 2, child of 0):
+
+    slot      0       1       2       3         a slot sees its own row's marks, and what is committed
+    entry     cell 0  node 0  end     node 1
+    place     0       1       2       3         position in the sequence, from the end of the prompt
+    slot 0    x
+    slot 1    x       x
+    slot 2    x       x       x
+    slot 3    x       x       x       x
+    scores    slot 0          slot 2  slot 3    rows of the pass: pending cell, node 0 (its end), node 1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from spatialspec.core.grid import Grid
+from spatialspec.core.proposal import Proposal
+from spatialspec.core.state import State
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Slots of one image in a pass: its entries (pending cells, then nodes) with their forced tokens behind them.
+
+    Attributes:
+        pending: number of pending cells; the entries behind them are nodes.
+        tokens: of each slot, 0 in forced ones.
+        steps: 0 for the entry itself, j for the j-th forced token behind it.
+        places: position in the sequence, counted from the end of the prompt.
+        entries: which entry a slot belongs to.
+        last: last slot of each entry, whose state outputs the next cell.
+    """
+
+    pending: int
+    tokens: Int[np.ndarray, "N"]
+    steps: Int[np.ndarray, "N"]
+    places: Int[np.ndarray, "N"]
+    entries: Int[np.ndarray, "N"]
+    last: Int[np.ndarray, "E"]
+
+    @classmethod
+    def of(cls, state: State, proposal: Proposal, forced: int) -> Slots:
+        """Lay out a pass.
+
+        Args:
+            state: of the image before the pass.
+            proposal: its drafts.
+            forced: number of tokens after each row, F.
+        """
+        written = [token for cell in state.pending if (token := state.token(cell)) is not None]
+        cells = np.array([*state.pending, *proposal.cells], dtype=np.int64)
+        tokens = np.array([*written, *proposal.tokens], dtype=np.int64)
+        counts = 1 + forced * ends_row(cells, state.grid)
+        entries = np.repeat(np.arange(len(cells)), counts)
+        last = counts.cumsum() - 1
+        steps = np.arange(len(entries)) - (last - counts + 1)[entries]
+        places = cells + cells // state.grid.columns * forced
+        tokens = np.where(steps == 0, tokens[entries], 0)
+        return cls(len(state.pending), tokens, steps, places[entries] + steps, entries, last)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def of_entry(self, entry: int) -> range:
+        """All slots of an entry."""
+        return range(int(self.last[entry - 1]) + 1 if entry else 0, int(self.last[entry]) + 1)
+
+    def mask(self, proposal: Proposal) -> Bool[np.ndarray, "N N"]:
+        """Row i marks the slots of this pass that slot i sees: pending ones up to its place, and its branch."""
+        seen = self.places[None, :] <= self.places[:, None]
+        nodes = self.entries >= self.pending
+        above = np.eye(len(self.last), dtype=bool)
+        above[self.pending :, self.pending :] = proposal.ancestors()
+        branch = above[self.entries[:, None], self.entries[None, :]]
+        return seen & (branch | ~nodes[None, :])
+
+
+def ends_row(cells: Int[np.ndarray, "E"], grid: Grid) -> Bool[np.ndarray, "E"]:
+    """Which cells are followed by forced tokens: the last of every row but the last row."""
+    return (cells % grid.columns == grid.columns - 1) & (cells < grid.cells - 1)

@@ -1,0 +1,179 @@
+"""Base of targets whose transformer is a language model of transformers.
+
+A target adds how prompts read, what an image token is, and how tokens become a picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image as PILImage
+from torch import Tensor, nn
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.grid import Grid
+from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.language_session import LanguageSession
+
+TINY = 2.0**-14  # smallest normal number of fp16
+
+
+class LanguageTarget(ABC):
+    """Frozen model, processor and what is drawn by default.
+
+    Attributes:
+        name: shown in reports and errors.
+        default: sampling that the checkpoint recommends.
+        grid: that is drawn where none is asked for.
+        decoder: the blocks of the language model.
+    """
+
+    name: str
+    default: Sampling
+    grid: Grid
+    decoder: Decoder
+
+    # What a target says of itself.
+
+    @abstractmethod
+    def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+        """Token ids of every row of the batch, up to the token that opens the image.
+
+        Args:
+            prompts: one per image.
+            negative: prompt of the unconditional stream; "" for the model's own unconditional input.
+            streams: 1, or 2 with guidance: then the unconditional row follows each conditional one.
+            grid: of every image.
+        """
+
+    @property
+    def row_end(self) -> tuple[int, ...]:
+        """Token ids that the layout dictates after each row of the picture."""
+        return ()
+
+    @abstractmethod
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse a grid that the model cannot draw.
+
+        Raises:
+            ValueError: it cannot.
+        """
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> int:
+        """Number of image tokens V."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Sequence[Tensor]:
+        """All weights behind `embed` and `output`, for image tokens only."""
+
+    @property
+    @abstractmethod
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Embedding of every image token in the VQ tokenizer, always the same object."""
+
+    @abstractmethod
+    def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
+        """Embedding of image tokens, without positions."""
+
+    @abstractmethod
+    def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
+        """Normed states -> logits of image tokens."""
+
+    @abstractmethod
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a grid of tokens."""
+
+    # What follows from it.
+
+    @property
+    def width(self) -> int:
+        """Model width d."""
+        return self.decoder.embedding.embedding_dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where prompts go in, and where logits, states and embeddings come out, whatever the device map."""
+        return self.decoder.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.decoder.dtype
+
+    def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
+        """Final norm of pre-norm states."""
+        return apply(self.decoder.norm, hidden)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights that drafters depend on: those of `embed`, `norm` and `output`.
+
+        It is the same for a checkpoint loaded in bfloat16, float16 or float32: numbers are rounded to bfloat16, and
+        those that float16 has no full precision for count as zero.
+        """
+        digest = hashlib.sha256()
+        for tensor in (*self.weights, *self.decoder.norm.parameters()):
+            rounded = tensor.detach().to("cpu", torch.bfloat16)
+            digest.update(rounded.masked_fill(rounded.abs() < TINY, 0).view(torch.int16).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def fix_shapes(self, pass_width: int, compiled: bool = True) -> None:
+        """Give every pass the same shapes, from the next call on, and compile the decoder for them: `torch.compile`.
+
+        Args:
+            pass_width: slots of a pass: a pending token, the drafted ones of a pass (`budget`), and the row ends that
+                those may bring, a third of them at most in practice. A wider pass compiles anew.
+            compiled: False keeps the decoder as it is and only fixes shapes.
+        """
+        self.decoder.fix(pass_width, compiled)
+
+    def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
+        """Refuse prompts that cannot be drawn.
+
+        Raises:
+            ValueError: a prompt is empty, or does not fit in front of the picture.
+        """
+        self._ids(prompts, negative, 2, grid)
+
+    def _ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+        self.check_grid(grid)
+        if not prompts or not all(prompt.strip() for prompt in prompts):
+            raise ValueError("got an empty prompt, expected words: say what to draw")
+        rows = self.prompt_ids(prompts, negative, streams, grid)
+        room = self.decoder.positions - grid.cells - grid.rows * len(self.row_end)
+        longest = max(len(row) for row in rows)
+        if longest > room:
+            raise ValueError(
+                f"got a prompt of {longest} tokens, expected at most {room} in front of {grid}: shorten it, or draw "
+                f"a smaller grid"
+            )
+        return rows
+
+    @torch.no_grad()
+    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> LanguageSession:
+        """Start images, one per prompt.
+
+        Raises:
+            ValueError: a prompt is empty or too long, or the model cannot draw the grid.
+        """
+        rows = self._ids(prompts, negative, sampling.streams, grid)
+        prefixes = [self._text(row) for row in rows]
+        return LanguageSession(self, prefixes, self._text(self.row_end), sampling.streams, grid)
+
+    def _text(self, ids: Sequence[int]) -> Float[Tensor, "N d"]:
+        """Embedding of text tokens."""
+        return self.decoder.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
+
+
+def apply(module: nn.Module, x: Tensor) -> Tensor:
+    """Run a module on the device where its weights are; the result comes back to that of `x`."""
+    weight = next(module.parameters())
+    return module(x.to(weight.device)).to(x.device)

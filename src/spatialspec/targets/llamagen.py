@@ -1,0 +1,161 @@
+"""LlamaGen (Sun et al., arXiv 2406.06525) from a folder that `spatialspec convert` has written.
+
+Folder: `config.json`, `transformer.safetensors`, `vq.safetensors`; for captions also `t5/` or `captions.safetensors`.
+A class-conditional model draws from an ImageNet class, a text-conditional one from a caption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image as PILImage
+from torch import Tensor
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.files import read_config, read_weights
+from spatialspec.core.grid import Grid
+from spatialspec.targets.grid_head import GridHead
+from spatialspec.targets.grid_session import GridSession
+from spatialspec.targets.llamagen_captions import CaptionCondition
+from spatialspec.targets.llamagen_classes import ClassCondition
+from spatialspec.targets.llamagen_transformer import ClassEmbedding, LlamaGenConfig, LlamaGenTransformer
+from spatialspec.targets.llamagen_vq import LlamaGenVQ, LlamaGenVQConfig
+
+MODEL_TYPE = "llamagen"
+SAMPLING = {  # defaults of the published samplers, sample_c2i.py and sample_t2i.py
+    "class": Sampling(guidance=4.0, temperature=1.0, top_k=2000),
+    "text": Sampling(guidance=7.5, temperature=1.0, top_k=1000),
+}
+Condition = ClassCondition | CaptionCondition
+
+
+def config_text(name: str, sizes: LlamaGenConfig, vq: LlamaGenVQConfig, source: Mapping[str, str]) -> str:
+    """What `config.json` holds; `source` names the files that the weights come from."""
+    sampling = asdict(SAMPLING[sizes.kind])
+    config = {"model_type": MODEL_TYPE, "name": name, "sizes": asdict(sizes), "vq": asdict(vq), "sampling": sampling}
+    return json.dumps({**config, "source": dict(source)}, indent=2) + "\n"
+
+
+class LlamaGenTarget(GridHead):
+    """Frozen transformer and picture decoder.
+
+    Attributes:
+        name: shown in reports and errors.
+        default: sampling of the published sampler.
+    """
+
+    def __init__(
+        self, name: str, model: LlamaGenTransformer, vq: LlamaGenVQ, condition: Condition, default: Sampling
+    ) -> None:
+        self.name, self.default, self.condition = name, default, condition
+        self.model: LlamaGenTransformer = model.eval().requires_grad_(False)
+        self.vq = vq.eval().requires_grad_(False)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32, device_map: Any = None
+    ) -> LlamaGenTarget:
+        """Load a model; weights go to the device tensor by tensor, the picture decoder in fp32.
+
+        Raises:
+            ValueError: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
+        """
+        if device_map is not None:
+            raise ValueError(f"{folder}: got a device map, expected none: LlamaGen fits on one device, give a device")
+        config = read_config(folder / "config.json", ("sizes", "vq", "sampling"))
+        try:
+            sizes, sampling = LlamaGenConfig(**config["sizes"]), Sampling(**config["sampling"])
+            vq_sizes = LlamaGenVQConfig(**{**config["vq"], "channels": tuple(config["vq"]["channels"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"{folder / 'config.json'}: expected sizes of a LlamaGen model ({error})") from error
+        with torch.device("meta"):
+            model, vq = LlamaGenTransformer(sizes), LlamaGenVQ(vq_sizes)
+        read_weights(model, folder / "transformer.safetensors", device, dtype)
+        read_weights(vq, folder / "vq.safetensors", device, torch.float32)
+        embedding = model.cls_embedding
+        condition: Condition
+        if isinstance(embedding, ClassEmbedding):
+            condition = ClassCondition(embedding)
+        else:
+            condition = CaptionCondition.from_folder(embedding, folder)
+        return cls(config.get("name", folder.name), model, vq, condition, sampling)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that the model was trained on."""
+        return Grid(self.model.config.rows, self.model.config.columns)
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Unit vectors of the picture decoder, one for each image token."""
+        return self.vq.codebook
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.output.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.model.output.weight.dtype
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights that drafters depend on: embedding, norm and output layer, rounded to bfloat16."""
+        digest = hashlib.sha256()
+        for tensor in (self.model.tok_embeddings.weight, self.model.norm.weight, self.model.output.weight):
+            digest.update(tensor.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse a grid beyond the one that the model was trained on: it knows no places there.
+
+        Raises:
+            ValueError: more rows or columns.
+        """
+        if grid.rows > self.grid.rows or grid.columns > self.grid.columns:
+            raise ValueError(f"got size {grid}, expected at most {self.grid}, which {self.name} was trained on")
+
+    def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
+        """Refuse prompts that are empty, mean no class, or are captions that there are no features of.
+
+        Raises:
+            ValueError: one is.
+        """
+        if not all(prompt.strip() for prompt in prompts):
+            raise ValueError("got an empty prompt, expected a class or a caption: say what to draw")
+        self.condition.check([*prompts, negative] if negative else prompts)
+
+    @torch.inference_mode()
+    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> GridSession:
+        """Start images, one per prompt.
+
+        Args:
+            prompts: classes or captions; none may be empty.
+            negative: of the unconditional stream; "" for none, as published.
+            sampling: its guidance decides the number of streams.
+            grid: of every image.
+
+        Raises:
+            ValueError: a prompt that `check_prompts` refuses, or a grid that the model was not trained on.
+        """
+        self.check_grid(grid)
+        self.check_prompts(prompts, negative, grid)
+        prefix, visible = self.condition([(prompt, negative)[: sampling.streams] for prompt in prompts])
+        return GridSession(self.model, prefix, sampling.streams, grid, visible)
+
+    @torch.inference_mode()
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a complete grid of tokens."""
+        codes = torch.tensor(tokens, device=self.codebook.device).view(1, grid.rows, grid.columns)
+        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().to("cpu", torch.uint8)
+        return PILImage.fromarray(picture.numpy())

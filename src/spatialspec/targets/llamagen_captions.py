@@ -1,0 +1,174 @@
+"""Caption prompts of LlamaGen: T5 features of at most 120 tokens, computed beforehand or on the spot.
+
+| file in the model's folder | holds |
+|---|---|
+| `captions.safetensors` | features computed beforehand: one (n, 2048) tensor for each caption, named by the caption |
+| `t5/` | flan-t5-xl as transformers saves it (or a link to it), for all other captions |
+
+As in the published sampler, features stand at the end of the prefix, the places in front of them are hidden from both
+streams of guidance, and the unconditional stream has the learned features of the same places.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from spatialspec.core.files import read_config
+from spatialspec.targets.llamagen_text import clean_caption
+from spatialspec.targets.llamagen_transformer import CaptionEmbedding
+
+LENGTH = 120
+
+
+class T5Captions:
+    """T5's encoder from a folder that transformers can read; loaded at the first caption.
+
+    Args:
+        folder: with `config.json`, tokenizer and safetensors; nothing is downloaded.
+        length: most tokens of a caption, its end token counted; what is behind them is cut off, as published.
+        device: of the encoder.
+        dtype: of the encoder; features come out in it. In fp16 T5 overflows.
+
+    Raises:
+        ValueError: the folder holds no T5.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        length: int = LENGTH,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        config = read_config(folder / "config.json", ("d_model", "model_type"))
+        if config["model_type"] != "t5":
+            raise ValueError(f"{folder}: got a model of type {config['model_type']!r}, expected t5: use flan-t5-xl")
+        self.width = int(config["d_model"])
+        self.folder, self.length, self.device = folder, length, torch.device(device)
+        self.dtype = torch.bfloat16 if dtype == torch.float16 else dtype
+
+    @cached_property
+    def _parts(self) -> tuple[Any, Any]:
+        try:
+            from transformers import AutoTokenizer, T5EncoderModel
+        except ImportError as error:
+            raise ImportError("got no transformers, expected it for captions: pip install transformers") from error
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            encoder: Any = T5EncoderModel.from_pretrained(
+                self.folder, dtype=self.dtype, local_files_only=True, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self.folder}: expected T5's encoder and tokenizer ({error}): fetch it again") from error
+        return tokenizer, encoder.to(self.device).eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def __call__(self, captions: Sequence[str]) -> list[Float[Tensor, "n c"]]:
+        """Features of cleaned captions, one row per token."""
+        tokenizer, encoder = self._parts
+        found = []
+        for caption in captions:
+            ids = tokenizer(caption, truncation=True, max_length=self.length, return_tensors="pt").input_ids
+            found.append(encoder(input_ids=ids.to(self.device)).last_hidden_state[0])
+        return found
+
+
+def save_captions(path: Path, captions: Sequence[str], encoder: T5Captions) -> None:
+    """Compute features of captions and write them as `captions.safetensors`, atomically.
+
+    Raises:
+        ValueError: a caption is empty once it is cleaned.
+    """
+    cleaned = [_cleaned(caption) for caption in captions]
+    features = {c: f.cpu().contiguous() for c, f in zip(cleaned, encoder(cleaned), strict=True)}
+    partial = path.with_suffix(".partial")
+    save_file(features, partial)
+    os.replace(partial, path)
+
+
+def _cleaned(caption: str) -> str:
+    text = clean_caption(caption)
+    if not text:
+        raise ValueError(f"got prompt {caption!r}, of which cleaning leaves nothing, expected words: say what to draw")
+    return text
+
+
+class CaptionCondition:
+    """Prefix states from captions.
+
+    Args:
+        embedding: of the transformer.
+        known: features computed beforehand, by cleaned caption.
+        encoder: for other captions; None where there is none.
+    """
+
+    def __init__(
+        self, embedding: CaptionEmbedding, known: Mapping[str, Tensor], encoder: T5Captions | None = None
+    ) -> None:
+        self.embedding, self.known, self.encoder = embedding, known, encoder
+        self.length, width = embedding.uncond_embedding.shape
+        if encoder is not None and encoder.width != width:
+            raise ValueError(f"{encoder.folder}: got features of {encoder.width}, expected {width}: use flan-t5-xl")
+        for caption, features in known.items():
+            if features.dim() != 2 or features.shape[1] != width or not 1 <= len(features) <= self.length:
+                shape = f"expected (n, {width}) with n from 1 to {self.length}"
+                raise ValueError(
+                    f"got features of {tuple(features.shape)} for {caption!r}, {shape}: compute them again"
+                )
+
+    @classmethod
+    def from_folder(cls, embedding: CaptionEmbedding, folder: Path) -> CaptionCondition:
+        """Use what there is of `captions.safetensors` and `t5/`.
+
+        Raises:
+            ValueError: one of them is damaged or made for another model.
+        """
+        none, known, path = embedding.uncond_embedding, {}, folder / "captions.safetensors"
+        if path.is_file():
+            try:
+                with safe_open(path, "pt") as file:
+                    known = {_cleaned(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            except SafetensorError as error:
+                raise ValueError(f"{path}: expected safetensors, got a damaged file ({error})") from error
+        t5 = folder / "t5"
+        encoder = T5Captions(t5, len(none), none.device, none.dtype) if t5.is_dir() else None
+        return cls(embedding, known, encoder)
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """Refuse captions that there are no features of.
+
+        Raises:
+            ValueError: there are none, and no encoder.
+        """
+        missing = [prompt for prompt in prompts if _cleaned(prompt) not in self.known]
+        if missing and self.encoder is None:
+            raise ValueError(
+                f"got prompt {missing[0]!r} and no text encoder, expected flan-t5-xl as t5 in the model's folder, or "
+                "the features of this prompt in captions.safetensors there: see docs/targets/llamagen.md"
+            )
+
+    def __call__(self, images: Sequence[Sequence[str]]) -> tuple[Float[Tensor, "B P d"], Bool[Tensor, "B P"] | None]:
+        """States of the prompts of every image, "" being no caption; and which are seen, where lengths differ."""
+        rows = [feature for image in images for feature in self._features(image)]
+        longest = max(len(row) for row in rows)
+        features = torch.stack([torch.nn.functional.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
+        lengths = torch.tensor([len(row) for row in rows], device=features.device)
+        visible = torch.arange(longest, device=features.device) >= longest - lengths[:, None]
+        return self.embedding(features), None if bool(visible.all()) else visible
+
+    def _features(self, image: Sequence[str]) -> list[Float[Tensor, "n c"]]:
+        captions = [_cleaned(prompt) for prompt in image if prompt]
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self.known]
+        found = {**self.known, **dict(zip(new, self.encoder(new) if self.encoder and new else [], strict=True))}
+        none = self.embedding.uncond_embedding[self.length - len(found[captions[0]]) :]
+        return [(found[_cleaned(prompt)] if prompt else none).to(none) for prompt in image]

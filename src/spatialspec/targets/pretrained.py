@@ -1,0 +1,110 @@
+"""Loading a checkpoint of transformers: from its folder only, shard by shard, with every key accounted for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoProcessor, GenerationConfig, PreTrainedModel
+from transformers.utils import logging
+
+from spatialspec.core.distribution import Sampling
+
+Model = TypeVar("Model", bound=PreTrainedModel)
+DeviceMap = str | Mapping[str, int | str | torch.device]
+
+
+def load_model(
+    kind: type[Model],
+    folder: Path,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    device_map: DeviceMap | None = None,
+) -> Model:
+    """Load a model from safetensors, straight onto its devices.
+
+    Args:
+        kind: class of transformers.
+        folder: of the checkpoint.
+        device: for all of it, where no device map is given.
+        dtype: of all weights.
+        device_map: as in transformers; offloading is refused.
+
+    Raises:
+        ValueError: a weight is missing, left over or of another shape, or a file is damaged.
+    """
+    loader: Any = kind
+    model: Model
+    report: dict[str, Any]
+    try:
+        with _quiet():
+            model, report = loader.from_pretrained(
+                folder,
+                dtype=dtype,
+                device_map=({"": device} if device != "cpu" else None) if device_map is None else device_map,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{folder}: expected a checkpoint of {kind.__name__} ({_first_line(error)})") from error
+    for what, keys in (("no weights for", report["missing_keys"]), ("surplus weights", report["unexpected_keys"])):
+        if keys:
+            names = ", ".join(sorted(keys)[:4])
+            raise ValueError(
+                f"{folder}: got {what} {names} ({len(keys)} in all), expected those of {kind.__name__} and no "
+                f"others: fetch it again, or check that it is this kind of model"
+            )
+    return model.eval().requires_grad_(False)
+
+
+def load_processor(folder: Path) -> Any:
+    """Load the processor beside a model.
+
+    Raises:
+        ValueError: there is none, or a file of it is damaged.
+    """
+    try:
+        with _quiet():
+            return AutoProcessor.from_pretrained(folder, local_files_only=True)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, ImportError) as error:
+        raise ValueError(
+            f"{folder}: expected a processor beside the weights ({_first_line(error)}): fetch processor_config.json, "
+            f"preprocessor_config.json and the tokenizer's files too"
+        ) from error
+
+
+def recommended(config: GenerationConfig, otherwise: Sampling) -> Sampling:
+    """Sampling as `generation_config.json` has it; what it leaves open is filled in."""
+    guidance, temperature = config.guidance_scale, config.temperature
+    top_k, top_p = config.top_k, config.top_p
+    return Sampling(
+        guidance=otherwise.guidance if guidance is None else float(guidance),
+        temperature=otherwise.temperature if temperature is None else float(temperature),
+        top_k=otherwise.top_k if top_k is None else int(top_k),
+        top_p=otherwise.top_p if top_p is None else float(top_p),
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Errors instead of warnings, which they repeat; progress on a terminal only."""
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if bar and not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
