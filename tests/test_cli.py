@@ -76,9 +76,7 @@ def test_models_lists_models(call, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("spatialspec.cli.models.WEIGHTS", tmp_path / "weights")
     code, out, _ = call("models")
     assert code == 0
-    assert re.search(
-        r"icons: grid 6x6, vocabulary 64, [\d,]+ parameters, licence apache-2.0, drafts hawk, ssd\n", out
-    )
+    assert re.search(r"icons: grid 6x6, vocabulary 64, [\d,]+ parameters, licence apache-2.0, drafts hawk, ssd\n", out)
 
 
 def test_generate_writes_a_picture(call, folder):

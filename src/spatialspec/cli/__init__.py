@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spatialspec import __version__
-from spatialspec.cli import audit, bench, draft, generate, models, train
+from spatialspec.cli import audit, bench, convert, draft, evaluate, generate, models, show, train
 
 app = typer.Typer(
     name="spatialspec",
@@ -24,8 +24,11 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.command("bench")(bench.bench)
+app.command("evaluate")(evaluate.evaluate)
 app.command("audit")(audit.audit)
+app.command("show")(show.show)
 app.command("models")(models.models)
+app.command("convert")(convert.convert)
 train.app.command("draft")(draft.draft)
 app.add_typer(train.app, name="train")
 

@@ -42,7 +42,7 @@ Budget = Annotated[
 ]
 Tolerance = Annotated[
     float | None,
-    typer.Option(help="How far behind the best score a guess may be, nats: 0 is exact, inf fastest."),
+    typer.Option(help="How far behind the best a guess may be, per nat of entropy: 0 is exact, inf fastest."),
 ]
 Quality = Annotated[str | None, typer.Option(help=f"{QUALITIES}. --tolerance and --budget override it.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]

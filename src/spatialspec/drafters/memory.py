@@ -100,8 +100,8 @@ class Memory:
 
     def _nearest(self, cell: int, key: Key) -> tuple[Row, int]:
         if cell not in self._read:
-            rows = self._rows[cell]
-            self._read[cell] = np.array(list(rows)), np.array([row.turn for row in rows.values()]), list(rows.values())
+            there = self._rows[cell]
+            self._read[cell] = np.array(list(there)), np.array([row.turn for row in there.values()]), [*there.values()]
         read, turns, rows = self._read[cell]
         want = np.array(key)
         equal = (read == want).cumprod(axis=1).sum(axis=1)

@@ -21,7 +21,7 @@ def package_folder(package: str, module: str) -> Path:
     """
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f"the package {package} is not installed: run `pip install spatialspec[train]`")
+        raise ImportError(f"the package {package} is not installed: run `pip install {package}`")
     return Path(spec.submodule_search_locations[0])
 
 

@@ -3,19 +3,22 @@
 Cell t takes argmax(log p_t + g(seed, t)), g Gumbel noise: a sample of p_t (Gumbel-max), and the same one whichever
 drafter asks. Exact, and `seed_exact`: same seed, same tokens as AR.
 
-A tolerance turns the rule into a dial: a guess x stays if its score is within tau of the best,
+A tolerance turns the rule into a dial. A guess x stays if its score is not far behind the best, measured by how unsure
+the target is, and if it is not much more surprising than tokens of p are on average:
 
-    max_y (log p(y) + g(y)) - (log p(x) + g(x)) <= tau
+    max_y (log p(y) + g(y)) - (log p(x) + g(x)) <= tau H(p)   and   -log p(x) <= H(p) + tau + 2
 
-tau = 0 is exact, infinity keeps every guess.
+tau = 0 is exact, infinity keeps every guess. Where p is sharp hardly anything but the best is let through; where it is
+flat, one token is as good as another.
 
 | variable | symbol |
 |---|---|
 | `p` | p, target distribution after every row of the pass |
 | `noise.gumbel` | g(seed, t) |
 | `winners` | argmax(log p + g) for the cell after every row |
-| `behind` | the left side of the rule, for every node |
-| `tolerance` | tau, in nats |
+| `behind`, `surprise` | the left sides of the rule, for every node |
+| `entropy` | H(p), nats |
+| `tolerance` | tau |
 """
 
 from __future__ import annotations
@@ -35,12 +38,15 @@ from spatialspec.core.proposal import Proposal, Verdict
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 
+SURPRISE = 2.0  # nats beyond the entropy that a guess may always have
+SURE = 1e-6  # instead of an entropy of 0, so that an infinite tolerance lets everything pass
+
 
 @dataclass(frozen=True)
 class CoupledSettings:
     """The dial from exact to fast."""
 
-    tolerance: float = parameter(0.0, "how far behind the best score a guess may be, in nats; 0 is exact", high=inf)
+    tolerance: float = parameter(0.0, "how far behind the best a guess may be, per nat of entropy; 0: exact", high=inf)
 
 
 class Coupled:
@@ -93,16 +99,19 @@ class Coupled:
         return Verdict(tuple(path), stays[row], tuple(stays))
 
     def _near(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> list[int]:
-        """The best child of every row where it is within the tolerance, else the winner."""
+        """The best child of every row that is within the tolerance, else the winner."""
         score = self.score(proposal, p, state)
-        best, stays = (column.tolist() for column in score.max(-1))
+        best, winners = score.max(-1)
+        stays = winners.tolist()
         if not len(proposal):
             return stays
-        rows = torch.tensor([up + 1 for up in proposal.parents], device=p.device)
-        own = score[rows, torch.tensor(proposal.tokens, device=p.device)].tolist()
-        nearest = [self.tolerance] * len(best)
-        for token, up, value in zip(proposal.tokens, proposal.parents, own, strict=True):
-            behind = best[up + 1] - value
-            if behind <= nearest[up + 1]:
-                nearest[up + 1], stays[up + 1] = behind, token
+        rows, tokens = torch.tensor([[up + 1 for up in proposal.parents], proposal.tokens], device=p.device)
+        entropy = torch.special.entr(p).sum(-1).clamp(min=SURE)[rows]
+        behind, surprise = best[rows] - score[rows, tokens], -p[rows, tokens].log()
+        near = (behind <= self.tolerance * entropy) & (surprise <= entropy + self.tolerance + SURPRISE)
+        nearest = [inf] * len(stays)
+        nodes = zip(proposal.tokens, proposal.parents, near.tolist(), behind.tolist(), strict=True)
+        for token, up, within, distance in nodes:
+            if within and distance <= nearest[up + 1]:
+                nearest[up + 1], stays[up + 1] = distance, token
         return stays

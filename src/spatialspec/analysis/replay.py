@@ -1,0 +1,113 @@
+"""What a replay predicts, and what passes cost: seconds of hardware that is not here from a curve that was measured.
+
+A replay (`replay_heads`, `replay_window`) needs one recorded image and no model. It says how many passes another tree,
+budget or window would have taken for that very image, and how many rows each pass would have had.
+
+Only seed-exact methods are replayed: their tokens do not depend on how they are drafted, so that what is right at a
+cell is known. `spatial` is not: what its tree holds hangs on the passes before, which change with every setting.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from spatialspec.core.grid import Grid
+from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.state import State
+from spatialspec.pipeline import SpatialPipeline
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """Seconds of one pass of the target against its rows; drafting is not in it.
+
+    Attributes:
+        seconds: rows -> seconds, at least one point; linear between points, flat outside.
+        source: where the points come from: measured (on what) or published (where).
+    """
+
+    seconds: Mapping[int, float]
+    source: str
+
+    def __post_init__(self) -> None:
+        if not self.seconds or min(self.seconds) < 1 or not all(0 < s < float("inf") for s in self.seconds.values()):
+            raise ValueError(f"got the points {dict(self.seconds)}, expected rows from 1 on and seconds above 0")
+
+    def __call__(self, rows: int) -> float:
+        """Seconds of a pass over `rows` cells."""
+        points = sorted(self.seconds)
+        place = bisect_left(points, rows)
+        if place == len(points):
+            return self.seconds[points[-1]]
+        high = points[place]
+        if high == rows or not place:
+            return self.seconds[high]
+        low = points[place - 1]
+        share = (rows - low) / (high - low)
+        return (1 - share) * self.seconds[low] + share * self.seconds[high]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a setting would have cost for the recorded image.
+
+    Attributes:
+        rows: cells scored by each pass, the pending one included.
+    """
+
+    rows: Sequence[int]
+
+    @property
+    def passes(self) -> int:
+        """Passes of the target."""
+        return len(self.rows)
+
+    def seconds(self, cost: PassCost) -> float:
+        """Time of these passes."""
+        return sum(cost(rows) for rows in self.rows)
+
+
+def measure_cost(
+    pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] = (1, 2, 4, 8, 16, 32, 64), turns: int = 5
+) -> PassCost:
+    """Time passes of this target on this machine, over pictures that are half done.
+
+    Args:
+        pipeline: its target is timed, with its own sampling.
+        grid: of the picture; None is the model's own. It needs as many open cells as the largest pass has rows.
+        rows: sizes of passes.
+        turns: passes of each size; their median counts.
+
+    Raises:
+        ValueError: a pass is larger than half of the grid.
+    """
+    shape, target = pipeline.grid(grid), pipeline.target
+    half = shape.cells // 2
+    if max(rows) > half:
+        raise ValueError(f"got a pass of {max(rows)} rows on {shape}, expected at most {half}: give a larger grid")
+    session = target.session(["red apple, 3d"], "", target.default, shape)
+    written = Proposal.chain(0, [0] * half, final=True)
+    state, verdict = State(shape), Verdict(tuple(range(half)))
+    session.score([state], [written])
+    after = state.extend(written, verdict)
+    session.keep(0, written, verdict, after)
+    found: dict[int, list[float]] = {size: [] for size in rows}
+    for _ in range(turns):
+        for size in rows:
+            _wait(target.device)
+            start = time.perf_counter()
+            session.score([after], [Proposal.chain(half, [0] * (size - 1))])
+            _wait(target.device)
+            found[size].append(time.perf_counter() - start)
+    return PassCost({size: median(times) for size, times in found.items()}, f"measured on {target.device}")
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

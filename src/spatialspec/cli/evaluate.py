@@ -1,0 +1,203 @@
+"""`spatialspec evaluate`: how good the pictures of methods are, beside AR's and beside real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from spatialspec.cli import options
+from spatialspec.cli.display import Column, progress, table
+from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.prompts import BUILT_IN, read_prompts
+
+if TYPE_CHECKING:
+    from spatialspec.evaluation.prompt_sets import PromptSet
+    from spatialspec.evaluation.quality_results import Quality
+
+T = TypeVar("T")
+FEATURES = "efficientnet-lite0"  # the default of evaluation.features, which imports torch
+
+
+def evaluate(
+    methods: Annotated[str, typer.Option(help="name[:key=value...], separated by commas.")] = "ar,hawk,ssd,spatial",
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prompts: txt, csv, tsv, jsonl; GenEval, DPG-Bench, PartiPrompts or COCO as published. "
+            "[default: the captions of --real, else a built-in list]"
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Take this many prompts at most.")] = 32,
+    real: Annotated[
+        Path | None, typer.Option(help="Real pictures: a folder with metadata.csv (file_name, text).")
+    ] = None,
+    features: Annotated[str, typer.Option(help=f"{FEATURES}, or the folder of a vision model.")] = FEATURES,
+    clip: Annotated[Path | None, typer.Option(help="Folder of a CLIP model, for the CLIP score.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to keep images in; a second call goes on there.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Folder for pictures as the list's official scorer reads them.")
+    ] = None,
+    model: options.Model = "icons",
+    draft: options.Draft = None,
+    verifier: options.Verifier = "coupled",
+    seed: options.Seed = 0,
+    guidance: options.Guidance = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    negative_prompt: options.NegativePrompt = "",
+    size: options.Size = None,
+    num_images: options.NumImages = 2,
+    budget: options.Budget = None,
+    tolerance: options.Tolerance = None,
+    quality: options.Quality = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    json: options.Json = None,
+) -> None:
+    """Measure the pictures of methods, each figure with its 95 % interval.
+
+    Kernel distance, and from 5,000 images on Frechet distance, from real pictures (--real) or else from AR's;
+    alignment with the prompt by the judge (R-precision among 100 captions) and by CLIP; likelihood gap; equal tokens
+    and PSNR to AR's picture under the same seed; diversity within a prompt. AR runs too, and is listed if it is named.
+    """
+    common = options.Common(
+        model, draft, methods, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, num_images,
+        budget, tolerance, quality, device, dtype,
+    )  # fmt: skip
+    listed = common.parse_methods()
+    if limit < 1:
+        raise ValueError(f"got --limit {limit}, expected at least 1: choose another")
+    if json is not None:
+        check_output(json, "", "--json")
+    for option, folder in (("--out", out), ("--export", export)):
+        _check_folder(option, folder)
+    asked = None if prompts is None else _read(prompts)
+
+    from spatialspec.evaluation.export import check_count
+    from spatialspec.evaluation.prompt_sets import PromptSet
+
+    if export is not None and asked is not None:
+        check_count(asked.kind, num_images)
+    pipeline, request = common.load(listed, BUILT_IN[:1])  # the prompts may hang on the size of its pictures
+
+    from dataclasses import replace
+
+    from spatialspec.evaluation.alignment import Alignment
+    from spatialspec.evaluation.bench import AR
+    from spatialspec.evaluation.clip_score import ClipScore
+    from spatialspec.evaluation.features import feature_extractor
+    from spatialspec.evaluation.measuring import Instruments
+    from spatialspec.evaluation.quality import evaluate
+    from spatialspec.evaluation.real import load_real
+    from spatialspec.evaluation.runs import Progress, check
+    from spatialspec.evaluation.store import Store
+
+    side = pipeline.target.pixels([0] * request.grid.cells, request.grid).width
+    truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
+    if asked is None:
+        asked = PromptSet.plain(list(BUILT_IN if truth is None else dict.fromkeys(truth.captions)))
+    asked = asked.first(limit)
+    request = replace(request, prompts=asked.prompts)
+    check(pipeline, listed, request)
+    listed = common.tuned(listed, pipeline, request)
+    notes: list[str] = []
+    captions = [*asked.prompts, *(truth.captions if truth is not None else ())]
+    instruments = Instruments(
+        features=_optional(lambda: feature_extractor(features), features == FEATURES, notes),
+        judge=_optional(lambda: Alignment(captions), True, notes),
+        clip=None if clip is None else ClipScore(clip),
+        store=None if out is None else Store(out, _identity(pipeline, request)),
+        export=export,
+    )
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    report: Progress
+    with progress(len({AR, *listed}) * len(request.jobs()) * request.grid.cells) as report:
+        names = {"features": features if instruments.features else None, "clip": None if clip is None else str(clip)}
+        document = evaluate(pipeline, listed, request, asked, instruments, truth, names, notes, report)
+    if json is not None:
+        write_atomically(json, document.json_text().encode())
+    shown = [*document.methods, *([document.real] if document.real is not None else [])]
+    typer.echo(table(COLUMNS, shown))
+    other = "AR's" if truth is None else f"{len(truth.pixels)} real"
+    images = f"{len(request.jobs())} images of {len(asked.prompts)} prompts"
+    typer.echo(f"{images}; [95 % intervals]; kernel distance from {other} pictures")
+
+
+def _read(path: Path) -> PromptSet:
+    from spatialspec.evaluation.prompt_sets import PromptSet, published
+
+    return published(path) or PromptSet.plain(read_prompts(path))
+
+
+def _check_folder(option: str, folder: Path | None) -> None:
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"got {option} {folder}, which is a file, expected a folder: choose another name")
+    if not folder.resolve().parent.is_dir():
+        raise ValueError(f"got {option} {folder}, expected an existing folder around it: make {folder.parent} first")
+
+
+def _optional(make: Callable[[], T], may_lack: bool, notes: list[str]) -> T | None:
+    """An instrument; where its package is missing and nobody asked for it by name, a note."""
+    try:
+        return make()
+    except ImportError as error:
+        if not may_lack:
+            raise
+        notes.append(str(error))
+        return None
+
+
+def _identity(pipeline: Any, request: Any) -> dict[str, Any]:
+    """What images depend on, besides prompts and methods."""
+    from dataclasses import asdict
+
+    from spatialspec.evaluation.bench import describe
+    from spatialspec.evaluation.store import digest
+
+    s = describe("evaluate", pipeline, request)
+    return {
+        "model": s.model,
+        "fingerprint": pipeline.target.fingerprint,
+        "drafts": digest(pipeline.drafts),
+        "version": s.version,
+        "seed": s.seed,
+        "verifier": s.verifier,
+        "negative_prompt": s.negative_prompt,
+        "size": s.size,
+        "dtype": s.dtype,
+        **asdict(request.sampling),
+    }
+
+
+def _shown(name: str, form: str) -> Callable[[Quality], str]:
+    def show(quality: Quality) -> str:
+        value, interval = getattr(quality, name), quality.intervals.get(name)
+        if value is None:
+            return "-"
+        low_high = "" if interval is None else f" [{', '.join(form.format(end) for end in interval)}]"
+        return form.format(value) + low_high
+
+    return show
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("method", lambda q: q.method),
+    ("exact", lambda q: "-" if q.exact is None else "yes" if q.exact else "no"),
+    ("passes", _shown("target_passes", "{:.1f}")),
+    ("kernel distance", _shown("kernel_distance", "{:.5f}")),
+    ("Frechet", _shown("frechet_distance", "{:.2f}")),
+    ("alignment", _shown("alignment", "{:.1%}")),
+    ("CLIP", _shown("clip_score", "{:.2f}")),
+    ("gap", _shown("likelihood_gap", "{:+.4f}")),
+    ("entropy", _shown("entropy", "{:.3f}")),
+    ("same as AR", _shown("same_tokens_as_ar", "{:.1%}")),
+    ("PSNR to AR", _shown("psnr_to_ar", "{:.1f}")),
+    ("diversity", _shown("diversity", "{:.3f}")),
+)

@@ -1,0 +1,80 @@
+"""`spatialspec show`: one picture and how it came about, as an HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spatialspec.cli import options
+from spatialspec.cli.display import progress
+from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.methods import Method
+
+
+def show(
+    prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The page, an HTML file.")] = Path("spatialspec.html"),
+    method: Annotated[str, typer.Option(help="name[:key=value...].")] = "spatial",
+    model: options.Model = "icons",
+    draft: options.Draft = None,
+    verifier: options.Verifier = "coupled",
+    seed: options.Seed = 0,
+    guidance: options.Guidance = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    negative_prompt: options.NegativePrompt = "",
+    size: options.Size = None,
+    budget: options.Budget = None,
+    tolerance: options.Tolerance = None,
+    quality: options.Quality = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+) -> None:
+    """Draw a picture and watch it grow, pass by pass, beside plain AR.
+
+    The page holds everything it needs. A slider goes through the passes; every cell shows who wrote it: the target, a
+    draft from above or from the left, or a refined one. Maps show which drafts were kept, the entropy of the target
+    and how far off the drafts were.
+    """
+    common = options.Common(
+        model, draft, method, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, 1,
+        budget, tolerance, quality, device, dtype,
+    )  # fmt: skip
+    methods = common.parse_methods()
+    if len(methods) != 1:
+        raise ValueError(f"got {len(methods)} methods in {method!r}, expected one: plain AR is drawn beside it anyway")
+    if not prompt.strip():
+        raise ValueError("got an empty prompt, expected words: say what to draw")
+    check_output(out, ".html", "--out")
+    pipeline, request = common.load(methods, [prompt])
+    methods = common.tuned(methods, pipeline, request)
+
+    from spatialspec import __version__
+    from spatialspec.analysis.page import page, panel
+    from spatialspec.analysis.trace import trace
+    from spatialspec.decode import Step
+    from spatialspec.generation import Request
+
+    drawn = Request([prompt], [seed], request.sampling, request.grid, verifier, negative_prompt)
+    shown = list(dict.fromkeys([*methods, Method("ar")]))
+    panels = []
+    with progress(len(shown) * request.grid.cells) as report:
+        for one in shown:
+
+            def tell(step: Step, name: str = str(one)) -> None:
+                report(name, len(step.verdict.tokens(step.proposal)))
+
+            panels.append(panel(pipeline.target, trace(pipeline, one, drawn, tell)))
+    s = request.sampling
+    settings = (
+        f"spatialspec {__version__}, model {pipeline.target.name}, {request.grid} tokens, seed {seed}, verifier "
+        f"{methods[0].rule(verifier)}, guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, "
+        f"top-p {s.top_p:g}."
+    )
+    write_atomically(out, page(prompt, panels, settings).encode())
+    passes = ", ".join(f"{one.trace.method} {len(one.trace.passes)}" for one in panels)
+    typer.echo(f"passes: {passes}")
+    typer.echo(f"wrote {out}: open it in a browser")

@@ -1,0 +1,100 @@
+"""Published lists of prompts in the files that their authors publish, with what the official scorers ask for.
+
+| list | file |
+|---|---|
+| GenEval (arXiv 2310.11513) | `evaluation_metadata.jsonl`: prompt, tag, include, exclude |
+| DPG-Bench (arXiv 2403.05135) | the folder of `<id>.txt`, or `dpg_bench.csv`: item_id, text, one row a question |
+| PartiPrompts (arXiv 2206.10789) | `PartiPrompts.tsv`: Prompt, Category, Challenge, Note |
+| COCO captions | `captions_val2017.json`, one caption for each picture, or a table with the column Prompt |
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Prompts and what their scorer calls them.
+
+    Attributes:
+        kind: "geneval", "dpg", or "list" for all that have no scorer of their own.
+        prompts: in the order of the file.
+        names: of the prompts: ids of DPG-Bench and COCO, else numbers from 0.
+        lines: of GenEval's file, for its scorer; else empty.
+    """
+
+    kind: str
+    prompts: tuple[str, ...]
+    names: tuple[str, ...]
+    lines: tuple[str, ...] = ()
+
+    @classmethod
+    def plain(cls, prompts: list[str]) -> PromptSet:
+        """Prompts without anything."""
+        return cls("list", tuple(prompts), tuple(f"{i:05d}" for i in range(len(prompts))))
+
+    def first(self, limit: int) -> PromptSet:
+        """At most so many."""
+        return PromptSet(self.kind, self.prompts[:limit], self.names[:limit], self.lines[:limit])
+
+
+def published(path: Path) -> PromptSet | None:
+    """Read a published list; None if the file is none, and `read_prompts` should see it.
+
+    Raises:
+        ValueError: it looks like one, and is damaged.
+    """
+    if path.is_dir():
+        return _dpg_folder(path)
+    if not path.is_file():
+        return None
+    try:
+        readers = {".jsonl": _geneval, ".csv": _dpg_table, ".json": _coco}
+        return readers[path.suffix.lower()](path) if path.suffix.lower() in readers else None
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: got a file that does not parse ({error}): fetch it again") from error
+
+
+def _dpg_folder(path: Path) -> PromptSet:
+    files = sorted(path.glob("*.txt"))
+    prompts = [file.read_text(encoding="utf-8").strip() for file in files]
+    if not files or not all(prompts):
+        raise ValueError(
+            f"got the folder {path}, expected the prompts of DPG-Bench, one <id>.txt each: check --prompts"
+        )
+    return PromptSet("dpg", tuple(prompts), tuple(file.stem for file in files))
+
+
+def _geneval(path: Path) -> PromptSet | None:
+    lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    rows = [json.loads(line) for line in lines]
+    if not rows or not all(isinstance(row, dict) and {"prompt", "tag", "include"} <= row.keys() for row in rows):
+        return None
+    prompts = tuple(str(row["prompt"]).strip() for row in rows)
+    return PromptSet("geneval", prompts, tuple(f"{i:05d}" for i in range(len(rows))), tuple(lines))
+
+
+def _dpg_table(path: Path) -> PromptSet | None:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = ("item_id", "text") if "item_id" in (reader.fieldnames or ()) else ("id", "prompt")
+        if not set(columns) <= set(reader.fieldnames or ()):
+            return None
+        name, text = columns
+        found = {str(row[name]): str(row[text]).strip() for row in reader}  # one row for each question: keep one
+    return PromptSet("dpg", tuple(found.values()), tuple(found)) if found and all(found.values()) else None
+
+
+def _coco(path: Path) -> PromptSet:
+    captions = json.loads(path.read_text(encoding="utf-8"))
+    rows = captions.get("annotations") if isinstance(captions, dict) else None
+    if not isinstance(rows, list) or not all({"image_id", "caption"} <= row.keys() for row in rows) or not rows:
+        raise ValueError(f"{path}: expected COCO captions, annotations with image_id and caption: check --prompts")
+    first: dict[str, str] = {}
+    for row in rows:
+        first.setdefault(f"{int(row['image_id']):012d}", str(row["caption"]).strip())
+    return PromptSet("list", tuple(first.values()), tuple(first))

@@ -1,0 +1,125 @@
+"""Replays against real runs: heads exactly, windows within 10 % in passes."""
+
+from statistics import fmean
+
+import pytest
+
+from spatialspec.analysis.replay import PassCost, Prediction, measure_cost
+from spatialspec.analysis.replay_heads import record_heads, replay_heads
+from spatialspec.analysis.replay_window import record_window, replay_window
+from spatialspec.core.grid import Grid
+from spatialspec.generation import Request, generate
+from spatialspec.methods import Method
+from spatialspec.pipeline import SpatialPipeline
+from tiny import tiny_pipeline
+
+SHAPES = [
+    "hawk",
+    "hawk:depth=1",
+    "hawk:depth=4:vertical_samples=2",
+    "hawk:vertical=1:vertical_samples=3:horizontal_samples=2",
+    "hawk:depth=3:vertical_samples=4:horizontal_samples=3:budget=60",
+    "hawk:budget=0",
+    "medusa",
+    "medusa:horizontal=1:horizontal_samples=8",
+    "hawk-vertical",
+    "hawk-vertical:depth=4:vertical_samples=3",
+]
+LENGTHS = (8, 16, 32, 48)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return tiny_pipeline(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def icons():
+    return SpatialPipeline.from_pretrained("icons")
+
+
+def ask(pipeline, grid="6x6", prompt="a cat", seed=1) -> Request:
+    return Request([prompt], [seed], pipeline.target.default, Grid.parse(grid))
+
+
+def real(pipeline, method: str, request: Request) -> tuple[float, float, tuple[int, ...]]:
+    (tokens,), report = generate(pipeline.target, pipeline.drafts, Method.parse(method), request)
+    return report.target_passes, report.tokens_per_pass, tokens
+
+
+def test_heads_are_replayed_exactly(tiny):
+    for seed in range(3):
+        request = ask(tiny, seed=seed)
+        record = record_heads(tiny, request)
+        for shape in SHAPES:
+            passes, _, tokens = real(tiny, shape, request)
+            assert record.tokens == tokens
+            assert replay_heads(record, Method.parse(shape)).passes == passes, shape
+        assert len(record.entropy) == 36 and all(0 <= h <= 4.16 for h in record.entropy)
+
+
+def test_rows_of_a_replayed_tree_are_those_of_the_run(tiny):
+    """One candidate for each head, and heads that never agree on a token: no node falls together with another."""
+    request = ask(tiny)
+    passes, rows, _ = real(tiny, "medusa:horizontal_samples=3", request)
+    predicted = replay_heads(record_heads(tiny, request), Method.parse("medusa:horizontal_samples=3"))
+    assert predicted.passes == passes and fmean(predicted.rows) == pytest.approx(rows)
+
+
+def test_a_window_as_long_as_the_record_is_exact(tiny):
+    for seed in range(3):
+        request = ask(tiny, seed=seed)
+        record = record_window(tiny, request, 16)
+        passes, rows, tokens = real(tiny, "jacobi:length=16", request)
+        predicted = replay_window(record, Method.parse("jacobi:length=16"))
+        assert record.tokens == tokens and record.passes == passes == predicted.passes
+        assert fmean(predicted.rows) == pytest.approx(rows)
+
+
+@pytest.mark.slow
+def test_icons_within_a_tenth(icons):
+    """Passes of the embedded model on 12 x 12 tokens, mean over two images: the promise of the replay."""
+    requests = [ask(icons, "12x12", prompt, seed) for prompt, seed in (("red apple, 3d", 0), ("banana, clip art", 5))]
+    heads, windows = ([make(icons, r) for r in requests] for make in (record_heads, record_window))
+    for shape in ("hawk", "hawk:depth=4:vertical_samples=2", "hawk:vertical_samples=4:horizontal_samples=3", "medusa"):
+        ran = fmean(real(icons, shape, r)[0] for r in requests)
+        said = fmean(replay_heads(record, Method.parse(shape)).passes for record in heads)
+        print(f"{shape}: predicted {said}, ran {ran}")
+        assert abs(said / ran - 1) <= 0.1
+    for length in LENGTHS:
+        method = f"jacobi:length={length}"
+        ran = fmean(real(icons, method, r)[0] for r in requests)
+        said = fmean(replay_window(record, Method.parse(method)).passes for record in windows)
+        print(f"{method}: predicted {said}, ran {ran}")
+        assert abs(said / ran - 1) <= 0.1
+
+
+def test_what_cannot_be_replayed_is_refused(tiny):
+    request = ask(tiny)
+    heads, window = record_heads(tiny, request), record_window(tiny, request, 8)
+    for method in ("spatial", "ssd", "jacobi", "hawk:tolerance=1"):
+        with pytest.raises(ValueError, match="only these replay"):
+            replay_heads(heads, Method.parse(method))
+    with pytest.raises(ValueError, match="heads"):
+        replay_heads(heads, Method.parse("hawk:vertical=5"))
+    with pytest.raises(ValueError, match="depth 5, expected at most 4"):
+        replay_heads(heads, Method.parse("hawk-vertical:depth=7"))
+    for method in ("jacobi:length=9", "sjd", "spatial"):
+        with pytest.raises(ValueError, match="at most 8"):
+            replay_window(window, Method.parse(method))
+
+
+def test_cost_of_passes():
+    cost = PassCost({1: 1.0, 4: 2.5, 8: 2.5}, "by hand")
+    assert [cost(rows) for rows in (1, 2, 4, 6, 8, 100)] == [1.0, 1.5, 2.5, 2.5, 2.5, 2.5]
+    assert Prediction([1, 2, 8]).seconds(cost) == 5.0 and Prediction([1, 2]).passes == 2
+    for bad in ({}, {0: 1.0}, {1: 0.0}, {1: float("inf")}):
+        with pytest.raises(ValueError, match="expected rows from 1"):
+            PassCost(bad, "")
+
+
+def test_cost_is_measured(tiny):
+    cost = measure_cost(tiny, rows=(1, 4, 16), turns=2)
+    assert sorted(cost.seconds) == [1, 4, 16] and cost.source == "measured on cpu"
+    with pytest.raises(ValueError, match="at most 18"):
+        measure_cost(tiny, rows=(1, 19))
