@@ -11,6 +11,8 @@ from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
+from spatialspec.core.setting import Setting
+from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.methods import Method
 from spatialspec.verifiers.rejection import residual
@@ -134,16 +136,40 @@ def test_ragged_batches_are_the_images_alone(method: str) -> None:
     assert len({image.state.passes for image in together}) > 1, "progress is ragged"
 
 
+def test_infinite_tolerance_keeps_all_guesses_but_no_copies() -> None:
+    """A copy, there so that something can be scored behind it, stays only where it is the token that AR would take."""
+    guesses = copies = 0
+    for noise in noises():
+        before = State(TARGET.grid)
+        setting = Setting(TARGET, [], SAMPLING, TARGET.grid, noise)
+        image = Image(before, *Method.parse("jacobi:length=4:tolerance=inf").make(setting, "coupled"), SAMPLING)
+        for step in decode(ToySession(TARGET, 2), [image]):
+            proposal, path = step.proposal, list(before.tokens)
+            for node in range(len(proposal)):  # a chain
+                winner = int((law(path).log() + noise.gumbel([len(path)])[0]).argmax())
+                stays = node in step.verdict.path
+                if node not in proposal.stand_ins:
+                    assert stays
+                    guesses += proposal.tokens[node] != winner
+                elif proposal.tokens[node] != winner:
+                    assert not stays
+                    copies += 1
+                    break
+                path.append(proposal.tokens[node])
+            before = step.state
+    assert guesses > 10 and copies > 10
+
+
 def test_tolerance_from_exact_to_everything() -> None:
-    """More tolerance, fewer passes on the whole; infinity keeps every guess; and it is no longer called exact."""
+    """More tolerance, fewer passes on the whole, and it is no longer called exact."""
     passes, same = [], []
     ar = np.array(Trial("ar", "coupled", SAMPLING, TARGET).tokens(noises()))
     for tolerance in ("0", "0.5", "2", "inf"):
         images = finished(f"jacobi:length=3:tolerance={tolerance}", "coupled", noises())
         passes.append(sum(image.state.passes for image in images))
         same.append(float((np.array([image.state.tokens for image in images]) == ar).mean()))
-    assert passes == sorted(passes, reverse=True) and passes[0] > passes[1] > passes[-1] == 30 * 3
-    assert same[0] == 1 and same[0] > same[1] > same[2] > same[3]
+    assert passes == sorted(passes, reverse=True) and passes[0] > passes[-1]
+    assert same[0] == 1 and same == sorted(same, reverse=True) and same[0] > same[-1]
     assert Method.parse("spatial:tolerance=0").seed_exact("coupled")
     assert not Method.parse("spatial:tolerance=0.5").exact()
     with pytest.raises(ValueError, match="got tolerance=nan"):

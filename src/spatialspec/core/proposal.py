@@ -30,6 +30,7 @@ class Proposal:
         q: distributions that candidates were drawn from; empty under coupled noise, which needs none.
         final: every node stays, whatever the verifier says (SSD's commit pass; tokens of an earlier run).
         sources: for each row of q its direction and how many cells or rows back it was made; empty for one source.
+        stand_ins: nodes that are no guesses, only there to have something scored behind them; no tolerance keeps them.
     """
 
     cells: list[int] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Proposal:
     q: Float[Tensor, "Q V"] | None = None
     final: bool = False
     sources: list[tuple[str, int]] = field(default_factory=list)
+    stand_ins: set[int] = field(default_factory=set)
     _index: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

@@ -49,8 +49,10 @@ class Jacobi:
         written = [*state.tokens, *self.tokens]
         for cell in range(len(written), min(state.frontier + self.length - 1, state.grid.cells)):
             written.append(written[cell - self.columns if cell >= self.columns else cell - 1])
-        self.tokens = written[state.frontier :]
-        return Proposal.chain(state.frontier, self.tokens)
+        refined, self.tokens = len(self.tokens), written[state.frontier :]
+        proposal = Proposal.chain(state.frontier, self.tokens)
+        proposal.stand_ins = set(range(refined, len(proposal)))
+        return proposal
 
     def observe(
         self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores

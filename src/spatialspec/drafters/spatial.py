@@ -97,6 +97,7 @@ class Spatial:
             guesses = self.memory.find(cell, key)
             if guesses is None:
                 written.append(written[cell - state.grid.columns if cell >= state.grid.columns else cell - 1])
+                proposal.stand_ins.add(len(proposal))
             else:
                 branch(cell, parent, key, reached, guesses, 1)
                 written.append(guesses.tokens[0])

@@ -9,7 +9,8 @@ the target is, and if it is not much more surprising than tokens of p are on ave
     max_y (log p(y) + g(y)) - (log p(x) + g(x)) <= tau H(p)   and   -log p(x) <= H(p) + tau + 2
 
 tau = 0 is exact, infinity keeps every guess. Where p is sharp hardly anything but the best is let through; where it is
-flat, one token is as good as another.
+flat, one token is as good as another. A copy that only stands in for a guess, so that the cell behind can be scored, is
+kept where it is the best token: a decoder that kept copies would draw stripes, and the target would find them likely.
 
 | variable | symbol |
 |---|---|
@@ -111,7 +112,7 @@ class Coupled:
         near = (behind <= self.tolerance * entropy) & (surprise <= entropy + self.tolerance + SURPRISE)
         nearest = [inf] * len(stays)
         nodes = zip(proposal.tokens, proposal.parents, near.tolist(), behind.tolist(), strict=True)
-        for token, up, within, distance in nodes:
-            if within and distance <= nearest[up + 1]:
+        for node, (token, up, within, distance) in enumerate(nodes):
+            if within and distance <= nearest[up + 1] and node not in proposal.stand_ins:
                 nearest[up + 1], stays[up + 1] = distance, token
         return stays
