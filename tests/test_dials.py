@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from spatialspec.registry import PRESETS
 from tiny import call_main, tiny_folder
 
 
@@ -53,6 +54,7 @@ def test_explicit_values_win(capsys: pytest.CaptureFixture[str], folder: Path) -
         (("--budget", "-1"), "expected a whole number from 0 to 128"),
         (("--budget", "fast"), "expected a whole number from 0 to 128"),
         (("--budget", "auto", "--method", "sjd"), "expected a method with a budget: try spatial"),
+        (("--method", "sjd", "--quality", "high"), "got --quality high for sjd, expected a method with that"),
         (("--method", "sjd", "--tolerance", "1"), "expected a method with that: try spatial"),
         (("--method", "hawk", "--verifier", "rejection", "--tolerance", "1"), "only it has a tolerance"),
     ],
@@ -61,6 +63,18 @@ def test_bad_dials(capsys: pytest.CaptureFixture[str], folder: Path, dials: tupl
     code, out, err = call_main(capsys, "generate", "a cat", "--model", folder, "--out", folder / "no.png", *dials)
     assert code == 2 and said in err and len(err.strip().splitlines()) == 1 and not out
     assert not (folder / "no.png").exists()
+
+
+def test_presets_say_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parents[1] / "docs" / "results" / "envelope.json"
+    measured = {row["method"]: row for row in json.loads(path.read_text())["methods"]}
+    _, shown, _ = call_main(capsys, "generate", "--help")
+    shown = " ".join(shown.split())
+    for name, preset in PRESETS.items():
+        row = measured[":".join(["spatial", *(f"{key}={value}" for key, value in preset.values.items())])]
+        assert preset.passes == round(row["target_passes"]), name
+        assert abs(preset.gap - abs(row["likelihood_gap"])) <= 0.01, name
+        assert f"{name}: {preset.passes} passes, gap {preset.gap:.2f}" in shown
 
 
 def test_auto_budget_is_measured_once_and_draws_the_same(

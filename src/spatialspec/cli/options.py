@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DTYPES = ("fp32", "bf16", "fp16")
 AUTO = "auto"  # the budget that is measured
 
-QUALITIES = ", ".join(f"{name}: tolerance {values['tolerance']:g}" for name, values in PRESETS.items())
+QUALITIES = "; ".join(f"{name}: {p.passes} passes, gap {p.gap:.2f}" for name, p in PRESETS.items())
 Model = Annotated[str, typer.Option(help="Name of a model, or its folder; `spatialspec models` lists names.")]
 Draft = Annotated[str | None, typer.Option(help="Name or folder of draft weights. [default: those of the model]")]
 Verifier = Annotated[str, typer.Option(help="coupled: the very tokens of AR; rejection: the same law.")]
@@ -44,7 +44,7 @@ Tolerance = Annotated[
     float | None,
     typer.Option(help="How far behind the best a guess may be, per nat of entropy: 0 is exact, inf fastest."),
 ]
-Quality = Annotated[str | None, typer.Option(help=f"{QUALITIES}. --tolerance and --budget override it.")]
+Quality = Annotated[str | None, typer.Option(help=f"{QUALITIES} (576 tokens of icons; AR: 576 passes).")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 Dtype = Annotated[str | None, typer.Option(help=f"{', '.join(DTYPES)}. [default: fp32 on the CPU, else bf16]")]
 Json = Annotated[Path | None, typer.Option(help="Write settings and figures here, as one JSON document.")]
@@ -82,15 +82,17 @@ class Common:
 
         if self.quality is not None:
             _among("--quality", self.quality, tuple(PRESETS))
-        preset = PRESETS.get(self.quality or "", {})
+        preset = dict(PRESETS[self.quality].values) if self.quality is not None else {}
         dials = {"budget": None if self.budget == AUTO else self.budget, "tolerance": self.tolerance}
-        given = preset | {name: value for name, value in dials.items() if value is not None}
+        typed = {name: value for name, value in dials.items() if value is not None}
+        given = preset | typed
         methods = Method.parse_list(self.methods)
         if self.budget == AUTO and not any("budget" in method.fields for method in methods):
             raise ValueError(f"got --budget auto for {self.methods}, expected a method with a budget: try spatial")
         for name, value in given.items():
             if not any(name in method.fields for method in methods):
-                raise ValueError(f"got --{name} {value} for {self.methods}, expected a method with that: try spatial")
+                dial = f"--{name} {value}" if name in typed else f"--quality {self.quality}"
+                raise ValueError(f"got {dial} for {self.methods}, expected a method with that: try spatial")
             methods = [m if m.name == "ar" else m.with_value(name, str(value)) for m in methods]
         methods = list(dict.fromkeys(methods))
         if not methods:
