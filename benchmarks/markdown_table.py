@@ -17,14 +17,13 @@ COLUMNS = {
 }
 
 
-def main() -> None:
-    """Print it."""
-    methods = json.loads(Path(sys.argv[1]).read_text())["methods"]
-    print("| method | " + " | ".join(COLUMNS) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
-    for r in methods:
-        print(f"| `{r['method']}` | " + " | ".join(show(r) for show in COLUMNS.values()) + " |")
+def table(report: Path) -> str:
+    """A line for each method, under a head."""
+    methods = json.loads(report.read_text())["methods"]
+    lines = ["| method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines += [f"| `{r['method']}` | " + " | ".join(show(r) for show in COLUMNS.values()) + " |" for r in methods]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(table(Path(sys.argv[1])))
