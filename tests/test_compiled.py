@@ -18,7 +18,7 @@ from spatialspec.methods import Method
 from spatialspec.targets.loading import load_target
 from tiny_checkpoints import tiny_emu3, tiny_janus
 
-BUDGET = "spatial:budget=10:front=4"
+BUDGET = "spatial:budget=10"
 MAKES = {"janus": (tiny_janus, Grid(4, 4), 11), "emu3": (tiny_emu3, Grid(3, 5), 21)}  # row ends ride along
 
 

@@ -58,7 +58,7 @@ def evaluate(
     dtype: options.Dtype = None,
     json: options.Json = None,
 ) -> None:
-    """Measure the pictures of methods, each figure with its 95 % interval.
+    """Measure the pictures of methods, with intervals.
 
     Kernel distance, and from 5,000 images on Frechet distance, from real pictures (--real) or else from AR's;
     alignment with the prompt by the judge (R-precision among 100 captions) and by CLIP; likelihood gap; equal tokens
