@@ -93,15 +93,6 @@ class ChameleonTarget(ImageVocabulary):
             raise ValueError(f"{self.name}: got no {token} in vocabulary_map, expected one: fetch config.json again")
         return int(self._names[token])
 
-    def check_grid(self, grid: Grid) -> None:
-        """Refuse every grid but the model's own.
-
-        Raises:
-            ValueError: it is another.
-        """
-        if grid != self.grid:
-            raise ValueError(f"got size {grid}, expected {self.grid}: {self.name} draws no other")
-
     def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
         """One turn with the prompt, then what begins an image; without words only the latter."""
         rows = []

@@ -1,7 +1,11 @@
-"""The frozen parts of a grid transformer that drafters share: all of `Head` but the code book."""
+"""What targets around a grid transformer have in common: `Head` but for the code book, place, type and fingerprint."""
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property
+
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -16,6 +20,25 @@ class GridHead:
     """
 
     model: GridModel
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.output.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.model.output.weight.dtype
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights that drafters depend on: embedding, norm and output layer, rounded to bfloat16."""
+        digest = hashlib.sha256()
+        model = self.model
+        for tensor in (model.code_embedding.weight, *model.norm.parameters(), model.output.weight):
+            digest.update(tensor.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def width(self) -> int:

@@ -5,11 +5,9 @@ Folder: `config.json`, `transformer.safetensors`, `vq.safetensors`, `tokenizer.j
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -84,24 +82,6 @@ class IconsTarget(GridHead):
     def codebook(self) -> Float[Tensor, "V c"]:
         """Unit vectors of the VQ tokenizer, one for each image token."""
         return self.vq.codebook
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.model.output.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the weights."""
-        return self.model.output.weight.dtype
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of the weights that drafters depend on: embedding, norm and output layer, rounded to bfloat16."""
-        digest = hashlib.sha256()
-        for tensor in (self.model.code_embedding.weight, self.model.norm.weight, self.model.output.weight):
-            digest.update(tensor.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
-        return digest.hexdigest()[:16]
 
     def check_grid(self, grid: Grid) -> None:
         """Refuse a grid that is too large.

@@ -65,15 +65,6 @@ class JanusTarget(LanguageTarget):
         model = load_model(JanusForConditionalGeneration, folder, device, dtype, device_map)
         return cls(model, processor, folder.name)
 
-    def check_grid(self, grid: Grid) -> None:
-        """Refuse every grid but the model's own.
-
-        Raises:
-            ValueError: it is another.
-        """
-        if grid != self.grid:
-            raise ValueError(f"got size {grid}, expected {self.grid}: {self.name} draws no other")
-
     def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
         """Chat template and the token that begins an image; unconditional rows are padding in between."""
         rows = []

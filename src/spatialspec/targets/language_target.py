@@ -56,13 +56,14 @@ class LanguageTarget(ABC):
         """Token ids that the layout dictates after each row of the picture."""
         return ()
 
-    @abstractmethod
     def check_grid(self, grid: Grid) -> None:
-        """Refuse a grid that the model cannot draw.
+        """Refuse a grid that the model cannot draw; unless a target knows better, every grid but its own.
 
         Raises:
             ValueError: it cannot.
         """
+        if grid != self.grid:
+            raise ValueError(f"got size {grid}, expected {self.grid}: {self.name} draws no other")
 
     @property
     @abstractmethod

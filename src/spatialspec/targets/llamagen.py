@@ -6,11 +6,9 @@ A class-conditional model draws from an ImageNet class, a text-conditional one f
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -97,24 +95,6 @@ class LlamaGenTarget(GridHead):
     def codebook(self) -> Float[Tensor, "V c"]:
         """Unit vectors of the picture decoder, one for each image token."""
         return self.vq.codebook
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.model.output.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the weights."""
-        return self.model.output.weight.dtype
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of the weights that drafters depend on: embedding, norm and output layer, rounded to bfloat16."""
-        digest = hashlib.sha256()
-        for tensor in (self.model.tok_embeddings.weight, self.model.norm.weight, self.model.output.weight):
-            digest.update(tensor.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
-        return digest.hexdigest()[:16]
 
     def check_grid(self, grid: Grid) -> None:
         """Refuse a grid beyond the one that the model was trained on: it knows no places there.
