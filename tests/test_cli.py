@@ -179,7 +179,8 @@ def test_training_ends_in_a_model_that_draws(call, monkeypatch):
     common = ["--data", "pictures", "--seed", 1]
     code, out, err = call("train", "tokenizer", *common, "--out", "vq", "--steps", 1, "--batch", 1)
     assert (code, err) == (0, "") and "held-out concepts" in out
-    sizes = ["--width", 32, "--layers", 1, "--words", 300, "--no-compile", "--stages", "12:32:1,24:12:1"]
+    sizes = ["--width", 32, "--layers", 1, "--words", 300, "--no-compile"]
+    sizes += ["--stages", "6:2:1,12:2:1", "--sketch-steps", 2]
     for _ in range(2):  # the second run resumes, and has nothing left to do
         code, out, err = call("train", "target", *common, "--tokenizer", "vq", "--out", "target", *sizes)
         assert (code, err) == (0, "") and "wrote target/model" in out
@@ -190,6 +191,7 @@ def test_training_ends_in_a_model_that_draws(call, monkeypatch):
         assert (code, err) == (0, "") and f"wrote target/model/drafts/{drafter}" in out
     code, out, err = call("generate", "thing 1", "--model", "target/model", "--method", "hawk,ssd,spatial")
     assert (code, err) == (0, "") and Path("spatialspec.png").exists()
+    assert "12x12" in Path("target/model/README.md").read_text(), "the grid of the last stage"
 
 
 def test_progress_is_for_terminals_only(capsys, monkeypatch):

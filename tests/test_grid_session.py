@@ -33,8 +33,9 @@ def model() -> GridTransformer:
     """Every weight random: the shipped start has zeros where attention and SwiGLU come out."""
     torch.manual_seed(0)
     config = GridTransformerConfig(
-        codes=CODES, width=32, layers=3, heads=2, mlp_width=48, rows=4, columns=4, prefix=5, text_vocabulary=11
-    )
+        codes=CODES, width=32, layers=3, heads=2, mlp_width=48, rows=4, columns=4, prefix=5, text_vocabulary=11,
+        sketch_width=24, sketch_layers=1,
+    )  # fmt: skip
     made = GridTransformer(config).eval().requires_grad_(False)
     for block in made.blocks:
         torch.nn.init.normal_(block.attention.out.weight, std=0.3)
@@ -42,6 +43,7 @@ def model() -> GridTransformer:
     torch.nn.init.normal_(made.row_place, std=0.5)
     torch.nn.init.normal_(made.column_place, std=0.5)
     torch.nn.init.normal_(made.code_embedding.weight)
+    torch.nn.init.normal_(made.told_sketch.around.weight)
     return made
 
 
@@ -53,10 +55,11 @@ def texts(images: int) -> Tensor:
 def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> GridSession:
     """A session over some images, made while memory that nobody has written holds NaN."""
     text = torch.cat([texts(3)[2 * row : 2 * row + streams] for row in rows])
-    prefix = model().encode_text(text)
+    shape = Grid.parse(grid)
+    prefix, told = model().encode_text(text), model().told(text, shape.rows, shape.columns)
     torch.use_deterministic_algorithms(True)  # this fills new memory with NaN
     try:
-        return GridSession(model(), prefix, streams, Grid.parse(grid))
+        return GridSession(model(), prefix, streams, shape, told=told)
     finally:
         torch.use_deterministic_algorithms(False)
 

@@ -32,8 +32,8 @@ class Replay:
     """
 
     def __init__(self, grid: str, image: int) -> None:
-        self.prefix = model().encode_text(texts(3)[2 * image : 2 * image + 2])
-        self.grid = Grid.parse(grid)
+        text, self.grid = texts(3)[2 * image : 2 * image + 2], Grid.parse(grid)
+        self.prefix, self.told = model().encode_text(text), model().told(text, self.grid.rows, self.grid.columns)
         self.cells: list[int] = []
         self.tokens: list[int] = []
         self.sees: list[set[int]] = []
@@ -68,10 +68,9 @@ class Replay:
         self.sees.append(sees | {slot for c, slot in self.counts.items() if c < cell})
 
     def _recompute(self) -> tuple[Tensor, Tensor]:
-        front, places = self.prefix.shape[1], model().places(self.grid.rows, self.grid.columns)
-        cells = torch.tensor(self.cells, dtype=torch.long)
-        body = model().code_embedding(torch.tensor(self.tokens, dtype=torch.long)) + places[cells + 1]
-        x = torch.cat((self.prefix[:, :-1], self.prefix[:, -1:] + places[0], body.expand(2, -1, -1)), dim=1)
+        front, cells = self.prefix.shape[1], torch.tensor(self.cells, dtype=torch.long)
+        body = model().code_embedding(torch.tensor(self.tokens, dtype=torch.long)) + self.told[:, cells + 1]
+        x = torch.cat((self.prefix[:, :-1], self.prefix[:, -1:] + self.told[:, :1], body), dim=1)
         cos, sin = (turns[cells] for turns in model().rotations(self.grid.rows, self.grid.columns))
         still = cos.new_zeros(front, cos.shape[1])
         mask = torch.zeros(x.shape[1], x.shape[1], dtype=torch.bool)

@@ -39,6 +39,8 @@ def tiny_target(seed: int = 0, name: str = "tiny") -> IconsTarget:
         prefix=24,
         text_vocabulary=prompts.tokenizer.get_vocab_size(),
         text_layers=1,
+        sketch_width=24,
+        sketch_layers=1,
     )
     model = GridTransformer(config)
     for block in model.blocks:
@@ -46,6 +48,7 @@ def tiny_target(seed: int = 0, name: str = "tiny") -> IconsTarget:
         nn.init.normal_(block.down.weight, std=0.3)
     nn.init.normal_(model.code_embedding.weight, std=0.5)
     nn.init.normal_(model.output.weight, std=0.35)
+    nn.init.normal_(model.told_sketch.around.weight, std=0.3)
     vq = VQTokenizer(VQConfig(codes=CODES, width=16, encoder_blocks=1, decoder_blocks=1))
     return IconsTarget(name, model, vq, prompts, Sampling(guidance=1.5))
 

@@ -45,7 +45,7 @@ class GridToy(GridHead):
         shape, draw = Grid.parse(grid), torch.Generator().manual_seed(seed)
         config = GridTransformerConfig(
             codes=vocabulary, width=width, layers=2, heads=2, mlp_width=width, rows=shape.rows, columns=shape.columns,
-            prefix=3, text_vocabulary=WORDS, text_layers=1,
+            prefix=3, text_vocabulary=WORDS, text_layers=1, sketch_width=24, sketch_layers=1,
         )  # fmt: skip
         model = GridTransformer(config).eval().requires_grad_(False)
         for module in model.modules():
@@ -60,10 +60,15 @@ class GridToy(GridHead):
     def _prefix(self) -> Float[Tensor, "2 P d"]:
         return self.model.encode_text(self.text)
 
+    @cached_property
+    def _told(self) -> Float[Tensor, "2 cells+1 d"]:
+        return self.model.told(self.text, self.grid.rows, self.grid.columns)
+
     def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> GridSession:
         """Start one image per prompt; whatever the words, the prompt is the toy's own."""
         prefix = self._prefix[: sampling.streams].repeat(len(prompts), 1, 1)
-        return GridSession(self.model, prefix, sampling.streams, grid)
+        told = self._told[: sampling.streams].repeat(len(prompts), 1, 1)
+        return GridSession(self.model, prefix, sampling.streams, grid, told=told)
 
     @torch.inference_mode()
     def law(self, sampling: Sampling) -> Float[np.ndarray, "images"]:

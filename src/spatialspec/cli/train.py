@@ -81,6 +81,7 @@ def target(
     stages: Annotated[
         str | None, typer.Option(help="SIDE:BATCH:STEPS of every stage, with commas. [default: the recipe's]")
     ] = None,
+    sketch_steps: Annotated[int | None, typer.Option(help="Steps of the sketch. [default: the recipe's]")] = None,
     width: Annotated[int, typer.Option(help="Model width.")] = 256,
     layers: Annotated[int, typer.Option(help="Blocks.")] = 6,
     words: Annotated[int, typer.Option(help="BPE tokens of prompts.")] = 4096,
@@ -90,16 +91,15 @@ def target(
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "icons",
 ) -> None:
-    """Train the AR target and export it."""
-    _given(width=width, layers=layers, words=words, seed=seed)
+    """Train the AR target and export it; its grid is that of the last stage."""
+    given = _given(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if width % 16:
         raise ValueError(f"got --width {width}, expected a multiple of 16: choose another")
     _folder(out)
     from spatialspec.core.distribution import Sampling
     from spatialspec.core.files import write_text
 
-    sampling = Sampling(guidance, temperature)
-    pictures, vq = _pictures(data), _tokenizer(tokenizer)
+    sampling, vq = Sampling(guidance, temperature), _tokenizer(tokenizer)
     from spatialspec.targets.grid_transformer import GridTransformerConfig
     from spatialspec.targets.icons import IconsTarget
     from spatialspec.training.card import target_card
@@ -108,8 +108,13 @@ def target(
 
     recipe = TargetRecipe(seed=seed, compile=compile)
     recipe = recipe if stages is None else replace(recipe, stages=parse_stages(stages))
+    if "sketch_steps" in given:
+        recipe = replace(recipe, sketch=replace(recipe.sketch, steps=given["sketch_steps"]))
+    side = recipe.stages[-1].side
+    pictures = _pictures(data, side * vq.config.patch)
     held_out = pictures.select("concept").pixels
-    config = GridTransformerConfig(codes=vq.config.codes, width=width, layers=layers, mlp_width=3 * width)
+    sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
+    config = GridTransformerConfig(codes=vq.config.codes, **sizes)
     prompts = _prompt_tokenizer(out / "tokenizer.json", pictures, words, config.prefix)
     config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
     model, figures = train(pictures, vq, prompts, out, config, recipe, clocked())
@@ -179,10 +184,10 @@ def _folder(path: Path) -> None:
         ) from error
 
 
-def _pictures(folder: Path) -> Pictures:
+def _pictures(folder: Path, side: int = 96) -> Pictures:
     from spatialspec.training.data import load
 
-    pictures = load(folder)
+    pictures = load(folder, side)
     if not pictures.select("train").rows:
         raise ValueError(f"{folder}: got no picture of the split train, expected some: check metadata.csv")
     return pictures

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 
 def read_config(path: Path, required: Sequence[str]) -> dict[str, Any]:
@@ -64,15 +64,34 @@ def read_weights(
         raise ValueError(f"{path}: expected safetensors, got a damaged file ({error}): fetch it again") from error
 
 
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file beside the old one, then replace it.
+
+    Raises:
+        OSError: it could not be written; the old file is as it was, and no part of the new one is left.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file(dict(tensors), partial, metadata=metadata)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(partial, 0o666 & ~mask)  # the library's files are private
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(
+            f"{path}: could not be written ({error}): make room and run the same command again; "
+            "what is finished is kept"
+        ) from error
+
+
 def write_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a module's tensors in bfloat16, beside the old file first."""
+    """Write a module's tensors in bfloat16, as `write_tensors` does."""
     tensors = {
         name: (t.to(torch.bfloat16) if t.is_floating_point() else t).detach().cpu().contiguous()
         for name, t in module.state_dict().items()
     }
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata=metadata)
-    os.replace(partial, path)
+    write_tensors(path, tensors, metadata)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,6 @@ A checkpoint that was converted with its picture decoder (Anole's) has it among 
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +13,10 @@ from pathlib import Path
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import ChameleonVQVAEConfig
 
-from spatialspec.core.files import read_config, read_weights
+from spatialspec.core.files import read_config, read_weights, write_tensors
 from spatialspec.targets.chameleon_vq import ChameleonVQ
 
 FILE = "vq.safetensors"
@@ -53,9 +51,7 @@ def convert(source: Path, out: Path) -> None:
     expected = _build(out).state_dict()
     tensors = {name: t for name, t in _tensors(source).items() if name.startswith(DRAWING)}
     _check(_shapes(expected), _shapes(tensors), source)
-    partial = out / f"{FILE}.partial"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
-    os.replace(partial, out / FILE)
+    write_tensors(out / FILE, {name: tensor.contiguous() for name, tensor in tensors.items()})
 
 
 def _build(folder: Path) -> ChameleonVQ:

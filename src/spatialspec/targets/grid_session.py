@@ -27,6 +27,7 @@ class GridSession:
         streams: 1, or 2 with guidance (conditional first).
         grid: of every image.
         visible: which slots of the prefix are seen, where some rows have a shorter one; None for all.
+        told: what the slot before each cell is told of it; None for its place alone.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class GridSession:
         streams: int,
         grid: Grid,
         visible: Bool[Tensor, "B P"] | None = None,
+        told: Float[Tensor, "B cells+1 d"] | None = None,
     ) -> None:
         c = model.config
         self.model, self.prefix, self.streams, self.grid, self.visible = model, prefix, streams, grid, visible
-        self.places = model.places(grid.rows, grid.columns)
+        self.told = model.places(grid.rows, grid.columns).expand(len(prefix), -1, -1) if told is None else told
         cos, sin = model.rotations(grid.rows, grid.columns)
         still = cos.new_zeros(prefix.shape[1], cos.shape[1])
         self.cos, self.sin = torch.cat((still + model.prefix_cosine, cos)), torch.cat((still, sin))
@@ -83,14 +85,15 @@ class GridSession:
             tokens[i, :used] = [*written, *proposal.tokens]
         device = self.prefix.device
         cell = torch.from_numpy(cells).to(device)
-        x = self.model.code_embedding(torch.from_numpy(tokens).to(device)) + self.places[cell + 1]
+        rows = torch.arange(len(self.prefix), device=device)[:, None]
+        x = self._spread(self.model.code_embedding(torch.from_numpy(tokens).to(device)))
+        x = x + self.told[rows, self._spread(cell + 1)]
         cell = cell + self.prefix.shape[1]
         if prefix:
             cell = torch.cat((torch.arange(prefix, device=device).expand(len(cell), -1), cell), dim=1)
         rotation = self._spread(self.cos[cell][:, None]), self._spread(self.sin[cell][:, None])
-        x = self._spread(x)
         if prefix:
-            last = self.prefix[:, -1:] + self.places[0]
+            last = self.prefix[:, -1:] + self.told[:, :1]
             x = torch.cat((self.prefix[:, :-1], last, x), dim=1)
         return x, rotation
 
@@ -149,7 +152,7 @@ class GridSession:
             return
         gone = {image * self.streams + s for image in images for s in range(self.streams)}
         rows = [row for row in range(len(self.prefix)) if row not in gone]
-        self.prefix = self.prefix[rows]
+        self.prefix, self.told = self.prefix[rows], self.told[rows]
         self.visible = None if self.visible is None else self.visible[rows]
         self.cache.select(rows)
         self._order = [order for i, order in enumerate(self._order) if i not in images]

@@ -3,8 +3,8 @@
 RMSNorm, SwiGLU, normalised queries and keys, and rotary positions in two dimensions: half of a head turns with the row,
 half with the column (Su et al., 2021; 2-D as in LlamaGen, Sun et al., 2024). The sequence is
 `prefix | cell 0 | cell 1 ...`; the slot that holds cell t is rotated by the place of cell t and told, by a learned
-embedding, the place of cell t + 1, which it predicts. Rotations count cells, the learned places are relative to the
-picture: one model serves many grids.
+embedding, the place of cell t + 1, which it predicts, and what the caption's sketch holds there (`sketch.py`).
+Rotations count cells, places and sketch are relative to the picture: one model serves many grids.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from spatialspec.core.kv_cache import KVCache
 from spatialspec.targets.grid_model import Rotation
+from spatialspec.targets.sketch import Sketch, Told
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class GridTransformerConfig:
         prefix: number of conditioning states in front of cell 0.
         text_vocabulary: BPE tokens.
         text_layers: blocks of the bidirectional text encoder.
+        sketch_width, sketch_layers: sizes of the network that sketches the caption, once per prompt.
         rotary_base: longest wavelength over the shortest.
     """
 
@@ -47,6 +49,8 @@ class GridTransformerConfig:
     prefix: int = 24
     text_vocabulary: int = 4096
     text_layers: int = 2
+    sketch_width: int = 336
+    sketch_layers: int = 3
     rotary_base: float = 100.0
 
 
@@ -146,6 +150,8 @@ class GridTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, Block):
                 module.silence()
+        self.sketch = Sketch(c.text_vocabulary, c.sketch_width, c.sketch_layers, c.rows, c.columns)
+        self.told_sketch = Told(c.width)
 
     def encode_text(self, tokens: Int[Tensor, "B P"]) -> Float[Tensor, "B P d"]:
         """BPE tokens, padded to `config.prefix` -> prefix states."""
@@ -183,14 +189,17 @@ class GridTransformer(nn.Module):
         """Pre-norm states -> logits."""
         return self.output(self.norm(hidden))
 
+    def told(self, text: Int[Tensor, "B P"], rows: int, columns: int) -> Float[Tensor, "B cells+1 d"]:
+        """What the slot before each cell is told of it: its place and the sketch of `text` there."""
+        return self.places(rows, columns) + self.told_sketch(self.sketch(text), rows, columns)
+
     def teacher_forced(
         self, text: Int[Tensor, "B P"], codes: Int[Tensor, "B cells"], rows: int, columns: int
     ) -> Float[Tensor, "B cells d"]:
         """Pre-norm states that output cells 0 .. cells - 1, given all tokens before each."""
-        prefix = self.encode_text(text)
-        cells, places = rows * columns, self.places(rows, columns)
-        body = self.code_embedding(codes[:, :-1]) + places[1:cells]
-        x = torch.cat((prefix[:, :-1], prefix[:, -1:] + places[0], body), dim=1)
+        prefix, cells, told = self.encode_text(text), rows * columns, self.told(text, rows, columns)
+        body = self.code_embedding(codes[:, :-1]) + told[:, 1:cells]
+        x = torch.cat((prefix[:, :-1], prefix[:, -1:] + told[:, :1], body), dim=1)
         cos, sin = self.rotations(rows, columns)
         still = cos.new_zeros(prefix.shape[1], cos.shape[1])
         rotation = torch.cat((still + 1, cos[: cells - 1])), torch.cat((still, sin[: cells - 1]))

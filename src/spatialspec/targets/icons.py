@@ -118,7 +118,8 @@ class IconsTarget(GridHead):
         self.check_prompts(prompts, negative, grid)
         rows = [row for prompt in prompts for row in (prompt, negative)[: sampling.streams]]
         tokens = self.prompts(rows).to(self.model.code_embedding.weight.device)
-        return GridSession(self.model, self.model.encode_text(tokens), sampling.streams, grid)
+        told = self.model.told(tokens, grid.rows, grid.columns)
+        return GridSession(self.model, self.model.encode_text(tokens), sampling.streams, grid, told=told)
 
     @torch.inference_mode()
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:

@@ -11,7 +11,6 @@ streams of guidance, and the unconditional stream has the learned features of th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +19,9 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from spatialspec.core.files import read_config
+from spatialspec.core.files import read_config, write_tensors
 from spatialspec.targets.llamagen_text import clean_caption
 from spatialspec.targets.llamagen_transformer import CaptionEmbedding
 
@@ -91,9 +89,7 @@ def save_captions(path: Path, captions: Sequence[str], encoder: T5Captions) -> N
     """
     cleaned = [_cleaned(caption) for caption in captions]
     features = {c: f.cpu().contiguous() for c, f in zip(cleaned, encoder(cleaned), strict=True)}
-    partial = path.with_suffix(".partial")
-    save_file(features, partial)
-    os.replace(partial, path)
+    write_tensors(path, features)
 
 
 def _cleaned(caption: str) -> str:

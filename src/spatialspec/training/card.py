@@ -115,19 +115,22 @@ def target_card(
     """Card of a target of the embedded model's recipe."""
     c, count = target.model.config, sum(p.numel() for p in target.model.parameters())
     blocks = sum(p.numel() for p in target.model.blocks.parameters())
+    sketch = sum(p.numel() for p in target.model.sketch.parameters())
     summary = (
         f"`{target.name}` draws small pictures from words: a VQ tokenizer ({c.codes} codes, {target.vq.config.patch} "
         f"pixels a cell) and an autoregressive transformer on a {target.grid} grid, {count / 1e6:.1f} M parameters, "
         f"of which {blocks / 1e6:.1f} M in the {c.layers} blocks that every image token passes. It is there to be "
         "decoded: a target of real behaviour that fits into a package. It knows icons, emoji and clip art only.",
-        "The size: the text encoder and the tables hold the rest of the parameters because they cost nothing per image "
-        "token; a training budget of processor hours is better spent on more pictures than on wider blocks.",
+        f"The size: {sketch / 1e6:.1f} M parameters sketch the caption once per prompt, and the text encoder and the "
+        "tables cost nothing per image token either; a training budget of processor hours is better spent on what is "
+        "cheap to train and on more pictures than on wider blocks.",
     )
     stages = ", then ".join(f"{s.steps} steps of {s.batch} pictures at {s.side} x {s.side}" for s in recipe.stages)
     settings = (
-        f"{pictures} pictures; {stages}; Muon {recipe.muon_rate} for matrices of blocks, AdamW {recipe.adam_rate} "
-        f"for the rest; rate falls over the last {recipe.fall:.0%}; {recipe.drop:.0%} of captions dropped; "
-        f"seed {recipe.seed}",
+        f"{pictures} pictures; the sketch: {recipe.sketch.steps} steps of {recipe.sketch.batch} pictures, AdamW "
+        f"{recipe.sketch.rate}, rate falling over the last {recipe.sketch.fall:.0%}; then the transformer: {stages}; "
+        f"Muon {recipe.muon_rate} for matrices of blocks, AdamW {recipe.adam_rate} for the rest; rate falls over the "
+        f"last {recipe.fall:.0%}; {recipe.drop:.0%} of captions dropped; seed {recipe.seed}",
         f"recommended sampling: guidance {target.default.guidance}, temperature {target.default.temperature}",
     )
     commands = ("spatialspec train data", "spatialspec train tokenizer", "spatialspec train target")

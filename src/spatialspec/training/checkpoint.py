@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
+
+from spatialspec.core.files import write_tensors
 
 
 class Stateful(Protocol):
@@ -24,24 +25,6 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> Any:
         """Take over what `state_dict` gave."""
         ...
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file beside the old one, then replace it.
-
-    Raises:
-        OSError: it could not be written; the old file is as it was, and no part of the new one is left.
-    """
-    partial = path.with_suffix(".partial")
-    try:
-        save_file(tensors, partial, metadata=metadata)
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(
-            f"{path}: could not be written ({error}): make room and run the same command again; "
-            "what is finished is kept"
-        ) from error
 
 
 class Checkpoint:
@@ -110,6 +93,7 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 50, floor: f
     return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def tune_threads() -> None:
-    """Use every core: training on a CPU scales with them."""
-    torch.set_num_threads(os.cpu_count() or 1)
+def tune_threads(processes: int = 1) -> None:
+    """Use every core that this process may use, shared by `processes`: training on a CPU scales with them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, cores // processes))

@@ -121,6 +121,11 @@ class Pictures:
     pixels: np.ndarray
     rows: list[dict[str, str]]
 
+    @property
+    def labels(self) -> list[str]:
+        """Label and style of every picture."""
+        return [f"{row['text']}, {row['style']}" if row.get("style") else row["text"] for row in self.rows]
+
     def select(self, *splits: str) -> Pictures:
         """Return the pictures of the named splits; a picture without a split counts as "train"."""
         chosen = [i for i, row in enumerate(self.rows) if row.get("split", "train") in splits]

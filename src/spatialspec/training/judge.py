@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spatialspec.core.files import write_text
+from spatialspec.core.files import write_tensors, write_text
 from spatialspec.evaluation.efficientnet import picture_features
 from spatialspec.evaluation.judge import Judge, JudgeConfig, Precision, r_precision
 from spatialspec.evaluation.sentence import load_sentence_encoder
@@ -143,7 +143,7 @@ def _features(
     data: Pictures, variant: int, recipe: JudgeRecipe, cache: Path | None, report: Callable[[str], None]
 ) -> Float[Tensor, "B 1280"]:
     """Features in float16 of variant 0 (clean) or a damaged one, from the cache if they are there."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     digest = hashlib.sha256(np.ascontiguousarray(data.pixels).data)
     digest.update(repr((recipe.config.side, variant, recipe.seed if variant else 0)).encode())
@@ -155,9 +155,7 @@ def _features(
     features = picture_features(pixels, recipe.config.side).half()
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file({"features": features}, partial)
-        partial.replace(path)
+        write_tensors(path, {"features": features})
     return features
 
 

@@ -1,30 +1,31 @@
-"""`spatialspec train target`: the AR transformer of the embedded model, small grids first.
+"""`spatialspec train target`: the sketch first, then the AR transformer of the embedded model, small grids first.
 
-Cross-entropy of the next token, teacher-forced. A stage sees pictures at one size: at half a side they cost a fifth, at
-a quarter a fifteenth, and what words mean is learned there; the last stage is at full size. The rate warms up, stays,
-and falls to zero over the last part of the steps; the state before the fall is kept, so that a longer recipe goes on
-from it.
+Cross-entropy of the next token, teacher-forced; the sketch stays as it is. A stage sees pictures at one size: at half
+a side they cost a fifth, at a quarter a fifteenth; the last stage is at full size. The rate warms up, stays, and falls
+to zero over the last part of the steps; the state before the fall is kept, so that a longer recipe goes on from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from spatialspec.core.files import write_tensors
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.text import PromptTokenizer
 from spatialspec.targets.vq import VQTokenizer
 from spatialspec.training.checkpoint import Checkpoint, tune_threads
 from spatialspec.training.data import Pictures
 from spatialspec.training.muon import Muon
+from spatialspec.training.sketch import SketchRecipe, sketch_error, train_sketch
 from spatialspec.training.tokenizer import to_float
 
 
@@ -64,6 +65,7 @@ class TargetRecipe:
 
     Attributes:
         stages: in order.
+        sketch: settings of the step before them.
         muon_rate: learning rate of matrices inside blocks.
         adam_rate: learning rate of everything else.
         warmup: steps of linear warm-up.
@@ -76,9 +78,10 @@ class TargetRecipe:
     stages: tuple[Stage, ...] = (
         Stage(12, 32, 700),
         Stage(6, 96, 500),
-        Stage(12, 32, 800),
-        Stage(24, 12, 350),
+        Stage(12, 32, 1300),
+        Stage(24, 12, 700),
     )
+    sketch: SketchRecipe = field(default_factory=SketchRecipe)
     muon_rate: float = 2.5e-3
     adam_rate: float = 1.5e-3
     warmup: int = 50
@@ -122,9 +125,7 @@ def encode_pictures(tokenizer: VQTokenizer, pixels: np.ndarray, side: int) -> In
     """Codes of pictures shrunk (by area) to `side` cells."""
     codes = []
     for start in range(0, len(pixels), 64):
-        x = to_float(pixels[start : start + 64])
-        size = side * tokenizer.config.patch
-        x = x if x.shape[-1] == size else F.interpolate(x, size=(size, size), mode="area")
+        x = to_float(pixels[start : start + 64], side * tokenizer.config.patch)
         codes.append(tokenizer.encode(x).flatten(1).to(torch.int16))
     return torch.cat(codes)
 
@@ -135,15 +136,15 @@ def _cached(path: Path, tokenizer: VQTokenizer, data: Pictures, side: int) -> In
         return load_file(path)["codes"]
     codes = encode_pictures(tokenizer, data.pixels, side)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"codes": codes}, path)
+    write_tensors(path, {"codes": codes})
     return codes
 
 
 def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for the rest."""
+    """Muon for the matrices of the blocks, AdamW for the rest of what is trained."""
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
+    rest = [p for p in model.parameters() if id(p) not in chosen and p.requires_grad]
     return [
         Muon(matrices, lr=recipe.muon_rate, weight_decay=0.01),
         torch.optim.AdamW(rest, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.01),
@@ -161,8 +162,7 @@ def loss_of(
 @torch.no_grad()
 def evaluate(model: GridTransformer, prompts: PromptTokenizer, data: Pictures, codes: Tensor, side: int) -> float:
     """Cross-entropy of up to 96 pictures under their own label and style."""
-    words = [f"{r['text']}, {r['style']}" if r.get("style") else r["text"] for r in data.rows[:96]]
-    text = prompts(words, truncate=True)
+    text = prompts(data.labels[:96], truncate=True)
     parts = [loss_of(model, text[i : i + 16], codes[i : i + 16].long(), side).item() for i in range(0, len(text), 16)]
     return float(np.mean(parts))
 
@@ -192,13 +192,26 @@ def train(
     """
     tune_threads()
     torch.manual_seed(recipe.seed)
-    model = GridTransformer(config)
+    model, train_data = GridTransformer(config), data.select("train")
+
+    def words(picture: int, rng: np.random.Generator) -> str:
+        return "" if rng.random() < recipe.drop else caption(train_data.rows[picture], rng)
+
+    def encode(captions: list[str]) -> Int[Tensor, "B P"]:
+        return prompts(captions, truncate=True)
+
+    held = {name: part for name in ("pair", "concept") if (part := data.select(name)).rows}
+    train_sketch(model.sketch, train_data, words, encode, out / "sketch", recipe.sketch, recipe.seed, report)
+    errors = {
+        n: sketch_error(model.sketch, encode(d.labels), d.pixels) for n, d in {"train": train_data, **held}.items()
+    }
+    report("sketch, squared error: " + ", ".join(f"{name} {error:.4f}" for name, error in errors.items()))
+    model.sketch.requires_grad_(False)
     parts = dict(zip(("muon", "adam"), optimisers(model, recipe), strict=True))
     stable = Checkpoint(out / "stable", {"model": model, **parts})
     falling = Checkpoint(out / f"falling-{recipe.steps}", {"model": model, **parts})
     first = falling.resume() or stable.resume()
-    train_data, sides = data.select("train"), {stage.side for stage in recipe.stages}
-    held = {name: part for name in ("pair", "concept") if (part := data.select(name)).rows}
+    sides = {stage.side for stage in recipe.stages}
     codes = {side: _cached(out / f"codes-{side}.safetensors", tokenizer, train_data, side) for side in sides}
     held_codes = {(n, s): encode_pictures(tokenizer, d.pixels[:96], s) for n, d in held.items() for s in sides}
 
@@ -213,8 +226,8 @@ def train(
         epoch, place = divmod(step * stage.batch, len(train_data.rows))
         order = np.random.default_rng((recipe.seed, 1, epoch)).permutation(len(train_data.rows))
         chosen = np.resize(order[place:], stage.batch)
-        words = ["" if rng.random() < recipe.drop else caption(train_data.rows[i], rng) for i in chosen]
-        text, batch = prompts(words, truncate=True), codes[stage.side][torch.from_numpy(chosen)].long()
+        text = encode([words(i, rng) for i in chosen])
+        batch = codes[stage.side][torch.from_numpy(chosen)].long()
         for optimiser, peak in zip(parts.values(), (recipe.muon_rate, recipe.adam_rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = peak * recipe.rate_at(step)

@@ -48,9 +48,10 @@ class TokenizerRecipe:
     seed: int = 0
 
 
-def to_float(pixels: np.ndarray) -> Float[Tensor, "B 3 H W"]:
-    """uint8 (B, H, W, 3) -> float in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_float(pixels: np.ndarray, side: int | None = None) -> Float[Tensor, "B 3 H W"]:
+    """uint8 (B, H, W, 3) -> float in [-1, 1], shrunk (by area) to `side` pixels where that is given."""
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return x if side in (None, x.shape[-1]) else F.interpolate(x, size=(side, side), mode="area")
 
 
 class Codebook:

@@ -1,0 +1,102 @@
+"""The first step of `spatialspec train target`: the sketch, from captions to pixels, before any token is predicted.
+
+Squared error of the pixels. A picture costs a thousandth of what it costs the transformer, so the sketch sees every
+picture dozens of times, the transformer a few times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor
+
+from spatialspec.targets.sketch import Sketch
+from spatialspec.training.checkpoint import Checkpoint
+from spatialspec.training.data import Pictures
+from spatialspec.training.tokenizer import to_float
+
+EVERY = 500  # steps from one resume state to the next
+
+
+@dataclass(frozen=True)
+class SketchRecipe:
+    """Settings of the sketch's training.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: pictures per step.
+        rate: peak learning rate of AdamW.
+        warmup: steps of linear warm-up.
+        fall: share of all steps over which the rate falls to zero.
+    """
+
+    steps: int = 16000
+    batch: int = 64
+    rate: float = 2e-3
+    warmup: int = 100
+    fall: float = 0.4
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step."""
+        return self.rate * min(1.0, (step + 1) / self.warmup, (self.steps - step) / (self.fall * self.steps))
+
+
+@torch.no_grad()
+def sketch_error(sketch: Sketch, text: Int[Tensor, "N P"], pixels: np.ndarray) -> float:
+    """Mean squared error of sketches, pixels from -1 to 1."""
+    errors = []
+    for start in range(0, len(text), 64):
+        drawn = sketch.draw(sketch(text[start : start + 64]))
+        real = to_float(pixels[start : start + 64], drawn.shape[-1])
+        errors.append((drawn - real).square().flatten(1).mean(1))
+    return torch.cat(errors).mean().item()
+
+
+def train_sketch(
+    sketch: Sketch,
+    data: Pictures,
+    words: Callable[[int, np.random.Generator], str],
+    encode: Callable[[list[str]], Int[Tensor, "B P"]],
+    out: Path,
+    recipe: SketchRecipe,
+    seed: int,
+    report: Callable[[str], None],
+) -> None:
+    """Train in place; resumes from `out`, and does nothing where that is finished.
+
+    Args:
+        sketch: to be trained.
+        data: pictures of the training split.
+        words: caption of a picture by number, with whatever randomness it has.
+        encode: captions to BPE tokens.
+        out: folder of the resume state.
+        recipe: settings.
+        seed: of everything random.
+        report: called with a line now and then.
+    """
+    optimiser = torch.optim.AdamW(sketch.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser})
+    first, running = checkpoint.resume(), 0.0
+    for step in range(first, recipe.steps):
+        rng = np.random.default_rng((seed, 2, step))
+        epoch, place = divmod(step * recipe.batch, len(data.rows))
+        order = np.random.default_rng((seed, 3, epoch)).permutation(len(data.rows))
+        chosen = np.resize(order[place:], recipe.batch)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate_at(step)
+        optimiser.zero_grad(set_to_none=True)
+        drawn = sketch.draw(sketch(encode([words(i, rng) for i in chosen])))
+        loss = F.mse_loss(drawn, to_float(data.pixels[chosen], drawn.shape[-1]))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(sketch.parameters(), 1.0)
+        optimiser.step()
+        running = loss.item() if step == first else 0.98 * running + 0.02 * loss.item()
+        if (step + 1) % EVERY == 0 or step + 1 == recipe.steps:
+            report(f"sketch, step {step + 1}/{recipe.steps} squared error {running:.4f}")
+            checkpoint.save(step + 1)
