@@ -17,7 +17,7 @@ test: $(VENV)/.installed-dev ## lint, types, tests and a quick audit
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4
 	$(BIN)/spatialspec audit --quick
 
 clean: ## remove .venv, caches and build outputs
