@@ -37,8 +37,9 @@ MAY_IMPORT = {  # unit -> units of the package that it may import, besides itsel
     "training": LOOP | NAMES | AROUND,
     "evaluation": LOOP | NAMES | AROUND | {"pipeline"},
     "analysis": LOOP | NAMES | AROUND | {"pipeline"},
+    "reproduce": LOOP | NAMES | AROUND | {"pipeline"},
     "server": LOOP | NAMES | AROUND | {"pipeline"},
-    "cli": LOOP | NAMES | AROUND | {"pipeline", "server", "prompts"},
+    "cli": LOOP | NAMES | AROUND | {"pipeline", "server", "prompts", "reproduce"},
     "__main__": {"cli"},
     "__init__": {"pipeline"},
 }

@@ -60,10 +60,10 @@ _RIGHT = {"vertical": 0, "vertical_samples": 0, "horizontal_samples": 2}
 _DOWN = {"horizontal": 0, "vertical_samples": 2, "horizontal_samples": 0}
 
 PRESETS = {
-    "exact": Preset({"tolerance": 0.0}, 94, 0.00),
-    "high": Preset({"tolerance": 1.0}, 79, 0.00),
-    "balanced": Preset({"tolerance": 3.0}, 74, 0.14),
-    "fast": Preset({"front": 0.0, "tolerance": 4.0}, 51, 0.47),
+    "exact": Preset({"tolerance": 0.0}, 79, 0.00),
+    "high": Preset({"tolerance": 1.0}, 70, 0.04),
+    "balanced": Preset({"front": 0.0, "tolerance": 2.0}, 55, 0.12),
+    "fast": Preset({"front": 0.0, "tolerance": 6.0}, 42, 0.75),
 }
 
 REGISTRY: dict[str, Entry] = {
@@ -90,6 +90,10 @@ REGISTRY: dict[str, Entry] = {
         exact=False, drafts="hawk",
     ),
     "spatial": Entry("ours: refined window, memory of passes, tree at the front", _D + "spatial:Spatial", "coupled"),
+    "spatial-model": Entry(
+        "ours: a draft model with local attention in two dimensions guesses a window at once",
+        _D + "spatial_model:SpatialModel", drafts="spatial-model",
+    ),
     "mtp": Entry(
         "SSD's horizontal predictors alone, block after block", _D + "mtp:MTP", verifier=_V + "autocorrect:AutoCorrect",
         exact=False, drafts="ssd",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spatialspec import __version__
-from spatialspec.cli import audit, bench, convert, draft, evaluate, generate, models, show, train
+from spatialspec.cli import audit, bench, convert, doctor, draft, evaluate, generate, models, reproduce, show, train
 
 app = typer.Typer(
     name="spatialspec",
@@ -26,7 +26,9 @@ app.command("generate")(generate.generate)
 app.command("bench")(bench.bench)
 app.command("evaluate")(evaluate.evaluate)
 app.command("audit")(audit.audit)
+app.command("reproduce")(reproduce.reproduce)
 app.command("show")(show.show)
+app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
 app.command("convert")(convert.convert)
 train.app.command("draft")(draft.draft)

@@ -16,13 +16,17 @@ from spatialspec.registry import REGISTRY
 if TYPE_CHECKING:
     from spatialspec.analysis.findings import MethodAudit
 
+ALL = ",".join(REGISTRY)
 WORKERS = 4  # processes at most; each holds 0.3 GB
 
 
 def audit(
     methods: Annotated[
-        str, typer.Option(help="name[:key=value...], separated by commas.", show_default="all that there are")
-    ] = ",".join(REGISTRY),
+        str,
+        typer.Option(
+            help="name[:key=value...], separated by commas.", show_default="all that the model has drafts for"
+        ),
+    ] = ALL,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer toys and images, smaller pictures.")] = False,
     model: options.Model = "icons",
     seed: options.Seed = 0,
@@ -46,6 +50,7 @@ def audit(
 
     from spatialspec.analysis.audit import audit, effort
     from spatialspec.analysis.cases import FULL, QUICK
+    from spatialspec.drafters.weights import KINDS
     from spatialspec.evaluation.runs import Progress
     from spatialspec.pipeline import SpatialPipeline
 
@@ -53,6 +58,10 @@ def audit(
     report: Progress
     plan = QUICK if quick else FULL
     pipeline = SpatialPipeline.from_pretrained(model)
+    there = {"", *(kind for kind, (part, _) in KINDS.items() if any(isinstance(d, part) for d in pipeline.drafts))}
+    if methods == ALL and (missing := [m for m in listed if m.entry.drafts not in there]):
+        typer.echo(f"left out, {model} has no drafts for them: {', '.join(map(str, missing))}")
+        listed = [method for method in listed if method not in missing]
     with progress(effort(listed, plan, pipeline.grid(plan.size or None).cells)) as report:
         document = audit(listed, plan, seed, pipeline, report, min(os.cpu_count() or 1, WORKERS))
     if json is not None:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from spatialspec.core.protocols import Target
     from spatialspec.training.data import Pictures
 
-DRAFTERS = ("hawk", "ssd")
+DRAFTERS = ("hawk", "ssd", "spatial-model")
 HUB = "hub:"  # in front of the name of a data set: nothing is downloaded by a wrong path
 Count = Annotated[int | None, typer.Option(help="Pictures to learn from. [default: all real ones; own ones: a few]")]
 
 
 def draft(
     target: Annotated[str, typer.Option(help="Name or folder of the target.")] = "train/target/model",
-    drafter: Annotated[str | None, typer.Option(help="hawk or ssd. [default: hawk]")] = None,
+    drafter: Annotated[str | None, typer.Option(help="hawk, ssd or spatial-model. [default: hawk]")] = None,
     data: Annotated[
         str, typer.Option(help="Folder with pictures and metadata.csv, or hub:OWNER/NAME, a data set.")
     ] = "train/data",
@@ -47,7 +47,7 @@ def draft(
 ) -> None:
     """Train the drafts of a target; goes on where it was stopped.
 
-    Hawk's heads learn from real pictures, SSD's predictors from pictures that the target draws itself.
+    Hawk's heads and the spatial model learn from real pictures, SSD's predictors from pictures that the target draws.
     `spatial` needs none. Over many processes: `torchrun -m spatialspec train draft ...`.
     """
     from spatialspec.models import model_folder

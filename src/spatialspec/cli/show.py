@@ -33,7 +33,7 @@ def show(
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
 ) -> None:
-    """Draw a picture and watch it grow, pass by pass, beside plain AR.
+    """Watch a picture grow, pass by pass, beside plain AR.
 
     The page holds everything it needs. A slider goes through the passes; every cell shows who wrote it: the target, a
     draft from above or from the left, or a refined one. Maps show which drafts were kept, the entropy of the target

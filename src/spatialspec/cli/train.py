@@ -91,7 +91,10 @@ def target(
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "icons",
 ) -> None:
-    """Train the AR target and export it; its grid is that of the last stage."""
+    """Train the AR target and export it.
+
+    Its grid is that of the last stage.
+    """
     given = _given(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if width % 16:
         raise ValueError(f"got --width {width}, expected a multiple of 16: choose another")

@@ -9,17 +9,18 @@ from typing import Any, Self
 
 import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
-from safetensors import SafetensorError
 
 from spatialspec.core.files import read_config, read_weights, write_text, write_weights
 from spatialspec.core.grid import Grid
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
 from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
+from spatialspec.drafters.spatial_model_network import SpatialModelConfig, SpatialNetwork
 
-Drafts = HawkHeads | SSDPredictors
+Drafts = HawkHeads | SSDPredictors | SpatialNetwork
 KINDS: dict[str, tuple[type[Any], type[Any]]] = {
     "hawk": (HawkHeads, HawkConfig),
     "ssd": (SSDPredictors, SSDConfig),
+    "spatial-model": (SpatialNetwork, SpatialModelConfig),
 }
 FILES = ("config.json", "model.safetensors", "README.md")
 
@@ -89,11 +90,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
             OSError: a file could not be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            write_weights(self.drafts, folder / "model.safetensors")
-        except SafetensorError as error:
-            (folder / "model.partial").unlink(missing_ok=True)
-            raise OSError(f"{folder}: could not be written ({error}): make room and try again") from error
+        write_weights(self.drafts, folder / "model.safetensors")
         write_text(folder / "config.json", json.dumps(self.config, indent=2) + "\n")
         if self.card:
             write_text(folder / "README.md", self.card)

@@ -8,7 +8,7 @@ that `generate --seed` repeats any image.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 import torch
@@ -107,7 +107,13 @@ def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: st
     )
 
 
-def bench(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request, report: Progress) -> Document:
+def bench(
+    pipeline: SpatialPipeline,
+    methods: Sequence[Method],
+    request: Request,
+    report: Progress,
+    on_image: Callable[[Method, Sample], object] = lambda method, sample: None,
+) -> Document:
     """Run methods on the same prompts and seeds; AR runs too, and is listed if it was asked for.
 
     Args:
@@ -115,6 +121,7 @@ def bench(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request
         methods: in the order of the result; one named twice counts once.
         request: what to draw.
         report: called after every pass, those of the warm-up too, as `report(method, tokens just committed)`.
+        on_image: called with every image that counts, AR's too; prompt by prompt, a method's in order.
 
     Raises:
         ValueError: see `check`; before anything is computed.
@@ -130,5 +137,6 @@ def bench(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request
         first = turn % len(running)
         for method in running[first:] + running[:first]:
             samples[method] += draw(pipeline, method, request, prompt, seed, 1, report)
+            on_image(method, samples[method][-1])
     results = [summarise(pipeline, method, request, samples[method], samples[AR]) for method in listed]
     return Document(settings=describe("bench", pipeline, request), methods=results)

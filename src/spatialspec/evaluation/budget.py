@@ -98,8 +98,8 @@ def choose(costs: Sequence[Cost]) -> int:
     return best.budget if best.seconds_of_a_cell * GAIN <= ar.seconds_of_a_cell else 0
 
 
-def best_budget(pipeline: SpatialPipeline, method: Method, request: Request, report: Progress) -> int:
-    """The budget to use here, measured if it is not known yet."""
+def costs_here(pipeline: SpatialPipeline, method: Method, request: Request, report: Progress) -> list[Cost]:
+    """What each budget costs here, measured if it is not known yet."""
     path = _folder() / f"{_key(pipeline, method, request)}.json"
     try:
         costs = [Cost(**cost) for cost in json.loads(path.read_text())["costs"]]
@@ -107,7 +107,12 @@ def best_budget(pipeline: SpatialPipeline, method: Method, request: Request, rep
         costs = measure(pipeline, method, request, report)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps({"method": str(method), "costs": [asdict(cost) for cost in costs]}, indent=1))
-    return choose(costs)
+    return costs
+
+
+def best_budget(pipeline: SpatialPipeline, method: Method, request: Request, report: Progress) -> int:
+    """The budget to use here."""
+    return choose(costs_here(pipeline, method, request, report))
 
 
 def _folder() -> Path:

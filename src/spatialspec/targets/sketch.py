@@ -57,8 +57,9 @@ class Sketch(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "B P"]) -> Float[Tensor, "B features rows columns"]:
         """Features of every cell."""
-        real = (tokens > 0).unsqueeze(-1)
-        words = (self.words(tokens) * real).sum(1) / real.sum(1).clamp(min=1).sqrt()
+        words = self.words(tokens)
+        real = (tokens > 0).unsqueeze(-1).to(words.dtype)
+        words = (words * real).sum(1) / real.sum(1).clamp(min=1).sqrt()
         coarse = F.gelu(self.spread(self.norm(self.blocks(words)))).unflatten(1, (-1, *self.coarse))
         features = F.pixel_shuffle(self.fine(F.gelu(self.mix(coarse))), COARSE)
         return features[..., : self.size[0], : self.size[1]]
@@ -74,13 +75,14 @@ class Told(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.around = nn.Conv2d(FEATURES, width, 3, padding=1)
-        nn.init.zeros_(self.around.weight)
-        nn.init.zeros_(self.around.bias)
+        for weight in self.around.parameters():
+            nn.init.zeros_(weight)
 
     def forward(
         self, features: Float[Tensor, "B features H W"], rows: int, columns: int
     ) -> Float[Tensor, "B cells+1 d"]:
         """One row per cell of a grid of any size, and one of zeros after the last."""
         if features.shape[-2:] != (rows, columns):
-            features = F.interpolate(features, size=(rows, columns), mode="bilinear", antialias=True)
+            wanted = F.interpolate(features.float(), size=(rows, columns), mode="bilinear", antialias=True)
+            features = wanted.to(features.dtype)  # the kernel knows no bfloat16
         return F.pad(self.around(features).flatten(2).transpose(1, 2), (0, 0, 0, 1))

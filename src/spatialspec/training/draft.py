@@ -18,15 +18,17 @@ from accelerate.utils import LoggerType
 
 from spatialspec.drafters import weights
 from spatialspec.training.card import draft_card
+from spatialspec.training.checkpoint import tune_threads
 from spatialspec.training.hawk import HawkLesson
 from spatialspec.training.lesson import Recipe
 from spatialspec.training.material import Material
 from spatialspec.training.progress import TrainingProgress
+from spatialspec.training.spatial_model import SpatialModelLesson
 from spatialspec.training.ssd import SSDLesson
 from spatialspec.training.teacher import shard
 from spatialspec.training.trainer import state_folder, train
 
-DRAFTERS: dict[str, Any] = {"hawk": HawkLesson, "ssd": SSDLesson}
+DRAFTERS: dict[str, Any] = {"hawk": HawkLesson, "ssd": SSDLesson, "spatial-model": SpatialModelLesson}
 
 
 def accelerator(tracker: str | None, folder: Path) -> Accelerator:
@@ -44,7 +46,7 @@ def accelerator(tracker: str | None, folder: Path) -> Accelerator:
             raise ValueError(f"got --tracker {tracker}, expected its package: run `pip install {tracker}`")
     made = Accelerator(cpu=not torch.accelerator.is_available(), log_with=tracker, project_dir=folder)
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // made.num_processes))
+        tune_threads(made.num_processes)
     return made
 
 
@@ -83,7 +85,10 @@ def train_draft(
         processes.init_trackers("spatialspec", config=asdict(recipe))
     progress = TrainingProgress(material.report, bar=processes.is_main_process)
     drafts, best = train(lesson, state_folder(out, target.fingerprint, lesson), processes, progress)
+    seconds = progress.seconds
     figures: dict[str, float] = lesson.figures(drafts, best)
+    if seconds is not None:
+        figures["minutes of training"] = seconds / 60
     for name, value in figures.items():
         material.report(f"{name} {value:.3f}")
     if processes.is_main_process:

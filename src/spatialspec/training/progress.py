@@ -38,6 +38,12 @@ class TrainingProgress:
             self._task = self._bar.add_task("", total=steps, completed=first)
             self._bar.start()
 
+    @property
+    def seconds(self) -> float | None:
+        """What all steps take at the pace of this run, evaluations included; None where there was none to make."""
+        made = self._steps - self._first
+        return (time.monotonic() - self._begin) * self._steps / made if made else None
+
     def step(self, done: int, loss: float) -> None:
         """A step is done; the loss is shown as a running mean."""
         self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss

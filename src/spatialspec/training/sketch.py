@@ -91,7 +91,7 @@ def train_sketch(
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(step)
         optimiser.zero_grad(set_to_none=True)
-        drawn = sketch.draw(sketch(encode([words(i, rng) for i in chosen])))
+        drawn = sketch.draw(sketch(encode([words(int(i), rng) for i in chosen])))
         loss = F.mse_loss(drawn, to_float(data.pixels[chosen], drawn.shape[-1]))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(sketch.parameters(), 1.0)

@@ -226,7 +226,7 @@ def train(
         epoch, place = divmod(step * stage.batch, len(train_data.rows))
         order = np.random.default_rng((recipe.seed, 1, epoch)).permutation(len(train_data.rows))
         chosen = np.resize(order[place:], stage.batch)
-        text = encode([words(i, rng) for i in chosen])
+        text = encode([words(int(i), rng) for i in chosen])
         batch = codes[stage.side][torch.from_numpy(chosen)].long()
         for optimiser, peak in zip(parts.values(), (recipe.muon_rate, recipe.adam_rate), strict=True):
             for group in optimiser.param_groups:

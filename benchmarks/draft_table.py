@@ -1,0 +1,242 @@
+"""How often the guesses of drafters stay, by how far right and down of known cells they are made: a table and a plot.
+
+`python benchmarks/draft_table.py DRAFTS... --out docs/results/drafts` takes folders of draft weights (hawk, ssd,
+spatial-model) for one target and writes `drafts.json`, `drafts.md` and `drafts.png`. A row is named after its folder;
+heads have one for each direction alone, too, and `copy` repeats the nearest known token above. Pictures: left-out ones
+of `--data FOLDER`, else some that the target draws. A second call measures what is new or was trained again.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor
+
+from spatialspec.analysis.replay import measure_cost
+from spatialspec.core.files import write_text
+from spatialspec.core.noise import Noise
+from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.state import State
+from spatialspec.drafters.hawk import HawkHeads
+from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
+from spatialspec.drafters.spatial_model_network import SpatialNetwork
+from spatialspec.drafters.weights import Drafts, load
+from spatialspec.pipeline import SpatialPipeline
+from spatialspec.prompts import BUILT_IN
+from spatialspec.training.acceptance import by_coupling, by_rejection
+from spatialspec.training.corpus import Corpus, from_pictures, read_pictures
+from spatialspec.training.distil import self_distil
+from spatialspec.training.spatial_model import laws as model_laws
+from spatialspec.training.windows import Windows, accepted
+from spatialspec.verifiers.coupled import Coupled
+
+RULES = {"rejection": by_rejection, "coupled": by_coupling}
+SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")
+SEED = 1_000_000  # of own pictures: none that was drawn to learn from
+READ, TURNS = 4, 15  # cells that a pass commits, in the timing; passes that are timed
+
+
+def head_laws(
+    drafts: Any, target: Any, right: bool, down: bool, hidden: Tensor, codes: Tensor, windows: Windows
+) -> Tensor:
+    """q of heads: the one to the right where it reaches, else that of the nearest known row above; 0 without any."""
+    c, columns, sampling = drafts.config, target.grid.columns, target.default
+    ahead = windows.cells - windows.frontier + 1
+    above = (ahead - 1) // columns + 1
+    beside = windows.there & (ahead <= c.horizontal * right)
+    below = windows.there & ~beside & (above <= c.vertical * down) & (windows.cells >= above * columns)
+    q = hidden.new_zeros(*windows.cells.shape, target.vocabulary, dtype=torch.float32)
+    for chosen, distance, step, count, heads in (
+        (beside, ahead, 1, c.horizontal, drafts.horizontal),
+        (below, above, columns, c.vertical, drafts.vertical),
+    ):
+        for k in range(1, count + 1):
+            picture, place = (chosen & (distance == k)).nonzero(as_tuple=True)
+            source = windows.cells[picture, place] - k * step
+            h, e = hidden[:, picture, source], target.embed(codes[picture, source])
+            if len(picture):
+                q[picture, place] = sampling.distribution(head_logits(drafts, target, heads, k - 1, h, e))
+    return q
+
+
+def head_logits(drafts: Any, target: Any, heads: Any, k: int, h: Tensor, e: Tensor) -> Tensor:
+    """Logits of one head, from states and token embeddings at its sources."""
+    if isinstance(drafts, HawkHeads):
+        return target.output(HawkHeads.apply_heads(heads[k : k + 1], target.norm(h))[0])
+    return drafts.logits(target, heads[k](drafts.place(target, h, e), e))
+
+
+def copies(target: Any, hidden: Tensor, codes: Tensor, windows: Windows) -> Tensor:
+    """All mass on the nearest known token above, in row 0 on the last known one."""
+    columns = target.grid.columns
+    above = windows.cells - ((windows.cells - windows.frontier) // columns + 1) * columns
+    source = torch.where(above >= 0, above, windows.frontier - 1)
+    return torch.nn.functional.one_hot(codes.gather(1, source), target.vocabulary).float()
+
+
+def variants(name: str, drafts: Drafts, target: Any) -> dict[str, Callable[..., Tensor]]:
+    """Rows of a folder of drafts, and their laws."""
+    if isinstance(drafts, SpatialNetwork):
+        return {name: partial(model_laws, target, drafts, target.default)}
+    ways = {"": (True, True), " right only": (True, False), " down only": (False, True)}
+    return {name + words: partial(head_laws, drafts, target, *way) for words, way in ways.items()}
+
+
+def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
+    """What drafting costs in a pass: READ cells are read, a window of `length` is guessed."""
+    streams, grid, d = target.default.streams, target.grid, target.width
+    h, tokens = torch.randn(streams, READ, d, dtype=target.dtype, device=target.device), [0] * READ
+    e, far = target.embed(torch.zeros_like(h[0, :, 0], dtype=torch.long)), h[:, :1].repeat(1, length, 1)
+    if isinstance(drafts, SpatialNetwork):
+        noise, half = Noise(0, grid.cells, target.vocabulary, target.device), grid.cells // 2
+        count = min(length, grid.cells - half - READ)
+        settings = SpatialModelSettings()
+        model = SpatialModel(drafts, target, target.default, Coupled(noise), settings, grid)
+        state, verdict = State(grid, tuple([0] * half)), Verdict(tuple(range(READ - 1)), 0)
+        read = (state, Proposal.chain(half, tokens[1:]), verdict, h[0], Scores(h, h))
+        return lambda: (model.observe(*read), model.laws(half + READ, count))
+    heads = [(heads, k) for heads in (drafts.horizontal, drafts.vertical) for k in range(len(heads))]
+
+    def work() -> object:
+        for own, k in heads:
+            if isinstance(drafts, HawkHeads):
+                HawkHeads.apply_heads(own[k : k + 1], target.norm(h))
+            else:
+                own[k](drafts.place(target, h, e), e)
+        return target.default.distribution(target.output(far))
+
+    return work
+
+
+@torch.inference_mode()
+def milliseconds(work: Callable[[], object]) -> float:
+    """Median of some turns."""
+    found = []
+    for _ in range(TURNS):
+        start = time.perf_counter()
+        work()
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()
+        found.append(1000 * (time.perf_counter() - start))
+    return median(found)
+
+
+def minutes(folder: Path) -> float | None:
+    """Minutes of training, from the card."""
+    card = folder / "README.md"
+    found = re.search(r"\| minutes of training \| ([\d.]+) \|", card.read_text() if card.is_file() else "")
+    return float(found[1]) if found else None
+
+
+def pictures(target: Any, options: argparse.Namespace) -> Corpus:
+    """Left-out pictures of a folder, or some that the target draws."""
+    if options.data is not None:
+        found = read_pictures(options.data, target.grid.rows * target.vq.config.patch, print)
+        return from_pictures(target, found, 0, 1, options.pictures)[1]
+    words = [BUILT_IN[i % len(BUILT_IN)] for i in range(options.pictures)]
+    return Corpus(words, self_distil(target, words, options.work, seed=SEED, report=print))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is missing, then write the table and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("drafts", type=Path, nargs="+", help="folders of draft weights")
+    parser.add_argument("--model", default="icons", help="name or folder of the target")
+    parser.add_argument("--data", type=Path, help="folder with pictures and metadata.csv")
+    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--windows", type=int, default=24, help="windows of a picture")
+    parser.add_argument("--length", type=int, default=32, help="cells of a window")
+    parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="where own pictures are kept")
+    parser.add_argument("--out", type=Path, default=Path("drafts"), help="path without its ending")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    pipeline = SpatialPipeline.from_pretrained(options.model)
+    target, record = pipeline.target, options.out.with_suffix(".json")
+    held_out, s = pictures(target, options), target.default
+    settings = {
+        "model": target.name, "target": target.fingerprint, "pictures": held_out.digest, "count": len(held_out),
+        "drawn": "left out of a folder" if options.data else "by the target", "guidance": s.guidance,
+        "temperature": s.temperature, "windows": options.windows, "length": options.length,
+    }  # fmt: skip
+    done: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
+    known = {row["name"]: row for row in done.get("rows", []) if done["settings"] == settings}
+    wanted: dict[str, Any] = {}
+
+    def measure(name: str, weights: str, laws: Callable[..., Tensor], own: Callable[[], dict[str, Any]]) -> None:
+        if known.get(name, {}).get("weights") != weights:
+            start = time.monotonic()
+            found = accepted(target, held_out, s, laws, RULES, options.windows, options.length)
+            known[name] = {"name": name, "weights": weights, **own(), **found}
+            print(f"{name}: window {found['coupled']['window']:.3f}, {time.monotonic() - start:.0f} s", flush=True)
+        wanted[name] = known[name]
+        write_text(record, json.dumps({"settings": settings, "rows": list(known.values())}, indent=1) + "\n")
+
+    rows = min(options.length, target.grid.cells // 2)
+    measure("copy", "", partial(copies, target), lambda: {"parameters": 0, "minutes": None, "share": 0.0})
+    for folder in options.drafts:
+        drafts = load(folder, target.fingerprint, str(target.device), target.dtype)
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+        def cost(drafts: Any = drafts, folder: Path = folder) -> dict[str, Any]:
+            draft = milliseconds(draft_work(drafts, target, rows))
+            share = draft / 1000 / measure_cost(pipeline, rows=(rows,), turns=TURNS)(rows)
+            count = sum(p.numel() for p in drafts.parameters())
+            return {"parameters": count, "minutes": minutes(folder), "milliseconds": draft, "share": share}
+
+        for name, laws in variants(folder.name, drafts, target).items():
+            measure(name, digest, laws, cost)
+    write_text(options.out.with_suffix(".md"), table(settings, list(wanted.values())))
+    plot(list(wanted.values()), options.out.with_suffix(".png"))
+
+
+def table(settings: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Markdown: one table for each rule, best first under coupled noise."""
+    lines = [
+        f"Probability that a guess stays, `{settings['model']}`, {settings['count']} pictures ({settings['drawn']}), "
+        f"{settings['windows']} windows of {settings['length']} cells in each, guidance {settings['guidance']}, "
+        f"temperature {settings['temperature']}. `right k`: k cells to the right of the last known one; `down k`: no "
+        "known cell in the row, the nearest above k rows up; cost: drafting for a window, of a target pass as wide."
+    ]
+    for rule in RULES:
+        lines += ["", f"| {rule} | parameters | minutes of training | cost | " + " | ".join(SHOWN) + " |"]
+        lines.append("|---" * (4 + len(SHOWN)) + "|")
+        for row in sorted(rows, key=lambda r: -r["coupled"]["window"]):
+            took = "?" if row["minutes"] is None else f"{row['minutes']:.1f}"
+            figures = " | ".join(f"{row[rule][name]:.3f}" if name in row[rule] else "" for name in SHOWN)
+            lines.append(
+                f"| {row['name']} | {row['parameters'] / 1e6:.2f} M | {took} | {row['share']:.0%} | {figures} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """A panel for each rule and direction, distance to the right."""
+    figure, panels = plt.subplots(2, 2, figsize=(12, 8), sharey="row", width_ratios=(3, 1), squeeze=False)
+    for line, rule in zip(panels, RULES, strict=True):
+        for panel, direction in zip(line, ("right", "down"), strict=True):
+            for row in rows:
+                points = {int(key.split()[1]): v for key, v in row[rule].items() if key.startswith(direction)}
+                x = sorted(points)
+                panel.plot(x, [points[k] for k in x], marker="o", markersize=3, label=row["name"])
+            panel.set(xlabel=f"cells {direction} of known ones", ylabel=f"stays, {rule}", ylim=(0, None))
+            panel.grid(alpha=0.3)
+    panels[0][0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path.with_suffix(".partial"), dpi=110, format="png")
+    path.with_suffix(".partial").replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""`spatialspec doctor`: what is wrong with a model's folder, and what to expect of the model on this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from spatialspec.cli import options
+from spatialspec.cli.display import Column, progress, table
+from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.core.grid import Grid
+from spatialspec.models import draft_folder, embedded, model_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spatialspec.evaluation.doctor_report import Diagnosis, Finding
+
+COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+
+
+def doctor(
+    model: options.Model = "icons",
+    draft: options.Draft = None,
+    size: options.Size = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    json: options.Json = None,
+) -> None:
+    """Check a model and its drafts, say what to use here.
+
+    Looks at the files, the grid, row ends, the codec and the drafts; draws the first rows of a picture and checks that
+    a pass over many cells says what AR's passes say; measures what a pass costs against its width, as --budget auto
+    does; names the failure signatures of Hawk where it sees them. Exit code 1 if a check failed.
+    """
+    folder = find(model)
+    drafts = draft_folder(model, draft) if (folder / "config.json").is_file() else _given(draft)
+    grid = None if size is None else Grid.parse(size)
+    if dtype is not None and dtype not in options.DTYPES:
+        raise ValueError(f"got --dtype {dtype!r}, expected one of {', '.join(options.DTYPES)}")
+    if json is not None:
+        check_output(json, "", "--json")
+    where = options.usable_device(device)
+
+    from spatialspec.evaluation.doctor import examine, measure
+    from spatialspec.evaluation.doctor_speed import effort
+    from spatialspec.evaluation.results import DTYPES
+    from spatialspec.evaluation.runs import Progress
+
+    report: Progress
+    kind = DTYPES[dtype or ("fp32" if where.type == "cpu" else "bf16")]
+    found = examine(folder, model, drafts, str(where), kind, grid)
+    with progress(effort(found.request) if found.request else 0) as report:
+        diagnosis = measure(found, report)
+    if json is not None:
+        write_atomically(json, diagnosis.json_text().encode())
+    show(diagnosis)
+    if not diagnosis.ok:
+        raise typer.Exit(1)
+
+
+def find(model: str) -> Path:
+    """Folder of a model given by name or path, broken ones too.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    if model not in embedded() and Path(model).is_dir():
+        return Path(model)
+    return model_folder(model)
+
+
+def _given(draft: str | None) -> Path | None:
+    """Folder of drafts of a model that has no config.json."""
+    if draft is None or Path(draft).is_dir():
+        return None if draft is None else Path(draft)
+    raise ValueError(f"got draft {draft!r}, expected a folder: check --draft")
+
+
+def show(diagnosis: Diagnosis) -> None:
+    """Everything that was found, on stdout: a table on a terminal, one line a check elsewhere."""
+    s = diagnosis.settings
+    what = f", {s.size} cells, {s.prompt!r}, guidance {s.guidance:g}" if s.prompt is not None else ""
+    typer.echo(f"{s.model} on {s.device}, {s.dtype}{what}")
+    if sys.stdout.isatty():
+        in_colour(diagnosis.checks)
+    else:
+        for finding in diagnosis.checks:
+            typer.echo(line(finding))
+    if diagnosis.methods:
+        typer.echo(f"\ncost of a pass against its width, first {diagnosis.methods[0].measured_cells} cells")
+        typer.echo(table(_widths(diagnosis.widths[0].seconds), diagnosis.widths))
+        typer.echo("\nwhat to expect of a whole picture")
+        typer.echo(table(METHODS, diagnosis.methods))
+        typer.echo(f"\n{diagnosis.advice}")
+    elif not diagnosis.ok:
+        typer.echo("\nnothing was measured: mend what failed first")
+    counts = {status: sum(f.status == status for f in diagnosis.checks) for status in COLOURS}
+    typer.echo(f"{len(diagnosis.checks)} checks: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+
+
+def line(finding: Finding) -> str:
+    """A check on one line."""
+    advice = f": {finding.advice}" if finding.advice else ""
+    return f"{finding.status:<7}  {finding.check}: got {finding.got}, expected {finding.expected}{advice}"
+
+
+def in_colour(findings: Sequence[Finding]) -> None:
+    """Checks as a table as wide as the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table("", "check", "got", "expected", "what to do")
+    for f in findings:
+        cells = (f.check, f.got, f.expected, f.advice)
+        shown.add_row(Text(f.status, style=COLOURS[f.status]), *(Text(cell, overflow="fold") for cell in cells))
+    Console().print(shown)
+
+
+def _widths(ar: float) -> tuple[Column, ...]:
+    """Columns of the curve; `ar` is the seconds of a pass of AR, which keeps one cell."""
+    return (
+        ("budget", lambda w: str(w.budget)),
+        ("ms/pass", lambda w: f"{1000 * w.seconds:.2f}"),
+        ("cells/pass", lambda w: f"{w.cells:.2f}"),
+        ("ms/cell", lambda w: f"{1000 * w.seconds / w.cells:.2f}"),
+        ("x time", lambda w: f"{ar * w.cells / w.seconds:.2f}"),
+    )
+
+
+METHODS: tuple[Column, ...] = (
+    ("method", lambda e: e.method),
+    ("passes", lambda e: f"{e.passes:.0f}"),
+    ("seconds", lambda e: f"{e.seconds:.3g}"),
+    ("x time", lambda e: f"{e.times_as_fast:.2f}"),
+    ("accepted", lambda e: f"{e.accepted_length:.2f}"),
+    ("measured on", lambda e: f"{e.measured_cells} cells"),
+)

@@ -1,0 +1,184 @@
+"""Files of a model, before anything is loaded: which kind it is, what is missing, cut off, or does not belong there."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from transformers import Emu3ForConditionalGeneration, JanusForConditionalGeneration
+
+from spatialspec.core.files import read_config
+from spatialspec.evaluation.doctor_report import Finding, from_error
+from spatialspec.targets.chameleon import Anole
+from spatialspec.targets.loading import ARCHITECTURES, KINDS
+from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration
+
+ICONS = "icons"
+SINGLE, INDEX, CODEC = "model.safetensors", "model.safetensors.index.json", "vq.safetensors"
+CAPTIONS = "captions.safetensors"  # LlamaGen's, read where it is there
+OWN = {ICONS: ("transformer.safetensors", CODEC), "llamagen": ("transformer.safetensors", CODEC)}  # our own layout
+MODELS: dict[str, Any] = {
+    "janus": JanusForConditionalGeneration,
+    "emu3": Emu3ForConditionalGeneration,
+    "chameleon": Anole,
+    "lumina_mgpt": ChameleonXLLMXForConditionalGeneration,
+}
+WITH_CODEC = ("chameleon", "lumina_mgpt")  # whose picture decoder may lie beside the shards
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")  # reading one may run code
+FETCH = "fetch it again"
+EXPECTED = "the names and shapes that follow from config.json"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A model's folder whose kind is known.
+
+    Attributes:
+        path: of it.
+        kind: key of MODELS or OWN.
+        config: what config.json holds.
+    """
+
+    path: Path
+    kind: str
+    config: dict[str, Any]
+
+    @property
+    def weights(self) -> list[str]:
+        """Names of the files that hold its weights.
+
+        Raises:
+            ValueError: the index of the shards is damaged.
+        """
+        if self.kind in OWN:
+            return list(OWN[self.kind])
+        index, names = self.path / INDEX, [SINGLE]
+        if index.is_file():
+            table = read_config(index, ("weight_map",))["weight_map"]
+            if not isinstance(table, dict) or not table:
+                raise ValueError(f"{index}: got no file names, expected some in weight_map: {FETCH}")
+            names = sorted({str(name) for name in table.values()})
+        beside = self.kind in WITH_CODEC and (self.path / CODEC).is_file()
+        return [*names, CODEC] if beside else names
+
+    @property
+    def needed(self) -> list[str]:
+        """Names of all files that must be there."""
+        tokenizer = [] if self.kind == "llamagen" else ["tokenizer.json"]
+        return [*self.weights, *tokenizer]
+
+
+def open_folder(path: Path) -> Folder:
+    """Find out which kind of model a folder holds.
+
+    Raises:
+        ValueError: config.json is missing, damaged, or that of an unknown kind.
+    """
+    config = read_config(path / "config.json", ())
+    if not isinstance(config, dict):
+        raise ValueError(f"{path / 'config.json'}: got no JSON object, expected one: {FETCH}")
+    if "transformer" in config:
+        return Folder(path, ICONS, config)
+    built, said = config.get("architectures"), str(config.get("model_type"))
+    names = [str(name) for name in built] if isinstance(built, list) else []
+    kind = next((ARCHITECTURES[name] for name in names if name in ARCHITECTURES), said)
+    if kind not in KINDS:
+        known = ", ".join([ICONS, *KINDS])
+        raise ValueError(f"got model_type {kind!r} in config.json, expected one of {known}: give another folder")
+    return Folder(path, kind, config)
+
+
+def check_files(folder: Folder) -> Iterator[Finding]:
+    """Presence and wholeness of every file that is read, and files that do not belong there."""
+    weights = folder.weights
+    there = {path.name for path in folder.path.iterdir() if path.is_file()}
+    missing = [f"{SINGLE} or {INDEX}" if name == SINGLE else name for name in folder.needed if name not in there]
+    pickles = sorted(name for name in there if name.endswith(PICKLES))
+    check, expected = "files", "all, whole, weights in safetensors"
+    if missing:
+        instead = f"; {_list(pickles)} is no safetensors" if pickles and not there.issuperset(weights) else ""
+        advice = "fetch the safetensors of this model, or see `spatialspec convert`" if instead else "fetch them"
+        got = f"no {_list(missing)}{instead}"
+        yield Finding(check=check, status="failed", got=got, expected=expected, advice=advice)
+    damaged = [fault for name in weights if name in there if (fault := _damage(folder.path / name)) is not None]
+    yield from damaged
+    if missing or damaged:
+        return
+    size = sum((folder.path / name).stat().st_size for name in weights)
+    got = f"{len(weights)} files of weights, {size / 1e6:,.1f} MB, and what goes with them"
+    yield Finding(check=check, status="ok", got=got, expected=expected)
+    own = {*weights, CAPTIONS} if folder.kind == "llamagen" else set(weights)
+    foreign = sorted(name for name in there - own if name.endswith((".safetensors", ".py", *PICKLES)))
+    if foreign:
+        yield Finding(
+            check="foreign files",
+            status="warning",
+            got=_list(foreign),
+            expected="none: nothing here reads them, and code in a folder is never run",
+            advice="delete them if you do not need them",
+        )
+
+
+def _damage(path: Path) -> Finding | None:
+    """What is wrong with a file of weights: cut off, too long, or no safetensors at all."""
+    check, size = f"file {path.name}", path.stat().st_size
+    expected = "safetensors"
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, size)))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        expected = f"{8 + length + max(ends, default=0):,} bytes, as its header says"
+        with safe_open(path, "pt"):
+            return None
+    except (SafetensorError, struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = f" ({error})" if isinstance(error, SafetensorError) else ""
+        return Finding(check=check, status="failed", got=f"{size:,} bytes{reason}", expected=expected, advice=FETCH)
+
+
+def explain_load(folder: Folder, error: Exception) -> Finding:
+    """What a loader refused; tensors of another shape are looked up, which the error of transformers does not name."""
+    expected = EXPECTED
+    found = from_error("loading", error, expected)
+    misfits = _misfits(folder) if folder.kind in MODELS else []
+    if not misfits:
+        return found
+    shapes = [f"{name} {tuple(got)} instead of {tuple(wanted)}" for name, got, wanted in misfits]
+    advice = "config.json or the weights are another model's: fetch both again"
+    return Finding(check="loading", status="failed", got=_list(shapes), expected=expected, advice=advice)
+
+
+def _misfits(folder: Folder) -> list[tuple[str, Any, Any]]:
+    """Name, shape in the file and shape by config.json of every tensor where the two differ; loads no weights."""
+    try:
+        _, report = MODELS[folder.kind].from_pretrained(
+            folder.path,
+            device_map={"": "meta"},
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    except Exception:  # it is broken in another way, and the loader has said how
+        return []
+    return sorted(report["mismatched_keys"])
+
+
+def numbers(folder: Folder) -> int:
+    """Numbers in the weights of a folder whose files are whole."""
+    count = 0
+    for name in folder.weights:
+        with safe_open(folder.path / name, "pt") as file:
+            count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    return count
+
+
+def _list(names: list[str]) -> str:
+    """The first names, and how many there are."""
+    return ", ".join(names[:4]) + (f" ({len(names)} in all)" if len(names) > 4 else "")
