@@ -15,7 +15,7 @@ import llamagen_tiny
 from doctors import FLAT, diagnose, give_curve, named
 from spatialspec.cli.doctor import in_colour, line
 from spatialspec.evaluation.budget import Cost
-from spatialspec.evaluation.doctor_files import MODELS, OWN
+from spatialspec.evaluation.doctor_files import OWN, open_folder
 from spatialspec.evaluation.doctor_report import Finding, from_error
 from spatialspec.targets.loading import KINDS
 from tiny import call_main, tiny_folder
@@ -74,8 +74,9 @@ def test_half_precision(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert 1e-3 < max(far) < 1, "there is something to let pass"
 
 
-def test_every_kind_is_known() -> None:
-    assert MODELS.keys() | OWN.keys() == KINDS.keys() | {"icons"}
+def test_every_kind_is_known(tmp_path: Path) -> None:
+    assert OWN.keys() <= KINDS.keys() | {"icons"}
+    assert {open_folder(make(tmp_path / kind)).kind for kind, (make, _) in MAKES.items()} == KINDS.keys() | {"icons"}
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

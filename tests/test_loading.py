@@ -63,7 +63,8 @@ def test_a_surplus_key_is_named(janus: Path) -> None:
 def test_another_shape_is_an_error(janus: Path) -> None:
     name = "model.generation_embeddings.weight"
     rewrite(janus, lambda tensors: tensors.update({name: torch.ones(3, 4)}))
-    assert "expected a checkpoint of JanusForConditionalGeneration" in error_of(janus)
+    said = error_of(janus)
+    assert f"got {name} (3, 4) instead of (64, 4) (1 in all)" in said and "JanusForConditionalGeneration" in said
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "processor_config.json", "config.json"])

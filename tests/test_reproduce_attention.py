@@ -13,10 +13,10 @@ from language import Toy, decoder_of
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
+from spatialspec.core.rotary import rotate
 from spatialspec.core.state import State
 from spatialspec.reproduce.attention import Watch, attention
 from spatialspec.reproduce.hawk_attention import neighbourhood, shares
-from spatialspec.targets.grid_transformer import rotate
 from tiny import tiny_target
 
 GRID = Grid(4, 5)

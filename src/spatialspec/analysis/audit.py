@@ -12,7 +12,7 @@ below FALSE_ALARM, however the tests depend on each other.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,9 +55,14 @@ def images_of(method: Method, verifier: str, plan: Plan) -> list[int]:
     return [case.images if many else plan.others for case in plan.cases]
 
 
-def effort(methods: Sequence[Method], plan: Plan, model_cells: int) -> int:
+def on_model(methods: Sequence[Method], toys_only: Collection[Method]) -> list[tuple[Method, str]]:
+    """Those pairs that are compared with AR on the model."""
+    return [pair for pair in pairs(methods) if pair[0].seed_exact(pair[1]) and pair[0] not in toys_only]
+
+
+def effort(methods: Sequence[Method], plan: Plan, model_cells: int, toys_only: Collection[Method] = ()) -> int:
     """Tokens that an audit draws and reports."""
-    compared = sum(method.seed_exact(verifier) for method, verifier in pairs(methods))
+    compared = len(on_model(methods, toys_only))
     return sum(_tokens(*pair, plan) for pair in pairs(methods)) + (compared + 1) * len(plan.prompts) * model_cells
 
 
@@ -126,6 +131,7 @@ def audit(
     pipeline: SpatialPipeline | None = None,
     report: Progress = lambda method, tokens: None,
     workers: int = 1,
+    toys_only: Collection[Method] = (),
 ) -> AuditDocument:
     """Try methods under every verifier.
 
@@ -136,13 +142,14 @@ def audit(
         pipeline: model on which tokens are compared with AR's; None leaves that out.
         report: called now and then as `report(method, tokens just drawn)`.
         workers: processes for the toys; with 1 they run in this one.
+        toys_only: methods that are not compared on the model.
 
     Raises:
         ValueError: the model lacks the drafts of a seed-exact method; before anything is computed.
     """
     tried = pairs(methods)
     model = None if pipeline is None else ModelGround(pipeline, plan, seed, report)
-    compared = [pair for pair in tried if pair[0].seed_exact(pair[1])]
+    compared = on_model(methods, toys_only)
     if model is not None:
         for method, _ in compared:
             model.check(method)

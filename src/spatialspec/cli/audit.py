@@ -22,10 +22,7 @@ WORKERS = 4  # processes at most; each holds 0.3 GB
 
 def audit(
     methods: Annotated[
-        str,
-        typer.Option(
-            help="name[:key=value...], separated by commas.", show_default="all that the model has drafts for"
-        ),
+        str, typer.Option(help="name[:key=value...], separated by commas.", show_default="all that there are")
     ] = ALL,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer toys and images, smaller pictures.")] = False,
     model: options.Model = "icons",
@@ -59,11 +56,12 @@ def audit(
     plan = QUICK if quick else FULL
     pipeline = SpatialPipeline.from_pretrained(model)
     there = {"", *(kind for kind, (part, _) in KINDS.items() if any(isinstance(d, part) for d in pipeline.drafts))}
-    if methods == ALL and (missing := [m for m in listed if m.entry.drafts not in there]):
-        typer.echo(f"left out, {model} has no drafts for them: {', '.join(map(str, missing))}")
-        listed = [method for method in listed if method not in missing]
-    with progress(effort(listed, plan, pipeline.grid(plan.size or None).cells)) as report:
-        document = audit(listed, plan, seed, pipeline, report, min(os.cpu_count() or 1, WORKERS))
+    missing = [method for method in listed if method.entry.drafts not in there] if methods == ALL else []
+    if missing:
+        typer.echo(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}")
+    cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
+    with progress(effort(listed, plan, cells, missing)) as report:
+        document = audit(listed, plan, seed, pipeline, report, workers, missing)
     if json is not None:
         write_atomically(json, document.json_text().encode())
     typer.echo(table(COLUMNS, document.methods))

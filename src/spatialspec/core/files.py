@@ -64,6 +64,13 @@ def read_weights(
         raise ValueError(f"{path}: expected safetensors, got a damaged file ({error}): fetch it again") from error
 
 
+def open_up(path: Path) -> None:
+    """Let others read a file as they may read any new one; what makes temporary files keeps them private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file beside the old one, then replace it.
 
@@ -73,9 +80,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     partial = path.with_name(path.name + ".partial")
     try:
         save_file(dict(tensors), partial, metadata=metadata)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(partial, 0o666 & ~mask)  # the library's files are private
+        open_up(partial)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)

@@ -29,13 +29,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.rotary import Rotation, rotate
+
 POSITIONS = ("2-d", "1-d")
 ATTENTION = ("local", "global")
 DIRECTIONS = ("both", "horizontal", "vertical")
 BASE = 100.0  # longest wavelength over the shortest, by rows and by columns; its square over a raster of both
 NOWHERE = -1  # in place of a cell: an empty slot, or behind the last cell
-
-Rotation = tuple[Float[Tensor, "*N P"], Float[Tensor, "*N P"]]  # cosines and sines for the P pairs of a head
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,6 @@ class SpatialModelConfig:
         together = there[..., slots:] & (frontier[..., None, :] == first)
         itself = torch.eye(cells.shape[-1], dtype=torch.bool, device=cells.device)
         return torch.cat((seen[..., :slots] & before, seen[..., slots:] & together | itself), dim=-1)
-
-
-def rotate(x: Float[Tensor, "*N D"], rotation: Rotation) -> Float[Tensor, "*N D"]:
-    """Turn pairs (x_i, x_{i + D/2})."""
-    cos, sin = (part.to(x.dtype) for part in rotation)
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
 class SpatialLayer(nn.Module):

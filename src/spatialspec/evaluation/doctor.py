@@ -18,8 +18,8 @@ from spatialspec.core.protocols import Target
 from spatialspec.drafters.weights import Drafts
 from spatialspec.evaluation import doctor_target as at_rest
 from spatialspec.evaluation.doctor_drafts import check_drafts
-from spatialspec.evaluation.doctor_files import EXPECTED, Folder, check_files, explain_load, numbers, open_folder
-from spatialspec.evaluation.doctor_report import Asked, Diagnosis, Expectation, Finding, Width, attempt
+from spatialspec.evaluation.doctor_files import Folder, check_files, numbers, open_folder
+from spatialspec.evaluation.doctor_report import Asked, Diagnosis, Expectation, Finding, Width, attempt, from_error
 from spatialspec.evaluation.doctor_rows import Rows, draw_rows
 from spatialspec.evaluation.doctor_scores import check_ar, check_scores, compare
 from spatialspec.evaluation.doctor_signatures import signatures
@@ -126,13 +126,14 @@ def examine(
 
 def _load(found: Examination, folder: Folder, device: str, dtype: torch.dtype) -> Target | None:
     """The model, or a finding that says why not."""
+    expected = "the names and shapes that follow from config.json"
     try:
         target = load_target(folder.path, device, dtype)
     except Exception as error:  # it may be broken in any way
-        found.findings.append(explain_load(folder, error))
+        found.findings.append(from_error("loading", error, expected))
         return None
     got = f"{numbers(folder):,} numbers, every name and shape accounted for, fingerprint {target.fingerprint}"
-    found.findings.append(Finding(check="loading", status="ok", got=got, expected=EXPECTED))
+    found.findings.append(Finding(check="loading", status="ok", got=got, expected=expected))
     return target
 
 

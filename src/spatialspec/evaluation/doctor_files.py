@@ -11,28 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from transformers import Emu3ForConditionalGeneration, JanusForConditionalGeneration
 
 from spatialspec.core.files import read_config
-from spatialspec.evaluation.doctor_report import Finding, from_error
-from spatialspec.targets.chameleon import Anole
+from spatialspec.evaluation.doctor_report import Finding
 from spatialspec.targets.loading import ARCHITECTURES, KINDS
-from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration
 
 ICONS = "icons"
 SINGLE, INDEX, CODEC = "model.safetensors", "model.safetensors.index.json", "vq.safetensors"
 CAPTIONS = "captions.safetensors"  # LlamaGen's, read where it is there
 OWN = {ICONS: ("transformer.safetensors", CODEC), "llamagen": ("transformer.safetensors", CODEC)}  # our own layout
-MODELS: dict[str, Any] = {
-    "janus": JanusForConditionalGeneration,
-    "emu3": Emu3ForConditionalGeneration,
-    "chameleon": Anole,
-    "lumina_mgpt": ChameleonXLLMXForConditionalGeneration,
-}
 WITH_CODEC = ("chameleon", "lumina_mgpt")  # whose picture decoder may lie beside the shards
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")  # reading one may run code
 FETCH = "fetch it again"
-EXPECTED = "the names and shapes that follow from config.json"
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,7 @@ class Folder:
 
     Attributes:
         path: of it.
-        kind: key of MODELS or OWN.
+        kind: key of OWN or KINDS.
         config: what config.json holds.
     """
 
@@ -140,34 +130,6 @@ def _damage(path: Path) -> Finding | None:
     except (SafetensorError, struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         reason = f" ({error})" if isinstance(error, SafetensorError) else ""
         return Finding(check=check, status="failed", got=f"{size:,} bytes{reason}", expected=expected, advice=FETCH)
-
-
-def explain_load(folder: Folder, error: Exception) -> Finding:
-    """What a loader refused; tensors of another shape are looked up, which the error of transformers does not name."""
-    expected = EXPECTED
-    found = from_error("loading", error, expected)
-    misfits = _misfits(folder) if folder.kind in MODELS else []
-    if not misfits:
-        return found
-    shapes = [f"{name} {tuple(got)} instead of {tuple(wanted)}" for name, got, wanted in misfits]
-    advice = "config.json or the weights are another model's: fetch both again"
-    return Finding(check="loading", status="failed", got=_list(shapes), expected=expected, advice=advice)
-
-
-def _misfits(folder: Folder) -> list[tuple[str, Any, Any]]:
-    """Name, shape in the file and shape by config.json of every tensor where the two differ; loads no weights."""
-    try:
-        _, report = MODELS[folder.kind].from_pretrained(
-            folder.path,
-            device_map={"": "meta"},
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            local_files_only=True,
-            use_safetensors=True,
-        )
-    except Exception:  # it is broken in another way, and the loader has said how
-        return []
-    return sorted(report["mismatched_keys"])
 
 
 def numbers(folder: Folder) -> int:

@@ -8,8 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spatialspec.core.kv_cache import KVCache
-
-Rotation = tuple[Float[Tensor, "B #H N D"], Float[Tensor, "B #H N D"]]
+from spatialspec.core.rotary import Rotation
 
 
 class GridSizes(Protocol):

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.kv_cache import KVCache
-from spatialspec.targets.grid_model import Rotation
+from spatialspec.core.rotary import Rotation, rotate
 from spatialspec.targets.sketch import Sketch, Told
 
 
@@ -52,13 +52,6 @@ class GridTransformerConfig:
     sketch_width: int = 336
     sketch_layers: int = 3
     rotary_base: float = 100.0
-
-
-def rotate(x: Float[Tensor, "B H N D"], rotation: Rotation) -> Float[Tensor, "B H N D"]:
-    """Rotate pairs (x_i, x_{i + D/2}) by the angles of `rotation` = (cos, sin)."""
-    cos, sin = rotation
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
 class Attention(nn.Module):

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.kv_cache import KVCache
-from spatialspec.targets.grid_model import Rotation
+from spatialspec.core.rotary import Rotation
 
 KINDS = ("class", "text")
 

@@ -50,9 +50,16 @@ def load_model(
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are named below, which the error of transformers does not do
             )
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise ValueError(f"{folder}: expected a checkpoint of {kind.__name__} ({_first_line(error)})") from error
+    if misfits := sorted(report["mismatched_keys"]):
+        shapes = ", ".join(f"{name} {tuple(got)} instead of {tuple(wanted)}" for name, got, wanted in misfits[:4])
+        raise ValueError(
+            f"{folder}: got {shapes} ({len(misfits)} in all), expected the shapes that {kind.__name__} has by "
+            f"config.json: fetch both again, one of them is another model's"
+        )
     for what, keys in (("no weights for", report["missing_keys"]), ("surplus weights", report["unexpected_keys"])):
         if keys:
             names = ", ".join(sorted(keys)[:4])

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from spatialspec.training.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
 
@@ -130,6 +131,12 @@ class Pictures:
         """Return the pictures of the named splits; a picture without a split counts as "train"."""
         chosen = [i for i, row in enumerate(self.rows) if row.get("split", "train") in splits]
         return Pictures(self.pixels[chosen], [self.rows[i] for i in chosen])
+
+
+def epoch_batch(pictures: int, batch: int, step: int, seed: tuple[int, ...]) -> Int[np.ndarray, "B"]:
+    """Pictures of a step: all of them once an epoch, in an order of its own; the last batch is filled from itself."""
+    epoch, place = divmod(step * batch, pictures)
+    return np.resize(np.random.default_rng((*seed, epoch)).permutation(pictures)[place:], batch)
 
 
 def load(folder: Path, side: int = 96) -> Pictures:

@@ -9,24 +9,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.protocols import Target
-from spatialspec.training import objectives
 from spatialspec.training.acceptance import by_coupling, by_rejection
 from spatialspec.training.corpus import Corpus
+from spatialspec.training.corpus_lesson import OBJECTIVES, CorpusLesson
 from spatialspec.training.features import Features
 from spatialspec.training.lesson import Best, Recipe
-from spatialspec.training.material import Material
 from spatialspec.training.teacher import states, streams
 
-OBJECTIVES = ("cross-entropy", "kl", "total-variation", "features")
 CHUNK = 8  # pictures that are evaluated at once
-OWN, HELD_OUT = 64, 32  # pictures that the target draws to learn from; pictures for the figures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,33 +62,15 @@ class Batch:
     codes: Int[Tensor, "B cells"]
 
 
-class HeadsLesson(ABC):
-    """Base of such lessons.
+class HeadsLesson(CorpusLesson, ABC):
+    """Base of such lessons; see :class:`CorpusLesson`."""
 
-    Args:
-        target: the frozen target.
-        corpus: what to learn from.
-        held_out: what the figures are taken on.
-        features: the target's states of pictures of `corpus`.
-        recipe: settings.
-        source: of the pictures, for the card.
-    """
-
+    recipe: HeadsRecipe
     Recipe: ClassVar[type[HeadsRecipe]]
-    own: ClassVar[bool]  # without other wishes: from pictures that the target draws itself, or from real ones
     note: ClassVar[str] = (
         "accepted probability: mean of sum min(p, q) over held-out pictures, no guidance, temperature 1; guided: under "
         "the target's recommended sampling, by rejection (sum min(p, q)) and under coupled noise"
     )
-
-    @classmethod
-    def make(cls, material: Material, recipe: HeadsRecipe) -> Self:
-        """The lesson on some material."""
-        corpus, held_out = material.corpora(recipe, cls.own, OWN, HELD_OUT)
-        made = material.prompts is not None or cls.own
-        source = f"{len(corpus)} {'pictures that the target drew itself' if made else 'real pictures'}"
-        features = material.features(corpus, recipe, recipe.drop)
-        return cls(material.target, corpus, held_out, features, recipe, source)
 
     def __init__(
         self,
@@ -101,15 +81,12 @@ class HeadsLesson(ABC):
         recipe: HeadsRecipe,
         source: str = "",
     ) -> None:
-        if not len(corpus) or not len(held_out):
-            raise ValueError("got an empty corpus, expected pictures to train drafts on and some to report on")
+        super().__init__(target, corpus, held_out, features, recipe, source)
         reach = max(recipe.horizontal, recipe.vertical * target.grid.columns)
         if reach >= target.grid.cells:
             raise ValueError(
                 f"got {recipe.vertical} heads down for the grid {target.grid}, expected fewer than its rows"
             )
-        self.target, self.corpus, self.held_out, self.features = target, corpus, held_out, features
-        self.recipe, self.source = recipe, source
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -129,14 +106,6 @@ class HeadsLesson(ABC):
     def true(self, drafts: Any, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
         """What a guess should have been, from the target's state there and the token."""
 
-    @property
-    def digest(self) -> str:
-        """See :class:`Lesson`."""
-        return f"{self.target.fingerprint} {self.corpus.digest} {self.held_out.digest}"
-
-    def __len__(self) -> int:
-        return len(self.corpus)
-
     def offsets(self) -> Iterator[tuple[str, bool, int, int]]:
         """Name, direction (down or not), index and raster offset of every head."""
         for k in range(self.recipe.horizontal):
@@ -155,21 +124,10 @@ class HeadsLesson(ABC):
         for _, down, index, offset in self.offsets():
             guess = self.guess(drafts, batch.hidden[:, :-offset], batch.codes[:, :-offset], down, index)
             weight = self.recipe.decay ** (index + 1)
-            total = total + weight * self._objective(drafts, guess, batch.hidden[:, offset:], batch.codes[:, offset:])
+            hidden, codes = batch.hidden[:, offset:], batch.codes[:, offset:]
+            logits, true = partial(self.logits, drafts), self.true(drafts, hidden, codes)
+            total = total + weight * self.objective(guess, logits, true, hidden, codes)
         return total
-
-    def _objective(self, drafts: Any, guess: Tensor, hidden: Tensor, codes: Tensor) -> Float[Tensor, ""]:
-        if self.recipe.objective == "features":
-            return objectives.feature_regression(guess, self.true(drafts, hidden, codes).float())
-        logits = self.logits(drafts, guess.to(hidden.dtype)).float()
-        if self.recipe.objective == "cross-entropy":
-            return objectives.cross_entropy(logits, codes)
-        p = self._target_logits(hidden).softmax(-1)
-        measure = objectives.kl if self.recipe.objective == "kl" else objectives.total_variation
-        return measure(logits, p)
-
-    def _target_logits(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
-        return self.target.output(self.target.norm(hidden)).float()
 
     @torch.no_grad()
     def evaluate(self, drafts: Any) -> dict[str, float]:
@@ -178,7 +136,7 @@ class HeadsLesson(ABC):
         for start in range(0, len(self.held_out), CHUNK):
             words, codes = self.held_out.prompts[start : start + CHUNK], self.held_out.codes[start : start + CHUNK]
             hidden = states(self.target, words, codes, torch.zeros(len(words), dtype=torch.bool))
-            p, tokens = self._target_logits(hidden).softmax(-1), codes.to(hidden.device).long()
+            p, tokens = self.target_logits(hidden).softmax(-1), codes.to(hidden.device).long()
             for name, down, index, offset in self.offsets():
                 guess = self.guess(drafts, hidden[:, :-offset], tokens[:, :-offset], down, index)
                 q = self.logits(drafts, guess.to(hidden.dtype)).float().softmax(-1)
@@ -208,7 +166,7 @@ class HeadsLesson(ABC):
         for start in range(0, len(self.held_out), CHUNK):
             words, codes = self.held_out.prompts[start : start + CHUNK], self.held_out.codes[start : start + CHUNK]
             hidden = streams(self.target, words, codes)
-            p = sampling.distribution(self._target_logits(hidden))
+            p = sampling.distribution(self.target_logits(hidden))
             tokens = codes.to(hidden.device).long().expand(len(hidden), -1, -1)
             for name, down, index, offset in self.offsets():
                 guess = self.guess(drafts, hidden[:, :, :-offset], tokens[..., :-offset], down, index)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from spatialspec.targets.sketch import Sketch
 from spatialspec.training.checkpoint import Checkpoint
-from spatialspec.training.data import Pictures
+from spatialspec.training.data import Pictures, epoch_batch
 from spatialspec.training.tokenizer import to_float
 
 EVERY = 500  # steps from one resume state to the next
@@ -85,9 +85,7 @@ def train_sketch(
     first, running = checkpoint.resume(), 0.0
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((seed, 2, step))
-        epoch, place = divmod(step * recipe.batch, len(data.rows))
-        order = np.random.default_rng((seed, 3, epoch)).permutation(len(data.rows))
-        chosen = np.resize(order[place:], recipe.batch)
+        chosen = epoch_batch(len(data.rows), recipe.batch, step, (seed, 3))
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(step)
         optimiser.zero_grad(set_to_none=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -18,13 +18,9 @@ from torch import Tensor
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.protocols import Target
 from spatialspec.drafters.spatial_model_network import SpatialModelConfig, SpatialNetwork
-from spatialspec.training import objectives
 from spatialspec.training.acceptance import by_coupling, by_rejection
-from spatialspec.training.corpus import Corpus
-from spatialspec.training.features import Features
-from spatialspec.training.heads import HELD_OUT, OBJECTIVES, OWN
+from spatialspec.training.corpus_lesson import OBJECTIVES, CorpusLesson
 from spatialspec.training.lesson import Best, Recipe
-from spatialspec.training.material import Material
 from spatialspec.training.windows import Rule, Windows, accepted
 
 EVALUATED = 8  # windows of a held-out picture
@@ -115,9 +111,10 @@ def laws(
     return sampling.distribution(target.output(target.norm(found)))
 
 
-class SpatialModelLesson:
+class SpatialModelLesson(CorpusLesson):
     """The network learns the target's laws at open cells, from the target's states and tokens at known ones."""
 
+    recipe: SpatialModelRecipe
     Recipe: ClassVar[type[SpatialModelRecipe]] = SpatialModelRecipe
     note: ClassVar[str] = (
         "accepted probability: mean of sum min(p, q) over windows of held-out pictures, no guidance, temperature 1; "
@@ -126,39 +123,14 @@ class SpatialModelLesson:
         "under coupled noise"
     )
 
-    @classmethod
-    def make(cls, material: Material, recipe: SpatialModelRecipe) -> Self:
-        """The lesson on some material; real pictures unless there are prompts."""
-        corpus, held_out = material.corpora(recipe, False, OWN, HELD_OUT)
-        kind = "real pictures" if material.prompts is None else "pictures that the target drew itself"
-        features = material.features(corpus, recipe, recipe.drop)
-        return cls(material.target, corpus, held_out, features, recipe, f"{len(corpus)} {kind}")
-
-    def __init__(
-        self,
-        target: Target,
-        corpus: Corpus,
-        held_out: Corpus,
-        features: Features,
-        recipe: SpatialModelRecipe,
-        source: str = "",
-    ) -> None:
-        if not len(corpus) or not len(held_out):
-            raise ValueError("got an empty corpus, expected pictures to train drafts on and some to report on")
-        self.target, self.corpus, self.held_out, self.features = target, corpus, held_out, features
-        self.recipe, self.source, self.config = recipe, source, recipe.config(target.width)
+    @property
+    def config(self) -> SpatialModelConfig:
+        """Sizes of the network."""
+        return self.recipe.config(self.target.width)
 
     def build(self) -> SpatialNetwork:
         """An untrained network."""
         return SpatialNetwork(self.config)
-
-    @property
-    def digest(self) -> str:
-        """See :class:`Lesson`."""
-        return f"{self.target.fingerprint} {self.corpus.digest} {self.held_out.digest}"
-
-    def __len__(self) -> int:
-        return len(self.corpus)
 
     def batch(self, chosen: Int[Tensor, "B"], lots: Float[Tensor, "B"]) -> Batch:
         """See :class:`Lesson`."""
@@ -173,22 +145,9 @@ class SpatialModelLesson:
         parts = []
         for i, there in enumerate(batch.windows.there):
             cells = batch.windows.cells[i, there]
-            parts.append(self._objective(guess[i, there], batch.hidden[i, cells], batch.codes[i, cells]))
+            hidden, codes = batch.hidden[i, cells], batch.codes[i, cells]
+            parts.append(self.objective(guess[i, there], self.target_logits, hidden, hidden, codes))
         return torch.stack(parts).mean()
-
-    def _objective(
-        self, guess: Float[Tensor, "N d"], hidden: Float[Tensor, "N d"], codes: Int[Tensor, "N"]
-    ) -> Float[Tensor, ""]:
-        if self.recipe.objective == "features":
-            return objectives.feature_regression(guess, hidden.float())
-        logits = self._logits(guess.to(hidden.dtype))
-        if self.recipe.objective == "cross-entropy":
-            return objectives.cross_entropy(logits, codes)
-        measure = objectives.kl if self.recipe.objective == "kl" else objectives.total_variation
-        return measure(logits, self._logits(hidden).softmax(-1))
-
-    def _logits(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
-        return self.target.output(self.target.norm(states)).float()
 
     def evaluate(self, drafts: SpatialNetwork) -> dict[str, float]:
         """Mean probability that rejection accepts a draft, by distance, without guidance, at temperature 1."""

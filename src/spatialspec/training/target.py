@@ -23,7 +23,7 @@ from spatialspec.targets.grid_transformer import GridTransformer, GridTransforme
 from spatialspec.targets.text import PromptTokenizer
 from spatialspec.targets.vq import VQTokenizer
 from spatialspec.training.checkpoint import Checkpoint, tune_threads
-from spatialspec.training.data import Pictures
+from spatialspec.training.data import Pictures, epoch_batch
 from spatialspec.training.muon import Muon
 from spatialspec.training.sketch import SketchRecipe, sketch_error, train_sketch
 from spatialspec.training.tokenizer import to_float
@@ -223,9 +223,7 @@ def train(
     running = 0.0
     for step in range(first, recipe.steps):
         stage, rng = recipe.stage_at(step), np.random.default_rng((recipe.seed, step))
-        epoch, place = divmod(step * stage.batch, len(train_data.rows))
-        order = np.random.default_rng((recipe.seed, 1, epoch)).permutation(len(train_data.rows))
-        chosen = np.resize(order[place:], stage.batch)
+        chosen = epoch_batch(len(train_data.rows), stage.batch, step, (recipe.seed, 1))
         text = encode([words(int(i), rng) for i in chosen])
         batch = codes[stage.side][torch.from_numpy(chosen)].long()
         for optimiser, peak in zip(parts.values(), (recipe.muon_rate, recipe.adam_rate), strict=True):

@@ -1,0 +1,88 @@
+"""What lessons on a corpus of pictures have in common: where it comes from, the target's laws, the objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spatialspec.core.protocols import Target
+from spatialspec.training import objectives
+from spatialspec.training.corpus import Corpus
+from spatialspec.training.features import Features
+from spatialspec.training.material import Material
+
+OBJECTIVES = ("cross-entropy", "kl", "total-variation", "features")
+OWN, HELD_OUT = 64, 32  # pictures that the target draws to learn from; pictures for the figures
+
+
+class CorpusLesson:
+    """Base of such lessons.
+
+    Args:
+        target: the frozen target.
+        corpus: what to learn from.
+        held_out: what the figures are taken on.
+        features: the target's states of pictures of `corpus`.
+        recipe: settings, with `objective` and `drop` among them.
+        source: of the pictures, for the card.
+    """
+
+    own: ClassVar[bool] = False  # without other wishes: from pictures that the target draws itself, or from real ones
+
+    @classmethod
+    def make(cls, material: Material, recipe: Any) -> Self:
+        """The lesson on some material."""
+        corpus, held_out = material.corpora(recipe, cls.own, OWN, HELD_OUT)
+        made = material.prompts is not None or cls.own
+        source = f"{len(corpus)} {'pictures that the target drew itself' if made else 'real pictures'}"
+        features = material.features(corpus, recipe, recipe.drop)
+        return cls(material.target, corpus, held_out, features, recipe, source)
+
+    def __init__(
+        self, target: Target, corpus: Corpus, held_out: Corpus, features: Features, recipe: Any, source: str = ""
+    ) -> None:
+        if not len(corpus) or not len(held_out):
+            raise ValueError("got an empty corpus, expected pictures to train drafts on and some to report on")
+        self.target, self.corpus, self.held_out, self.features = target, corpus, held_out, features
+        self.recipe, self.source = recipe, source
+
+    @property
+    def digest(self) -> str:
+        """See :class:`Lesson`."""
+        return f"{self.target.fingerprint} {self.corpus.digest} {self.held_out.digest}"
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def objective(
+        self,
+        guess: Float[Tensor, "*N d"],
+        logits: Callable[[Float[Tensor, "*N d"]], Float[Tensor, "*N V"]],
+        true: Float[Tensor, "*N d"],
+        hidden: Float[Tensor, "*N d"],
+        codes: Int[Tensor, "*N"],
+    ) -> Float[Tensor, ""]:
+        """The recipe's objective.
+
+        Args:
+            guess: drafted states, in fp32.
+            logits: of a guess in the target's type.
+            true: what the guess should have been.
+            hidden: the target's pre-norm states there.
+            codes: the tokens there.
+        """
+        name = self.recipe.objective
+        if name == "features":
+            return objectives.feature_regression(guess, true.float())
+        drafted = logits(guess.to(hidden.dtype)).float()
+        if name == "cross-entropy":
+            return objectives.cross_entropy(drafted, codes)
+        measure = objectives.kl if name == "kl" else objectives.total_variation
+        return measure(drafted, self.target_logits(hidden).softmax(-1))
+
+    def target_logits(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
+        """Logits of the target's pre-norm states."""
+        return self.target.output(self.target.norm(hidden)).float()
