@@ -222,3 +222,15 @@ def test_the_law_is_made_as_the_definitions_say() -> None:
         np.testing.assert_allclose(own, shipped, atol=1e-12)
     greedy = Sampling(guidance=2.0, temperature=0.0)
     np.testing.assert_array_equal(distribution(logits.numpy(), greedy), greedy.distribution(logits).numpy())
+
+
+def test_methods_without_drafts_are_tried_on_toys_alone(tmp_path: Path) -> None:
+    """A model without drafts is no reason not to try Hawk, only not to draw with it on that model."""
+    bare = SpatialPipeline(SpatialPipeline.from_pretrained(tiny_folder(tmp_path)).target)
+    ar, hawk = Method("ar"), Method("hawk")
+    plan = replace(SMALL, cases=SMALL.cases[:1])
+    with pytest.raises(ValueError, match="hawk"):
+        audit([hawk], plan, pipeline=bare)
+    drawn = audit([ar, hawk], plan, pipeline=bare, toys_only=[hawk]).methods
+    images = {(r.method, r.verifier): r.seed_identity.model_images for r in drawn if r.seed_identity}
+    assert images == {("ar", "coupled"): len(plan.prompts), ("hawk", "coupled"): 0}
