@@ -51,7 +51,7 @@ def draw(picture: Picture, side: int) -> np.ndarray | None:
     try:
         raw = picture.raster
         if raw is None:
-            raw = bytes(resvg_py.svg_to_bytes(svg_string=picture.svg, width=2 * side))
+            raw = bytes(resvg_py.svg_to_bytes(svg_string=picture.svg, width=2 * side, dpi=96))
         image = Image.open(io.BytesIO(raw)).convert("RGBA")
         scale = side / max(image.size)
         fitted = image.resize([max(1, round(s * scale)) for s in image.size], Image.Resampling.LANCZOS)
