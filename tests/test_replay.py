@@ -1,9 +1,11 @@
 """Replays against real runs: heads exactly, windows within 10 % in passes."""
 
+import math
 from statistics import fmean
 
 import pytest
 
+from spatialspec.analysis.hardware import PUBLISHED, roofline
 from spatialspec.analysis.replay import PassCost, Prediction, measure_cost
 from spatialspec.analysis.replay_heads import record_heads, replay_heads
 from spatialspec.analysis.replay_window import record_window, replay_window
@@ -123,3 +125,20 @@ def test_cost_is_measured(tiny):
     assert sorted(cost.seconds) == [1, 4, 16] and cost.source == "measured on cpu"
     with pytest.raises(ValueError, match="at most 18"):
         measure_cost(tiny, rows=(1, 19))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_roofline_is_flat_until_the_pass_computes_longer_than_it_reads(name: str):
+    has, cost = PUBLISHED[name], roofline(name, 7e9)
+    knee = has.peak / has.bandwidth / 2
+    assert cost(1) == pytest.approx(14e9 / has.bandwidth) and "not measured" in cost.source
+    assert cost(2 ** int(math.log2(knee))) == cost(1)
+    assert cost(512) == pytest.approx(2 * 7e9 * 512 * 2 / has.peak) and knee < 512
+    assert roofline(name, 7e9, streams=1)(512) == pytest.approx(cost(512) / 2)
+
+
+def test_roofline_of_unknown_hardware():
+    with pytest.raises(ValueError, match="got hardware 'TPU', expected one of RTX 3090"):
+        roofline("TPU", 7e9)
+    with pytest.raises(ValueError, match="got 0 parameters"):
+        roofline("RTX 3090", 0)

@@ -1,0 +1,103 @@
+"""Growth with the grid: the same small recipe at several sides, then passes and time of every method against the side.
+
+`python benchmarks/growth.py --data train/data --tokenizer train/tokenizer --report docs/results/growth`
+trains a target, Hawk's heads and SSD's predictors at 12, 16, 24 and 32 tokens a side, all on equally many pictures,
+decodes the same prompts with each, and writes `growth.json`, `growth.md` and `growth.png`. It is made of the package's
+own commands; each goes on where it was stopped, and a second call does what is missing.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from spatialspec.core.files import write_text
+from spatialspec.registry import PRESETS
+
+FAST = "spatial:" + ":".join(f"{name}={value:g}" for name, value in PRESETS["fast"].values.items())
+METHODS = {"AR": "ar", "Hawk": "hawk", "SSD, 1 round": "ssd:rounds=1", "spatial": "spatial", "--quality fast": FAST}
+
+
+def main() -> None:
+    """Train and decode what is missing, then write the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with pictures and metadata.csv")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder that `train tokenizer` wrote")
+    parser.add_argument("--out", type=Path, default=Path("train/growth"), help="folder for models and runs")
+    parser.add_argument("--report", type=Path, default=Path("growth"), help="path without its ending")
+    parser.add_argument("--sides", default="12,16,24,32", help="tokens a side")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=12, help="pictures a step, at every side")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--sketch-steps", type=int, default=1500)
+    parser.add_argument("--draft-steps", type=int, default=150)
+    parser.add_argument("--limit", type=int, default=8, help="prompts to decode")
+    options = parser.parse_args()
+    runs = {side: measure(side, options) for side in map(int, options.sides.split(","))}
+    write_text(options.report.with_suffix(".json"), json.dumps(runs, indent=1) + "\n")
+    write_text(options.report.with_suffix(".md"), table(runs))
+    plot(runs, options.report.with_suffix(".png"))
+
+
+def measure(side: int, options: argparse.Namespace) -> dict:
+    """The document of `spatialspec bench` at one side."""
+    folder: Path = options.out / str(side)
+    record, model = folder / "bench.json", folder / "model"
+    if record.exists():
+        return json.loads(record.read_text())
+    sizes = ["--width", options.width, "--layers", options.layers, "--sketch-steps", options.sketch_steps]
+    stages = f"{side}:{options.batch}:{options.steps}"
+    places = ["--data", options.data, "--tokenizer", options.tokenizer, "--out", folder]
+    spatialspec("train", "target", *places, "--stages", stages, *sizes, "--name", f"growth-{side}", "--no-compile")
+    for drafter in ("hawk", "ssd"):
+        given = ["--target", model, "--data", options.data, "--drafter", drafter, "--steps", options.draft_steps]
+        spatialspec("train", "draft", *given)
+    asked = ["--methods", ",".join(METHODS.values()), "--limit", options.limit, "--model", model]
+    spatialspec("bench", *asked, "--json", record)
+    return json.loads(record.read_text())
+
+
+def spatialspec(*words: object) -> None:
+    """Run a command of the package; its failure ends the script."""
+    subprocess.run([sys.executable, "-m", "spatialspec", *map(str, words)], check=True)
+
+
+def rows_of(document: dict) -> dict[str, dict]:
+    """Rows of a document by the names of METHODS."""
+    return {name: row for name, row in zip(METHODS, document["methods"], strict=True)}
+
+
+def table(runs: dict[int, dict]) -> str:
+    """Passes, and how much fewer and faster than AR, by side."""
+    lines = ["| side | method | passes | fewer passes | faster | gap | pit ks |", "|---|---|---|---|---|---|---|"]
+    for side, document in runs.items():
+        for name, row in rows_of(document).items():
+            cost = f"{row['target_passes']:.1f} | {row['speedup_passes']:.2f} | {row['speedup_seconds']:.2f}"
+            lines.append(f"| {side} | {name} | {cost} | {row['likelihood_gap']:+.3f} | {row['pit_ks']:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(runs: dict[int, dict], path: Path) -> None:
+    """Passes and seconds against the side, both axes in powers."""
+    figure, panels = plt.subplots(1, 2, figsize=(10, 4.2))
+    for panel, key, label in zip(panels, ("target_passes", "seconds"), ("target passes", "seconds"), strict=True):
+        for name in METHODS:
+            panel.plot(list(runs), [rows_of(d)[name][key] for d in runs.values()], marker="o", label=name)
+        panel.set(xscale="log", yscale="log", xlabel="tokens a side", ylabel=f"{label} per picture")
+        panel.set_xticks(list(runs), [str(side) for side in runs])
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    panels[0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
