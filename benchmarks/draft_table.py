@@ -30,7 +30,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.state import State
 from spatialspec.drafters.hawk import HawkHeads
-from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
+from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings, depth
 from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.drafters.weights import Drafts, load
 from spatialspec.pipeline import SpatialPipeline
@@ -105,7 +105,8 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
         settings = SpatialModelSettings()
         model = SpatialModel(drafts, target, target.default, Coupled(noise), settings, grid)
         state, verdict = State(grid, tuple([0] * half)), Verdict(tuple(range(READ - 1)), 0)
-        read = (state, Proposal.chain(half, tokens[1:]), verdict, h[0], Scores(h, h))
+        scores = Scores(h, h, dict.fromkeys(model.blocks, h))
+        read = (state, Proposal.chain(half, tokens[1:]), verdict, h[0], scores)
         return lambda: (model.observe(*read), model.laws(half + READ, count))
     heads = [(heads, k) for heads in (drafts.horizontal, drafts.vertical) for k in range(len(heads))]
 
@@ -174,10 +175,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = {row["name"]: row for row in done.get("rows", []) if done["settings"] == settings}
     wanted: dict[str, Any] = {}
 
-    def measure(name: str, weights: str, laws: Callable[..., Tensor], own: Callable[[], dict[str, Any]]) -> None:
+    def measure(
+        name: str,
+        weights: str,
+        laws: Callable[..., Tensor],
+        own: Callable[[], dict[str, Any]],
+        blocks: Sequence[int] = (),
+    ) -> None:
         if known.get(name, {}).get("weights") != weights:
             start = time.monotonic()
-            found = accepted(target, held_out, s, laws, RULES, options.windows, options.length)
+            found = accepted(target, held_out, s, laws, RULES, options.windows, options.length, blocks)
             known[name] = {"name": name, "weights": weights, **own(), **found}
             print(f"{name}: window {found['coupled']['window']:.3f}, {time.monotonic() - start:.0f} s", flush=True)
         wanted[name] = known[name]
@@ -195,8 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             count = sum(p.numel() for p in drafts.parameters())
             return {"parameters": count, "minutes": minutes(folder), "milliseconds": draft, "share": share}
 
+        blocks = drafts.config.blocks(depth(target)) if isinstance(drafts, SpatialNetwork) else ()
         for name, laws in variants(folder.name, drafts, target).items():
-            measure(name, digest, laws, cost)
+            measure(name, digest, laws, cost, blocks)
     write_text(options.out.with_suffix(".md"), table(settings, list(wanted.values())))
     plot(list(wanted.values()), options.out.with_suffix(".png"))
 

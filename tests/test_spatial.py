@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,13 @@ from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.drafters.memory import NONE, REACH, Memory, Row
 from spatialspec.drafters.spatial import Spatial, SpatialSettings
+from spatialspec.drafters.starts import STARTS
 from spatialspec.verifiers.coupled import Coupled
 from toys import ToySession, ToyTarget, Trial
 
 SAMPLING = Sampling(guidance=1.5)
 TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
+DRAFTS = [TARGET.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
 
 SETTINGS = [SpatialSettings(), SpatialSettings(40, 1.0, 3), SpatialSettings(8, 0.5, 2), SpatialSettings(1, 0, 1)]
 
@@ -36,15 +40,17 @@ def law(tokens: list[int]) -> Tensor:
 
 
 def drafted(settings: SpatialSettings, noise: Noise) -> Image:
-    setting = Setting(TARGET, [], SAMPLING, TARGET.grid, noise)
-    return Image(State(TARGET.grid), Spatial(setting, settings), Coupled(noise), SAMPLING)
+    setting = Setting(TARGET, DRAFTS, SAMPLING, TARGET.grid, noise)
+    rule = Coupled(noise)
+    return Image(State(TARGET.grid), Spatial.make(setting, settings, rule), rule, SAMPLING)
 
 
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_draws_ars_tokens(settings: SpatialSettings) -> None:
+def test_draws_ars_tokens(settings: SpatialSettings, start: str) -> None:
     """Whatever the tree; no tree is larger than its budget, and there are branches where there is room for them."""
     ar = Trial("ar", "coupled", SAMPLING, TARGET).tokens(noises(20))
-    images = [drafted(settings, noise) for noise in noises(20)]
+    images = [drafted(replace(settings, start=start), noise) for noise in noises(20)]
     largest = accepted = branched = 0
     for step in decode(ToySession(TARGET, 2), images):
         largest, accepted = max(largest, len(step.proposal)), accepted + len(step.verdict.path)

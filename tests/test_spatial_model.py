@@ -19,7 +19,8 @@ from spatialspec.core.rotary import rotate
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
-from spatialspec.drafters.spatial_model_network import NOWHERE, SpatialModelConfig, SpatialNetwork
+from spatialspec.drafters.spatial_model_config import NOWHERE, SpatialModelConfig
+from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.methods import Method
 from spatialspec.registry import REGISTRY
 from spatialspec.verifiers.coupled import Coupled

@@ -12,7 +12,8 @@ import torch
 
 from spatialspec.drafters import weights
 from spatialspec.drafters.hawk import HawkHeads
-from spatialspec.drafters.spatial_model_network import SpatialModelConfig, SpatialNetwork
+from spatialspec.drafters.spatial_model_config import SpatialModelConfig
+from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.targets.icons import IconsTarget
 from spatialspec.training.teacher import streams
 from spatialspec.training.windows import Windows
@@ -31,10 +32,10 @@ def script() -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tiny_folder(tmp_path_factory.mktemp("model"))
     target = IconsTarget.from_folder(made)
-    network = SpatialNetwork(SpatialModelConfig(target.width))
-    weights.save(
-        network, made / "drafts" / "mine", target.fingerprint, target.name, card="| minutes of training | 2.5 |"
-    )
+    card = "| minutes of training | 2.5 |"
+    for name, options in (("mine", {}), ("options", {"features": 2, "vocabulary": 40})):
+        network = SpatialNetwork(SpatialModelConfig(target.width, **options))
+        weights.save(network, made / "drafts" / name, target.fingerprint, target.name, card=card)
     return made
 
 
@@ -77,7 +78,7 @@ def test_copies(script: dict[str, Any], folder: Path) -> None:
 def test_the_table_is_written_and_taken_up(
     script: dict[str, Any], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drafts = [str(folder / "drafts" / name) for name in ("hawk", "ssd", "mine")]
+    drafts = [str(folder / "drafts" / name) for name in ("hawk", "ssd", "mine", "options")]
     options = ["--model", str(folder), "--pictures", "2", "--windows", "4", "--length", "16", "--work", str(tmp_path)]
     options += ["--out", str(tmp_path / "drafts")]
     script["main"]([*drafts[:2], *options])
@@ -90,7 +91,8 @@ def test_the_table_is_written_and_taken_up(
     assert "mine: window" in said and "hawk: window" not in said, "what is known is not measured again"
     record = json.loads((tmp_path / "drafts.json").read_text())
     assert record["rows"][: len(names)] == first["rows"] and record["settings"]["guidance"] == 1.5
-    mine, hawk = record["rows"][-1], record["rows"][2]
+    hawk, mine, other = record["rows"][2], *record["rows"][-2:]
+    assert other["parameters"] == mine["parameters"] + 32 * 32 and 0 < other["coupled"]["window"] < 1
     assert mine["minutes"] == 2.5 and mine["parameters"] > 10_000 and mine["share"] > 0
     assert hawk["coupled"]["right 3"] == 0 < hawk["coupled"]["right 1"] <= hawk["rejection"]["right 1"] < 1
     table = (tmp_path / "drafts.md").read_text()

@@ -20,7 +20,8 @@ from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.drafters.nothing import Nothing
 from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
-from spatialspec.drafters.spatial_model_network import SpatialModelConfig, SpatialNetwork
+from spatialspec.drafters.spatial_model_config import SpatialModelConfig
+from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.models import WEIGHTS
 from spatialspec.targets.grid_session import GridSession
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
@@ -38,7 +39,8 @@ SMALL: dict[str, Any] = {"steps": 4, "batch": 4, "warmup": 1, "window": 9, "fron
 def lesson(**settings: Any) -> SpatialModelLesson:
     target, pictures = common_target(), corpus(6)
     recipe = SpatialModelRecipe(**SMALL | settings)
-    return SpatialModelLesson(target, pictures, corpus(2, seed=2), Streamed(target, pictures), recipe)
+    features = Streamed(target, pictures, SpatialModelLesson.blocks(target, recipe))
+    return SpatialModelLesson(target, pictures, corpus(2, seed=2), features, recipe)
 
 
 def grown(made: SpatialModelLesson) -> SpatialNetwork:
@@ -68,8 +70,18 @@ def test_open_tokens_and_states_are_never_seen(attention: str, frontier: int) ->
         assert torch.equal(again, base) == same
 
 
-@pytest.mark.parametrize("settings", [{}, {"attention": "global"}, {"positions": "1-d"}, {"directions": "vertical"}])
-def test_the_loop_sees_what_the_training_saw(settings: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"attention": "global"},
+        {"positions": "1-d"},
+        {"directions": "vertical"},
+        {"features": 2},
+        {"vocabulary": 40},
+    ],
+)
+def test_the_loop_sees_what_the_training_saw(settings: dict[str, Any]) -> None:
     """The drafter's laws while AR draws are those of the lesson, at every frontier, on both streams."""
     made = lesson(**settings)
     network, target = grown(made), made.target
@@ -80,6 +92,9 @@ def test_the_loop_sees_what_the_training_saw(settings: dict[str, str]) -> None:
     seen: list[torch.Tensor] = []
 
     class Onlooker(Nothing):
+        def propose(self, state: State) -> Proposal:
+            return Proposal(blocks=model.blocks)
+
         def observe(self, state: State, proposal: Proposal, verdict: Verdict, p: torch.Tensor, scores: Scores) -> None:
             model.observe(state, proposal, verdict, p, scores)
             if state.frontier < 35:
@@ -90,16 +105,17 @@ def test_the_loop_sees_what_the_training_saw(settings: dict[str, str]) -> None:
         pass
     codes = torch.tensor([image.state.tokens])
     windows = Windows.at(torch.arange(1, 36)[None], 9, 36)
-    hidden = streams(target, ["a cat"], codes)
+    hidden = streams(target, ["a cat"], codes, blocks=model.blocks)
     found = laws(target, network, target.default, hidden, codes, windows)[0, windows.there[0]]
     torch.testing.assert_close(torch.cat(seen), found, rtol=0, atol=1e-5)
     assert found.max() > 0.1 and (found[0] - found[-1]).abs().max() > 1e-3, "laws that could be told apart"
 
 
 @pytest.mark.parametrize("objective", ["cross-entropy", "kl", "total-variation", "features"])
-def test_a_batch_is_the_mean_of_its_pictures(objective: str) -> None:
+@pytest.mark.parametrize("settings", [{}, {"features": 2, "vocabulary": 40}], ids=str)
+def test_a_batch_is_the_mean_of_its_pictures(objective: str, settings: dict[str, int]) -> None:
     """So that any number of processes has one gradient, also where the last windows are cut."""
-    made = lesson(objective=objective, window=30)
+    made = lesson(objective=objective, window=30, **settings)
     network, chosen, lots = grown(made), torch.tensor([0, 3, 1, 5]), torch.tensor([0.9, 0.05, 0.3, 0.77]).double()
     whole = made.loss(network, made.batch(chosen, lots))
     parts = [made.loss(network, made.batch(chosen[i : i + 1], lots[i : i + 1])) for i in range(4)]
@@ -172,6 +188,8 @@ def test_shipped_ablations_differ_in_what_they_say() -> None:
         "horizontal": {"directions": "horizontal"},
         "vertical": {"directions": "vertical"},
         "no-guidance-dropout": {"drop": 0.0},
+        "multi-layer": {"features": 3},
+        "reduced": {"vocabulary": 512},
     }.items():
         settings = read_config(f"spatial-model-{name}")
         assert settings.pop("drafter") == "spatial-model"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lessons import common_target, corpus
-from spatialspec.drafters.spatial_model_network import NOWHERE
+from spatialspec.drafters.spatial_model_config import NOWHERE
 from spatialspec.training.acceptance import by_coupling, by_rejection
 from spatialspec.training.teacher import streams
 from spatialspec.training.windows import Profile, Windows, accepted

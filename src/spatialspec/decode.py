@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -36,7 +36,8 @@ class Image:
     def propose(self) -> Proposal:
         """What the drafter guesses; in the first pass what is written already."""
         if self.written and not self.state.frontier:
-            return Proposal.chain(0, list(self.written), final=True)
+            asked = getattr(self.drafter, "blocks", ())  # states that a drafter reads wherever a cell was written
+            return replace(Proposal.chain(0, list(self.written), final=True), blocks=asked)
         return self.drafter.propose(self.state)
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Verdict:

@@ -113,7 +113,8 @@ class SpatialPipeline:
             callback_on_step_end: called as `callback(pipeline, passes, step)` after every pass of every image. It may
                 raise to cancel; the pipeline stays usable. `step.state.tokens` are committed and do not change.
             written: for each image the tokens of its first cells (`step.state.tokens` of an earlier call with the same
-                arguments), to go on from.
+                arguments), to go on from: to the same picture under a seed-exact method, else to one of the method's
+                law. Cells that `zipar` and `pjd` wrote ahead of them are drawn again.
 
         Returns:
             Pictures, tokens and report.

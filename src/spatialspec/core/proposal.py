@@ -7,6 +7,7 @@ the picture at once has one pending token in each: then rows 0 .. P - 1 are the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -30,7 +31,9 @@ class Proposal:
         q: distributions that candidates were drawn from; empty under coupled noise, which needs none.
         final: every node stays, whatever the verifier says (SSD's commit pass; tokens of an earlier run).
         sources: for each row of q its direction and how many cells or rows back it was made; empty for one source.
-        stand_ins: nodes that are no guesses, only there to have something scored behind them; no tolerance keeps them.
+        stand_ins: nodes that only start a cell, a copy or a draft, so that something can be scored behind them; no
+            tolerance keeps them.
+        blocks: of the target, counted from 1, whose states the drafter wants to see besides those of the last.
     """
 
     cells: list[int] = field(default_factory=list)
@@ -41,6 +44,7 @@ class Proposal:
     final: bool = False
     sources: list[tuple[str, int]] = field(default_factory=list)
     stand_ins: set[int] = field(default_factory=set)
+    blocks: tuple[int, ...] = ()
     _index: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -126,7 +130,24 @@ class Scores:
     Attributes:
         logits: (streams, rows, V), conditional stream first.
         hidden: (streams, rows, d), pre-norm states; row i outputs the cell after row i.
+        blocks: states after those blocks that the proposal asked for, in the same rows.
     """
 
     logits: Float[Tensor, "G R V"]
     hidden: Float[Tensor, "G R d"]
+    blocks: Mapping[int, Float[Tensor, "G R d"]] = field(default_factory=dict)
+
+    @classmethod
+    def of_batch(
+        cls,
+        logits: Float[Tensor, "images G R V"],
+        hidden: Float[Tensor, "images G R d"],
+        blocks: Mapping[int, Float[Tensor, "images G R d"]],
+        rows: Sequence[int],
+        proposals: Sequence[Proposal],
+    ) -> list[Scores]:
+        """Of every image its own rows, the first of those that the batch was padded to, and the blocks it asked for."""
+        return [
+            cls(logits[i, :, :r], hidden[i, :, :r], {block: blocks[block][i, :, :r] for block in proposal.blocks})
+            for i, (r, proposal) in enumerate(zip(rows, proposals, strict=True))
+        ]

@@ -134,7 +134,7 @@ class Hawk:
             return Proposal()
         sources: list[Float[Tensor, "G d"]] = []
         origins: list[tuple[str, int]] = []
-        plan = [self._pool(state.frontier + j, j, sources, origins) for j in range(self._depth(state))]
+        plan = [self.pool(state.frontier + j, j, sources, origins) for j in range(self._depth(state))]
         if not sources:
             return Proposal()
         q = self.sampling.distribution(self.target.output(torch.stack(sources, dim=1)))
@@ -149,7 +149,7 @@ class Hawk:
             parents = list(dict.fromkeys(parents))
         return proposal
 
-    def _pool(
+    def pool(
         self, cell: int, ahead: int, sources: list[Float[Tensor, "G d"]], origins: list[tuple[str, int]]
     ) -> list[int]:
         """Append a cell's sources and their origins; return a row of q for each of its candidates, vertical first."""

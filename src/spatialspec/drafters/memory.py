@@ -74,6 +74,9 @@ class Memory:
         near = tuple(before[: -REACH - 1 : -1])
         return near + (NONE,) * (REACH - len(near))
 
+    def __contains__(self, cell: int) -> bool:
+        return cell in self._rows
+
     def add(self, cell: int, key: Key, row: Row) -> None:
         """Keep a row; it takes the place of one that read the same."""
         self._rows.setdefault(cell, {})[key] = row

@@ -1,14 +1,16 @@
 """Our own exact decoder: a window refined under coupled noise, a memory of what past passes said, a tree at the front.
 
-1. A window of open cells. A new cell copies the token above it (to its left in row 0); from then on every pass of the
-   target scores it: log p + g, as in Jacobi decoding.
+1. A window of open cells. A new cell copies the token above it (to its left in row 0), or starts from a draft where
+   there are draft weights and `start` names them (`starts.py`); from then on every pass of the target scores it:
+   log p + g, as in Jacobi decoding.
 2. Memory. The scores of every row of every pass are kept, with the tokens that the row had read. The guess for a cell
    comes from the row that read the same tokens before it, or the most similar ones, not from the last pass.
 3. Main path. Through the whole window, cell after cell, the best guess behind the guesses so far.
 4. Tree. The rest of the budget goes to other candidates at the front, the likeliest first: the probability of a node is
    that of its parent times P(candidate) = softmax((log p + g) / tau), where tau grows as the row found fits less.
 
-It needs no training and no weights.
+It needs no training and no weights. What a new cell starts from stands in for a guess of the target's
+(`Proposal.stand_ins`): a tolerance does not keep it.
 
 | variable | symbol |
 |---|---|
@@ -32,6 +34,7 @@ from spatialspec.core.protocols import Verifier
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.drafters.memory import Candidates, Key, Memory, Row
+from spatialspec.drafters.starts import STARTS, Start
 
 MAIN = 20
 
@@ -43,6 +46,7 @@ class SpatialSettings:
     budget: int = parameter(64, "drafted nodes of a pass; 0 is AR", 0, 128)
     front: float = parameter(0.33, "share of them for the tree beside the main path", 0, 1)
     candidates: int = parameter(32, "tokens of a cell that are remembered", 1, 64)
+    start: str = parameter("copy", "what new cells start from", choices=tuple(STARTS))
 
     @property
     def main(self) -> int:
@@ -71,16 +75,20 @@ class Spatial:
 
     @classmethod
     def make(cls, setting: Setting, settings: SpatialSettings, verifier: Verifier) -> Spatial:
-        """The drafter of one image."""
-        return cls(setting, settings)
+        """The drafter of one image.
 
-    def __init__(self, setting: Setting, settings: SpatialSettings) -> None:
-        self.noise, self.settings = setting.noise, settings
-        self.memory = Memory(setting.target.codebook)
+        Raises:
+            ValueError: new cells are to start from draft weights that are not there.
+        """
+        return cls(setting, settings, STARTS[settings.start](setting, verifier, settings.candidates))
+
+    def __init__(self, setting: Setting, settings: SpatialSettings, start: Start) -> None:
+        self.noise, self.settings, self.start = setting.noise, settings, start
+        self.memory, self.blocks = Memory(setting.target.codebook), start.blocks
 
     def propose(self, state: State) -> Proposal:
         """Main path and tree; nothing before the first token."""
-        proposal = Proposal()
+        proposal = Proposal(blocks=self.blocks)
         s, room = self.settings, state.grid.cells - state.frontier
         if not state.frontier or not s.budget:
             return proposal
@@ -91,13 +99,14 @@ class Spatial:
                 cost = -reached * guesses.probabilities[rank]
                 heapq.heappush(branches, _Branch(cost, next(numbers), cell, parent, key, reached, guesses, rank))
 
+        window = range(state.frontier, state.frontier + min(s.main, room))
+        started = self.start.guesses(window, [cell for cell in window if cell not in self.memory])
         written, parent, reached = list(state.tokens), ROOT, 1.0
-        for cell in range(state.frontier, state.frontier + min(s.main, room)):
+        for cell in window:
             key = Memory.key(written)
-            guesses = self.memory.find(cell, key)
+            guesses = self.memory.find(cell, key) or started.get(cell)
             if guesses is None:
                 written.append(written[cell - state.grid.columns if cell >= state.grid.columns else cell - 1])
-                proposal.stand_ins.add(len(proposal))
             else:
                 branch(cell, parent, key, reached, guesses, 1)
                 written.append(guesses.tokens[0])
@@ -109,14 +118,16 @@ class Spatial:
             node = proposal.add(b.cell, token, b.parent)
             branch(b.cell, b.parent, b.key, b.reached, b.guesses, b.rank + 1)
             key = (token, *b.key[:-1])
-            if (guesses := self.memory.find(b.cell + 1, key)) is not None:
+            if (guesses := self.memory.find(b.cell + 1, key) or started.get(b.cell + 1)) is not None:
                 branch(b.cell + 1, node, key, -b.cost, guesses, 0)
+        proposal.stand_ins = {node for node, cell in enumerate(proposal.cells) if cell not in self.memory}
         return proposal
 
     def observe(
         self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
     ) -> None:
         """Remember what the pass said about cells that stay open."""
+        self.start.observe(state, proposal, verdict, p, scores)
         first = state.frontier + len(verdict.tokens(proposal))
         cells = [state.frontier, *(cell + 1 for cell in proposal.cells)]
         score = p.log() + self.noise.gumbel(cells)

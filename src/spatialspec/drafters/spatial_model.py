@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,9 +30,26 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.parameters import parameter
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
 from spatialspec.core.protocols import Head, Verifier
+from spatialspec.core.rotary import Rotation
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
-from spatialspec.drafters.spatial_model_network import NOWHERE, Rotation, SpatialModelConfig, SpatialNetwork
+from spatialspec.drafters.spatial_model_config import NOWHERE, SpatialModelConfig
+from spatialspec.drafters.spatial_model_network import SpatialNetwork
+
+
+@runtime_checkable
+class Deep(Protocol):
+    """A target whose passes hand out the states after any block that a proposal asks for."""
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        ...
+
+
+def depth(target: Head) -> int:
+    """Blocks whose states a target hands out: 1, the last, where it does not say how many."""
+    return target.depth if isinstance(target, Deep) else 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,11 @@ class SpatialModelSettings:
 
 
 class SpatialModel:
-    """The drafter of one image."""
+    """The drafter of one image.
+
+    Attributes:
+        blocks: of the target, whose states every proposal asks for.
+    """
 
     Settings = SpatialModelSettings
 
@@ -53,7 +75,7 @@ class SpatialModel:
         """The drafter of one image.
 
         Raises:
-            ValueError: there are no draft weights.
+            ValueError: there are no draft weights, or they need what the target does not give.
         """
         network = setting.find(SpatialNetwork, "spatial-model")
         return cls(network, setting.target, setting.sampling, verifier, settings, setting.grid)
@@ -70,6 +92,8 @@ class SpatialModel:
         self.network, self.target, self.sampling, self.verifier = network, target, sampling, verifier
         self.settings, self.grid = settings, grid
         c = network.config
+        self.blocks = c.blocks(depth(target))
+        network.vocabulary.bind(target)
         slots = c.memory(grid.columns, grid.cells)
         self._slots: Float[Tensor, "L 2 G H S D"] = network.open.new_zeros(
             c.layers, 2, sampling.streams, c.heads, slots, c.width // c.heads
@@ -83,8 +107,9 @@ class SpatialModel:
         room = self._slots.shape[-2]
         rows, tokens = verdict.rows()[-room:], verdict.tokens(proposal)
         cells = range(state.frontier, state.frontier + len(tokens))[-room:]
-        hidden = scores.hidden[:, rows]
-        embedding = self.target.embed(torch.tensor(tokens[-room:], device=hidden.device)).expand_as(hidden)
+        states = [*(scores.blocks[block] for block in self.blocks), scores.hidden]
+        hidden = torch.cat([part[:, rows] for part in states], dim=-1)
+        embedding = self.target.embed(torch.tensor(tokens[-room:], device=hidden.device)).expand(len(hidden), -1, -1)
         where = [cell % room for cell in cells]
         self._slots[..., where, :] = self.network.read(hidden, embedding, self._turned(cells))
 
@@ -93,27 +118,28 @@ class SpatialModel:
         s = self.settings
         count = min(s.length, s.budget // s.samples, state.grid.cells - state.frontier)
         if not state.frontier or not count:
-            return Proposal()
+            return Proposal(blocks=self.blocks)
         q = self.laws(state.frontier, count)
         rows = [row for row in range(count) for _ in range(s.samples)]
         drawn = iter(self.verifier.draw(q, rows, [state.frontier + row for row in rows], state.passes))
-        proposal, parent = Proposal(q=q), ROOT
+        proposal, parent = Proposal(q=q, blocks=self.blocks), ROOT
         for row in range(count):
             nodes = [proposal.add(state.frontier + row, next(drawn), parent, row) for _ in range(s.samples)]
             parent = nodes[0]
         return proposal
 
-    def laws(self, frontier: int, count: int) -> Float[Tensor, "count V"]:
+    def laws(self, frontier: int, count: int, skip: int = 0) -> Float[Tensor, "count-skip V"]:
         """Law of each of the next cells, given what is written, in one pass of the network.
 
         Args:
             frontier: first open cell, at least 1; all before it were observed.
             count: cells of the window.
+            skip: of these, first ones whose laws are not wanted.
         """
         mask = _mask(self.network.config, self.grid, frontier, count, self._slots.device)
         rotation = self._turned(range(frontier, frontier + count))
-        states = self.network(self._slots, rotation, mask)
-        return self.sampling.distribution(self.target.output(self.target.norm(states)))
+        states = self.network(self._slots, rotation, mask)[:, skip:]
+        return self.network.vocabulary.laws(self.target, self.sampling, states)
 
     def _turned(self, cells: Sequence[int]) -> Rotation:
         cos, sin = self._rotation

@@ -1,135 +1,31 @@
 """Network of the spatial draft model: a light transformer that guesses a whole window of open cells in one pass.
 
-    c_t = W [RMSNorm(h_t); RMSNorm(e_t)]            a known cell t < f: the target's state and the token's embedding
+    c_t = W [RMSNorm(h_t) ...; RMSNorm(e_t)]        a known cell t < f: the target's states and the token's embedding
     x_i = o                                         an open cell f <= i < f + N: one learned vector, no token
     x  <- x + Attention(x; keys of c and of x), x + SwiGLU(x)     in every layer
     q_i = softmax(Output(Norm(x_i)))                through the target's own final norm and output layer
 
-Queries and keys are turned by the place of their cell: half of the pairs of a head by its row, half by its column
-(RoPE, Su et al., 2021, in two dimensions). Attention is local: an open cell sees the known and the open cells of its
-own row and of `rows` rows above, at most `columns` columns away; never by raster neighbourhood, so the end of a row is
-no neighbour of the start of the next. The last known cell f - 1 is seen from everywhere, so that no cell is without a
-source, in row 0 or behind a row end. Known cells are not refined: their keys and values are made once, when they are
-written.
+What sees what, and where it is, says `spatial_model_config.py`. Known cells are not refined: their keys and values are
+made once, when they are written. The states h_t are one or several (`config.features`): that of the target's last block
+and of others below it, joined (multi-layer features as in EAGLE-3, Li et al., 2025, arXiv 2503.01840, section 3.1).
 
 | variable | symbol |
 |---|---|
-| `frontier` | f, the first open cell |
 | `known` | keys and values of c in every layer |
-| `config.rows`, `config.columns` | reach of the attention up, and to either side |
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spatialspec.core.rotary import Rotation, rotate
-
-POSITIONS = ("2-d", "1-d")
-ATTENTION = ("local", "global")
-DIRECTIONS = ("both", "horizontal", "vertical")
-BASE = 100.0  # longest wavelength over the shortest, by rows and by columns; its square over a raster of both
-NOWHERE = -1  # in place of a cell: an empty slot, or behind the last cell
-
-
-@dataclass(frozen=True)
-class SpatialModelConfig:
-    """Sizes of the network, and what the ablations change.
-
-    Attributes:
-        width: of the target, d.
-        layers: 1 to 4.
-        head_width: of an attention head, for a target that is at least so wide.
-        expansion: inner width of SwiGLU over d.
-        rows: rows above its own that a cell sees.
-        columns: columns to either side that a cell sees.
-        positions: one of POSITIONS; "1-d" turns by the raster index instead.
-        attention: one of ATTENTION; "global" sees every known cell and the whole window.
-        directions: one of DIRECTIONS; "horizontal" sees its own row and the last known cell, "vertical" the rows above.
-    """
-
-    width: int
-    layers: int = 2
-    head_width: int = 64
-    expansion: int = 2
-    rows: int = 3
-    columns: int = 6
-    positions: str = "2-d"
-    attention: str = "local"
-    directions: str = "both"
-
-    def __post_init__(self) -> None:
-        for name, choices in (("positions", POSITIONS), ("attention", ATTENTION), ("directions", DIRECTIONS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"got {name} {getattr(self, name)!r}, expected one of {', '.join(choices)}")
-        for name, low, high in (("layers", 1, 4), ("expansion", 1, 8), ("rows", 1, 64), ("columns", 0, 64)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"got {name} {getattr(self, name)}, expected {low} to {high}")
-        if self.head_width < 4 or self.width % self.heads or self.width // self.heads % 4:
-            raise ValueError(
-                f"got width {self.width} and head_width {self.head_width}, expected heads of one width, a multiple of 4"
-            )
-
-    @property
-    def heads(self) -> int:
-        """Attention heads."""
-        return max(1, self.width // self.head_width)
-
-    def memory(self, columns: int, cells: int) -> int:
-        """How many of the last known cells an open cell may see, on a grid with so many columns and cells."""
-        return cells if self.attention == "global" else min(cells, (self.rows + 1) * columns)
-
-    def rotation(self, cells: Int[Tensor, "*N"], columns: int) -> Rotation:
-        """Cosines and sines for cells of a grid."""
-        pairs = self.width // self.heads // 2
-        if self.positions == "1-d":
-            angles = BASE ** (-2 * torch.arange(pairs, device=cells.device) / pairs)
-            turns = cells[..., None] * angles
-        else:
-            angles = BASE ** (-torch.arange(pairs // 2, device=cells.device) / (pairs // 2))
-            turns = torch.cat((cells[..., None] // columns * angles, cells[..., None] % columns * angles), dim=-1)
-        return turns.cos(), turns.sin()
-
-    def visible(
-        self, columns: int, known: Int[Tensor, "*B S"], cells: Int[Tensor, "*B M"], frontier: Int[Tensor, "*B M"]
-    ) -> Bool[Tensor, "*B M S+M"]:
-        """What open cells see: of the known slots, then of each other.
-
-        Example: on 3 columns with rows = columns = 1 and f = 4, the open cell 6 (row 2, column 0) sees the known cell 3
-        above it (and none else but the last, which is 3, too), and the open cells 4 (up and right), 6 itself and 7.
-
-        Args:
-            columns: of the grid.
-            known: cell of every slot, NOWHERE for an empty one.
-            cells: open cells, of one window or of several with a frontier of their own; NOWHERE behind the last cell.
-            frontier: of the window that each open cell belongs to.
-        """
-        own, first = cells[..., :, None], frontier[..., :, None]
-        other = torch.cat((known, cells), dim=-1)[..., None, :]
-        up = own // columns - other // columns
-        if self.attention == "local":
-            aside = (own % columns - other % columns).abs()
-            seen = (up >= 0) & (up <= self.rows) & (aside <= self.columns)
-        else:
-            seen = torch.ones_like(up, dtype=torch.bool)
-        if self.directions == "horizontal":
-            seen &= up == 0
-        if self.directions == "vertical":
-            seen &= up > 0
-        else:
-            seen |= other == first - 1
-        slots = known.shape[-1]
-        there = other >= 0
-        before = there[..., :slots] & (other[..., :slots] < first)
-        together = there[..., slots:] & (frontier[..., None, :] == first)
-        itself = torch.eye(cells.shape[-1], dtype=torch.bool, device=cells.device)
-        return torch.cat((seen[..., :slots] & before, seen[..., slots:] & together | itself), dim=-1)
+from spatialspec.drafters.draft_vocabulary import DraftVocabulary
+from spatialspec.drafters.spatial_model_config import SpatialModelConfig
 
 
 class SpatialLayer(nn.Module):
@@ -181,21 +77,23 @@ class SpatialNetwork(nn.Module):
         self.config = config
         self.state_norm = nn.RMSNorm(d, eps=1e-6)
         self.token_norm = nn.RMSNorm(d, eps=1e-6)
-        self.read_in = nn.Linear(2 * d, d, bias=False)
+        self.read_in = nn.Linear((config.features + 1) * d, d, bias=False)
         self.open = nn.Parameter(0.02 * torch.randn(d))
+        self.vocabulary = DraftVocabulary(config.vocabulary)
         self.layers = nn.ModuleList(SpatialLayer(config) for _ in range(config.layers))
 
     def read(
-        self, hidden: Float[Tensor, "B N d"], embedding: Float[Tensor, "B N d"], rotation: Rotation
+        self, hidden: Float[Tensor, "B N features*d"], embedding: Float[Tensor, "B N d"], rotation: Rotation
     ) -> Float[Tensor, "L 2 B H N D"]:
         """Keys and values of known cells in every layer.
 
         Args:
-            hidden: the target's pre-norm states that output these cells.
+            hidden: the target's states in the slots that output these cells, joined; the pre-norm ones come last.
             embedding: of their tokens, by the target.
             rotation: of these cells, (N, P) or (B, 1, N, P).
         """
-        c = self.read_in(torch.cat((self.state_norm(hidden), self.token_norm(embedding)), dim=-1))
+        states = self.state_norm(hidden.unflatten(-1, (self.config.features, -1))).flatten(-2)
+        c = self.read_in(torch.cat((states, self.token_norm(embedding)), dim=-1))
         layers = cast("list[SpatialLayer]", self.layers)
         return torch.stack([layer.keys_values(layer.attention_norm(c), rotation) for layer in layers])
 

@@ -14,7 +14,8 @@ from spatialspec.core.files import read_config, read_weights, write_text, write_
 from spatialspec.core.grid import Grid
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
 from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
-from spatialspec.drafters.spatial_model_network import SpatialModelConfig, SpatialNetwork
+from spatialspec.drafters.spatial_model_config import SpatialModelConfig
+from spatialspec.drafters.spatial_model_network import SpatialNetwork
 
 Drafts = HawkHeads | SSDPredictors | SpatialNetwork
 KINDS: dict[str, tuple[type[Any], type[Any]]] = {

@@ -50,6 +50,16 @@ class GridHead:
         """Number of image tokens V."""
         return self.model.config.codes
 
+    @property
+    def depth(self) -> int:
+        """Number of blocks, whose states a pass can hand out."""
+        return self.model.config.layers
+
+    @property
+    def output_rows(self) -> Float[Tensor, "V d"]:
+        """Row of the output layer for each image token."""
+        return self.model.output.weight
+
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
         """Final norm of pre-norm states."""
         return self.model.norm(hidden)

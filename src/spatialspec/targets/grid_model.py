@@ -79,8 +79,9 @@ class GridModel(Protocol):
         rotation: Rotation,
         mask: Bool[Tensor, "B 1 N S"] | None = None,
         cache: KVCache | None = None,
+        states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
-        """Embedded slots -> pre-norm states; causal where no mask is given."""
+        """Embedded slots -> pre-norm states; causal where no mask is given. `states` takes those after every block."""
         ...
 
     def head(self, hidden: Float[Tensor, "*B d"]) -> Float[Tensor, "*B V"]:

@@ -66,11 +66,17 @@ class GridSession:
         alike = self.cache.even and self.visible is None
         plain = width == 1 and alike and not any(state.ahead for state in states)
         mask = None if plain else self._mask(states, proposals, prefix, width, seen)
-        hidden = self.model(x, rotation, mask, self.cache)[:, max(prefix - 1, 0) :]
-        hidden = hidden.unflatten(0, (-1, self.streams))
+        asked = {block for proposal in proposals for block in proposal.blocks}
+        inner: list[Tensor] | None = [] if asked else None
+        hidden = self._rows(self.model(x, rotation, mask, self.cache, inner), prefix)
+        blocks = {block: self._rows(inner[block - 1], prefix) for block in asked} if inner else {}
         logits = self.model.head(hidden)
         rows = [max(1, len(s.pending)) + len(p) for s, p in zip(states, proposals, strict=True)]
-        return [Scores(logits[i, :, :r], hidden[i, :, :r]) for i, r in enumerate(rows)]
+        return Scores.of_batch(logits, hidden, blocks, rows, proposals)
+
+    def _rows(self, states: Float[Tensor, "B N d"], prefix: int) -> Float[Tensor, "images G R d"]:
+        """Without the slots of the prefix but its last, images and streams apart."""
+        return states[:, max(prefix - 1, 0) :].unflatten(0, (-1, self.streams))
 
     def _slots(
         self, states: Sequence[State], proposals: Sequence[Proposal], prefix: int, body: int

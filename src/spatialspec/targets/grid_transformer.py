@@ -9,6 +9,7 @@ Rotations count cells, places and sketch are relative to the picture: one model 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -172,10 +173,13 @@ class GridTransformer(nn.Module):
         rotation: Rotation,
         mask: Bool[Tensor, "B 1 N S"] | None = None,
         cache: KVCache | None = None,
+        states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
-        """Embedded slots -> pre-norm states; causal where no mask is given."""
+        """Embedded slots -> pre-norm states; causal where no mask is given. `states` takes those after every block."""
         for layer, block in enumerate(self.blocks):
             x = block(x, rotation, mask, cache, layer)
+            if states is not None:
+                states.append(x)
         return x
 
     def head(self, hidden: Float[Tensor, "*B d"]) -> Float[Tensor, "*B V"]:
@@ -187,17 +191,24 @@ class GridTransformer(nn.Module):
         return self.places(rows, columns) + self.told_sketch(self.sketch(text), rows, columns)
 
     def teacher_forced(
-        self, text: Int[Tensor, "B P"], codes: Int[Tensor, "B cells"], rows: int, columns: int
-    ) -> Float[Tensor, "B cells d"]:
-        """Pre-norm states that output cells 0 .. cells - 1, given all tokens before each."""
+        self,
+        text: Int[Tensor, "B P"],
+        codes: Int[Tensor, "B cells"],
+        rows: int,
+        columns: int,
+        blocks: Sequence[int] = (),
+    ) -> Float[Tensor, "B cells (blocks+1)*d"]:
+        """Pre-norm states that output cells 0 .. cells - 1, given all tokens before each, behind those of `blocks`."""
         prefix, cells, told = self.encode_text(text), rows * columns, self.told(text, rows, columns)
         body = self.code_embedding(codes[:, :-1]) + told[:, 1:cells]
         x = torch.cat((prefix[:, :-1], prefix[:, -1:] + told[:, :1], body), dim=1)
         cos, sin = self.rotations(rows, columns)
         still = cos.new_zeros(prefix.shape[1], cos.shape[1])
         rotation = torch.cat((still + 1, cos[: cells - 1])), torch.cat((still, sin[: cells - 1]))
-        hidden = self(x, (rotation[0][None, None], rotation[1][None, None]))
-        return hidden[:, prefix.shape[1] - 1 :]
+        states: list[Tensor] | None = [] if blocks else None
+        hidden = self(x, (rotation[0][None, None], rotation[1][None, None]), states=states)
+        joined = torch.cat([*(states[block - 1] for block in blocks), hidden], dim=-1) if states else hidden
+        return joined[:, prefix.shape[1] - 1 :]
 
 
 def _interpolate(table: Float[Tensor, "n d"], size: int) -> Float[Tensor, "size d"]:

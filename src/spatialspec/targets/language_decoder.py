@@ -27,6 +27,7 @@ class Decoder:
         norm: final norm.
         embedding: of text tokens.
         positions: longest sequence that it was made for.
+        depth: number of blocks.
         pass_width: slots of every pass behind the first, where shapes are fixed; None where they are not.
 
     Raises:
@@ -46,6 +47,7 @@ class Decoder:
         self.norm: nn.Module = model.norm  # type: ignore[assignment]
         self.positions: int = config.max_position_embeddings
         self.embedding: nn.Embedding = model.embed_tokens  # type: ignore[assignment]
+        self.depth: int = config.num_hidden_layers
         # A second object with the same blocks and nothing in place of the norm, as transformers only returns normed
         # states. Hooks of a device map sit on the blocks; one that wraps `forward` would call the model itself.
         self._trunk = copy.copy(model)
@@ -83,19 +85,29 @@ class Decoder:
         positions: Int[Tensor, "B N"],
         cache: LanguageCache,
         first: bool,
+        states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
         """Embedded slots -> pre-norm states, on the device of `x`; the `first` pass is never a compiled one.
 
-        `mask` says which slots of the cache each slot sees; a slot sees at least one.
+        `mask` says which slots of the cache each slot sees; a slot sees at least one. `states` takes those after every
+        block, each on its block's device.
         """
         bias = mask if self.attention == "sdpa" else _additive(mask, x.dtype)
-        return (self._forward if first else self._later)(x, bias, positions, cache).to(x.device)
+        forward = self._forward if first else self._later
+        found: tuple[Tensor, ...] = forward(x, bias, positions, cache, states is not None)
+        if states is not None:
+            states.extend(found)
+        return found[-1].to(x.device)
 
-    def _forward(self, x: Tensor, mask: Tensor, positions: Tensor, cache: LanguageCache) -> Tensor:
+    def _forward(
+        self, x: Tensor, mask: Tensor, positions: Tensor, cache: LanguageCache, every: bool
+    ) -> tuple[Tensor, ...]:
+        """States after every block, or after the last alone."""
         out = self._trunk(
-            inputs_embeds=x, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )
-        return out.last_hidden_state
+            inputs_embeds=x, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
+            output_hidden_states=every,
+        )  # fmt: skip
+        return out.hidden_states[1:] if every else (out.last_hidden_state,)
 
 
 def _additive(mask: Bool[Tensor, "B 1 N S"], dtype: torch.dtype) -> Float[Tensor, "B 1 N S"]:

@@ -99,8 +99,13 @@ class LanguageSession:
         x, positions = self._read(prefix, body)
         seen = self.cache.begin(prefix + body, x.device)
         mask = self._mask(states, proposals, prefix, body, seen)
-        hidden = self.target.decoder(x, mask, positions, self.cache, first=prefix > 0)
-        return self._scores(hidden, prefix)
+        asked = {block for proposal in proposals for block in proposal.blocks}
+        inner: list[Tensor] | None = [] if asked else None
+        hidden = self._rows(self.target.decoder(x, mask, positions, self.cache, prefix > 0, inner), prefix)
+        blocks = {block: self._rows(inner[block - 1], prefix) for block in asked} if inner else {}
+        logits = self.target.output(self.target.norm(hidden))
+        rows = [len(slots.last) + bool(prefix) for slots in self._slots]
+        return Scores.of_batch(logits, hidden, blocks, rows, proposals)
 
     def _prefix(self) -> int:
         """Slots of the prompt in this pass: all in the first, none later."""
@@ -154,17 +159,15 @@ class LanguageSession:
             mask[row, 0, range(min(pad, prefix)), range(min(pad, prefix))] = True  # nothing seen would be NaN
         return torch.from_numpy(mask).to(self.prefix.device)
 
-    def _scores(self, hidden: Float[Tensor, "B N d"], prefix: int) -> list[Scores]:
-        """States and logits of the rows of each image."""
+    def _rows(self, states: Float[Tensor, "B N d"], prefix: int) -> Float[Tensor, "images G R d"]:
+        """Of every slot -> of the rows of each image, padded to the longest."""
         rows = [np.append(prefix - 1, prefix + s.last) if prefix else s.last for s in self._slots]
         take = np.zeros((len(rows), max(len(row) for row in rows)), dtype=np.int64)
         for place, row in enumerate(rows):
             take[place, : len(row)] = row
-        images = torch.tensor(self._images, device=hidden.device)[:, None]
-        chosen = hidden.unflatten(0, (-1, self.streams))[images, :, torch.from_numpy(take).to(hidden.device)]
-        chosen = chosen.transpose(1, 2).to(self.target.device)  # (images, streams, rows, d)
-        logits = self.target.output(self.target.norm(chosen))
-        return [Scores(logits[i, :, : len(row)], chosen[i, :, : len(row)]) for i, row in enumerate(rows)]
+        images = torch.tensor(self._images, device=states.device)[:, None]
+        chosen = states.unflatten(0, (-1, self.streams))[images, :, torch.from_numpy(take).to(states.device)]
+        return chosen.transpose(1, 2).to(self.target.device)
 
     @torch.no_grad()
     def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:

@@ -100,6 +100,11 @@ class LanguageTarget(ABC):
         return self.decoder.embedding.embedding_dim
 
     @property
+    def depth(self) -> int:
+        """Number of blocks, whose states a pass can hand out."""
+        return self.decoder.depth
+
+    @property
     def device(self) -> torch.device:
         """Where prompts go in, and where logits, states and embeddings come out, whatever the device map."""
         return self.decoder.device

@@ -210,10 +210,13 @@ class LlamaGenTransformer(nn.Module):
         rotation: Rotation,
         mask: Bool[Tensor, "B 1 N S"] | None = None,
         cache: KVCache | None = None,
+        states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
-        """Embedded slots -> pre-norm states; causal where no mask is given."""
+        """Embedded slots -> pre-norm states; causal where no mask is given. `states` takes those after every block."""
         for layer, block in enumerate(self.layers):
             x = block(x, rotation, mask, cache, layer)
+            if states is not None:
+                states.append(x)
         return x
 
     def head(self, hidden: Float[Tensor, "*B d"]) -> Float[Tensor, "*B V"]:

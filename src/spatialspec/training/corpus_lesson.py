@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from jaxtyping import Float, Int
@@ -34,11 +34,16 @@ class CorpusLesson:
 
     @classmethod
     def make(cls, material: Material, recipe: Any) -> Self:
-        """The lesson on some material."""
+        """The lesson on some material.
+
+        Raises:
+            ValueError: the recipe does not fit the target, or the material is not enough.
+        """
+        blocks = cls.blocks(material.target, recipe)  # looked at before any picture is drawn
         corpus, held_out = material.corpora(recipe, cls.own, OWN, HELD_OUT)
         made = material.prompts is not None or cls.own
         source = f"{len(corpus)} {'pictures that the target drew itself' if made else 'real pictures'}"
-        features = material.features(corpus, recipe, recipe.drop)
+        features = material.features(corpus, recipe, recipe.drop, blocks)
         return cls(material.target, corpus, held_out, features, recipe, source)
 
     def __init__(
@@ -48,6 +53,11 @@ class CorpusLesson:
             raise ValueError("got an empty corpus, expected pictures to train drafts on and some to report on")
         self.target, self.corpus, self.held_out, self.features = target, corpus, held_out, features
         self.recipe, self.source = recipe, source
+
+    @classmethod
+    def blocks(cls, target: Target, recipe: Any) -> Sequence[int]:
+        """Blocks of the target whose states are learned from beside the last ones."""
+        return ()
 
     @property
     def digest(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -30,8 +30,8 @@ PIECE = 64  # pictures of a file
 class Features(Protocol):
     """Where a batch's states come from."""
 
-    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells d"]:
-        """Pre-norm states of pictures of the corpus, some without their caption."""
+    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells _"]:
+        """States of pictures of the corpus, some without their caption; the pre-norm ones come last."""
         ...
 
 
@@ -41,15 +41,16 @@ class Streamed:
     Args:
         target: the frozen target.
         corpus: pictures.
+        blocks: whose states are wanted in front of the last ones; see `teacher.py`.
     """
 
-    def __init__(self, target: Target, corpus: Corpus) -> None:
-        self.target, self.corpus = target, corpus
+    def __init__(self, target: Target, corpus: Corpus, blocks: Sequence[int] = ()) -> None:
+        self.target, self.corpus, self.blocks = target, corpus, blocks
 
-    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells d"]:
+    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells _"]:
         """See :class:`Features`."""
         words = [self.corpus.prompts[i] for i in chosen.tolist()]
-        return states(self.target, words, self.corpus.codes[chosen], dropped)
+        return states(self.target, words, self.corpus.codes[chosen], dropped, self.blocks)
 
 
 class Prepared:
@@ -63,6 +64,7 @@ class Prepared:
         batch: pictures of a pass of the target.
         report: called with the size that the files will have, and after each.
         together: see :func:`shards.make`.
+        blocks: as of :class:`Streamed`.
 
     Raises:
         ValueError: the disk has no room for the files.
@@ -77,12 +79,13 @@ class Prepared:
         batch: int,
         report: Callable[[str], None],
         together: bool = False,
+        blocks: Sequence[int] = (),
     ) -> None:
         self.device = target.device
         ordered = sorted(pairs)
         pieces = [ordered[i : i + PIECE] for i in range(0, len(ordered), PIECE)]
-        names = [_name(target, corpus, piece) for piece in pieces]
-        stream = Streamed(target, corpus)
+        names = [_name(target, corpus, piece, blocks) for piece in pieces]
+        stream = Streamed(target, corpus, blocks)
 
         def build(piece: int) -> dict[str, Tensor]:
             picture, dropped = (torch.tensor(column) for column in zip(*pieces[piece], strict=True))
@@ -97,7 +100,7 @@ class Prepared:
             pair: (path, row) for path, piece in zip(paths, pieces, strict=True) for row, pair in enumerate(piece)
         }
 
-    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells d"]:
+    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells _"]:
         """See :class:`Features`."""
         rows = []
         for pair in zip(chosen.tolist(), dropped.tolist(), strict=True):
@@ -107,10 +110,11 @@ class Prepared:
         return torch.stack(rows).to(self.device)
 
 
-def _name(target: Target, corpus: Corpus, pairs: list[tuple[int, bool]]) -> str:
+def _name(target: Target, corpus: Corpus, pairs: list[tuple[int, bool]], blocks: Sequence[int]) -> str:
     words = [corpus.prompts[i] for i, _ in pairs]
     codes = corpus.codes[torch.tensor([i for i, _ in pairs])].to(torch.int32).numpy().tobytes()
-    what = json.dumps([target.fingerprint, str(target.default), str(target.grid), words, [gone for _, gone in pairs]])
+    dropped = [gone for _, gone in pairs]
+    what = json.dumps([target.fingerprint, str(target.default), str(target.grid), words, dropped, *blocks])
     return hashlib.sha256(what.encode() + codes).hexdigest()[:16]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,9 +97,11 @@ class Material:
         )
         return split(words, codes, kept)
 
-    def features(self, corpus: Corpus, recipe: Recipe, drop: float) -> Features:
-        """Where the states of a corpus come from in the steps of a recipe."""
+    def features(self, corpus: Corpus, recipe: Recipe, drop: float, blocks: Sequence[int] = ()) -> Features:
+        """Where the states of a corpus, those after `blocks` too, come from in the steps of a recipe."""
         if self.feature_files is None:
-            return Streamed(self.target, corpus)
+            return Streamed(self.target, corpus, blocks)
         pairs = pairs_of([recipe.draw(step, len(corpus)) for step in range(recipe.steps)], drop)
-        return Prepared(self.target, corpus, pairs, self.feature_files, recipe.batch, self.report, self.together)
+        return Prepared(
+            self.target, corpus, pairs, self.feature_files, recipe.batch, self.report, self.together, blocks
+        )

@@ -6,7 +6,7 @@ is its mask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import ClassVar
@@ -17,9 +17,14 @@ from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.protocols import Target
-from spatialspec.drafters.spatial_model_network import SpatialModelConfig, SpatialNetwork
+from spatialspec.drafters.draft_vocabulary import NOT_COVERED, DraftVocabulary, output_rows
+from spatialspec.drafters.spatial_model import depth
+from spatialspec.drafters.spatial_model_config import SpatialModelConfig
+from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.training.acceptance import by_coupling, by_rejection
+from spatialspec.training.corpus import Corpus
 from spatialspec.training.corpus_lesson import OBJECTIVES, CorpusLesson
+from spatialspec.training.features import Features
 from spatialspec.training.lesson import Best, Recipe
 from spatialspec.training.windows import Rule, Windows, accepted
 
@@ -47,6 +52,8 @@ class SpatialModelRecipe(Recipe):
     positions: str = "2-d"
     attention: str = "local"
     directions: str = "both"
+    features: int = 1
+    vocabulary: int = 0
     window: int = 32
     frontiers: int = 16
     objective: str = "cross-entropy"
@@ -63,21 +70,25 @@ class SpatialModelRecipe(Recipe):
         if not 0 <= self.drop <= 1:
             raise ValueError(f"got drop {self.drop}, expected a share from 0 to 1")
 
-    def config(self, width: int) -> SpatialModelConfig:
-        """Sizes of the network for a target of this width.
+    def config(self, target: Target) -> SpatialModelConfig:
+        """Sizes of the network for a target.
 
         Raises:
-            ValueError: it cannot be built.
+            ValueError: it cannot be built, or needs what the target does not give.
         """
         own = {field.name: getattr(self, field.name) for field in fields(SpatialModelConfig) if field.name != "width"}
-        return SpatialModelConfig(width, **own)
+        made = SpatialModelConfig(target.width, **own)
+        made.blocks(depth(target))
+        if made.vocabulary:
+            output_rows(target, made.vocabulary)
+        return made
 
 
 @dataclass(frozen=True)
 class Batch:
-    """States, tokens and windows of some pictures."""
+    """States (all that are read, joined), tokens and windows of some pictures."""
 
-    hidden: Float[Tensor, "B cells d"]
+    hidden: Float[Tensor, "B cells features*d"]
     codes: Int[Tensor, "B cells"]
     windows: Windows
 
@@ -85,7 +96,7 @@ class Batch:
 def guesses(
     target: Target,
     drafts: SpatialNetwork,
-    hidden: Float[Tensor, "B cells d"],
+    hidden: Float[Tensor, "B cells features*d"],
     codes: Int[Tensor, "B cells"],
     windows: Windows,
 ) -> Float[Tensor, "B M d"]:
@@ -102,13 +113,13 @@ def laws(
     target: Target,
     drafts: SpatialNetwork,
     sampling: Sampling,
-    hidden: Float[Tensor, "G B cells d"],
+    hidden: Float[Tensor, "G B cells features*d"],
     codes: Int[Tensor, "B cells"],
     windows: Windows,
 ) -> Float[Tensor, "B M V"]:
     """q at the open cells of all windows, from the target's states in every stream."""
     found = torch.stack([guesses(target, drafts, stream, codes, windows).to(stream.dtype) for stream in hidden])
-    return sampling.distribution(target.output(target.norm(found)))
+    return drafts.vocabulary.laws(target, sampling, found)
 
 
 class SpatialModelLesson(CorpusLesson):
@@ -123,14 +134,33 @@ class SpatialModelLesson(CorpusLesson):
         "under coupled noise"
     )
 
-    @property
-    def config(self) -> SpatialModelConfig:
-        """Sizes of the network."""
-        return self.recipe.config(self.target.width)
+    @classmethod
+    def blocks(cls, target: Target, recipe: SpatialModelRecipe) -> Sequence[int]:
+        """See :class:`CorpusLesson`."""
+        return recipe.config(target).blocks(depth(target))
+
+    def __init__(
+        self,
+        target: Target,
+        corpus: Corpus,
+        held_out: Corpus,
+        features: Features,
+        recipe: SpatialModelRecipe,
+        source: str = "",
+    ) -> None:
+        super().__init__(target, corpus, held_out, features, recipe, source)
+        self.config = recipe.config(target)
+        self.vocabulary = DraftVocabulary.most_frequent(recipe.vocabulary, corpus.codes).to(target.device)
 
     def build(self) -> SpatialNetwork:
         """An untrained network."""
-        return SpatialNetwork(self.config)
+        network = SpatialNetwork(self.config)
+        network.vocabulary.load_state_dict(self.vocabulary.state_dict())
+        return network
+
+    def target_logits(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N v"]:
+        """Logits of the target's pre-norm states, or of a guess, for the tokens that are covered."""
+        return self.vocabulary.logits(self.target, hidden).float()
 
     def batch(self, chosen: Int[Tensor, "B"], lots: Float[Tensor, "B"]) -> Batch:
         """See :class:`Lesson`."""
@@ -140,13 +170,20 @@ class SpatialModelLesson(CorpusLesson):
         return Batch(hidden, self.corpus.codes[chosen].long().to(hidden.device), windows)
 
     def loss(self, drafts: SpatialNetwork, batch: Batch) -> Float[Tensor, ""]:
-        """See :class:`Lesson`; every picture counts the same, however many of its windows are cut."""
+        """See :class:`Lesson`; every picture counts the same, however many of its windows are cut.
+
+        Cells whose token is not covered are left out.
+        """
         guess = guesses(self.target, drafts, batch.hidden, batch.codes, batch.windows)
+        last, places = batch.hidden[..., -self.config.width :], self.vocabulary.places(batch.codes, self.target)
         parts = []
-        for i, there in enumerate(batch.windows.there):
-            cells = batch.windows.cells[i, there]
-            hidden, codes = batch.hidden[i, cells], batch.codes[i, cells]
-            parts.append(self.objective(guess[i, there], self.target_logits, hidden, hidden, codes))
+        for i, cells in enumerate(batch.windows.cells):
+            learned = batch.windows.there[i] & (places[i, cells] != NOT_COVERED)
+            hidden, codes = last[i, cells[learned]], places[i, cells[learned]]
+            if len(codes):
+                parts.append(self.objective(guess[i, learned], self.target_logits, hidden, hidden, codes))
+            else:
+                parts.append(0 * guess[i].sum())
         return torch.stack(parts).mean()
 
     def evaluate(self, drafts: SpatialNetwork) -> dict[str, float]:
@@ -157,7 +194,8 @@ class SpatialModelLesson(CorpusLesson):
         self, drafts: SpatialNetwork, sampling: Sampling, rules: Mapping[str, Rule]
     ) -> dict[str, dict[str, float]]:
         q = partial(laws, self.target, drafts, sampling)
-        found = accepted(self.target, self.held_out, sampling, q, rules, EVALUATED, self.recipe.window)
+        blocks = self.blocks(self.target, self.recipe)
+        found = accepted(self.target, self.held_out, sampling, q, rules, EVALUATED, self.recipe.window, blocks)
         return {rule: {name: means[name] for name in SHOWN if name in means} for rule, means in found.items()}
 
     def score(self, figures: Mapping[str, float]) -> float:
@@ -178,6 +216,10 @@ class SpatialModelLesson(CorpusLesson):
         """Accepted probabilities for the card."""
         assert best.figures is not None
         own = {f"accepted probability, {name}": value for name, value in best.figures.items()}
+        if self.recipe.vocabulary:
+            codes = self.held_out.codes.long().to(self.target.device)
+            covered = self.vocabulary.places(codes, self.target) != NOT_COVERED
+            own["share of cells whose token is covered"] = covered.double().mean().item()
         guided = self._accepted(drafts, self.target.default, {"rejection": by_rejection, "coupled": by_coupling})
         names = guided["rejection"]
         return own | {f"guided, {name}, {rule}": guided[rule][name] for name in names for rule in guided}

@@ -1,6 +1,7 @@
 """What drafts learn from: the target's pre-norm states of given pictures, in one pass, whatever the target.
 
-State t outputs cell t. A caption that was dropped stands for the target's own unconditional stream.
+State t outputs cell t. A caption that was dropped stands for the target's own unconditional stream. Who asks for the
+states after earlier blocks, too, gets them joined: those of `blocks` in their order, the pre-norm ones last.
 """
 
 from __future__ import annotations
@@ -22,48 +23,62 @@ UNCONDITIONAL = 2.0  # any guidance but 1 makes the target run both streams
 
 @torch.no_grad()
 def states(
-    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], dropped: Bool[Tensor, "B"]
-) -> Float[Tensor, "B cells d"]:
-    """States of pictures of the target's own grid, under their prompt or, where that was dropped, under none."""
+    target: Target,
+    prompts: Sequence[str],
+    codes: Int[Tensor, "B cells"],
+    dropped: Bool[Tensor, "B"],
+    blocks: Sequence[int] = (),
+) -> Float[Tensor, "B cells (blocks+1)*d"]:
+    """States of pictures of the target's own grid, under their prompt or, where that was dropped, under none.
+
+    Args:
+        target: the frozen target.
+        prompts: one per picture.
+        codes: tokens of the pictures.
+        dropped: whose prompt is left out.
+        blocks: of the target, counted from 1, whose states are wanted in front of the last ones.
+    """
     if isinstance(target, IconsTarget):
         words = ["" if gone else prompt for prompt, gone in zip(prompts, dropped.tolist(), strict=True)]
-        return _teacher_forced(target, words, codes)
+        return _teacher_forced(target, words, codes, blocks)
     if not dropped.any():
-        return _one_pass(target, prompts, codes, 1)[0]
-    found = _one_pass(target, prompts, codes, 2)
+        return _one_pass(target, prompts, codes, 1, blocks)[0]
+    found = _one_pass(target, prompts, codes, 2, blocks)
     return torch.where(dropped.to(found.device)[:, None, None], found[1], found[0])
 
 
 @torch.no_grad()
 def streams(
-    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], batch: int = 8
-) -> Float[Tensor, "G B cells d"]:
-    """States in every stream that the target's default sampling runs, conditional first."""
+    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], batch: int = 8, blocks: Sequence[int] = ()
+) -> Float[Tensor, "G B cells (blocks+1)*d"]:
+    """States in every stream that the target's default sampling runs, conditional first; see :func:`states`."""
     parts = []
     for start in range(0, len(prompts), batch):
         words, cells = prompts[start : start + batch], codes[start : start + batch]
         kinds = [torch.full((len(words),), bool(stream)) for stream in range(target.default.streams)]
-        parts.append(torch.stack([states(target, words, cells, gone) for gone in kinds]))
+        parts.append(torch.stack([states(target, words, cells, gone, blocks) for gone in kinds]))
     return torch.cat(parts, dim=1)
 
 
 def _teacher_forced(
-    target: IconsTarget, words: Sequence[str], codes: Int[Tensor, "B cells"]
-) -> Float[Tensor, "B cells d"]:
+    target: IconsTarget, words: Sequence[str], codes: Int[Tensor, "B cells"], blocks: Sequence[int]
+) -> Float[Tensor, "B cells (blocks+1)*d"]:
     text = target.prompts(list(words), truncate=True).to(target.device)
-    return target.model.teacher_forced(text, codes.to(target.device).long(), target.grid.rows, target.grid.columns)
+    tokens, grid = codes.to(target.device).long(), target.grid
+    return target.model.teacher_forced(text, tokens, grid.rows, grid.columns, blocks)
 
 
 def _one_pass(
-    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], count: int
-) -> Float[Tensor, "G B cells d"]:
+    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], count: int, blocks: Sequence[int] = ()
+) -> Float[Tensor, "G B cells (blocks+1)*d"]:
     """All cells but the last as one chain behind the prompt: the rows of that pass output cells 0, 1, 2, ..."""
     sampling = replace(target.default, guidance=1.0 if count == 1 else UNCONDITIONAL)
     session = target.session(list(prompts), "", sampling, target.grid)
-    chains = [Proposal.chain(0, row[:-1]) for row in codes.tolist()]
+    chains = [replace(Proposal.chain(0, row[:-1]), blocks=tuple(blocks)) for row in codes.tolist()]
     scored = session.score([State(target.grid)] * len(chains), chains)
+    joined = [torch.cat([*(scores.blocks[block] for block in blocks), scores.hidden], dim=-1) for scores in scored]
     # a copy: what an inference mode has made cannot be saved for a backward pass
-    return torch.stack([scores.hidden for scores in scored], dim=1).clone()
+    return torch.stack(joined, dim=1).clone()
 
 
 def shard(target: Target, device: torch.device) -> None:

@@ -6,7 +6,7 @@ of a picture are spread evenly over it: f_i = 1 + floor((cells - 1) frac(u + i p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.protocols import Target
-from spatialspec.drafters.spatial_model_network import NOWHERE
+from spatialspec.drafters.spatial_model_config import NOWHERE
 from spatialspec.training.corpus import Corpus
 from spatialspec.training.teacher import states
 
@@ -93,7 +93,7 @@ class Profile:
         return {name: total / count for name, (total, count) in self.sums.items()}
 
 
-Laws = Callable[[Float[Tensor, "G B cells d"], Int[Tensor, "B cells"], Windows], Float[Tensor, "B M V"]]
+Laws = Callable[[Float[Tensor, "G B cells _"], Int[Tensor, "B cells"], Windows], Float[Tensor, "B M V"]]
 Rule = Callable[[Float[Tensor, "*N V"], Float[Tensor, "*N V"]], Float[Tensor, "*N"]]
 
 
@@ -106,6 +106,7 @@ def accepted(
     rules: Mapping[str, Rule],
     count: int,
     length: int,
+    blocks: Sequence[int] = (),
 ) -> dict[str, dict[str, float]]:
     """Mean probability that drafts stay, by distance, over windows of some pictures.
 
@@ -118,6 +119,7 @@ def accepted(
         rules: functions of p and q, as in `acceptance.py`, by name.
         count: windows of a picture.
         length: cells of a window.
+        blocks: of the target, whose states `laws` is given in front of the last ones; see `teacher.py`.
 
     Returns:
         Means by rule and by name of a :class:`Profile`.
@@ -127,11 +129,12 @@ def accepted(
     for start in range(0, len(pictures), CHUNK):
         words, codes = pictures.prompts[start : start + CHUNK], pictures.codes[start : start + CHUNK]
         kinds = [torch.full((len(words),), bool(stream)) for stream in range(sampling.streams)]
-        hidden = torch.stack([states(target, words, codes, dropped) for dropped in kinds])
+        hidden = torch.stack([states(target, words, codes, dropped, blocks) for dropped in kinds])
         tokens = codes.long().to(hidden.device)
         windows = Windows.spread(lots[start : start + CHUNK].to(hidden.device), count, length, codes.shape[1])
-        where = windows.cells.clamp(min=0)[None, ..., None].expand(len(hidden), -1, -1, hidden.shape[-1])
-        p = sampling.distribution(target.output(target.norm(hidden.gather(2, where))))
+        last = hidden[..., -target.width :]
+        where = windows.cells.clamp(min=0)[None, ..., None].expand(len(last), -1, -1, last.shape[-1])
+        p = sampling.distribution(target.output(target.norm(last.gather(2, where))))
         q = laws(hidden, tokens, windows)
         for name, rule in rules.items():
             profiles[name].add(rule(p, q), windows, target.grid.columns)

@@ -1,0 +1,150 @@
+"""Sizes of the spatial draft model, where its cells are and what they see (`spatial_model_network.py` is the network).
+
+Queries and keys are turned by the place of their cell: half of the pairs of a head by its row, half by its column
+(RoPE, Su et al., 2021, in two dimensions). Attention is local: an open cell sees the known and the open cells of its
+own row and of `rows` rows above, at most `columns` columns away; never by raster neighbourhood, so the end of a row is
+no neighbour of the start of the next. The last known cell f - 1 is seen from everywhere, so that no cell is without a
+source, in row 0 or behind a row end.
+
+| variable | symbol |
+|---|---|
+| `frontier` | f, the first open cell |
+| `rows`, `columns` | reach of the attention up, and to either side |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from spatialspec.core.rotary import Rotation
+
+POSITIONS = ("2-d", "1-d")
+ATTENTION = ("local", "global")
+DIRECTIONS = ("both", "horizontal", "vertical")
+LIMITS = {
+    "layers": (1, 4), "expansion": (1, 8), "rows": (1, 64), "columns": (0, 64), "features": (1, 16),
+    "vocabulary": (0, 2**20),
+}  # fmt: skip
+BASE = 100.0  # longest wavelength over the shortest, by rows and by columns; its square over a raster of both
+NOWHERE = -1  # in place of a cell: an empty slot, or behind the last cell
+
+
+@dataclass(frozen=True)
+class SpatialModelConfig:
+    """Sizes of the network, and what the ablations change.
+
+    Attributes:
+        width: of the target, d.
+        layers: 1 to 4.
+        head_width: of an attention head, for a target that is at least so wide.
+        expansion: inner width of SwiGLU over d.
+        rows: rows above its own that a cell sees.
+        columns: columns to either side that a cell sees.
+        positions: one of POSITIONS; "1-d" turns by the raster index instead.
+        attention: one of ATTENTION; "global" sees every known cell and the whole window.
+        directions: one of DIRECTIONS; "horizontal" sees its own row and the last known cell, "vertical" the rows above.
+        features: states of a known cell that are read, of the target's last block and of others spread evenly below;
+            EAGLE-3 reads 3, here 1 is the last alone.
+        vocabulary: image tokens that the law covers; 0 is all (`draft_vocabulary.py`).
+    """
+
+    width: int
+    layers: int = 2
+    head_width: int = 64
+    expansion: int = 2
+    rows: int = 3
+    columns: int = 6
+    positions: str = "2-d"
+    attention: str = "local"
+    directions: str = "both"
+    features: int = 1
+    vocabulary: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in (("positions", POSITIONS), ("attention", ATTENTION), ("directions", DIRECTIONS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"got {name} {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+        for name, (low, high) in LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"got {name} {getattr(self, name)}, expected {low} to {high}")
+        if self.head_width < 4 or self.width % self.heads or self.width // self.heads % 4:
+            raise ValueError(
+                f"got width {self.width} and head_width {self.head_width}, expected heads of one width, a multiple of 4"
+            )
+
+    @property
+    def heads(self) -> int:
+        """Attention heads."""
+        return max(1, self.width // self.head_width)
+
+    def blocks(self, depth: int) -> tuple[int, ...]:
+        """Blocks whose states are read beside those of the last, counted from 1.
+
+        Example: of a target of 6 blocks 3 features are the states after blocks 2, 4 and 6.
+
+        Args:
+            depth: blocks of the target, as far as it hands out their states; 1 where it hands out the last ones only.
+
+        Raises:
+            ValueError: it has fewer than are to be read.
+        """
+        if self.features > depth:
+            raise ValueError(
+                f"got features {self.features}, expected at most {depth}, the blocks whose states this target hands "
+                "out: read fewer"
+            )
+        return tuple(depth * i // self.features for i in range(1, self.features))
+
+    def memory(self, columns: int, cells: int) -> int:
+        """How many of the last known cells an open cell may see, on a grid with so many columns and cells."""
+        return cells if self.attention == "global" else min(cells, (self.rows + 1) * columns)
+
+    def rotation(self, cells: Int[Tensor, "*N"], columns: int) -> Rotation:
+        """Cosines and sines for cells of a grid."""
+        pairs = self.width // self.heads // 2
+        if self.positions == "1-d":
+            angles = BASE ** (-2 * torch.arange(pairs, device=cells.device) / pairs)
+            turns = cells[..., None] * angles
+        else:
+            angles = BASE ** (-torch.arange(pairs // 2, device=cells.device) / (pairs // 2))
+            turns = torch.cat((cells[..., None] // columns * angles, cells[..., None] % columns * angles), dim=-1)
+        return turns.cos(), turns.sin()
+
+    def visible(
+        self, columns: int, known: Int[Tensor, "*B S"], cells: Int[Tensor, "*B M"], frontier: Int[Tensor, "*B M"]
+    ) -> Bool[Tensor, "*B M S+M"]:
+        """What open cells see: of the known slots, then of each other.
+
+        Example: on 3 columns with rows = columns = 1 and f = 4, the open cell 6 (row 2, column 0) sees the known cell 3
+        above it (and none else but the last, which is 3, too), and the open cells 4 (up and right), 6 itself and 7.
+
+        Args:
+            columns: of the grid.
+            known: cell of every slot, NOWHERE for an empty one.
+            cells: open cells, of one window or of several with a frontier of their own; NOWHERE behind the last cell.
+            frontier: of the window that each open cell belongs to.
+        """
+        own, first = cells[..., :, None], frontier[..., :, None]
+        other = torch.cat((known, cells), dim=-1)[..., None, :]
+        up = own // columns - other // columns
+        if self.attention == "local":
+            aside = (own % columns - other % columns).abs()
+            seen = (up >= 0) & (up <= self.rows) & (aside <= self.columns)
+        else:
+            seen = torch.ones_like(up, dtype=torch.bool)
+        if self.directions == "horizontal":
+            seen &= up == 0
+        if self.directions == "vertical":
+            seen &= up > 0
+        else:
+            seen |= other == first - 1
+        slots = known.shape[-1]
+        there = other >= 0
+        before = there[..., :slots] & (other[..., :slots] < first)
+        together = there[..., slots:] & (frontier[..., None, :] == first)
+        itself = torch.eye(cells.shape[-1], dtype=torch.bool, device=cells.device)
+        return torch.cat((seen[..., :slots] & before, seen[..., slots:] & together | itself), dim=-1)
