@@ -4,8 +4,6 @@ A small network runs once per prompt, not once per token, so that what words loo
 are left with painting. The BPE tokens of the caption are summed, a residual SwiGLU network turns the sum into coarse
 cells, and convolutions turn those into features of every cell. Trained alone, to draw the pixels of each cell from its
 features; then kept, and the transformer is told the features of the cell that a slot predicts and of its neighbours.
-In both trainings some of its units are dropped: a sketch of a picture that was seen would else be sharper than any of a
-new one, and the transformer would learn to trace it.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 COARSE = 4  # cells a side of a coarse cell
-DROPPED = 0.25  # share of hidden units, in training
 FEATURES = 24
 
 
@@ -32,7 +29,7 @@ class Residual(nn.Module):
     def forward(self, x: Float[Tensor, "B w"]) -> Float[Tensor, "B w"]:
         """One block."""
         gate, up = self.gate_up(self.norm(x)).chunk(2, dim=-1)
-        return x + self.down(F.dropout(F.silu(gate) * up, DROPPED, self.training))
+        return x + self.down(F.silu(gate) * up)
 
 
 class Sketch(nn.Module):
@@ -63,8 +60,7 @@ class Sketch(nn.Module):
         words = self.words(tokens)
         real = (tokens > 0).unsqueeze(-1).to(words.dtype)
         words = (words * real).sum(1) / real.sum(1).clamp(min=1).sqrt()
-        known = F.dropout(self.norm(self.blocks(words)), DROPPED, self.training)
-        coarse = F.gelu(self.spread(known)).unflatten(1, (-1, *self.coarse))
+        coarse = F.gelu(self.spread(self.norm(self.blocks(words)))).unflatten(1, (-1, *self.coarse))
         features = F.pixel_shuffle(self.fine(F.gelu(self.mix(coarse))), COARSE)
         return features[..., : self.size[0], : self.size[1]]
 

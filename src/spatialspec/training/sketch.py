@@ -50,13 +50,11 @@ class SketchRecipe:
 @torch.no_grad()
 def sketch_error(sketch: Sketch, text: Int[Tensor, "N P"], pixels: np.ndarray) -> float:
     """Mean squared error of sketches, pixels from -1 to 1."""
-    sketch.eval()
     errors = []
     for start in range(0, len(text), 64):
         drawn = sketch.draw(sketch(text[start : start + 64]))
         real = to_float(pixels[start : start + 64], drawn.shape[-1])
         errors.append((drawn - real).square().flatten(1).mean(1))
-    sketch.train()
     return torch.cat(errors).mean().item()
 
 
@@ -87,7 +85,6 @@ def train_sketch(
     first, running = checkpoint.resume(), 0.0
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((seed, 2, step))
-        torch.manual_seed(int(rng.integers(2**62)))  # of what is dropped: the same on every run, resumed or not
         chosen = epoch_batch(len(data.rows), recipe.batch, step, (seed, 3))
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(step)

@@ -163,9 +163,7 @@ def loss_of(
 def evaluate(model: GridTransformer, prompts: PromptTokenizer, data: Pictures, codes: Tensor, side: int) -> float:
     """Cross-entropy of up to 96 pictures under their own label and style."""
     text = prompts(data.labels[:96], truncate=True)
-    model.eval()
     parts = [loss_of(model, text[i : i + 16], codes[i : i + 16].long(), side).item() for i in range(0, len(text), 16)]
-    model.train()
     return float(np.mean(parts))
 
 
@@ -225,7 +223,6 @@ def train(
     running = 0.0
     for step in range(first, recipe.steps):
         stage, rng = recipe.stage_at(step), np.random.default_rng((recipe.seed, step))
-        torch.manual_seed(int(rng.integers(2**62)))  # of what the sketch drops
         chosen = epoch_batch(len(train_data.rows), stage.batch, step, (recipe.seed, 1))
         text = encode([words(int(i), rng) for i in chosen])
         batch = codes[stage.side][torch.from_numpy(chosen)].long()
