@@ -13,7 +13,20 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spatialspec import __version__
-from spatialspec.cli import audit, bench, convert, doctor, draft, evaluate, generate, models, reproduce, show, train
+from spatialspec.cli import (
+    audit,
+    bench,
+    convert,
+    doctor,
+    draft,
+    evaluate,
+    generate,
+    models,
+    reproduce,
+    scenes,
+    show,
+    train,
+)
 
 app = typer.Typer(
     name="spatialspec",
@@ -32,6 +45,8 @@ app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
 app.command("convert")(convert.convert)
 train.app.command("draft")(draft.draft)
+train.app.command("scenes")(scenes.scenes)
+train.app.command("scene-judge")(scenes.scene_judge)
 app.add_typer(train.app, name="train")
 
 

@@ -36,6 +36,9 @@ def evaluate(
     ] = None,
     features: Annotated[str, typer.Option(help=f"{FEATURES}, or the folder of a vision model.")] = FEATURES,
     clip: Annotated[Path | None, typer.Option(help="Folder of a CLIP model, for the CLIP score.")] = None,
+    scenes: Annotated[
+        str | None, typer.Option(help="Draw scenes and judge them by category: icons, or the folder of a scene judge.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to keep images in; a second call goes on there.")] = None,
     export: Annotated[
         Path | None, typer.Option(help="Folder for pictures as the list's official scorer reads them.")
@@ -62,7 +65,8 @@ def evaluate(
 
     Kernel distance, and from 5,000 images on Frechet distance, from real pictures (--real) or else from AR's;
     alignment with the prompt by the judge (R-precision among 100 captions) and by CLIP; likelihood gap; equal tokens
-    and PSNR to AR's picture under the same seed; diversity within a prompt. AR runs too, and is listed if it is named.
+    and PSNR to AR's picture under the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes).
+    AR runs too, and is listed if it is named.
     """
     common = options.Common(
         model, draft, methods, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, num_images,
@@ -71,6 +75,8 @@ def evaluate(
     listed = common.parse_methods()
     if limit < 1:
         raise ValueError(f"got --limit {limit}, expected at least 1: choose another")
+    if scenes is not None and prompts is not None:
+        raise ValueError(f"got --scenes {scenes} and --prompts {prompts}, expected one of them: scenes are prompts")
     if json is not None:
         check_output(json, "", "--json")
     for option, folder in (("--out", out), ("--export", export)):
@@ -79,7 +85,11 @@ def evaluate(
 
     from spatialspec.evaluation.export import check_count
     from spatialspec.evaluation.prompt_sets import PromptSet
+    from spatialspec.evaluation.scene_scores import SceneTest
 
+    test = None if scenes is None else SceneTest(scenes, limit)
+    if test is not None:
+        asked = PromptSet.plain(list(test.prompts))
     if export is not None and asked is not None:
         check_count(asked.kind, num_images)
     pipeline, request = common.load(listed, BUILT_IN[:1])  # the prompts may hang on the size of its pictures
@@ -110,6 +120,7 @@ def evaluate(
         features=_optional(lambda: feature_extractor(features), features == FEATURES, notes),
         judge=_optional(lambda: Alignment(captions), True, notes),
         clip=None if clip is None else ClipScore(clip),
+        scenes=test,
         store=None if out is None else Store(out, _identity(pipeline, request)),
         export=export,
     )
@@ -118,6 +129,7 @@ def evaluate(
     report: Progress
     with progress(len({AR, *listed}) * len(request.jobs()) * request.grid.cells) as report:
         names = {"features": features if instruments.features else None, "clip": None if clip is None else str(clip)}
+        names["scenes"] = scenes
         document = evaluate(pipeline, listed, request, asked, instruments, truth, names, notes, report)
     if json is not None:
         write_atomically(json, document.json_text().encode())
@@ -126,6 +138,9 @@ def evaluate(
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
     images = f"{len(request.jobs())} images of {len(asked.prompts)} prompts"
     typer.echo(f"{images}; [95 % intervals]; kernel distance from {other} pictures")
+    if document.real_scenes is not None and document.wrong_scenes is not None:
+        typer.echo("\nshare of pictures that show all that their scene asks for")
+        typer.echo(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))
 
 
 def _read(path: Path) -> PromptSet:
@@ -185,6 +200,13 @@ def _shown(name: str, form: str) -> Callable[[Quality], str]:
         return form.format(value) + low_high
 
     return show
+
+
+def _scene_columns() -> tuple[Column, ...]:
+    from spatialspec.evaluation.scene import CATEGORIES
+
+    by_category = [(name, _shown(f"scenes_{name}", "{:.1%}")) for name in CATEGORIES]
+    return (COLUMNS[0], *by_category, ("all", _shown("scenes", "{:.1%}")))
 
 
 COLUMNS: tuple[Column, ...] = (

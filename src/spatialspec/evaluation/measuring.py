@@ -22,6 +22,7 @@ from spatialspec.evaluation.features import FeatureExtractor
 from spatialspec.evaluation.pixels import squared_error
 from spatialspec.evaluation.prompt_sets import PromptSet
 from spatialspec.evaluation.runs import Progress, Request, draw
+from spatialspec.evaluation.scene_scores import SceneTest
 from spatialspec.evaluation.store import Kept, Store, slug
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -35,6 +36,7 @@ class Instruments:
         features: of pictures, for distances between sets; None where they cannot be had.
         judge: of alignment; None where it cannot be had.
         clip: CLIP score; None where no model was given.
+        scenes: judge of scenes, whose prompts are drawn; None where other prompts are.
         store: keeps images; None keeps none.
         export: folder for the layouts of official scorers; None for none.
     """
@@ -42,6 +44,7 @@ class Instruments:
     features: FeatureExtractor | None = None
     judge: Alignment | None = None
     clip: ClipScore | None = None
+    scenes: SceneTest | None = None
     store: Store | None = None
     export: Path | None = None
 
@@ -58,6 +61,7 @@ class Measured:
         same: share of tokens equal to AR's.
         error: mean squared difference from AR's picture.
         clip: CLIP score; empty without CLIP.
+        shown: whether it shows its scene; empty without a judge of scenes.
         features, judged: features of each picture, for distances and for the judge; empty without them.
     """
 
@@ -68,6 +72,7 @@ class Measured:
     same: list[float] = field(default_factory=list)
     error: list[float] = field(default_factory=list)
     clip: list[float] = field(default_factory=list)
+    shown: list[bool] = field(default_factory=list)
     features: list[Tensor] = field(default_factory=list)
     judged: list[Tensor] = field(default_factory=list)
 
@@ -92,6 +97,8 @@ def look(
         measured.judged += list(picture_features(pixels, instruments.judge.side))
     if instruments.clip is not None:
         measured.clip += instruments.clip(pixels, captions).tolist()
+    if instruments.scenes is not None:
+        measured.shown += instruments.scenes(pixels, captions)
 
 
 def measure_all(

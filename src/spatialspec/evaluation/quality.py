@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from spatialspec.evaluation.prompt_sets import PromptSet
 from spatialspec.evaluation.quality_results import Difference, Quality, QualityDocument, QualitySettings
 from spatialspec.evaluation.real import Real
 from spatialspec.evaluation.runs import Progress, Request, check
+from spatialspec.evaluation.scene_scores import FIELDS
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
@@ -41,7 +43,7 @@ def evaluate(
         prompts: those of the request, with names.
         instruments: to measure with.
         real: pictures to compare with; None compares with AR's.
-        asked: names of the features and of CLIP, for the settings.
+        asked: names of the features, of CLIP and of the scene judge, for the settings.
         notes: for the settings.
         report: called as images come along, `report(method, tokens)`.
 
@@ -65,10 +67,18 @@ def evaluate(
         clip=asked["clip"],
         compared_with="ar" if real is None else "real",
         real_images=0 if real is None else len(real.pixels),
+        scenes=asked.get("scenes"),
         notes=list(notes),
     )
     judged = None if real is None or truth is None else _judge_real(real, truth, instruments)
-    return QualityDocument(settings=settings, methods=results, real=judged)
+    scenes = instruments.scenes
+    return QualityDocument(
+        settings=settings,
+        methods=results,
+        real=judged,
+        real_scenes=None if scenes is None else scenes.own,
+        wrong_scenes=None if scenes is None else scenes.wrong,
+    )
 
 
 def summarise(
@@ -78,10 +88,10 @@ def summarise(
     prompts, none = own.prompts, None
     found: dict[str, tuple[Figure | None, Figure | None]] = {}
 
-    def paired(name: str, mine: Sequence[float], others: Sequence[float]) -> None:
+    def paired(name: str, mine: Sequence[float], others: Sequence[float], groups: Sequence[int] = prompts) -> None:
         if len(mine):
-            minus = none if is_ar else mean_over_prompts(np.subtract(mine, others), prompts)
-            found[name] = mean_over_prompts(mine, prompts), minus
+            minus = none if is_ar else mean_over_prompts(np.subtract(mine, others), groups)
+            found[name] = mean_over_prompts(mine, groups), minus
 
     paired("target_passes", own.passes, ar.passes)
     paired("clip_score", own.clip, ar.clip)
@@ -93,6 +103,11 @@ def summarise(
     if instruments.judge is not None:
         hits = [instruments.judge.hits(stacked(m.judged), captions).astype(float) for m in (own, ar)]
         paired("alignment", hits[0].tolist(), hits[1].tolist())
+    if instruments.scenes is not None:
+        for name in FIELDS:
+            counts = [i for i, caption in enumerate(captions) if instruments.scenes.of(name, caption)]
+            mine, others = ([float(m.shown[i]) for i in counts] for m in (own, ar))
+            paired(name, mine, others, [prompts[i] for i in counts])
     if instruments.features is not None:
         found |= _of_sets(own, ar, truth, is_ar)
     return found
@@ -120,7 +135,7 @@ def _real(real: Real, request: Request, instruments: Instruments) -> Measured:
     truth = Measured()
     place = {prompt: j for j, prompt in enumerate(request.prompts)}
     truth.prompts = [place.get(c, len(place) + i) for i, c in enumerate(real.captions)]
-    look(truth, instruments, real.pixels, list(real.captions))
+    look(truth, replace(instruments, scenes=None), real.pixels, list(real.captions))
     return truth
 
 

@@ -32,6 +32,7 @@ class Quality(Strict):
         same_tokens_as_ar: share of cells equal to AR's under the same seed.
         psnr_to_ar: dB, of the mean squared error to AR's pictures; null where all pictures are AR's.
         diversity: mean cosine distance of the features of two pictures of a prompt.
+        scenes: share of pictures that show all that their scene asks for, 0 to 1; then the same by category.
         intervals: 95 % intervals of these figures by name.
         minus_ar: differences from AR by name.
     """
@@ -51,6 +52,13 @@ class Quality(Strict):
     same_tokens_as_ar: float | None = None
     psnr_to_ar: float | None = None
     diversity: float | None = None
+    scenes: float | None = None
+    scenes_single: float | None = None
+    scenes_two: float | None = None
+    scenes_counting: float | None = None
+    scenes_colours: float | None = None
+    scenes_position: float | None = None
+    scenes_attribution: float | None = None
     intervals: dict[str, Interval] = Field(default_factory=dict)
     minus_ar: dict[str, Difference] = Field(default_factory=dict)
 
@@ -63,6 +71,7 @@ class QualitySettings(Settings):
         clip: folder of CLIP; null without one.
         compared_with: "real", or "ar" where no real pictures were given.
         real_images: number of real pictures.
+        scenes: name or folder of the scene judge; null without one.
         notes: what could not be measured, and why.
     """
 
@@ -70,6 +79,7 @@ class QualitySettings(Settings):
     clip: str | None
     compared_with: str
     real_images: int
+    scenes: str | None
     notes: list[str]
 
 
@@ -79,11 +89,15 @@ class QualityDocument(Strict):
     Attributes:
         methods: in the order that they were asked for.
         real: real pictures judged the same way, their kernel distance that of two random halves; null without any.
+        real_scenes: what the scene judge says of composed scenes of drawings that it never saw; null without a judge.
+        wrong_scenes: of the same pictures under captions that are wrong in one point; null without a judge.
     """
 
     settings: QualitySettings
     methods: list[Quality]
     real: Quality | None
+    real_scenes: Quality | None
+    wrong_scenes: Quality | None
 
     def json_text(self) -> str:
         """The document as JSON, with a line break at the end."""

@@ -16,11 +16,15 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
 from spatialspec.training.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 HELD_OUT_STYLE = "blob"
 COLUMNS = ("file_name", "text", "tags", "concept", "style", "split", "licence")
@@ -39,25 +43,35 @@ def _percent(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 100
 
 
+def rasterise(picture: Picture, side: int) -> Image.Image | None:
+    """Draw a picture with its transparency, the longer side `side` pixels; None if it cannot be drawn."""
+    from PIL import Image
+
+    try:
+        raw = picture.raster
+        if raw is None:
+            import resvg_py
+
+            raw = bytes(resvg_py.svg_to_bytes(svg_string=picture.svg, width=2 * side, dpi=96))
+        image = Image.open(io.BytesIO(raw)).convert("RGBA")
+        scale = side / max(image.size)
+        return image.resize([max(1, round(s * scale)) for s in image.size], Image.Resampling.LANCZOS)
+    except (ValueError, OSError, BaseException) as error:  # resvg raises pyo3's PanicException, a BaseException
+        if isinstance(error, (KeyboardInterrupt, SystemExit, ImportError)):
+            raise
+        return None
+
+
 def draw(picture: Picture, side: int) -> np.ndarray | None:
     """Draw a picture on white, fitted into a square; None if it cannot be drawn or is all but empty.
 
     Returns:
         uint8 array of shape (side, side, 3).
     """
-    import resvg_py
     from PIL import Image
 
-    try:
-        raw = picture.raster
-        if raw is None:
-            raw = bytes(resvg_py.svg_to_bytes(svg_string=picture.svg, width=2 * side, dpi=96))
-        image = Image.open(io.BytesIO(raw)).convert("RGBA")
-        scale = side / max(image.size)
-        fitted = image.resize([max(1, round(s * scale)) for s in image.size], Image.Resampling.LANCZOS)
-    except (ValueError, OSError, BaseException) as error:  # resvg raises pyo3's PanicException, a BaseException
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            raise
+    fitted = rasterise(picture, side)
+    if fitted is None:
         return None
     canvas = Image.new("RGBA", (side, side), "white")
     canvas.alpha_composite(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))

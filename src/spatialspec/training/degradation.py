@@ -11,7 +11,7 @@ from torch import Tensor
 PATCH = 4  # pixels a side of one cell of the embedded model's grid
 
 
-def degrade(pixels: UInt8[np.ndarray, "B H W 3"], seed: int) -> UInt8[np.ndarray, "B H W 3"]:
+def degrade(pixels: UInt8[np.ndarray, "B H W 3"], seed: int, move: bool = True) -> UInt8[np.ndarray, "B H W 3"]:
     """Damage each picture in its own way.
 
     In order, each with its own strength per picture: turn, zoom and shift on white; patches lose detail, change colour
@@ -20,15 +20,16 @@ def degrade(pixels: UInt8[np.ndarray, "B H W 3"], seed: int) -> UInt8[np.ndarray
     Args:
         pixels: sides are multiples of 4.
         seed: the same seed gives the same damage.
+        move: whether to turn, zoom and shift; without, things stay where they are.
     """
     rng = torch.Generator().manual_seed(seed)
-    parts = [_degrade(torch.from_numpy(pixels[i : i + 64]), rng) for i in range(0, len(pixels), 64)]
+    parts = [_degrade(torch.from_numpy(pixels[i : i + 64]), rng, move) for i in range(0, len(pixels), 64)]
     return torch.cat(parts).numpy() if parts else pixels
 
 
-def _degrade(pixels: Tensor, rng: torch.Generator) -> Tensor:
+def _degrade(pixels: Tensor, rng: torch.Generator, move: bool) -> Tensor:
     x = pixels.permute(0, 3, 1, 2).float() / 255
-    for step, share in ((_move, 0.8), (_patches, 0.7), (_blur, 0.5), (_noise, 0.5), (_light, 0.5)):
+    for step, share in ((_move, 0.8 * move), (_patches, 0.7), (_blur, 0.5), (_noise, 0.5), (_light, 0.5)):
         chosen = torch.rand(len(x), 1, 1, 1, generator=rng) < share
         x = torch.where(chosen, step(x, rng), x)
     return (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)

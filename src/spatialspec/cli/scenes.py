@@ -1,0 +1,56 @@
+"""`spatialspec train scenes` and `train scene-judge`: composed scenes, and the judge that is trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spatialspec.cli.train import Batch, Seed, _folder, _given, _pictures, clocked
+
+
+def scenes(
+    out: Annotated[Path, typer.Option(help="Folder for pictures and metadata.csv.")] = Path("train/scenes"),
+    cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
+    count: Annotated[int, typer.Option(help="Scenes to learn from; 15 % as many of each left-out split.")] = 4000,
+    side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
+    seed: Seed = 0,
+) -> None:
+    """Compose scenes of cut-outs: known count, colour and place.
+
+    The packages of `train data` are fetched if they are not in --cache.
+    """
+    _given(count=count, seed=seed)
+    if not 16 <= side <= 1024 or side % 4:
+        raise ValueError(f"got --side {side}, expected a multiple of 4 from 16 to 1024: choose another")
+    _folder(out)
+    from spatialspec.training.cut_outs import read_cut_outs
+    from spatialspec.training.scenes import write_scenes
+
+    report = clocked()
+    try:
+        cut_outs = read_cut_outs(cache, side, report)
+    except RuntimeError as error:  # a registry's client is missing or failed
+        raise ValueError(str(error)) from error
+    write_scenes(cut_outs, out, count, side, seed, report)
+    typer.echo(f"wrote {out}")
+
+
+def scene_judge(
+    data: Annotated[Path, typer.Option(help="Folder that `train scenes` wrote.")] = Path("train/scenes"),
+    out: Annotated[Path, typer.Option(help="Folder of the judge.")] = Path("train/scene-judge"),
+    cache: Annotated[Path, typer.Option(help="Folder for maps, made once.")] = Path("train/features"),
+    epochs: Annotated[int | None, typer.Option(help="Passes over the scenes. [default: the recipe's]")] = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+) -> None:
+    """Train the judge of scenes; goes on where it was stopped."""
+    given = _given(epochs=epochs, batch=batch, seed=seed)
+    _folder(out)
+    pictures = _pictures(data)
+    from spatialspec.training.scene_judge import SceneJudgeRecipe, train
+
+    train(pictures, out, replace(SceneJudgeRecipe(), **given), clocked(), cache)
+    typer.echo(f"wrote {out}: `spatialspec evaluate --scenes {out}`")

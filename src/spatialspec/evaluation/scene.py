@@ -1,0 +1,197 @@
+"""Scenes: pictures of a few known things, asked for in the six categories of GenEval.
+
+Ghosh et al., "GenEval", https://arxiv.org/abs/2310.11513. Theirs are photographs judged by an object detector; ours are
+drawings on white, of the concepts and in the styles of the pictures that `icons` was trained on.
+
+| category | caption |
+|---|---|
+| single | an airplane |
+| two | an airplane and a pear |
+| counting | three pears: two to four, and no more |
+| colours | a red pear |
+| position | a pear left of an airplane; right of, above, below |
+| attribution | a red pear and a blue airplane |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+CATEGORIES = ("single", "two", "counting", "colours", "position", "attribution")
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black")
+"""GenEval's ten without white, which cannot be told on white paper."""
+RELATIONS = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+"""Places and their opposites."""
+NUMBERS = {2: "two", 3: "three", 4: "four"}
+IRREGULAR = {"deer": "deer", "man": "men", "mouse": "mice", "woman": "women"}
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something in a scene.
+
+    Attributes:
+        concept: its name.
+        colour: one of COLOURS; None is its own.
+        box: left, top, right, bottom as shares of the picture's side, 0 to 1; None where it is only asked for.
+    """
+
+    concept: str
+    colour: str | None = None
+    box: Box | None = None
+
+    @property
+    def name(self) -> str:
+        """As in a caption: "a red pear"."""
+        words = self.concept if self.colour is None else f"{self.colour} {self.concept}"
+        return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture shows, or is asked to show.
+
+    Attributes:
+        category: one of CATEGORIES.
+        things: in the order of the caption; equal ones in `counting`.
+        relation: where the first is, seen from the second; one of RELATIONS in `position`, else empty.
+        style: drawing style; empty for any.
+    """
+
+    category: str
+    things: tuple[Thing, ...]
+    relation: str = ""
+    style: str = ""
+
+    @property
+    def caption(self) -> str:
+        """In words, without the style."""
+        if self.category == "counting":
+            return f"{NUMBERS[len(self.things)]} {plural(self.things[0].concept)}"
+        between = f" {self.relation} " if self.relation else " and "
+        return between.join(thing.name for thing in self.things)
+
+    @property
+    def prompt(self) -> str:
+        """Caption and style, as the captions of `icons`: "a red pear, 3d"."""
+        return f"{self.caption}, {self.style}" if self.style else self.caption
+
+    def record(self) -> str:
+        """The scene and its caption as JSON, on one line; `read` takes it."""
+        return json.dumps({"caption": self.caption, **asdict(self)})
+
+    @classmethod
+    def read(cls, text: str) -> Scene:
+        """Take a scene from its record.
+
+        Raises:
+            ValueError: it is none, or its caption is another scene's.
+        """
+        try:
+            row = json.loads(text)
+            things = tuple(Thing(t["concept"], t["colour"], _box(t["box"])) for t in row["things"])
+            scene = cls(row["category"], things, row["relation"], row["style"])
+            sound = scene._sound() and scene.caption == row["caption"]
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise ValueError(f"got {text[:60]!r}, expected a scene as `train scenes` writes it ({error!r})") from error
+        if not sound:
+            raise ValueError(f"got {text[:60]!r}, expected a scene that its caption describes: make the scenes again")
+        return scene
+
+    def _sound(self) -> bool:
+        counts = {"single": (1,), "colours": (1,), "counting": tuple(NUMBERS)}.get(self.category, (2,))
+        concepts, coloured = {thing.concept for thing in self.things}, self.category in ("colours", "attribution")
+        return (
+            self.category in CATEGORIES
+            and len(self.things) in counts
+            and len(concepts) == (1 if self.category == "counting" else len(self.things))
+            and all(isinstance(concept, str) and concept for concept in concepts)
+            and all((thing.colour in COLOURS) if coloured else thing.colour is None for thing in self.things)
+            and (self.relation in RELATIONS if self.category == "position" else self.relation == "")
+        )
+
+
+def _box(values: Any) -> Box | None:
+    if values is None:
+        return None
+    left, top, right, bottom = (float(value) for value in values)
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError(f"got box {values}")
+    return left, top, right, bottom
+
+
+def plural(name: str) -> str:
+    """More than one of it, by the rules of English spelling."""
+    if name in IRREGULAR:
+        return IRREGULAR[name]
+    if name.endswith("y") and name[-2:-1] not in set("aeiou"):
+        return name[:-1] + "ies"
+    return name + ("es" if name.endswith(("s", "x", "z", "ch", "sh", "o")) else "s")
+
+
+def ask(category: str, concepts: Sequence[str], style: str, rng: np.random.Generator) -> Scene:
+    """Ask for a scene of a category.
+
+    Args:
+        category: one of CATEGORIES.
+        concepts: to choose from, at least 2.
+        style: of the scene.
+        rng: chooses.
+    """
+    first, second = (str(concept) for concept in rng.choice(list(concepts), 2, replace=False))
+    one, other = (str(colour) for colour in rng.choice(COLOURS, 2, replace=False))
+    count, relation = int(rng.integers(2, max(NUMBERS) + 1)), str(rng.choice(list(RELATIONS)))
+    things = {
+        "single": (Thing(first),),
+        "two": (Thing(first), Thing(second)),
+        "counting": (Thing(first),) * count,
+        "colours": (Thing(first, one),),
+        "position": (Thing(first), Thing(second)),
+        "attribution": (Thing(first, one), Thing(second, other)),
+    }[category]
+    return Scene(category, things, relation if category == "position" else "", style)
+
+
+def prompts(concepts: Sequence[str], styles: Sequence[str], count: int, seed: int = 0) -> list[Scene]:
+    """Scenes to be drawn, the categories in turn; scene i depends on the seed and i alone.
+
+    Args:
+        concepts: to choose from, at least 2.
+        styles: to choose from, at least 1; "" is no style.
+        count: of scenes.
+        seed: of the choice.
+    """
+    found = []
+    for number in range(count):
+        rng = np.random.default_rng((seed, number))
+        found.append(ask(CATEGORIES[number % len(CATEGORIES)], concepts, str(rng.choice(list(styles))), rng))
+    return found
+
+
+def wrong(scene: Scene, concepts: Sequence[str], rng: np.random.Generator) -> Scene:
+    """A caption that is wrong in the one point that its category is about; boxes are dropped.
+
+    Another concept (single; one of the two in two), one more or less, another colour, the opposite place, the colours
+    swapped.
+    """
+    bare = tuple(replace(thing, box=None) for thing in scene.things)
+    if scene.category == "counting":
+        counts = [n for n in (len(bare) - 1, len(bare) + 1) if n in NUMBERS]
+        bare = bare[:1] * int(rng.choice(counts))
+    elif scene.category == "colours":
+        others = [colour for colour in COLOURS if colour != bare[0].colour]
+        bare = (replace(bare[0], colour=str(rng.choice(others))),)
+    elif scene.category == "attribution":
+        bare = (replace(bare[0], colour=bare[1].colour), replace(bare[1], colour=bare[0].colour))
+    elif scene.category != "position":
+        others = [concept for concept in concepts if concept not in {thing.concept for thing in bare}]
+        place = int(rng.integers(len(bare)))
+        bare = tuple(Thing(str(rng.choice(others))) if i == place else thing for i, thing in enumerate(bare))
+    return replace(scene, things=bare, relation=RELATIONS.get(scene.relation, ""))

@@ -1,0 +1,56 @@
+"""Maps of scenes by the frozen network, made once and kept in files, so that a stopped training goes on after them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from spatialspec.core.files import write_tensors
+from spatialspec.evaluation.scene_network import Maps, picture_maps
+from spatialspec.training.data import Pictures
+from spatialspec.training.degradation import degrade
+
+PIECE = 256  # pictures whose maps lie in one file
+
+
+def make_maps(
+    data: Pictures,
+    side: int,
+    damage: int | None = None,
+    cache: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> Maps:
+    """Maps of pictures, from the cache where they are there.
+
+    Args:
+        data: pictures.
+        side: pixels a side at which the network sees them.
+        damage: every second picture is damaged with this seed, things staying where they are; None leaves all clean.
+        cache: folder to keep maps in; None keeps none.
+        report: called after each piece that was made.
+    """
+    pieces: list[Maps] = []
+    for start in range(0, len(data.rows), PIECE):
+        pixels = data.pixels[start : start + PIECE]
+        seed = None if damage is None else damage * 100_003 + start
+        digest = hashlib.sha256(np.ascontiguousarray(pixels).data)
+        digest.update(repr((pixels.shape, side, seed)).encode())
+        path = None if cache is None else cache / f"scenes-{digest.hexdigest()[:16]}.safetensors"
+        if path is not None and path.exists():
+            stored = load_file(path)
+            pieces.append(tuple(stored[name] for name in sorted(stored)))
+            continue
+        if seed is not None:
+            clean = (np.arange(len(pixels)) % 2 == 0)[:, None, None, None]
+            pixels = np.where(clean, pixels, degrade(pixels, seed, move=False))
+        pieces.append(picture_maps(pixels, side))
+        report(f"maps of {start + len(pixels)} of {len(data.rows)} scenes")
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, {f"level-{i}": level for i, level in enumerate(pieces[-1])})
+    return tuple(torch.cat(level) for level in zip(*pieces, strict=True))
