@@ -71,7 +71,7 @@ def spatialspec(*words: object) -> None:
 
 def rows_of(document: dict) -> dict[str, dict]:
     """Rows of a document by the names of METHODS."""
-    return {name: row for name, row in zip(METHODS, document["methods"], strict=True)}
+    return dict(zip(METHODS, document["methods"], strict=True))
 
 
 def table(runs: dict[int, dict]) -> str:

@@ -36,6 +36,13 @@ def test_captions() -> None:
     assert [plural(n) for n in names] == ["mice", "factories", "keys", "torches", "potatoes", "boxes", "bats"]
 
 
+def test_things_that_never_fit_end_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spatialspec.training.scenes._place", lambda *_: (0, 0, 9, 9))  # each on top of the other
+    images = {(thing.concept, "3d"): Image.new("RGBA", (9, 9)) for thing in (PEAR, AXE)}
+    with pytest.raises(ValueError, match="got 'a pear and an axe' on 48 pixels, expected room for it"):
+        compose(Scene("two", (PEAR, AXE), style="3d"), images, 48, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_a_record_is_read_as_it_was_written(category: str) -> None:
     asked = ask(category, SHAPES, "flat", np.random.default_rng(3))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec.cli.train import Steps, clocked
+from spatialspec.cli.train import Steps, clocked, make_folder
 
 if TYPE_CHECKING:
     from spatialspec.core.protocols import Target
@@ -73,7 +73,7 @@ def draft(
 
     given = {name: value for name, value in options.items() if value is not None}
     recipe = make_recipe(LESSONS[chosen].Recipe, settings | given)
-    _writable(out)
+    make_folder(out)
     processes = accelerator(tracker, out / "logs")
     report = clocked() if processes.is_main_process else lambda line: None
     model = load_target(folder, str(processes.device))
@@ -99,15 +99,6 @@ def _prompts(path: Path | None) -> list[str] | None:
     from spatialspec.prompts import read_prompts
 
     return None if path is None else read_prompts(path)
-
-
-def _writable(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"got --out {out}, expected a folder to write to ({error.strerror}): choose another"
-        ) from error
 
 
 def _pictures(data: str, model: Target, limit: int | None, report: Callable[[str], None]) -> Pictures:

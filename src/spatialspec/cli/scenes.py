@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spatialspec.cli.train import Batch, Seed, _folder, _given, _pictures, clocked
+from spatialspec.cli.train import Batch, Seed, clocked, given_numbers, make_folder, training_pictures
 
 
 def scenes(
@@ -22,10 +22,10 @@ def scenes(
 
     The packages of `train data` are fetched if they are not in --cache.
     """
-    _given(count=count, seed=seed)
+    given_numbers(count=count, seed=seed)
     if not 16 <= side <= 1024 or side % 4:
         raise ValueError(f"got --side {side}, expected a multiple of 4 from 16 to 1024: choose another")
-    _folder(out)
+    make_folder(out)
     from spatialspec.training.cut_outs import read_cut_outs
     from spatialspec.training.scenes import write_scenes
 
@@ -47,9 +47,9 @@ def scene_judge(
     seed: Seed = 0,
 ) -> None:
     """Train the judge of scenes; goes on where it was stopped."""
-    given = _given(epochs=epochs, batch=batch, seed=seed)
-    _folder(out)
-    pictures = _pictures(data)
+    given = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    make_folder(out)
+    pictures = training_pictures(data)
     from spatialspec.training.scene_judge import SceneJudgeRecipe, train
 
     train(pictures, out, replace(SceneJudgeRecipe(), **given), clocked(), cache)

@@ -58,9 +58,9 @@ def tokenizer(
     seed: Seed = 0,
 ) -> None:
     """Train the VQ tokenizer of pictures."""
-    given = _given(steps=steps, batch=batch, seed=seed)
-    _folder(out)
-    pictures = _pictures(data)
+    given = given_numbers(steps=steps, batch=batch, seed=seed)
+    make_folder(out)
+    pictures = training_pictures(data)
     from spatialspec.targets.vq import VQConfig
     from spatialspec.training.tokenizer import TokenizerRecipe, psnr, train
 
@@ -95,10 +95,10 @@ def target(
 
     Its grid is that of the last stage.
     """
-    given = _given(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
+    given = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if width % 16:
         raise ValueError(f"got --width {width}, expected a multiple of 16: choose another")
-    _folder(out)
+    make_folder(out)
     from spatialspec.core.distribution import Sampling
     from spatialspec.core.files import write_text
 
@@ -114,7 +114,7 @@ def target(
     if "sketch_steps" in given:
         recipe = replace(recipe, sketch=replace(recipe.sketch, steps=given["sketch_steps"]))
     side = recipe.stages[-1].side
-    pictures = _pictures(data, side * vq.config.patch)
+    pictures = training_pictures(data, side * vq.config.patch)
     held_out = pictures.select("concept").pixels
     sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
@@ -143,9 +143,9 @@ def judge(
     seed: Seed = 0,
 ) -> None:
     """Train the judge of text and picture."""
-    given = _given(epochs=epochs, batch=batch, seed=seed)
-    _folder(out)
-    pictures = _pictures(data)
+    given = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    make_folder(out)
+    pictures = training_pictures(data)
     from spatialspec.training.judge import JudgeRecipe, train
 
     train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
@@ -162,7 +162,7 @@ def clocked() -> Callable[[str], None]:
     return report
 
 
-def _given(**values: int | None) -> dict[str, Any]:
+def given_numbers(**values: int | None) -> dict[str, Any]:
     """Those that were given, checked: a seed from 0, everything else from 1.
 
     Raises:
@@ -177,7 +177,7 @@ def _given(**values: int | None) -> dict[str, Any]:
     return given
 
 
-def _folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
     """Make the folder for results now, so that a wrong path costs no training."""
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -187,7 +187,12 @@ def _folder(path: Path) -> None:
         ) from error
 
 
-def _pictures(folder: Path, side: int = 96) -> Pictures:
+def training_pictures(folder: Path, side: int = 96) -> Pictures:
+    """Pictures of a folder, squares of so many pixels a side.
+
+    Raises:
+        ValueError: none is to be learned from.
+    """
     from spatialspec.training.data import load
 
     pictures = load(folder, side)

@@ -33,12 +33,11 @@ BASE = 100.0  # longest wavelength over the shortest, by rows and by columns; it
 NOWHERE = -1  # in place of a cell: an empty slot, or behind the last cell
 
 
-@dataclass(frozen=True)
-class SpatialModelConfig:
-    """Sizes of the network, and what the ablations change.
+@dataclass(frozen=True, kw_only=True)
+class SpatialModelOptions:
+    """What may be chosen for the network: its size, and what the ablations change.
 
     Attributes:
-        width: of the target, d.
         layers: 1 to 4.
         head_width: of an attention head, for a target that is at least so wide.
         expansion: inner width of SwiGLU over d.
@@ -52,7 +51,6 @@ class SpatialModelConfig:
         vocabulary: image tokens that the law covers; 0 is all (`draft_vocabulary.py`).
     """
 
-    width: int
     layers: int = 2
     head_width: int = 64
     expansion: int = 2
@@ -63,6 +61,17 @@ class SpatialModelConfig:
     directions: str = "both"
     features: int = 1
     vocabulary: int = 0
+
+
+@dataclass(frozen=True)
+class SpatialModelConfig(SpatialModelOptions):
+    """The network for one target.
+
+    Attributes:
+        width: of the target, d.
+    """
+
+    width: int
 
     def __post_init__(self) -> None:
         for name, choices in (("positions", POSITIONS), ("attention", ATTENTION), ("directions", DIRECTIONS)):

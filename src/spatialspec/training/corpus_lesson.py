@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from jaxtyping import Float, Int
@@ -18,10 +19,11 @@ OBJECTIVES = ("cross-entropy", "kl", "total-variation", "features")
 OWN, HELD_OUT = 64, 32  # pictures that the target draws to learn from; pictures for the figures
 
 
+@dataclass(eq=False)
 class CorpusLesson:
     """Base of such lessons.
 
-    Args:
+    Attributes:
         target: the frozen target.
         corpus: what to learn from.
         held_out: what the figures are taken on.
@@ -30,6 +32,12 @@ class CorpusLesson:
         source: of the pictures, for the card.
     """
 
+    target: Target
+    corpus: Corpus
+    held_out: Corpus
+    features: Features
+    recipe: Any
+    source: str = ""
     own: ClassVar[bool] = False  # without other wishes: from pictures that the target draws itself, or from real ones
 
     @classmethod
@@ -46,13 +54,9 @@ class CorpusLesson:
         features = material.features(corpus, recipe, recipe.drop, blocks)
         return cls(material.target, corpus, held_out, features, recipe, source)
 
-    def __init__(
-        self, target: Target, corpus: Corpus, held_out: Corpus, features: Features, recipe: Any, source: str = ""
-    ) -> None:
-        if not len(corpus) or not len(held_out):
+    def __post_init__(self) -> None:
+        if not len(self.corpus) or not len(self.held_out):
             raise ValueError("got an empty corpus, expected pictures to train drafts on and some to report on")
-        self.target, self.corpus, self.held_out, self.features = target, corpus, held_out, features
-        self.recipe, self.source = recipe, source
 
     @classmethod
     def blocks(cls, target: Target, recipe: Any) -> Sequence[int]:

@@ -16,11 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from spatialspec.core.protocols import Target
 from spatialspec.training.acceptance import by_coupling, by_rejection
-from spatialspec.training.corpus import Corpus
 from spatialspec.training.corpus_lesson import OBJECTIVES, CorpusLesson
-from spatialspec.training.features import Features
 from spatialspec.training.lesson import Best, Recipe
 from spatialspec.training.teacher import states, streams
 
@@ -72,21 +69,11 @@ class HeadsLesson(CorpusLesson, ABC):
         "the target's recommended sampling, by rejection (sum min(p, q)) and under coupled noise"
     )
 
-    def __init__(
-        self,
-        target: Target,
-        corpus: Corpus,
-        held_out: Corpus,
-        features: Features,
-        recipe: HeadsRecipe,
-        source: str = "",
-    ) -> None:
-        super().__init__(target, corpus, held_out, features, recipe, source)
-        reach = max(recipe.horizontal, recipe.vertical * target.grid.columns)
-        if reach >= target.grid.cells:
-            raise ValueError(
-                f"got {recipe.vertical} heads down for the grid {target.grid}, expected fewer than its rows"
-            )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        down, grid = self.recipe.vertical, self.target.grid
+        if max(self.recipe.horizontal, down * grid.columns) >= grid.cells:
+            raise ValueError(f"got {down} heads down for the grid {grid}, expected fewer than its rows")
 
     @abstractmethod
     def build(self) -> nn.Module:

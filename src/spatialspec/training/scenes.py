@@ -29,6 +29,7 @@ COLUMNS = ("file_name", "text", "style", "split", "category", "licence", "scene"
 SIZES = {1: (0.45, 1.0), 2: (0.3, 0.5), 3: (0.27, 0.42), 4: (0.25, 0.38)}
 """Longer side of a thing as a share of the picture's, by how many there are."""
 TRIES = 60  # placements before things are made a little smaller
+SMALLEST = 0.2  # what they may shrink to, as a share of their size
 
 PixelBox = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -46,18 +47,21 @@ def compose(
 
     Returns:
         The scene with boxes, and its picture.
+
+    Raises:
+        ValueError: things cannot be placed as it says.
     """
     things = [images[thing.concept, scene.style] for thing in scene.things]
     things = [
         image if thing.colour is None else tint(image, thing.colour)
         for image, thing in zip(things, scene.things, strict=True)
     ]
-    shrunk = 1.0
-    while True:
+    boxes, shrunk = None, 1.0
+    while boxes is None:
+        if shrunk < SMALLEST:
+            raise ValueError(f"got {scene.caption!r} on {side} pixels, expected room for it: give a larger side")
         tries = ([_place(image, len(things), shrunk, side, rng) for image in things] for _ in range(TRIES))
         boxes = next((found for found in tries if _apart(found) and _as_said(scene.relation, found)), None)
-        if boxes is not None:
-            break
         shrunk *= 0.95
     canvas = Image.new("RGBA", (side, side), "white")
     for image, (left, top, right, bottom) in zip(things, boxes, strict=True):

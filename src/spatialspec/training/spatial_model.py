@@ -19,12 +19,10 @@ from spatialspec.core.distribution import Sampling
 from spatialspec.core.protocols import Target
 from spatialspec.drafters.draft_vocabulary import NOT_COVERED, DraftVocabulary, output_rows
 from spatialspec.drafters.spatial_model import depth
-from spatialspec.drafters.spatial_model_config import SpatialModelConfig
+from spatialspec.drafters.spatial_model_config import SpatialModelConfig, SpatialModelOptions
 from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.training.acceptance import by_coupling, by_rejection
-from spatialspec.training.corpus import Corpus
 from spatialspec.training.corpus_lesson import OBJECTIVES, CorpusLesson
-from spatialspec.training.features import Features
 from spatialspec.training.lesson import Best, Recipe
 from spatialspec.training.windows import Rule, Windows, accepted
 
@@ -34,8 +32,8 @@ SHIFT = 2.0**20  # the digits of a lot that did not decide whether the caption w
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpatialModelRecipe(Recipe):
-    """Settings; those of the network are in :class:`SpatialModelConfig`.
+class SpatialModelRecipe(SpatialModelOptions, Recipe):
+    """Settings, with the options of the network among them.
 
     Attributes:
         window: open cells that are guessed behind a frontier.
@@ -44,16 +42,6 @@ class SpatialModelRecipe(Recipe):
         drop: share of captions that are dropped, so that drafts serve both streams of guidance.
     """
 
-    layers: int = 2
-    head_width: int = 64
-    expansion: int = 2
-    rows: int = 3
-    columns: int = 6
-    positions: str = "2-d"
-    attention: str = "local"
-    directions: str = "both"
-    features: int = 1
-    vocabulary: int = 0
     window: int = 32
     frontiers: int = 16
     objective: str = "cross-entropy"
@@ -76,8 +64,7 @@ class SpatialModelRecipe(Recipe):
         Raises:
             ValueError: it cannot be built, or needs what the target does not give.
         """
-        own = {field.name: getattr(self, field.name) for field in fields(SpatialModelConfig) if field.name != "width"}
-        made = SpatialModelConfig(target.width, **own)
+        made = SpatialModelConfig(target.width, **{f.name: getattr(self, f.name) for f in fields(SpatialModelOptions)})
         made.blocks(depth(target))
         if made.vocabulary:
             output_rows(target, made.vocabulary)
@@ -139,18 +126,11 @@ class SpatialModelLesson(CorpusLesson):
         """See :class:`CorpusLesson`."""
         return recipe.config(target).blocks(depth(target))
 
-    def __init__(
-        self,
-        target: Target,
-        corpus: Corpus,
-        held_out: Corpus,
-        features: Features,
-        recipe: SpatialModelRecipe,
-        source: str = "",
-    ) -> None:
-        super().__init__(target, corpus, held_out, features, recipe, source)
-        self.config = recipe.config(target)
-        self.vocabulary = DraftVocabulary.most_frequent(recipe.vocabulary, corpus.codes).to(target.device)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.config = self.recipe.config(self.target)
+        size, codes = self.recipe.vocabulary, self.corpus.codes
+        self.vocabulary = DraftVocabulary.most_frequent(size, codes).to(self.target.device)
 
     def build(self) -> SpatialNetwork:
         """An untrained network."""
