@@ -16,7 +16,7 @@ import torch
 
 from spatialspec.core.files import write_text
 from spatialspec.evaluation.bench import bench, describe
-from spatialspec.evaluation.runs import Request
+from spatialspec.evaluation.runs import Workload
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
@@ -48,16 +48,16 @@ def main() -> None:
     record = options.out.with_suffix(".json")
     done = json.loads(record.read_text()) if record.exists() else {"settings": None, "methods": []}
     pipeline = SpatialPipeline.from_pretrained()
-    request = Request(tuple(BUILT_IN[: options.limit]), pipeline.target.default, pipeline.target.grid)
+    workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, pipeline.target.grid)
     for family in options.families.split(","):
         known = {row["method"] for row in done["methods"]}
         missing = [m for m in map(Method.parse, FAMILIES[family]) if str(m) not in known]
         if not missing:
             continue
-        document = bench(pipeline, [Method("ar"), *missing], request, lambda method, cells: None)
+        document = bench(pipeline, [Method("ar"), *missing], workload, lambda method, cells: None)
         rows = [row.model_dump() | {"family": family} for row in document.methods]
         done["methods"] += rows if "ar" not in known else rows[1:]
-        done["settings"] = describe("envelope", pipeline, request).model_dump()
+        done["settings"] = describe("envelope", pipeline, workload).model_dump()
         write_text(record, json.dumps(done, indent=1) + "\n")
         print(family, "drawn", flush=True)
     rows = done["methods"]

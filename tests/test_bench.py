@@ -14,7 +14,7 @@ from spatialspec.evaluation import bench as bench_module
 from spatialspec.evaluation.bench import bench
 from spatialspec.evaluation.memory import peak, reset_peak
 from spatialspec.evaluation.results import MethodResult
-from spatialspec.evaluation.runs import STRIDE, Request, check
+from spatialspec.evaluation.runs import STRIDE, Workload, check
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.verifiers.coupled import Coupled
@@ -38,12 +38,12 @@ def pipeline(folder):
     return SpatialPipeline.from_pretrained(folder)
 
 
-def request_for(pipeline, prompts=PROMPTS, **changes) -> Request:
-    return replace(Request(prompts, pipeline.target.default, pipeline.target.grid), **changes)
+def workload_for(pipeline, prompts=PROMPTS, **changes) -> Workload:
+    return replace(Workload(prompts, pipeline.target.default, pipeline.target.grid), **changes)
 
 
 def run(pipeline, methods: str, prompts=PROMPTS, report=lambda method, tokens: None, **changes):
-    return bench(pipeline, Method.parse_list(methods), request_for(pipeline, prompts, **changes), report)
+    return bench(pipeline, Method.parse_list(methods), workload_for(pipeline, prompts, **changes), report)
 
 
 def test_document(pipeline):
@@ -191,12 +191,12 @@ def test_bad_requests_stop_before_anything_is_drawn(pipeline, methods, changes, 
 def test_a_negative_prompt_needs_guidance(pipeline):
     plain = replace(pipeline.target.default, guidance=1.0)
     with pytest.raises(ValueError, match="negative prompt"):
-        check(pipeline, [Method("ar")], request_for(pipeline, sampling=plain, negative_prompt="text"))
+        check(pipeline, [Method("ar")], workload_for(pipeline, sampling=plain, negative_prompt="text"))
 
 
 def test_drafts_are_asked_for_before_anything_is_drawn(pipeline):
     with pytest.raises(ValueError, match="--draft"):
-        check(SpatialPipeline(pipeline.target), [Method("ssd")], request_for(pipeline))
+        check(SpatialPipeline(pipeline.target), [Method("ssd")], workload_for(pipeline))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is that of the whole process")
@@ -211,6 +211,6 @@ def test_peak_memory_sees_an_allocation():
 
 
 def test_jobs_have_seeds_of_their_own(pipeline):
-    request = request_for(pipeline, images=3, seed=2**63 - 2)
-    seeds = [seed for _, seed in request.jobs()]
+    workload = workload_for(pipeline, images=3, seed=2**63 - 2)
+    seeds = [seed for _, seed in workload.jobs()]
     assert len(set(seeds)) == 9 and all(0 <= seed < 2**63 for seed in seeds)

@@ -6,7 +6,7 @@ import pytest
 
 from spatialspec.core.grid import Grid
 from spatialspec.evaluation.bench import bench
-from spatialspec.evaluation.runs import Request
+from spatialspec.evaluation.runs import Workload
 from spatialspec.methods import Method
 from spatialspec.models import WEIGHTS
 from spatialspec.pipeline import SpatialPipeline
@@ -20,8 +20,8 @@ def pipeline() -> SpatialPipeline:
 
 
 def run(pipeline: SpatialPipeline, methods: str, prompts: tuple[str, ...], grid: Grid, seed: int = 0):
-    request = Request(prompts, pipeline.target.default, grid, seed)
-    return bench(pipeline, Method.parse_list(methods), request, lambda method, tokens: None).methods
+    workload = Workload(prompts, pipeline.target.default, grid, seed)
+    return bench(pipeline, Method.parse_list(methods), workload, lambda method, tokens: None).methods
 
 
 @pytest.mark.parametrize(("size", "prompts"), [("24x24", 1), ("12x12", 4), ("5x17", 3)])

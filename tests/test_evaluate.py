@@ -13,7 +13,7 @@ from spatialspec.evaluation.prompt_sets import PromptSet
 from spatialspec.evaluation.quality import evaluate
 from spatialspec.evaluation.quality_results import Quality
 from spatialspec.evaluation.real import Real, load_real
-from spatialspec.evaluation.runs import Request
+from spatialspec.evaluation.runs import Workload
 from spatialspec.evaluation.store import slug
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -42,13 +42,13 @@ def colours(pixels):
 
 
 def run(pipeline, methods, images=2, real=None, instruments=None):
-    request = Request(PROMPTS, pipeline.target.default, pipeline.target.grid, images=images)
+    workload = Workload(PROMPTS, pipeline.target.default, pipeline.target.grid, images=images)
     tools = instruments or Instruments(features=colours)
     asked = {"features": "colours", "clip": None}
     prompts = PromptSet.plain(list(PROMPTS))
     told: list[int] = []
     document = evaluate(
-        pipeline, Method.parse_list(methods), request, prompts, tools, real, asked, [], lambda m, n: told.append(n)
+        pipeline, Method.parse_list(methods), workload, prompts, tools, real, asked, [], lambda m, n: told.append(n)
     )
     assert sum(told) == 36 * images * 4 * len({"ar", *methods.split(",")})
     return document
@@ -79,9 +79,9 @@ def test_pairs_share_prompt_and_seed(pipeline, monkeypatch):
     seen = {}
     original = measuring.draw
 
-    def draw(pipeline, method, request, prompt, seed, images, report):
+    def draw(pipeline, method, workload, prompt, seed, images, report):
         seen.setdefault(str(method), []).append((prompt, seed, images))
-        return original(pipeline, method, request, prompt, seed, images, report)
+        return original(pipeline, method, workload, prompt, seed, images, report)
 
     monkeypatch.setattr(measuring, "draw", draw)
     run(pipeline, "ssd", images=3)
@@ -126,9 +126,9 @@ def test_a_second_call_goes_on(folder, tmp_path, capsys, monkeypatch):
     drawn = []
     original = measuring.draw
 
-    def draw(pipeline, method, request, prompt, seed, images, report):
+    def draw(pipeline, method, workload, prompt, seed, images, report):
         drawn.append((str(method), prompt))
-        return original(pipeline, method, request, prompt, seed, images, report)
+        return original(pipeline, method, workload, prompt, seed, images, report)
 
     monkeypatch.setattr(measuring, "draw", draw)
     assert call_main(capsys, *arguments, "--json", report)[0] == 0

@@ -13,7 +13,7 @@ from PIL import Image
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.evaluation.runs import Request
+from spatialspec.evaluation.runs import Workload
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.reproduce.content_direction import regress
 from spatialspec.reproduce.hawk_fig4 import OFFSETS, REACH, losses, train
@@ -30,13 +30,13 @@ GRID = Grid(4, 5)
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory) -> Lab:
     pipeline = tiny_pipeline(tmp_path_factory.mktemp("tiny"))
-    return Lab(pipeline, Request(("red apple, 3d", "a cat"), pipeline.target.default, GRID, verifier="rejection"))
+    return Lab(pipeline, Workload(("red apple, 3d", "a cat"), pipeline.target.default, GRID, verifier="rejection"))
 
 
 def test_readings_are_what_decoding_saw(lab):
     """Tokens are AR's for the seeds of `bench`; head 1 right drafts cell t + 1 from the state that outputs cell t."""
     first, second = readings(lab)
-    drawn = [lab.pipeline(p, method="ar", seed=s, size=GRID).tokens[0] for p, s in lab.request.jobs()]
+    drawn = [lab.pipeline(p, method="ar", seed=s, size=GRID).tokens[0] for p, s in lab.workload.jobs()]
     assert [tuple(r.tokens.tolist()) for r in (first, second)] == drawn
     heads = next(d for d in lab.pipeline.drafts if hasattr(d, "horizontal") and torch.is_tensor(d.horizontal))
     target, t = lab.target, 7

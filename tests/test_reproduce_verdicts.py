@@ -10,7 +10,7 @@ import pytest
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.evaluation.intervals import Figure
-from spatialspec.evaluation.runs import Request
+from spatialspec.evaluation.runs import Workload
 from spatialspec.methods import Method
 from spatialspec.reproduce import hawk_table1, ssd_rounds, ssd_schedule
 from spatialspec.reproduce.lab import Lab
@@ -65,7 +65,7 @@ def made_up(methods: dict[str, dict[str, float]]) -> Run:
     return Run(results, images, {name: [] for name in images}, None)
 
 
-LAB = Lab(None, Request(("a",) * PROMPTS, Sampling(), Grid(24, 24)))
+LAB = Lab(None, Workload(("a",) * PROMPTS, Sampling(), Grid(24, 24)))
 
 
 def found_by(monkeypatch, experiment, methods) -> dict[str, str]:

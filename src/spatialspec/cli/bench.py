@@ -52,16 +52,16 @@ def bench(
     words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
     if json is not None:
         check_output(json, "", "--json")
-    pipeline, request = common.load(listed, words)
-    listed = common.tuned(listed, pipeline, request)
+    pipeline, workload = common.load(listed, words)
+    listed = common.tuned(listed, pipeline, workload)
 
     from spatialspec.evaluation.bench import AR, bench
     from spatialspec.evaluation.runs import Progress
 
     report: Progress
-    images = len(request.jobs()) + 1  # one warms up
-    with progress(len({AR, *listed}) * images * request.grid.cells) as report:
-        document = bench(pipeline, listed, request, report)
+    images = len(workload.jobs()) + 1  # one warms up
+    with progress(len({AR, *listed}) * images * workload.grid.cells) as report:
+        document = bench(pipeline, listed, workload, report)
     if json is not None:
         write_atomically(json, document.json_text().encode())
     typer.echo(table(COST + AGAINST_AR + DISTANCE, document.methods))

@@ -53,7 +53,7 @@ def doctor(
     report: Progress
     kind = DTYPES[dtype or ("fp32" if where.type == "cpu" else "bf16")]
     found = examine(folder, model, drafts, str(where), kind, grid)
-    with progress(effort(found.request) if found.request else 0) as report:
+    with progress(effort(found.workload) if found.workload else 0) as report:
         diagnosis = measure(found, report)
     if json is not None:
         write_atomically(json, diagnosis.json_text().encode())

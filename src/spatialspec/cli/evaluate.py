@@ -92,7 +92,7 @@ def evaluate(
         asked = PromptSet.plain(list(test.prompts))
     if export is not None and asked is not None:
         check_count(asked.kind, num_images)
-    pipeline, request = common.load(listed, BUILT_IN[:1])  # the prompts may hang on the size of its pictures
+    pipeline, workload = common.load(listed, BUILT_IN[:1])  # the prompts may hang on the size of its pictures
 
     from dataclasses import replace
 
@@ -106,14 +106,14 @@ def evaluate(
     from spatialspec.evaluation.runs import Progress, check
     from spatialspec.evaluation.store import Store
 
-    side = pipeline.target.pixels([0] * request.grid.cells, request.grid).width
+    side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
     truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
     if asked is None:
         asked = PromptSet.plain(list(BUILT_IN if truth is None else dict.fromkeys(truth.captions)))
     asked = asked.first(limit)
-    request = replace(request, prompts=asked.prompts)
-    check(pipeline, listed, request)
-    listed = common.tuned(listed, pipeline, request)
+    workload = replace(workload, prompts=asked.prompts)
+    check(pipeline, listed, workload)
+    listed = common.tuned(listed, pipeline, workload)
     notes: list[str] = []
     captions = [*asked.prompts, *(truth.captions if truth is not None else ())]
     instruments = Instruments(
@@ -121,22 +121,22 @@ def evaluate(
         judge=_optional(lambda: Alignment(captions), True, notes),
         clip=None if clip is None else ClipScore(clip),
         scenes=test,
-        store=None if out is None else Store(out, _identity(pipeline, request)),
+        store=None if out is None else Store(out, _identity(pipeline, workload)),
         export=export,
     )
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     report: Progress
-    with progress(len({AR, *listed}) * len(request.jobs()) * request.grid.cells) as report:
+    with progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells) as report:
         names = {"features": features if instruments.features else None, "clip": None if clip is None else str(clip)}
         names["scenes"] = scenes
-        document = evaluate(pipeline, listed, request, asked, instruments, truth, names, notes, report)
+        document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report)
     if json is not None:
         write_atomically(json, document.json_text().encode())
     shown = [*document.methods, *([document.real] if document.real is not None else [])]
     typer.echo(table(COLUMNS, shown))
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
-    images = f"{len(request.jobs())} images of {len(asked.prompts)} prompts"
+    images = f"{len(workload.jobs())} images of {len(asked.prompts)} prompts"
     typer.echo(f"{images}; [95 % intervals]; kernel distance from {other} pictures")
     if document.real_scenes is not None and document.wrong_scenes is not None:
         typer.echo("\nshare of pictures that show all that their scene asks for")
@@ -169,14 +169,14 @@ def _optional(make: Callable[[], T], may_lack: bool, notes: list[str]) -> T | No
         return None
 
 
-def _identity(pipeline: Any, request: Any) -> dict[str, Any]:
+def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:
     """What images depend on, besides prompts and methods."""
     from dataclasses import asdict
 
     from spatialspec.evaluation.bench import describe
     from spatialspec.evaluation.store import digest
 
-    s = describe("evaluate", pipeline, request)
+    s = describe("evaluate", pipeline, workload)
     return {
         "model": s.model,
         "fingerprint": pipeline.target.fingerprint,
@@ -187,7 +187,7 @@ def _identity(pipeline: Any, request: Any) -> dict[str, Any]:
         "negative_prompt": s.negative_prompt,
         "size": s.size,
         "dtype": s.dtype,
-        **asdict(request.sampling),
+        **asdict(workload.sampling),
     }
 
 

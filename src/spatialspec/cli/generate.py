@@ -65,8 +65,8 @@ def generate(
         if json.resolve() == out.resolve():
             raise ValueError(f"got {out} for --out and --json, expected two files: rename one")
 
-    pipeline, request = common.load(methods, [prompt])
-    methods = common.tuned(methods, pipeline, request)
+    pipeline, workload = common.load(methods, [prompt])
+    methods = common.tuned(methods, pipeline, workload)
 
     from spatialspec.cli.sheet import comparison, contact_sheet, png
     from spatialspec.evaluation.bench import describe, summarise
@@ -76,12 +76,12 @@ def generate(
     if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method
         for m in methods:
             with suppress(_Enough):
-                draw(pipeline, m, request, prompt, seed, 1, _stop_after(12))
+                draw(pipeline, m, workload, prompt, seed, 1, _stop_after(12))
     samples: dict[Method, list[Sample]] = {}
-    with progress(len(methods) * num_images * request.grid.cells) as report:
+    with progress(len(methods) * num_images * workload.grid.cells) as report:
         for m in methods:
-            samples[m] = draw(pipeline, m, request, prompt, seed, num_images, report)
-    results = [summarise(pipeline, m, request, samples[m], samples.get(ar)) for m in methods]
+            samples[m] = draw(pipeline, m, workload, prompt, seed, num_images, report)
+    results = [summarise(pipeline, m, workload, samples[m], samples.get(ar)) for m in methods]
 
     pictures = [[sample.picture for sample in samples[m]] for m in methods]
     if len(methods) == 1:
@@ -91,7 +91,7 @@ def generate(
         sheet = comparison(list(zip(captions, pictures, strict=True)))
     write_atomically(out, png(sheet))
     if json is not None:
-        document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results)
+        document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
         write_atomically(json, document.json_text().encode())
     typer.echo(table(COST + AGAINST_AR if ar in samples else COST, results))
     for result in results:

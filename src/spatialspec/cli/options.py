@@ -16,7 +16,7 @@ from spatialspec.registry import PRESETS, VERIFIERS
 if TYPE_CHECKING:
     import torch
 
-    from spatialspec.evaluation.runs import Request
+    from spatialspec.evaluation.runs import Workload
     from spatialspec.pipeline import SpatialPipeline
 
 DTYPES = ("fp32", "bf16", "fp16")
@@ -110,7 +110,7 @@ class Common:
         draft_folder(self.model, self.draft)
         return methods
 
-    def load(self, methods: Sequence[Method], prompts: Sequence[str]) -> tuple[SpatialPipeline, Request]:
+    def load(self, methods: Sequence[Method], prompts: Sequence[str]) -> tuple[SpatialPipeline, Workload]:
         """Check numbers and device, load the model, and check that every method can draw every prompt.
 
         Raises:
@@ -120,7 +120,7 @@ class Common:
 
         from spatialspec.core.distribution import Sampling
         from spatialspec.evaluation.results import DTYPES as KNOWN
-        from spatialspec.evaluation.runs import Request, check
+        from spatialspec.evaluation.runs import Workload, check
         from spatialspec.pipeline import SpatialPipeline
 
         numbers: dict[str, Any] = {
@@ -138,7 +138,7 @@ class Common:
         device = usable_device(self.device)
         dtype = KNOWN[self.dtype or ("fp32" if device.type == "cpu" else "bf16")]
         pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, str(device), dtype)
-        request = Request(
+        workload = Workload(
             prompts=tuple(prompts),
             sampling=replace(pipeline.target.default, **given),
             grid=pipeline.grid(self.size),
@@ -147,10 +147,10 @@ class Common:
             verifier=self.verifier,
             negative_prompt=self.negative_prompt,
         )
-        check(pipeline, methods, request)
-        return pipeline, request
+        check(pipeline, methods, workload)
+        return pipeline, workload
 
-    def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, request: Request) -> list[Method]:
+    def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, workload: Workload) -> list[Method]:
         """The methods, those without a budget of their own with the one that is fastest here if that was asked for."""
         if self.budget != AUTO:
             return list(methods)
@@ -160,8 +160,8 @@ class Common:
         def tune(method: Method) -> Method:
             if "budget" not in method.fields or "budget" in dict(method.given):
                 return method
-            with progress(len(BUDGETS) * TURNS * measured_cells(request) * request.images) as report:
-                return method.with_value("budget", str(best_budget(pipeline, method, request, report)))
+            with progress(len(BUDGETS) * TURNS * measured_cells(workload) * workload.images) as report:
+                return method.with_value("budget", str(best_budget(pipeline, method, workload, report)))
 
         return [tune(method) for method in methods]
 

@@ -76,7 +76,7 @@ def reproduce(
     empty_plot()
     for one in chosen:
         check_folder(one, out, quick)
-    pipeline, request = common.load(methods, words[:1])
+    pipeline, workload = common.load(methods, words[:1])
 
     from dataclasses import replace
 
@@ -85,12 +85,12 @@ def reproduce(
     from spatialspec.reproduce.lab import Lab, quick_grid
 
     if quick:
-        request = replace(request, grid=quick_grid(pipeline.target))
+        workload = replace(workload, grid=quick_grid(pipeline.target))
     folders = tuple(Path(part) for part in (drafts or "").split(",") if part.strip())
-    lab = Lab(pipeline, request, quick, folders, progress)
+    lab = Lab(pipeline, workload, quick, folders, progress)
     for one in chosen:
         most = 1 if quick else limit or EXPERIMENTS[one].prompts
-        asked = replace(request, prompts=tuple(words[:most]))
+        asked = replace(workload, prompts=tuple(words[:most]))
         check(pipeline, methods, asked)
         given = {
             "--model": model if model != "icons" else None, "--draft": draft, "--drafts": drafts, "--prompts": prompts,
@@ -98,7 +98,7 @@ def reproduce(
         }  # fmt: skip
         call = _call(one, given | ({} if quick else {"--limit": len(asked.prompts)}), quick)
         try:
-            report = carry_out(one, replace(lab, request=asked), out, call)
+            report = carry_out(one, replace(lab, workload=asked), out, call)
         except ValueError as error:
             if name != ALL:
                 raise

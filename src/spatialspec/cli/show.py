@@ -49,8 +49,8 @@ def show(
     if not prompt.strip():
         raise ValueError("got an empty prompt, expected words: say what to draw")
     check_output(out, ".html", "--out")
-    pipeline, request = common.load(methods, [prompt])
-    methods = common.tuned(methods, pipeline, request)
+    pipeline, workload = common.load(methods, [prompt])
+    methods = common.tuned(methods, pipeline, workload)
 
     from spatialspec import __version__
     from spatialspec.analysis.page import page, panel
@@ -58,19 +58,19 @@ def show(
     from spatialspec.decode import Step
     from spatialspec.generation import Request
 
-    drawn = Request([prompt], [seed], request.sampling, request.grid, verifier, negative_prompt)
+    drawn = Request([prompt], [seed], workload.sampling, workload.grid, verifier, negative_prompt)
     shown = list(dict.fromkeys([*methods, Method("ar")]))
     panels = []
-    with progress(len(shown) * request.grid.cells) as report:
+    with progress(len(shown) * workload.grid.cells) as report:
         for one in shown:
 
             def tell(step: Step, name: str = str(one)) -> None:
                 report(name, len(step.verdict.tokens(step.proposal)))
 
             panels.append(panel(pipeline.target, trace(pipeline, one, drawn, tell)))
-    s = request.sampling
+    s = workload.sampling
     settings = (
-        f"spatialspec {__version__}, model {pipeline.target.name}, {request.grid} tokens, seed {seed}, verifier "
+        f"spatialspec {__version__}, model {pipeline.target.name}, {workload.grid} tokens, seed {seed}, verifier "
         f"{methods[0].rule(verifier)}, guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, "
         f"top-p {s.top_p:g}."
     )

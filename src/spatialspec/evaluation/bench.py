@@ -16,7 +16,7 @@ import torch
 from spatialspec import __version__
 from spatialspec.evaluation.distance import distance, explained, measure
 from spatialspec.evaluation.results import Document, MethodResult, Settings, dtype_name, quartiles
-from spatialspec.evaluation.runs import STRIDE, Progress, Request, Sample, check, draw
+from spatialspec.evaluation.runs import STRIDE, Progress, Sample, Workload, check, draw
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
@@ -27,7 +27,7 @@ SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
 def summarise(
     pipeline: SpatialPipeline,
     method: Method,
-    request: Request,
+    workload: Workload,
     samples: Sequence[Sample],
     reference: Sequence[Sample] | None,
 ) -> MethodResult:
@@ -36,7 +36,7 @@ def summarise(
     Args:
         pipeline: that drew the images.
         method: that drew the images.
-        request: of the run.
+        workload: of the run.
         samples: the method's images.
         reference: AR's, in the same order; None if AR did not run.
     """
@@ -49,15 +49,15 @@ def summarise(
         fewer = [a.report.target_passes / s.report.target_passes for a, s in pairs]
         equal = [x == y for a, s in pairs for x, y in zip(a.drawn.tokens, s.drawn.tokens, strict=True)]
         same = sum(equal) / len(equal)
-        if method.seed_exact(request.verifier) and pipeline.target.dtype == torch.float32:
+        if method.seed_exact(workload.verifier) and pipeline.target.dtype == torch.float32:
             unexplained = sum(not explained(pipeline.target, a.drawn, s.drawn.tokens) for a, s in pairs)
     far = distance([measure(pipeline.target, sample.drawn) for sample in samples])
     peaks = [sample.peak for sample in samples if sample.peak is not None]
     return MethodResult(
         method=str(method),
-        verifier=method.rule(request.verifier),
+        verifier=method.rule(workload.verifier),
         exact=method.exact(),
-        seed_exact=method.seed_exact(request.verifier),
+        seed_exact=method.seed_exact(workload.verifier),
         images=len(samples),
         target_passes=fmean(r.target_passes for r in reports),
         tokens_per_pass=fmean(r.tokens_per_pass for r in reports),
@@ -81,23 +81,23 @@ def summarise(
     )
 
 
-def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: str = SEED_RULE) -> Settings:
+def describe(command: str, pipeline: SpatialPipeline, workload: Workload, rule: str = SEED_RULE) -> Settings:
     """What a run was asked for, and what it ran on."""
-    target, sampling = pipeline.target, request.sampling
+    target, sampling = pipeline.target, workload.sampling
     return Settings(
         command=command,
         model=target.name,
-        prompts=len(request.prompts),
-        num_images=request.images,
-        seed=request.seed,
+        prompts=len(workload.prompts),
+        num_images=workload.images,
+        seed=workload.seed,
         seed_rule=rule,
-        verifier=request.verifier,
+        verifier=workload.verifier,
         guidance=sampling.guidance,
         temperature=sampling.temperature,
         top_k=sampling.top_k,
         top_p=sampling.top_p,
-        negative_prompt=request.negative_prompt,
-        size=str(request.grid),
+        negative_prompt=workload.negative_prompt,
+        size=str(workload.grid),
         device=str(target.device),
         dtype=dtype_name(target.dtype),
         version=__version__,
@@ -110,7 +110,7 @@ def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: st
 def bench(
     pipeline: SpatialPipeline,
     methods: Sequence[Method],
-    request: Request,
+    workload: Workload,
     report: Progress,
     on_image: Callable[[Method, Sample], object] = lambda method, sample: None,
 ) -> Document:
@@ -119,7 +119,7 @@ def bench(
     Args:
         pipeline: target and drafts.
         methods: in the order of the result; one named twice counts once.
-        request: what to draw.
+        workload: what to draw.
         report: called after every pass, those of the warm-up too, as `report(method, tokens just committed)`.
         on_image: called with every image that counts, AR's too; prompt by prompt, a method's in order.
 
@@ -127,16 +127,16 @@ def bench(
         ValueError: see `check`; before anything is computed.
     """
     listed = list(dict.fromkeys(methods))
-    check(pipeline, listed, request)
+    check(pipeline, listed, workload)
     running = list(dict.fromkeys([AR, *listed]))
-    jobs = request.jobs()
+    jobs = workload.jobs()
     for method in running:
-        draw(pipeline, method, request, *jobs[0], 1, report)
+        draw(pipeline, method, workload, *jobs[0], 1, report)
     samples: dict[Method, list[Sample]] = {method: [] for method in running}
     for turn, (prompt, seed) in enumerate(jobs):
         first = turn % len(running)
         for method in running[first:] + running[:first]:
-            samples[method] += draw(pipeline, method, request, prompt, seed, 1, report)
+            samples[method] += draw(pipeline, method, workload, prompt, seed, 1, report)
             on_image(method, samples[method][-1])
-    results = [summarise(pipeline, method, request, samples[method], samples[AR]) for method in listed]
-    return Document(settings=describe("bench", pipeline, request), methods=results)
+    results = [summarise(pipeline, method, workload, samples[method], samples[AR]) for method in listed]
+    return Document(settings=describe("bench", pipeline, workload), methods=results)

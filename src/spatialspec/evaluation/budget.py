@@ -22,9 +22,8 @@ import torch
 from spatialspec import __version__
 from spatialspec.core.files import write_text
 from spatialspec.decode import decode
-from spatialspec.evaluation.runs import Progress, Request
-from spatialspec.generation import Request as Images
-from spatialspec.generation import assemble
+from spatialspec.evaluation.runs import Progress, Workload
+from spatialspec.generation import Request, assemble
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
@@ -54,29 +53,29 @@ class Cost:
         return self.seconds / self.cells
 
 
-def measured_cells(request: Request) -> int:
+def measured_cells(workload: Workload) -> int:
     """Cells that are decoded with each budget."""
-    return min(request.grid.rows, max(1, CELLS // request.grid.columns)) * request.grid.columns
+    return min(workload.grid.rows, max(1, CELLS // workload.grid.columns)) * workload.grid.columns
 
 
-def measure(pipeline: SpatialPipeline, method: Method, request: Request, report: Progress) -> list[Cost]:
+def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
     """Decode the first rows with every budget, all budgets taking turns.
 
     Args:
         pipeline: target and drafts.
         method: one with a budget.
-        request: its first prompt is drawn, as many images at once as it asks for.
+        workload: its first prompt is drawn, as many images at once as it asks for.
         report: called after every pass of every image, as `report(method, cells just committed)`.
     """
     seconds: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
     passes: dict[int, int] = {}
-    stop = measured_cells(request)
-    prompts, seeds = [request.prompts[0]] * request.images, range(request.images)
-    images = Images(prompts, seeds, request.sampling, request.grid, request.verifier, request.negative_prompt)
+    stop = measured_cells(workload)
+    prompts, seeds = [workload.prompts[0]] * workload.images, range(workload.images)
+    images = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, workload.negative_prompt)
     for turn in range(TURNS + 1):  # the first one warms up
         for budget in BUDGETS:
             chosen = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), images)
-            session = pipeline.target.session(prompts, request.negative_prompt, request.sampling, request.grid)
+            session = pipeline.target.session(prompts, workload.negative_prompt, workload.sampling, workload.grid)
             most = min(12, stop) if turn == 0 else stop
             start = time.perf_counter()
             for step in decode(session, chosen):
@@ -98,28 +97,28 @@ def choose(costs: Sequence[Cost]) -> int:
     return best.budget if best.seconds_of_a_cell * GAIN <= ar.seconds_of_a_cell else 0
 
 
-def costs_here(pipeline: SpatialPipeline, method: Method, request: Request, report: Progress) -> list[Cost]:
+def costs_here(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
     """What each budget costs here, measured if it is not known yet."""
-    path = _folder() / f"{_key(pipeline, method, request)}.json"
+    path = _folder() / f"{_key(pipeline, method, workload)}.json"
     try:
         costs = [Cost(**cost) for cost in json.loads(path.read_text())["costs"]]
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or one that does not parse: measure again
-        costs = measure(pipeline, method, request, report)
+        costs = measure(pipeline, method, workload, report)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps({"method": str(method), "costs": [asdict(cost) for cost in costs]}, indent=1))
     return costs
 
 
-def best_budget(pipeline: SpatialPipeline, method: Method, request: Request, report: Progress) -> int:
+def best_budget(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> int:
     """The budget to use here."""
-    return choose(costs_here(pipeline, method, request, report))
+    return choose(costs_here(pipeline, method, workload, report))
 
 
 def _folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spatialspec" / "budgets"
 
 
-def _key(pipeline: SpatialPipeline, method: Method, request: Request) -> str:
+def _key(pipeline: SpatialPipeline, method: Method, workload: Workload) -> str:
     """What the figures depend on."""
     weight = pipeline.target.embed(torch.zeros(1, dtype=torch.long, device=pipeline.target.device))
     cuda = weight.device.type == "cuda"
@@ -127,12 +126,12 @@ def _key(pipeline: SpatialPipeline, method: Method, request: Request) -> str:
         pipeline.target.fingerprint,
         sorted(type(drafts).__name__ for drafts in pipeline.drafts),
         str(method),
-        request.verifier,
+        workload.verifier,
         torch.cuda.get_device_name(weight.device) if cuda else f"{platform.processor()} {torch.get_num_threads()}",
         str(weight.dtype),
-        request.images,
-        request.sampling.streams,
-        str(request.grid),
+        workload.images,
+        workload.sampling.streams,
+        str(workload.grid),
         torch.__version__,
         __version__,
     )

@@ -25,8 +25,8 @@ from spatialspec.evaluation.doctor_scores import check_ar, check_scores, compare
 from spatialspec.evaluation.doctor_signatures import signatures
 from spatialspec.evaluation.doctor_speed import AR, advise, curve, expectations, run_in_turns, short
 from spatialspec.evaluation.results import dtype_name
-from spatialspec.evaluation.runs import Progress, Request
-from spatialspec.generation import Request as Images
+from spatialspec.evaluation.runs import Progress, Workload
+from spatialspec.generation import Request
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.loading import load_target
@@ -40,13 +40,13 @@ class Examination:
         asked: what is examined, and where.
         findings: in the order of the checks.
         pipeline: with the drafts that can be used; None where the model cannot be loaded.
-        request: one picture; None where none can be drawn.
+        workload: one picture; None where none can be drawn.
     """
 
     asked: Asked
     findings: list[Finding] = field(default_factory=list)
     pipeline: SpatialPipeline | None = None
-    request: Request | None = None
+    workload: Workload | None = None
 
     def look(self, check: str, expected: str, run: Callable[[], Iterable[Finding]]) -> None:
         """Make a check and keep what it finds."""
@@ -106,13 +106,13 @@ def examine(
         prompt = attempt(found.findings, "prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
         if prompt is not None:
             found.look("prompts", "a tokenizer of its own", lambda: at_rest.check_prompt(target, folder, prompt))
-            found.request = Request((prompt,), default, grid) if found.sound else None
+            found.workload = Workload((prompt,), default, grid) if found.sound else None
     usable: list[Drafts] = []
     found.look("drafts", "drafts that can be used", lambda: check_drafts(target, draft, grid, usable))
     found.pipeline = SpatialPipeline(target, usable)
     found.asked = found.asked.model_copy(
         update={
-            "prompt": found.request.prompts[0] if found.request else None,
+            "prompt": found.workload.prompts[0] if found.workload else None,
             "size": str(grid),
             "guidance": default.guidance,
             "temperature": default.temperature,
@@ -146,26 +146,26 @@ def measure(found: Examination, report: Progress) -> Diagnosis:
     """
     widths: list[Width] = []
     expected: list[Expectation] = []
-    if found.pipeline is not None and found.request is not None:
-        widths, expected = _draw(found, found.pipeline, found.request, report)
+    if found.pipeline is not None and found.workload is not None:
+        widths, expected = _draw(found, found.pipeline, found.workload, report)
     return Diagnosis(
         settings=found.asked,
         checks=found.findings,
         widths=widths,
         methods=expected,
-        advice=advise(expected, found.request.grid) if expected and found.request else "",
+        advice=advise(expected, found.workload.grid) if expected and found.workload else "",
     )
 
 
 def _draw(
-    found: Examination, pipeline: SpatialPipeline, request: Request, report: Progress
+    found: Examination, pipeline: SpatialPipeline, workload: Workload, report: Progress
 ) -> tuple[list[Width], list[Expectation]]:
     """Checks that need drawing, the curve, and what to expect; both empty from the first fault on."""
     findings, target = found.findings, pipeline.target
-    images = Images(request.prompts, [request.seed], request.sampling, request.grid)
+    images = Request(workload.prompts, [workload.seed], workload.sampling, workload.grid)
 
     def draw(method: Method) -> Rows:
-        return draw_rows(pipeline, method, images, short(request.grid), report)
+        return draw_rows(pipeline, method, images, short(workload.grid), report)
 
     ar = attempt(findings, "ar", "one pass a cell", lambda: draw(AR))
     if ar is None:
@@ -178,13 +178,13 @@ def _draw(
     if rounding is None:
         return [], []
     found.look(check, same, lambda: check_scores(target, images, ar, rounding))
-    costs = attempt(findings, "cost of a pass", "seconds", lambda: curve(pipeline, request, report))
+    costs = attempt(findings, "cost of a pass", "seconds", lambda: curve(pipeline, workload, report))
     if costs is None:
         return [], []
     runs = attempt(findings, "methods", "AR's tokens in fewer passes", lambda: run_in_turns(pipeline, costs, draw))
     if runs is None:
         return [], []
-    expected = expectations(costs, runs, request)
+    expected = expectations(costs, runs, workload)
     for run, said in zip(runs[1:], expected[1:], strict=True):
         look = partial(signatures, images, ar, run.rows, said, rounding, target.vocabulary)
         found.look(said.method, "AR's tokens in fewer passes", look)

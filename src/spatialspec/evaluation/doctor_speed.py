@@ -12,7 +12,7 @@ from spatialspec.drafters.weights import KINDS
 from spatialspec.evaluation.budget import BUDGETS, GAIN, TURNS, Cost, choose, costs_here, measured_cells
 from spatialspec.evaluation.doctor_report import Expectation
 from spatialspec.evaluation.doctor_rows import Rows
-from spatialspec.evaluation.runs import Progress, Request
+from spatialspec.evaluation.runs import Progress, Workload
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.registry import REGISTRY
@@ -40,14 +40,14 @@ def short(grid: Grid) -> int:
     return min(grid.rows, ROWS) * grid.columns
 
 
-def effort(request: Request) -> int:
+def effort(workload: Workload) -> int:
     """Cells that are drawn here at most."""
-    return len(BUDGETS) * TURNS * measured_cells(request) + (3 + len(KINDS)) * TIMED * short(request.grid)
+    return len(BUDGETS) * TURNS * measured_cells(workload) + (3 + len(KINDS)) * TIMED * short(workload.grid)
 
 
-def curve(pipeline: SpatialPipeline, request: Request, report: Progress) -> list[Cost]:
+def curve(pipeline: SpatialPipeline, workload: Workload, report: Progress) -> list[Cost]:
     """What a pass of `spatial` costs against its width: the figures of `--budget auto`."""
-    return costs_here(pipeline, SPATIAL, request, report)
+    return costs_here(pipeline, SPATIAL, workload, report)
 
 
 def run_in_turns(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callable[[Method], Rows]) -> list[Run]:
@@ -81,17 +81,17 @@ def _drafted(pipeline: SpatialPipeline) -> list[Method]:
     return methods
 
 
-def expectations(costs: Sequence[Cost], runs: Sequence[Run], request: Request) -> list[Expectation]:
+def expectations(costs: Sequence[Cost], runs: Sequence[Run], workload: Workload) -> list[Expectation]:
     """A whole picture by each method, in the order of the runs; AR is the first.
 
     Where the curve has a method, it counts: it was measured on more of the picture, and begins with AR. The others are
     set against AR of their own run.
     """
-    cells, curve_of_ar, found = request.grid.cells, costs[0], []
+    cells, curve_of_ar, found = workload.grid.cells, costs[0], []
     for run in runs:
         point = _on_curve(run.rows.method, costs)
         if point is not None:
-            kept, seconds, measured = point.cells, point.seconds, measured_cells(request)
+            kept, seconds, measured = point.cells, point.seconds, measured_cells(workload)
         else:
             kept, measured = run.rows.cells_of_a_pass, len(run.rows.tokens)
             seconds = run.seconds / runs[0].seconds * curve_of_ar.seconds

@@ -21,7 +21,7 @@ from spatialspec.evaluation.export import export, export_table
 from spatialspec.evaluation.features import FeatureExtractor
 from spatialspec.evaluation.pixels import squared_error
 from spatialspec.evaluation.prompt_sets import PromptSet
-from spatialspec.evaluation.runs import Progress, Request, draw
+from spatialspec.evaluation.runs import Progress, Workload, draw
 from spatialspec.evaluation.scene_scores import SceneTest
 from spatialspec.evaluation.store import Kept, Store, slug
 from spatialspec.methods import Method
@@ -104,7 +104,7 @@ def look(
 def measure_all(
     pipeline: SpatialPipeline,
     methods: Sequence[Method],
-    request: Request,
+    workload: Workload,
     prompts: PromptSet,
     instruments: Instruments,
     report: Progress,
@@ -114,17 +114,17 @@ def measure_all(
     Args:
         pipeline: target and drafts.
         methods: listed ones.
-        request: its prompts are those of `prompts`.
+        workload: its prompts are those of `prompts`.
         prompts: with the names that an export needs.
         instruments: to measure with.
         report: called as images come along, `report(method, tokens)`.
     """
     running = list(dict.fromkeys([AR, *methods]))
     measured = {method: Measured() for method in running}
-    for place, prompt in enumerate(request.prompts):
+    for place, prompt in enumerate(workload.prompts):
         reference: list[tuple[Kept, UInt8[np.ndarray, "H W 3"]]] = []
         for method in running:
-            images = _images(pipeline, method, request, place, instruments.store, report)
+            images = _images(pipeline, method, workload, place, instruments.store, report)
             pixels = np.stack([np.asarray(picture) for _, picture in images])
             if method == AR:
                 reference = [(kept, own) for (kept, _), own in zip(images, pixels, strict=True)]
@@ -135,24 +135,24 @@ def measure_all(
                 export(instruments.export / slug(str(method)), prompts, place, [picture for _, picture in images])
     if instruments.export is not None:
         for method in methods:
-            export_table(instruments.export / slug(str(method)), prompts, request.images)
+            export_table(instruments.export / slug(str(method)), prompts, workload.images)
     return measured
 
 
 def _images(
-    pipeline: SpatialPipeline, method: Method, request: Request, place: int, store: Store | None, report: Progress
+    pipeline: SpatialPipeline, method: Method, workload: Workload, place: int, store: Store | None, report: Progress
 ) -> list[tuple[Kept, Image.Image]]:
     """The images of one prompt, drawn together unless all are there."""
-    jobs = request.jobs()[place * request.images : (place + 1) * request.images]
+    jobs = workload.jobs()[place * workload.images : (place + 1) * workload.images]
     if store is not None:
         there = [store.load(str(method), place, i, job) for i, job in enumerate(jobs)]
         found = [image for image in there if image is not None]
         if len(found) == len(jobs):
-            report(str(method), len(jobs) * request.grid.cells)
+            report(str(method), len(jobs) * workload.grid.cells)
             return found
     prompt, seed = jobs[0]
     images = []
-    for i, sample in enumerate(draw(pipeline, method, request, prompt, seed, len(jobs), report)):
+    for i, sample in enumerate(draw(pipeline, method, workload, prompt, seed, len(jobs), report)):
         cells = measure(pipeline.target, sample.drawn)
         kept = Kept(
             prompt,

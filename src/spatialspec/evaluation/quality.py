@@ -17,7 +17,7 @@ from spatialspec.evaluation.pixels import decibels
 from spatialspec.evaluation.prompt_sets import PromptSet
 from spatialspec.evaluation.quality_results import Difference, Quality, QualityDocument, QualitySettings
 from spatialspec.evaluation.real import Real
-from spatialspec.evaluation.runs import Progress, Request, check
+from spatialspec.evaluation.runs import Progress, Workload, check
 from spatialspec.evaluation.scene_scores import FIELDS
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -26,7 +26,7 @@ from spatialspec.pipeline import SpatialPipeline
 def evaluate(
     pipeline: SpatialPipeline,
     methods: Sequence[Method],
-    request: Request,
+    workload: Workload,
     prompts: PromptSet,
     instruments: Instruments,
     real: Real | None,
@@ -39,8 +39,8 @@ def evaluate(
     Args:
         pipeline: target and drafts.
         methods: in the order of the result; one named twice counts once.
-        request: what to draw.
-        prompts: those of the request, with names.
+        workload: what to draw.
+        prompts: those of the workload, with names.
         instruments: to measure with.
         real: pictures to compare with; None compares with AR's.
         asked: names of the features, of CLIP and of the scene judge, for the settings.
@@ -51,18 +51,18 @@ def evaluate(
         ValueError: see `runs.check`; before anything is computed.
     """
     listed = list(dict.fromkeys(methods))
-    check(pipeline, listed, request)
-    measured = measure_all(pipeline, listed, request, prompts, instruments, report)
-    captions = [request.prompts[j] for j in measured[AR].prompts]
-    truth = None if real is None else _real(real, request, instruments)
+    check(pipeline, listed, workload)
+    measured = measure_all(pipeline, listed, workload, prompts, instruments, report)
+    captions = [workload.prompts[j] for j in measured[AR].prompts]
+    truth = None if real is None else _real(real, workload, instruments)
     ar = measured[AR]
     results = []
     for method in listed:
         figures = summarise(measured[method], ar, truth, instruments, captions, method == AR)
-        known = (str(method), method.rule(request.verifier), method.exact(), method.seed_exact(request.verifier))
+        known = (str(method), method.rule(workload.verifier), method.exact(), method.seed_exact(workload.verifier))
         results.append(_quality(known, measured[method], ar if method != AR else None, figures))
     settings = QualitySettings(
-        **describe("evaluate", pipeline, request).model_dump(),
+        **describe("evaluate", pipeline, workload).model_dump(),
         features=asked["features"] or "",
         clip=asked["clip"],
         compared_with="ar" if real is None else "real",
@@ -130,10 +130,10 @@ def _of_sets(
     return found
 
 
-def _real(real: Real, request: Request, instruments: Instruments) -> Measured:
+def _real(real: Real, workload: Workload, instruments: Instruments) -> Measured:
     """Real pictures under the same instruments; one whose caption is a prompt is paired with that prompt."""
     truth = Measured()
-    place = {prompt: j for j, prompt in enumerate(request.prompts)}
+    place = {prompt: j for j, prompt in enumerate(workload.prompts)}
     truth.prompts = [place.get(c, len(place) + i) for i, c in enumerate(real.captions)]
     look(truth, replace(instruments, scenes=None), real.pixels, list(real.captions))
     return truth

@@ -1,4 +1,4 @@
-"""A request drawn by one method at a time: what it asks for, what could stop it, what came out."""
+"""A workload drawn by one method at a time: what it asks for, what could stop it, what came out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Progress = Callable[[str, int], None]  # (method, tokens just committed)
 
 
 @dataclass(frozen=True)
-class Request:
+class Workload:
     """What every method of a run draws.
 
     Attributes:
@@ -61,50 +61,50 @@ class Sample:
     peak: int | None
 
 
-def check(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request) -> None:
+def check(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Workload) -> None:
     """Find what would stop a run halfway, before anything is computed.
 
     Raises:
         ValueError: no method, an unknown verifier, a method without its drafts, a prompt that is empty or too long, a
             negative prompt without guidance, or a number out of range.
     """
-    if not methods or not request.prompts:
+    if not methods or not workload.prompts:
         raise ValueError("got no method or no prompt, expected at least one of each: name some")
-    if request.images < 1:
-        raise ValueError(f"got {request.images} images for each prompt, expected at least 1")
-    if not all(prompt.strip() for prompt in request.prompts):
+    if workload.images < 1:
+        raise ValueError(f"got {workload.images} images for each prompt, expected at least 1")
+    if not all(prompt.strip() for prompt in workload.prompts):
         raise ValueError("got an empty prompt, expected words: say what to draw")
-    if request.negative_prompt and request.sampling.streams == 1:
+    if workload.negative_prompt and workload.sampling.streams == 1:
         raise ValueError(
             "got a negative prompt with guidance 1, expected another guidance: without it nothing reads it"
         )
-    pipeline.target.check_prompts(request.prompts, request.negative_prompt, request.grid)
-    noise = Noise(request.seed, request.grid.cells, pipeline.target.vocabulary)
+    pipeline.target.check_prompts(workload.prompts, workload.negative_prompt, workload.grid)
+    noise = Noise(workload.seed, workload.grid.cells, pipeline.target.vocabulary)
     for method in methods:
-        setting = Setting(pipeline.target, pipeline.drafts, request.sampling, request.grid, noise)
-        method.make(setting, request.verifier)
+        setting = Setting(pipeline.target, pipeline.drafts, workload.sampling, workload.grid, noise)
+        method.make(setting, workload.verifier)
 
 
 def draw(
-    pipeline: SpatialPipeline, method: Method, request: Request, prompt: str, seed: int, images: int, report: Progress
+    pipeline: SpatialPipeline, method: Method, workload: Workload, prompt: str, seed: int, images: int, report: Progress
 ) -> list[Sample]:
     """Draw some images of one prompt with one method, all in one batch."""
-    sampling, device = request.sampling, pipeline.target.device
+    sampling, device = workload.sampling, pipeline.target.device
     reset_peak(device)
     out = pipeline(
         prompt,
         method=method,
         seed=seed,
-        negative_prompt=request.negative_prompt,
+        negative_prompt=workload.negative_prompt,
         num_images_per_prompt=images,
         guidance_scale=sampling.guidance,
         temperature=sampling.temperature,
         top_k=sampling.top_k,
         top_p=sampling.top_p,
-        size=request.grid,
-        verifier=request.verifier,
+        size=workload.grid,
+        verifier=workload.verifier,
         callback_on_step_end=lambda _, __, step: report(str(method), len(step.verdict.tokens(step.proposal))),
     )
-    most, asked = peak(device), (prompt, request.negative_prompt, sampling, request.grid)
+    most, asked = peak(device), (prompt, workload.negative_prompt, sampling, workload.grid)
     drawn = [Drawn(*asked, seed + i, tokens) for i, tokens in enumerate(out.tokens)]
     return [Sample(d, picture, out.report, most) for d, picture in zip(drawn, out.images, strict=True)]

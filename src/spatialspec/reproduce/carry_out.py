@@ -40,7 +40,7 @@ def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
     start = time.perf_counter()
     outcome: Outcome = getattr(import_module(module), function)(lab)
     settings = ReproduceSettings(
-        **describe("reproduce", lab.pipeline, lab.request).model_dump(),
+        **describe("reproduce", lab.pipeline, lab.workload).model_dump(),
         call=call,
         fingerprint=lab.target.fingerprint,
         drafts=digest(lab.pipeline.drafts) if lab.pipeline.drafts else "",

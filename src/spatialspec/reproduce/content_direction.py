@@ -58,7 +58,7 @@ def regress(samples: Samples) -> list[Interval]:
 
 def run(lab: Lab) -> Outcome:
     """Hawk's first heads on every inner cell of AR's pictures."""
-    heads, sampling, grid = lab.find(HawkHeads, "hawk"), lab.request.sampling, lab.grid
+    heads, sampling, grid = lab.find(HawkHeads, "hawk"), lab.workload.sampling, lab.grid
     cells = inner_cells(grid, 1, 1)
     across: list[Float[np.ndarray, "inner"]] = []
     down: list[Float[np.ndarray, "inner"]] = []

@@ -107,7 +107,7 @@ def accepted(lab: Lab, predictors: SSDPredictors, down: bool) -> float:
     offset = lab.grid.columns if down else 1
     values = []
     for reading in readings(lab):
-        p = lab.request.sampling.distribution(reading.logits)
-        q = draft_law(lab.target, predictors, reading, down, 0, lab.request.sampling)
+        p = lab.workload.sampling.distribution(reading.logits)
+        q = draft_law(lab.target, predictors, reading, down, 0, lab.workload.sampling)
         values.append(float(by_rejection(p[cells], q[cells - offset]).mean()))
     return float(np.mean(values))

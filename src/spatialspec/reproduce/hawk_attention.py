@@ -84,12 +84,12 @@ def neighbourhood(found: Attention, grid: Grid) -> Float[np.ndarray, "UP+1 2*SID
 
 def run(lab: Lab) -> Outcome:
     """Every picture that AR draws, read once."""
-    grid, request = lab.grid, lab.request
+    grid, workload = lab.grid, lab.workload
     found, maps = [], []
     drawn = draw_pictures(lab)
     with lab.bar(len(drawn) * grid.cells) as report:
-        for prompt, tokens in zip(request.prompts, drawn, strict=True):
-            one = attention(lab.target, prompt, tokens, request.sampling, grid)
+        for prompt, tokens in zip(workload.prompts, drawn, strict=True):
+            one = attention(lab.target, prompt, tokens, workload.sampling, grid)
             found.append(shares(one, grid))
             maps.append(neighbourhood(one, grid))
             report("attention", grid.cells)

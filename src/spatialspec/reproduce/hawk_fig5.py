@@ -42,7 +42,7 @@ def divergence(a: Float[Tensor, "*N V"], b: Float[Tensor, "*N V"]) -> Float[Tens
 
 def run(lab: Lab) -> Outcome:
     """The map of every picture, and whether it follows the picture's changes."""
-    heads, sampling, grid = lab.find(HawkHeads, "hawk"), lab.request.sampling.unfiltered, lab.grid
+    heads, sampling, grid = lab.find(HawkHeads, "hawk"), lab.workload.sampling.unfiltered, lab.grid
     cells = inner_cells(grid, 1, 1)
     pictures: list[Image.Image] = []
     maps: list[Float[np.ndarray, "rows columns"]] = []

@@ -66,7 +66,7 @@ def rejected(
 
 def run(lab: Lab) -> Outcome:
     """Vertical head 1 and horizontal head 1 on every inner cell of AR's pictures."""
-    heads, sampling = lab.find(HawkHeads, "hawk"), lab.request.sampling
+    heads, sampling = lab.find(HawkHeads, "hawk"), lab.workload.sampling
     cells = inner_cells(lab.grid, 1, 1)
     counts = COUNTS[:4] if lab.quick else COUNTS
     means: dict[str, dict[int, list[float]]] = {source: {n: [] for n in counts} for source in SOURCES}
@@ -82,7 +82,7 @@ def run(lab: Lab) -> Outcome:
             both = [down] * -(-n // 2) + [right] * (n // 2)
             for source, found in ({"dual": rejected(p, both, [n])} | single).items():
                 means[source][n].append(float(found[n].mean()))
-    samples = len(lab.request.prompts)
+    samples = len(lab.workload.prompts)
     rows = [{"n": n, **{s: float(np.mean(means[s][n])) for s in SOURCES}, **PAPER.get(n, {})} for n in counts]
     columns = [Column(key="n", label="candidates")]
     columns += [Column(key=source, label=source, form="{:.3f}") for source in SOURCES]

@@ -40,11 +40,12 @@ def run(lab: Lab) -> Outcome:
     few, fewer = max(size // 4, 2), max(size // 64, 2)
     shares = (size, fewer, 1) if lab.quick else (size, few, fewer, 1)
     temperatures = TEMPERATURES[::2] if lab.quick else TEMPERATURES
-    default = lab.request.sampling
+    default = lab.workload.sampling
     settings = {f"top-k {k}": replace(default, top_k=k) for k in shares}
     settings |= {f"T {t:g}": replace(default, temperature=t) for t in temperatures}
     runs = {
-        name: draw_all(replace(lab, request=replace(lab.request, sampling=s)), ["hawk"]) for name, s in settings.items()
+        name: draw_all(replace(lab, workload=replace(lab.workload, sampling=s)), ["hawk"])
+        for name, s in settings.items()
     }
     rows: list[dict[str, Value]] = []
     for name, found in runs.items():
@@ -87,7 +88,7 @@ def run(lab: Lab) -> Outcome:
     notes = [
         f"top-k {size} keeps every token of this target. The gap is to the law without top-k, at the same temperature: "
         "below 0 the pictures are likelier than AR's.",
-        f"The pictures are those of “{lab.request.prompts[0]}”.",
+        f"The pictures are those of “{lab.workload.prompts[0]}”.",
     ]
     return Outcome(ABOUT, [table], claims, draw, notes)
 

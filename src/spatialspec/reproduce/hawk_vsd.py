@@ -36,7 +36,7 @@ def run(lab: Lab) -> Outcome:
     rows: list[dict[str, Value]] = []
     for (depth, candidates), name in method.items():
         entries = lab.grid.columns * depth * (depth + 1) // 2
-        held = entries * lab.request.sampling.streams * lab.target.width * lab.target.dtype.itemsize
+        held = entries * lab.workload.sampling.streams * lab.target.width * lab.target.dtype.itemsize
         own: dict[str, Value] = {"vsd": depth, "candidates": candidates, "entries": entries, "bytes": held}
         rows.append(found.row(name) | own)
     table = Table(caption="Means over prompts, times medians:", columns=[*COLUMNS, *FIGURES], rows=rows)

@@ -13,7 +13,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.protocols import Target
 from spatialspec.core.setting import Setting
 from spatialspec.drafters.weights import Drafts, load_all
-from spatialspec.evaluation.runs import Progress, Request
+from spatialspec.evaluation.runs import Progress, Workload
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.reproduce.report import Table
 from spatialspec.reproduce.verdict import Claim
@@ -37,7 +37,7 @@ class Lab:
 
     Attributes:
         pipeline: target and drafts.
-        request: prompts, sampling, grid and seed of every run.
+        workload: prompts, sampling, grid and seed of every run.
         quick: few steps and settings: to see that everything works, not what comes out.
         folders: further folders of drafts, for experiments that compare drafts.
         bar: makes a progress bar over some tokens.
@@ -45,7 +45,7 @@ class Lab:
     """
 
     pipeline: SpatialPipeline
-    request: Request
+    workload: Workload
     quick: bool = False
     folders: tuple[Path, ...] = ()
     bar: Callable[[int], AbstractContextManager[Progress]] = silent
@@ -59,7 +59,7 @@ class Lab:
     @property
     def grid(self) -> Grid:
         """Of every picture."""
-        return self.request.grid
+        return self.workload.grid
 
     def find(self, kind: type[T], algorithm: str) -> T:
         """The draft weights of a kind.
@@ -68,7 +68,9 @@ class Lab:
             ValueError: there are none.
         """
         noise = Noise(0, 1, 1)
-        return Setting(self.target, self.pipeline.drafts, self.request.sampling, self.grid, noise).find(kind, algorithm)
+        return Setting(self.target, self.pipeline.drafts, self.workload.sampling, self.grid, noise).find(
+            kind, algorithm
+        )
 
     def has(self, kind: type[object]) -> bool:
         """Whether there are draft weights of a kind."""

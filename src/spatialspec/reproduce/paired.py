@@ -143,13 +143,13 @@ def draw_all(lab: Lab, methods: Sequence[str]) -> Run:
     """
     listed = list(dict.fromkeys([AR, *map(Method.parse, methods)]))
     samples: dict[Method, list[Sample]] = {method: [] for method in listed}
-    with lab.bar(len(listed) * (len(lab.request.jobs()) + 1) * lab.grid.cells) as report:
+    with lab.bar(len(listed) * (len(lab.workload.jobs()) + 1) * lab.grid.cells) as report:
         document = bench(
-            lab.pipeline, listed, lab.request, report, lambda method, sample: samples[method].append(sample)
+            lab.pipeline, listed, lab.workload, report, lambda method, sample: samples[method].append(sample)
         )
     images = {
         str(method): [
-            summarise(lab.pipeline, method, lab.request, [own], [ar])
+            summarise(lab.pipeline, method, lab.workload, [own], [ar])
             for own, ar in zip(samples[method], samples[AR], strict=True)
         ]
         for method in listed

@@ -46,12 +46,12 @@ class Reading:
 
 def draw(lab: Lab) -> list[tuple[int, ...]]:
     """Tokens of AR's picture of every prompt; what the album holds is not drawn again."""
-    size, jobs = str(lab.grid), lab.request.jobs()
+    size, jobs = str(lab.grid), lab.workload.jobs()
     missing = [job for job in jobs if (*job, size) not in lab.album]
     with lab.bar(len(missing) * lab.grid.cells) as report:
         for start in range(0, len(missing), BATCH):
             prompts, seeds = zip(*missing[start : start + BATCH], strict=True)
-            asked = Request(prompts, seeds, lab.request.sampling, lab.grid)
+            asked = Request(prompts, seeds, lab.workload.sampling, lab.grid)
             drawn, _ = generate(
                 lab.target, [], AR, asked, lambda step: report("ar", len(step.verdict.tokens(step.proposal)))
             )
@@ -62,8 +62,8 @@ def draw(lab: Lab) -> list[tuple[int, ...]]:
 def readings(lab: Lab) -> Iterator[Reading]:
     """Every picture, one after the other, so that no two are held at once."""
     for prompt, tokens in enumerate(draw(lab)):
-        words = lab.request.prompts[prompt]
-        session = lab.target.session([words], "", lab.request.sampling, lab.grid)
+        words = lab.workload.prompts[prompt]
+        session = lab.target.session([words], "", lab.workload.sampling, lab.grid)
         (scores,) = session.score([State(lab.grid)], [Proposal.chain(0, list(tokens[:-1]))])
         own = torch.tensor(tokens, device=scores.logits.device)
         # copies: what an inference mode has made cannot be saved for a backward pass

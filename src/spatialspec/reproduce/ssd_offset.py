@@ -55,10 +55,10 @@ def run(lab: Lab) -> Outcome:
     cells = inner_cells(lab.grid, reach["down"], reach["right"])
     found: dict[tuple[str, int], list[float]] = {head: [] for head in heads}
     for reading in readings(lab):
-        p = lab.request.sampling.distribution(reading.logits)[cells]
+        p = lab.workload.sampling.distribution(reading.logits)[cells]
         for direction, k in heads:
             down = direction == "down"
-            q = draft_law(lab.target, predictors, reading, down, k - 1, lab.request.sampling)
+            q = draft_law(lab.target, predictors, reading, down, k - 1, lab.workload.sampling)
             found[direction, k].append(100 * float(by_rejection(p, q[cells - k * (columns if down else 1)]).mean()))
     by_offset = Table(
         caption="Probability that a draft is accepted, mean over cells on which every predictor speaks:",
@@ -145,12 +145,12 @@ def _costs(
 def _draft_seconds(lab: Lab, predictors: SSDPredictors, size: int) -> float:
     """Seconds in which one predictor makes distributions for some cells, both streams; best of three."""
     target = lab.target
-    hidden = torch.zeros(lab.request.sampling.streams, size, target.width, dtype=target.dtype, device=target.device)
+    hidden = torch.zeros(lab.workload.sampling.streams, size, target.width, dtype=target.dtype, device=target.device)
     embedding = target.embed(torch.zeros(size, dtype=torch.long, device=target.device))
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
         guess = predictors.vertical[0](predictors.place(target, hidden, embedding), embedding)
-        lab.request.sampling.distribution(predictors.logits(target, guess)).cpu()
+        lab.workload.sampling.distribution(predictors.logits(target, guess)).cpu()
         best = min(best, time.perf_counter() - start)
     return best
