@@ -38,8 +38,7 @@ MAY_IMPORT = {  # unit -> units of the package that it may import, besides itsel
     "evaluation": LOOP | NAMES | AROUND | {"pipeline"},
     "analysis": LOOP | NAMES | AROUND | {"pipeline"},
     "reproduce": LOOP | NAMES | AROUND | {"pipeline"},
-    "server": LOOP | NAMES | AROUND | {"pipeline"},
-    "cli": LOOP | NAMES | AROUND | {"pipeline", "server", "prompts", "reproduce"},
+    "cli": LOOP | NAMES | AROUND | {"pipeline", "prompts", "reproduce"},
     "__main__": {"cli"},
     "__init__": {"pipeline"},
 }

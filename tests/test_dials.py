@@ -73,8 +73,16 @@ def test_presets_say_what_was_measured(capsys: pytest.CaptureFixture[str]) -> No
     for name, preset in PRESETS.items():
         row = measured[":".join(["spatial", *(f"{key}={value}" for key, value in preset.values.items())])]
         assert preset.passes == round(row["target_passes"]), name
-        assert abs(preset.gap - abs(row["likelihood_gap"])) <= 0.01, name
-        assert f"{name}: {preset.passes} passes, gap {preset.gap:.2f}" in shown
+        assert abs(preset.gap - row["likelihood_gap"]) <= 0.01, name
+        assert f"{name}: {preset.passes} passes, gap {preset.gap:+.2f}" in shown
+
+
+def test_auto_budget_without_a_place_to_keep_it(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert drawn(capsys, folder, "--budget", "auto")[0]["same_tokens_as_ar"] is None
 
 
 def test_auto_budget_is_measured_once_and_draws_the_same(

@@ -11,6 +11,8 @@ from lessons import equal
 from spatialspec.core.grid import Grid
 from spatialspec.drafters import weights
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
+from spatialspec.drafters.spatial_model_config import SpatialModelConfig
+from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
 from spatialspec.drafters.weights import DraftModel
 from spatialspec.models import WEIGHTS
@@ -57,6 +59,15 @@ def test_a_folder_without_a_grid_loads(tmp_path: Path) -> None:
     config["sizes"]["depth"] = 3
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="expected sizes of such drafts"):
+        DraftModel.read(tmp_path)
+
+
+@pytest.mark.parametrize("tokens", [[3, 3], [5, 2], [-1, 2]], ids=["twice", "out of order", "negative"])
+def test_a_vocabulary_that_would_lose_mass_is_refused(tmp_path: Path, tokens: list[int]) -> None:
+    network = SpatialNetwork(SpatialModelConfig(16, vocabulary=2))
+    network.vocabulary.tokens.copy_(torch.tensor(tokens))
+    DraftModel(network, "tiny", "0123").write(tmp_path)
+    with pytest.raises(ValueError, match="expected ascending tokens"):
         DraftModel.read(tmp_path)
 
 

@@ -64,3 +64,20 @@ def test_tokens_that_cannot_be_gone_on_from(pipeline: SpatialPipeline) -> None:
     for tokens in ([0] * 36, [64], [-1]):
         with pytest.raises(ValueError, match="expected fewer than 36 of 0 to 63"):
             pipeline("a cat", written=[tokens])
+
+
+def test_a_resumed_report_counts_what_was_drawn(pipeline: SpatialPipeline) -> None:
+    tokens = pipeline("a cat", method="ar", seed=5).tokens
+    report = pipeline("a cat", method="ar", seed=5, written=[tokens[0][:20]]).report
+    assert report.accepted_length == 1.0 and report.target_passes == 1 + 36 - 20
+    with pytest.raises(ValueError, match="got written tokens of 1 images, expected those of 3"):
+        pipeline(PROMPTS, method="ar", seed=5, written=[tokens[0][:20]])
+
+
+def test_the_seed_behind_the_last_is_the_first(pipeline: SpatialPipeline) -> None:
+    last = 2**63 - 1
+    out = pipeline("a cat", method="ar", seed=last, num_images_per_prompt=2)
+    assert out.tokens[1] == pipeline("a cat", method="ar", seed=0).tokens[0] != out.tokens[0]
+    for seed in (-1, 2**63):
+        with pytest.raises(ValueError, match=r"expected 0 to 2\^63 - 1"):
+            pipeline("a cat", method="ar", seed=seed)

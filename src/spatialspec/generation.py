@@ -51,7 +51,7 @@ class Report:
         seed_exact: moreover the tokens are AR's for the same seed.
         target_passes: forward calls of the target per image, prefill too.
         tokens_per_pass: cells scored per pass.
-        accepted_length: cells committed per pass that commits; AR has 1.
+        accepted_length: cells committed per pass that commits, those of an earlier run aside; AR has 1.
         seconds: prefill and decoding of tokens, per image.
     """
 
@@ -73,6 +73,8 @@ def assemble(target: Target, drafts: Sequence[Drafts], method: Method, request: 
     """
     images = []
     written = request.written or [()] * len(request.seeds)
+    if len(written) != len(request.seeds):
+        raise ValueError(f"got written tokens of {len(written)} images, expected those of {len(request.seeds)}")
     for seed, tokens in zip(request.seeds, written, strict=True):
         if len(tokens) >= request.grid.cells or not all(0 <= token < target.vocabulary for token in tokens):
             raise ValueError(
@@ -117,6 +119,7 @@ def generate(
         commits += step.verdict.commits
         on_step(step)
     seconds = time.perf_counter() - start
+    drawn = request.grid.cells * len(images) - sum(map(len, request.written))
     report = Report(
         method=str(method),
         verifier=method.rule(request.verifier),
@@ -124,7 +127,7 @@ def generate(
         seed_exact=method.seed_exact(request.verifier),
         target_passes=passes / len(images),
         tokens_per_pass=scored / passes,
-        accepted_length=request.grid.cells * len(images) / commits,
+        accepted_length=drawn / (commits - sum(map(bool, request.written))),
         seconds=seconds / len(images),
     )
     return [image.state.tokens for image in images], report

@@ -34,7 +34,7 @@ FAMILIES = {
         "Alpha-VLLM/Lumina-mGPT-7B-512, -768, -1024", "32x32, 48x48, 64x64, others too", 8192,
         "Chameleon research licence",
     ),
-    "llamagen": Family("LlamaGen B to XXL, class- or text-conditional", "16x16, 24x24, 32x32", 16384, "MIT"),
+    "llamagen": Family("LlamaGen B to XXL, class- or text-conditional", "16x16, 24x24, 32x32", 16384, "see cards"),
 }  # fmt: skip
 
 

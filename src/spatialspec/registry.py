@@ -61,7 +61,7 @@ _DOWN = {"horizontal": 0, "vertical_samples": 2, "horizontal_samples": 0}
 
 PRESETS = {
     "exact": Preset({"tolerance": 0.0}, 79, 0.00),
-    "high": Preset({"tolerance": 1.0}, 70, 0.04),
+    "high": Preset({"tolerance": 1.0}, 70, -0.04),
     "balanced": Preset({"front": 0.0, "tolerance": 2.0}, 55, 0.12),
     "fast": Preset({"front": 0.0, "tolerance": 6.0}, 42, 0.75),
 }

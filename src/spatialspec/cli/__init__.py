@@ -83,6 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except typer.Abort:
         sys.exit(130)
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):  # PyTorch's two ways
+            _complain(
+                "out of memory: draw fewer pictures at once (--num-images), a smaller --size, or use --dtype bf16"
+            )
         if not hasattr(error, "format_message"):  # typer's and click's own errors have it; anything else is a bug
             raise
         _complain(_usage(error, list(sys.argv[1:] if arguments is None else arguments)))

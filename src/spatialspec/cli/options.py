@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 DTYPES = ("fp32", "bf16", "fp16")
 AUTO = "auto"  # the budget that is measured
 
-QUALITIES = "; ".join(f"{name}: {p.passes} passes, gap {p.gap:.2f}" for name, p in PRESETS.items())
+QUALITIES = "; ".join(f"{name}: {p.passes} passes, gap {p.gap:+.2f}" for name, p in PRESETS.items())
 Model = Annotated[str, typer.Option(help="Name of a model, or its folder; `spatialspec models` lists names.")]
 Draft = Annotated[str | None, typer.Option(help="Name or folder of draft weights. [default: those of the model]")]
-Verifier = Annotated[str, typer.Option(help="coupled: the very tokens of AR; rejection: the same law.")]
+Verifier = Annotated[
+    str, typer.Option(help="coupled: AR's very tokens, of methods that can; rejection: its distribution.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of the first image.")]
 Guidance = Annotated[
     float | None, typer.Option(help="Weight of the prompt, 0 to 100; 1 is none. [default: the model's]")
@@ -44,8 +46,10 @@ Tolerance = Annotated[
     float | None,
     typer.Option(help="How far behind the best a guess may be, per nat of entropy: 0 is exact, inf fastest."),
 ]
-Quality = Annotated[str | None, typer.Option(help=f"{QUALITIES} (576 tokens of icons; AR: 576 passes).")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+Quality = Annotated[
+    str | None, typer.Option(help=f"Settings of spatial: {QUALITIES} (576 tokens of icons; AR: 576 passes).")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")]
 Dtype = Annotated[str | None, typer.Option(help=f"{', '.join(DTYPES)}. [default: fp32 on the CPU, else bf16]")]
 Json = Annotated[Path | None, typer.Option(help="Write settings and figures here, as one JSON document.")]
 
@@ -175,7 +179,8 @@ def usable_device(name: str) -> torch.device:
     import torch
 
     there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if name not in there and not (name == "cuda" and len(there) > 1):
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    if name not in there and not (name == "cuda" and "cuda:0" in there):
         raise ValueError(f"got --device {name}, expected one that this machine has: {', '.join(there)}")
     return torch.device(name)
 

@@ -40,9 +40,14 @@ class Sampling:
             ("top_k", self.top_k, 0, 2**31),
             ("top_p", self.top_p, 0.0, 1.0),
         ):
-            if not (math.isfinite(value) and low <= value <= high) or (name == "top_p" and value == 0):
+            if not low <= value <= high or (name == "top_p" and value == 0):
                 border = "(0, 1]" if name == "top_p" else f"{low:g} to {high:g}"
                 raise ValueError(f"got {name} {value}, expected {border}")
+
+    @property
+    def greedy(self) -> bool:
+        """Whether all mass is on the best token."""
+        return self.temperature < COLD
 
     @property
     def streams(self) -> int:
@@ -58,7 +63,7 @@ class Sampling:
         """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider."""
         logits = logits if logits.dtype == torch.float64 else logits.float()
         guided = logits[0] if len(logits) == 1 else torch.lerp(logits[1], logits[0], self.guidance)
-        if self.temperature < COLD:
+        if self.greedy:
             return torch.zeros_like(guided).scatter_(-1, guided.argmax(-1, keepdim=True), 1.0)
         if self.temperature != 1.0:
             guided = guided / self.temperature

@@ -26,7 +26,9 @@ def read_config(path: Path, required: Sequence[str]) -> dict[str, Any]:
         config = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected JSON, got a file that does not parse ({error}): fetch it again") from error
-    missing = [key for key in required if not isinstance(config, dict) or key not in config]
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(config).__name__}: fetch it again")
+    missing = [key for key in required if key not in config]
     if missing:
         raise ValueError(f"{path}: expected the keys {', '.join(required)}, got none for {', '.join(missing)}")
     return config

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+SEEDS = 2**63  # how many there are; seed + i is taken modulo this
+
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -48,14 +50,14 @@ class Noise:
     """All random numbers of one image.
 
     Args:
-        seed: of the image, 0 <= seed < 2^63; image i of a request has seed + i.
+        seed: of the image, 0 <= seed < 2^63; image i of a request has seed + i, modulo 2^63.
         cells: number of cells of its grid.
         vocabulary: number of image tokens V.
         device: where the numbers are wanted.
     """
 
     def __init__(self, seed: int, cells: int, vocabulary: int, device: torch.device | str = "cpu") -> None:
-        if not 0 <= seed < 2**63:
+        if not 0 <= seed < SEEDS:
             raise ValueError(f"got seed {seed}, expected 0 to 2^63 - 1")
         self.seed, self.cells, self.vocabulary, self.device = seed, cells, vocabulary, torch.device(device)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import Field, field, fields
 from typing import Any
 
@@ -44,7 +43,7 @@ def read(field: Field[Any], text: str) -> Value:
         value = int(text) if whole else float(text)
     except ValueError:
         raise ValueError(f"{got}, expected a {border}") from None
-    if math.isnan(value) or not rule["low"] <= value <= rule["high"]:
+    if not rule["low"] <= value <= rule["high"]:
         raise ValueError(f"{got}, expected a {border}")
     return value
 

@@ -13,6 +13,7 @@ drafted. A pass of the draft model multiplies with |S| rows instead of V.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -77,6 +78,15 @@ class DraftVocabulary(nn.Module):
             counts = torch.bincount(codes.flatten().long(), minlength=size)
             made.tokens = counts.argsort(descending=True, stable=True)[:size].sort().values.to(made.tokens)
         return made
+
+    def check(self, path: Path) -> None:
+        """Make sure that a file's table can be used.
+
+        Raises:
+            ValueError: a token occurs twice, is out of order or negative: q would lose mass, and exactness with it.
+        """
+        if self.tokens is not None and (self.tokens.diff().le(0).any() or self.tokens[0] < 0):
+            raise ValueError(f"{path}: vocabulary.tokens: expected ascending tokens from 0 on: fetch the file again")
 
     def bind(self, target: Head) -> None:
         """Take the rows of the target's output layer, once: drafts belong to one target.

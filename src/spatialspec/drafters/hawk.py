@@ -68,8 +68,7 @@ class HawkHeads(nn.Module):
 class HawkShape:
     """What to draft in every pass.
 
-    Depth is at most the number of horizontal heads where they are used, and is cut where the full product would exceed
-    the budget.
+    Depth is cut where the full product would exceed the budget.
     """
 
     horizontal: int = parameter(2, "horizontal heads n in use", high=16)
@@ -123,8 +122,8 @@ class Hawk:
         if self.shape.vertical:
             below = HawkHeads.apply_heads(self.down, states)
             for k, store in enumerate(self._cache):
-                where = [(state.frontier + i) % len(store) for i in range(len(rows))]
-                store[where] = below[k].transpose(0, 1)
+                cells = range(state.frontier, state.frontier + len(rows))[-len(store) :]  # each place once
+                store[[cell % len(store) for cell in cells]] = below[k][:, -len(cells) :].transpose(0, 1)
         if self.shape.horizontal:
             self._right_states = HawkHeads.apply_heads(self.right, states[:, -1])
 

@@ -12,6 +12,7 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 
 from spatialspec.core.files import read_config, read_weights, write_text, write_weights
 from spatialspec.core.grid import Grid
+from spatialspec.drafters.draft_vocabulary import DraftVocabulary
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
 from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
 from spatialspec.drafters.spatial_model_config import SpatialModelConfig
@@ -132,9 +133,12 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
             drafts = build(block.get("algorithm", ""), config["sizes"])
             grid = Grid(**config["grid"]) if "grid" in config else None
             target = str(block.get("verifier", {}).get("name_or_path", ""))
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, RuntimeError, AssertionError, ZeroDivisionError) as error:
             raise ValueError(f"{folder / 'config.json'}: expected sizes of such drafts ({error})") from error
         read_weights(drafts, folder / "model.safetensors")
+        for part in drafts.modules():
+            if isinstance(part, DraftVocabulary):
+                part.check(folder / "model.safetensors")
         card = folder / "README.md"
         text = card.read_text(encoding="utf-8") if card.is_file() else ""
         return cls(drafts, target, config["target_fingerprint"], grid, text)

@@ -69,7 +69,8 @@ class Window:
     ) -> None:
         """Move behind what was committed and make new drafts of what is left."""
         scored = range(state.frontier, min(state.frontier + len(p), self.grid.cells))
-        self.law[self.places(scored)] = p[: len(scored)]
+        kept = scored[-len(self.law) :]  # a pass over an earlier run's tokens may score more cells than there are rows
+        self.law[self.places(kept)] = p[len(scored) - len(kept) : len(scored)]
         done = len(verdict.tokens(proposal))
         if left := scored[done:]:
             q = p[:0] if proposal.q is None else proposal.q[done:]

@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -104,8 +106,9 @@ def costs_here(pipeline: SpatialPipeline, method: Method, workload: Workload, re
         costs = [Cost(**cost) for cost in json.loads(path.read_text())["costs"]]
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or one that does not parse: measure again
         costs = measure(pipeline, method, workload, report)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps({"method": str(method), "costs": [asdict(cost) for cost in costs]}, indent=1))
+        with suppress(OSError):  # no room or no right to write: measured again next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps({"method": str(method), "costs": [asdict(cost) for cost in costs]}, indent=1))
     return costs
 
 
@@ -115,7 +118,11 @@ def best_budget(pipeline: SpatialPipeline, method: Method, workload: Workload, r
 
 
 def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spatialspec" / "budgets"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home, as in some containers
+        cache = Path(tempfile.gettempdir())
+    return cache / "spatialspec" / "budgets"
 
 
 def _key(pipeline: SpatialPipeline, method: Method, workload: Workload) -> str:

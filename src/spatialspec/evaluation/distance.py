@@ -133,7 +133,7 @@ def measure(target: Target, image: Drawn) -> Cells | None:
     """
     if len(image.tokens) != image.grid.cells:
         raise ValueError(f"got {len(image.tokens)} tokens, expected the {image.grid.cells} of a finished image")
-    if image.sampling.temperature == 0.0:
+    if image.sampling.greedy:
         return None
     n = image.grid.cells
     p = image.sampling.unfiltered.distribution(scores(target, image, n).double())
@@ -180,7 +180,7 @@ def explained(target: Target, reference: Drawn, tokens: Sequence[int]) -> bool:
     if cell is None:
         return True
     logits, sampling = scores(target, reference, cell + 1)[:, -1], reference.sampling
-    if sampling.temperature == 0.0:
+    if sampling.greedy:
         best = replace(sampling.unfiltered, temperature=1.0).distribution(logits).log()
     else:
         noise = Noise(reference.seed, reference.grid.cells, target.vocabulary, logits.device)

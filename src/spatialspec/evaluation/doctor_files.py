@@ -71,8 +71,6 @@ def open_folder(path: Path) -> Folder:
         ValueError: config.json is missing, damaged, or that of an unknown kind.
     """
     config = read_config(path / "config.json", ())
-    if not isinstance(config, dict):
-        raise ValueError(f"{path / 'config.json'}: got no JSON object, expected one: {FETCH}")
     if "transformer" in config:
         return Folder(path, ICONS, config)
     built, said = config.get("architectures"), str(config.get("model_type"))

@@ -89,7 +89,7 @@ def doubtful(request: Request, rounding: Difference) -> float:
 def _lead(request: Request, ar: Rows, cell: int, vocabulary: int) -> float:
     """By how much AR's token beats the next one, in log p + g; at temperature 0 in log p."""
     logits, sampling = ar.logits[cell], request.sampling
-    if sampling.temperature == 0.0:
+    if sampling.greedy:
         best = replace(sampling.unfiltered, temperature=1.0).distribution(logits).log()
     else:
         noise = Noise(request.seeds[0], request.grid.cells, vocabulary, logits.device)

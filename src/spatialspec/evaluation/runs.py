@@ -8,7 +8,7 @@ from typing import Any
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.core.noise import Noise
+from spatialspec.core.noise import SEEDS, Noise
 from spatialspec.core.setting import Setting
 from spatialspec.evaluation.distance import Drawn
 from spatialspec.evaluation.memory import peak, reset_peak
@@ -46,7 +46,7 @@ class Workload:
     def jobs(self) -> list[tuple[str, int]]:
         """Prompt and seed of every image."""
         pairs = (
-            (p, (self.seed + STRIDE * j + i) % 2**63) for j, p in enumerate(self.prompts) for i in range(self.images)
+            (p, (self.seed + STRIDE * j + i) % SEEDS) for j, p in enumerate(self.prompts) for i in range(self.images)
         )
         return list(pairs)
 
@@ -106,5 +106,5 @@ def draw(
         callback_on_step_end=lambda _, __, step: report(str(method), len(step.verdict.tokens(step.proposal))),
     )
     most, asked = peak(device), (prompt, workload.negative_prompt, sampling, workload.grid)
-    drawn = [Drawn(*asked, seed + i, tokens) for i, tokens in enumerate(out.tokens)]
+    drawn = [Drawn(*asked, (seed + i) % SEEDS, tokens) for i, tokens in enumerate(out.tokens)]
     return [Sample(d, picture, out.report, most) for d, picture in zip(drawn, out.images, strict=True)]

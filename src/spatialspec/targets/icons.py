@@ -51,7 +51,7 @@ class IconsTarget(GridHead):
         try:
             model = GridTransformer(GridTransformerConfig(**config["transformer"]))
             vq, sampling = VQTokenizer(VQConfig(**config["vq"])), Sampling(**config["sampling"])
-        except TypeError as error:  # a size that there is not, or one of another type
+        except (TypeError, RuntimeError, AssertionError, ZeroDivisionError) as error:  # sizes that cannot be
             raise ValueError(f"{folder / 'config.json'}: expected sizes of this kind of model ({error})") from error
         read_weights(model, folder / "transformer.safetensors")
         read_weights(vq, folder / "vq.safetensors")

@@ -31,7 +31,7 @@ def read_dataset(name: str, side: int, limit: int | None, report: Callable[[str]
         import datasets
     except ImportError as error:
         raise ImportError(
-            f"got the data set {name}, expected the package datasets to read it: run `pip install 'spatialspec[train]'`"
+            f"got the data set {name}, expected the package datasets to read it: run `pip install datasets`"
         ) from error
     try:
         found: Any = datasets.load_dataset(name, split="train")

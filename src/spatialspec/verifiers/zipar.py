@@ -33,7 +33,7 @@ from spatialspec.verifiers.rejection import Rejection
 
 
 @dataclass(frozen=True)
-class Window:
+class ZipARWindow:
     """How the window of a row is found."""
 
     kind: str = parameter("fixed", "window between rows; adaptive: `window` or more", choices=("fixed", "adaptive"))
@@ -42,10 +42,10 @@ class Window:
 class EveryRow(OnRule):
     """Verifier that samples the next cell of every row; draws by the rule of another verifier."""
 
-    Settings = Window
+    Settings = ZipARWindow
 
     @classmethod
-    def make(cls, setting: Setting, settings: Window, rule: str) -> EveryRow:
+    def make(cls, setting: Setting, settings: ZipARWindow, rule: str) -> EveryRow:
         """The verifier of one image."""
         return cls((Coupled if rule == "coupled" else Rejection)(setting.noise), settings.kind == "adaptive")
 

@@ -1,0 +1,83 @@
+"""Write recorded figures into the pages that ask for them: `python benchmarks/fill_pages.py` after a run.
+
+A page asks in a line of its own, `<!-- docs/results/bench.json: hawk, --quality fast -->`, for a method, for every
+recorded setting of one (`hawk` alone) or for a preset. What stands between that line and `<!-- end -->` is written
+here: the settings of the run and a row for each method. A test holds README and docs to the records.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from spatialspec.core.files import write_text
+from spatialspec.methods import Method
+from spatialspec.registry import PRESETS
+
+ROOT = Path(__file__).resolve().parents[1]
+ASKED = re.compile(r"(<!-- (docs/results/\S+\.json)(?:: ([^>]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+PRESET = "--quality "
+COLUMNS = {
+    "exact": lambda r: "yes" if r["exact"] else "no",
+    "target passes": lambda r: f"{r['target_passes']:.1f}",
+    "accepted length": lambda r: f"{r['accepted_length']:.2f}",
+    "x passes": lambda r: f"{r['speedup_passes']:.2f}",
+    "x time": lambda r: f"{r['speedup_seconds']:.2f}",
+    "same tokens": lambda r: f"{r['same_tokens_as_ar']:.1%}",
+    "gap": lambda r: f"{r['likelihood_gap']:+.3f}",
+    "entropy": lambda r: f"{r['entropy']:.2f}",
+    "pit ks": lambda r: f"{r['pit_ks']:.3f}",
+}
+
+
+def fill(page: str) -> str:
+    """The page with the figures of the records in every place that asks for them.
+
+    Raises:
+        ValueError: a method is asked for that was not recorded.
+    """
+    return ASKED.sub(lambda found: found[1] + figures(found[2], found[3] or "") + found[4], page)
+
+
+def figures(path: str, asked: str) -> str:
+    """Settings of a run and a table of the methods asked for, all of them if none is."""
+    record = json.loads((ROOT / path).read_text())
+    rows = {row["method"]: row for row in record["methods"]}
+    chosen: dict[str, dict] = {}
+    for name in filter(None, map(str.strip, asked.split(","))):
+        if name.startswith(PRESET) or ":" in name:
+            wanted = Method.parse(preset(name.removeprefix(PRESET)) if name.startswith(PRESET) else name)
+            same = [method for method in rows if Method.parse(method) == wanted]
+        else:
+            same = [method for method in rows if method.split(":")[0] == name]
+        if not same:
+            raise ValueError(f"got {name!r}, expected one of those in {path}: {', '.join(rows)}")
+        chosen |= {name: rows[same[0]]} if name.startswith(PRESET) else {m: rows[m] for m in same}
+    lines = [about(record["settings"], path), ""]
+    lines += ["| method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, row in (chosen or rows).items():
+        lines.append(f"| `{name}` | " + " | ".join(show(row) for show in COLUMNS.values()) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def preset(name: str) -> str:
+    """The method that a preset stands for."""
+    return ":".join(["spatial", *(f"{key}={value}" for key, value in PRESETS[name].values.items())])
+
+
+def about(settings: dict, path: str) -> str:
+    """The settings of a run in one sentence."""
+    s = settings
+    return (
+        f"`{s['model']}`, {s['prompts']} prompts, {s['size']} tokens, guidance {s['guidance']:g}, temperature "
+        f"{s['temperature']:g},\nverifier `{s['verifier']}`, {s['dtype']} on {s['device']} with {s['threads']} "
+        f"thread{'s' * (s['threads'] != 1)}, "
+        f"PyTorch {s['torch']}: `{path}`."
+    )
+
+
+if __name__ == "__main__":
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        text = page.read_text()
+        if fill(text) != text:
+            write_text(page, fill(text))
+            print(f"filled {page.relative_to(ROOT)}")

@@ -1,0 +1,62 @@
+"""What drafters keep of a pass over more cells than they have places for: each place is written once, by the last."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spatialspec.core.distribution import Sampling
+from spatialspec.core.noise import Noise
+from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.setting import Setting
+from spatialspec.core.state import State
+from spatialspec.drafters.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
+from spatialspec.drafters.window import Window
+from spatialspec.methods import Method
+from spatialspec.verifiers.coupled import Coupled
+from toys import ToyTarget
+
+TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
+SAMPLING = Sampling(guidance=1.5)
+WRITTEN = [0, 1, 2, 3, 0]  # tokens of an earlier run: five of six cells
+RESUMED = Proposal.chain(0, WRITTEN, final=True), Verdict(tuple(range(5)))
+
+
+class WrittenOnce(dict):
+    """A store that takes no place twice in one assignment."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __setitem__(self, places: list[int], rows: torch.Tensor) -> None:
+        assert len(set(places)) == len(places) == len(rows)
+        self.update(zip(places, rows, strict=True))
+
+
+@pytest.mark.parametrize("method", ["sjd:length=2", "scd:length=2", "gsd:length=2"])
+def test_a_window_keeps_the_laws_of_the_last_cells(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = Noise(1, 6, 4)
+    drafter, _ = Method.parse(method).make(Setting(TARGET, [], SAMPLING, TARGET.grid, noise), "rejection")
+    assert isinstance(drafter, Window) and len(drafter.law) == 4
+    kept = WrittenOnce(4)
+    monkeypatch.setattr(drafter, "law", kept)
+    p = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    drafter.observe(State(TARGET.grid), *RESUMED, p, Scores(torch.zeros(2, 6, 4), torch.zeros(2, 6, TARGET.width)))
+    assert {place: row.tolist() for place, row in kept.items()} == {cell % 4: p[cell].tolist() for cell in range(2, 6)}
+
+
+def test_hawk_keeps_the_heads_of_the_last_cells() -> None:
+    heads = HawkHeads(HawkConfig(TARGET.width, vertical=2)).requires_grad_(False)
+    hawk = Hawk(heads, TARGET, SAMPLING, Coupled(Noise(1, 6, 4)), HawkShape(), 2)
+    hawk._cache = stores = [WrittenOnce(2), WrittenOnce(4)]  # type: ignore[assignment]
+    hidden = torch.randn(2, 6, TARGET.width, generator=torch.Generator().manual_seed(0))
+    hawk.observe(State(TARGET.grid), *RESUMED, torch.zeros(6, 4), Scores(torch.zeros(2, 6, 4), hidden))
+    states = TARGET.norm(hidden)[:, RESUMED[1].rows()].transpose(0, 1)  # heads of zeros hand on what they are given
+    for store in stores:
+        assert set(store) == {cell % len(store) for cell in range(5)}
+        for cell in range(5 - len(store), 5):
+            assert torch.equal(store[cell % len(store)], states[cell])
