@@ -65,6 +65,15 @@ def test_gumbel_moments() -> None:
     assert abs(torch.corrcoef(torch.stack((g[1:].flatten(), g[:-1].flatten())))[0, 1]) < 6 / math.sqrt(g.numel())
 
 
+def test_noise_behind_the_picture_is_let_go() -> None:
+    """As a decoder goes on, the noise of the cells around it is all that is kept; an earlier cell is made again."""
+    noise = Noise(11, 500, 6)
+    for first in range(440):
+        noise.gumbel(list(range(first, first + 60)))
+        assert len(noise._chunks) <= 4
+    assert torch.equal(noise.gumbel([3, 499, 70]), Noise(11, 500, 6).gumbel(list(range(500)))[[3, 499, 70]])
+
+
 def test_numbers_depend_on_their_key_only() -> None:
     whole = Noise(11, 70, 6).gumbel(list(range(71)))
     other = Noise(11, 70, 6)

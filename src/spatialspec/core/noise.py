@@ -7,12 +7,12 @@ noise of a cell is keyed by (seed, cell, token); every other number by (seed, ce
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+CHUNK = 32  # cells whose coupled noise is made together
 SEEDS = 2**63  # how many there are; seed + i is taken modulo this
 
 _MASK = 0xFFFFFFFF
@@ -60,38 +60,41 @@ class Noise:
         if not 0 <= seed < SEEDS:
             raise ValueError(f"got seed {seed}, expected 0 to 2^63 - 1")
         self.seed, self.cells, self.vocabulary, self.device = seed, cells, vocabulary, torch.device(device)
-
-    @cached_property
-    def _rows(self) -> Float[Tensor, "cells+1 V"]:
-        return torch.empty(self.cells + 1, self.vocabulary, device=self.device)
-
-    @cached_property
-    def _filled(self) -> list[bool]:
-        return [False] * (self.cells + 1)
+        self._chunks: dict[int, Float[Tensor, "n V"]] = {}  # by their first cell
 
     def gumbel(self, cells: Int[Tensor, "N"] | list[int]) -> Float[Tensor, "N V"]:
-        """Coupled noise g(seed, cell): standard Gumbel numbers, made once per cell, 32 cells at a time.
+        """Coupled noise g(seed, cell): standard Gumbel numbers, made for 32 cells at a time.
 
-        The row behind the last cell is there for nodes that have no next cell; nothing is committed from it.
+        What lies well behind all cells asked for is let go: a picture of many cells and tokens would take gigabytes. It
+        is made again, the same, if it is asked for after all. The row behind the last cell is there for nodes that have
+        no next cell; nothing is committed from it.
         """
         wanted = cells if isinstance(cells, list) else cells.tolist()
-        for cell in wanted:
-            if not self._filled[cell]:
-                self._fill(cell - cell % 32)
-        if len(wanted) == 1:
-            return self._rows[wanted[0] : wanted[0] + 1]
-        return self._rows[wanted]
+        if not wanted:
+            return torch.empty(0, self.vocabulary, device=self.device)
+        firsts = sorted({cell - cell % CHUNK for cell in wanted})
+        self._chunks = {first: chunk for first, chunk in self._chunks.items() if first >= firsts[0] - CHUNK}
+        for first in firsts:
+            if first not in self._chunks:
+                self._chunks[first] = self._make(first)
+        if len(firsts) == 1:
+            chunk, start = self._chunks[firsts[0]], firsts[0]
+            if len(wanted) == 1:
+                return chunk[wanted[0] - start : wanted[0] - start + 1]
+            return chunk[[cell - start for cell in wanted]]
+        place = {first: CHUNK * i - first for i, first in enumerate(firsts)}  # from a cell to its row
+        table = torch.cat([self._chunks[first] for first in firsts])
+        return table[[cell + place[cell - cell % CHUNK] for cell in wanted]]
 
-    def _fill(self, first: int) -> None:
-        last = min(first + 32, self.cells + 1)
+    def _make(self, first: int) -> Float[Tensor, "n V"]:
+        last = min(first + CHUNK, self.cells + 1)
         blocks = -(-self.vocabulary // 4)
         cell, block = torch.meshgrid(
             torch.arange(first, last, device=self.device), torch.arange(blocks, device=self.device), indexing="ij"
         )
         counter = torch.stack((block, cell, torch.full_like(cell, Purpose.COUPLED), torch.zeros_like(cell)), dim=-1)
         words = philox(self.seed, counter.reshape(-1, 4)).reshape(last - first, -1)[:, : self.vocabulary]
-        self._rows[first:last] = -(-torch.log1p(-unit(words))).log()
-        self._filled[first:last] = [True] * (last - first)
+        return -(-torch.log1p(-unit(words))).log()
 
     def uniform(self, purpose: Purpose, turn: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
         """Independent uniform numbers, one for each pair (cell, candidate), in pass `turn`."""
