@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -121,9 +122,15 @@ def drafts(width: int) -> list[Any]:
 
 
 def run_recipes(page: str, folder: Path, given: dict[str, Any]) -> None:
-    """Run the Python of a page of docs/targets for a checkpoint, on the CPU; `given` is what a recipe starts from."""
+    """Run the Python of a page of docs/targets for a checkpoint, on the CPU; `given` is what a recipe starts from.
+
+    The recipe that loads `given` itself must parse and find what it imports: a tiny checkpoint has no processor.
+    """
     recipes = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
-    assert len(recipes) == 2
+    assert ["device_map" in recipe for recipe in recipes] == [False, True, False]
+    loading = ast.parse(recipes.pop(1)).body
+    loading = [line for line in loading if isinstance(line, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(loading, []), page, "exec"), {})
     for recipe in recipes:
         on_cpu = recipe.replace('device="cuda"', 'device="cpu"')
         exec(re.sub(r'from_pretrained\(".*?"', f'from_pretrained("{folder}"', on_cpu), dict(given))
