@@ -11,7 +11,7 @@ import torch
 from PIL import Image as PILImage
 
 from spatialspec.core.grid import Grid
-from spatialspec.core.noise import SEEDS
+from spatialspec.core.noise import image_seed
 from spatialspec.core.protocols import Target
 from spatialspec.core.state import State
 from spatialspec.decode import Step
@@ -138,9 +138,7 @@ class SpatialPipeline:
             if callback_on_step_end is not None:
                 callback_on_step_end(self, step.state.passes, step)
 
-        if not 0 <= seed < SEEDS:
-            raise ValueError(f"got seed {seed}, expected 0 to 2^63 - 1")
-        seeds = [(seed + i) % SEEDS for i in range(len(prompts))]
+        seeds = [image_seed(seed, i) for i in range(len(prompts))]
         request = Request(prompts, seeds, sampling, grid, verifier, negative_prompt, written)
         tokens, report = generate(self.target, self.drafts, chosen, request, notify)
         return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)

@@ -46,6 +46,17 @@ def unit(words: Int[Tensor, "*N"]) -> Float[Tensor, "*N"]:
     return ((words.float() + 0.5) * 2.0**-32).clamp_(max=1 - 2.0**-24)
 
 
+def image_seed(seed: int, image: int) -> int:
+    """The seed of image number `image` of a request with this seed.
+
+    Raises:
+        ValueError: the request's seed is out of range.
+    """
+    if not 0 <= seed < SEEDS:
+        raise ValueError(f"got seed {seed}, expected 0 to 2^63 - 1")
+    return (seed + image) % SEEDS
+
+
 class Noise:
     """All random numbers of one image.
 
@@ -57,9 +68,8 @@ class Noise:
     """
 
     def __init__(self, seed: int, cells: int, vocabulary: int, device: torch.device | str = "cpu") -> None:
-        if not 0 <= seed < SEEDS:
-            raise ValueError(f"got seed {seed}, expected 0 to 2^63 - 1")
-        self.seed, self.cells, self.vocabulary, self.device = seed, cells, vocabulary, torch.device(device)
+        self.seed = image_seed(seed, 0)
+        self.cells, self.vocabulary, self.device = cells, vocabulary, torch.device(device)
         self._chunks: dict[int, Float[Tensor, "n V"]] = {}  # by their first cell
 
     def gumbel(self, cells: Int[Tensor, "N"] | list[int]) -> Float[Tensor, "N V"]:
@@ -77,14 +87,10 @@ class Noise:
         for first in firsts:
             if first not in self._chunks:
                 self._chunks[first] = self._make(first)
-        if len(firsts) == 1:
-            chunk, start = self._chunks[firsts[0]], firsts[0]
-            if len(wanted) == 1:
-                return chunk[wanted[0] - start : wanted[0] - start + 1]
-            return chunk[[cell - start for cell in wanted]]
+        table = torch.cat([self._chunks[first] for first in firsts]) if len(firsts) > 1 else self._chunks[firsts[0]]
         place = {first: CHUNK * i - first for i, first in enumerate(firsts)}  # from a cell to its row
-        table = torch.cat([self._chunks[first] for first in firsts])
-        return table[[cell + place[cell - cell % CHUNK] for cell in wanted]]
+        rows = [cell + place[cell - cell % CHUNK] for cell in wanted]
+        return table[rows[0] : rows[0] + 1] if len(rows) == 1 else table[rows]
 
     def _make(self, first: int) -> Float[Tensor, "n V"]:
         last = min(first + CHUNK, self.cells + 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.core.noise import SEEDS, Noise
+from spatialspec.core.noise import Noise, image_seed
 from spatialspec.core.setting import Setting
 from spatialspec.evaluation.distance import Drawn
 from spatialspec.evaluation.memory import peak, reset_peak
@@ -45,10 +45,8 @@ class Workload:
 
     def jobs(self) -> list[tuple[str, int]]:
         """Prompt and seed of every image."""
-        pairs = (
-            (p, (self.seed + STRIDE * j + i) % SEEDS) for j, p in enumerate(self.prompts) for i in range(self.images)
-        )
-        return list(pairs)
+        numbers = ((j, p, i) for j, p in enumerate(self.prompts) for i in range(self.images))
+        return [(p, image_seed(self.seed, STRIDE * j + i)) for j, p, i in numbers]
 
 
 @dataclass(frozen=True)
@@ -106,5 +104,5 @@ def draw(
         callback_on_step_end=lambda _, __, step: report(str(method), len(step.verdict.tokens(step.proposal))),
     )
     most, asked = peak(device), (prompt, workload.negative_prompt, sampling, workload.grid)
-    drawn = [Drawn(*asked, (seed + i) % SEEDS, tokens) for i, tokens in enumerate(out.tokens)]
+    drawn = [Drawn(*asked, image_seed(seed, i), tokens) for i, tokens in enumerate(out.tokens)]
     return [Sample(d, picture, out.report, most) for d, picture in zip(drawn, out.images, strict=True)]
