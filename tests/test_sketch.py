@@ -40,7 +40,7 @@ def train(out: Path, stop: int | None = None) -> Sketch:
             raise KeyboardInterrupt
         return "" if rng.random() < 0.1 else str(picture)
 
-    train_sketch(made, pictures(), words, encode, out, RECIPE, 0, lambda line: None)
+    train_sketch(made, torch.from_numpy(pictures().pixels), words, encode, out, RECIPE, 0, lambda line: None)
     return made
 
 

@@ -106,7 +106,8 @@ def target(
     from spatialspec.targets.grid_transformer import GridTransformerConfig
     from spatialspec.targets.icons import IconsTarget
     from spatialspec.training.card import target_card
-    from spatialspec.training.target import TargetRecipe, parse_stages, train
+    from spatialspec.training.target import train
+    from spatialspec.training.target_recipe import TargetRecipe, parse_stages
     from spatialspec.training.tokenizer import psnr
 
     recipe = TargetRecipe(seed=seed, compile=compile)

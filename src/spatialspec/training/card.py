@@ -17,7 +17,7 @@ from spatialspec.training.sources import LABELS, SOURCES
 if TYPE_CHECKING:
     from spatialspec.targets.icons import IconsTarget
     from spatialspec.training.lesson import Lesson
-    from spatialspec.training.target import TargetRecipe
+    from spatialspec.training.target_recipe import TargetRecipe
 
 
 def credits(styles: Iterable[str]) -> list[str]:
@@ -122,15 +122,19 @@ def target_card(
         f"of which {blocks / 1e6:.1f} M in the {c.layers} blocks that every image token passes. It is there to be "
         "decoded: a target of real behaviour that fits into a package. It knows icons, emoji and clip art only.",
         f"The size: {sketch / 1e6:.1f} M parameters sketch the caption once per prompt, and the text encoder and the "
-        "tables cost nothing per image token either; a training budget of processor hours is better spent on what is "
-        "cheap to train and on more pictures than on wider blocks.",
+        "tables cost nothing per image token either, so that a picture takes seconds on one processor core. The same "
+        "blocks without a sketch drew the right textures in the wrong places (`docs/log.md`).",
+        "What it has seen it knows nearly by heart; combinations of a known concept and a known style that it has not "
+        "seen are the honest test. It is no model of pictures in general.",
     )
     stages = ", then ".join(f"{s.steps} steps of {s.batch} pictures at {s.side} x {s.side}" for s in recipe.stages)
     settings = (
         f"{pictures} pictures; the sketch: {recipe.sketch.steps} steps of {recipe.sketch.batch} pictures, AdamW "
         f"{recipe.sketch.rate}, rate falling over the last {recipe.sketch.fall:.0%}; then the transformer: {stages}; "
         f"Muon {recipe.muon_rate} for matrices of blocks, AdamW {recipe.adam_rate} for the rest; rate falls over the "
-        f"last {recipe.fall:.0%}; {recipe.drop:.0%} of captions dropped; seed {recipe.seed}",
+        f"last {recipe.fall:.0%}; {recipe.drop:.0%} of captions dropped; pictures moved by up to {recipe.shift} pixels "
+        f"each way; {recipe.noise:.0%} of the tokens that are read taken from elsewhere in the picture; seed "
+        f"{recipe.seed}",
         f"recommended sampling: guidance {target.default.guidance}, temperature {target.default.temperature}",
     )
     commands = ("spatialspec train data", "spatialspec train tokenizer", "spatialspec train target")

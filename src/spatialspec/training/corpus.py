@@ -113,10 +113,11 @@ def from_pictures(
     if limit is not None and limit < len(words):
         chosen = np.sort(rng.permutation(len(words))[:limit])
     side, vq = target.grid.rows, copy.deepcopy(target.vq).cpu()  # pictures are on the CPU, the target may be elsewhere
-    return (
-        Corpus([words[i] for i in chosen], encode_pictures(vq, known.pixels[chosen], side)),
-        Corpus(unseen_words, encode_pictures(vq, unseen.pixels[:held_out], side)),
+    learned, reported = (
+        encode_pictures(vq, torch.from_numpy(pixels), side)
+        for pixels in (known.pixels[chosen], unseen.pixels[:held_out])
     )
+    return Corpus([words[i] for i in chosen], learned), Corpus(unseen_words, reported)
 
 
 def captions(found: Pictures, count: int, seed: int) -> list[str]:

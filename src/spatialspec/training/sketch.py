@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from spatialspec.targets.sketch import Sketch
 from spatialspec.training.checkpoint import Checkpoint
-from spatialspec.training.data import Pictures, epoch_batch
+from spatialspec.training.data import epoch_batch
 from spatialspec.training.tokenizer import to_float
 
 EVERY = 500  # steps from one resume state to the next
@@ -48,19 +48,19 @@ class SketchRecipe:
 
 
 @torch.no_grad()
-def sketch_error(sketch: Sketch, text: Int[Tensor, "N P"], pixels: np.ndarray) -> float:
+def sketch_error(sketch: Sketch, text: Int[Tensor, "N P"], pixels: UInt8[np.ndarray, "N H W 3"]) -> float:
     """Mean squared error of sketches, pixels from -1 to 1."""
     errors = []
     for start in range(0, len(text), 64):
         drawn = sketch.draw(sketch(text[start : start + 64]))
-        real = to_float(pixels[start : start + 64], drawn.shape[-1])
+        real = to_float(torch.from_numpy(pixels[start : start + 64]).to(text.device), drawn.shape[-1])
         errors.append((drawn - real).square().flatten(1).mean(1))
     return torch.cat(errors).mean().item()
 
 
 def train_sketch(
     sketch: Sketch,
-    data: Pictures,
+    pixels: UInt8[Tensor, "N H W 3"],
     words: Callable[[int, np.random.Generator], str],
     encode: Callable[[list[str]], Int[Tensor, "B P"]],
     out: Path,
@@ -72,7 +72,7 @@ def train_sketch(
 
     Args:
         sketch: to be trained.
-        data: pictures of the training split.
+        pixels: pictures of the training split, on the device of the sketch.
         words: caption of a picture by number, with whatever randomness it has.
         encode: captions to BPE tokens.
         out: folder of the resume state.
@@ -82,19 +82,21 @@ def train_sketch(
     """
     optimiser = torch.optim.AdamW(sketch.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
     checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser})
-    first, running = checkpoint.resume(), 0.0
+    losses: list[Tensor] = []
+    first = checkpoint.resume()
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((seed, 2, step))
-        chosen = epoch_batch(len(data.rows), recipe.batch, step, (seed, 3))
+        chosen = epoch_batch(len(pixels), recipe.batch, step, (seed, 3))
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(step)
         optimiser.zero_grad(set_to_none=True)
         drawn = sketch.draw(sketch(encode([words(int(i), rng) for i in chosen])))
-        loss = F.mse_loss(drawn, to_float(data.pixels[chosen], drawn.shape[-1]))
+        loss = F.mse_loss(drawn, to_float(pixels[torch.from_numpy(chosen).to(pixels.device)], drawn.shape[-1]))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(sketch.parameters(), 1.0)
         optimiser.step()
-        running = loss.item() if step == first else 0.98 * running + 0.02 * loss.item()
+        losses.append(loss.detach())
         if (step + 1) % EVERY == 0 or step + 1 == recipe.steps:
-            report(f"sketch, step {step + 1}/{recipe.steps} squared error {running:.4f}")
+            report(f"sketch, step {step + 1}/{recipe.steps} squared error {torch.stack(losses).mean().item():.4f}")
+            losses.clear()
             checkpoint.save(step + 1)

@@ -3,110 +3,35 @@
 Cross-entropy of the next token, teacher-forced; the sketch stays as it is. A stage sees pictures at one size: at half
 a side they cost a fifth, at a quarter a fifteenth; the last stage is at full size. The rate warms up, stays, and falls
 to zero over the last part of the steps; the state before the fall is kept, so that a longer recipe goes on from it.
+A picture is moved by a few pixels each time, which gives it other codes, and some tokens that the transformer reads are
+wrong ones, as its own will be. In bfloat16 on a GPU where there is one.
 """
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from safetensors.torch import load_file
+from accelerate import Accelerator
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from spatialspec.core.files import write_tensors
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.text import PromptTokenizer
 from spatialspec.targets.vq import VQTokenizer
 from spatialspec.training.checkpoint import Checkpoint, tune_threads
 from spatialspec.training.data import Pictures, epoch_batch
 from spatialspec.training.muon import Muon
-from spatialspec.training.sketch import SketchRecipe, sketch_error, train_sketch
+from spatialspec.training.sketch import sketch_error, train_sketch
+from spatialspec.training.target_recipe import TargetRecipe
 from spatialspec.training.tokenizer import to_float
 
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of the training on one grid.
-
-    Attributes:
-        side: cells a side.
-        batch: pictures per step.
-        steps: optimiser steps.
-    """
-
-    side: int
-    batch: int
-    steps: int
-
-
-def parse_stages(text: str) -> tuple[Stage, ...]:
-    """Read `SIDE:BATCH:STEPS`, several with commas.
-
-    Raises:
-        ValueError: not three whole numbers, or one below 1.
-    """
-    stages = []
-    for part in text.split(","):
-        numbers = part.strip().split(":")
-        if len(numbers) != 3 or not all(n.isdecimal() and int(n) for n in numbers):
-            raise ValueError(f"got stage {part!r}, expected SIDE:BATCH:STEPS, whole numbers from 1, as in 12:32:700")
-        stages.append(Stage(*map(int, numbers)))
-    return tuple(stages)
-
-
-@dataclass(frozen=True)
-class TargetRecipe:
-    """Settings of the target's training.
-
-    Attributes:
-        stages: in order.
-        sketch: settings of the step before them.
-        muon_rate: learning rate of matrices inside blocks.
-        adam_rate: learning rate of everything else.
-        warmup: steps of linear warm-up.
-        fall: share of all steps over which the rate falls to zero.
-        drop: share of captions replaced by the empty one, for classifier-free guidance.
-        seed: of everything random.
-        compile: compile the loss with torch.compile.
-    """
-
-    stages: tuple[Stage, ...] = (
-        Stage(12, 32, 700),
-        Stage(6, 96, 500),
-        Stage(12, 32, 1300),
-        Stage(24, 12, 700),
-    )
-    sketch: SketchRecipe = field(default_factory=SketchRecipe)
-    muon_rate: float = 2.5e-3
-    adam_rate: float = 1.5e-3
-    warmup: int = 50
-    fall: float = 0.15
-    drop: float = 0.1
-    seed: int = 0
-    compile: bool = True
-
-    @property
-    def steps(self) -> int:
-        """Steps of all stages."""
-        return sum(stage.steps for stage in self.stages)
-
-    def stage_at(self, step: int) -> Stage:
-        """The stage that a step belongs to."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage
-            step -= stage.steps
-        return self.stages[-1]
-
-    def rate_at(self, step: int) -> float:
-        """Learning rate as a share of its peak."""
-        fall = max(1, int(self.fall * self.steps))
-        return min(1.0, (step + 1) / self.warmup, (self.steps - step) / fall)
+SAVE_EVERY = 120  # seconds from one resume state to the next
 
 
 def caption(row: dict[str, str], rng: np.random.Generator) -> str:
@@ -121,23 +46,21 @@ def caption(row: dict[str, str], rng: np.random.Generator) -> str:
 
 
 @torch.no_grad()
-def encode_pictures(tokenizer: VQTokenizer, pixels: np.ndarray, side: int) -> Int[Tensor, "B cells"]:
-    """Codes of pictures shrunk (by area) to `side` cells."""
-    codes = []
-    for start in range(0, len(pixels), 64):
-        x = to_float(pixels[start : start + 64], side * tokenizer.config.patch)
-        codes.append(tokenizer.encode(x).flatten(1).to(torch.int16))
-    return torch.cat(codes)
+def encode_pictures(tokenizer: VQTokenizer, pixels: UInt8[Tensor, "B H W 3"], side: int) -> Int[Tensor, "B cells"]:
+    """Codes of pictures shrunk (by area) to `side` cells, on their device."""
+    parts = [to_float(part, side * tokenizer.config.patch) for part in pixels.split(64)]
+    return torch.cat([tokenizer.encode(x).flatten(1).to(torch.int16) for x in parts])
 
 
-def _cached(path: Path, tokenizer: VQTokenizer, data: Pictures, side: int) -> Int[Tensor, "B cells"]:
-    """Codes of pictures, kept in a file beside the resume state."""
-    if path.exists():
-        return load_file(path)["codes"]
-    codes = encode_pictures(tokenizer, data.pixels, side)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, {"codes": codes})
-    return codes
+def moved(
+    pixels: UInt8[Tensor, "B H W 3"], down: Int[np.ndarray, "B"], right: Int[np.ndarray, "B"]
+) -> UInt8[Tensor, "B H W 3"]:
+    """Pictures moved by so many pixels each; what comes in from outside repeats the border."""
+    row, column = (torch.arange(size, device=pixels.device) for size in pixels.shape[1:3])
+    rows = (row - torch.from_numpy(down).to(pixels.device)[:, None]).clamp(0, len(row) - 1)
+    columns = (column - torch.from_numpy(right).to(pixels.device)[:, None]).clamp(0, len(column) - 1)
+    picture = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+    return pixels[picture, rows[:, :, None], columns[:, None, :]]
 
 
 def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim.Optimizer]:
@@ -151,20 +74,23 @@ def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim
     ]
 
 
+def misread(codes: Int[Tensor, "B cells"], share: float, generator: torch.Generator) -> Int[Tensor, "B cells"]:
+    """Codes with a share of them replaced, each by that of another cell of its picture, drawn uniformly."""
+    draw = torch.rand((2, *codes.shape), generator=generator, device=codes.device)
+    other = codes.gather(1, (draw[1] * codes.shape[1]).long())
+    return torch.where(draw[0] < share, other, codes)
+
+
 def loss_of(
-    model: GridTransformer, text: Int[Tensor, "B P"], codes: Int[Tensor, "B cells"], side: int
+    model: GridTransformer,
+    text: Int[Tensor, "B P"],
+    codes: Int[Tensor, "B cells"],
+    read: Int[Tensor, "B cells"],
+    side: int,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy per token, in nats."""
-    hidden = model.teacher_forced(text, codes, side, side)
+    """Mean cross-entropy per token, in nats, of `codes` where the tokens before each are those of `read`."""
+    hidden = model.teacher_forced(text, read, side, side)
     return F.cross_entropy(model.head(hidden).flatten(0, 1), codes.flatten())
-
-
-@torch.no_grad()
-def evaluate(model: GridTransformer, prompts: PromptTokenizer, data: Pictures, codes: Tensor, side: int) -> float:
-    """Cross-entropy of up to 96 pictures under their own label and style."""
-    text = prompts(data.labels[:96], truncate=True)
-    parts = [loss_of(model, text[i : i + 16], codes[i : i + 16].long(), side).item() for i in range(0, len(text), 16)]
-    return float(np.mean(parts))
 
 
 def train(
@@ -176,7 +102,7 @@ def train(
     recipe: TargetRecipe,
     report: Callable[[str], None] = print,
 ) -> tuple[GridTransformer, dict[str, str]]:
-    """Train on the split "train"; resumes from `out`.
+    """Train on the split "train", in bfloat16 where there is a GPU; resumes from `out`.
 
     Args:
         data: pictures of every split.
@@ -188,22 +114,32 @@ def train(
         report: called with a line now and then.
 
     Returns:
-        The model and its held-out figures at the last stage.
+        The model, on the CPU, and its held-out figures at the last stage.
     """
+    gpu = torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=not gpu, mixed_precision="bf16" if gpu else "no")
+    device = accelerator.device
     tune_threads()
+    if gpu:
+        torch.set_float32_matmul_precision("high")
     torch.manual_seed(recipe.seed)
-    model, train_data = GridTransformer(config), data.select("train")
+    model, vq, train_data = (
+        GridTransformer(config).to(device),
+        copy.deepcopy(tokenizer).to(device),
+        data.select("train"),
+    )
+    held = {name: part for name in ("pair", "concept") if (part := data.select(name)).rows}
+    pixels = torch.from_numpy(train_data.pixels).to(device)
 
     def words(picture: int, rng: np.random.Generator) -> str:
         return "" if rng.random() < recipe.drop else caption(train_data.rows[picture], rng)
 
     def encode(captions: list[str]) -> Int[Tensor, "B P"]:
-        return prompts(captions, truncate=True)
+        return prompts(captions, truncate=True).to(device)
 
-    held = {name: part for name in ("pair", "concept") if (part := data.select(name)).rows}
-    train_sketch(model.sketch, train_data, words, encode, out / "sketch", recipe.sketch, recipe.seed, report)
+    train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, recipe.seed, report)
     errors = {
-        n: sketch_error(model.sketch, encode(d.labels), d.pixels) for n, d in {"train": train_data, **held}.items()
+        n: sketch_error(model.sketch, encode(d.labels), d.pixels) for n, d in (("train", train_data), *held.items())
     }
     report("sketch, squared error: " + ", ".join(f"{name} {error:.4f}" for name, error in errors.items()))
     model.sketch.requires_grad_(False)
@@ -211,37 +147,52 @@ def train(
     stable = Checkpoint(out / "stable", {"model": model, **parts})
     falling = Checkpoint(out / f"falling-{recipe.steps}", {"model": model, **parts})
     first = falling.resume() or stable.resume()
-    sides = {stage.side for stage in recipe.stages}
-    codes = {side: _cached(out / f"codes-{side}.safetensors", tokenizer, train_data, side) for side in sides}
-    held_codes = {(n, s): encode_pictures(tokenizer, d.pixels[:96], s) for n, d in held.items() for s in sides}
-
-    def held_out(side: int) -> dict[str, str]:
-        parts = {n: evaluate(model, prompts, d, held_codes[n, side], side) for n, d in held.items()}
-        return {f"nats per token, {name} left out": f"{nats:.4f}" for name, nats in parts.items()}
-
     objective = torch.compile(loss_of, dynamic=False) if recipe.compile else loss_of
-    running = 0.0
+
+    @torch.no_grad()
+    def held_out(side: int) -> dict[str, str]:
+        """Cross-entropy of up to 96 pictures of a split under their own label and style."""
+        figures = {}
+        for name, part in held.items():
+            codes = encode_pictures(vq, torch.from_numpy(part.pixels[:96]).to(device), side).long()
+            text = encode(part.labels[:96])
+            with accelerator.autocast():
+                losses = [loss_of(model, t, c, c, side) for t, c in zip(text.split(16), codes.split(16), strict=True)]
+            figures[f"nats per token, {name} left out"] = f"{torch.stack(losses).mean().item():.4f}"
+        return figures
+
+    losses, saved = [], time.monotonic()
     for step in range(first, recipe.steps):
         stage, rng = recipe.stage_at(step), np.random.default_rng((recipe.seed, step))
-        chosen = epoch_batch(len(train_data.rows), stage.batch, step, (recipe.seed, 1))
+        chosen = epoch_batch(len(pixels), stage.batch, step, (recipe.seed, 1))
         text = encode([words(int(i), rng) for i in chosen])
-        batch = codes[stage.side][torch.from_numpy(chosen)].long()
+        batch = pixels[torch.from_numpy(chosen).to(device)]
+        batch = moved(batch, *rng.integers(-recipe.shift, recipe.shift + 1, size=(2, len(chosen))))
         for optimiser, peak in zip(parts.values(), (recipe.muon_rate, recipe.adam_rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = peak * recipe.rate_at(step)
             optimiser.zero_grad(set_to_none=True)
-        loss = objective(model, text, batch, stage.side)
+        codes = encode_pictures(vq, batch, stage.side).long()
+        read = misread(codes, recipe.noise, torch.Generator(device).manual_seed(int(rng.integers(2**63))))
+        with accelerator.autocast():
+            loss = objective(model, text, codes, read, stage.side)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in parts.values():
             optimiser.step()
-        running = loss.item() if step == first else 0.95 * running + 0.05 * loss.item()
+        losses.append(loss.detach())
         if (step + 1) % 25 == 0:
-            report(f"step {step + 1}/{recipe.steps} side {stage.side} loss {running:.4f}")
-        if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
-            (stable if recipe.rate_at(step) == 1.0 or step < recipe.warmup else falling).save(step + 1)
+            report(f"step {step + 1}/{recipe.steps} side {stage.side} loss {torch.stack(losses).mean().item():.4f}")
+            losses.clear()
+        if (
+            time.monotonic() - saved > SAVE_EVERY
+            or step + 1 == recipe.steps
+            or recipe.falls(step + 1) > recipe.falls(step)
+        ):
+            (falling if recipe.falls(step) else stable).save(step + 1)
+            saved = time.monotonic()
         if (step + 1) % 250 == 0:
             report(f"step {step + 1} held-out " + ", ".join(f"{k} {v}" for k, v in held_out(stage.side).items()))
     figures = held_out(recipe.stages[-1].side)
     report("held-out " + ", ".join(f"{k} {v}" for k, v in figures.items()))
-    return model, figures
+    return model.cpu(), figures

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from spatialspec.targets.vq import VQConfig, VQTokenizer
@@ -48,9 +48,9 @@ class TokenizerRecipe:
     seed: int = 0
 
 
-def to_float(pixels: np.ndarray, side: int | None = None) -> Float[Tensor, "B 3 H W"]:
-    """uint8 (B, H, W, 3) -> float in [-1, 1], shrunk (by area) to `side` pixels where that is given."""
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_float(pixels: UInt8[Tensor | np.ndarray, "B H W 3"], side: int | None = None) -> Float[Tensor, "B 3 H W"]:
+    """Bytes -> floats in [-1, 1] on the same device, shrunk (by area) to `side` pixels where that is given."""
+    x = torch.as_tensor(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
     return x if side in (None, x.shape[-1]) else F.interpolate(x, size=(side, side), mode="area")
 
 

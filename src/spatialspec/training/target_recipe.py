@@ -1,0 +1,90 @@
+"""Settings of `spatialspec train target`: stages on growing grids, and the rate of every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spatialspec.training.sketch import SketchRecipe
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training on one grid.
+
+    Attributes:
+        side: cells a side.
+        batch: pictures per step.
+        steps: optimiser steps.
+    """
+
+    side: int
+    batch: int
+    steps: int
+
+
+def parse_stages(text: str) -> tuple[Stage, ...]:
+    """Read `SIDE:BATCH:STEPS`, several with commas.
+
+    Raises:
+        ValueError: not three whole numbers, or one below 1.
+    """
+    stages = []
+    for part in text.split(","):
+        numbers = part.strip().split(":")
+        if len(numbers) != 3 or not all(n.isdecimal() and int(n) for n in numbers):
+            raise ValueError(f"got stage {part!r}, expected SIDE:BATCH:STEPS, whole numbers from 1, as in 12:32:700")
+        stages.append(Stage(*map(int, numbers)))
+    return tuple(stages)
+
+
+@dataclass(frozen=True)
+class TargetRecipe:
+    """Settings of the target's training.
+
+    Attributes:
+        stages: in order.
+        sketch: settings of the step before them.
+        muon_rate: learning rate of matrices inside blocks.
+        adam_rate: learning rate of everything else.
+        warmup: steps of linear warm-up.
+        fall: share of all steps over which the rate falls to zero.
+        shift: pixels by which a picture is moved at most, each way.
+        noise: share of tokens that are read as those of another cell of the same picture.
+        drop: share of captions replaced by the empty one, for classifier-free guidance.
+        seed: of everything random.
+        compile: compile the loss with torch.compile.
+    """
+
+    stages: tuple[Stage, ...] = (Stage(12, 256, 400), Stage(24, 128, 4075))
+    sketch: SketchRecipe = field(default_factory=SketchRecipe)
+    muon_rate: float = 2.5e-3
+    adam_rate: float = 1.5e-3
+    warmup: int = 50
+    fall: float = 0.25
+    shift: int = 3
+    noise: float = 0.1
+    drop: float = 0.1
+    seed: int = 0
+    compile: bool = True
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> Stage:
+        """The stage that a step belongs to."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    def falls(self, step: int) -> bool:
+        """Whether the rate has begun to fall."""
+        return step >= self.steps - max(1, int(self.fall * self.steps))
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate as a share of its peak."""
+        fall = max(1, int(self.fall * self.steps))
+        return min(1.0, (step + 1) / self.warmup, (self.steps - step) / fall)
