@@ -44,7 +44,7 @@ class SpatialModelRecipe(SpatialModelOptions, Recipe):
 
     window: int = 32
     frontiers: int = 16
-    objective: str = "cross-entropy"
+    objective: str = "kl"
     drop: float = 0.1
     steps: int = 600
     batch: int = 4
