@@ -10,6 +10,7 @@ wrong ones, as its own will be. In bfloat16 on a GPU where there is one.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,9 @@ def train(
 
     Returns:
         The model, on the CPU, and its held-out figures at the last stage.
+
+    Raises:
+        ValueError: the loss is no number.
     """
     gpu = torch.accelerator.is_available()
     accelerator = Accelerator(cpu=not gpu, mixed_precision="bf16" if gpu else "no")
@@ -123,11 +127,8 @@ def train(
     if gpu:
         torch.set_float32_matmul_precision("high")
     torch.manual_seed(recipe.seed)
-    model, vq, train_data = (
-        GridTransformer(config).to(device),
-        copy.deepcopy(tokenizer).to(device),
-        data.select("train"),
-    )
+    model, vq = GridTransformer(config).to(device), copy.deepcopy(tokenizer).to(device)
+    train_data = data.select("train")
     held = {name: part for name in ("pair", "concept") if (part := data.select(name)).rows}
     pixels = torch.from_numpy(train_data.pixels).to(device)
 
@@ -161,7 +162,8 @@ def train(
             figures[f"nats per token, {name} left out"] = f"{torch.stack(losses).mean().item():.4f}"
         return figures
 
-    losses, saved = [], time.monotonic()
+    losses: list[Tensor] = []
+    saved = time.monotonic()
     for step in range(first, recipe.steps):
         stage, rng = recipe.stage_at(step), np.random.default_rng((recipe.seed, step))
         chosen = epoch_batch(len(pixels), stage.batch, step, (recipe.seed, 1))
@@ -182,7 +184,12 @@ def train(
             optimiser.step()
         losses.append(loss.detach())
         if (step + 1) % 25 == 0:
-            report(f"step {step + 1}/{recipe.steps} side {stage.side} loss {torch.stack(losses).mean().item():.4f}")
+            mean = torch.stack(losses).mean().item()
+            if not math.isfinite(mean):
+                raise ValueError(
+                    f"step {step + 1}: got a loss of {mean}, expected a number: lower the rates or check the data"
+                )
+            report(f"step {step + 1}/{recipe.steps} side {stage.side} loss {mean:.4f}")
             losses.clear()
         if (
             time.monotonic() - saved > SAVE_EVERY
