@@ -60,10 +60,10 @@ _RIGHT = {"vertical": 0, "vertical_samples": 0, "horizontal_samples": 2}
 _DOWN = {"horizontal": 0, "vertical_samples": 2, "horizontal_samples": 0}
 
 PRESETS = {
-    "exact": Preset({"tolerance": 0.0}, 75, 0.01),
-    "high": Preset({"front": 0.0, "tolerance": 2.0}, 67, 0.04),
-    "balanced": Preset({"front": 0.0, "tolerance": 6.0}, 59, 0.24),
-    "fast": Preset({"front": 0.0, "tolerance": 12.0}, 45, 1.05),
+    "exact": Preset({"tolerance": 0.0}, 63, 0.03),
+    "high": Preset({"front": 0.0, "tolerance": 2.0}, 53, 0.08),
+    "balanced": Preset({"front": 0.0, "tolerance": 6.0}, 42, 0.24),
+    "fast": Preset({"front": 0.0, "tolerance": 12.0}, 38, 0.59),
 }
 
 REGISTRY: dict[str, Entry] = {
