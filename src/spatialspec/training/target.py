@@ -76,7 +76,7 @@ def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim
 
 
 def misread(codes: Int[Tensor, "B cells"], share: float, generator: torch.Generator) -> Int[Tensor, "B cells"]:
-    """Codes with a share of them replaced, each by that of another cell of its picture, drawn uniformly."""
+    """Codes with a share of them replaced, each by that of a cell of its picture, drawn uniformly."""
     draw = torch.rand((2, *codes.shape), generator=generator, device=codes.device)
     other = codes.gather(1, (draw[1] * codes.shape[1]).long())
     return torch.where(draw[0] < share, other, codes)
@@ -191,11 +191,8 @@ def train(
                 )
             report(f"step {step + 1}/{recipe.steps} side {stage.side} loss {mean:.4f}")
             losses.clear()
-        if (
-            time.monotonic() - saved > SAVE_EVERY
-            or step + 1 == recipe.steps
-            or recipe.falls(step + 1) > recipe.falls(step)
-        ):
+        last = step + 1 == recipe.steps or recipe.falls(step + 1) != recipe.falls(step)  # of its kind of state
+        if last or time.monotonic() - saved > SAVE_EVERY:
             (falling if recipe.falls(step) else stable).save(step + 1)
             saved = time.monotonic()
         if (step + 1) % 250 == 0:

@@ -80,11 +80,15 @@ class TargetRecipe:
             step -= stage.steps
         return self.stages[-1]
 
+    @property
+    def fall_steps(self) -> int:
+        """Steps over which the rate falls."""
+        return max(1, int(self.fall * self.steps))
+
     def falls(self, step: int) -> bool:
         """Whether the rate has begun to fall."""
-        return step >= self.steps - max(1, int(self.fall * self.steps))
+        return step >= self.steps - self.fall_steps
 
     def rate_at(self, step: int) -> float:
         """Learning rate as a share of its peak."""
-        fall = max(1, int(self.fall * self.steps))
-        return min(1.0, (step + 1) / self.warmup, (self.steps - step) / fall)
+        return min(1.0, (step + 1) / self.warmup, (self.steps - step) / self.fall_steps)
