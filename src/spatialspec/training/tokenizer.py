@@ -2,7 +2,8 @@
 
 Loss = Charbonnier(x, x_hat) + beta * (1 - <z_e, e_k>), straight-through gradient (van den Oord et al., 2017, eq. 3);
 the codebook follows the mean of its latents (appendix A.1) and a code unused for `restart_every` steps is put on a
-latent of the current batch.
+latent of the current batch. In float32, on a GPU where there is one: a code is the nearest of close neighbours, and the
+network is small.
 """
 
 from __future__ import annotations
@@ -60,12 +61,14 @@ class Codebook:
     def __init__(self, model: VQTokenizer, recipe: TokenizerRecipe) -> None:
         self.model, self.recipe = model, recipe
         self.sum = model.codebook.clone()
-        self.count = torch.ones(len(model.codebook))
-        self.used = torch.zeros(len(model.codebook))
+        self.count = torch.ones_like(self.sum[:, 0])
+        self.used = torch.zeros_like(self.count)
 
     @torch.no_grad()
-    def update(self, latent: Float[Tensor, "N C"], codes: Int[Tensor, "N"], step: int) -> None:
-        """One step of the moving average; now and then unused codes are restarted."""
+    def update(
+        self, latent: Float[Tensor, "N C"], codes: Int[Tensor, "N"], step: int, rng: np.random.Generator
+    ) -> None:
+        """One step of the moving average; now and then unused codes are restarted, on latents that `rng` chooses."""
         count = torch.bincount(codes, minlength=len(self.count)).float()
         total = torch.zeros_like(self.sum).index_add_(0, codes, latent)
         self.count.lerp_(count, 1 - self.recipe.decay)
@@ -73,7 +76,7 @@ class Codebook:
         self.used += count
         if (step + 1) % self.recipe.restart_every == 0 and step < 0.8 * self.recipe.steps:
             dead = (self.used < 1).nonzero().flatten()
-            self.sum[dead] = latent[torch.randint(len(latent), (len(dead),))]
+            self.sum[dead] = latent[torch.from_numpy(rng.integers(len(latent), size=len(dead))).to(latent.device)]
             self.count[dead] = 1.0
             self.used.zero_()
         self.model.codebook.copy_(F.normalize(self.sum, dim=-1))
@@ -83,16 +86,21 @@ class Codebook:
         return {"sum": self.sum, "count": self.count, "used": self.used}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over moving averages."""
-        self.sum, self.count, self.used = state["sum"], state["count"], state["used"]
+        """Take over moving averages, to the device of the codebook."""
+        self.sum, self.count, self.used = (state[name].to(self.sum.device) for name in ("sum", "count", "used"))
 
 
 @torch.no_grad()
 def psnr(model: VQTokenizer, pixels: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of the reconstruction, from the mean squared error over all pictures."""
+    """Peak signal-to-noise ratio in dB of the reconstruction, from the mean squared error over all pictures.
+
+    Args:
+        model: on any device.
+        pixels: uint8 (pictures, side, side, 3).
+    """
     error = 0.0
     for start in range(0, len(pixels), 64):
-        x = to_float(pixels[start : start + 64])
+        x = to_float(torch.from_numpy(pixels[start : start + 64]).to(model.codebook.device))
         error += F.mse_loss(model.decode(model.encode(x)), x, reduction="sum").item()
     return 10 * math.log10(4.0 / (error / pixels.size))
 
@@ -100,17 +108,30 @@ def psnr(model: VQTokenizer, pixels: np.ndarray) -> float:
 def train(
     data: Pictures, out: Path, config: VQConfig, recipe: TokenizerRecipe, report: Callable[[str], None] = print
 ) -> VQTokenizer:
-    """Train on the split "train" and report PSNR on the held-out concepts; resumes from `out` if it holds a state."""
+    """Train on the split "train", on a GPU where there is one; resumes from `out` if it holds a state.
+
+    Args:
+        data: pictures of every split.
+        out: folder of the resume state.
+        config: sizes of the tokenizer.
+        recipe: settings.
+        report: called with a line now and then, with the PSNR on the held-out concepts where there are any.
+
+    Returns:
+        The tokenizer, on the CPU.
+    """
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     tune_threads()
     torch.manual_seed(recipe.seed)
-    model = VQTokenizer(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = VQTokenizer(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     codebook = Codebook(model, recipe)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=0.01)
     checkpoint = Checkpoint(out, {"model": model, "optimiser": optimiser, "codebook": codebook})
     first = checkpoint.resume()
     pixels, held_out = data.select("train").pixels, data.select("concept").pixels
     for step in range(first, recipe.steps):
-        x = _crops(pixels, recipe, np.random.default_rng((recipe.seed, step)))
+        rng = np.random.default_rng((recipe.seed, step))
+        x = to_float(torch.from_numpy(_crops(pixels, recipe, rng)).to(device)).to(memory_format=torch.channels_last)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, recipe.steps, recipe.peak_rate)
         latent = model.latent(x)
@@ -123,17 +144,19 @@ def train(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        codebook.update(latent.detach().flatten(0, 2), codes.flatten(), step)
+        codebook.update(latent.detach().flatten(0, 2), codes.flatten(), step, rng)
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
             figure = f" held-out {psnr(model, held_out[:128]):.2f} dB" if len(held_out) else ""
             report(f"step {step + 1} loss {loss.item():.4f}{figure}")
             checkpoint.save(step + 1)
-    return model
+    return model.cpu()
 
 
-def _crops(pixels: np.ndarray, recipe: TokenizerRecipe, rng: np.random.Generator) -> Tensor:
+def _crops(
+    pixels: UInt8[np.ndarray, "N H W 3"], recipe: TokenizerRecipe, rng: np.random.Generator
+) -> UInt8[np.ndarray, "B crop crop 3"]:
     side, crop = pixels.shape[1], recipe.crop
     chosen = rng.integers(len(pixels), size=recipe.batch)
     top, left = rng.integers(side - crop + 1, size=(2, recipe.batch))
     cut = [pixels[i, t : t + crop, x : x + crop] for i, t, x in zip(chosen, top, left, strict=True)]
-    return to_float(np.stack(cut)).to(memory_format=torch.channels_last)
+    return np.stack(cut)
