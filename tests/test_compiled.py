@@ -16,10 +16,16 @@ from spatialspec.core.protocols import Target
 from spatialspec.generation import Request, generate
 from spatialspec.methods import Method
 from spatialspec.targets.loading import load_target
+from tiny_chameleon import write_anole, write_lumina
 from tiny_checkpoints import tiny_emu3, tiny_janus
 
 BUDGET = "spatial:budget=10"
-MAKES = {"janus": (tiny_janus, Grid(4, 4), 11), "emu3": (tiny_emu3, Grid(3, 5), 21)}  # row ends ride along
+MAKES = {  # folder, grid, slots of a pass, among them the row ends that ride along
+    "janus": (tiny_janus, Grid(4, 4), 11),
+    "emu3": (tiny_emu3, Grid(3, 5), 21),
+    "anole": (write_anole, Grid(6, 6), 11),
+    "lumina": (write_lumina, Grid(4, 6), 21),
+}
 
 
 def draw(target: Target, grid: Grid, method: str, prompts: int = 1) -> list[tuple[int, ...]]:
