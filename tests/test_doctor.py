@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-import llamagen_tiny
 from doctors import FLAT, diagnose, give_curve, named
+from real_targets import MAKES
 from spatialspec.cli.doctor import in_colour, line
 from spatialspec.evaluation.budget import Cost
 from spatialspec.evaluation.doctor_files import OWN, open_folder
 from spatialspec.evaluation.doctor_report import Finding, from_error
 from spatialspec.targets.loading import KINDS
 from tiny import call_main, tiny_folder
-from tiny_chameleon import write_anole, write_lumina
-from tiny_checkpoints import tiny_emu3, tiny_janus
 
-
-def captions(folder: Path) -> Path:
-    """LlamaGen from captions, with the features of one and no text encoder."""
-    made = llamagen_tiny.tiny_folder(folder, "text")
-    draw = torch.Generator().manual_seed(0)
-    save_file({"two hearts": torch.randn(3, llamagen_tiny.CAPTION, generator=draw)}, made / "captions.safetensors")
-    return made
-
-
-MAKES: dict[str, tuple[Callable[[Path], Path], str | None]] = {
-    "icons": (tiny_folder, None),
-    "janus": (tiny_janus, None),
-    "emu3": (tiny_emu3, "3x5"),
-    "anole": (write_anole, None),
-    "lumina": (write_lumina, "4x6"),
-    "classes": (lambda folder: llamagen_tiny.tiny_folder(folder, "class"), "5x4"),
-    "captions": (captions, None),
-}
 ROW_ENDS = {"emu3": r"id \d+ behind 2 rows, nothing behind the last", "lumina": r"id \d+ behind 3 rows"}
-PROMPTS = {"classes": "0", "captions": "two hearts"}
+PROMPTS = {"classes": "0"}
 
 
 @pytest.mark.parametrize("kind", MAKES)
 def test_every_kind_of_model(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     give_curve(monkeypatch)
-    make, size = MAKES[kind]
-    folder = make(tmp_path / kind)
+    folder, size = MAKES[kind].make(tmp_path / kind), MAKES[kind].size
     found = diagnose(folder, folder / "drafts" if kind == "icons" else None, size)
     broken = [finding for finding in found.checks if finding.status == "failed"]
     assert found.ok and not broken and found.advice
@@ -67,8 +44,8 @@ def test_every_kind_of_model(kind: str, tmp_path: Path, monkeypatch: pytest.Monk
 def test_half_precision(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What rounding does to scores is let pass, and to tokens where they part from AR's."""
     give_curve(monkeypatch)
-    make, size = MAKES[kind]
-    found = diagnose(make(tmp_path / kind), size=size, dtype=torch.bfloat16)
+    folder, size = MAKES[kind].make(tmp_path / kind), MAKES[kind].size
+    found = diagnose(folder, size=size, dtype=torch.bfloat16)
     assert found.ok and found.settings.dtype == "bf16"
     far = [float(f.got.split()[0]) for f in found.checks if f.check in ("one pass for many cells", "sequence")]
     assert 1e-3 < max(far) < 1, "there is something to let pass"
@@ -76,7 +53,7 @@ def test_half_precision(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_every_kind_is_known(tmp_path: Path) -> None:
     assert OWN.keys() <= KINDS.keys() | {"icons"}
-    assert {open_folder(make(tmp_path / kind)).kind for kind, (make, _) in MAKES.items()} == KINDS.keys() | {"icons"}
+    assert {open_folder(made.make(tmp_path / kind)).kind for kind, made in MAKES.items()} == KINDS.keys() | {"icons"}
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
