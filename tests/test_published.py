@@ -1,4 +1,4 @@
-"""Names and shapes of the published checkpoints: what the installed transformers expects is what lies on the Hub."""
+"""Names and shapes of the published checkpoints: what is loaded here is what lies on the Hub."""
 
 from __future__ import annotations
 
@@ -11,12 +11,23 @@ from typing import Any
 
 import pytest
 from accelerate import init_empty_weights
-from transformers import Emu3Config, Emu3ForConditionalGeneration, JanusConfig, JanusForConditionalGeneration
+from transformers import (
+    ChameleonConfig,
+    Emu3Config,
+    Emu3ForConditionalGeneration,
+    JanusConfig,
+    JanusForConditionalGeneration,
+)
+
+from spatialspec.targets.chameleon import Anole
+from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration
 
 FOLDER = Path(__file__).parent / "published"
 KINDS = {
     "janus-pro-1b": (JanusConfig, JanusForConditionalGeneration),
     "emu3-gen": (Emu3Config, Emu3ForConditionalGeneration),
+    "anole-7b": (ChameleonConfig, Anole),
+    "lumina-mgpt-7b-768": (ChameleonConfig, ChameleonXLLMXForConditionalGeneration),
 }
 
 

@@ -141,7 +141,7 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer as tokenizer.json has it: classes of transformers that build their own would split words anew."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ValueError(f"got no file {path}, expected the tokenizer of prompts: fetch the checkpoint again")
+        raise ValueError(f"got no file {path}, expected the tokenizer of prompts: fetch it, see docs/targets")
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing more special
