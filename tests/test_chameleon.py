@@ -10,13 +10,14 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, ChameleonForConditionalGeneration
 
+from recipes import run_recipes
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.chameleon import Anole, ChameleonTarget
 from spatialspec.targets.chameleon_files import load_vq
 from spatialspec.targets.loading import load_target, wrap
-from tiny_chameleon import CODES, PROMPTS, drafts, edit, random_vq, run_recipes, write_anole
+from tiny_chameleon import CODES, PROMPTS, drafts, edit, random_vq, write_anole
 
 
 @pytest.fixture(scope="module")
@@ -187,5 +188,5 @@ def test_a_vocabulary_without_what_begins_an_image(tmp_path: Path):
 def test_recipes_of_the_page(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     given = {"model": Anole.from_pretrained(folder), "processor": AutoTokenizer.from_pretrained(folder)}
-    run_recipes("anole", folder, given)
+    run_recipes("anole", {"Anole-7b": folder}, given)
     assert (tmp_path / "fox.png").stat().st_size > 0

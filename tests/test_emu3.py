@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from real_targets import same_as_ar
+from recipes import run_recipes
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.state import State
@@ -138,3 +139,12 @@ def test_around_a_loaded_model(target: Emu3Target) -> None:
     before = theirs(target, "a red apple", GRID)
     out = SpatialPipeline(target=wrap(target.model, target.processor))("a red apple", seed=2, size=GRID)
     assert out.tokens == expected.tokens and torch.equal(theirs(target, "a red apple", GRID), before)
+
+
+def test_recipes_of_the_page(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = Emu3Target.from_folder(folder)
+    loaded.processor.image_area = 16 * 64  # of the grid where none is asked for
+    changes = {"Emu3-Gen": folder, "96x64": "3x5"}
+    run_recipes("emu3", changes, {"model": loaded.model, "processor": loaded.processor})
+    assert (tmp_path / "girl.png").stat().st_size > 0

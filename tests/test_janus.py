@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from real_targets import same_as_ar
+from recipes import run_recipes
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.state import State
@@ -127,3 +128,10 @@ def test_negative_prompt(target: JanusTarget) -> None:
         given = pipe("a red apple", seed=1, negative_prompt=negative)
         assert given.tokens != plain
         assert given.tokens == pipe("a red apple", seed=1, negative_prompt=negative, method="ar").tokens
+
+
+def test_recipes_of_the_page(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = JanusTarget.from_folder(folder)
+    run_recipes("janus", {"Janus-Pro-7B": folder}, {"model": loaded.model, "processor": loaded.processor})
+    assert (tmp_path / "fox.png").stat().st_size > 0

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from llamagen_tiny import CAPTION, CLASSES, PREFIX, tiny_folder
+from recipes import run_recipes
 from spatialspec import SpatialPipeline
 from spatialspec.targets.llamagen_captions import T5Captions, save_captions
 from spatialspec.targets.llamagen_classes import class_id, imagenet_names
@@ -148,3 +149,12 @@ def test_a_class_model_refuses_a_caption_before_anything_is_computed(tmp_path):
                 words, negative_prompt=negative, callback_on_step_end=lambda pipe, passes, step: seen.append(passes)
             )
     assert not seen and pipeline.target.model.config.classes == CLASSES
+
+
+def test_recipes_of_the_page(tmp_path, t5, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    captions = tmp_path / "captions.safetensors"
+    changes = {"llamagen-t2i/captions.safetensors": captions, "flan-t5-xl": t5}
+    run_recipes("llamagen", {"llamagen-xl": tiny_folder(tmp_path, "class"), **changes}, {})
+    assert (tmp_path / "dog.png").stat().st_size > 0
+    assert load_file(captions)["a red apple"].shape == (4, CAPTION)

@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, ChameleonForConditionalGeneration
 
+from recipes import run_recipes
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
@@ -17,7 +18,7 @@ from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets import lumina
 from spatialspec.targets.loading import load_target
 from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration, LuminaTarget
-from tiny_chameleon import CODES, PROMPTS, drafts, edit, run_recipes, write_lumina
+from tiny_chameleon import CODES, PROMPTS, drafts, edit, write_lumina
 
 
 @pytest.fixture(scope="module")
@@ -169,5 +170,6 @@ def test_recipes_of_the_page(folder: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lumina, "USUAL", 24)  # pixels a side
     model = ChameleonXLLMXForConditionalGeneration.from_pretrained(folder)
-    run_recipes("lumina-mgpt", folder, {"model": model, "processor": AutoTokenizer.from_pretrained(folder)})
+    given = {"model": model, "processor": AutoTokenizer.from_pretrained(folder)}
+    run_recipes("lumina-mgpt", {"Lumina-mGPT-7B-768": folder}, given)
     assert (tmp_path / "dog.png").stat().st_size > 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from spatialspec.drafters.hawk import HawkConfig, HawkHeads
 from spatialspec.targets.chameleon_vq import ChameleonVQ
 from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "targets"
 PROMPTS = ["a cat", "two dogs"]
 CODES = 64
 SIDE = 6  # cells a side of the square grid; 4 pixels a side of a cell
@@ -119,21 +116,6 @@ def drafts(width: int) -> list[Any]:
     for weight in (heads.horizontal, heads.vertical):
         nn.init.normal_(weight, std=0.05)
     return [heads.requires_grad_(False)]
-
-
-def run_recipes(page: str, folder: Path, given: dict[str, Any]) -> None:
-    """Run the Python of a page of docs/targets for a checkpoint, on the CPU; `given` is what a recipe starts from.
-
-    The recipe that loads `given` itself must parse and find what it imports: a tiny checkpoint has no processor.
-    """
-    recipes = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
-    assert ["device_map" in recipe for recipe in recipes] == [False, True, False]
-    loading = ast.parse(recipes.pop(1)).body
-    loading = [line for line in loading if isinstance(line, ast.Import | ast.ImportFrom)]
-    exec(compile(ast.Module(loading, []), page, "exec"), {})
-    for recipe in recipes:
-        on_cpu = recipe.replace('device="cuda"', 'device="cpu"')
-        exec(re.sub(r'from_pretrained\(".*?"', f'from_pretrained("{folder}"', on_cpu), dict(given))
 
 
 def edit(path: Path, add: dict[str, torch.Tensor] | None = None, drop: str = "") -> None:
