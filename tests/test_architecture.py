@@ -107,6 +107,12 @@ def test_no_utils():
     assert not found, f"{found}: name a file for the idea it holds"
 
 
+def test_no_device_is_written_into_the_code():
+    pattern = re.compile(r"""\.cuda\(|\.mps\(|\.to\(["'](cuda|mps)|device=["'](cuda|mps)""")
+    found = [str(path.relative_to(ROOT)) for path in sources() if pattern.search(path.read_text())]
+    assert not found, f"{found}: take the device from a tensor or from the user"
+
+
 def code_lines(node: ast.AST, text: str) -> int:
     """Count lines of a function that hold code: no blank lines, comments or docstrings."""
     lines: set[int] = set()
