@@ -94,7 +94,7 @@ CODES = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [-1.0, 0.0]])
 def memory(*rows: tuple[list[int], int, int]) -> Memory:
     made = Memory(CODES)
     for before, best, turn in rows:
-        made.add(9, Memory.key(before), Row([best, 3 - best], [0.0, 2.0], turn))
+        made.add(9, Memory.key(before), Row([best, 3 - best], np.array([0.0, 2.0]), turn))
     return made
 
 

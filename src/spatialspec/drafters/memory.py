@@ -43,7 +43,7 @@ class Row(NamedTuple):
     """
 
     tokens: list[int]
-    behind: list[float]
+    behind: Float[np.ndarray, "K"]
     turn: int
 
 
@@ -52,6 +52,25 @@ class Candidates(NamedTuple):
 
     tokens: list[int]
     probabilities: list[float]
+
+
+class _Cell:
+    """All rows of a cell, what they read side by side, so that they are compared at once."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.place: dict[Key, int] = {}
+        self.read = np.empty((16, REACH), dtype=np.int64)
+        self.turns = np.empty(16)
+
+    def add(self, key: Key, row: Row) -> None:
+        place = self.place.setdefault(key, len(self.rows))
+        if place == len(self.turns):
+            self.read, self.turns = (np.concatenate((x, np.empty_like(x))) for x in (self.read, self.turns))
+        if place == len(self.rows):
+            self.rows.append(row)
+            self.read[place] = key
+        self.rows[place], self.turns[place] = row, row.turn
 
 
 class Memory:
@@ -65,8 +84,7 @@ class Memory:
         codes = torch.nn.functional.normalize(codebook.float(), dim=-1).cpu().numpy()
         self.codes = np.concatenate((codes, np.zeros_like(codes[:1])))  # the last row is that of NONE
         self.turn = 0
-        self._rows: dict[int, dict[Key, Row]] = {}
-        self._read: dict[int, tuple[np.ndarray, np.ndarray, list[Row]]] = {}
+        self._cells: dict[int, _Cell] = {}
 
     @staticmethod
     def key(before: Sequence[int]) -> Key:
@@ -75,41 +93,39 @@ class Memory:
         return near + (NONE,) * (REACH - len(near))
 
     def __contains__(self, cell: int) -> bool:
-        return cell in self._rows
+        return cell in self._cells
 
     def add(self, cell: int, key: Key, row: Row) -> None:
         """Keep a row; it takes the place of one that read the same."""
-        self._rows.setdefault(cell, {})[key] = row
-        self._read.pop(cell, None)
+        if cell not in self._cells:
+            self._cells[cell] = _Cell()
+        self._cells[cell].add(key, row)
         self.turn = row.turn
 
     def forget(self, first: int) -> None:
         """Drop the cells before `first`."""
-        for cell in [cell for cell in self._rows if cell < first]:
-            del self._rows[cell]
-            self._read.pop(cell, None)
+        for cell in [cell for cell in self._cells if cell < first]:
+            del self._cells[cell]
 
     def find(self, cell: int, key: Key) -> Candidates | None:
         """The best row for a cell behind these tokens; None where no pass has scored the cell yet."""
-        if cell not in self._rows:
+        there = self._cells.get(cell)
+        if there is None:
             return None
-        row = self._rows[cell].get(key)
-        equal = REACH
-        if row is None or row.turn < self.turn:
-            row, equal = self._nearest(cell, key)
+        place, equal = there.place.get(key), REACH
+        if place is None or there.turns[place] < self.turn:
+            place, equal = self._nearest(there, key)
+        row = there.rows[place]
         tau = SPREAD[equal] * (1 + min(self.turn - row.turn, 3) / 4)
-        weights = np.exp(-np.asarray(row.behind) / tau)
+        weights = np.exp(row.behind * (-1 / tau))
         return Candidates(row.tokens, (weights / weights.sum()).tolist())
 
-    def _nearest(self, cell: int, key: Key) -> tuple[Row, int]:
-        if cell not in self._read:
-            there = self._rows[cell]
-            self._read[cell] = np.array(list(there)), np.array([row.turn for row in there.values()]), [*there.values()]
-        read, turns, rows = self._read[cell]
-        want = np.array(key)
-        equal = (read == want).cumprod(axis=1).sum(axis=1)
+    def _nearest(self, there: _Cell, key: Key) -> tuple[int, int]:
+        count = len(there.rows)
+        read, want = there.read[:count], np.array(key)
+        equal = np.logical_and.accumulate(read == want, axis=1).sum(axis=1)
         first = np.minimum(equal, REACH - 1)
-        near = (self.codes[read[np.arange(len(read)), first]] * self.codes[want[first]]).sum(axis=1)
-        score = equal + np.where(equal < REACH, near, 0.0) - FADE * (self.turn - turns)
+        near = np.einsum("nc,nc->n", self.codes[read[np.arange(count), first]], self.codes[want[first]])
+        score = equal + near * (equal < REACH) - FADE * (self.turn - there.turns[:count])
         best = int(score.argmax())
-        return rows[best], int(equal[best])
+        return best, int(equal[best])

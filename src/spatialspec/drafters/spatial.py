@@ -24,6 +24,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -54,8 +55,7 @@ class SpatialSettings:
         return self.budget - min(int(self.front * self.budget), max(self.budget - MAIN, self.budget // 8))
 
 
-@dataclass(frozen=True, order=True)
-class _Branch:
+class _Branch(NamedTuple):
     """Candidate number `rank` for a cell; the likeliest branch is the smallest."""
 
     cost: float  # minus the probability of the node
@@ -135,7 +135,7 @@ class Spatial:
         keys = [Memory.key(state.tokens)]
         for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
             keys.append((token, *keys[parent + 1][:-1]))
-        rows = zip(cells, keys, tokens.tolist(), (best[:, :1] - best).tolist(), strict=True)
+        rows = zip(cells, keys, tokens.tolist(), (best[:, :1] - best).cpu().numpy(), strict=True)
         for cell, key, found, behind in rows:
             if first <= cell < state.grid.cells:
                 self.memory.add(cell, key, Row(found, behind, state.passes))
