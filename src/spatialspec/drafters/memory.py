@@ -60,13 +60,13 @@ class _Cell:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.place: dict[Key, int] = {}
-        self.read = np.empty((16, REACH), dtype=np.int64)
-        self.turns = np.empty(16)
+        self.read: np.ndarray = np.empty((16, REACH), dtype=np.int64)
+        self.turns: np.ndarray = np.empty(16)
 
     def add(self, key: Key, row: Row) -> None:
         place = self.place.setdefault(key, len(self.rows))
         if place == len(self.turns):
-            self.read, self.turns = (np.concatenate((x, np.empty_like(x))) for x in (self.read, self.turns))
+            self.read, self.turns = np.tile(self.read, (2, 1)), np.tile(self.turns, 2)
         if place == len(self.rows):
             self.rows.append(row)
             self.read[place] = key
