@@ -32,7 +32,7 @@ FAMILIES = {
     "ZipAR": [f"zipar:window={w}" for w in (2, 4, 8, 12, 16)],
     "PJD": [f"pjd:context={c}:width={w}" for c, w in ((4, 7), (8, 7))],
     "ours": [f"spatial:tolerance={t}" for t in (0, 0.25, 0.5, 1, 1.5, 2, 3)]
-    + [f"spatial:front=0:tolerance={t}" for t in (2, 3, 4, 6, 8, 12, 20)],
+    + [f"spatial:front=0:tolerance={t}" for t in (2, 3, 4, 6, 8, 12, 20, 40, 100, "inf")],
 }
 DISTANCES = {"likelihood_gap": "|likelihood gap|, nats", "pit_ks": "pit ks", "entropy": "|entropy - AR's|, nats"}
 
