@@ -1,0 +1,137 @@
+"""How far each part of `spatial` is from its ceiling: the same decoder, told some of AR's tokens.
+
+`python benchmarks/oracle.py --limit 16 --out docs/results/oracle` draws every picture once as it is, then with each
+oracle, and writes target passes as `oracle.json` and `oracle.md`. No oracle writes a token: the target checks all.
+
+| oracle | what it knows |
+|---|---|
+| starts | a new cell starts as AR's token instead of a copy of the one above |
+| first n | the guesses for the first n open cells are right wherever all tokens before them are |
+| changed | a guess from a row that read another token right before the cell is right wherever that token is right now |
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from spatialspec.core.files import write_text
+from spatialspec.decode import decode
+from spatialspec.drafters.memory import Candidates, Key, Memory
+from spatialspec.drafters.spatial import Spatial
+from spatialspec.drafters.starts import Start
+from spatialspec.evaluation.bench import describe
+from spatialspec.evaluation.runs import Workload
+from spatialspec.generation import Request, assemble
+from spatialspec.methods import Method
+from spatialspec.pipeline import SpatialPipeline
+from spatialspec.prompts import BUILT_IN
+from spatialspec.verifiers.coupled import Coupled
+
+SURE = 0.97  # probability of a candidate that the oracle names
+
+
+class KnowingMemory(Memory):
+    """A memory whose best candidate is AR's token where the oracle says so."""
+
+    def __init__(self, plain: Memory, tokens: Sequence[int], first: int, changed: bool) -> None:
+        self.codes, self.turn, self._cells = plain.codes, plain.turn, plain._cells
+        self.tokens, self.first, self.changed, self.frontier = tokens, first, changed, 0
+
+    def forget(self, first: int) -> None:
+        """Drop the cells before `first`, the frontier."""
+        self.frontier = first
+        super().forget(first)
+
+    def find(self, cell: int, key: Key) -> Candidates | None:
+        """What the memory says, AR's token before all others where the oracle speaks."""
+        found = super().find(cell, key)
+        if found is None:
+            return None
+        right = key == self.key(self.tokens[:cell])
+        told = right and cell < self.frontier + self.first
+        if self.changed and key[0] == self.tokens[cell - 1]:
+            told |= all(read[0] != key[0] for read in self._cells[cell].place)
+        if not told:
+            return found
+        others = [token for token in found.tokens if token != self.tokens[cell]]
+        rest = (1 - SURE) / max(1, len(others))
+        return Candidates([self.tokens[cell], *others], [SURE, *[rest] * len(others)])
+
+
+class KnowingStart(Start):
+    """New cells start as AR's tokens."""
+
+    def __init__(self, plain: Start, tokens: Sequence[int]) -> None:
+        super().__init__(plain.setting, Coupled(plain.setting.noise), plain.count)
+        self.tokens = tokens
+
+    def guesses(self, window: range, new: Sequence[int]) -> dict[int, Candidates]:
+        """See :class:`Start`."""
+        return {cell: Candidates([self.tokens[cell]], [SURE]) for cell in new}
+
+
+ORACLES = {
+    "none": {},
+    "first 1": {"first": 1},
+    "first 2": {"first": 2},
+    "first 4": {"first": 4},
+    "changed": {"changed": True},
+    "starts": {"starts": True},
+}
+
+
+def passes(
+    pipeline: SpatialPipeline,
+    request: Request,
+    tokens: Sequence[int],
+    first: int = 0,
+    changed: bool = False,
+    starts: bool = False,
+) -> int:
+    """Target passes of one picture, which has to come out as AR's.
+
+    Raises:
+        AssertionError: it did not.
+    """
+    (image,) = assemble(pipeline.target, pipeline.drafts, Method("spatial"), request)
+    drafter = image.drafter
+    assert isinstance(drafter, Spatial)
+    if first or changed:
+        drafter.memory = KnowingMemory(drafter.memory, tokens, first, changed)
+    if starts:
+        drafter.start = KnowingStart(drafter.start, tokens)
+    for _ in decode(pipeline.target.session(request.prompts, "", request.sampling, request.grid), [image]):
+        pass
+    assert tuple(image.state.tokens) == tuple(tokens)
+    return image.state.passes
+
+
+def main(words: list[str] | None = None) -> None:
+    """Draw, then write the record and the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--limit", type=int, default=16, help="prompts")
+    parser.add_argument("--out", type=Path, default=Path("oracle"), help="path without its ending")
+    parser.add_argument("--size", help="ROWSxCOLUMNS in tokens; by default the model's own")
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    pipeline = SpatialPipeline.from_pretrained()
+    grid = pipeline.grid(options.size)
+    workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, grid)
+    found: dict[str, list[int]] = {name: [] for name in ORACLES}
+    for prompt, seed in workload.jobs():
+        request = Request([prompt], [seed], workload.sampling, grid)
+        (tokens,) = pipeline(prompt, method="ar", seed=seed, size=grid).tokens
+        for name, told in ORACLES.items():
+            found[name].append(passes(pipeline, request, tokens, **told))
+    settings = describe("python benchmarks/oracle.py", pipeline, workload).model_dump()
+    write_text(options.out.with_suffix(".json"), json.dumps({"settings": settings, "passes": found}, indent=1) + "\n")
+    rows = [f"| {name} | {fmean(counts):.1f} |" for name, counts in found.items()]
+    write_text(options.out.with_suffix(".md"), "\n".join(["| oracle | target passes |", "|---|---|", *rows, ""]))
+
+
+if __name__ == "__main__":
+    main()
