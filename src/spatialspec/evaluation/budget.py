@@ -30,8 +30,8 @@ from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
 BUDGETS = (0, 4, 8, 16, 32, 64)
-CELLS = 200  # of the picture that is decoded with each budget, in whole rows
-TURNS = 3
+CELLS = 400  # of the picture that is decoded with each budget, in whole rows
+TURNS = 2
 GAIN = 1.03  # how much faster than AR a budget must be to be worth its spread
 
 
