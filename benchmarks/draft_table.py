@@ -36,7 +36,7 @@ from spatialspec.drafters.weights import Drafts, load
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 from spatialspec.training.acceptance import by_coupling, by_rejection
-from spatialspec.training.corpus import Corpus, from_pictures, read_pictures
+from spatialspec.training.corpus import Corpus, from_pictures, picture_size, read_pictures
 from spatialspec.training.distil import self_distil
 from spatialspec.training.spatial_model import laws as model_laws
 from spatialspec.training.windows import Windows, accepted
@@ -144,7 +144,7 @@ def minutes(folder: Path) -> float | None:
 def pictures(target: Any, options: argparse.Namespace) -> Corpus:
     """Left-out pictures of a folder, or some that the target draws."""
     if options.data is not None:
-        found = read_pictures(options.data, target.grid.rows * target.vq.config.patch, print)
+        found = read_pictures(options.data, picture_size(target), print)
         return from_pictures(target, found, 0, 1, options.pictures)[1]
     words = [BUILT_IN[i % len(BUILT_IN)] for i in range(options.pictures)]
     return Corpus(words, self_distil(target, words, options.work, seed=SEED, report=print))

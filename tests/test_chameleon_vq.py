@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import ChameleonVQVAE, ChameleonVQVAEConfig
 
-from spatialspec.targets.chameleon_files import convert, load_vq
+from spatialspec.targets.chameleon_files import convert, load_reader, load_vq
 from spatialspec.targets.chameleon_vq import ChameleonVQ
 from tiny_chameleon import CODES, edit, random_vq, vq_config, write_anole, write_lumina
 
@@ -99,8 +99,8 @@ def test_codes_survive_decoder_and_encoder():
 
 def write_ckpt(path: Path, **more: object) -> None:
     """A file as Meta published it: a dictionary of everything, the encoder and the discriminator too."""
-    other = {"encoder.conv_in.weight": torch.zeros(1), "quant_conv.bias": torch.zeros(1), "loss.logvar": torch.zeros(1)}
-    torch.save({"state_dict": random_vq(seed=1).state_dict() | other | more, "epoch": 3}, path)
+    other = ChameleonVQVAE(vq_config()).state_dict() | {"loss.logvar": torch.zeros(1)}
+    torch.save({"state_dict": other | random_vq(seed=1).state_dict() | more, "epoch": 3}, path)
 
 
 def test_convert_takes_what_drawing_needs(tmp_path: Path):
@@ -111,6 +111,9 @@ def test_convert_takes_what_drawing_needs(tmp_path: Path):
     assert load_file(folder / "vq.safetensors").keys() == wanted.keys()
     loaded = load_vq(folder).state_dict()
     assert all(torch.equal(loaded[name], wanted[name]) for name in wanted)
+    reader, published = load_reader(folder, torch.device("cpu")).state_dict(), torch.load(tmp_path / "vqgan.ckpt")
+    assert {name.partition(".")[0] for name in reader} == {"encoder", "quant_conv", "quantize", "post_quant_conv"}
+    assert all(torch.equal(reader[name], published["state_dict"][name]) for name in reader)
     assert not list(folder.glob("*.partial"))
 
 

@@ -103,15 +103,13 @@ def _prompts(path: Path | None) -> list[str] | None:
 
 def _pictures(data: str, model: Target, limit: int | None, report: Callable[[str], None]) -> Pictures:
     """Pictures at the size of the target's grid."""
-    from spatialspec.targets.icons import IconsTarget
-    from spatialspec.training.corpus import read_pictures
+    from spatialspec.training.corpus import picture_size, read_pictures
     from spatialspec.training.hub import read_dataset
 
-    patch = model.vq.config.patch if isinstance(model, IconsTarget) else 4
-    side = model.grid.rows * patch
+    size = picture_size(model)
     if data.startswith(HUB):
-        return read_dataset(data.removeprefix(HUB), side, limit, report)
-    return read_pictures(Path(data), side, report)
+        return read_dataset(data.removeprefix(HUB), size, limit, report)
+    return read_pictures(Path(data), size, report)
 
 
 def _command(options: Mapping[str, object]) -> str:

@@ -9,11 +9,12 @@ that begins an image; the unconditional one has neither words nor end of turn.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from PIL import Image as PILImage
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -21,10 +22,11 @@ from transformers import ChameleonForConditionalGeneration, PreTrainedModel
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.targets.chameleon_files import load_vq
+from spatialspec.targets.chameleon_files import load_reader, load_vq
 from spatialspec.targets.chameleon_vq import ChameleonVQ
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.pictures import signed
 from spatialspec.targets.pretrained import DeviceMap, load_model, recommended
 
 # Names in vocabulary_map, as facebookresearch/chameleon reads them (chameleon/inference/vocab.py).
@@ -57,6 +59,7 @@ class ChameleonTarget(ImageVocabulary):
         config: Any = model.config
         parts: Any = model.model
         self.name, self._names = name, dict(config.vocabulary_map)
+        self._inside, self._origin = getattr(parts, "vqmodel", None), str(config.name_or_path)
         self.decoder = Decoder(parts)
         self.vq = (_vq_of(config.name_or_path) if vq is None else vq).to(self.device)
         tokenizer = getattr(processor, "tokenizer", processor)
@@ -118,6 +121,30 @@ class ChameleonTarget(ImageVocabulary):
     def codebook(self) -> Float[Tensor, "V c"]:
         """Entries of the VQ tokenizer."""
         return self.vq.codebook
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of one cell."""
+        return self.vq.patch
+
+    @cached_property
+    def reader(self) -> Any:
+        """The encoder of transformers: in the model, or in a file beside it where the checkpoint has none.
+
+        Raises:
+            ValueError: it is in neither.
+        """
+        return load_reader(Path(self._origin), self.device) if self._inside is None else self._inside
+
+    @torch.inference_mode()
+    def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
+        """Image tokens of pictures, by the encoder of transformers; of pixels from -1 to 1, as published.
+
+        Raises:
+            ValueError: the checkpoint came without its encoder.
+        """
+        tokens: Tensor = self.reader.encode(signed(pixels, self.reader.quant_conv.weight)).image_tokens
+        return tokens.view(len(pixels), -1)
 
     @torch.no_grad()
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:

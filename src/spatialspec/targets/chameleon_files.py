@@ -1,7 +1,8 @@
-"""Where Chameleon's picture decoder is kept, and the converter for the file that Meta published.
+"""Where Chameleon's picture decoder and encoder are kept, and the converter for the file that Meta published.
 
 A checkpoint that was converted with its picture decoder (Anole's) has it among its shards, as `model.vqmodel.*`. Others
-(Lumina-mGPT's) have none; then `vq.safetensors` lies beside the shards, made from Meta's `vqgan.ckpt` by `convert`.
+(Lumina-mGPT's) have none; then `vq.safetensors` lies beside the shards, made from Meta's `vqgan.ckpt` by `convert`, and
+`vq_encoder.safetensors`, for who wants to read pictures.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import ChameleonVQVAEConfig
+from transformers import ChameleonVQVAE, ChameleonVQVAEConfig
 
 from spatialspec.core.files import read_config, read_weights, write_tensors
 from spatialspec.targets.chameleon_vq import ChameleonVQ
 
 FILE = "vq.safetensors"
+ENCODER = "vq_encoder.safetensors"
 PREFIX = "model.vqmodel."
 DRAWING = ("quantize.", "post_quant_conv.", "decoder.")  # parts that a code goes through on its way to pixels
+READING = ("encoder.", "quant_conv.", "quantize.", "post_quant_conv.")  # those of transformers' class, the encoder
 
 
 def load_vq(folder: Path) -> ChameleonVQ:
@@ -38,8 +41,25 @@ def load_vq(folder: Path) -> ChameleonVQ:
     return vq.eval().requires_grad_(False)
 
 
+def load_reader(folder: Path, device: torch.device) -> ChameleonVQVAE:
+    """Load the encoder of pictures that lies beside a checkpoint, in fp32.
+
+    Raises:
+        ValueError: it is not there, or a weight is missing, left over or of another shape.
+    """
+    if not (folder / ENCODER).is_file():
+        raise ValueError(
+            f"{folder}: got no encoder of pictures, expected {ENCODER}: make it with spatialspec convert vqgan.ckpt "
+            f"{folder}, or learn from pictures that the target draws, --self-distil PROMPTS"
+        )
+    with torch.device("meta"):
+        reader = ChameleonVQVAE(_sizes(folder))
+    read_weights(reader, folder / ENCODER, device, torch.float32)
+    return reader.eval().requires_grad_(False)
+
+
 def convert(source: Path, out: Path) -> None:
-    """Write `vq.safetensors` into the folder of a checkpoint from Meta's `vqgan.ckpt`.
+    """Write `vq.safetensors` and `vq_encoder.safetensors` into the folder of a checkpoint from Meta's `vqgan.ckpt`.
 
     Args:
         source: the file that Meta published; a pickle, so only tensors are taken from it.
@@ -48,17 +68,26 @@ def convert(source: Path, out: Path) -> None:
     Raises:
         ValueError: the file is damaged or foreign, or its sizes are not those of config.json.
     """
-    expected = _build(out).state_dict()
-    tensors = {name: t for name, t in _tensors(source).items() if name.startswith(DRAWING)}
-    _check(_shapes(expected), _shapes(tensors), source)
-    write_tensors(out / FILE, {name: tensor.contiguous() for name, tensor in tensors.items()})
+    with torch.device("meta"):
+        reader, vq = ChameleonVQVAE(_sizes(out)), _build(out)
+    found = _tensors(source)
+    parts = {}
+    for file, module, names in ((FILE, vq, DRAWING), (ENCODER, reader, READING)):
+        parts[file] = {name: tensor.contiguous() for name, tensor in found.items() if name.startswith(names)}
+        _check(_shapes(module.state_dict()), _shapes(parts[file]), source)
+    for file, tensors in parts.items():
+        write_tensors(out / file, tensors)
 
 
 def _build(folder: Path) -> ChameleonVQ:
+    return ChameleonVQ(_sizes(folder))
+
+
+def _sizes(folder: Path) -> ChameleonVQVAEConfig:
     path = folder / "config.json"
     config = read_config(path, ("vq_config", "vocabulary_map"))
     try:
-        return ChameleonVQ(ChameleonVQVAEConfig(**config["vq_config"]))
+        return ChameleonVQVAEConfig(**config["vq_config"])
     except (TypeError, StrictDataclassError) as error:
         raise ValueError(f"{path}: expected sizes of a picture decoder in vq_config ({error})") from error
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from PIL import Image as PILImage
 from torch import Tensor
 from transformers import Emu3ForConditionalGeneration
@@ -21,6 +21,7 @@ from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.pictures import normalised
 from spatialspec.targets.pretrained import DeviceMap, load_model, load_processor, recommended
 
 AUTHORS = Sampling(guidance=3.0, top_k=2048)  # of the published code, where generation_config.json says nothing
@@ -102,6 +103,18 @@ class Emu3Target(ImageVocabulary):
     def codebook(self) -> Float[Tensor, "V c"]:
         """Entries of the VQ tokenizer."""
         return self.vq.quantize.embedding.weight
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of one cell."""
+        return int(self.vq.spatial_scale_factor)
+
+    @torch.inference_mode()
+    def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
+        """Image tokens of pictures, by the encoder of transformers, normalised as the processor says."""
+        x = normalised(self.processor.image_processor, pixels, self.codebook)
+        tokens = self.vq.encode(x, [x.shape[-2:]] * len(x)).image_tokens  # a list of (rows, columns)
+        return torch.stack(tokens).flatten(1)
 
     @torch.no_grad()
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from PIL import Image as PILImage
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.targets.grid_head import GridHead
 from spatialspec.targets.grid_session import GridSession
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
+from spatialspec.targets.pictures import signed
 from spatialspec.targets.text import PromptTokenizer
 from spatialspec.targets.vq import VQConfig, VQTokenizer
 
@@ -82,6 +83,16 @@ class IconsTarget(GridHead):
     def codebook(self) -> Float[Tensor, "V c"]:
         """Unit vectors of the VQ tokenizer, one for each image token."""
         return self.vq.codebook
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of one cell."""
+        return self.vq.config.patch
+
+    @torch.inference_mode()
+    def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
+        """Image tokens of pictures."""
+        return self.vq.encode(signed(pixels, self.codebook)).flatten(1)
 
     def check_grid(self, grid: Grid) -> None:
         """Refuse a grid that is too large.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from PIL import Image as PILImage
 from torch import Tensor
 from transformers import JanusForConditionalGeneration
@@ -22,6 +22,7 @@ from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget, apply
+from spatialspec.targets.pictures import normalised
 from spatialspec.targets.pretrained import DeviceMap, load_model, load_processor, recommended
 
 AUTHORS = Sampling(guidance=5.0)  # of the published code, where generation_config.json says nothing
@@ -93,6 +94,22 @@ class JanusTarget(LanguageTarget):
     def codebook(self) -> Float[Tensor, "V c"]:
         """Entries of the VQ tokenizer; it reads their direction only."""
         return self.parts.vqmodel.quantize.embedding.weight
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of one cell."""
+        return int(2 ** (len(self.parts.vqmodel.config.channel_multiplier) - 1))
+
+    @torch.inference_mode()
+    def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
+        """Image tokens of pictures, by the encoder of transformers, normalised as the processor says.
+
+        A code is the nearest entry by plain distance, as transformers has it; the published code compares directions.
+        """
+        weight = self.codebook
+        x = normalised(self.processor.image_processor, pixels, weight)
+        tokens: Tensor = self.parts.vqmodel.encode(x).image_tokens
+        return tokens.view(len(pixels), -1)
 
     @property
     def weights(self) -> Sequence[Tensor]:

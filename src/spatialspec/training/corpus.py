@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,9 +14,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from spatialspec.core.protocols import Target
-from spatialspec.targets.icons import IconsTarget
+from spatialspec.targets.pictures import ReadsPictures
 from spatialspec.training.data import Pictures, load
-from spatialspec.training.target import caption, encode_pictures
+from spatialspec.training.target import caption
+
+MOST, PIXELS = 64, 2**20  # pictures that are encoded at once, and pixels of all of them
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,19 @@ class Corpus:
         return hashlib.sha256(text).hexdigest()[:16]
 
 
-def read_pictures(folder: Path, side: int, report: Callable[[str], None]) -> Pictures:
+def read_pictures(folder: Path, size: int | tuple[int, int], report: Callable[[str], None]) -> Pictures:
     """Read a folder of pictures with `metadata.csv`; what cannot be used is left out, counted and reported.
 
     Args:
         folder: of pictures and table.
-        side: pixels a side that they are resized to.
+        size: pixels a side, or (height, width), that they are resized and cut to.
         report: called with one line if anything was left out.
 
     Raises:
         ValueError: no table, no such column, no text, or nothing that can be used.
     """
     try:
-        found = load(folder, side)
+        found = load(folder, size)
         with (folder / "metadata.csv").open(newline="") as file:
             listed = sum(1 for _ in csv.DictReader(file))
     except UnicodeDecodeError as error:
@@ -86,17 +87,24 @@ def from_pictures(
     its last pictures.
 
     Args:
-        target: has an encoder of pictures.
-        found: pictures of every split.
+        target: can read pictures, see :class:`ReadsPictures`.
+        found: pictures of every split, at the size of the target's own grid.
         seed: of the wording of captions, and of the choice if there is a limit.
         limit: most pictures to learn from; None for all.
         held_out: most pictures for the figures.
 
     Raises:
-        ValueError: the target cannot read pictures, or there are too few.
+        ValueError: the target cannot read pictures, they have another size, or there are too few.
     """
-    if not isinstance(target, IconsTarget):
-        raise ValueError(f"got pictures for {target.name}, which cannot read any: expected --self-distil PROMPTS")
+    if not isinstance(target, ReadsPictures):
+        raise ValueError(
+            f"got pictures for {target.name}, which has no encoder of pictures, expected one that has: learn from "
+            "pictures that it draws, --self-distil PROMPTS"
+        )
+    height, width = picture_size(target)
+    if found.pixels.shape[1:3] != (height, width):
+        got = "x".join(map(str, found.pixels.shape[1:3]))
+        raise ValueError(f"got pictures of {got} pixels, expected {height}x{width} for {target.grid}: read them so")
     known, unseen = found.select("train"), found.select("pair")
     if not unseen.rows:
         count = min(held_out, len(known.rows) // 10 + 1)
@@ -112,12 +120,18 @@ def from_pictures(
     unseen_words = [caption(row, rng) for row in unseen.rows[:held_out]]
     if limit is not None and limit < len(words):
         chosen = np.sort(rng.permutation(len(words))[:limit])
-    side, vq = target.grid.rows, copy.deepcopy(target.vq).cpu()  # pictures are on the CPU, the target may be elsewhere
+    batch = max(1, min(MOST, PIXELS // (height * width)))
     learned, reported = (
-        encode_pictures(vq, torch.from_numpy(pixels), side)
+        torch.cat([target.codes(part).to("cpu", torch.int32) for part in torch.from_numpy(pixels).split(batch)])
         for pixels in (known.pixels[chosen], unseen.pixels[:held_out])
     )
     return Corpus([words[i] for i in chosen], learned), Corpus(unseen_words, reported)
+
+
+def picture_size(target: Target) -> tuple[int, int]:
+    """Height and width in pixels of pictures that fill the target's own grid; 4 a cell where it cannot read any."""
+    cell = target.patch if isinstance(target, ReadsPictures) else 4
+    return target.grid.rows * cell, target.grid.columns * cell
 
 
 def captions(found: Pictures, count: int, seed: int) -> list[str]:

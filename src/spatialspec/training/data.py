@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from spatialspec.training.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
 
@@ -129,7 +129,7 @@ class Pictures:
     """An ImageFolder in memory.
 
     Attributes:
-        pixels: uint8 (pictures, side, side, 3).
+        pixels: uint8 (pictures, height, width, 3).
         rows: the columns of `metadata.csv` for each picture; only `file_name` and `text` must be there.
     """
 
@@ -153,8 +153,18 @@ def epoch_batch(pictures: int, batch: int, step: int, seed: tuple[int, ...]) -> 
     return np.resize(np.random.default_rng((*seed, epoch)).permutation(pictures)[place:], batch)
 
 
-def load(folder: Path, side: int = 96) -> Pictures:
-    """Read a folder of pictures with `metadata.csv` (columns `file_name`, `text`), resized to `side`.
+def fitted(image: Image.Image, size: int | tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    """Pixels of an RGB picture: squeezed into a square of so many a side, or cut around its middle to (height, width)."""
+    from PIL import Image, ImageOps
+
+    if isinstance(size, int):
+        same = image.size == (size, size)
+        return np.asarray(image if same else image.resize((size, size), Image.Resampling.LANCZOS))
+    return np.asarray(ImageOps.fit(image, size[::-1], Image.Resampling.LANCZOS))
+
+
+def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:
+    """Read a folder of pictures with `metadata.csv` (columns `file_name`, `text`), `fitted` to a size.
 
     Raises:
         ValueError: the table is missing, empty or lacks a column. Unreadable pictures are left out.
@@ -174,8 +184,7 @@ def load(folder: Path, side: int = 96) -> Pictures:
             image = Image.open(folder / row["file_name"]).convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a broken PNG is a SyntaxError
             continue
-        resized = image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS)
-        pixels.append(np.asarray(resized))
+        pixels.append(fitted(image, size))
         kept.append(row)
     if not kept:
         raise ValueError(f"{folder}: got {len(rows)} rows and no readable picture, expected some beside the table")

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spatialspec.training.data import Pictures
+from spatialspec.training.data import Pictures, fitted
 
 CAPTIONS = ("text", "caption", "prompt")  # in this order of preference
 
 
-def read_dataset(name: str, side: int, limit: int | None, report: Callable[[str], None]) -> Pictures:
+def read_dataset(name: str, size: int | tuple[int, int], limit: int | None, report: Callable[[str], None]) -> Pictures:
     """Read the split "train" of a data set with the columns `image` and `text` (or `caption`, or `prompt`).
 
     Args:
         name: on the Hub, or a folder that `datasets` can read.
-        side: pixels a side that pictures are resized to.
+        size: pixels a side, or (height, width), that pictures are resized and cut to.
         limit: most pictures; None for all.
         report: called with one line if anything was left out.
 
@@ -54,7 +54,7 @@ def read_dataset(name: str, side: int, limit: int | None, report: Callable[[str]
         except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
             unreadable += 1
             continue
-        pixels.append(np.asarray(image.resize((side, side), Image.Resampling.LANCZOS)))
+        pixels.append(fitted(image, size))
         rows.append({"text": row[column], "licence": str(row.get("licence") or row.get("license") or "")})
     if unreadable or mute:
         report(f"left out of {len(found)} pictures: {unreadable} that cannot be read, {mute} without a usable caption")
