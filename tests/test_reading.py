@@ -38,8 +38,8 @@ def add_encoder(folder: Path) -> Path:
 def spread_out(vq: Any) -> None:
     """A code book and latents so wide that a tiny encoder names many codes, whatever it was made with."""
     torch.manual_seed(4)
-    for weight in (vq.quantize.embedding.weight, vq.quant_conv.weight if hasattr(vq, "quant_conv") else None):
-        if weight is not None:
+    for name, weight in vq.named_parameters():
+        if name.startswith(("quantize.", "quant_conv.")):
             weight.data.normal_()
 
 

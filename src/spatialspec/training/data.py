@@ -154,7 +154,7 @@ def epoch_batch(pictures: int, batch: int, step: int, seed: tuple[int, ...]) -> 
 
 
 def fitted(image: Image.Image, size: int | tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    """Pixels of an RGB picture: squeezed into a square of so many a side, or cut around its middle to (height, width)."""
+    """An RGB picture: squeezed into a square of so many a side, or cut to (height, width) around its middle."""
     from PIL import Image, ImageOps
 
     if isinstance(size, int):
