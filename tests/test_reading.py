@@ -162,8 +162,7 @@ def test_pictures_are_cut_to_the_grid(folders: dict[str, Path], tmp_path: Path) 
         from_pictures(target, found, 0, None, 32)
 
 
-@pytest.mark.parametrize("kind", READ)
-@pytest.mark.parametrize("drafter", ["hawk", "spatial-model"])
+@pytest.mark.parametrize(("kind", "drafter"), [*((kind, "hawk") for kind in READ), ("emu3", "spatial-model")])
 def test_drafts_learn_from_a_folder_of_pictures(
     kind: str, drafter: str, folders: dict[str, Path], tmp_path: Path,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
@@ -187,6 +186,7 @@ def test_a_target_without_an_encoder_says_so_in_a_line(
     small_grids(monkeypatch)
     write_pictures(Path("pictures"))
     folder = folders[kind] if kind in CANNOT else MAKES[kind].make(tmp_path / "bare")
+    capsys.readouterr()  # what writing said
     asked = ["train", "draft", "--target", folder, "--drafter", "hawk", "--data", "pictures"]
     code, _, err = call_main(capsys, *asked, "--steps", 2, "--batch", 2, "--out", "mine")
     assert code != 0 and err.count("\n") == 1, err
