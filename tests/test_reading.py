@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from transformers import ChameleonVQVAE, Emu3Processor
 from transformers.models.chameleon.image_processing_pil_chameleon import ChameleonImageProcessorPil
@@ -57,8 +59,10 @@ def theirs(kind: str, target: Any, pixels: np.ndarray) -> torch.Tensor:
     pictures = [Image.fromarray(picture) for picture in pixels]
     if kind == "janus":
         found = [target.processor.image_processor(p, do_resize=False, return_tensors="pt") for p in pictures]
-        tokens = [target.model.model.vqmodel.encode(x["pixel_values"]).image_tokens for x in found]
-        return torch.stack([each.flatten() for each in tokens])
+        vq = copy.deepcopy(target.model.model.vqmodel)  # by direction: its quantizer, given unit vectors on both sides
+        vq.quantize.embedding.weight.copy_(F.normalize(vq.quantize.embedding.weight, dim=-1))
+        latents = [F.normalize(vq.quant_conv(vq.encoder(x["pixel_values"])), dim=1) for x in found]
+        return torch.stack([vq.quantize(latent)[2].flatten() for latent in latents])
     if kind == "emu3":
         found = [target.processor.image_processor(p, do_resize=False, return_tensors="pt") for p in pictures]
         rows = [target.model.model.get_image_tokens(x["pixel_values"], x["image_sizes"]) for x in found]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from PIL import Image as PILImage
 from torch import Tensor
@@ -102,13 +103,14 @@ class JanusTarget(LanguageTarget):
 
     @torch.inference_mode()
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
-        """Image tokens of pictures, by the encoder of transformers, normalised as the processor says.
+        """Image tokens of pictures, normalised as the processor says, by the encoder of transformers.
 
-        A code is the nearest entry by plain distance, as transformers has it; the published code compares directions.
+        A code is the entry of the nearest direction, as in the published tokenizer and as the decoder reads codes;
+        transformers' own quantizer takes the nearest by plain distance.
         """
-        weight = self.codebook
-        x = normalised(self.processor.image_processor, pixels, weight)
-        tokens: Tensor = self.parts.vqmodel.encode(x).image_tokens
+        vq, entries = self.parts.vqmodel, F.normalize(self.codebook, dim=-1)
+        latent = vq.quant_conv(vq.encoder(normalised(self.processor.image_processor, pixels, entries)))
+        tokens = torch.einsum("bchw,vc->bhwv", latent, entries).argmax(-1)
         return tokens.view(len(pixels), -1)
 
     @property
