@@ -34,6 +34,7 @@ FAMILIES = {
     "ours": [f"spatial:tolerance={t}" for t in (0, 0.25, 0.5, 1, 1.5, 2, 3)]
     + [f"spatial:front=0:tolerance={t}" for t in (2, 3, 4, 6, 8, 12, 20, 40, 100, "inf")],
 }
+TICKS = (20, 30, 50, 80, 120, 200, 400)
 DISTANCES = {"likelihood_gap": "|likelihood gap|, nats", "pit_ks": "pit ks", "entropy": "|entropy - AR's|, nats"}
 
 
@@ -87,6 +88,8 @@ def plot(rows: list[dict], path: Path) -> None:
         panel.set(xscale="log", xlabel="target passes for 576 tokens", ylabel=label, yscale="symlog")
         panel.set_yscale("symlog", linthresh=0.02)
         panel.set_ylim(bottom=0)
+        panel.set_xticks(TICKS, labels=TICKS)
+        panel.minorticks_off()
         panel.grid(alpha=0.3)
     panels[0].legend()
     figure.suptitle("Distance from AR against target passes (AR: 576)")
