@@ -130,3 +130,12 @@ def test_forgets_cells_and_knows_where_it_knows_nothing() -> None:
     made.forget(10)
     assert made.find(9, Memory.key([0])) is None
     assert Memory.key([7]) == (7,) + (NONE,) * (REACH - 1) and Memory.key(range(10)) == (9, 8, 7, 6)
+
+
+def test_all_of_many_rows_are_found_again() -> None:
+    """However many rows a cell has, each speaks for the tokens that it read, and for those nearest to them."""
+    read = [[a, b, c, d] for a in (0, 2) for b in range(4) for c in range(4) for d in range(4)]
+    made = memory(*((before, number, 1) for number, before in enumerate(read)), ([3, 3, 3, 3], 200, 2))
+    for number, before in enumerate(read):
+        assert made.find(9, Memory.key(before)).tokens[0] == number
+    assert made.find(9, Memory.key([1, 2, 3, 1])).tokens[0] == read.index([0, 2, 3, 1])  # 1 lies nearer to 0 than to 2
