@@ -19,6 +19,7 @@ from spatialspec.decode import Image, decode
 from spatialspec.drafters.nothing import Nothing
 from spatialspec.drafters.ssd import SSDPredictors, SSDShape
 from spatialspec.methods import Method
+from spatialspec.registry import REGISTRY
 from spatialspec.verifiers.coupled import Coupled
 from spatialspec.verifiers.rejection import Rejection
 from toys import ToySession, ToyTarget, Trial
@@ -179,3 +180,13 @@ def test_ssd_passes_in_general(grid: str, rows: int, shape: SSDShape) -> None:
     method = f"ssd:rounds={shape.rounds}:rows={rows}:inner={shape.inner}:horizontal={shape.horizontal}"
     assert ssd_passes(grid, method) == expected
     assert ssd_passes(grid, method + ":draft=argmax:q=draft", "rejection") == expected
+
+
+@pytest.mark.parametrize("name", [name for name in REGISTRY if "budget" in Method(name).fields])
+def test_a_budget_of_none_drafts_and_learns_nothing(name: str) -> None:
+    """It is AR and costs no more: nothing is kept of a pass for drafts that are never made."""
+    target = ToyTarget.random("3x2", 4, 1)
+    drafts = [target.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
+    setting = Setting(target, drafts, SAMPLING, target.grid, noise_of(target))
+    assert isinstance(Method.parse(f"{name}:budget=0").make(setting, "coupled")[0], Nothing)
+    assert not isinstance(Method(name).make(setting, "coupled")[0], Nothing)

@@ -90,7 +90,10 @@ class Method:
         judge_part = cast("VerifierPart", _part(self.entry.verifier or VERIFIERS[rule]))
         draft_part = cast("DrafterPart", _part(self.entry.drafter))
         judge = judge_part.make(setting, _settings(judge_part.Settings, values), rule)
-        return draft_part.make(setting, _settings(draft_part.Settings, values), judge), judge
+        drafter = draft_part.make(setting, _settings(draft_part.Settings, values), judge)
+        if values.get("budget") == 0:  # AR, and no dearer
+            drafter = _part(REGISTRY["ar"].drafter)()
+        return drafter, judge
 
     @classmethod
     def parse(cls, text: str) -> Method:
