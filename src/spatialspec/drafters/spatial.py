@@ -90,7 +90,7 @@ class Spatial:
         """Main path and tree; nothing before the first token."""
         proposal = Proposal(blocks=self.blocks)
         s, room = self.settings, state.grid.cells - state.frontier
-        if not state.frontier or not s.budget:
+        if not state.frontier:
             return proposal
         numbers, branches = count(), list[_Branch]()
 

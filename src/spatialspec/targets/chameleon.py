@@ -143,7 +143,7 @@ class ChameleonTarget(ImageVocabulary):
         Raises:
             ValueError: the checkpoint came without its encoder.
         """
-        tokens: Tensor = self.reader.encode(signed(pixels, self.reader.quant_conv.weight)).image_tokens
+        tokens: Tensor = self.reader.encode(signed(pixels).to(self.reader.quant_conv.weight)).image_tokens
         return tokens.view(len(pixels), -1)
 
     @torch.no_grad()

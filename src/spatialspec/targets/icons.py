@@ -92,7 +92,7 @@ class IconsTarget(GridHead):
     @torch.inference_mode()
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
         """Image tokens of pictures."""
-        return self.vq.encode(signed(pixels, self.codebook)).flatten(1)
+        return self.vq.encode(signed(pixels).to(self.codebook)).flatten(1)
 
     def check_grid(self, grid: Grid) -> None:
         """Refuse a grid that is too large.

@@ -31,9 +31,9 @@ class ReadsPictures(Protocol):
         ...
 
 
-def signed(pixels: UInt8[Tensor, "B H W 3"], like: Tensor) -> Float[Tensor, "B 3 H W"]:
-    """Bytes -> floats in [-1, 1], on the device and in the type of `like`, a weight of the encoder."""
-    return (pixels.to(like.device).permute(0, 3, 1, 2).float() / 127.5 - 1).to(like.dtype)
+def signed(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
+    """Bytes -> floats in [-1, 1], on the same device."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def normalised(processor: Any, pixels: UInt8[Tensor, "B H W 3"], like: Tensor) -> Float[Tensor, "B 3 H W"]:

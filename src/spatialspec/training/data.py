@@ -154,13 +154,12 @@ def epoch_batch(pictures: int, batch: int, step: int, seed: tuple[int, ...]) -> 
 
 
 def fitted(image: Image.Image, size: int | tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    """An RGB picture: squeezed into a square of so many a side, or cut to (height, width) around its middle."""
+    """An RGB picture, resized and cut around its middle to (height, width), or to a square of so many a side."""
     from PIL import Image, ImageOps
 
-    if isinstance(size, int):
-        same = image.size == (size, size)
-        return np.asarray(image if same else image.resize((size, size), Image.Resampling.LANCZOS))
-    return np.asarray(ImageOps.fit(image, size[::-1], Image.Resampling.LANCZOS))
+    height, width = (size, size) if isinstance(size, int) else size
+    same = image.size == (width, height)
+    return np.asarray(image if same else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
 
 
 def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:

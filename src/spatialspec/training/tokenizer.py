@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from spatialspec.targets.pictures import signed
 from spatialspec.targets.vq import VQConfig, VQTokenizer
 from spatialspec.training.checkpoint import Checkpoint, learning_rate, tune_threads
 from spatialspec.training.data import Pictures
@@ -51,7 +52,7 @@ class TokenizerRecipe:
 
 def to_float(pixels: UInt8[Tensor | np.ndarray, "B H W 3"], side: int | None = None) -> Float[Tensor, "B 3 H W"]:
     """Bytes -> floats in [-1, 1] on the same device, shrunk (by area) to `side` pixels where that is given."""
-    x = torch.as_tensor(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = signed(torch.as_tensor(pixels))
     return x if side in (None, x.shape[-1]) else F.interpolate(x, size=(side, side), mode="area")
 
 
