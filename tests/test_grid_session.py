@@ -19,6 +19,7 @@ from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.drafters.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
 from spatialspec.drafters.nothing import Nothing
+from spatialspec.targets import grid_session
 from spatialspec.targets.grid_session import GridSession
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
 from spatialspec.verifiers.coupled import Coupled
@@ -117,12 +118,17 @@ def check(grid: str, image: int, state: State, tree: Proposal, scores: Scores) -
 
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("seed", range(3))
-def test_trees_in_a_ragged_batch(grid: str, seed: int) -> None:
-    """Three images with trees of their own, the prefix in the first pass, scattered paths kept, images finished."""
+def test_trees_in_a_ragged_batch(grid: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three images with trees of their own, the prefix in the first pass, scattered paths kept, images finished.
+
+    There are too few slots at first.
+    """
+    monkeypatch.setattr(grid_session, "SPARE", -6)
     draw = random.Random(seed)
     session, open_images = session_of(grid, [0, 1, 2]), [0, 1, 2]
     states = [State(Grid.parse(grid)) for _ in range(3)]
     scattered = ragged = 0
+    slots = session.cache.capacity
     while open_images:
         now = [states[i] for i in open_images]
         trees = [random_tree(state, draw.choice((0, 4, 10)), draw) for state in now]
@@ -141,7 +147,7 @@ def test_trees_in_a_ragged_batch(grid: str, seed: int) -> None:
         ragged += len({states[image].frontier for image in open_images}) > 1
         session.close(done)
         open_images = [image for place, image in enumerate(open_images) if place not in done]
-    assert scattered and ragged, "the test has seen what it is for"
+    assert scattered and ragged and session.cache.capacity > slots, "the test has seen what it is for"
 
 
 @pytest.mark.parametrize("grid", GRIDS)

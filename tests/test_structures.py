@@ -122,7 +122,7 @@ passes = st.lists(
 def test_cache_against_lists(plan: list[tuple[int, list[set[int]], bool]], alike: bool) -> None:
     """Rows progress at their own pace, or all alike; a row is dropped now and then."""
     layers, heads, width, counter = 2, 2, 3, 0
-    cache = KVCache(layers, 3, heads, 32, width, torch.zeros(1))
+    cache = KVCache(layers, 3, heads, 4, width, torch.zeros(1))  # it grows
     naive: list[list[float]] = [[], [], []]  # the number written into each committed slot
     for n, keeps, drop in plan:
         rows = len(naive)
@@ -148,9 +148,3 @@ def test_cache_against_lists(plan: list[tuple[int, list[set[int]], bool]], alike
         if drop and rows > 1:
             cache.select([row for row in range(rows) if row != 1])
             del naive[1]
-
-
-def test_cache_full() -> None:
-    cache = KVCache(1, 2, 1, 4, 1, torch.zeros(1))
-    with pytest.raises(ValueError, match="got a pass up to slot 5, expected at most 4 slots"):
-        cache.begin(5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,7 +14,8 @@ class KVCache:
     """Keys and values of every layer, one row per image and guidance stream.
 
     A pass writes its N slots behind what each row has committed; `keep` then commits some of them. Slots that were not
-    kept are simply overwritten by the next pass.
+    kept are simply overwritten by the next pass. Where a pass needs more slots than there are, all rows get them: wide
+    drafts for one image beside another that is nearly done.
 
     Attributes:
         lengths: committed slots of each row.
@@ -37,14 +39,10 @@ class KVCache:
         return min(self.lengths) == max(self.lengths)
 
     def begin(self, width: int) -> int:
-        """Announce a pass of `width` slots; return the number of slots that it can see, S = longest row + width.
-
-        Raises:
-            ValueError: the pass does not fit.
-        """
+        """Announce a pass of `width` slots; return the number of slots that it can see, S = longest row + width."""
         longest = max(self.lengths)
-        if longest + width > self.capacity:
-            raise ValueError(f"got a pass up to slot {longest + width}, expected at most {self.capacity} slots")
+        if (missing := longest + width - self.capacity) > 0:
+            self.store = F.pad(self.store, (0, 0, 0, missing))
         if self.even:
             self._start = longest
         else:

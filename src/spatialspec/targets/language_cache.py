@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import Cache
@@ -16,11 +17,12 @@ class LanguageCache(Cache):
 
     A pass writes its N slots behind what each row has committed; `keep` then commits some of them. Slots that were not
     kept are simply overwritten by the next pass. A layer sees as many slots as the longest row has, or, where the
-    cache is `fixed`, all of them, so that its shapes never change.
+    cache is `fixed`, all of them, so that its shapes never change. Where a pass needs more slots than there are, all
+    rows get them (wide drafts for one image beside another that is nearly done); a compiled decoder compiles again.
 
     Args:
         rows: of the batch.
-        capacity: slots of a row.
+        capacity: slots of a row, at first.
         fixed: whether shapes must never change, as a compiled decoder needs.
     """
 
@@ -35,15 +37,12 @@ class LanguageCache(Cache):
         self._seen = 0
 
     def begin(self, width: int, device: torch.device) -> int:
-        """Announce a pass of `width` slots; return the number of slots that it can see, S.
-
-        Raises:
-            ValueError: the pass does not fit.
-        """
+        """Announce a pass of `width` slots; return the number of slots that it can see, S."""
         longest = max(self.lengths)
-        if longest + width > self.capacity:
-            raise ValueError(
-                f"got a pass up to slot {longest + width}, expected at most {self.capacity}: draft fewer tokens"
+        if (missing := longest + width - self.capacity) > 0:
+            self.capacity += missing
+            self._keys, self._values = (
+                [F.pad(part, (0, 0, 0, missing)) for part in store] for store in (self._keys, self._values)
             )
         self._start = longest if not self.fixed and min(self.lengths) == longest else None
         if self._start is None:
