@@ -7,16 +7,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, on_main_process
 from safetensors import safe_open
 
 from lessons import heads, run
 from spatialspec.core.grid import Grid
+from spatialspec.core.protocols import Target
 from spatialspec.drafters import weights
 from spatialspec.generation import Request, generate
 from spatialspec.methods import Method
+from spatialspec.targets.loading import load_target
 from spatialspec.training.draft import DRAFTERS, accelerator
+from spatialspec.training.lesson import Lesson
 from spatialspec.training.recipes import make_recipe, read_config, shipped
+from spatialspec.training.trainer import train
 from tiny import call_main, tiny_folder, write_pictures
 
 FIGURE = r"\| {} \| -?0\.\d+ \|"
@@ -30,6 +35,38 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     tiny_folder(Path("target"))
     write_pictures(Path("pictures"))
     return partial(call_main, capsys, "train", "draft", "--target", "target")
+
+
+@pytest.mark.parametrize("drafter", DRAFTERS)
+def test_a_target_in_bf16(call, drafter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The target is bf16, its states too where they are prepared; the drafts are not."""
+    kinds, learned = [], []
+
+    def watched(folder: Path, device: str, dtype: torch.dtype) -> Target:
+        kinds.append(dtype)
+        return load_target(folder, device, dtype)
+
+    def train_watched(lesson: Lesson, *rest: object) -> object:
+        made = train(lesson, *rest)  # type: ignore[arg-type]
+        learned.extend(part.dtype for part in made[0].parameters())
+        return made
+
+    monkeypatch.setattr("spatialspec.targets.loading.load_target", watched)
+    monkeypatch.setattr("spatialspec.training.draft.train", train_watched)
+    Path("prompts.txt").write_text("a red apple\na blue car\na dog\n")
+    options = ["--drafter", drafter, "--dtype", "bf16", "--steps", 1, "--batch", 2, "--features", "states"]
+    code, _, err = call(*options, "--self-distil", "prompts.txt", "--out", "made")
+    assert (code, err) == (0, "")
+    assert kinds == [torch.bfloat16] and set(learned) == {torch.float32}
+    for path in Path("states").rglob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            assert file.get_slice("hidden").get_dtype() == "BF16"
+    assert "--dtype bf16" in Path("made/README.md").read_text()
+
+
+def test_a_type_that_there_is_not(call) -> None:
+    code, _, err = call("--dtype", "int8", "--data", "pictures")
+    assert code == 2 and "got --dtype 'int8', expected one of fp32, bf16, fp16" in err
 
 
 def test_a_config_and_options_become_drafts_with_a_card(call) -> None:

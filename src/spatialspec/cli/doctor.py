@@ -39,19 +39,17 @@ def doctor(
     folder = find(model)
     drafts = draft_folder(model, draft) if (folder / "config.json").is_file() else _given(draft)
     grid = None if size is None else Grid.parse(size)
-    if dtype is not None and dtype not in options.DTYPES:
-        raise ValueError(f"got --dtype {dtype!r}, expected one of {', '.join(options.DTYPES)}")
+    options.check_dtype(dtype)
     if json is not None:
         check_output(json, "", "--json")
     where = options.usable_device(device)
 
     from spatialspec.evaluation.doctor import examine, measure
     from spatialspec.evaluation.doctor_speed import effort
-    from spatialspec.evaluation.results import DTYPES
     from spatialspec.evaluation.runs import Progress
 
     report: Progress
-    kind = DTYPES[dtype or ("fp32" if where.type == "cpu" else "bf16")]
+    kind = options.usable_dtype(dtype, where)
     found = examine(folder, model, drafts, str(where), kind, grid)
     with progress(effort(found.workload) if found.workload else 0) as report:
         diagnosis = measure(found, report)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spatialspec.cli.options import check_dtype, usable_dtype
 from spatialspec.cli.train import Steps, clocked, make_folder
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def draft(
         Path | None, typer.Option(help="Folder for the target's states, made once. [default: none, streamed]")
     ] = None,
     shard_target: Annotated[bool, typer.Option(help="Split the target over the processes (FSDP2).")] = False,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Of the target: fp32, bf16 or fp16; drafts learn in fp32. [default: as generate's]"),
+    ] = None,
     tracker: Annotated[str | None, typer.Option(help="tensorboard, wandb or another of accelerate.")] = None,
     steps: Steps = None,
     batch: Annotated[int | None, typer.Option(help="Examples per step, all processes. [default: the recipe's]")] = None,
@@ -61,6 +66,7 @@ def draft(
     options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
     listed = settings.pop("pictures", None)
     count = _count(listed if pictures is None else pictures)
+    check_dtype(dtype)
     folder = model_folder(target)
     prompts = _prompts(self_distil)
     out = out or folder / "drafts" / chosen
@@ -76,7 +82,7 @@ def draft(
     make_folder(out)
     processes = accelerator(tracker, out / "logs")
     report = clocked() if processes.is_main_process else lambda line: None
-    model = load_target(folder, str(processes.device))
+    model = load_target(folder, str(processes.device), usable_dtype(dtype, processes.device))
     found = None if prompts is not None else _pictures(data, model, count, report)
     if found is not None:
         lines = data_lines(found.rows)
@@ -84,7 +90,7 @@ def draft(
         lines = [f"Trained on pictures that the target drew itself, of {len(prompts or ())} prompts in a file."]
     material = Material(model, found, prompts, count, out / "state", features, shard_target, report)
     said = {"drafter": chosen, "target": target, "config": config, "self-distil": self_distil, "pictures": pictures}
-    command = _command({**said, "data": None if prompts else data, **given})
+    command = _command({**said, "data": None if prompts else data, "dtype": dtype, **given})
     train_draft(chosen, material, recipe, out, processes, command, lines)
     report(f"wrote {out}")
 

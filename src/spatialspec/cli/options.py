@@ -102,8 +102,7 @@ class Common:
         if not methods:
             raise ValueError(f"got no method in {self.methods!r}, expected names separated by commas: see `models`")
         _among("--verifier", self.verifier, tuple(VERIFIERS))
-        if self.dtype is not None:
-            _among("--dtype", self.dtype, DTYPES)
+        check_dtype(self.dtype)
         if not 1 <= self.num_images <= 1024:
             raise ValueError(f"got --num-images {self.num_images}, expected 1 to 1024: choose another")
         if not 0 <= self.seed <= 2**63 - self.num_images:
@@ -123,7 +122,6 @@ class Common:
         from dataclasses import replace
 
         from spatialspec.core.distribution import Sampling
-        from spatialspec.evaluation.results import DTYPES as KNOWN
         from spatialspec.evaluation.runs import Workload, check
         from spatialspec.pipeline import SpatialPipeline
 
@@ -140,7 +138,7 @@ class Common:
             except ValueError as error:
                 raise ValueError(f"{error}: change --{name.replace('_', '-')}") from error
         device = usable_device(self.device)
-        dtype = KNOWN[self.dtype or ("fp32" if device.type == "cpu" else "bf16")]
+        dtype = usable_dtype(self.dtype, device)
         pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, str(device), dtype)
         workload = Workload(
             prompts=tuple(prompts),
@@ -183,6 +181,23 @@ def usable_device(name: str) -> torch.device:
     if name not in there and not (name == "cuda" and "cuda:0" in there):
         raise ValueError(f"got --device {name}, expected one that this machine has: {', '.join(there)}")
     return torch.device(name)
+
+
+def check_dtype(name: str | None) -> None:
+    """Refuse a type that is not among DTYPES.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if name is not None:
+        _among("--dtype", name, DTYPES)
+
+
+def usable_dtype(name: str | None, device: torch.device) -> torch.dtype:
+    """The type that --dtype names; where it is None, that of the device."""
+    from spatialspec.evaluation.results import DTYPES as KNOWN
+
+    return KNOWN[name or ("fp32" if device.type == "cpu" else "bf16")]
 
 
 def _among(option: str, value: str, choices: Sequence[str]) -> None:

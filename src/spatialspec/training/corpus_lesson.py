@@ -66,7 +66,7 @@ class CorpusLesson:
     @property
     def digest(self) -> str:
         """See :class:`Lesson`."""
-        return f"{self.target.fingerprint} {self.corpus.digest} {self.held_out.digest}"
+        return f"{self.target.fingerprint} {self.target.dtype} {self.corpus.digest} {self.held_out.digest}"
 
     def __len__(self) -> int:
         return len(self.corpus)

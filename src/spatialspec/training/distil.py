@@ -65,5 +65,5 @@ def self_distil(
 
 def digest(target: Target, seed: int, prompts: Sequence[str]) -> str:
     """Hash of all that drawn pictures depend on."""
-    what = [target.fingerprint, asdict(target.default), str(target.grid), seed, list(prompts)]
+    what = [target.fingerprint, str(target.dtype), asdict(target.default), str(target.grid), seed, list(prompts)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

@@ -114,7 +114,9 @@ def _name(target: Target, corpus: Corpus, pairs: list[tuple[int, bool]], blocks:
     words = [corpus.prompts[i] for i, _ in pairs]
     codes = corpus.codes[torch.tensor([i for i, _ in pairs])].to(torch.int32).numpy().tobytes()
     dropped = [gone for _, gone in pairs]
-    what = json.dumps([target.fingerprint, str(target.default), str(target.grid), words, dropped, *blocks])
+    what = json.dumps(
+        [target.fingerprint, str(target.dtype), str(target.default), str(target.grid), words, dropped, *blocks]
+    )
     return hashlib.sha256(what.encode() + codes).hexdigest()[:16]
 
 
