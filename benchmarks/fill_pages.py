@@ -7,6 +7,7 @@ here: the settings of the run and a row for each method. A test holds README and
 
 import json
 import re
+from math import floor
 from pathlib import Path
 
 from spatialspec.core.files import write_text
@@ -22,7 +23,7 @@ COLUMNS = {
     "accepted length": lambda r: f"{r['accepted_length']:.2f}",
     "x passes": lambda r: f"{r['speedup_passes']:.2f}",
     "x time": lambda r: f"{r['speedup_seconds']:.2f}",
-    "same tokens": lambda r: f"{r['same_tokens_as_ar']:.1%}",
+    "same tokens": lambda r: share(r["same_tokens_as_ar"]),
     "gap": lambda r: f"{r['likelihood_gap']:+.3f}",
     "entropy": lambda r: f"{r['entropy']:.2f}",
     "pit ks": lambda r: f"{r['pit_ks']:.3f}",
@@ -52,11 +53,17 @@ def figures(path: str, asked: str) -> str:
         if not same:
             raise ValueError(f"got {name!r}, expected one of those in {path}: {', '.join(rows)}")
         chosen |= {name: rows[same[0]]} if name.startswith(PRESET) else {m: rows[m] for m in same}
-    lines = [about(record["settings"], path), ""]
+    shown = chosen or rows
+    lines = [about(record["settings"], path, shown), ""]
     lines += ["| method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name, row in (chosen or rows).items():
+    for name, row in shown.items():
         lines.append(f"| `{name}` | " + " | ".join(show(row) for show in COLUMNS.values()) + " |")
     return "\n".join(lines) + "\n"
+
+
+def share(value: float) -> str:
+    """In percent, never rounded up: 100 % is every one."""
+    return "100%" if value == 1 else f"{floor(1e4 * value) / 100:.2f}%"
 
 
 def preset(name: str) -> str:
@@ -64,12 +71,14 @@ def preset(name: str) -> str:
     return ":".join(["spatial", *(f"{key}={value}" for key, value in PRESETS[name].values.items())])
 
 
-def about(settings: dict, path: str) -> str:
-    """The settings of a run in one sentence."""
+def about(settings: dict, path: str, rows: dict[str, dict]) -> str:
+    """The settings of a run in one sentence, with the methods that have a rule of their own."""
     s = settings
+    own = sorted({row["method"].split(":")[0] for row in rows.values() if row["verifier"] != s["verifier"]})
+    other = f" ({', '.join(f'`{name}`' for name in own)}: rejection, always)" if own else ""
     return (
         f"`{s['model']}`, {s['prompts']} prompts, {s['size']} tokens, guidance {s['guidance']:g}, temperature "
-        f"{s['temperature']:g},\nverifier `{s['verifier']}`, {s['dtype']} on {s['device']} with {s['threads']} "
+        f"{s['temperature']:g},\nverifier `{s['verifier']}`{other}, {s['dtype']} on {s['device']} with {s['threads']} "
         f"thread{'s' * (s['threads'] != 1)}, "
         f"PyTorch {s['torch']}: `{path}`."
     )

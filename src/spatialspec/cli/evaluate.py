@@ -174,13 +174,12 @@ def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     from spatialspec.evaluation.bench import describe
-    from spatialspec.evaluation.store import digest
 
     s = describe("evaluate", pipeline, workload)
     return {
         "model": s.model,
-        "fingerprint": pipeline.target.fingerprint,
-        "drafts": digest(pipeline.drafts),
+        "fingerprint": s.fingerprint,
+        "drafts": s.drafts,
         "version": s.version,
         "seed": s.seed,
         "verifier": s.verifier,

@@ -17,6 +17,7 @@ from spatialspec import __version__
 from spatialspec.evaluation.distance import distance, explained, measure
 from spatialspec.evaluation.results import Document, MethodResult, Settings, dtype_name, quartiles
 from spatialspec.evaluation.runs import STRIDE, Progress, Sample, Workload, check, draw
+from spatialspec.evaluation.store import digest
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
@@ -87,6 +88,8 @@ def describe(command: str, pipeline: SpatialPipeline, workload: Workload, rule: 
     return Settings(
         command=command,
         model=target.name,
+        fingerprint=target.fingerprint,
+        drafts=digest(pipeline.drafts) if pipeline.drafts else "",
         prompts=len(workload.prompts),
         num_images=workload.images,
         seed=workload.seed,

@@ -21,6 +21,8 @@ class Settings(Strict):
     Attributes:
         command: "generate" or "bench".
         model: name of the target.
+        fingerprint: of the target's weights.
+        drafts: hash of the draft weights; "" where there are none.
         prompts: number of prompts.
         num_images: images of each prompt.
         seed: of the run; `seed_rule` says how the seeds of images follow from it.
@@ -31,6 +33,8 @@ class Settings(Strict):
 
     command: str
     model: str
+    fingerprint: str
+    drafts: str
     prompts: int
     num_images: int
     seed: int

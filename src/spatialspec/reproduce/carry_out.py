@@ -11,7 +11,6 @@ from pathlib import Path
 
 from spatialspec.core.files import write_text
 from spatialspec.evaluation.bench import describe
-from spatialspec.evaluation.store import digest
 from spatialspec.reproduce.lab import Lab, Outcome
 from spatialspec.reproduce.page import page
 from spatialspec.reproduce.plots import empty_plot, save
@@ -42,8 +41,6 @@ def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
     settings = ReproduceSettings(
         **describe("reproduce", lab.pipeline, lab.workload).model_dump(),
         call=call,
-        fingerprint=lab.target.fingerprint,
-        drafts=digest(lab.pipeline.drafts) if lab.pipeline.drafts else "",
         machine=platform.machine(),
         quick=lab.quick,
         seconds=time.perf_counter() - start,

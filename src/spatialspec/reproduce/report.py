@@ -58,16 +58,12 @@ class ReproduceSettings(Settings):
 
     Attributes:
         call: the command line.
-        fingerprint: of the target.
-        drafts: hash of the draft weights; "" where there are none.
         machine: kind of processor.
         quick: a run that only shows that everything works.
         seconds: of the whole experiment.
     """
 
     call: str
-    fingerprint: str
-    drafts: str
     machine: str
     quick: bool
     seconds: float
