@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.evaluation.runs import Workload
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.reproduce import hawk_fig4
 from spatialspec.reproduce.content_direction import regress
-from spatialspec.reproduce.hawk_fig4 import OFFSETS, REACH, losses, train
+from spatialspec.reproduce.direction_heads import OFFSETS, REACH, Pictures, losses, picture_losses, train
 from spatialspec.reproduce.hawk_fig5 import divergence, rank_correlation
 from spatialspec.reproduce.hawk_fig6 import rejected
 from spatialspec.reproduce.lab import Lab
@@ -48,36 +50,93 @@ def test_readings_are_what_decoding_saw(lab):
     assert inner_cells(GRID, 2, 3).tolist() == [13, 14, 18, 19]
 
 
-def test_loss_by_direction_is_the_cross_entropy_of_the_cell_at_the_offset(lab):
+def of(states: torch.Tensor, tokens: torch.Tensor) -> Pictures:
+    """Pictures on GRID, as if a target had read them."""
+    inner = torch.from_numpy(inner_cells(GRID, REACH, REACH))
+    starts = torch.arange(0, len(tokens), GRID.cells)[:, None]
+    return Pictures(GRID, states, tokens, (starts + inner).flatten())
+
+
+def test_loss_by_direction_is_the_cross_entropy_of_the_cell_at_the_offset():
     target = tiny_target()
     draw = torch.Generator().manual_seed(0)
     weight = 0.1 * torch.randn(len(OFFSETS), target.width, target.width, generator=draw)
-    states = torch.randn(GRID.cells, target.width, generator=draw)
-    tokens = torch.randint(target.vocabulary, (GRID.cells,), generator=draw)
-    found = losses(target, weight, states, tokens, GRID)
+    states = torch.randn(2 * GRID.cells, target.width, generator=draw)
+    tokens = torch.randint(target.vocabulary, (2 * GRID.cells,), generator=draw)
+    pictures = of(states, tokens)
+    found = losses(target, weight, pictures, pictures.inner)
     for head, (down, right) in enumerate(OFFSETS.values()):
         row = []
-        for r in range(REACH, GRID.rows):
-            for c in range(REACH, GRID.columns):
-                x = states[(r - down) * GRID.columns + c - right]
-                move = weight[head] @ x
-                p = (target.model.output.weight @ (x + move / (1 + (-move).exp()))).softmax(0)
-                row.append(-math.log(p[tokens[r * GRID.columns + c]]))
+        for start in (0, GRID.cells):
+            for r in range(REACH, GRID.rows):
+                for c in range(REACH, GRID.columns):
+                    x = states[start + (r - down) * GRID.columns + c - right]
+                    move = weight[head] @ x
+                    p = (target.model.output.weight @ (x + move / (1 + (-move).exp()))).softmax(0)
+                    row.append(-math.log(p[tokens[start + r * GRID.columns + c]]))
         assert found[head].tolist() == pytest.approx(row, abs=1e-4)
+        mean = picture_losses(target, weight, pictures)[:, head].tolist()
+        assert mean == pytest.approx([np.mean(row[:2]), np.mean(row[2:])], abs=1e-4)
 
 
-def test_heads_learn_where_their_offset_says_most(lab):
-    """Each cell repeats the one above it: the head that looks down learns this, the one that looks right does not."""
-    target, draw = tiny_target(), torch.Generator().manual_seed(0)
+def test_pictures_hold_what_the_target_read(lab):
+    read = list(readings(lab))
+    found = Pictures.of(GRID, [(r.hidden[0], r.tokens) for r in read])
+    assert torch.equal(found.tokens, torch.cat([r.tokens for r in read]))
+    assert torch.equal(found.states[GRID.cells :], read[1].hidden[0])
+    assert found.inner.tolist() == [18, 19, 38, 39]
+
+
+def repeated(count: int, seed: int) -> Pictures:
+    """Pictures whose cells repeat the one above."""
+    target, draw = tiny_target(), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         table = target.model.output.weight * 2
-    pictures = []
-    for _ in range(8):
-        tokens = torch.randint(target.vocabulary, (GRID.columns,), generator=draw).repeat(GRID.rows)
-        pictures.append((table[tokens] + 0.1 * torch.randn(GRID.cells, target.width, generator=draw), tokens))
-    weight = train(target, pictures, GRID, 30, lambda name, tokens: None)
-    mean = dict(zip(OFFSETS, losses(target, weight, *pictures[0], GRID).mean(-1).tolist(), strict=True))
+    rows = [torch.randint(target.vocabulary, (GRID.columns,), generator=draw).repeat(GRID.rows) for _ in range(count)]
+    tokens = torch.cat(rows)
+    return of(table[tokens] + 0.1 * torch.randn(len(tokens), target.width, generator=draw), tokens)
+
+
+def test_heads_learn_where_their_offset_says_most():
+    """Each cell repeats the one above it: the head that looks down learns this, the one that looks right does not."""
+    target, left_out = tiny_target(), repeated(20, 1)
+    weight = train(target, repeated(40, 0), left_out, 30, lambda name, tokens: None)
+    mean = dict(zip(OFFSETS, picture_losses(target, weight, left_out).mean(0).tolist(), strict=True))
     assert mean["down 1"] + 1 < min(mean["right 1"], mean["down 1 right 1"])
+
+
+def test_heads_stop_where_they_are_best_on_what_they_do_not_learn_from():
+    """Pictures to stop on whose tokens are all another: every step makes it worse, so no head leaves its start."""
+    target, seen = tiny_target(), repeated(10, 0)
+    other = of(seen.states, (seen.tokens + 1) % target.vocabulary)
+    weight = train(target, seen, other, 20, lambda name, tokens: None)
+    down = list(OFFSETS).index("down 1")
+    assert not weight[down].any() and train(target, seen, seen, 20, lambda name, tokens: None)[down].any()
+
+
+def test_prompts_are_split_and_enough_pictures_learnt_from():
+    prompts = tuple(map(str, range(64)))
+    judge, stop, learn = hawk_fig4.split(prompts)
+    assert (len(judge), len(stop), len(set(learn)), len(learn)) == (16, 8, 40, 120)
+    assert sorted([*judge, *stop, *set(learn)]) == sorted(prompts), "each has one task"
+    assert all(hawk_fig4.split(prompts[:n])[2] for n in range(1, 9)) and hawk_fig4.split(("a",)) == (["a"],) * 3
+    assert len(hawk_fig4.split(prompts[:24])[2]) >= hawk_fig4.LEARN
+
+
+def test_heads_that_know_less_than_nothing_tell_nothing(lab, monkeypatch):
+    """Losses above ln V leave every claim about them undefined; ln V stands in the table."""
+    few = replace(lab, quick=True, workload=replace(lab.workload, prompts=tuple("abcd")))
+    monkeypatch.setattr(hawk_fig4, "LEARN", 1)
+    for loss, defined in ((4.0, 5), (4.3, 2)):
+        worse = torch.full((1, len(OFFSETS)), 3.0)
+        worse[0, list(OFFSETS).index("right 3")] = loss
+        worse[0, list(OFFSETS).index("right 2")] = loss
+        monkeypatch.setattr(hawk_fig4, "picture_losses", lambda target, weight, pictures, w=worse: w)
+        outcome = hawk_fig4.run(few)
+        assert sum(claim.figure is not None for claim in outcome.claims) == defined
+        assert outcome.tables[0].rows[-1] == {
+            "head": hawk_fig4.EVEN, "loss": pytest.approx(math.log(64)), "paper_loss": None
+        }  # fmt: skip
 
 
 def test_divergence_is_kl():

@@ -1,9 +1,18 @@
-"""Figures with 95 % intervals: a bootstrap over prompts (Efron, 1979; all images of a prompt stay together)."""
+"""Figures with 95 % intervals: a bootstrap over prompts (Efron, 1979; all images of a prompt stay together).
+
+Resamples of n prompts vary less than samples do, by (n - 1) / n, and their quantiles know nothing of Student's t: from
+6 to 16 prompts such intervals hold the truth 85 to 92 times of 100. So each end is moved away from the figure:
+
+    end' = figure + (end - figure) sqrt(n / (n - 1)) t_{n-1, 0.975} / z_{0.975}
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import cos, inf, pi, sin, sqrt, tan
+from statistics import NormalDist
 
 import numpy as np
 
@@ -27,11 +36,57 @@ def quantiles(values: np.ndarray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
+@cache
+def student(freedom: int) -> float:
+    """The t that Student's law of so many degrees of freedom, at least 1, exceeds 2.5 times of 100.
+
+    From P(|T| < t) as a sum over powers of cos(atan(t / sqrt(freedom))): Abramowitz and Stegun, 26.7.3 and 26.7.4.
+    """
+    odd, half = freedom % 2, freedom // 2
+    steps = np.arange(1, half)
+    factors = np.cumprod([1.0, *((2 * steps - 1 + odd) / (2 * steps + odd))]) if half else np.zeros(1)
+    powers = 2 * np.arange(len(factors)) + odd
+
+    def inside(angle: float) -> float:
+        series = sin(angle) * float(factors @ cos(angle) ** powers)
+        return (angle + series) * 2 / pi if odd else series
+
+    low, high = 0.0, pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) < LEVEL[1] - LEVEL[0] else (low, middle)
+    return sqrt(freedom) * tan(low)
+
+
+def widening(count: int) -> float:
+    """What the distance of an end from the figure is multiplied by, over so many prompts; 1 below two."""
+    if count < 2:
+        return 1.0
+    return sqrt(count / (count - 1)) * student(count - 1) / NormalDist().inv_cdf(LEVEL[1])
+
+
+def bootstrapped(value: float, resamples: np.ndarray, count: int, bounds: tuple[float, float] = (-inf, inf)) -> Figure:
+    """A figure with the interval of its resamples, widened for their number of prompts.
+
+    Args:
+        value: from all prompts.
+        resamples: the same from every resample.
+        count: of prompts.
+        bounds: that no figure of the kind leaves: (0, 1) of a share.
+    """
+    found = quantiles(resamples)
+    if found is None:
+        return Figure(value, None)
+    low, high = (min(max(value + (end - value) * widening(count), bounds[0]), bounds[1]) for end in found)
+    return Figure(value, (low, high))
+
+
 def mean_over_prompts(
     values: Sequence[float] | np.ndarray,
     prompts: Sequence[int] | np.ndarray,
     transform: Callable[[np.ndarray], np.ndarray] = lambda mean: mean,
     seed: int = 0,
+    bounds: tuple[float, float] = (-inf, inf),
 ) -> Figure | None:
     """Mean of a figure over images, with its interval over prompts.
 
@@ -40,6 +95,7 @@ def mean_over_prompts(
         prompts: number of each image's prompt.
         transform: of the mean, in the figure and in every resample.
         seed: of the resamples; equal seeds and prompts draw equal resamples.
+        bounds: see `bootstrapped`.
 
     Returns:
         The figure; None without images, or where it is not finite. A single prompt has no spread: low = high.
@@ -54,4 +110,4 @@ def mean_over_prompts(
     with np.errstate(divide="ignore"):
         value = float(transform(got.mean()))
         spread = transform((weight @ sums) / (weight @ counts))
-    return Figure(value, quantiles(spread)) if np.isfinite(value) else None
+    return bootstrapped(value, spread, len(sums), bounds) if np.isfinite(value) else None

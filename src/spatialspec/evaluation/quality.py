@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from spatialspec.evaluation.runs import Progress, Workload, check
 from spatialspec.evaluation.scene_scores import FIELDS
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
+
+SHARES = ("alignment", *FIELDS)
 
 
 def evaluate(
@@ -90,15 +93,17 @@ def summarise(
 
     def paired(name: str, mine: Sequence[float], others: Sequence[float], groups: Sequence[int] = prompts) -> None:
         if len(mine):
-            minus = none if is_ar else mean_over_prompts(np.subtract(mine, others), groups)
-            found[name] = mean_over_prompts(mine, groups), minus
+            low, high = (0.0, 1.0) if name in SHARES else (-inf, inf)
+            difference = np.subtract(mine, others)
+            minus = none if is_ar else mean_over_prompts(difference, groups, bounds=(low - high, high - low))
+            found[name] = mean_over_prompts(mine, groups, bounds=(low, high)), minus
 
     paired("target_passes", own.passes, ar.passes)
     paired("clip_score", own.clip, ar.clip)
     if None not in own.gap + ar.gap:
         paired("likelihood_gap", [g for g in own.gap if g is not None], [g for g in ar.gap if g is not None])
         paired("entropy", [e for e in own.entropy if e is not None], [e for e in ar.entropy if e is not None])
-    found["same_tokens_as_ar"] = mean_over_prompts(own.same, prompts), none
+    found["same_tokens_as_ar"] = mean_over_prompts(own.same, prompts, bounds=(0, 1)), none
     found["psnr_to_ar"] = mean_over_prompts(own.error, prompts, decibels), none
     if instruments.judge is not None:
         hits = [instruments.judge.hits(stacked(m.judged), captions).astype(float) for m in (own, ar)]
@@ -144,7 +149,7 @@ def _judge_real(real: Real, truth: Measured, instruments: Instruments) -> Qualit
     found: dict[str, tuple[Figure | None, Figure | None]] = {}
     if instruments.judge is not None:
         hits = instruments.judge.hits(stacked(truth.judged), list(real.captions)).astype(float)
-        found["alignment"] = mean_over_prompts(hits, truth.prompts), None
+        found["alignment"] = mean_over_prompts(hits, truth.prompts, bounds=(0, 1)), None
     if truth.clip:
         found["clip_score"] = mean_over_prompts(truth.clip, truth.prompts), None
     if instruments.features is not None:

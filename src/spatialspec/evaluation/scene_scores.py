@@ -145,7 +145,7 @@ def _row(name: str, counts: Sequence[Mapping[str, Count]]) -> Quality:
     for figure, categories in FIELDS.items():
         parts = [c for one in counts for category, c in one.items() if category in categories]
         passed, total = sum(c.passed for c in parts), sum(c.of for c in parts)
-        found = mean_over_prompts([1.0] * passed + [0.0] * (total - passed), range(total))
+        found = mean_over_prompts([1.0] * passed + [0.0] * (total - passed), range(total), bounds=(0, 1))
         if found is not None and found.interval is not None:
             values[figure], intervals[figure] = found.value, found.interval
     images = sum(count.of for one in counts for count in one.values())

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import time
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
     """
     check_folder(name, folder, lab.quick)
     plot, entry = empty_plot(), EXPERIMENTS[name]
+    lab = replace(lab.with_drafts([]) if entry.folders else lab, unmeasured=set())  # nothing of another experiment's
     module, _, function = entry.where.partition(":")
     start = time.perf_counter()
     outcome: Outcome = getattr(import_module(module), function)(lab)
@@ -54,7 +56,7 @@ def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
         verdict=verdict(outcome.claims),
         claims=[claim.result for claim in outcome.claims],
         tables=outcome.tables,
-        notes=outcome.notes,
+        notes=[*outcome.notes, *sorted(lab.unmeasured)],
     )
     outcome.draw(plot)
     save(plot, folder / f"{name}.png")

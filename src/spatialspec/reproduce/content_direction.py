@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spatialspec.drafters.hawk import HawkHeads
-from spatialspec.evaluation.intervals import RESAMPLES, quantiles
+from spatialspec.evaluation.intervals import RESAMPLES, bootstrapped
 from spatialspec.evaluation.intervals import Figure as Interval
 from spatialspec.reproduce.lab import Lab, Outcome
 from spatialspec.reproduce.pictures import changes
@@ -53,7 +53,7 @@ def regress(samples: Samples) -> list[Interval]:
     draws = np.random.default_rng((0, count)).multinomial(count, np.full(count, 1 / count), RESAMPLES)
     spread = np.array([solve(weight) for weight in draws])
     values = solve(np.ones(count))
-    return [Interval(float(value), quantiles(spread[:, i])) for i, value in enumerate(values)]
+    return [bootstrapped(float(value), spread[:, i], count) for i, value in enumerate(values)]
 
 
 def run(lab: Lab) -> Outcome:

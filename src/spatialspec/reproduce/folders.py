@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spatialspec.drafters.predictors import SSDPredictors
+from spatialspec.evaluation.store import digest
 from spatialspec.reproduce.lab import Lab
 from spatialspec.reproduce.paired import FIGURES, draw_all
 from spatialspec.reproduce.readings import draft_law, inner_cells, readings
@@ -89,6 +90,7 @@ def compare_folders(
         Column(key="down", label="accepted, down 1", form="{:.3f}"),
         *FIGURES[1:],
         Column(key="paper_dpg", label="paper: DPG", form="{:.2f}"),
+        Column(key="weights", label="hash of the weights"),
     ]
     rows: list[dict[str, Value]] = []
     away = {}
@@ -96,7 +98,10 @@ def compare_folders(
         found = draw_all(lab.with_drafts([folder.predictors]), [METHOD])
         away[name] = found.away(METHOD)
         right, down = (accepted(lab, folder.predictors, down=down) for down in (False, True))
-        own: dict[str, Value] = {"drafts": name, "right": right, "down": down, "paper_dpg": paper.get(name)}
+        own: dict[str, Value] = {
+            "drafts": name, "right": right, "down": down, "paper_dpg": paper.get(name),
+            "weights": digest([folder.predictors]),
+        }  # fmt: skip
         rows.append(found.row(METHOD) | own)
     return Table(caption="SSD without rounds, means over prompts:", columns=columns, rows=rows), away
 

@@ -1,25 +1,21 @@
 """Hawk's figure 4: loss of heads that guess a cell from the right, from below and on diagonals, by depth.
 
-Nine heads of Hawk's form, x + SiLU(W x), one for each offset, trained alike on pictures that the target drew:
-cross-entropy of the token, conditional stream alone, as in Medusa-1. Two halves of the pictures: heads trained on one
-are judged on the other, all on the same cells. So no drafts are needed, and no offset has an advantage.
+Nine heads (`direction_heads`) learn from pictures that the target drew, each stops at its best loss on the pictures of
+other prompts, and is judged on those of a third set. So no drafts are needed.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import log
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from spatialspec.core.grid import Grid
-from spatialspec.core.protocols import Target
-from spatialspec.drafters.hawk import HawkHeads
 from spatialspec.evaluation.intervals import mean_over_prompts
-from spatialspec.evaluation.runs import Progress
+from spatialspec.reproduce.direction_heads import BATCH, OFFSETS, REACH, Pictures, picture_losses, train
 from spatialspec.reproduce.lab import Lab, Outcome
 from spatialspec.reproduce.readings import inner_cells, readings
 from spatialspec.reproduce.report import Column, Table
@@ -28,20 +24,14 @@ from spatialspec.reproduce.verdict import Claim
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-REACH = 3
-OFFSETS = {  # name -> rows down, cells right
-    "right 1": (0, 1), "right 2": (0, 2), "right 3": (0, 3),
-    "down 1": (1, 0), "down 2": (2, 0), "down 3": (3, 0),
-    "down 1 right 1": (1, 1), "down 1 right 2": (1, 2), "down 2 right 1": (2, 1),
-}  # fmt: skip
+NEXT, EVEN = "next token", "all tokens alike, ln V"
 PAPER = {
-    "next token": 5.043, "right 1": 6.830, "right 2": 7.010, "right 3": 7.177,
+    NEXT: 5.043, "right 1": 6.830, "right 2": 7.010, "right 3": 7.177,
     "down 1": 6.672, "down 2": 6.880, "down 3": 7.058,
     "down 1 right 1": 7.038, "down 1 right 2": 7.200, "down 2 right 1": 7.230,
 }  # fmt: skip
-STEPS, QUICK_STEPS = 160, 4
-PICTURES = 2  # of a step
-RATE = 1e-3  # of AdamW at width 256, falling as 1 / width
+STEPS, QUICK_STEPS = 1000, 4
+LEARN = 100  # pictures at least
 ABOUT = (
     "At the same distance the head that looks down has a lower loss than the one that looks right (6.672 against "
     "6.830 nats at depth 1 on Lumina-mGPT-7B, whose own next-token loss is 5.043), it loses less with depth, and "
@@ -49,72 +39,34 @@ ABOUT = (
 )
 
 
-def source(cells: Int[np.ndarray, "inner"], offset: tuple[int, int], grid: Grid) -> Int[np.ndarray, "inner"]:
-    """Cells whose states guess `cells`, `offset` (rows, columns) before them."""
-    return cells - offset[0] * grid.columns - offset[1]
+def split(prompts: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
+    """Prompts to judge on, to stop on, and to learn from, these repeated until there are LEARN pictures.
 
-
-def losses(
-    target: Target,
-    weight: Float[Tensor, "H d d"],
-    states: Float[Tensor, "cells d"],
-    tokens: Int[Tensor, "cells"],
-    grid: Grid,
-) -> Float[Tensor, "H inner"]:
-    """Cross-entropy of every head at every inner cell.
-
-    Args:
-        target: its frozen output layer.
-        weight: of the heads, in the order of OFFSETS.
-        states: normed, of the conditional stream.
-        tokens: of the picture.
-        grid: of the picture.
+    Of eight prompts two judge, one stops and five teach; a single prompt does all three, for quick runs.
     """
-    cells = inner_cells(grid, REACH, REACH)
-    found = []
-    for head, offset in zip(weight, OFFSETS.values(), strict=True):
-        guess = HawkHeads.apply_heads(head[None], states[source(cells, offset, grid)])[0]
-        found.append(F.cross_entropy(target.output(guess.to(target.dtype)).float(), tokens[cells], reduction="none"))
-    return torch.stack(found)
-
-
-def train(
-    target: Target, pictures: list[tuple[Tensor, Tensor]], grid: Grid, steps: int, report: Progress
-) -> Float[Tensor, "H d d"]:
-    """Weights of the heads after some steps of AdamW, its rate falling by cosine."""
-    weight = torch.zeros(len(OFFSETS), target.width, target.width, device=target.device, requires_grad=True)
-    optimiser = torch.optim.AdamW([weight], lr=RATE * 256 / target.width, betas=(0.9, 0.95), weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    for step in range(steps):
-        chosen = np.random.default_rng((0, step)).integers(len(pictures), size=PICTURES)
-        for states, tokens in (pictures[i] for i in chosen):
-            (losses(target, weight, states, tokens, grid).mean(-1).sum() / PICTURES).backward()
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad()
-        report("heads", PICTURES * grid.cells)
-    return weight.detach()
+    judge, stop = list(prompts[::4]), list(prompts[2::8]) or list(prompts[:1])
+    learn = [prompt for i, prompt in enumerate(prompts) if i % 4 and i % 8 != 2]
+    return judge, stop, learn * -(-LEARN // len(learn)) if learn else list(prompts[:1])
 
 
 def run(lab: Lab) -> Outcome:
-    """Train on every second picture and judge on the others, then the other way round."""
+    """Draw, read every picture once, train, judge."""
     grid, target = lab.grid, lab.target
+    judge, stop, learn = split(lab.workload.prompts)
+    every = tuple([*judge, *stop, *learn])  # one list, so that all seeds differ
     cells = inner_cells(grid, REACH, REACH)
-    pictures, own = [], []
-    for reading in readings(lab):
-        pictures.append((target.norm(reading.hidden[0]).float(), reading.tokens))
+    read, own = [], []
+    for reading in readings(replace(lab, workload=replace(lab.workload, prompts=every))):
+        read.append((target.norm(reading.hidden[0]), reading.tokens))
         own.append(float(F.cross_entropy(reading.logits[0][cells].float(), reading.tokens[cells])))
+    parts = read[: len(judge)], read[len(judge) : -len(learn)], read[-len(learn) :]
+    judged, left_out, seen = (Pictures.of(grid, part) for part in parts)
     steps = QUICK_STEPS if lab.quick else STEPS
-    found: list[dict[str, float]] = [{} for _ in pictures]
-    with torch.enable_grad(), lab.bar(2 * steps * PICTURES * grid.cells) as report:
-        for half in (0, 1):
-            weight = train(target, pictures[half::2] or pictures, grid, steps, report)
-            for i in range(1 - half, len(pictures), 2):
-                with torch.no_grad():
-                    values = losses(target, weight, *pictures[i], grid).mean(-1).tolist()
-                found[i] = dict(zip(OFFSETS, values, strict=True))
-    samples = len(pictures)
-    means = {"next token": float(np.mean(own)), **{n: float(np.mean([f[n] for f in found])) for n in OFFSETS}}
+    with torch.enable_grad(), lab.bar(steps * BATCH) as report:
+        weight = train(target, seen, left_out, steps, report)
+    found = [dict(zip(OFFSETS, row, strict=True)) for row in picture_losses(target, weight, judged).tolist()]
+    samples, even = len(judge), log(target.vocabulary)
+    means = {NEXT: float(np.mean(own[: len(judge)])), **{n: float(np.mean([f[n] for f in found])) for n in OFFSETS}}
     table = Table(
         caption="Cross-entropy, nats per token, mean over cells and pictures that the heads have not seen:",
         columns=[
@@ -122,31 +74,34 @@ def run(lab: Lab) -> Outcome:
             Column(key="loss", label="loss", form="{:.3f}"),
             Column(key="paper_loss", label="paper: loss", form="{:.3f}"),
         ],
-        rows=[{"head": name, "loss": value, "paper_loss": PAPER[name]} for name, value in means.items()],
+        rows=[{"head": n, "loss": v, "paper_loss": PAPER.get(n)} for n, v in {**means, EVEN: even}.items()],
     )
+
+    def claim(text: str, heads: list[str], values: list[float], unit: str) -> Claim:
+        """Undefined where a head knows less than nothing."""
+        learnt = all(means[head] < even for head in heads)
+        return Claim(text, mean_over_prompts(values, range(samples)) if learnt else None, samples, unit)
 
     def above(text: str, worse: list[str], better: list[str]) -> Claim:
         gaps = [sum(f[n] for n in worse) / len(worse) - sum(f[n] for n in better) / len(better) for f in found]
-        return Claim(text, mean_over_prompts(gaps, range(samples)), samples, "nats")
+        return claim(text, [*worse, *better], gaps, "nats")
 
     claims = [
         above(f"looking {k} right loses more than looking {k} down", [f"right {k}"], [f"down {k}"]) for k in (1, 2, 3)
     ]
     diagonals = [name for name in OFFSETS if " right" in name]
     growth = [(f["right 3"] / f["right 1"] - f["down 3"] / f["down 1"]) / 2 * 100 for f in found]
+    ends = ["right 1", "right 3", "down 1", "down 3"]
     claims += [
-        Claim(
-            "the loss grows faster with depth to the right than down", mean_over_prompts(growth, range(samples)),
-            samples, "% per cell more",
-        ),
+        claim("the loss grows faster with depth to the right than down", ends, growth, "% per cell more"),
         above("diagonal heads lose more than straight ones of depth 1", diagonals, ["right 1", "down 1"]),
-    ]  # fmt: skip
+    ]
 
     def draw(plot: Figure) -> None:
         plot.set_size_inches(9, 3.8)
         for axes, values, title in zip(plot.subplots(1, 2), (means, PAPER), ("ours", "paper"), strict=True):
             grid_of = np.full((REACH + 1, REACH + 1), np.nan)
-            grid_of[0, 0] = values["next token"]
+            grid_of[0, 0] = values[NEXT]
             for name, place in OFFSETS.items():
                 grid_of[place] = values[name]
             axes.imshow(grid_of, cmap="viridis_r")
@@ -158,10 +113,12 @@ def run(lab: Lab) -> Outcome:
 
     notes = [
         "Heads of depth k guess the k-th cell behind the one that the state itself outputs (“next token”).",
-        f"{steps} steps of {PICTURES} pictures for each half; the target drew them with its recommended sampling.",
+        f"{len(learn)} pictures to learn from, {len(stop)} to stop on and {len(judge)} to judge on, of different "
+        f"prompts, which the target drew with its recommended sampling; at most {steps} steps of {BATCH} cells.",
+        "A claim is undefined where one of its heads is above ln V, the loss of one that knows nothing.",
         "The paper's text says that the loss grows by 3.90 % per row and 4.88 % per cell; the losses of its figure "
         "give 2.85 % and 2.51 %, the other way round.",
     ]
-    if samples == 1:
-        notes.append("There is one picture only: heads were judged on the one that they were trained on.")
+    if len(lab.workload.prompts) < 3:
+        notes.append("There are too few prompts: heads were judged on one that they were trained or stopped on.")
     return Outcome(ABOUT, [table], claims, draw, notes)

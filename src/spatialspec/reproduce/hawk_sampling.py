@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatialspec.core.distribution import Sampling
 from spatialspec.evaluation.intervals import Figure as Interval
 from spatialspec.evaluation.intervals import mean_over_prompts
 from spatialspec.reproduce.lab import Lab, Outcome
@@ -43,10 +45,7 @@ def run(lab: Lab) -> Outcome:
     default = lab.workload.sampling
     settings = {f"top-k {k}": replace(default, top_k=k) for k in shares}
     settings |= {f"T {t:g}": replace(default, temperature=t) for t in temperatures}
-    runs = {
-        name: draw_all(replace(lab, workload=replace(lab.workload, sampling=s)), ["hawk"])
-        for name, s in settings.items()
-    }
+    runs = draw_settings(lab, settings)
     rows: list[dict[str, Value]] = []
     for name, found in runs.items():
         own: dict[str, Value] = {
@@ -91,6 +90,21 @@ def run(lab: Lab) -> Outcome:
         f"The pictures are those of “{lab.workload.prompts[0]}”.",
     ]
     return Outcome(ABOUT, [table], claims, draw, notes)
+
+
+def draw_settings(lab: Lab, settings: Mapping[str, Sampling]) -> dict[str, Run]:
+    """Hawk at every setting; one that goes by two names is drawn once.
+
+    Args:
+        lab: target, drafts, prompts.
+        settings: by name; a top-k of the whole vocabulary is none.
+    """
+    size = lab.target.vocabulary
+    plain = {name: replace(s, top_k=s.top_k if s.top_k < size else 0) for name, s in settings.items()}
+    drawn: dict[Sampling, Run] = {}
+    for s in dict.fromkeys(plain.values()):
+        drawn[s] = draw_all(replace(lab, workload=replace(lab.workload, sampling=s)), ["hawk"])
+    return {name: drawn[s] for name, s in plain.items()}
 
 
 def distinct(found: Run) -> np.ndarray:

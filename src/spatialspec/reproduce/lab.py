@@ -42,6 +42,7 @@ class Lab:
         folders: further folders of drafts, for experiments that compare drafts.
         bar: makes a progress bar over some tokens.
         album: pictures that AR has drawn, by prompt, seed and grid.
+        unmeasured: what an experiment could not measure, and why; the page says it.
     """
 
     pipeline: SpatialPipeline
@@ -50,6 +51,7 @@ class Lab:
     folders: tuple[Path, ...] = ()
     bar: Callable[[int], AbstractContextManager[Progress]] = silent
     album: dict[tuple[str, int, str], tuple[int, ...]] = field(default_factory=dict)
+    unmeasured: set[str] = field(default_factory=set)
 
     @property
     def target(self) -> Target:

@@ -67,8 +67,8 @@ def _run(report: Report) -> str:
     what = f"Model {s.model} ({s.fingerprint}{drafts}), {s.size} tokens, {sampling}, {s.verifier}"
     machine = f"{s.device} ({s.machine}), {s.dtype}, threads {s.threads}, PyTorch {s.torch}, Python {s.python}"
     rule = (
-        "Intervals are over prompts or repeats. A claim holds if its whole interval lies where it is wanted, "
-        f"does not if it lies elsewhere, and cannot be told otherwise or below {LEAST} of them."
+        "Intervals are over prompts or repeats, widened by Student's t. A claim holds if its whole interval lies where "
+        f"it is wanted, does not if it lies elsewhere, and cannot be told otherwise or below {LEAST} of them."
     )
     lines = [
         f"`{s.call}`",

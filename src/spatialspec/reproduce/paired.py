@@ -11,7 +11,7 @@ import numpy as np
 from spatialspec.evaluation.alignment import Alignment
 from spatialspec.evaluation.bench import AR, bench, summarise
 from spatialspec.evaluation.efficientnet import picture_features
-from spatialspec.evaluation.intervals import RESAMPLES, mean_over_prompts, quantiles
+from spatialspec.evaluation.intervals import RESAMPLES, bootstrapped, mean_over_prompts
 from spatialspec.evaluation.intervals import Figure as Interval
 from spatialspec.evaluation.results import MethodResult
 from spatialspec.evaluation.runs import Sample
@@ -127,7 +127,7 @@ def of_means(values: Sequence[list[float]], figure: Callable[[np.ndarray], np.nd
     rows = np.array(values)
     count = rows.shape[1]
     weight = np.random.default_rng((0, count)).multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
-    return Interval(float(figure(rows.mean(1))), quantiles(figure(rows @ weight.T)))
+    return bootstrapped(float(figure(rows.mean(1))), figure(rows @ weight.T), count)
 
 
 def _name(method: str) -> str:
@@ -156,15 +156,16 @@ def draw_all(lab: Lab, methods: Sequence[str]) -> Run:
     }
     results = {result.method: result for result in document.methods}
     drawn = {str(method): found for method, found in samples.items()}
-    return Run(results, images, drawn, None if lab.quick else _judge(drawn))
+    return Run(results, images, drawn, None if lab.quick else _judge(lab, drawn))
 
 
-def _judge(samples: Mapping[str, Sequence[Sample]]) -> dict[str, np.ndarray] | None:
-    """R-precision picture by picture; None where a package of the judge is missing."""
+def _judge(lab: Lab, samples: Mapping[str, Sequence[Sample]]) -> dict[str, np.ndarray] | None:
+    """R-precision picture by picture; None, and a note to the lab, where a package of the judge is missing."""
     captions = [sample.drawn.prompt for sample in samples[str(AR)]]
     try:
         judge = Alignment(captions)
         pixels = {method: np.stack([np.asarray(s.picture) for s in found]) for method, found in samples.items()}
         return {m: judge.hits(picture_features(stack, judge.side), captions) for m, stack in pixels.items()}
-    except ImportError:
+    except ImportError as error:
+        lab.unmeasured.add(f"R-precision was not measured: {error}.")
         return None

@@ -81,6 +81,15 @@ def _numbers(table: Table, key: str) -> list[float | None]:
     return [None if value is None or isinstance(value, str) else float(value) for value in values]
 
 
+def powers(axes: Axes, ticks: Sequence[float]) -> None:
+    """Make the axis across logarithmic, with these ticks and no others."""
+    from matplotlib.ticker import NullLocator
+
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def lines(axes: Axes, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str) -> None:
     """One line for each name; what begins with "paper" is dashed."""
     from matplotlib.ticker import MaxNLocator

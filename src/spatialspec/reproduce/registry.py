@@ -33,7 +33,7 @@ _OPEN = _HAWK + "an open question"
 
 EXPERIMENTS: dict[str, Entry] = {
     "hawk-table1": Entry("AR, Medusa, vertical heads, LANTERN++, Hawk", _R + "hawk_table1:run", 12, _HAWK + "table 1"),
-    "hawk-fig4": Entry("loss of heads by direction and depth", _R + "hawk_fig4:run", 16, _HAWK + "figure 4"),
+    "hawk-fig4": Entry("loss of heads by direction and depth", _R + "hawk_fig4:run", 64, _HAWK + "figure 4"),
     "hawk-fig5": Entry("where horizontal and vertical drafts differ", _R + "hawk_fig5:run", 16, _HAWK + "figure 5"),
     "hawk-fig6": Entry("rejection against the number of candidates", _R + "hawk_fig6:run", 16, _HAWK + "figure 6"),
     "hawk-vsd": Entry("depth of the vertical cache: memory and use", _R + "hawk_vsd:run", 10, _HAWK + "section 3.3"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from spatialspec.reproduce.folders import compare_folders, open_folders
 from spatialspec.reproduce.lab import Lab, Outcome
 from spatialspec.reproduce.paired import nearer
-from spatialspec.reproduce.plots import lines
+from spatialspec.reproduce.plots import lines, powers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def run(lab: Lab) -> Outcome:
         lines(left, {"down 1": (sizes, down)}, "training pictures", "accepted probability")
         lines(right, {"SSD, no rounds": (sizes, gap)}, "training pictures", "likelihood gap, nats")
         for axes in (left, right):
-            axes.set_xscale("log")
+            powers(axes, sizes)
 
     notes = [
         "Our predictors are smaller than the paper's (d = 4096) and see far fewer pictures: only the trend compares."
