@@ -1,6 +1,8 @@
 """Replays against real runs: heads exactly, windows within 10 % in passes."""
 
+import json
 import math
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -112,17 +114,41 @@ def test_what_cannot_be_replayed_is_refused(tiny):
 
 
 def test_cost_of_passes():
-    cost = PassCost({1: 1.0, 4: 2.5, 8: 2.5}, "by hand")
-    assert [cost(rows) for rows in (1, 2, 4, 6, 8, 100)] == [1.0, 1.5, 2.5, 2.5, 2.5, 2.5]
-    assert Prediction([1, 2, 8]).seconds(cost) == 5.0 and Prediction([1, 2]).passes == 2
+    cost = PassCost({2: 1.0, 4: 2.0, 8: 2.5}, "by hand")
+    assert [cost(rows) for rows in (1, 2, 3, 4, 6, 8, 16, 108)] == [1.0, 1.0, 1.5, 2.0, 2.25, 2.5, 3.5, 15.0]
+    assert Prediction([1, 3, 8]).seconds(cost) == 5.0 and Prediction([1, 2]).passes == 2
+    falling, one = PassCost({1: 2.0, 4: 1.0}, "noise"), PassCost({4: 1.0}, "one point")
+    assert falling(100) == 1.0 and one(1) == one(4) == one(100) == 1.0
     for bad in ({}, {0: 1.0}, {1: 0.0}, {1: float("inf")}):
         with pytest.raises(ValueError, match="expected rows from 1"):
             PassCost(bad, "")
 
 
+def test_measured_curves_are_loaded(tmp_path):
+    for path in sorted((Path(__file__).parents[1] / "docs" / "results").glob("pass-cost-*.json")):
+        record, cost = json.loads(path.read_text()), PassCost.load(path)
+        assert cost(64) == record["seconds"]["64"] and cost(56) == pytest.approx(
+            (record["seconds"]["48"] + record["seconds"]["64"]) / 2
+        )
+        assert cost.source == f"measured on {record['machine']}, {record['model']}, {record['dtype']}"
+    for text in ("{", "[]", '{"seconds": 3, "machine": "", "model": "", "dtype": ""}', '{"seconds": {"a": 1}}'):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ValueError, match=r"bad\.json.*expected a file of benchmarks/pass_cost"):
+            PassCost.load(tmp_path / "bad.json")
+    with pytest.raises(ValueError, match=r"none\.json"):
+        PassCost.load(tmp_path / "none.json")
+
+
+def test_the_roofline_is_far_below_what_was_measured():
+    measured = PassCost.load(Path(__file__).parents[1] / "docs" / "results" / "pass-cost-h100-chameleon-7b.json")
+    assert 7 < measured(1) / roofline("H100 SXM", 6.6e9)(1) < 9, "as docs/show.md says"
+
+
 def test_cost_is_measured(tiny):
     cost = measure_cost(tiny, rows=(1, 4, 16), turns=2)
     assert sorted(cost.seconds) == [1, 4, 16] and cost.source == "measured on cpu"
+    assert sorted(measure_cost(tiny, turns=1).seconds) == [1, 2, 4, 8, 16], "as far as 18 cells go"
+    assert sorted(measure_cost(tiny, Grid(16, 17), turns=1).seconds) == [2**k for k in range(8)]
     with pytest.raises(ValueError, match="at most 18"):
         measure_cost(tiny, rows=(1, 19))
 

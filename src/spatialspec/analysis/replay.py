@@ -9,10 +9,12 @@ cell is known. `spatial` is not: what its tree holds hangs on the passes before,
 
 from __future__ import annotations
 
+import json
 import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -28,7 +30,8 @@ class PassCost:
     """Seconds of one pass of the target against its rows; drafting is not in it.
 
     Attributes:
-        seconds: rows -> seconds, at least one point; linear between points, flat outside.
+        seconds: rows -> seconds, at least one point; linear between points, flat before the first, beyond the last on
+            the line of the last two, or flat where that falls.
         source: where the points come from: measured (on what) or published (where).
     """
 
@@ -42,15 +45,28 @@ class PassCost:
     def __call__(self, rows: int) -> float:
         """Seconds of a pass over `rows` cells."""
         points = sorted(self.seconds)
-        place = bisect_left(points, rows)
-        if place == len(points):
-            return self.seconds[points[-1]]
-        high = points[place]
-        if high == rows or not place:
-            return self.seconds[high]
-        low = points[place - 1]
+        if rows <= points[0] or len(points) == 1:
+            return self.seconds[points[0]]
+        place = min(bisect_left(points, rows), len(points) - 1)
+        low, high = points[place - 1], points[place]
         share = (rows - low) / (high - low)
-        return (1 - share) * self.seconds[low] + share * self.seconds[high]
+        found = (1 - share) * self.seconds[low] + share * self.seconds[high]
+        return max(found, self.seconds[high]) if share > 1 else found
+
+    @classmethod
+    def load(cls, path: Path) -> PassCost:
+        """A curve that `benchmarks/pass_cost.py` wrote.
+
+        Raises:
+            ValueError: the file is missing or is not one of those.
+        """
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            seconds = {int(rows): float(value) for rows, value in record["seconds"].items()}
+            source = f"measured on {record['machine']}, {record['model']}, {record['dtype']}"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: got {error!r}, expected a file of benchmarks/pass_cost.py: make one") from error
+        return cls(seconds, source)
 
 
 @dataclass(frozen=True)
@@ -74,14 +90,14 @@ class Prediction:
 
 
 def measure_cost(
-    pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] = (1, 2, 4, 8, 16, 32, 64), turns: int = 5
+    pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] | None = None, turns: int = 5
 ) -> PassCost:
     """Time passes of this target on this machine, over pictures that are half done.
 
     Args:
         pipeline: its target is timed, with its own sampling.
         grid: of the picture; None is the model's own. It needs as many open cells as the largest pass has rows.
-        rows: sizes of passes.
+        rows: sizes of passes; None takes the powers of two up to 128, as far as they fit.
         turns: passes of each size; their median counts.
 
     Raises:
@@ -89,17 +105,18 @@ def measure_cost(
     """
     shape, target = pipeline.grid(grid), pipeline.target
     half = shape.cells // 2
-    if max(rows) > half:
-        raise ValueError(f"got a pass of {max(rows)} rows on {shape}, expected at most {half}: give a larger grid")
+    sizes = [2**k for k in range(8) if 2**k <= half] if rows is None else list(rows)
+    if max(sizes) > half:
+        raise ValueError(f"got a pass of {max(sizes)} rows on {shape}, expected at most {half}: give a larger grid")
     session = target.session(["red apple, 3d"], "", target.default, shape)
     written = Proposal.chain(0, [0] * half, final=True)
     state, verdict = State(shape), Verdict(tuple(range(half)))
     session.score([state], [written])
     after = state.extend(written, verdict)
     session.keep(0, written, verdict, after)
-    found: dict[int, list[float]] = {size: [] for size in rows}
+    found: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(turns):
-        for size in rows:
+        for size in sizes:
             _wait(target.device)
             start = time.perf_counter()
             session.score([after], [Proposal.chain(half, [0] * (size - 1))])
