@@ -141,10 +141,11 @@ def test_a_second_call_goes_on(folder, tmp_path, capsys, monkeypatch):
     assert code == 2 and "expected an empty folder" in error
 
 
-def test_export_for_a_scorer(folder, tmp_path, capsys):
+def test_export_for_a_scorer(folder, tmp_path, capsys, monkeypatch):
     prompts = tmp_path / "evaluation_metadata.jsonl"
     prompts.write_text('{"tag": "single_object", "include": [{"class": "cat", "count": 1}], "prompt": "a cat"}\n')
-    arguments = ("--model", folder, "--methods", "hawk", "--prompts", prompts, "--export", tmp_path / "export")
+    monkeypatch.setenv("SPATIALSPEC_PROMPTS", str(tmp_path))
+    arguments = ("--model", folder, "--methods", "hawk", "--prompts", "geneval", "--export", tmp_path / "export")
     assert call_main(capsys, "evaluate", *arguments, "--num-images", 2)[0] == 0
     there = sorted(files(tmp_path / "export"))
     assert there == [f"hawk/00000/{name}" for name in ("metadata.jsonl", "samples/0000.png", "samples/0001.png")]
@@ -176,11 +177,13 @@ def test_missing_packages_are_noted_or_refused(folder, tmp_path, capsys, monkeyp
         (["--clip", "nowhere"], "CLIP"),
         (["--out", "no/where"], "existing folder"),
         (["--prompts", "nothing.txt"], "expected prompts"),
+        (["--prompts", "geneval"], "SPATIALSPEC_PROMPTS"),
         (["--json", "no/where.json"], "existing folder"),
     ],
 )
 def test_bad_input(arguments, message, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPATIALSPEC_PROMPTS", raising=False)
     code, _, error = call_main(capsys, "evaluate", "--model", folder, *arguments)
     assert code == 2 and message in error and not list(tmp_path.iterdir())
 

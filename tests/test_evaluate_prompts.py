@@ -2,12 +2,13 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from spatialspec.evaluation.export import check_count, export, export_table, grid
-from spatialspec.evaluation.prompt_sets import PromptSet, published
+from spatialspec.evaluation.prompt_sets import NAMED, PromptSet, find, published
 from spatialspec.prompts import read_prompts
 
 LINES = [
@@ -53,6 +54,31 @@ def test_parti_and_coco(tmp_path):
     for text in ("{}", "[1]", "{"):
         with pytest.raises(ValueError, match="captions"):
             published(write(tmp_path / "captions.json", text))
+
+
+def test_lists_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (lists := tmp_path / "lists").mkdir()
+    for name, files in NAMED.items():
+        for folder in (None, tmp_path / "nowhere", lists):
+            monkeypatch.delenv("SPATIALSPEC_PROMPTS", raising=False)
+            if folder is not None:
+                monkeypatch.setenv("SPATIALSPEC_PROMPTS", str(folder))
+            with pytest.raises(
+                ValueError, match=f"got --prompts {name} .* folder with {files[0]} or .*put the list there"
+            ):
+                find(Path(name))
+    write(lists / "geneval.jsonl", "\n".join(LINES) + "\n")
+    write(lists / "dpg_bench.csv", "id,prompt\n3,a dog\n")
+    write(lists / "partiprompts.tsv", "Prompt\tCategory\nbond\tAbstract\n")
+    write(lists / "coco_captions_5k.csv", "Prompt\nA dog.\n")
+    assert published(find(Path("geneval"))).kind == "geneval" and published(find(Path("dpg-bench"))).kind == "dpg"
+    assert [read_prompts(find(Path(name))) for name in ("partiprompts", "coco")] == [["bond"], ["A dog."]]
+    write(lists / "evaluation_metadata.jsonl", LINES[0] + "\n")
+    assert find(Path("geneval")).name == "evaluation_metadata.jsonl", "the authors' own name first"
+    assert find(Path("own.txt")) == Path("own.txt")
+    (tmp_path / "coco").mkdir()
+    assert find(Path("coco")) == Path("coco"), "what is there is taken as it is"
 
 
 def picture(shade: int) -> Image.Image:

@@ -26,7 +26,8 @@ def evaluate(
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="Prompts: txt, csv, tsv, jsonl; GenEval, DPG-Bench, PartiPrompts or COCO as published. "
+            help="Prompts: txt, csv, tsv, jsonl; GenEval, DPG-Bench, PartiPrompts or COCO as published, or geneval, "
+            "dpg-bench, partiprompts, coco in the folder SPATIALSPEC_PROMPTS. "
             "[default: the captions of --real, else a built-in list]"
         ),
     ] = None,
@@ -35,7 +36,9 @@ def evaluate(
         Path | None, typer.Option(help="Real pictures: a folder with metadata.csv (file_name, text).")
     ] = None,
     features: Annotated[str, typer.Option(help=f"{FEATURES}, or the folder of a vision model.")] = FEATURES,
-    clip: Annotated[Path | None, typer.Option(help="Folder of a CLIP model, for the CLIP score.")] = None,
+    clip: Annotated[
+        str | None, typer.Option(help="Folder of a CLIP model, or OWNER/NAME on the Hub, for the CLIP score.")
+    ] = None,
     scenes: Annotated[
         str | None, typer.Option(help="Draw scenes and judge them by category: icons, or the folder of a scene judge.")
     ] = None,
@@ -128,7 +131,7 @@ def evaluate(
         typer.echo(f"note: {note}", err=True)
     report: Progress
     with progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells) as report:
-        names = {"features": features if instruments.features else None, "clip": None if clip is None else str(clip)}
+        names = {"features": features if instruments.features else None, "clip": clip}
         names["scenes"] = scenes
         document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report)
     if json is not None:
@@ -144,8 +147,9 @@ def evaluate(
 
 
 def _read(path: Path) -> PromptSet:
-    from spatialspec.evaluation.prompt_sets import PromptSet, published
+    from spatialspec.evaluation.prompt_sets import PromptSet, find, published
 
+    path = find(path)
     return published(path) or PromptSet.plain(read_prompts(path))
 
 

@@ -1,34 +1,38 @@
 """CLIP score: cosine similarity of picture and prompt under CLIP, times 100 (Hessel et al., arXiv 2104.08718).
 
-The model is a folder that the user has, in the layout of transformers; nothing is fetched. torchmetrics' own CLIPScore
-does not get on with transformers 5, whose features come inside an output object, so the model is asked directly.
+The model is a folder that the user has, in the layout of transformers, or OWNER/NAME of one on the Hub, which is
+fetched because it was named; safetensors alone, and no code of anybody's. torchmetrics' own CLIPScore does not get on
+with transformers 5, whose features come inside an output object, so the model is asked directly.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
 BATCH = 16
+ON_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 class ClipScore:
-    """CLIP from a folder.
+    """CLIP from a folder or from the Hub.
 
     Args:
-        folder: of a CLIP model with its processor.
+        name: folder of a CLIP model with its processor, or OWNER/NAME on the Hub.
 
     Raises:
         ImportError: transformers is not installed.
-        ValueError: the folder holds no CLIP model.
+        ValueError: there is no CLIP model, or the Hub cannot be reached.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.model, self.processor = _load(folder)
+    def __init__(self, name: str | Path) -> None:
+        self.model, self.processor = _load(name)
 
     def __call__(self, pictures: UInt8[np.ndarray, "N H W 3"], prompts: Sequence[str]) -> Float[np.ndarray, "N"]:
         """Score of every picture with its own prompt, -100 to 100; negative ones are kept, so that means are unbiased.
@@ -50,16 +54,23 @@ class ClipScore:
         return torch.cat(scores).numpy()
 
 
-def _load(folder: Path):  # type: ignore[no-untyped-def]  # transformers is optional, and so are its types
+def _load(name: str | Path) -> tuple[Any, Any]:
     try:
         from transformers import CLIPModel, CLIPProcessor
     except ImportError as error:
         raise ImportError("got --clip without transformers: run `pip install transformers`") from error
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"got --clip {folder}, expected a folder with a CLIP model: download one first")
+    local = (Path(name) / "config.json").is_file()
+    if not local and (Path(name).exists() or not ON_HUB.fullmatch(str(name))):
+        raise ValueError(f"got --clip {name}, expected a folder with a CLIP model, or OWNER/NAME on the Hub")
     try:
-        model = CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        processor = CLIPProcessor.from_pretrained(folder, local_files_only=True)
+        model = CLIPModel.from_pretrained(name, local_files_only=local, use_safetensors=True, trust_remote_code=False)
+        processor = CLIPProcessor.from_pretrained(name, local_files_only=local, trust_remote_code=False)
     except Exception as error:
-        raise ValueError(f"{folder}: expected a CLIP model in safetensors, got {str(error).splitlines()[0]}") from error
+        reason = str(error).strip().splitlines()[0]
+        if local:
+            raise ValueError(f"{name}: expected a CLIP model in safetensors, got {reason}") from error
+        raise ValueError(
+            f"got --clip {name}, which is no folder here and did not come from the Hub ({reason}), expected a CLIP "
+            "model in safetensors: check the name and the network, or give a folder that holds it"
+        ) from error
     return model.eval().requires_grad_(False), processor

@@ -6,14 +6,25 @@
 | DPG-Bench (arXiv 2403.05135) | the folder of `<id>.txt`, or `dpg_bench.csv`: item_id, text, one row a question |
 | PartiPrompts (arXiv 2206.10789) | `PartiPrompts.tsv`: Prompt, Category, Challenge, Note |
 | COCO captions | `captions_val2017.json`, one caption for each picture, or a table with the column Prompt |
+
+A list may be asked for by name: then it is looked for in the folder that SPATIALSPEC_PROMPTS names. None is fetched.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+FOLDER = "SPATIALSPEC_PROMPTS"  # variable of the environment
+NAMED = {  # name -> files that it may be, the authors' first
+    "geneval": ("evaluation_metadata.jsonl", "geneval.jsonl"),
+    "dpg-bench": ("dpg_bench.csv", "dpg-bench"),
+    "partiprompts": ("PartiPrompts.tsv", "partiprompts.tsv"),
+    "coco": ("captions_val2017.json", "coco.csv", "coco_captions_5k.csv"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,25 @@ class PromptSet:
     def first(self, limit: int) -> PromptSet:
         """At most so many."""
         return PromptSet(self.kind, self.prompts[:limit], self.names[:limit], self.lines[:limit])
+
+
+def find(asked: Path) -> Path:
+    """Where prompts are: a path as it is, a name of NAMED in the folder of such lists.
+
+    Raises:
+        ValueError: a list by name, and no folder, or none of its files there.
+    """
+    files = NAMED.get(str(asked))
+    if files is None or asked.exists():
+        return asked
+    folder = os.environ.get(FOLDER, "")
+    for file in files if folder else ():
+        if (Path(folder) / file).exists():
+            return Path(folder) / file
+    raise ValueError(
+        f"got --prompts {asked} and {FOLDER}={folder}, expected {FOLDER} to name a folder with {' or '.join(files)}: "
+        "put the list there as its authors publish it"
+    )
 
 
 def published(path: Path) -> PromptSet | None:
