@@ -44,6 +44,7 @@ from spatialspec.verifiers.coupled import Coupled
 
 RULES = {"rejection": by_rejection, "coupled": by_coupling}
 SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")
+STYLES = plt.cycler(linestyle=("-", "--", ":"), marker=("o", "s", "^")) * plt.cycler(color=plt.cm.Dark2.colors)
 SEED = 1_000_000  # of own pictures: none that was drawn to learn from
 READ, TURNS = 4, 15  # cells that a pass commits, in the timing; passes that are timed
 
@@ -102,8 +103,7 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
     if isinstance(drafts, SpatialNetwork):
         noise, half = Noise(0, grid.cells, target.vocabulary, target.device), grid.cells // 2
         count = min(length, grid.cells - half - READ)
-        settings = SpatialModelSettings()
-        model = SpatialModel(drafts, target, target.default, Coupled(noise), settings, grid)
+        model = SpatialModel(drafts, target, target.default, Coupled(noise), SpatialModelSettings(), grid)
         state, verdict = State(grid, tuple([0] * half)), Verdict(tuple(range(READ - 1)), 0)
         scores = Scores(h, h, dict.fromkeys(model.blocks, h))
         read = (state, Proposal.chain(half, tokens[1:]), verdict, h[0], scores)
@@ -231,17 +231,17 @@ def table(settings: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     """A panel for each rule and direction, distance to the right."""
-    figure, panels = plt.subplots(2, 2, figsize=(12, 8), sharey="row", width_ratios=(3, 1), squeeze=False)
+    figure, panels = plt.subplots(2, 2, figsize=(13, 8), sharey="row", width_ratios=(3, 1), layout="constrained")
     for line, rule in zip(panels, RULES, strict=True):
         for panel, direction in zip(line, ("right", "down"), strict=True):
+            panel.set_prop_cycle(STYLES)
             for row in rows:
                 points = {int(key.split()[1]): v for key, v in row[rule].items() if key.startswith(direction)}
-                x = sorted(points)
-                panel.plot(x, [points[k] for k in x], marker="o", markersize=3, label=row["name"])
+                panel.plot(*zip(*sorted(points.items()), strict=True), markersize=4, label=row["name"])
+            panel.xaxis.get_major_locator().set_params(integer=True)
             panel.set(xlabel=f"cells {direction} of known ones", ylabel=f"stays, {rule}", ylim=(0, None))
             panel.grid(alpha=0.3)
-    panels[0][0].legend(fontsize=7)
-    figure.tight_layout()
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
     figure.savefig(path.with_suffix(".partial"), dpi=110, format="png")
     path.with_suffix(".partial").replace(path)
 

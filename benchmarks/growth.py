@@ -3,13 +3,16 @@
 `python benchmarks/growth.py --data train/data --tokenizer train/tokenizer --report docs/results/growth`
 trains a target, Hawk's heads and SSD's predictors at 12, 16, 24 and 32 tokens a side, all on equally many pictures,
 decodes the same prompts with each, and writes `growth.json`, `growth.md` and `growth.png`. It is made of the package's
-own commands; each goes on where it was stopped, and a second call does what is missing.
+own commands; each goes on where it was stopped, and a second call does what is missing. `--render` writes the table and
+the plot again from the JSON.
 """
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -21,14 +24,15 @@ from spatialspec.core.files import write_text
 from spatialspec.registry import PRESETS
 
 FAST = "spatial:" + ":".join(f"{name}={value:g}" for name, value in PRESETS["fast"].values.items())
+STEPS = ("steps", "sketch_steps", "draft_steps", "batch", "width", "layers", "limit")
 METHODS = {"AR": "ar", "Hawk": "hawk", "SSD, 1 round": "ssd:rounds=1", "spatial": "spatial", "--quality fast": FAST}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train and decode what is missing, then write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with pictures and metadata.csv")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="folder that `train tokenizer` wrote")
+    parser.add_argument("--data", type=Path, default=Path("train/data"), help="folder with pictures and metadata.csv")
+    parser.add_argument("--tokenizer", type=Path, default=Path("train/tokenizer"), help="of `train tokenizer`")
     parser.add_argument("--out", type=Path, default=Path("train/growth"), help="folder for models and runs")
     parser.add_argument("--report", type=Path, default=Path("growth"), help="path without its ending")
     parser.add_argument("--sides", default="12,16,24,32", help="tokens a side")
@@ -39,11 +43,19 @@ def main() -> None:
     parser.add_argument("--sketch-steps", type=int, default=1500)
     parser.add_argument("--draft-steps", type=int, default=150)
     parser.add_argument("--limit", type=int, default=8, help="prompts to decode")
-    options = parser.parse_args()
-    runs = {side: measure(side, options) for side in map(int, options.sides.split(","))}
-    write_text(options.report.with_suffix(".json"), json.dumps(runs, indent=1) + "\n")
-    write_text(options.report.with_suffix(".md"), table(runs))
-    plot(runs, options.report.with_suffix(".png"))
+    parser.add_argument("--note", action="append", default=[], help="sentence for the page")
+    parser.add_argument("--render", action="store_true", help="measure nothing, read the report's JSON")
+    options = parser.parse_args(arguments)
+    path = options.report.with_suffix(".json")
+    if not options.render:
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        runs = {side: measure(side, options) for side in map(int, options.sides.split(","))}
+        steps = {name: getattr(options, name) for name in STEPS}
+        record = {"call": shlex.join(["python", "benchmarks/growth.py", *given]), "steps": steps}
+        write_text(path, json.dumps(record | {"notes": options.note, "runs": runs}, indent=1) + "\n")
+    record = json.loads(path.read_text())
+    write_text(options.report.with_suffix(".md"), page(record))
+    plot(record["runs"], options.report.with_suffix(".png"))
 
 
 def measure(side: int, options: argparse.Namespace) -> dict:
@@ -74,28 +86,52 @@ def rows_of(document: dict) -> dict[str, dict]:
     return dict(zip(METHODS, document["methods"], strict=True))
 
 
-def table(runs: dict[int, dict]) -> str:
-    """Passes, and how much fewer and faster than AR, by side."""
-    lines = ["| side | method | passes | fewer passes | faster | gap | pit ks |", "|---|---|---|---|---|---|---|"]
+def page(record: dict) -> str:
+    """How the record was made, then the table, then what else is to be said."""
+    runs, steps = record["runs"], record["steps"]
+    s = next(iter(runs.values()))["settings"]
+    made = (
+        f"At every side a target of {steps['layers']} layers of width {steps['width']} learns for {steps['steps']} "
+        f"steps of {steps['batch']} pictures (its sketch for {steps['sketch_steps']}), drafts for "
+        f"{steps['draft_steps']}; then {steps['limit']} prompts, seed {s['seed']}, {s['verifier']}, guidance "
+        f"{s['guidance']:g}, temperature "
+        f"{s['temperature']:g}, top-k {s['top_k']}, top-p {s['top_p']:g}. On {s['device']}, {s['dtype']}, threads "
+        f"{s['threads']}, PyTorch {s['torch']}, Python {s['python']}, spatialspec {s['version']}."
+    )
+    notes = ["\n".join(f"- {note}" for note in record["notes"])] if record["notes"] else []
+    return "\n\n".join([f"`{record['call']}`", made, table(runs), *notes]) + "\n"
+
+
+def table(runs: dict[str, dict]) -> str:
+    """Passes and time, and how much fewer and faster than AR, by side."""
+    lines = [
+        "| side | method | passes | fewer passes | seconds | quartiles | ms per pass | faster | gap | pit ks |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
     for side, document in runs.items():
         for name, row in rows_of(document).items():
-            cost = f"{row['target_passes']:.1f} | {row['speedup_passes']:.2f} | {row['speedup_seconds']:.2f}"
-            lines.append(f"| {side} | {name} | {cost} | {row['likelihood_gap']:+.3f} | {row['pit_ks']:.3f} |")
-    return "\n".join(lines) + "\n"
+            low, high = row["seconds_quartiles"]
+            passes = f"{row['target_passes']:.1f} | {row['speedup_passes']:.2f}"
+            each = 1000 * row["seconds"] / row["target_passes"]
+            time = f"{row['seconds']:.2f} | {low:.2f} to {high:.2f} | {each:.1f} | {row['speedup_seconds']:.2f}"
+            lines.append(
+                f"| {side} | {name} | {passes} | {time} | {row['likelihood_gap']:+.3f} | {row['pit_ks']:.3f} |"
+            )
+    return "\n".join(lines)
 
 
-def plot(runs: dict[int, dict], path: Path) -> None:
-    """Passes and seconds against the side, both axes in powers."""
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4.2))
+def plot(runs: dict[str, dict], path: Path) -> None:
+    """Passes and seconds against the side, both axes in powers; the legend stands beside them."""
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    sides = [int(side) for side in runs]
     for panel, key, label in zip(panels, ("target_passes", "seconds"), ("target passes", "seconds"), strict=True):
         for name in METHODS:
-            panel.plot(list(runs), [rows_of(d)[name][key] for d in runs.values()], marker="o", label=name)
+            panel.plot(sides, [rows_of(d)[name][key] for d in runs.values()], marker="o", label=name)
         panel.set(xscale="log", yscale="log", xlabel="tokens a side", ylabel=f"{label} per picture")
-        panel.set_xticks(list(runs), [str(side) for side in runs])
+        panel.set_xticks(sides, list(runs))
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-    panels[0].legend()
-    figure.tight_layout()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
     figure.savefig(path, dpi=110)
 
 
