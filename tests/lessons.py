@@ -18,6 +18,7 @@ from spatialspec.training.hawk import HawkLesson, HawkRecipe
 from spatialspec.training.heads import HeadsLesson
 from spatialspec.training.lesson import Best, Recipe
 from spatialspec.training.progress import TrainingProgress
+from spatialspec.training.spatial_model import SpatialModelLesson, SpatialModelRecipe
 from spatialspec.training.ssd import SSDLesson, SSDRecipe
 from spatialspec.training.trainer import train
 from tiny import CODES, WORDS, tiny_target
@@ -82,6 +83,14 @@ def corpus(pictures: int, seed: int = 1) -> Corpus:
 def common_target() -> IconsTarget:
     """The tiny target, made once."""
     return tiny_target()
+
+
+def spatial(target: Any = None) -> SpatialModelLesson:
+    """Lesson of a small spatial draft model on six pictures."""
+    target, pictures = target or common_target(), corpus(6)
+    recipe = SpatialModelRecipe(steps=4, batch=4, warmup=1, window=9, frontiers=3, rows=1, columns=2)
+    features = Streamed(target, pictures, SpatialModelLesson.blocks(target, recipe))
+    return SpatialModelLesson(target, pictures, corpus(2, seed=2), features, recipe)
 
 
 def heads(

@@ -6,12 +6,19 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from lessons import common_target
+from lessons import common_target, run
+from spatialspec.targets.loading import load_target
 from spatialspec.training.corpus import from_pictures, read_pictures
+from spatialspec.training.data import Pictures
+from spatialspec.training.hawk import HawkLesson, HawkRecipe
 from spatialspec.training.hub import read_dataset
+from spatialspec.training.material import Material
+from spatialspec.training.target import caption
 from tiny import write_pictures
+from tiny_checkpoints import tiny_janus
 
 
 def test_what_cannot_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -29,6 +36,51 @@ def test_what_cannot_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
     found = read_pictures(folder, 24, lines.append)
     assert [row["file_name"] for row in found.rows] == ["0.png", "3.png"]
     assert lines == ["left out of 6 pictures: 3 that cannot be read, 1 without a usable caption"]
+
+
+def test_short_rows_are_counted_and_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "metadata.csv").write_text(
+        "\ufefftext,file_name,tags,split\ncat,a.png\ndog\nred bird,b.png,x|y,pair,more\n", encoding="utf-8"
+    )
+    lines: list[str] = []
+    found = read_pictures(tmp_path, 24, lines.append)
+    assert [row["text"] for row in found.rows] == ["cat", "red bird"]
+    assert lines == ["left out of 3 pictures: 1 that cannot be read, 0 without a usable caption"]
+    assert len(found.select("train").rows) == len(found.select("pair").rows) == 1
+    assert caption(found.rows[0], np.random.default_rng(0)) == "cat"
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.png\nb.png,bird\n")
+    assert [row["text"] for row in read_pictures(tmp_path, 24, lines.append).rows] == ["bird"]
+    assert lines[-1] == "left out of 2 pictures: 0 that cannot be read, 1 without a usable caption"
+
+
+def test_captions_that_the_target_does_not_take_are_left_out_and_counted(tmp_path: Path) -> None:
+    target = load_target(tiny_janus(tmp_path))
+    long = "a red apple on a mat by the sea " * 60
+    texts = ["a red apple", long, "two cats", "a blue house", "by the sea", long]
+    pixels = np.random.default_rng(0).integers(256, size=(6, 64, 64, 3), dtype=np.uint8)
+    splits = ["train"] * 4 + ["pair"] * 2
+    rows = [{"text": text, "split": split} for text, split in zip(texts, splits, strict=True)]
+    lines: list[str] = []
+    known, left_out = from_pictures(target, Pictures(pixels, rows), 0, None, 32, lines.append)
+    assert (known.prompts, left_out.prompts) == (["a red apple", "two cats", "a blue house"], ["by the sea"])
+    assert known.rows == [rows[0], rows[2], rows[3]] and left_out.rows == [rows[4]]
+    assert torch.equal(known.codes, target.codes(torch.from_numpy(pixels[[0, 2, 3]])).int()), "other pictures"
+    (line,) = lines
+    assert line.startswith("left out 2 of 6 prompts, the last because: got a prompt of ")
+    assert len(from_pictures(target, Pictures(pixels, rows), 0, 2, 32, print)[0]) == 2
+    with pytest.raises(ValueError, match=r"0 of them to learn from and 1 to report on.*captions that the target takes"):
+        from_pictures(target, Pictures(pixels[[1, 4]], [rows[1], rows[4]]), 0, None, 32, print)
+    recipe = HawkRecipe(horizontal=1, vertical=1, steps=1, batch=2)
+    given = Material(target, Pictures(pixels, rows), None, None, tmp_path, None, False, print)
+    run(HawkLesson.make(given, recipe), tmp_path / "state")
+
+
+def test_icons_takes_captions_of_any_length() -> None:
+    pixels = np.zeros((2, 24, 24, 3), dtype=np.uint8)
+    rows = [{"text": "word " * 50, "split": split} for split in ("train", "pair")]
+    assert len(from_pictures(common_target(), Pictures(pixels, rows), 0, None, 32)[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -94,5 +146,5 @@ def test_a_folder_without_splits_keeps_some_pictures_for_the_figures(tmp_path: P
     assert (known.prompts, left_out.prompts) == (["thing 0", "thing 1", "thing 2"], ["thing 3"])
     assert len(from_pictures(common_target(), found, 0, 2, 32)[0]) == 2
     only = type(found)(found.pixels[:1], found.rows[:1])
-    with pytest.raises(ValueError, match="got 1 pictures, 0 of them to learn from"):
+    with pytest.raises(ValueError, match="got 1 pictures, 1 of them to learn from and 0 to report on"):
         from_pictures(common_target(), only, 0, None, 32)

@@ -84,8 +84,8 @@ def test_a_config_and_options_become_drafts_with_a_card(call) -> None:
     with safe_open("made/model.safetensors", "pt") as file:
         assert sorted(file.keys()) == ["horizontal", "vertical"], "weights of the target were written"
     card = Path("made/README.md").read_text()
-    said = "    spatialspec train draft --drafter hawk --target target --config mine.yaml --pictures 2"
-    assert f"{said} --data pictures --steps 2 --batch 2 --lambda 0.8\n" in card
+    said = "    spatialspec train draft --target target --data pictures --out made --config mine.yaml --pictures 2"
+    assert f"{said} --lambda 0.8 --steps 2 --batch 2\n" in card
     for part in ("steps 2, batch 2", "objective total-variation, decay 0.8", "seed 0", "accelerate 1", "Apache-2.0"):
         assert part in card, part
     assert re.search(r"git revision: (none|[0-9a-f]{12}( with changes)?)\n", card)

@@ -37,9 +37,9 @@ def test_prompts_that_the_target_refuses_are_left_out_and_counted(tmp_path: Path
     lines: list[str] = []
     prompts = ["a cat", "word " * 50, "a dog", "tree"]
     given = Material(common_target(), None, prompts, None, tmp_path, None, False, lines.append)
-    assert given.words(0, 9, 1) == (["a cat", "a dog", "tree"], 1)
+    assert given.words(0, 9, 1) == (["a cat", "a dog", "tree"], [], 1)
     assert len(lines) == 1 and lines[0].startswith("left out 1 of 4 prompts, the last because: got a prompt")
-    assert replace(given, prompts=PROMPTS, count=4).words(0, 9, 32) == (PROMPTS[:6], 2)
+    assert replace(given, prompts=PROMPTS, count=4).words(0, 9, 32) == (PROMPTS[:6], [], 2)
     with pytest.raises(ValueError, match="got 1 prompts, expected at least 2"):
         replace(given, count=1).words(0, 9, 1)
     with pytest.raises(ValueError, match="expected --data FOLDER or --self-distil PROMPTS"):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spatialspec.cli.options import check_dtype, usable_dtype
-from spatialspec.cli.train import Steps, clocked, make_folder
+from spatialspec.cli.train import Steps, clocked, make_folder, typed
 
 if TYPE_CHECKING:
     from spatialspec.core.protocols import Target
@@ -21,6 +21,7 @@ Count = Annotated[int | None, typer.Option(help="Pictures to learn from. [defaul
 
 
 def draft(
+    context: typer.Context,
     target: Annotated[str, typer.Option(help="Name or folder of the target.")] = "train/target/model",
     drafter: Annotated[str | None, typer.Option(help="hawk, ssd or spatial-model. [default: hawk]")] = None,
     data: Annotated[
@@ -72,7 +73,6 @@ def draft(
     out = out or folder / "drafts" / chosen
 
     from spatialspec.targets.loading import load_target
-    from spatialspec.training.card import data_lines
     from spatialspec.training.draft import DRAFTERS as LESSONS
     from spatialspec.training.draft import accelerator, train_draft
     from spatialspec.training.material import Material
@@ -82,16 +82,12 @@ def draft(
     make_folder(out)
     processes = accelerator(tracker, out / "logs")
     report = clocked() if processes.is_main_process else lambda line: None
-    model = load_target(folder, str(processes.device), usable_dtype(dtype, processes.device))
+    place = "cpu" if shard_target else str(processes.device)  # a device may not have room for all of it
+    model = load_target(folder, place, usable_dtype(dtype, processes.device))
     found = None if prompts is not None else _pictures(data, model, count, report)
-    if found is not None:
-        lines = data_lines(found.rows)
-    else:
-        lines = [f"Trained on pictures that the target drew itself, of {len(prompts or ())} prompts in a file."]
-    material = Material(model, found, prompts, count, out / "state", features, shard_target, report)
-    said = {"drafter": chosen, "target": target, "config": config, "self-distil": self_distil, "pictures": pictures}
-    command = _command({**said, "data": None if prompts else data, "dtype": dtype, **given})
-    train_draft(chosen, material, recipe, out, processes, command, lines)
+    hub = data.removeprefix(HUB) if data.startswith(HUB) else None
+    material = Material(model, found, prompts, count, out / "state", features, shard_target, report, hub)
+    train_draft(chosen, material, recipe, out, processes, typed(context))
     report(f"wrote {out}")
 
 
@@ -116,13 +112,3 @@ def _pictures(data: str, model: Target, limit: int | None, report: Callable[[str
     if data.startswith(HUB):
         return read_dataset(data.removeprefix(HUB), size, limit, report)
     return read_pictures(Path(data), size, report)
-
-
-def _command(options: Mapping[str, object]) -> str:
-    """The command line for the card, with the last part of absolute paths only."""
-    words = ["spatialspec train draft"]
-    for name, value in options.items():
-        if value is not None:
-            text = Path(str(value)).name if Path(str(value)).is_absolute() else str(value)
-            words.append(f"--{'lambda' if name == 'decay' else name} {text}")
-    return " ".join(words)

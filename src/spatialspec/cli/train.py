@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from spatialspec.targets.text import PromptTokenizer
-    from spatialspec.targets.vq import VQTokenizer
+    import numpy as np
+    from jaxtyping import UInt8
+
     from spatialspec.training.data import Pictures
+
+COMMAND = "command.txt"  # file in the folder of pictures and of the tokenizer, for the card of the target
 
 app = typer.Typer(help="Train a model and its drafts.", rich_markup_mode=None, no_args_is_help=False)
 
@@ -32,6 +36,7 @@ def start(context: typer.Context) -> None:
 
 @app.command("data")
 def data(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for pictures and metadata.csv.")] = Path("train/data"),
     cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
     side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
@@ -40,17 +45,20 @@ def data(
     if not 16 <= side <= 1024 or side % 4:
         raise ValueError(f"got --side {side}, expected a multiple of 4 from 16 to 1024: choose another")
     out.mkdir(parents=True, exist_ok=True)
+    from spatialspec.core.files import write_text
     from spatialspec.training.data import prepare
 
     try:
         splits = prepare(out, cache, side, clocked())
     except RuntimeError as error:  # a registry's client is missing or failed
         raise ValueError(str(error)) from error
+    write_text(out / COMMAND, typed(context) + "\n")
     typer.echo(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" pictures in {out}")
 
 
 @app.command("tokenizer")
 def tokenizer(
+    context: typer.Context,
     data: Data = Path("train/data"),
     out: Annotated[Path, typer.Option(help="Folder of the resume state.")] = Path("train/tokenizer"),
     steps: Steps = None,
@@ -60,19 +68,23 @@ def tokenizer(
     """Train the VQ tokenizer of pictures."""
     given = given_numbers(steps=steps, batch=batch, seed=seed)
     make_folder(out)
-    pictures = training_pictures(data)
+    report = clocked()
+    pictures = _with_left_out(training_pictures(data, report=report), report)
+    from spatialspec.core.files import write_text
     from spatialspec.targets.vq import VQConfig
     from spatialspec.training.tokenizer import TokenizerRecipe, psnr, train
 
-    model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), clocked())
-    held_out = pictures.select("concept").pixels
+    model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
+    what, held_out = _held_out(pictures)
     if len(held_out):
-        typer.echo(f"held-out concepts: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
+        typer.echo(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
+    write_text(out / COMMAND, typed(context) + "\n")
     typer.echo(f"wrote {out}")
 
 
 @app.command("target")
 def target(
+    context: typer.Context,
     data: Data = Path("train/data"),
     tokenizer: Annotated[Path, typer.Option(help="Folder that `train tokenizer` wrote.")] = Path("train/tokenizer"),
     out: Annotated[Path, typer.Option(help="Folder of the resume state; the model goes to OUT/model.")] = Path(
@@ -102,35 +114,34 @@ def target(
     from spatialspec.core.distribution import Sampling
     from spatialspec.core.files import write_text
 
-    sampling, vq = Sampling(guidance, temperature), _tokenizer(tokenizer)
+    sampling = Sampling(guidance, temperature)
     from spatialspec.targets.grid_transformer import GridTransformerConfig
     from spatialspec.targets.icons import IconsTarget
     from spatialspec.training.card import target_card
-    from spatialspec.training.target import train
+    from spatialspec.training.target import prompt_tokenizer, train
     from spatialspec.training.target_recipe import TargetRecipe, parse_stages
-    from spatialspec.training.tokenizer import psnr
+    from spatialspec.training.tokenizer import psnr, read_tokenizer
 
-    recipe = TargetRecipe(seed=seed, compile=compile)
+    vq, recipe = read_tokenizer(tokenizer), TargetRecipe(seed=seed, compile=compile)
     recipe = recipe if stages is None else replace(recipe, stages=parse_stages(stages))
     if "sketch_steps" in given:
         recipe = replace(recipe, sketch=replace(recipe.sketch, steps=given["sketch_steps"]))
     side = recipe.stages[-1].side
-    pictures = training_pictures(data, side * vq.config.patch)
-    held_out = pictures.select("concept").pixels
+    report = clocked()
+    pictures = _with_left_out(training_pictures(data, side * vq.config.patch, report), report)
+    what, held_out = _held_out(pictures)
     sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
-    prompts = _prompt_tokenizer(out / "tokenizer.json", pictures, words, config.prefix)
+    prompts = prompt_tokenizer(out / "tokenizer.json", pictures, words, config.prefix)
     config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
-    model, figures = train(pictures, vq, prompts, out, config, recipe, clocked())
+    model, figures = train(pictures, vq, prompts, out, config, recipe, report)
     made = IconsTarget(name, model, vq, prompts, sampling)
     made.save(out / "model")
-    figures = (
-        {"reconstruction, held-out concepts": f"{psnr(vq, held_out):.2f} dB", **figures} if len(held_out) else figures
-    )
-    styles = {row.get("style", "") for row in pictures.rows}
-    write_text(
-        out / "model" / "README.md", target_card(made, recipe, figures, len(pictures.select("train").rows), styles)
-    )
+    if len(held_out):
+        figures = {f"reconstruction, held-out {what}": f"{psnr(vq, held_out):.2f} dB", **figures}
+    earlier = [folder / COMMAND for folder in (data, tokenizer)]
+    commands = [*(path.read_text().strip() for path in earlier if path.is_file()), typed(context)]
+    write_text(out / "model" / "README.md", target_card(made, recipe, figures, pictures, commands))
     typer.echo(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
 
 
@@ -188,40 +199,45 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def training_pictures(folder: Path, side: int = 96) -> Pictures:
-    """Pictures of a folder, squares of so many pixels a side.
+def typed(context: typer.Context) -> str:
+    """The command line for a card: the options that were typed, of absolute paths the last part."""
+    words = ["spatialspec", "train", str(context.info_name)]
+    for option in context.command.params:
+        source, value = context.get_parameter_source(str(option.name)), context.params[str(option.name)]
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        if isinstance(value, bool):
+            words.append((option.opts if value else option.secondary_opts)[0])
+        else:
+            words += [option.opts[0], Path(str(value)).name if Path(str(value)).is_absolute() else str(value)]
+    return shlex.join(words)
+
+
+def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = typer.echo) -> Pictures:
+    """Pictures of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
 
     Raises:
         ValueError: none is to be learned from.
     """
-    from spatialspec.training.data import load
+    from spatialspec.training.corpus import read_pictures
 
-    pictures = load(folder, side)
+    pictures = read_pictures(folder, side, report)
     if not pictures.select("train").rows:
         raise ValueError(f"{folder}: got no picture of the split train, expected some: check metadata.csv")
     return pictures
 
 
-def _tokenizer(folder: Path) -> VQTokenizer:
-    """The trained VQ tokenizer from its resume state."""
-    if not (folder / "state.safetensors").is_file():
-        raise ValueError(
-            f"got no state.safetensors in {folder}, expected a tokenizer: run `spatialspec train tokenizer`"
-        )
-    from spatialspec.targets.vq import VQConfig, VQTokenizer
-    from spatialspec.training.checkpoint import Checkpoint
+def _with_left_out(pictures: Pictures, report: Callable[[str], None]) -> Pictures:
+    """Pictures with some left out of the training; where the table says of none that it is, the last tenth."""
+    from spatialspec.training.corpus_lesson import HELD_OUT
 
-    model = VQTokenizer(VQConfig())
-    Checkpoint(folder, {"model": model}).resume()
-    return model.eval()
+    found = pictures.with_left_out(HELD_OUT, "pair", "concept")
+    if found is not pictures:
+        report(f"no split pair or concept: the last {len(found.select('pair').rows)} pictures are left out")
+    return found
 
 
-def _prompt_tokenizer(path: Path, pictures: Pictures, words: int, length: int) -> PromptTokenizer:
-    """BPE from the captions, tags and styles of the training pictures, made once."""
-    from spatialspec.targets.text import PromptTokenizer, train_bpe
-
-    if not path.exists():
-        rows = pictures.select("train").rows
-        captions = [", ".join([r["text"], *r.get("tags", "").split("|"), r.get("style", "")]) for r in rows]
-        train_bpe(captions, words).save(str(path))
-    return PromptTokenizer.from_file(path, length)
+def _held_out(pictures: Pictures) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
+    """Pixels that the tokenizer is measured on, and what they are: concepts that were left out, else other pictures."""
+    concepts = pictures.select("concept").pixels
+    return ("concepts", concepts) if len(concepts) else ("pictures", pictures.select("pair").pixels)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +74,18 @@ def open_up(path: Path) -> None:
     path.chmod(0o666 & ~mask)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file beside the old one, then replace it.
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Where to write the new file; at the end of the block it is on the disk, whole, and replaces the old one.
 
     Raises:
         OSError: it could not be written; the old file is as it was, and no part of the new one is left.
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        save_file(dict(tensors), partial, metadata=metadata)
-        open_up(partial)
+        yield partial
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())  # a rename may reach the disk before what it names
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
@@ -90,6 +93,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
             f"{path}: could not be written ({error}): make room and run the same command again; "
             "what is finished is kept"
         ) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file beside the old one, then replace it.
+
+    Raises:
+        OSError: it could not be written; the old file is as it was, and no part of the new one is left.
+    """
+    with _beside(path) as partial:
+        save_file(dict(tensors), partial, metadata=metadata)
+        open_up(partial)
 
 
 def write_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -102,7 +116,10 @@ def write_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, beside the old one first."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    """Write a text file, as `write_tensors` does.
+
+    Raises:
+        OSError: it could not be written; the old file is as it was, and no part of the new one is left.
+    """
+    with _beside(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spatialspec.core.files import write_tensors
@@ -43,22 +43,30 @@ class Checkpoint:
         write_tensors(self.path, tensors, metadata)
 
     def resume(self) -> int:
-        """Load the state if there is one; return the number of finished steps, 0 without."""
+        """Load the state if there is one; return the number of finished steps, 0 without.
+
+        Raises:
+            ValueError: the file is damaged, or holds the state of another training.
+        """
         if not self.path.exists():
             return 0
-        from safetensors import safe_open
-
-        with safe_open(self.path, "pt") as file:
-            metadata = file.metadata()
-        tensors = load_file(self.path)
-        plain = json.loads(metadata["plain"])
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            step, plain = int(metadata["step"]), json.loads(metadata["plain"])
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{self.path}: expected a resume state, got a damaged or foreign file ({error}): delete it to start "
+                "again"
+            ) from error
         for name, part in self.parts.items():
             try:
                 part.load_state_dict(_restore(plain[name], tensors))
             except (RuntimeError, ValueError, KeyError) as error:
                 reason = str(error).splitlines()[-1].strip()
                 raise ValueError(f"{self.path}: got a state of other sizes ({reason}): use another folder") from error
-        return int(metadata["step"])
+        return step
 
 
 def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from spatialspec.core.protocols import Target
 from spatialspec.targets.pictures import ReadsPictures
-from spatialspec.training.data import Pictures, load
+from spatialspec.training.data import Pictures, load, read_table
 from spatialspec.training.target import caption
+from spatialspec.training.teacher import check_caption
 
 MOST, PIXELS = 64, 2**20  # pictures that are encoded at once, and pixels of all of them
 
@@ -28,10 +29,12 @@ class Corpus:
     Attributes:
         prompts: one per picture.
         codes: (pictures, cells) of the target's own grid.
+        rows: of the table that captions are from, one per picture; empty where they are from no table.
     """
 
     prompts: list[str]
     codes: Int[Tensor, "N cells"]
+    rows: list[dict[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -54,16 +57,7 @@ def read_pictures(folder: Path, size: int | tuple[int, int], report: Callable[[s
     Raises:
         ValueError: no table, no such column, no text, or nothing that can be used.
     """
-    try:
-        found = load(folder, size)
-        with (folder / "metadata.csv").open(newline="") as file:
-            listed = sum(1 for _ in csv.DictReader(file))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{folder / 'metadata.csv'}: got bytes that are no text, expected UTF-8: save it so"
-        ) from error
-    except csv.Error as error:
-        raise ValueError(f"{folder / 'metadata.csv'}: got no table ({error}): save it as csv") from error
+    listed, found = len(read_table(folder)), load(folder, size)
     good = [i for i, row in enumerate(found.rows) if _usable(row)]
     unreadable, mute = listed - len(found.rows), len(found.rows) - len(good)
     if unreadable or mute:
@@ -74,12 +68,38 @@ def read_pictures(folder: Path, size: int | tuple[int, int], report: Callable[[s
 
 
 def _usable(row: dict[str, str]) -> bool:
-    text = row["text"] or ""
+    text = row["text"]
     return bool(text.strip()) and not {"\0", "\ufffd"} & set(text)
 
 
+def readable(words: Sequence[str], check: Callable[[str], None], report: Callable[[str], None]) -> list[int]:
+    """Places of the captions that pass a check; the others are counted and reported.
+
+    Args:
+        words: captions.
+        check: raises a ValueError for a bad one.
+        report: called with one line if there are any.
+    """
+    good = []
+    for place, text in enumerate(words):
+        try:
+            check(text)
+        except ValueError as error:
+            reason = str(error)
+        else:
+            good.append(place)
+    if len(good) < len(words):
+        report(f"left out {len(words) - len(good)} of {len(words)} prompts, the last because: {reason}")
+    return good
+
+
 def from_pictures(
-    target: Target, found: Pictures, seed: int, limit: int | None, held_out: int
+    target: Target,
+    found: Pictures,
+    seed: int,
+    limit: int | None,
+    held_out: int,
+    report: Callable[[str], None] = print,
 ) -> tuple[Corpus, Corpus]:
     """Real pictures through the target's VQ tokenizer: those to learn from, and left-out ones for the figures.
 
@@ -92,6 +112,7 @@ def from_pictures(
         seed: of the wording of captions, and of the choice if there is a limit.
         limit: most pictures to learn from; None for all.
         held_out: most pictures for the figures.
+        report: called with one line if captions are left out, which the target does not take.
 
     Raises:
         ValueError: the target cannot read pictures, they have another size, or there are too few.
@@ -105,27 +126,30 @@ def from_pictures(
     if found.pixels.shape[1:3] != (height, width):
         got = "x".join(map(str, found.pixels.shape[1:3]))
         raise ValueError(f"got pictures of {got} pixels, expected {height}x{width} for {target.grid}: read them so")
-    known, unseen = found.select("train"), found.select("pair")
-    if not unseen.rows:
-        count = min(held_out, len(known.rows) // 10 + 1)
-        unseen = Pictures(known.pixels[-count:], known.rows[-count:])
-        known = Pictures(known.pixels[:-count], known.rows[:-count])
-    if not known.rows or not unseen.rows:
-        raise ValueError(
-            f"got {len(found.rows)} pictures, {len(known.rows)} of them to learn from, expected some and some more to "
-            "report on: add pictures of the split train"
-        )
+    split_up = found.with_left_out(held_out, "pair")
+    known, unseen = split_up.select("train"), split_up.select("pair")
     rng = np.random.default_rng(seed)
-    words, chosen = [caption(row, rng) for row in known.rows], np.arange(len(known.rows))
+    words = [caption(row, rng) for row in known.rows]
     unseen_words = [caption(row, rng) for row in unseen.rows[:held_out]]
-    if limit is not None and limit < len(words):
-        chosen = np.sort(rng.permutation(len(words))[:limit])
+    taken = readable([*words, *unseen_words], partial(check_caption, target), report)
+    chosen = np.array([i for i in taken if i < len(words)], dtype=np.int64)
+    shown = [i - len(words) for i in taken if i >= len(words)]
+    if not len(chosen) or not shown:
+        raise ValueError(
+            f"got {len(found.rows)} pictures, {len(chosen)} of them to learn from and {len(shown)} to report on, "
+            "expected some of either: add pictures of the split train, with captions that the target takes"
+        )
+    if limit is not None and limit < len(chosen):
+        chosen = chosen[np.sort(rng.permutation(len(chosen))[:limit])]
     batch = max(1, min(MOST, PIXELS // (height * width)))
     learned, reported = (
         torch.cat([target.codes(part).to("cpu", torch.int32) for part in torch.from_numpy(pixels).split(batch)])
-        for pixels in (known.pixels[chosen], unseen.pixels[:held_out])
+        for pixels in (known.pixels[chosen], unseen.pixels[shown])
     )
-    return Corpus([words[i] for i in chosen], learned), Corpus(unseen_words, reported)
+    return (
+        Corpus([words[i] for i in chosen], learned, [known.rows[i] for i in chosen]),
+        Corpus([unseen_words[i] for i in shown], reported, [unseen.rows[i] for i in shown]),
+    )
 
 
 def picture_size(target: Target) -> tuple[int, int]:
@@ -134,8 +158,8 @@ def picture_size(target: Target) -> tuple[int, int]:
     return target.grid.rows * cell, target.grid.columns * cell
 
 
-def captions(found: Pictures, count: int, seed: int) -> list[str]:
-    """Captions of training pictures, drawn with replacement.
+def captions(found: Pictures, count: int, seed: int) -> tuple[list[str], list[dict[str, str]]]:
+    """Captions of training pictures, drawn with replacement, and the rows that they are from.
 
     Raises:
         ValueError: there is no training picture.
@@ -144,10 +168,15 @@ def captions(found: Pictures, count: int, seed: int) -> list[str]:
     rows = found.select("train").rows
     if not rows:
         raise ValueError("got no picture of the split train, expected captions to draw: check metadata.csv")
-    return [caption(rows[int(i)], rng) for i in rng.integers(len(rows), size=count)]
+    drawn = [rows[int(i)] for i in rng.integers(len(rows), size=count)]
+    return [caption(row, rng) for row in drawn], drawn
 
 
-def split(prompts: Sequence[str], codes: Int[Tensor, "N cells"], held_out: int) -> tuple[Corpus, Corpus]:
+def split(
+    prompts: Sequence[str], codes: Int[Tensor, "N cells"], rows: list[dict[str, str]], held_out: int
+) -> tuple[Corpus, Corpus]:
     """The last `held_out` pictures for the figures, those before them to learn from."""
     known = len(prompts) - held_out
-    return Corpus(list(prompts[:known]), codes[:known]), Corpus(list(prompts[known:]), codes[known:])
+    return Corpus(list(prompts[:known]), codes[:known], rows[:known]), Corpus(
+        list(prompts[known:]), codes[known:], rows[known:]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from jaxtyping import Float, Int
@@ -13,7 +13,9 @@ from spatialspec.core.protocols import Target
 from spatialspec.training import objectives
 from spatialspec.training.corpus import Corpus
 from spatialspec.training.features import Features
+from spatialspec.training.identity import identity
 from spatialspec.training.material import Material
+from spatialspec.training.origin import Origin
 
 OBJECTIVES = ("cross-entropy", "kl", "total-variation", "features")
 OWN, HELD_OUT = 64, 32  # pictures that the target draws to learn from; pictures for the figures
@@ -30,6 +32,7 @@ class CorpusLesson:
         features: the target's states of pictures of `corpus`.
         recipe: settings, with `objective` and `drop` among them.
         source: of the pictures, for the card.
+        data: where the pictures come from, for the card.
     """
 
     target: Target
@@ -38,6 +41,7 @@ class CorpusLesson:
     features: Features
     recipe: Any
     source: str = ""
+    data: Origin = field(default_factory=Origin)
     own: ClassVar[bool] = False  # without other wishes: from pictures that the target draws itself, or from real ones
 
     @classmethod
@@ -52,7 +56,8 @@ class CorpusLesson:
         made = material.prompts is not None or cls.own
         source = f"{len(corpus)} {'pictures that the target drew itself' if made else 'real pictures'}"
         features = material.features(corpus, recipe, recipe.drop, blocks)
-        return cls(material.target, corpus, held_out, features, recipe, source)
+        data = material.origin([*corpus.rows, *held_out.rows], len(corpus) + len(held_out), made)
+        return cls(material.target, corpus, held_out, features, recipe, source, data)
 
     def __post_init__(self) -> None:
         if not len(self.corpus) or not len(self.held_out):
@@ -66,7 +71,7 @@ class CorpusLesson:
     @property
     def digest(self) -> str:
         """See :class:`Lesson`."""
-        return f"{self.target.fingerprint} {self.target.dtype} {self.corpus.digest} {self.held_out.digest}"
+        return f"{identity(self.target)} {self.target.dtype} {self.corpus.digest} {self.held_out.digest}"
 
     def __len__(self) -> int:
         return len(self.corpus)

@@ -143,8 +143,23 @@ class Pictures:
 
     def select(self, *splits: str) -> Pictures:
         """Return the pictures of the named splits; a picture without a split counts as "train"."""
-        chosen = [i for i, row in enumerate(self.rows) if row.get("split", "train") in splits]
+        chosen = [i for i, row in enumerate(self.rows) if _split(row) in splits]
         return Pictures(self.pixels[chosen], [self.rows[i] for i in chosen])
+
+    def with_left_out(self, most: int, *splits: str) -> Pictures:
+        """The same; where none is of these splits, the last tenth to learn from, at most `most`, becomes "pair"."""
+        known = [i for i, row in enumerate(self.rows) if _split(row) == "train"]
+        if any(_split(row) in splits for row in self.rows):
+            return self
+        count = min(most, len(known) // 10 + 1, len(known) - 1)
+        last = set(known[len(known) - count :])
+        return Pictures(
+            self.pixels, [{**row, "split": "pair"} if i in last else row for i, row in enumerate(self.rows)]
+        )
+
+
+def _split(row: dict[str, str]) -> str:
+    return row.get("split") or "train"
 
 
 def epoch_batch(pictures: int, batch: int, step: int, seed: tuple[int, ...]) -> Int[np.ndarray, "B"]:
@@ -162,21 +177,36 @@ def fitted(image: Image.Image, size: int | tuple[int, int]) -> UInt8[np.ndarray,
     return np.asarray(image if same else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
 
 
+def read_table(folder: Path) -> list[dict[str, str]]:
+    """Rows of `metadata.csv`; columns that a row lacks are empty.
+
+    Raises:
+        ValueError: the table is missing or empty, lacks a column, or is no UTF-8 or no csv.
+    """
+    table = folder / "metadata.csv"
+    if not table.is_file():
+        raise ValueError(f"got {folder}, expected a folder with metadata.csv: run `spatialspec train data` first")
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:  # a byte order mark is no part of the first column
+            rows = list(csv.DictReader(file, restval=""))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{table}: got bytes that are no text, expected UTF-8: save it so") from error
+    except csv.Error as error:
+        raise ValueError(f"{table}: got no table ({error}): save it as csv") from error
+    if not rows or not {"file_name", "text"} <= set(rows[0]):
+        raise ValueError(f"{table}: expected rows with the columns file_name and text, got {list(rows[:1])}")
+    return rows
+
+
 def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:
     """Read a folder of pictures with `metadata.csv` (columns `file_name`, `text`), `fitted` to a size.
 
     Raises:
-        ValueError: the table is missing, empty or lacks a column. Unreadable pictures are left out.
+        ValueError: the table cannot be used, or no picture is there. Unreadable pictures are left out.
     """
     from PIL import Image
 
-    table = folder / "metadata.csv"
-    if not table.is_file():
-        raise ValueError(f"got {folder}, expected a folder with metadata.csv: run `spatialspec train data` first")
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"file_name", "text"} <= set(rows[0]):
-        raise ValueError(f"{table}: expected rows with the columns file_name and text, got {list(rows[:1])}")
+    rows = read_table(folder)
     pixels, kept = [], []
     for row in rows:
         try:

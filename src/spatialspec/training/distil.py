@@ -1,7 +1,7 @@
 """The target's own pictures, drawn by batched AR, for self-distillation, over any number of processes; resumable.
 
-Picture i of a list of prompts depends on (seed + i, prompt) and on nothing else, so any number of runs, on any number
-of processes, gives the same.
+Picture i of a list of prompts depends on the target and (seed + i, prompt) and on nothing else, so any number of runs,
+on any number of processes, gives the same.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from spatialspec.core.protocols import Target
 from spatialspec.generation import Request, generate
 from spatialspec.methods import Method
 from spatialspec.training import shards
+from spatialspec.training.identity import identity
 
 
 def self_distil(
@@ -46,11 +47,12 @@ def self_distil(
     Returns:
         Tokens of each picture.
     """
-    starts = range(0, len(prompts), batch)
+    starts, drawer = range(0, len(prompts), batch), identity(target)
 
     def name(start: int) -> str:
         chosen = list(prompts[start : start + batch])
-        return f"{digest(target, seed + start, chosen)}-{start:06d}"
+        what = [drawer, str(target.dtype), asdict(target.default), str(target.grid), seed + start, chosen]
+        return f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}-{start:06d}"
 
     def draw(piece: int) -> dict[str, Tensor]:
         chosen = list(prompts[starts[piece] : starts[piece] + batch])
@@ -61,9 +63,3 @@ def self_distil(
     report(f"{len(prompts)} pictures to draw, {batch} at once")
     paths = shards.make(folder, [name(start) for start in starts], draw, report, together)
     return torch.cat([load_file(path)["tokens"] for path in paths])
-
-
-def digest(target: Target, seed: int, prompts: Sequence[str]) -> str:
-    """Hash of all that drawn pictures depend on."""
-    what = [target.fingerprint, str(target.dtype), asdict(target.default), str(target.grid), seed, list(prompts)]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-from accelerate.utils import LoggerType
+from accelerate.utils import GradientAccumulationPlugin, LoggerType
 
 from spatialspec.drafters import weights
 from spatialspec.training.card import draft_card
@@ -44,7 +44,13 @@ def accelerator(tracker: str | None, folder: Path) -> Accelerator:
             raise ValueError(f"got --tracker {tracker}, expected one of {', '.join(known)}")
         if tracker in LoggerType.list() and tracker not in there:
             raise ValueError(f"got --tracker {tracker}, expected its package: run `pip install {tracker}`")
-    made = Accelerator(cpu=not torch.accelerator.is_available(), log_with=tracker, project_dir=folder)
+    made = Accelerator(
+        cpu=not torch.accelerator.is_available(),
+        log_with=tracker,
+        project_dir=folder,
+        mixed_precision="no",  # these two whatever a configuration of accelerate says
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
     if "OMP_NUM_THREADS" not in os.environ:
         tune_threads(made.num_processes)
     return made
@@ -57,7 +63,6 @@ def train_draft(
     out: Path,
     processes: Accelerator,
     command: str,
-    data: list[str],
 ) -> Mapping[str, float]:
     """Train drafts and write them, with their card, to `out`.
 
@@ -68,7 +73,6 @@ def train_draft(
         out: folder; `state/` holds what resuming needs, the rest is what `--draft` takes.
         processes: of :func:`accelerator`.
         command: that started this, for the card.
-        data: lines on data, licences and attribution, for the card.
 
     Returns:
         The figures of the card.
@@ -85,15 +89,15 @@ def train_draft(
         processes.init_trackers("spatialspec", config=asdict(recipe))
     progress = TrainingProgress(material.report, bar=processes.is_main_process)
     drafts, best = train(lesson, state_folder(out, target.fingerprint, lesson), processes, progress)
-    seconds = progress.seconds
-    figures: dict[str, float] = lesson.figures(drafts, best)
-    if seconds is not None:
-        figures["minutes of training"] = seconds / 60
+    minutes = progress.seconds / 60
+    figures: dict[str, float] = {**lesson.figures(drafts, best), "minutes of training": minutes}
     for name, value in figures.items():
         material.report(f"{name} {value:.3f}")
     if processes.is_main_process:
         count = sum(p.numel() for p in drafts.parameters())
-        card = draft_card(drafter, target.name, lesson, count, best.step, figures, command, data)
+        dtype = str(target.dtype).removeprefix("torch.")
+        machine = f"target in {dtype} on {processes.device.type}, number of processes {processes.num_processes}"
+        card = draft_card(drafter, target.name, lesson, count, best.step, figures, command, machine)
         weights.save(cast(weights.Drafts, drafts), out, target.fingerprint, target.name, target.grid, card)
     processes.end_training()
     return figures

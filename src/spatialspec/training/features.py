@@ -22,6 +22,7 @@ from torch import Tensor
 from spatialspec.core.protocols import Target
 from spatialspec.training import shards
 from spatialspec.training.corpus import Corpus
+from spatialspec.training.identity import identity
 from spatialspec.training.teacher import states
 
 PIECE = 64  # pictures of a file
@@ -84,7 +85,8 @@ class Prepared:
         self.device = target.device
         ordered = sorted(pairs)
         pieces = [ordered[i : i + PIECE] for i in range(0, len(ordered), PIECE)]
-        names = [_name(target, corpus, piece, blocks) for piece in pieces]
+        teacher = f"{identity(target)} {target.dtype} {target.default} {target.grid}"
+        names = [_name(teacher, corpus, piece, blocks) for piece in pieces]
         stream = Streamed(target, corpus, blocks)
 
         def build(piece: int) -> dict[str, Tensor]:
@@ -110,13 +112,11 @@ class Prepared:
         return torch.stack(rows).to(self.device)
 
 
-def _name(target: Target, corpus: Corpus, pairs: list[tuple[int, bool]], blocks: Sequence[int]) -> str:
+def _name(teacher: str, corpus: Corpus, pairs: list[tuple[int, bool]], blocks: Sequence[int]) -> str:
     words = [corpus.prompts[i] for i, _ in pairs]
     codes = corpus.codes[torch.tensor([i for i, _ in pairs])].to(torch.int32).numpy().tobytes()
     dropped = [gone for _, gone in pairs]
-    what = json.dumps(
-        [target.fingerprint, str(target.dtype), str(target.default), str(target.grid), words, dropped, *blocks]
-    )
+    what = json.dumps([teacher, words, dropped, *blocks])
     return hashlib.sha256(what.encode() + codes).hexdigest()[:16]
 
 

@@ -22,10 +22,10 @@ from spatialspec.core.files import write_tensors, write_text
 from spatialspec.evaluation.efficientnet import picture_features
 from spatialspec.evaluation.judge import Judge, JudgeConfig, Precision, r_precision
 from spatialspec.evaluation.sentence import load_sentence_encoder
-from spatialspec.training.card import credits
 from spatialspec.training.checkpoint import learning_rate
 from spatialspec.training.data import Pictures
 from spatialspec.training.degradation import degrade
+from spatialspec.training.origin import credits
 from spatialspec.training.sources import concept_of
 from spatialspec.training.target import caption
 

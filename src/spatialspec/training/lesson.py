@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spatialspec.training.origin import Origin
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -134,6 +136,11 @@ class Lesson(Protocol):
     @property
     def summary(self) -> str:
         """One sentence for the card: what it is and what it learned from."""
+        ...
+
+    @property
+    def data(self) -> Origin:
+        """For the card: where its pictures come from."""
         ...
 
     @property

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spatialspec.core.protocols import Target
-from spatialspec.training.corpus import Corpus, captions, from_pictures, split
+from spatialspec.training.corpus import Corpus, captions, from_pictures, readable, split
 from spatialspec.training.data import Pictures
 from spatialspec.training.distil import self_distil
 from spatialspec.training.features import Features, Prepared, Streamed, pairs_of
 from spatialspec.training.lesson import Recipe
+from spatialspec.training.origin import Origin, of_captions, of_pictures, of_prompts
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Material:
         feature_files: folder for teacher features, prepared once; None streams them.
         together: the target is split over all processes.
         report: called with a line now and then.
+        hub: name of the data set on the Hub that `pictures` are from, if they are.
     """
 
     target: Target
@@ -37,9 +39,12 @@ class Material:
     feature_files: Path | None
     together: bool
     report: Callable[[str], None]
+    hub: str | None = None
 
-    def words(self, seed: int, count: int, held_out: int) -> tuple[list[str], int]:
-        """Prompts of pictures to draw, and how many of them are for the figures.
+    def words(self, seed: int, count: int, held_out: int) -> tuple[list[str], list[dict[str, str]], int]:
+        """Prompts of pictures to draw, the rows that they are from, and how many of them are for the figures.
+
+        There are no rows of prompts from a file.
 
         Args:
             seed: of the choice of captions.
@@ -53,32 +58,35 @@ class Material:
         if self.prompts is None:
             if self.pictures is None:
                 raise ValueError("got neither pictures nor prompts, expected --data FOLDER or --self-distil PROMPTS")
-            words = self._drawable(captions(self.pictures, count + held_out, seed))
+            drawn, rows = captions(self.pictures, count + held_out, seed)
+            good = self._drawable(drawn)
+            words, rows = [drawn[i] for i in good], [rows[i] for i in good]
             if len(words) > held_out:
-                return words, held_out
-        elif self.count is None:
-            words = self._drawable(self.prompts)
+                return words, rows, held_out
         else:
-            words = self._drawable(self.prompts[: count + min(held_out, max(1, count // 2))])
-            if len(words) > count:
-                return words, len(words) - count
+            enough = None if self.count is None else count + min(held_out, max(1, count // 2))
+            words, rows = [self.prompts[i] for i in self._drawable(self.prompts[:enough])], []
+            if self.count is not None and len(words) > count:
+                return words, rows, len(words) - count
         if len(words) < 2:
             raise ValueError(f"got {len(words)} prompts, expected at least 2: one to learn from, one to report on")
-        return words, min(held_out, max(1, len(words) // 10))
+        return words, rows, min(held_out, max(1, len(words) // 10))
 
-    def _drawable(self, words: list[str]) -> list[str]:
-        """Those that the target takes; the others are counted and reported."""
-        good = []
-        for prompt in words:
-            try:
-                self.target.check_prompts([prompt], "", self.target.grid)
-            except ValueError as error:
-                reason = str(error)
-            else:
-                good.append(prompt)
-        if len(good) < len(words):
-            self.report(f"left out {len(words) - len(good)} of {len(words)} prompts, the last because: {reason}")
-        return good
+    def _drawable(self, words: Sequence[str]) -> list[int]:
+        """Places of those that the target takes; the others are counted and reported."""
+        return readable(words, lambda prompt: self.target.check_prompts([prompt], "", self.target.grid), self.report)
+
+    def origin(self, rows: Sequence[Mapping[str, str]], count: int, drawn: bool) -> Origin:
+        """Where pictures come from, for the card.
+
+        Args:
+            rows: of the table that they, or their captions, are from; empty for prompts from a file.
+            count: pictures.
+            drawn: the target drew them.
+        """
+        if not rows:
+            return of_prompts(count)
+        return of_captions(rows, self.hub) if drawn else of_pictures(rows, self.hub)
 
     def corpora(self, recipe: Recipe, own: bool, count: int, held_out: int) -> tuple[Corpus, Corpus]:
         """Pictures to learn from and for the figures.
@@ -90,12 +98,12 @@ class Material:
             held_out: most pictures for the figures.
         """
         if self.prompts is None and not own and self.pictures is not None:
-            return from_pictures(self.target, self.pictures, recipe.seed, self.count, held_out)
-        words, kept = self.words(recipe.seed, count, held_out)
+            return from_pictures(self.target, self.pictures, recipe.seed, self.count, held_out, self.report)
+        words, rows, kept = self.words(recipe.seed, count, held_out)
         codes = self_distil(
             self.target, words, self.work / "pictures", seed=recipe.seed, report=self.report, together=self.together
         )
-        return split(words, codes, kept)
+        return split(words, codes, rows, kept)
 
     def features(self, corpus: Corpus, recipe: Recipe, drop: float, blocks: Sequence[int] = ()) -> Features:
         """Where the states of a corpus, those after `blocks` too, come from in the steps of a recipe."""

@@ -26,6 +26,7 @@ class TrainingProgress:
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._loss: float | None = None
+        self._before = 0.0  # seconds of earlier runs
 
     def start(self, first: int, steps: int) -> None:
         """Announce the steps that are left."""
@@ -39,10 +40,17 @@ class TrainingProgress:
             self._bar.start()
 
     @property
-    def seconds(self) -> float | None:
-        """What all steps take at the pace of this run, evaluations included; None where there was none to make."""
-        made = self._steps - self._first
-        return (time.monotonic() - self._begin) * self._steps / made if made else None
+    def seconds(self) -> float:
+        """What all steps took, evaluations included: in this run, and in earlier ones up to the state they left."""
+        return self._before + time.monotonic() - self._begin
+
+    def state_dict(self) -> dict[str, float]:
+        """The seconds so far, for the next run."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Take over the seconds of earlier runs."""
+        self._before = state["seconds"]
 
     def step(self, done: int, loss: float) -> None:
         """A step is done; the loss is shown as a running mean."""

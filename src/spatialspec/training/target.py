@@ -23,7 +23,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
-from spatialspec.targets.text import PromptTokenizer
+from spatialspec.targets.text import PromptTokenizer, train_bpe
 from spatialspec.targets.vq import VQTokenizer
 from spatialspec.training.checkpoint import Checkpoint, tune_threads
 from spatialspec.training.data import Pictures, epoch_batch
@@ -44,6 +44,22 @@ def caption(row: dict[str, str], rng: np.random.Generator) -> str:
     if row.get("style") and rng.random() < 0.9:
         words.append(row["style"])
     return ", ".join(words)
+
+
+def prompt_tokenizer(path: Path, pictures: Pictures, words: int, length: int) -> PromptTokenizer:
+    """BPE from the captions, tags and styles of the training pictures, made once.
+
+    Args:
+        path: of its file.
+        pictures: of every split.
+        words: most BPE tokens.
+        length: of a prompt, in tokens.
+    """
+    if not path.exists():
+        rows = pictures.select("train").rows
+        captions = [", ".join([r["text"], *r.get("tags", "").split("|"), r.get("style", "")]) for r in rows]
+        train_bpe(captions, words).save(str(path))
+    return PromptTokenizer.from_file(path, length)
 
 
 @torch.no_grad()

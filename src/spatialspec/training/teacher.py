@@ -6,7 +6,7 @@ states after earlier blocks, too, gets them joined: those of `blocks` in their o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,6 +17,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.protocols import Target
 from spatialspec.core.state import State
 from spatialspec.targets.icons import IconsTarget
+from spatialspec.training.identity import modules, networks
 
 UNCONDITIONAL = 2.0  # any guidance but 1 makes the target run both streams
 
@@ -81,11 +82,28 @@ def _one_pass(
     return torch.stack(joined, dim=1).clone()
 
 
-def shard(target: Target, device: torch.device) -> None:
-    """Split the blocks of a frozen target over all processes (FSDP2): each holds its share of every matrix.
+def check_caption(target: Target, caption: str) -> None:
+    """Refuse a caption whose states :func:`states` cannot give.
 
-    The blocks are the list of modules with the most parameters; all else stays whole, as drafters use embeddings, norm
-    and output layer directly. From then on all processes must run the target together: none has a whole block.
+    Raises:
+        ValueError: the target does not take it; `icons` is given the part that fits.
+    """
+    if not isinstance(target, IconsTarget):
+        target.check_prompts([caption], "", target.grid)
+
+
+def shard(target: Target, device: torch.device) -> None:
+    """Split the blocks of a frozen target over all processes (FSDP2) and move it to their devices.
+
+    Each process holds its share of every matrix. The blocks are the list of modules with the most parameters, of the
+    decoder where a target has one; all else stays whole, as drafters use embeddings, norm and output layer directly. A
+    block is moved when its turn comes, so that of a target that was loaded on the CPU no device holds more than its
+    share, one block and what is not split. From then on all processes must run the target together: none has a whole
+    block.
+
+    Args:
+        target: to be split.
+        device: of this process.
 
     Raises:
         ValueError: the target has no list of modules, or there is one process only.
@@ -95,13 +113,26 @@ def shard(target: Target, device: torch.device) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard  # a second to import, for few
 
-    parts = [*vars(target).values(), *vars(getattr(target, "decoder", None) or nn.Module()).values()]
-    lists = [m for part in parts if isinstance(part, nn.Module) for m in part.modules() if isinstance(m, nn.ModuleList)]
+    within = modules(getattr(target, "decoder", target))
+    lists = [m for part in within for m in part.modules() if isinstance(m, nn.ModuleList)]
     if not lists:
         raise ValueError(f"got target {target.name} without a list of blocks, expected one to split over processes")
     blocks = max(lists, key=lambda found: sum(p.numel() for p in found.parameters()))
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     for block in blocks:
-        sharded = fully_shard(block, mesh=mesh, reshard_after_forward=True)
+        sharded = fully_shard(block, mesh=mesh, reshard_after_forward=True)  # moves the block first
         sharded.unshard()  # buffers that inference mode had made first could not be filled outside of it
         sharded.reshard()
+    move(target, device, set(blocks.modules()))
+
+
+def move(target: Target, device: torch.device, but: Collection[nn.Module] = ()) -> None:
+    """Move a target's weights, buffers and tables to a device, but for those of some modules."""
+    for module in {module for network in networks(target) for module in network.modules()}.difference(but):
+        for weight in module.parameters(recurse=False):
+            weight.data = weight.data.to(device)
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, buffer.to(device))
+    for name, table in vars(target).items():
+        if isinstance(table, Tensor):
+            setattr(target, name, table.to(device))

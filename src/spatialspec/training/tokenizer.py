@@ -153,6 +153,21 @@ def train(
     return model.cpu()
 
 
+def read_tokenizer(folder: Path) -> VQTokenizer:
+    """The trained tokenizer, of the recipe's sizes, from its resume state.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    if not (folder / "state.safetensors").is_file():
+        raise ValueError(
+            f"got no state.safetensors in {folder}, expected a tokenizer: run `spatialspec train tokenizer`"
+        )
+    model = VQTokenizer(VQConfig())
+    Checkpoint(folder, {"model": model}).resume()
+    return model.eval()
+
+
 def _crops(
     pixels: UInt8[np.ndarray, "N H W 3"], recipe: TokenizerRecipe, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "B crop crop 3"]:

@@ -53,7 +53,8 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
         The best drafts by held-out figures, frozen, on the accelerator's device, and the figures.
 
     Raises:
-        ValueError: no examples, a batch that cannot be shared evenly, or a loss that is no number.
+        ValueError: no examples, a batch that cannot be shared evenly, a loss, gradient or held-out score that is
+            no number, or a state that is damaged.
         OSError: the state could not be written; the last one is whole.
     """
     recipe: Recipe = lesson.recipe
@@ -70,7 +71,7 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
         drafts.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
     )
     best = Best()
-    checkpoint = Checkpoint(state, {"drafts": drafts, "optimiser": raw, "best": best})
+    checkpoint = Checkpoint(state, {"drafts": drafts, "optimiser": raw, "best": best, "progress": progress})
     first = checkpoint.resume()
     student, optimiser = accelerator.prepare(_Student(drafts, lesson), raw)
     mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
@@ -78,7 +79,9 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
     def evaluate(done: int) -> None:
         figures = lesson.evaluate(drafts.eval())
         drafts.train()
-        new = best.take(done, lesson.score(figures), figures, drafts)
+        score = lesson.score(figures)
+        _check(score, "held-out score", done, checkpoint)
+        new = best.take(done, score, figures, drafts)
         accelerator.log({f"held-out/{name}": value for name, value in figures.items()}, step=done)
         progress.evaluated(done, figures, new)
 
@@ -90,14 +93,14 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
             chosen, lots = recipe.draw(step, len(lesson))
             loss = student(lesson.batch(torch.from_numpy(chosen[mine]), torch.from_numpy(lots[mine])))
             mean = accelerator.reduce(loss.detach(), "mean").item()
-            _check(mean, "loss", step, checkpoint)
+            _check(mean, "loss", step + 1, checkpoint)
             rate = learning_rate(step, recipe.steps, recipe.peak_rate, recipe.warmup, recipe.floor)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
             accelerator.backward(loss)
             norm = accelerator.clip_grad_norm_(student.parameters(), recipe.clip)
-            _check(float(norm), "norm of the gradient", step, checkpoint)
+            _check(float(norm), "norm of the gradient", step + 1, checkpoint)
             optimiser.step()
             done = step + 1
             accelerator.log({"loss": mean, "rate": rate}, step=done)
@@ -115,6 +118,6 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
 def _check(value: float, what: str, step: int, checkpoint: Checkpoint) -> None:
     if not math.isfinite(value):
         raise ValueError(
-            f"step {step + 1}: got a {what} of {value}, expected a number: lower peak_rate or check the target; the "
+            f"step {step}: got a {what} of {value}, expected a number: lower peak_rate or check the target; the "
             f"last good state is in {checkpoint.path.parent}"
         )
