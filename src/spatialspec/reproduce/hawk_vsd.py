@@ -57,8 +57,8 @@ def run(lab: Lab) -> Outcome:
             "VSD = 1": ([*depths], [accepted[1, a] for a in depths]),
         }
         lines(left, series, "vertical candidates a", "accepted length")
-        kilobytes = [float(row["bytes"] or 0) / 1e3 for row in rows]
-        lines(right, {"cache": ([depth for depth, _ in method], kilobytes)}, "VSD", "kB")
+        kilobytes = {depth: float(row["bytes"] or 0) / 1e3 for (depth, _), row in zip(method, rows, strict=True)}
+        lines(right, {"cache": ([*kilobytes], [*kilobytes.values()])}, "VSD", "kB")
 
     notes = ["The cache counts one entry for each stream of guidance."]
     if there < DEEPEST:
