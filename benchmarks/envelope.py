@@ -1,11 +1,16 @@
-"""Passes against distance from AR for every relaxed method over its settings: a table and a plot.
+"""Passes against distance from AR for every relaxed method over its settings: a table, a comparison and a plot.
 
 `python benchmarks/envelope.py --limit 4 --out docs/results/envelope` writes `envelope.json`, `envelope.md` and
 `envelope.png`. A second call takes up what `envelope.json` holds and draws only what is missing.
+
+Distances of a setting are |likelihood gap|, pit ks and |entropy - AR's|. AR's own gap and pit ks are the noise of a run
+of this size; its entropy is what the others are held against, so the noise of an entropy is AR's gap again: both are
+nats per token over the same cells. A distance below the noise counts as none.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +18,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.axes import Axes
 
 from spatialspec.core.files import write_text
 from spatialspec.evaluation.bench import bench, describe
@@ -20,53 +26,87 @@ from spatialspec.evaluation.runs import Workload
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
+from spatialspec.registry import VERIFIERS
 
 ROUNDS = range(7)
 SSD = [f"ssd:rounds={r}:rows=1" for r in ROUNDS] + [f"ssd:rounds={r}:rows=2:inner=0" for r in ROUNDS]  # joint
 SSD += [f"ssd:rounds={r}:rows=2:inner=staged" for r in ROUNDS[1:]]
+SSD += [f"ssd:rounds={r}:rows=1:{other}" for r in (1, 2) for other in ("draft=argmax", "q=draft")]
+GROUPS = [f"group={g}:delta={d}" for g, d in ((14, 0.15), (28, 0.5), (102, 1))]
+STRENGTHS = [f"strength={s}" for s in (0.5, 2, 8)]
+WINDOWS = ((2, 7), (3, 7), (4, 3), (4, 7), (4, 15), (6, 7), (8, 7), (16, 7))
+OURS = "ours"
 FAMILIES = {
     "SSD": SSD,
-    "GSD": [f"gsd:length={n}:group={g}:delta={d}" for n in (32, 64) for g, d in ((14, 0.15), (28, 0.5), (102, 1))],
-    "LANTERN++": [f"lantern++:k={k}:factor={f}" for k, f in ((10, 5), (64, 5), (64, 50))],
-    "CSD": [f"csd:length={n}:strength={s}" for n in (32, 64) for s in (0.5, 2, 8)],
-    "ZipAR": [f"zipar:window={w}" for w in (2, 4, 8, 12, 16)],
-    "PJD": [f"pjd:context={c}:width={w}" for c, w in ((4, 7), (8, 7))],
-    "ours": [f"spatial:tolerance={t}" for t in (0, 0.25, 0.5, 1, 1.5, 2, 3)]
-    + [f"spatial:front=0:tolerance={t}" for t in (2, 3, 4, 6, 8, 12, 20, 40, 100, "inf")],
+    "GSD": [f"gsd:length={n}:{g}" for n in (32, 64) for g in GROUPS]
+    + [f"gsd:length=64:start=above:{g}" for g in GROUPS],
+    "LANTERN": [f"lantern:delta={d}" for d in (0.1, 0.4)],
+    "LANTERN++": [f"lantern++:k={k}:factor={f}" for k, f in ((10, 2), (10, 5), (64, 5), (64, 50))],
+    "CSD": [f"csd:length={n}:{s}" for n in (32, 64) for s in STRENGTHS]
+    + [f"csd:length=64:{s}:{other}" for s in STRENGTHS for other in ("start=above", "delta=0.8")],
+    "ZipAR": [f"zipar:window={w}" for w in (1, 2, 3, 4, 8, 12, 16)]
+    + [f"zipar:window={w}:kind=adaptive" for w in (1, 2, 3, 4, 8)],
+    "PJD": [f"pjd:context={c}:width={w}" for c, w in WINDOWS],
+    OURS: [f"spatial:tolerance={t}" for t in (0, 0.25, 0.5, 1, 1.5, 2, 3)]
+    + [f"spatial:front=0:tolerance={t}" for t in (2, 3, 4, 6, 8, 12, 20, 40, 60, 100, 200, "inf")],
 }
 TICKS = (20, 30, 50, 80, 120, 200, 400)
-DISTANCES = {"likelihood_gap": "|likelihood gap|, nats", "pit_ks": "pit ks", "entropy": "|entropy - AR's|, nats"}
+LABELS = ("|likelihood gap|, nats", "pit ks", "|entropy - AR's|, nats")
+FREE = ("version", "torch", "python")  # settings that a record's runs need not share
+Distances = tuple[float, float, float]
 
 
 def main() -> None:
-    """Draw what is missing, then write the table and the plot."""
+    """Draw what is missing, then write the tables and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=int, default=4, help="prompts")
     parser.add_argument("--out", type=Path, default=Path("envelope"), help="path without its ending")
     parser.add_argument("--families", default=",".join(FAMILIES), help="which of them to draw")
+    parser.add_argument("--verifier", default="coupled", choices=list(VERIFIERS), help="of methods that leave it open")
     options = parser.parse_args()
     torch.set_num_threads(1)
     record = options.out.with_suffix(".json")
-    done = json.loads(record.read_text()) if record.exists() else {"settings": None, "methods": []}
+    done = json.loads(record.read_text()) if record.exists() else {"settings": {}, "methods": []}
     pipeline = SpatialPipeline.from_pretrained()
-    workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, pipeline.target.grid)
+    prompts, target = tuple(BUILT_IN[: options.limit]), pipeline.target
+    workload = Workload(prompts, target.default, target.grid, verifier=options.verifier)
+    settings = describe("envelope", pipeline, workload).model_dump()
+    check(done["settings"], settings, record)
     for family in options.families.split(","):
         known = {row["method"] for row in done["methods"]}
-        missing = [m for m in map(Method.parse, FAMILIES[family]) if str(m) not in known]
+        missing = [m for m in drawn(family, options.verifier) if str(m) not in known]
         if not missing:
             continue
         document = bench(pipeline, [Method("ar"), *missing], workload, lambda method, cells: None)
         rows = [row.model_dump() | {"family": family} for row in document.methods]
         done["methods"] += rows if "ar" not in known else rows[1:]
-        done["settings"] = describe("envelope", pipeline, workload).model_dump()
+        done["settings"] = settings
         write_text(record, json.dumps(done, indent=1) + "\n")
         print(family, "drawn", flush=True)
     rows = done["methods"]
-    write_text(options.out.with_suffix(".md"), table(rows))
+    held = comparison(rows)
+    print(held)
+    write_text(options.out.with_suffix(".md"), table(rows) + "\n" + held)
     plot(rows, options.out.with_suffix(".png"))
 
 
-def table(rows: list[dict]) -> str:
+def drawn(family: str, verifier: str) -> list[Method]:
+    """Settings of a family; SSD's q is asked for by rejection alone."""
+    return [Method.parse(text) for text in FAMILIES[family] if verifier == "rejection" or not text.endswith("q=draft")]
+
+
+def check(there: dict, asked: dict, record: Path) -> None:
+    """Refuse to add to a record of another run.
+
+    Raises:
+        ValueError: a setting differs.
+    """
+    for name, value in asked.items():
+        if name not in FREE and there.get(name, value) != value:
+            raise ValueError(f"{record}: got {name} {value}, expected {there[name]}, as it holds: choose another --out")
+
+
+def table(rows: Sequence[dict]) -> str:
     """Markdown, fewest passes last in every family."""
     lines = ["| method | passes | gap | entropy | pit ks |", "|---|---|---|---|---|"]
     for row in sorted(rows, key=lambda r: (r["family"], -r["target_passes"])):
@@ -75,26 +115,99 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(rows: list[dict], path: Path) -> None:
+def plain(rows: Sequence[dict]) -> dict:
+    """AR's row."""
+    return next(row for row in rows if row["method"] == "ar")
+
+
+def distances(row: dict, ar: dict) -> Distances:
+    """How far a setting is from AR."""
+    return abs(row["likelihood_gap"]), row["pit_ks"], abs(row["entropy"] - ar["entropy"])
+
+
+def noise(ar: dict) -> Distances:
+    """How far AR itself is, by chance."""
+    return abs(ar["likelihood_gap"]), ar["pit_ks"], abs(ar["likelihood_gap"])
+
+
+def nearest(row: dict, rows: Sequence[dict]) -> dict | None:
+    """Of our settings that are at least as close to AR in all three distances, the one with the fewest passes."""
+    ar = plain(rows)
+    allowed = [max(far, least) for far, least in zip(distances(row, ar), noise(ar), strict=True)]
+    ours = [
+        r
+        for r in rows
+        if r["family"] == OURS and all(d <= most for d, most in zip(distances(r, ar), allowed, strict=True))
+    ]
+    return min(ours, key=passes, default=None)
+
+
+def comparison(rows: Sequence[dict]) -> str:
+    """Markdown: every setting of another method, and ours that is no further from AR; SSD's share of passes beside."""
+    others = [r for r in rows if r["family"] != OURS and r["method"] != "ar"]
+    pairs = [(row, nearest(row, rows)) for row in sorted(others, key=lambda r: (r["family"], -passes(r)))]
+    level = [row for row, own in pairs if own is not None and passes(own) <= passes(row)]
+    gap, ks, entropy = noise(plain(rows))
+    lines = [
+        f"Ours is as close to AR in all three distances, or closer, with at most as many passes: {len(level)} of "
+        f"{len(pairs)} settings.",
+        f"Noise of this run: gap {gap:.3f}, pit ks {ks:.3f}, entropy {entropy:.3f}; distances below count as none.",
+        "",
+        "| method | passes | ours, no further from AR | passes | share of passes |",
+        "|---|---|---|---|---|",
+    ]
+    for row, own in pairs:
+        figures = "none | - | -"
+        if own is not None:
+            figures = f"`{own['method']}` | {passes(own):.1f} | {passes(own) / passes(row):.2f}"
+        lines.append(f"| `{row['method']}` | {passes(row):.1f} | {figures} |")
+    shares = [passes(own) / passes(row) for row, own in pairs if own is not None and row["family"] == "SSD"]
+    if shares:
+        reached = f"{len(shares)} of {sum(row['family'] == 'SSD' for row, _ in pairs)}"
+        lines += ["", f"SSD: ours reaches the distances of {reached} settings, with {min(shares):.2f} to "]
+        lines[-1] += f"{max(shares):.2f} of their passes."
+    return "\n".join(lines) + "\n"
+
+
+def hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of (passes, distance), those that no other with at most as many passes comes under; fewest passes first."""
+    kept: list[tuple[float, float]] = []
+    for point in sorted(points):
+        if not kept or point[1] < kept[-1][1]:
+            kept.append(point)
+    return kept
+
+
+def plot(rows: Sequence[dict], path: Path) -> None:
     """One panel for each distance, passes to the right; lower and further left is better."""
-    ar = next(row for row in rows if row["method"] == "ar")
-    figure, panels = plt.subplots(1, len(DISTANCES), figsize=(15, 4.6), sharex=True)
-    for panel, (key, label) in zip(panels, DISTANCES.items(), strict=True):
+    ar = plain(rows)
+    figure, panels = plt.subplots(1, len(LABELS), figsize=(15, 4.6), sharex=True)
+    for which, (panel, label) in enumerate(zip(panels, LABELS, strict=True)):
         for family in FAMILIES:
-            own = sorted((r for r in rows if r["family"] == family and r["method"] != "ar"), key=passes)
-            far = [abs(r[key] - ar[key] if key == "entropy" else r[key]) for r in own]
-            style = {"linewidth": 2.5, "zorder": 3} if family == "ours" else {"linewidth": 1, "linestyle": "--"}
-            panel.plot([passes(r) for r in own], far, marker="o", markersize=4, label=family, **style)
-        panel.set(xscale="log", xlabel="target passes for 576 tokens", ylabel=label, yscale="symlog")
+            own = [r for r in rows if r["family"] == family and r["method"] != "ar"]
+            curve(
+                panel, family, sorted((passes(r), distances(r, ar)[which]) for r in own), label.startswith("|entropy")
+            )
+        panel.axhline(noise(ar)[which], color="grey", linestyle=":", label="AR's own: noise")
+        panel.set_xscale("log")
+        panel.set(xlabel="target passes for 576 tokens", ylabel=label)
         panel.set_yscale("symlog", linthresh=0.02)
         panel.set_ylim(bottom=0)
         panel.set_xticks(TICKS, labels=TICKS)
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-    panels[0].legend()
     figure.suptitle("Distance from AR against target passes (AR: 576)")
-    figure.tight_layout()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=len(FAMILIES) + 1)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
     figure.savefig(path, dpi=110)
+
+
+def curve(panel: Axes, family: str, points: list[tuple[float, float]], noisy: bool) -> None:
+    """The settings of a family, of ours the lower hull; without lines where noise would make them zigzag."""
+    style = {"linewidth": 0 if noisy else 1, "linestyle": "--", "alpha": 0.8}
+    if family == OURS:
+        points, style = hull(points), {"linewidth": 2.5, "zorder": 3, "color": "black"}
+    panel.plot([x for x, _ in points], [y for _, y in points], marker="o", markersize=4, label=family, **style)
 
 
 def passes(row: dict) -> float:

@@ -21,7 +21,7 @@ from spatialspec.verifiers import rejection
 from spatialspec.verifiers.rejection import Rejection
 
 Patch = pytest.MonkeyPatch
-TABLE, CACHE = 0, 1  # the cases of the quick audit
+TABLE, FEW_TOKENS, CACHE = 0, 1, 2  # the cases of the quick audit
 
 
 def residual_warped_twice(patch: Patch) -> None:
@@ -134,8 +134,8 @@ class Bug:
 PLANTED = {
     "residual warped twice": Bug(residual_warped_twice, "medusa"),
     "rows of a batch clamped to the smallest acceptance": Bug(clamped_rows),
-    "generator seeded in the accept loop": Bug(reseeded, case=CACHE),
+    "generator seeded in the accept loop": Bug(reseeded, case=FEW_TOKENS),
     "top-p fed probabilities": Bug(top_p_of_probabilities, case=CACHE),
-    "uniform fallback where the residual vanishes": Bug(uniform_fallback, case=CACHE),
+    "uniform fallback where the residual vanishes": Bug(uniform_fallback, case=FEW_TOKENS),
     "unconditional cache not rolled back": Bug(unconditional_not_rolled_back, case=CACHE),
 }

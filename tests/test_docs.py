@@ -2,14 +2,20 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from spatialspec.analysis import cases
+from spatialspec.analysis.audit import audit
+from spatialspec.analysis.cases import QUICK
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise
+from spatialspec.methods import Method
 from spatialspec.registry import REGISTRY, Entry
+from tiny import call_main, tiny_folder
 from toys import ToyTarget, Trial
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -44,3 +50,31 @@ def test_the_verifier_of_the_page_keeps_what_is_good_enough(monkeypatch: pytest.
     one = Trial(f"{name}:k=1", "coupled", Sampling(temperature=0.0), TARGET).tokens(noises)
     greedy = Trial("ar", "coupled", Sampling(temperature=0.0), TARGET).tokens(noises)
     assert (one == greedy).all(), "greedy: the best token is the only one good enough, and the one that AR takes"
+
+
+@pytest.mark.parametrize(
+    ("page", "module", "found"),
+    [
+        ("add-a-drafter.md", "spatialspec.drafters.repeat", ["seed-exact", "seed-exact"]),
+        ("add-a-verifier.md", "spatialspec.verifiers.among", ["not exact", "not exact"]),
+    ],
+)
+def test_the_audit_knows_the_method_of_the_page(
+    page: str, module: str, found: list[str], capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the pages have it typed, on a smaller model: what it declares, and what is found."""
+    name = registered(page, module, monkeypatch)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # in this process, where it is registered
+    monkeypatch.setattr(cases, "QUICK", replace(QUICK, size="3x4"))
+    code, out, err = call_main(capsys, "audit", "--quick", "--methods", name, "--model", tiny_folder(tmp_path))
+    assert (code, err) == (0, "")
+    row = next(line for line in out.splitlines() if line.startswith(name))
+    assert re.split(r"\s{2,}", row)[1:4] == ["coupled", *found] and row.endswith("ok")
+
+
+def test_a_rule_that_keeps_the_law_alone_says_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the page on verifiers says: under the word coupled it would promise AR's tokens."""
+    parts = "spatialspec.drafters.sjd:SJD", "spatialspec.verifiers.rejection:Rejection"
+    for word, ok in (("rejection", True), ("coupled", False)):
+        monkeypatch.setitem(REGISTRY, "law-alone", Entry("of the law alone", parts[0], word, parts[1]))
+        assert audit([Method("law-alone")], replace(QUICK, cases=QUICK.cases[1:2])).ok == ok

@@ -1,4 +1,4 @@
-"""Variants of methods that the audit does not list, and bugs of our own, which must be seen.
+"""Variants of methods, most of which the audit does not list, and bugs of our own, which must be seen.
 
 Every test is one chi-square test at the level 1e-6 / (number of tests) / CAUTION: a false alarm anywhere in this file
 has odds below 1e-6 (see `analysis.chi_square`). Seeds are fixed, hence so is every outcome.
@@ -20,6 +20,8 @@ from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal, Verdict
 from spatialspec.core.state import State
+from spatialspec.drafters.scd import SCD
+from spatialspec.drafters.window import Window
 from spatialspec.verifiers.rejection import Rejection
 from toys import Remembered, Table, TableNoise, ToyTarget, Trial, codes
 
@@ -39,6 +41,15 @@ EXACT = [  # method, verifier, sampling, grid, vocabulary, spread of the toy
     ("hawk:horizontal_samples=2", "rejection", ALL, "2x3", 4, 0.7),
     ("hawk:horizontal=3:depth=3", "rejection", COOL, "2x3", 3, 0.7),
     ("hawk:vertical=3:horizontal=3:depth=3:vertical_samples=2:budget=24", "rejection", PLAIN, "3x2", 3, 0.7),
+    ("sjd:length=2:start=above", "rejection", TOP_P, "3x2", 4, 0.7),
+    ("scd:length=3:start=above", "rejection", GUIDED, "2x3", 3, 0.7),
+    ("scd:length=4:form=gumbel", "rejection", ALL, "3x2", 4, 0.7),
+    ("scd:length=3:form=gumbel:start=above", "rejection", TOP_P, "3x2", 4, 0.7),
+    ("sjd-pac:width=2:depth=4", "rejection", COOL, "2x3", 3, 0.7),
+    ("sjd-pac:length=4:width=2:start=above", "rejection", PLAIN, "3x2", 4, 0.2),
+    ("jacobi:length=3", "coupled", GUIDED, "3x2", 4, 0.2),
+    ("spatial:budget=3", "coupled", GUIDED, "3x2", 4, 0.2),
+    ("spatial:budget=3:start=hawk", "coupled", TOP_P, "3x2", 4, 0.2),
 ]
 LEVEL = 1e-6 / len(EXACT) / CAUTION
 REPLICAS, FEWER = 1500, 1000
@@ -141,6 +152,24 @@ def column_noise(patch: Patch) -> None:
     patch.setattr(TableNoise, "gumbel", lambda self, cells: honest(self, [int(cell) % 2 for cell in cells]))
 
 
+def forgotten_law(patch: Patch) -> None:
+    """New cells are drawn from the law of the cell above, and tested as if they were uniform."""
+    honest = Window.fill
+
+    def fill(self: Window, state: State) -> range:
+        known, window = len(self.tokens), honest(self, state)
+        self.law[self.places(window[known:])] = 1.0 / self.law.shape[1]
+        return window
+
+    patch.setattr(Window, "fill", fill)
+
+
+def one_gumbel(patch: Patch) -> None:
+    """Every cell's draft is drawn with the Gumbel numbers of its column."""
+    honest = SCD._best
+    patch.setattr(SCD, "_best", lambda self, law, cells: honest(self, law, [cell % 2 for cell in cells]))
+
+
 @dataclass(frozen=True)
 class Bug:
     """A faulty part, a method and a toy that show it; spread 0.2 has p and q much the same everywhere."""
@@ -159,6 +188,8 @@ PLANTED = {
     "one sample, draft and residual": Bug(draft_again, "medusa:horizontal_samples=1"),
     "horizontal q, vertical test": Bug(other_q, "hawk", replicas=FEWER, spread=1.0),
     "noise by column": Bug(column_noise, "ar", verifier="coupled", replicas=FEWER),
+    "law of the cell above, tested as uniform": Bug(forgotten_law, "sjd:length=2:start=above", spread=2.0),
+    "Gumbel drafts, noise by column": Bug(one_gumbel, "scd:length=3:form=gumbel:start=above"),
 }
 
 

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from spatialspec.models import WEIGHTS
+from spatialspec.targets.loading import load_target
+
 ROOT = Path(__file__).resolve().parents[1]
 FILLER = runpy.run_path(str(ROOT / "benchmarks" / "fill_pages.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RESULTS = ROOT / "docs" / "results"
+
+
+ICONS = load_target(WEIGHTS / "icons").fingerprint
 
 
 def record(name: str) -> list[dict]:
@@ -34,8 +40,8 @@ def test_readme_asks_for_its_figures() -> None:
 
 
 def test_a_method_that_was_not_recorded_is_an_error() -> None:
-    with pytest.raises(ValueError, match="'zipar:window=3', expected one of those in"):
-        FILLER["fill"]("<!-- docs/results/envelope.json: zipar:window=3 -->\n<!-- end -->")
+    with pytest.raises(ValueError, match="'zipar:window=5', expected one of those in"):
+        FILLER["fill"]("<!-- docs/results/envelope.json: zipar:window=5 -->\n<!-- end -->")
 
 
 def test_the_lead_over_the_best_rival() -> None:
@@ -44,3 +50,10 @@ def test_the_lead_over_the_best_rival() -> None:
     ours = passes.pop("spatial")
     assert f"`spatial` needs {min(passes.values()) / ours:.2f} times fewer passes" in (ROOT / "README.md").read_text()
     assert all(row["unexplained_divergences"] == 0 for row in rows if row["seed_exact"])
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_records_are_of_the_present_weights(path: Path) -> None:
+    settings = json.loads(path.read_text()).get("settings", {})
+    if settings.get("model") == "icons":
+        assert settings.get("fingerprint", settings.get("target")) == ICONS, "run its command again"

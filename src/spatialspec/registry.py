@@ -29,6 +29,7 @@ class Entry:
         exact: whether the law of its images is the target's.
         drafts: algorithm of the draft weights that it needs, or "".
         defaults: parameters whose default is not the part's own.
+        variants: parameters, as in `key=value:key=value`, that take another way through its parts; audited besides it.
     """
 
     summary: str
@@ -38,6 +39,7 @@ class Entry:
     exact: bool = True
     drafts: str = ""
     defaults: Mapping[str, Value] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ _RIGHT = {"vertical": 0, "vertical_samples": 0, "horizontal_samples": 2}
 _DOWN = {"horizontal": 0, "vertical_samples": 2, "horizontal_samples": 0}
 
 PRESETS = {
-    "exact": Preset({"tolerance": 0.0}, 63, 0.03),
-    "high": Preset({"front": 0.0, "tolerance": 2.0}, 53, 0.08),
-    "balanced": Preset({"front": 0.0, "tolerance": 6.0}, 42, 0.24),
-    "fast": Preset({"front": 0.0, "tolerance": 12.0}, 38, 0.59),
+    "exact": Preset({"tolerance": 0.0}, 68, 0.02),
+    "high": Preset({"front": 0.0, "tolerance": 2.0}, 57, 0.07),
+    "balanced": Preset({"front": 0.0, "tolerance": 6.0}, 45, 0.28),
+    "fast": Preset({"front": 0.0, "tolerance": 12.0}, 38, 0.69),
 }
 
 REGISTRY: dict[str, Entry] = {
@@ -75,10 +77,19 @@ REGISTRY: dict[str, Entry] = {
         "whole rows from predictors, fixed rounds of correction", _D + "ssd:SSD",
         verifier=_V + "autocorrect:AutoCorrect", exact=False, drafts="ssd",
     ),
-    "jacobi": Entry("the window's own tokens under coupled noise, no drafter", _D + "jacobi:Jacobi", "coupled"),
-    "sjd": Entry("samples of the last pass as drafts", _D + "sjd:SJD", "rejection"),
-    "scd": Entry("SJD with drafts coupled from pass to pass", _D + "scd:SCD", "rejection"),
-    "sjd-pac": Entry("SJD, continued behind a rejection, and a tree there", _D + "sjd_pac:SJDPAC", "rejection"),
+    "jacobi": Entry(
+        "the window's own tokens under coupled noise, no drafter", _D + "jacobi:Jacobi", "coupled",
+        variants=("length=3",),
+    ),
+    "sjd": Entry("samples of the last pass as drafts", _D + "sjd:SJD", "rejection", variants=("length=2:start=above",)),
+    "scd": Entry(
+        "SJD with drafts coupled from pass to pass", _D + "scd:SCD", "rejection",
+        variants=("length=3:start=above", "form=gumbel", "length=3:form=gumbel:start=above"),
+    ),
+    "sjd-pac": Entry(
+        "SJD, continued behind a rejection, and a tree there", _D + "sjd_pac:SJDPAC", "rejection",
+        variants=("length=4:width=2:start=above", "width=2:depth=4"),
+    ),
     "gsd": Entry("SJD, drafts judged in groups of like odds", _D + "sjd:SJD", "rejection", _V + "gsd:GSD", False),
     "csd": Entry("SJD, looser where the target is unsure", _D + "sjd:SJD", "rejection", _V + "csd:CSD", False),
     "lantern": Entry(
@@ -89,7 +100,10 @@ REGISTRY: dict[str, Entry] = {
         "LANTERN, lent in proportion to the draft", _D + "hawk:Hawk", "rejection", _V + "lantern:LanternPlus",
         exact=False, drafts="hawk",
     ),
-    "spatial": Entry("ours: refined window, memory of passes, tree at the front", _D + "spatial:Spatial", "coupled"),
+    "spatial": Entry(
+        "ours: refined window, memory of passes, tree at the front", _D + "spatial:Spatial", "coupled",
+        variants=("front=0", "budget=3", "budget=3:start=hawk", "budget=3:start=spatial-model"),
+    ),
     "spatial-model": Entry(
         "ours: a draft model with local attention in two dimensions guesses a window at once",
         _D + "spatial_model:SpatialModel", drafts="spatial-model",
@@ -105,3 +119,10 @@ REGISTRY: dict[str, Entry] = {
     ),
     "pjd": Entry("Jacobi drafts in several rows at once", _D + "pjd:PJD", verifier=_V + "pjd:RowByRow", exact=False),
 }  # fmt: skip
+
+
+def audited() -> list[str]:
+    """Every method, each followed by its variants."""
+    return [
+        ":".join(filter(None, (name, given))) for name, entry in REGISTRY.items() for given in ("", *entry.variants)
+    ]

@@ -55,6 +55,16 @@ def images_of(method: Method, verifier: str, plan: Plan) -> list[int]:
     return [case.images if many else plan.others for case in plan.cases]
 
 
+def chi_square_tests(methods: Sequence[Method], plan: Plan) -> int:
+    """How many tests an audit makes: two enumerations of every toy for each method and rule."""
+    return 2 * len(plan.cases) * len(pairs(methods))
+
+
+def level_of(tests: int) -> float:
+    """The p at which one of so many tests has found a deviation."""
+    return FALSE_ALARM / tests / CAUTION
+
+
 def on_model(methods: Sequence[Method], toys_only: Collection[Method]) -> list[tuple[Method, str]]:
     """Those pairs that are compared with AR on the model."""
     return [pair for pair in pairs(methods) if pair[0].seed_exact(pair[1]) and pair[0] not in toys_only]
@@ -153,8 +163,8 @@ def audit(
     if model is not None:
         for method, _ in compared:
             model.check(method)
-    tests = 2 * len(plan.cases) * len(tried)
-    level = FALSE_ALARM / tests / CAUTION
+    tests = chi_square_tests(methods, plan)
+    level = level_of(tests)
     results: list[MethodAudit] = []
     own: dict[tuple[Method, str], tuple[int, int]] = {}
     with _toys(plan, seed, workers) as toys:

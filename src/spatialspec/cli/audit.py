@@ -11,18 +11,20 @@ from spatialspec.cli import options
 from spatialspec.cli.display import Column, progress, table
 from spatialspec.cli.files import check_output, write_atomically
 from spatialspec.methods import Method
-from spatialspec.registry import REGISTRY
+from spatialspec.registry import audited
 
 if TYPE_CHECKING:
     from spatialspec.analysis.findings import MethodAudit
+    from spatialspec.pipeline import SpatialPipeline
 
-ALL = ",".join(REGISTRY)
+ALL = ",".join(audited())
 WORKERS = 4  # processes at most; each holds 0.3 GB
 
 
 def audit(
     methods: Annotated[
-        str, typer.Option(help="name[:key=value...], separated by commas.", show_default="all that there are")
+        str,
+        typer.Option(help="name[:key=value...], separated by commas.", show_default="all that there are, and variants"),
     ] = ALL,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer toys and images, smaller pictures.")] = False,
     model: options.Model = "icons",
@@ -47,7 +49,6 @@ def audit(
 
     from spatialspec.analysis.audit import audit, effort
     from spatialspec.analysis.cases import FULL, QUICK
-    from spatialspec.drafters.weights import KINDS
     from spatialspec.evaluation.runs import Progress
     from spatialspec.pipeline import SpatialPipeline
 
@@ -55,8 +56,7 @@ def audit(
     report: Progress
     plan = QUICK if quick else FULL
     pipeline = SpatialPipeline.from_pretrained(model)
-    there = {"", *(kind for kind, (part, _) in KINDS.items() if any(isinstance(d, part) for d in pipeline.drafts))}
-    missing = [method for method in listed if method.entry.drafts not in there] if methods == ALL else []
+    missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods == ALL else []
     if missing:
         typer.echo(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}")
     cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
@@ -73,6 +73,18 @@ def audit(
     )
     if not document.ok:
         raise typer.Exit(1)
+
+
+def _drawn_by(pipeline: SpatialPipeline, method: Method) -> bool:
+    """Whether the model has the drafts that a method needs."""
+    from spatialspec.generation import Request, assemble
+
+    request = Request([""], [0], pipeline.target.default, pipeline.target.grid)
+    try:
+        assemble(pipeline.target, pipeline.drafts, method, request)
+    except ValueError:
+        return False
+    return True
 
 
 def _seed_identity(result: MethodAudit) -> str:

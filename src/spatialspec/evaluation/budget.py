@@ -2,7 +2,7 @@
 
 Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a picture's first rows.
 Budget 0 drafts nothing and is AR. The figures are kept in the user's cache folder and measured once for each target,
-drafts, method, device, type and number of images.
+drafts, method, sampling, machine, device, type and number of images.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from spatialspec import __version__
 from spatialspec.core.files import write_text
 from spatialspec.decode import decode
 from spatialspec.evaluation.runs import Progress, Workload
+from spatialspec.evaluation.store import digest
 from spatialspec.generation import Request, assemble
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
 BUDGETS = (0, 4, 8, 16, 32, 64)
+WIDE = (96, 128)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
 CELLS = 400  # of the picture that is decoded with each budget, in whole rows
 TURNS = 2
 GAIN = 1.03  # how much faster than AR a budget must be to be worth its spread
@@ -55,6 +57,11 @@ class Cost:
         return self.seconds / self.cells
 
 
+def budgets(device: torch.device) -> tuple[int, ...]:
+    """What is tried on a device."""
+    return BUDGETS + WIDE if device.type == "cuda" else BUDGETS
+
+
 def measured_cells(workload: Workload) -> int:
     """Cells that are decoded with each budget."""
     return min(workload.grid.rows, max(1, CELLS // workload.grid.columns)) * workload.grid.columns
@@ -69,13 +76,14 @@ def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, repor
         workload: its first prompt is drawn, as many images at once as it asks for.
         report: called after every pass of every image, as `report(method, cells just committed)`.
     """
-    seconds: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
+    tried = budgets(pipeline.target.device)
+    seconds: dict[int, list[float]] = {budget: [] for budget in tried}
     passes: dict[int, int] = {}
     stop = measured_cells(workload)
     prompts, seeds = [workload.prompts[0]] * workload.images, range(workload.images)
     images = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, workload.negative_prompt)
     for turn in range(TURNS + 1):  # the first one warms up
-        for budget in BUDGETS:
+        for budget in tried:
             chosen = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), images)
             session = pipeline.target.session(prompts, workload.negative_prompt, workload.sampling, workload.grid)
             most = min(12, stop) if turn == 0 else stop
@@ -89,7 +97,7 @@ def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, repor
             if turn:
                 seconds[budget].append(taken / count)
                 passes[budget] = count
-    return [Cost(budget, median(seconds[budget]), stop / passes[budget]) for budget in BUDGETS]
+    return [Cost(budget, median(seconds[budget]), stop / passes[budget]) for budget in tried]
 
 
 def choose(costs: Sequence[Cost]) -> int:
@@ -125,19 +133,33 @@ def _folder() -> Path:
     return cache / "spatialspec" / "budgets"
 
 
+def machine(device: torch.device) -> str:
+    """Processor, computer, and the accelerator or the number of threads."""
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {torch.get_num_threads()}"
+    return f"{processor()}, {platform.node()}, {where}"
+
+
+def processor(info: Path = Path("/proc/cpuinfo")) -> str:
+    """Model of the processor, as well as the system knows it."""
+    with suppress(OSError):
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def _key(pipeline: SpatialPipeline, method: Method, workload: Workload) -> str:
     """What the figures depend on."""
     weight = pipeline.target.embed(torch.zeros(1, dtype=torch.long, device=pipeline.target.device))
-    cuda = weight.device.type == "cuda"
     facts = (
         pipeline.target.fingerprint,
-        sorted(type(drafts).__name__ for drafts in pipeline.drafts),
+        [(type(drafts).__name__, digest([drafts])) for drafts in pipeline.drafts],
         str(method),
         workload.verifier,
-        torch.cuda.get_device_name(weight.device) if cuda else f"{platform.processor()} {torch.get_num_threads()}",
+        machine(weight.device),
         str(weight.dtype),
         workload.images,
-        workload.sampling.streams,
+        repr(workload.sampling),
         str(workload.grid),
         torch.__version__,
         __version__,

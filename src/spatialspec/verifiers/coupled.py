@@ -47,7 +47,11 @@ SURE = 1e-6  # instead of an entropy of 0, so that an infinite tolerance lets ev
 class CoupledSettings:
     """The dial from exact to fast."""
 
-    tolerance: float = parameter(0.0, "how far behind the best a guess may be, per nat of entropy; 0: exact", high=inf)
+    tolerance: float = parameter(
+        0.0,
+        "how far behind the best a guess may be, per nat of entropy; 0: exact, inf: every guess stays but stand-ins",
+        high=inf,
+    )
 
 
 class Coupled:

@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from spatialspec.core.noise import Noise
 from spatialspec.core.parameters import parameter
@@ -51,15 +51,25 @@ class LanternPlusSettings:
     factor: float = parameter(5.0, "lambda: a draft's probability grows at most so many times", 1)
 
 
-@lru_cache(maxsize=8)  # a tensor is hashed by identity: once per code book
+_KNOWN = WeakIdKeyDictionary()  # code book -> k -> neighbours; they go with the code book
+
+
 def neighbours(codebook: Float[Tensor, "V c"], k: int) -> Int[Tensor, "V K"]:
+    """The k nearest codes of every code, made once for a code book."""
+    made: dict[int, Int[Tensor, "V K"]] = _KNOWN.setdefault(codebook, {})
+    if k not in made:
+        made[k] = nearest(codebook, k)
+    return made[k]
+
+
+def nearest(codebook: Float[Tensor, "V c"], k: int) -> Int[Tensor, "V K"]:
     """The k nearest codes of every code, or all others where they are fewer; of equals the lower number first."""
     codes, near = codebook.double(), []
     for first in range(0, len(codes), 1024):
         some = codes[first : first + 1024]
         apart = torch.cdist(some, codes, compute_mode="donot_use_mm_for_euclid_dist")
         apart.diagonal(first).fill_(math.inf)
-        near.append(apart.argsort(stable=True)[:, : min(k, len(codes) - 1)].clone())
+        near.append(apart.argsort(stable=True)[:, : min(k, len(codes) - 1)].to(torch.int32))
     return torch.cat(near)
 
 
@@ -84,7 +94,7 @@ class Lantern(Rejection):
 
     def pooled(self, p: Float[Tensor, "V"], token: int) -> Float[Tensor, "V"]:
         """p_A: the longest prefix of x's neighbours that fits gives its mass to x."""
-        near = self.near[token]
+        near = self.near[token].long()
         lent = p[near]
         fits = lent.double().cumsum(-1) <= self.room(p[token].double())
         moved = p.clone()

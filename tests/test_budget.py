@@ -1,0 +1,108 @@
+"""`--budget auto`: which budgets are tried where, and what the kept figures are known by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from spatialspec.core.grid import Grid
+from spatialspec.evaluation import budget
+from spatialspec.evaluation.budget import BUDGETS, budgets, costs_here, processor
+from spatialspec.evaluation.runs import Workload
+from spatialspec.methods import Method
+from spatialspec.pipeline import SpatialPipeline
+from tiny import tiny_pipeline
+
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> SpatialPipeline:
+    return tiny_pipeline(tmp_path / "model")
+
+
+def workload_of(pipeline: SpatialPipeline) -> Workload:
+    return Workload(("a cat",), pipeline.target.default, pipeline.target.grid)
+
+
+def test_wide_budgets_are_for_cuda() -> None:
+    assert budgets(torch.device("cpu")) == BUDGETS == (0, 4, 8, 16, 32, 64)
+    assert budgets(torch.device("cuda")) == budgets(torch.device("cuda", 1)) == (0, 4, 8, 16, 32, 64, 96, 128)
+    for text in ("spatial", "hawk", "spatial-model"):
+        for value in budgets(torch.device("cuda")):
+            Method(text).with_value("budget", str(value))
+
+
+def test_all_that_are_to_be_tried_are_measured(pipeline: SpatialPipeline, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(budget, "budgets", lambda device: (0, 128))
+    measured = budget.measure(pipeline, Method("spatial"), workload_of(pipeline), lambda method, cells: None)
+    assert [cost.budget for cost in measured] == [0, 128]
+
+
+def other_drafts(pipeline: SpatialPipeline, workload: Workload, patch: Patch) -> Workload:
+    with torch.no_grad():
+        next(pipeline.drafts[0].parameters()).view(-1)[0].add_(1)
+    return workload
+
+
+def sampled(**values: float) -> Callable[[SpatialPipeline, Workload, Patch], Workload]:
+    return lambda _, workload, patch: replace(workload, sampling=replace(workload.sampling, **values))
+
+
+def elsewhere(name: str, value: str) -> Callable[[SpatialPipeline, Workload, Patch], Workload]:
+    def change(pipeline: SpatialPipeline, workload: Workload, patch: Patch) -> Workload:
+        patch.setattr(name, lambda *_: value)
+        return workload
+
+    return change
+
+
+CHANGES: dict[str, Callable[[SpatialPipeline, Workload, Patch], Workload]] = {
+    "draft weights": other_drafts,
+    "temperature": sampled(temperature=0.5),
+    "guidance": sampled(guidance=3.0),
+    "top-k": sampled(top_k=7),
+    "processor": elsewhere("spatialspec.evaluation.budget.processor", "another"),
+    "computer": elsewhere("platform.node", "another"),
+    "threads": elsewhere("torch.get_num_threads", "77"),
+    "grid": lambda _, workload, patch: replace(workload, grid=Grid(3, 6)),
+    "images": lambda _, workload, patch: replace(workload, images=2),
+    "verifier": lambda _, workload, patch: replace(workload, verifier="rejection"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_figures_depend_on(name: str, pipeline: SpatialPipeline, tmp_path: Path, monkeypatch: Patch) -> None:
+    """Measured once for the same, again for another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    measured = []
+    monkeypatch.setattr(budget, "measure", lambda *_: measured.append(name) or [])
+    method, workload = Method("hawk"), workload_of(pipeline)
+    for _ in range(2):
+        costs_here(pipeline, method, workload, lambda *_: None)
+    assert len(measured) == 1
+    costs_here(pipeline, method, CHANGES[name](pipeline, workload, monkeypatch), lambda *_: None)
+    assert len(measured) == 2
+
+
+def test_the_accelerator_has_a_name(monkeypatch: Patch) -> None:
+    named = []
+    for name in ("fast", "slow"):
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda device, name=name: name)
+        named.append(budget.machine(torch.device("cuda", 0)))
+    assert named[0] != named[1] and named[0].endswith("fast")
+
+
+def test_the_processor_has_a_name(tmp_path: Path, monkeypatch: Patch) -> None:
+    """From the system where it tells, else from Python, which often knows the kind alone."""
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nprocessor\t: 1\nmodel name\t: Some CPU @ 2 GHz\n")
+    assert processor(info) == "Some CPU @ 2 GHz"
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    info.write_text("processor\t: 0\nFeatures\t: fp\n")
+    assert processor(info) == processor(tmp_path / "none") == "arm64"

@@ -1,0 +1,37 @@
+"""LANTERN's tables of neighbours: made once for a code book and k, in 32 bits, and gone with the code book."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from spatialspec.core.noise import Noise
+from spatialspec.verifiers import lantern
+from spatialspec.verifiers.lantern import Lantern, neighbours
+
+
+def book(seed: int) -> torch.Tensor:
+    return torch.randn(12, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def test_tables_are_made_once_and_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, honest = [], lantern.nearest
+    monkeypatch.setattr(lantern, "nearest", lambda codes, k: made.append(k) or honest(codes, k))
+    codes, equal = book(0), book(0)
+    for k in (3, 5, 3):
+        assert neighbours(codes, k).dtype == torch.int32 and neighbours(codes, k).shape == (12, k)
+    assert made == [3, 5]
+    assert neighbours(equal, 3).equal(neighbours(codes, 3)) and made == [3, 5, 3], "another code book, the same codes"
+
+
+def test_tables_go_with_the_code_book() -> None:
+    codes = book(1)
+    verifier = Lantern(Noise(0, 4, 12), codes, 3, 0.1)
+    table, of_codes = weakref.ref(neighbours(codes, 3)), weakref.ref(codes)
+    assert table() is verifier.near
+    del codes, verifier
+    gc.collect()
+    assert of_codes() is None and table() is None
