@@ -177,6 +177,7 @@ def audit(
     settings = AuditSettings(
         command="audit",
         model="" if pipeline is None else pipeline.target.name,
+        fingerprint="" if pipeline is None else pipeline.target.fingerprint,
         size="" if model is None else str(model.request.grid),
         prompts=0 if model is None else len(plan.prompts),
         seed=seed,

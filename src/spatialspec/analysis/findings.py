@@ -73,6 +73,7 @@ class AuditSettings(Strict):
     """What was audited, and how.
 
     Attributes:
+        fingerprint: of the weights that seed identity was tried on, "" without a model.
         tests: chi-square tests.
         level: a p at or below this is a deviation.
         false_alarm: bound on the odds that honest methods fail.
@@ -80,6 +81,7 @@ class AuditSettings(Strict):
 
     command: str
     model: str
+    fingerprint: str
     size: str
     prompts: int
     seed: int
