@@ -30,6 +30,26 @@ COLUMNS = {
 }
 
 
+def interval(row: dict, key: str, form: str, minus: bool = False) -> str:
+    """A figure of `evaluate` with its 95 % interval; with `minus` its distance from AR's."""
+    found = row["minus_ar"].get(key, {}) if minus else {"value": row[key], "interval": row["intervals"].get(key)}
+    if found.get("value") is None:
+        return "-"
+    ends = found["interval"]
+    return form.format(found["value"]) + (f" [{', '.join(form.format(end) for end in ends)}]" if ends else "")
+
+
+QUALITY = {
+    "target passes": lambda r: f"{r['target_passes']:.1f}",
+    "kernel distance": lambda r: interval(r, "kernel_distance", "{:.3f}"),
+    "less AR's": lambda r: interval(r, "kernel_distance", "{:+.3f}", minus=True),
+    "alignment": lambda r: interval(r, "alignment", "{:.1%}"),
+    "less AR's, alignment": lambda r: interval(r, "alignment", "{:+.1%}", minus=True),
+    "gap": lambda r: interval(r, "likelihood_gap", "{:+.2f}"),
+    "PSNR to AR": lambda r: interval(r, "psnr_to_ar", "{:.1f}"),
+}
+
+
 def fill(page: str) -> str:
     """The page with the figures of the records in every place that asks for them.
 
@@ -55,9 +75,10 @@ def figures(path: str, asked: str) -> str:
         chosen |= {name: rows[same[0]]} if name.startswith(PRESET) else {m: rows[m] for m in same}
     shown = chosen or rows
     lines = [about(record["settings"], path, shown), ""]
-    lines += ["| method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    columns = QUALITY if record["settings"]["command"] == "evaluate" else COLUMNS
+    lines += ["| method | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, row in shown.items():
-        lines.append(f"| `{name}` | " + " | ".join(show(row) for show in COLUMNS.values()) + " |")
+        lines.append(f"| `{name}` | " + " | ".join(show(row) for show in columns.values()) + " |")
     return "\n".join(lines) + "\n"
 
 
