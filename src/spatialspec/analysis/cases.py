@@ -73,8 +73,8 @@ class Plan:
 
 QUICK = Plan(
     (
-        Case(False, "3x2", 4, Sampling(top_p=0.9), 1500, spread=0.2),  # wrong residuals show most
-        Case(False, "2x3", 3, Sampling(), 1500, spread=0.2),  # numbers used twice show most
+        Case(False, "2x2", 4, Sampling(top_p=0.9), 1500, spread=0.2),  # wrong residuals show most
+        Case(False, "3x2", 3, Sampling(), 1200, spread=0.2),  # numbers used twice show most
         Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 400),
     ),
     others=200, threes=30, size="8x8",
