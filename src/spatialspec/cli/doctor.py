@@ -51,7 +51,7 @@ def doctor(
     report: Progress
     kind = options.usable_dtype(dtype, where)
     found = examine(folder, model, drafts, str(where), kind, grid)
-    with progress(effort(found.workload) if found.workload else 0) as report:
+    with progress(effort(found.workload, where) if found.workload else 0) as report:
         diagnosis = measure(found, report)
     if json is not None:
         write_atomically(json, diagnosis.json_text().encode())

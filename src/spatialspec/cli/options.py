@@ -157,12 +157,12 @@ class Common:
         if self.budget != AUTO:
             return list(methods)
         from spatialspec.cli.display import progress
-        from spatialspec.evaluation.budget import BUDGETS, TURNS, best_budget, measured_cells
+        from spatialspec.evaluation.budget import best_budget, effort
 
         def tune(method: Method) -> Method:
             if "budget" not in method.fields or "budget" in dict(method.given):
                 return method
-            with progress(len(BUDGETS) * TURNS * measured_cells(workload) * workload.images) as report:
+            with progress(effort(workload, pipeline.target.device)) as report:
                 return method.with_value("budget", str(best_budget(pipeline, method, workload, report)))
 
         return [tune(method) for method in methods]

@@ -67,6 +67,11 @@ def measured_cells(workload: Workload) -> int:
     return min(workload.grid.rows, max(1, CELLS // workload.grid.columns)) * workload.grid.columns
 
 
+def effort(workload: Workload, device: torch.device) -> int:
+    """Cells that a measurement draws."""
+    return len(budgets(device)) * TURNS * measured_cells(workload) * workload.images
+
+
 def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
     """Decode the first rows with every budget, all budgets taking turns.
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
+import torch
+
 from spatialspec.core.grid import Grid
 from spatialspec.drafters.hawk import HawkHeads
 from spatialspec.drafters.weights import KINDS
-from spatialspec.evaluation.budget import BUDGETS, GAIN, TURNS, Cost, choose, costs_here, measured_cells
+from spatialspec.evaluation.budget import GAIN, Cost, choose, costs_here, measured_cells
+from spatialspec.evaluation.budget import effort as effort_of_budgets
 from spatialspec.evaluation.doctor_report import Expectation
 from spatialspec.evaluation.doctor_rows import Rows
 from spatialspec.evaluation.runs import Progress, Workload
@@ -40,9 +43,9 @@ def short(grid: Grid) -> int:
     return min(grid.rows, ROWS) * grid.columns
 
 
-def effort(workload: Workload) -> int:
+def effort(workload: Workload, device: torch.device) -> int:
     """Cells that are drawn here at most."""
-    return len(BUDGETS) * TURNS * measured_cells(workload) + (3 + len(KINDS)) * TIMED * short(workload.grid)
+    return effort_of_budgets(workload, device) + (3 + len(KINDS)) * TIMED * short(workload.grid)
 
 
 def curve(pipeline: SpatialPipeline, workload: Workload, report: Progress) -> list[Cost]:
