@@ -11,6 +11,7 @@ import torch
 
 from lessons import common_target, corpus, heads, run
 from processes import ranks, start
+from spatialspec.core.protocols import Target
 from spatialspec.generation import Request, generate
 from spatialspec.methods import Method
 from spatialspec.training.distil import self_distil
@@ -103,6 +104,41 @@ def test_own_pictures_depend_on_prompt_and_seed_alone(tmp_path: Path) -> None:
     assert torch.equal(drawn(0, tmp_path / "other", 2), alone), "pictures of a batch"
     request = Request([PROMPTS[5]], [3 + 5], target.default, target.grid)
     assert alone[5].tolist() == list(generate(target, [], Method("ar"), request)[0][0])
+
+
+@pytest.mark.parametrize("room", [4, 1])
+def test_as_many_pictures_at_once_as_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Pieces, and the pictures in them, are those of a larger card."""
+    alone, sizes, lines = drawn(0, tmp_path / "one", 6), list[int](), list[str]()
+
+    def cramped(target: Target, drafts: object, method: Method, request: Request) -> object:
+        sizes.append(len(request.prompts))
+        if sizes[-1] > room:
+            raise torch.OutOfMemoryError("no room")
+        return generate(target, [], method, request)
+
+    monkeypatch.setattr("spatialspec.training.distil.generate", cramped)
+    assert torch.equal(self_distil(common_target(), PROMPTS, tmp_path / "two", 6, 3, lines.append), alone)
+    assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one"))
+    assert sizes == {4: [6, 3, 3, 1], 1: [6, 3, 1, 1, 1, 1, 1, 1, 1]}[room], "what failed once was tried again"
+    assert "no room for 6 pictures at once, going on with 3" in lines
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_no_room_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
+    """One picture is too many; or halving would part the processes that draw together."""
+    sizes = list[int]()
+
+    def full(target: Target, drafts: object, method: Method, request: Request) -> object:
+        sizes.append(len(request.prompts))
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr("spatialspec.training.distil.generate", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        self_distil(common_target(), PROMPTS, tmp_path, 4, 3, lambda line: None, together)
+    assert sizes == ([4] if together else [4, 2, 1]) and not list(tmp_path.glob("*.safetensors"))
 
 
 def stopped(say, folder: Path) -> None:

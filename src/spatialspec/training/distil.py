@@ -39,14 +39,18 @@ def self_distil(
         target: the target.
         prompts: what to draw.
         folder: of the pieces.
-        batch: pictures drawn at once, one piece.
+        batch: pictures of a piece, drawn at once; half as many from where memory runs out on.
         seed: of picture 0.
         report: called after every piece.
         together: see :func:`shards.make`.
 
     Returns:
         Tokens of each picture.
+
+    Raises:
+        torch.OutOfMemoryError: there is no room for one picture, or, `together`, for `batch`.
     """
+    at_once = batch
     starts, drawer = range(0, len(prompts), batch), identity(target)
 
     def name(start: int) -> str:
@@ -55,9 +59,19 @@ def self_distil(
         return f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}-{start:06d}"
 
     def draw(piece: int) -> dict[str, Tensor]:
-        chosen = list(prompts[starts[piece] : starts[piece] + batch])
-        seeds = range(seed + starts[piece], seed + starts[piece] + len(chosen))
-        drawn, _ = generate(target, [], Method("ar"), Request(chosen, seeds, target.default, target.grid))
+        nonlocal at_once
+        first, last = starts[piece], min(starts[piece] + batch, len(prompts))
+        drawn: list[tuple[int, ...]] = []
+        while (start := first + len(drawn)) < last:
+            chosen = list(prompts[start : min(start + at_once, last)])
+            seeds = range(seed + start, seed + start + len(chosen))
+            try:
+                drawn += generate(target, [], Method("ar"), Request(chosen, seeds, target.default, target.grid))[0]
+            except torch.OutOfMemoryError:
+                if at_once == 1 or together:
+                    raise
+                at_once = len(chosen) // 2
+                report(f"no room for {len(chosen)} pictures at once, going on with {at_once}")
         return {"tokens": torch.tensor(drawn, dtype=torch.int32)}
 
     report(f"{len(prompts)} pictures to draw, {batch} at once")
