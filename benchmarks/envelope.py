@@ -48,7 +48,8 @@ FAMILIES = {
     + [f"zipar:window={w}:kind=adaptive" for w in (1, 2, 3, 4, 8)],
     "PJD": [f"pjd:context={c}:width={w}" for c, w in WINDOWS],
     OURS: [f"spatial:tolerance={t}" for t in (0, 0.25, 0.5, 1, 1.5, 2, 3)]
-    + [f"spatial:front=0:tolerance={t}" for t in (2, 3, 4, 6, 8, 12, 20, 40, 60, 100, 200, "inf")],
+    + [f"spatial:front=0:tolerance={t}" for t in (2, 3, 4, 6, 8, 12, 20, 40, 60, 100, 200, "inf")]
+    + [f"spatial:front=0:budget=96:tolerance={t}" for t in (12, 20, 28)],
 }
 TICKS = (20, 30, 50, 80, 120, 200, 400)
 LABELS = ("|likelihood gap|, nats", "pit ks", "|entropy - AR's|, nats")
