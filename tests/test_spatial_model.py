@@ -229,5 +229,5 @@ def test_the_audit_of_everything_tries_on_toys_what_the_model_has_no_drafts_for(
     monkeypatch.setattr("spatialspec.analysis.audit.audit", audit)
     with pytest.raises(ZeroDivisionError):
         main(["audit", "--quick", "--model", str(tiny_folder(tmp_path))])
-    assert "has no drafts for them: spatial-model\n" in capsys.readouterr().out
+    assert "has no drafts for them: spatial:budget=3:start=spatial-model, spatial-model\n" in capsys.readouterr().out
     assert asked == [list(REGISTRY), ["spatial-model"]]
