@@ -68,7 +68,7 @@ class QualitySettings(Settings):
 
     Attributes:
         features: name or folder of the feature extractor.
-        clip: folder of CLIP; null without one.
+        clip: folder of the CLIP model, or its name on the Hub; null without one.
         compared_with: "real", or "ar" where no real pictures were given.
         real_images: number of real pictures.
         scenes: name or folder of the scene judge; null without one.
