@@ -13,14 +13,17 @@ oracle, and writes target passes as `oracle.json` and `oracle.md`. No oracle wri
 import argparse
 import json
 from collections.abc import Sequence
+from math import log
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from spatialspec.core.files import write_text
 from spatialspec.decode import decode
-from spatialspec.drafters.memory import Candidates, Key, Memory
+from spatialspec.drafters.memory import Candidates, Key, Memory, Said
 from spatialspec.drafters.spatial import Spatial
 from spatialspec.drafters.starts import Start
 from spatialspec.evaluation.bench import describe
@@ -35,11 +38,18 @@ from spatialspec.verifiers.coupled import Coupled
 SURE = 0.97  # probability of a candidate that the oracle names
 
 
+def sure(tokens: list[int]) -> Candidates:
+    """The first token is right with probability SURE, the others share the rest."""
+    behind = [log(SURE * max(1, len(tokens) - 1) / (1 - SURE))] * len(tokens)
+    said = Said(np.array([tokens]), np.array([[0.0, *behind[1:]]]), np.empty(0))
+    return Candidates(said, 0, 1.0, 1 / SURE)
+
+
 class KnowingMemory(Memory):
     """A memory whose best candidate is AR's token where the oracle says so."""
 
-    def __init__(self, plain: Memory, tokens: Sequence[int], first: int, changed: bool) -> None:
-        self.codes, self.turn, self._cells = plain.codes, plain.turn, plain._cells
+    def __init__(self, codebook: Tensor, tokens: Sequence[int], first: int, changed: bool) -> None:
+        super().__init__(codebook)
         self.tokens, self.first, self.changed, self.frontier = tokens, first, changed, 0
 
     def forget(self, first: int) -> None:
@@ -55,12 +65,11 @@ class KnowingMemory(Memory):
         right = key == self.key(self.tokens[:cell])
         told = right and cell < self.frontier + self.first
         if self.changed and key[0] == self.tokens[cell - 1]:
-            told |= all(read[0] != key[0] for read in self._cells[cell].place)
+            told |= all(read[0] != key[0] for read in self._cells[cell])
         if not told:
             return found
-        others = [token for token in found.tokens if token != self.tokens[cell]]
-        rest = (1 - SURE) / max(1, len(others))
-        return Candidates([self.tokens[cell], *others], [SURE, *[rest] * len(others)])
+        others = [token for rank in range(found.size) if (token := found.token(rank)) != self.tokens[cell]]
+        return sure([self.tokens[cell], *others])
 
 
 class KnowingStart(Start):
@@ -72,7 +81,7 @@ class KnowingStart(Start):
 
     def guesses(self, window: range, new: Sequence[int]) -> dict[int, Candidates]:
         """See :class:`Start`."""
-        return {cell: Candidates([self.tokens[cell]], [SURE]) for cell in new}
+        return {cell: sure([self.tokens[cell]]) for cell in new}
 
 
 ORACLES = {
@@ -102,7 +111,7 @@ def passes(
     drafter = image.drafter
     assert isinstance(drafter, Spatial)
     if first or changed:
-        drafter.memory = KnowingMemory(drafter.memory, tokens, first, changed)
+        drafter.memory = KnowingMemory(pipeline.target.codebook, tokens, first, changed)
     if starts:
         drafter.start = KnowingStart(drafter.start, tokens)
     for _ in decode(pipeline.target.session(request.prompts, "", request.sampling, request.grid), [image]):

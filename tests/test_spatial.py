@@ -14,7 +14,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafters.memory import NONE, REACH, Memory, Row
+from spatialspec.drafters.memory import NONE, REACH, TAU, Candidates, Memory, Row, Said
 from spatialspec.drafters.spatial import Spatial, SpatialSettings
 from spatialspec.drafters.starts import STARTS
 from spatialspec.verifiers.coupled import Coupled
@@ -81,7 +81,7 @@ def test_remembers_what_the_pass_said() -> None:
                     guesses = memory.find(len(path), Memory.key(path))
                     best = law(path).log() + noise.gumbel([len(path)])[0]
                     if [p for p in paths if Memory.key(p) == Memory.key(path) and len(p) == len(path)] == [path]:
-                        assert guesses.tokens[0] == int(best.argmax())
+                        assert guesses.token(0) == int(best.argmax())
                         seen += 1
                         branches += path[: step.state.frontier] != list(step.state.tokens)
             before = step.state
@@ -94,8 +94,15 @@ CODES = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [-1.0, 0.0]])
 def memory(*rows: tuple[list[int], int, int]) -> Memory:
     made = Memory(CODES)
     for before, best, turn in rows:
-        made.add(9, Memory.key(before), Row([best, 3 - best], np.array([0.0, 2.0]), turn))
+        score = torch.full((1, 256), -torch.inf)
+        score[0, best], score[0, 255 - best] = 2.0, 0.0
+        made.add(9, Memory.key(before), Row(Said.of(score, 2), 0, turn))
     return made
+
+
+def probabilities(found: Candidates | None) -> list[float]:
+    assert found is not None
+    return [found.probability(rank) for rank in range(found.size)]
 
 
 @pytest.mark.parametrize(
@@ -110,17 +117,17 @@ def memory(*rows: tuple[list[int], int, int]) -> Memory:
     ],
 )
 def test_the_row_that_fits_best(rows: list[tuple[list[int], int, int]], best: int) -> None:
-    assert memory(*rows).find(9, Memory.key([0, 0, 1, 2])).tokens[0] == best
+    assert memory(*rows).find(9, Memory.key([0, 0, 1, 2])).token(0) == best
 
 
 def test_worse_matches_and_older_rows_are_trusted_less() -> None:
     asked = Memory.key([0, 1, 2, 0])
     rows = [([0, 1, 2, 0], 9), ([3, 1, 2, 0], 9), ([3, 3, 2, 0], 9), ([3, 3, 3, 0], 9), ([3, 3, 3, 3], 9)]
-    found = [memory((before, 1, turn)).find(9, asked).probabilities for before, turn in rows]
+    found = [probabilities(memory((before, 1, turn)).find(9, asked)) for before, turn in rows]
     assert all(abs(sum(p) - 1) < 1e-6 for p in found)
     firsts = [p[0] for p in found]
     assert firsts == sorted(firsts, reverse=True) and firsts[0] > firsts[3] > firsts[4]
-    old = memory(([0, 1, 2, 0], 1, 7), ([3, 3, 3, 3], 2, 9)).find(9, asked).probabilities
+    old = probabilities(memory(([0, 1, 2, 0], 1, 7), ([3, 3, 3, 3], 2, 9)).find(9, asked))
     assert old[0] < found[0][0]
 
 
@@ -137,5 +144,22 @@ def test_all_of_many_rows_are_found_again() -> None:
     read = [[a, b, c, d] for a in (0, 2) for b in range(4) for c in range(4) for d in range(4)]
     made = memory(*((before, number, 1) for number, before in enumerate(read)), ([3, 3, 3, 3], 200, 2))
     for number, before in enumerate(read):
-        assert made.find(9, Memory.key(before)).tokens[0] == number
-    assert made.find(9, Memory.key([1, 2, 3, 1])).tokens[0] == read.index([0, 2, 3, 1])  # 1 lies nearer to 0 than to 2
+        assert made.find(9, Memory.key(before)).token(0) == number
+    assert made.find(9, Memory.key([1, 2, 3, 1])).token(0) == read.index([0, 2, 3, 1])  # 1 lies nearer to 0 than to 2
+
+
+@pytest.mark.parametrize("count", [1, 5, 12])
+def test_the_best_tokens_of_a_row_and_how_likely_they_are(count: int) -> None:
+    """Against a softmax over what a full sort puts first; tokens without mass among them."""
+    score = torch.randn(7, 12, generator=torch.Generator().manual_seed(3)) * 4
+    score[2, :6] = -torch.inf
+    said = Said.of(score, count)
+    best, tokens = score.sort(dim=-1, descending=True)
+    for number in range(len(score)):
+        for equal, age in ((0, 0), (2, 1), (REACH, 3), (REACH, 9)):
+            found = Row(said, number).candidates(equal, age)
+            tau = TAU[equal, min(age, 3)]
+            expected = (best[number, :count] / tau).softmax(-1)
+            assert torch.allclose(torch.tensor(probabilities(found)), expected, atol=1e-6)
+            likely = [rank for rank in range(found.size) if expected[rank] > 0]
+            assert [found.token(rank) for rank in likely] == [int(tokens[number, rank]) for rank in likely]

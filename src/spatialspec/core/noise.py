@@ -71,6 +71,8 @@ class Noise:
         self.seed = image_seed(seed, 0)
         self.cells, self.vocabulary, self.device = cells, vocabulary, torch.device(device)
         self._chunks: dict[int, Float[Tensor, "n V"]] = {}  # by their first cell
+        self._firsts: list[int] = []  # of the chunks that `_table` is made of
+        self._table: Float[Tensor, "N V"] = torch.empty(0, vocabulary, device=self.device)
 
     def gumbel(self, cells: Int[Tensor, "N"] | list[int]) -> Float[Tensor, "N V"]:
         """Coupled noise g(seed, cell): standard Gumbel numbers, made for 32 cells at a time.
@@ -83,14 +85,16 @@ class Noise:
         if not wanted:
             return torch.empty(0, self.vocabulary, device=self.device)
         firsts = sorted({cell - cell % CHUNK for cell in wanted})
-        self._chunks = {first: chunk for first, chunk in self._chunks.items() if first >= firsts[0] - CHUNK}
-        for first in firsts:
-            if first not in self._chunks:
-                self._chunks[first] = self._make(first)
-        table = torch.cat([self._chunks[first] for first in firsts]) if len(firsts) > 1 else self._chunks[firsts[0]]
+        if firsts != self._firsts:
+            self._chunks = {first: chunk for first, chunk in self._chunks.items() if first >= firsts[0] - CHUNK}
+            for first in firsts:
+                if first not in self._chunks:
+                    self._chunks[first] = self._make(first)
+            self._table = torch.cat([self._chunks[first] for first in firsts])
+            self._firsts = firsts
         place = {first: CHUNK * i - first for i, first in enumerate(firsts)}  # from a cell to its row
         rows = [cell + place[cell - cell % CHUNK] for cell in wanted]
-        return table[rows[0] : rows[0] + 1] if len(rows) == 1 else table[rows]
+        return self._table[rows[0] : rows[0] + 1] if len(rows) == 1 else self._table[rows]
 
     def _make(self, first: int) -> Float[Tensor, "n V"]:
         last = min(first + CHUNK, self.cells + 1)

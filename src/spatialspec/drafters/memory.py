@@ -14,11 +14,12 @@ are equal); e are code vectors; the age is counted in passes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp, inf
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 REACH = 4
@@ -28,49 +29,85 @@ NONE = -1  # in place of tokens before the first cell
 # How far scores err, tau, where m tokens are equal; it grows with age. Fitted to the embedded model's decoding:
 # docs/papers/spatial.md
 SPREAD = (1.6, 0.45, 0.3, 0.25, 0.25)
+TAU = np.outer(SPREAD, 1 + np.arange(4) / 4)  # by m and age; rows of three passes ago and older err alike
 
 
 Key = tuple[int, ...]  # the last tokens before a cell, the nearest first
 
 
-class Row(NamedTuple):
-    """What one row of a pass says about its cell.
+class Said(NamedTuple):
+    """What rows of a pass say about their cells.
 
     Attributes:
-        tokens: best ones, best first.
+        tokens: best ones of every row, best first.
         behind: how far each is behind the best, nats.
-        turn: the pass.
+        mass: sums of exp(-behind / tau), for every tau in `TAU`.
     """
 
-    tokens: list[int]
-    behind: Float[np.ndarray, "K"]
-    turn: int
+    tokens: Int[np.ndarray, "R K"]
+    behind: Float[np.ndarray, "R K"]
+    mass: Float[np.ndarray, "R m age"]
+
+    @classmethod
+    def of(cls, score: Float[Tensor, "R V"], count: int) -> Said:
+        """The best `count` tokens of every row."""
+        best, tokens = _best(score, min(count, score.shape[-1]))
+        behind = best[:, :1] - best
+        return cls(tokens, behind, np.exp(behind[:, None, None] / -TAU[:, :, None].astype(behind.dtype)).sum(-1))
+
+
+class Row(NamedTuple):
+    """One of them, and the pass it is from."""
+
+    said: Said
+    number: int
+    turn: int = 0
+
+    def candidates(self, equal: int, age: int) -> Candidates:
+        """Guesses behind tokens of which `equal` are those that the row read, so many passes later."""
+        err = equal, min(age, TAU.shape[1] - 1)
+        return Candidates(self.said, self.number, TAU.item(err), self.said.mass.item(self.number, *err))
 
 
 class Candidates(NamedTuple):
-    """Guesses for a cell, likeliest first, and the probability that each is right."""
+    """Guesses for a cell, likeliest first: number k is right with probability softmax((log p + g) / tau)_k.
 
-    tokens: list[int]
-    probabilities: list[float]
+    Attributes:
+        said: where they are.
+        number: of the row.
+        tau: how far its scores err.
+        mass: sum over candidates of exp(-behind / tau).
+    """
+
+    said: Said
+    number: int
+    tau: float
+    mass: float
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return self.said.tokens.shape[1]
+
+    def token(self, rank: int) -> int:
+        """The guess."""
+        return self.said.tokens.item(self.number, rank)
+
+    def probability(self, rank: int) -> float:
+        """That it is right."""
+        return exp(-self.said.behind.item(self.number, rank) / self.tau) / self.mass
 
 
-class _Cell:
-    """All rows of a cell, what they read side by side, so that they are compared at once."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.place: dict[Key, int] = {}
-        self.read: np.ndarray = np.empty((16, REACH), dtype=np.int64)
-        self.turns: np.ndarray = np.empty(16)
-
-    def add(self, key: Key, row: Row) -> None:
-        place = self.place.setdefault(key, len(self.rows))
-        if place == len(self.turns):
-            self.read, self.turns = np.tile(self.read, (2, 1)), np.tile(self.turns, 2)
-        if place == len(self.rows):
-            self.rows.append(row)
-            self.read[place] = key
-        self.rows[place], self.turns[place] = row, row.turn
+def _best(score: Float[Tensor, "R V"], count: int) -> tuple[Float[np.ndarray, "R K"], Int[np.ndarray, "R K"]]:
+    """The best of every row, best first, and where they are."""
+    if score.device.type != "cpu":
+        best = score.topk(count, dim=-1)
+        return best.values.cpu().numpy(), best.indices.cpu().numpy()
+    values = score.numpy()  # numpy's partition takes a third of the time of topk
+    rows = np.arange(len(values))[:, None]
+    tokens = np.argpartition(values, -count, axis=-1)[:, -count:]
+    tokens = tokens[rows, np.argsort(-values[rows, tokens], axis=-1)]
+    return values[rows, tokens], tokens
 
 
 class Memory:
@@ -84,7 +121,8 @@ class Memory:
         codes = torch.nn.functional.normalize(codebook.float(), dim=-1).cpu().numpy()
         self.codes = np.concatenate((codes, np.zeros_like(codes[:1])))  # the last row is that of NONE
         self.turn = 0
-        self._cells: dict[int, _Cell] = {}
+        self._cells: dict[int, dict[Key, Row]] = {}
+        self._likeness: dict[tuple[int, int], float] = {}
 
     @staticmethod
     def key(before: Sequence[int]) -> Key:
@@ -97,9 +135,7 @@ class Memory:
 
     def add(self, cell: int, key: Key, row: Row) -> None:
         """Keep a row; it takes the place of one that read the same."""
-        if cell not in self._cells:
-            self._cells[cell] = _Cell()
-        self._cells[cell].add(key, row)
+        self._cells.setdefault(cell, {})[key] = row
         self.turn = row.turn
 
     def forget(self, first: int) -> None:
@@ -109,23 +145,30 @@ class Memory:
 
     def find(self, cell: int, key: Key) -> Candidates | None:
         """The best row for a cell behind these tokens; None where no pass has scored the cell yet."""
-        there = self._cells.get(cell)
-        if there is None:
+        rows = self._cells.get(cell)
+        if rows is None:
             return None
-        place, equal = there.place.get(key), REACH
-        if place is None or there.turns[place] < self.turn:
-            place, equal = self._nearest(there, key)
-        row = there.rows[place]
-        tau = SPREAD[equal] * (1 + min(self.turn - row.turn, 3) / 4)
-        weights = np.exp(row.behind * (-1 / tau))
-        return Candidates(row.tokens, (weights / weights.sum()).tolist())
+        row, equal = rows.get(key), REACH
+        if row is None or row.turn < self.turn:
+            row, equal = self._nearest(rows, key)
+        return row.candidates(equal, self.turn - row.turn)
 
-    def _nearest(self, there: _Cell, key: Key) -> tuple[int, int]:
-        count = len(there.rows)
-        read, want = there.read[:count], np.array(key)
-        equal = np.logical_and.accumulate(read == want, axis=1).sum(axis=1)
-        first = np.minimum(equal, REACH - 1)
-        near = np.einsum("nc,nc->n", self.codes[read[np.arange(count), first]], self.codes[want[first]])
-        score = equal + near * (equal < REACH) - FADE * (self.turn - there.turns[:count])
-        best = int(score.argmax())
-        return best, int(equal[best])
+    def _nearest(self, rows: dict[Key, Row], key: Key) -> tuple[Row, int]:
+        """The row with the largest m + cos - age / 32, and its m; cells have few rows, so they are tried in turn."""
+        highest, found = -inf, None
+        for read, row in rows.items():
+            equal = 0
+            while equal < REACH and read[equal] == key[equal]:
+                equal += 1
+            score = equal - FADE * (self.turn - row.turn)
+            if equal < REACH and score + 1 > highest:  # else its code cannot help
+                score += self._cosine(read[equal], key[equal])
+            if score > highest:
+                highest, found = score, (row, equal)
+        assert found is not None  # a cell has a row
+        return found
+
+    def _cosine(self, a: int, b: int) -> float:
+        if (a, b) not in self._likeness:
+            self._likeness[a, b] = float(self.codes[a] @ self.codes[b])
+        return self._likeness[a, b]

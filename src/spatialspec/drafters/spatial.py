@@ -34,10 +34,10 @@ from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
 from spatialspec.core.protocols import Verifier
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
-from spatialspec.drafters.memory import Candidates, Key, Memory, Row
+from spatialspec.drafters.memory import Candidates, Key, Memory, Row, Said
 from spatialspec.drafters.starts import STARTS, Start
 
-MAIN = 20
+MAIN = 40
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class SpatialSettings:
 
     @property
     def main(self) -> int:
-        """Nodes of the main path: nearly a row of them comes first, the tree has what is left."""
-        return self.budget - min(int(self.front * self.budget), max(self.budget - MAIN, self.budget // 8))
+        """Nodes of the main path: forty of them come first, and until then the tree has one in ten."""
+        return self.budget - min(int(self.front * self.budget), max(self.budget - MAIN, self.budget // 10))
 
 
 class _Branch(NamedTuple):
@@ -95,8 +95,8 @@ class Spatial:
         numbers, branches = count(), list[_Branch]()
 
         def branch(cell: int, parent: int, key: Key, reached: float, guesses: Candidates, rank: int) -> None:
-            if rank < len(guesses.tokens):
-                cost = -reached * guesses.probabilities[rank]
+            if rank < guesses.size:
+                cost = -reached * guesses.probability(rank)
                 heapq.heappush(branches, _Branch(cost, next(numbers), cell, parent, key, reached, guesses, rank))
 
         window = range(state.frontier, state.frontier + min(s.main, room))
@@ -109,12 +109,12 @@ class Spatial:
                 written.append(written[cell - state.grid.columns if cell >= state.grid.columns else cell - 1])
             else:
                 branch(cell, parent, key, reached, guesses, 1)
-                written.append(guesses.tokens[0])
-                reached *= guesses.probabilities[0]
+                written.append(guesses.token(0))
+                reached *= guesses.probability(0)
             parent = proposal.add(cell, written[-1], parent)
         while branches and len(proposal) < s.budget:
             b = heapq.heappop(branches)
-            token = b.guesses.tokens[b.rank]
+            token = b.guesses.token(b.rank)
             node = proposal.add(b.cell, token, b.parent)
             branch(b.cell, b.parent, b.key, b.reached, b.guesses, b.rank + 1)
             key = (token, *b.key[:-1])
@@ -130,13 +130,12 @@ class Spatial:
         self.start.observe(state, proposal, verdict, p, scores)
         first = state.frontier + len(verdict.tokens(proposal))
         cells = [state.frontier, *(cell + 1 for cell in proposal.cells)]
-        score = p.log() + self.noise.gumbel(cells)
-        best, tokens = score.topk(min(self.settings.candidates, score.shape[-1]), dim=-1)
         keys = [Memory.key(state.tokens)]
         for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
             keys.append((token, *keys[parent + 1][:-1]))
-        rows = zip(cells, keys, tokens.tolist(), (best[:, :1] - best).cpu().numpy(), strict=True)
-        for cell, key, found, behind in rows:
-            if first <= cell < state.grid.cells:
-                self.memory.add(cell, key, Row(found, behind, state.passes))
+        if still := [row for row, cell in enumerate(cells) if first <= cell < state.grid.cells]:
+            score = p[still].log() + self.noise.gumbel([cells[row] for row in still])
+            said = Said.of(score, self.settings.candidates)
+            for number, row in enumerate(still):
+                self.memory.add(cells[row], keys[row], Row(said, number, state.passes))
         self.memory.forget(first)

@@ -14,7 +14,7 @@ softmax((log q + g) / tau)_k, tau as of a row of the memory that read other toke
 
 | variable | symbol |
 |---|---|
-| `SPREAD[0]` | tau |
+| `Candidates.tau` | tau |
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from spatialspec.core.protocols import Drafter, Verifier
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.drafters.hawk import Hawk, HawkHeads, HawkShape
-from spatialspec.drafters.memory import SPREAD, Candidates
+from spatialspec.drafters.memory import Candidates, Row, Said
 from spatialspec.drafters.nothing import Nothing
 from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
 
@@ -75,9 +75,8 @@ class Start:
         if not laws:
             return {}
         score = torch.stack([*laws.values()]).log() + self.setting.noise.gumbel([*laws])
-        best, tokens = score.topk(min(self.count, score.shape[-1]), dim=-1)
-        right = (best / SPREAD[0]).softmax(-1)
-        return dict(zip(laws, map(Candidates, tokens.tolist(), right.tolist()), strict=True))
+        said = Said.of(score, self.count)
+        return {cell: Row(said, number).candidates(equal=0, age=0) for number, cell in enumerate(laws)}
 
 
 class HawkStart(Start):

@@ -1,6 +1,6 @@
 """`--budget auto`: what a pass costs against its width on this machine, and the budget that is fastest here.
 
-Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a picture's first rows.
+Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on the first rows of pictures.
 Budget 0 drafts nothing and is AR. The figures are kept in the user's cache folder and measured once for each target,
 drafts, method, sampling, machine, device, type and number of images.
 """
@@ -23,6 +23,7 @@ import torch
 
 from spatialspec import __version__
 from spatialspec.core.files import write_text
+from spatialspec.core.noise import image_seed
 from spatialspec.decode import decode
 from spatialspec.evaluation.runs import Progress, Workload
 from spatialspec.evaluation.store import digest
@@ -30,10 +31,10 @@ from spatialspec.generation import Request, assemble
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
-BUDGETS = (0, 4, 8, 16, 32, 64)
+BUDGETS = (0, 4, 8, 16, 24, 32, 48, 64)
 WIDE = (96, 128)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
-CELLS = 400  # of the picture that is decoded with each budget, in whole rows
-TURNS = 2
+CELLS = 400  # of each picture that is decoded with each budget, in whole rows
+TURNS = 3  # pictures: on a single one luck decides between budgets that are nearly as good
 GAIN = 1.03  # how much faster than AR a budget must be to be worth its spread
 
 
@@ -43,8 +44,8 @@ class Cost:
 
     Attributes:
         budget: drafted nodes of a pass.
-        seconds: of a pass, drafting and verifying included; the median over turns.
-        cells: committed by a pass, mean.
+        seconds: of a pass, drafting and verifying included; the median over pictures.
+        cells: committed by a pass, mean over pictures.
     """
 
     budget: int
@@ -78,20 +79,21 @@ def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, repor
     Args:
         pipeline: target and drafts.
         method: one with a budget.
-        workload: its first prompt is drawn, as many images at once as it asks for.
+        workload: its first prompts are drawn, as many images at once as it asks for.
         report: called after every pass of every image, as `report(method, cells just committed)`.
     """
     tried = budgets(pipeline.target.device)
     seconds: dict[int, list[float]] = {budget: [] for budget in tried}
-    passes: dict[int, int] = {}
+    passes = dict.fromkeys(tried, 0)
     stop = measured_cells(workload)
-    prompts, seeds = [workload.prompts[0]] * workload.images, range(workload.images)
-    images = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, workload.negative_prompt)
-    for turn in range(TURNS + 1):  # the first one warms up
+    for turn in (None, *range(TURNS)):  # the first one warms up
+        images = _request(workload, turn or 0)
         for budget in tried:
             chosen = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), images)
-            session = pipeline.target.session(prompts, workload.negative_prompt, workload.sampling, workload.grid)
-            most = min(12, stop) if turn == 0 else stop
+            session = pipeline.target.session(
+                images.prompts, workload.negative_prompt, workload.sampling, workload.grid
+            )
+            most = min(12, stop) if turn is None else stop
             start = time.perf_counter()
             for step in decode(session, chosen):
                 report(f"measuring budget {budget}", len(step.verdict.tokens(step.proposal)))
@@ -99,10 +101,17 @@ def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, repor
                     break
             taken = time.perf_counter() - start
             count = max(image.state.passes for image in chosen)
-            if turn:
+            if turn is not None:
                 seconds[budget].append(taken / count)
-                passes[budget] = count
-    return [Cost(budget, median(seconds[budget]), stop / passes[budget]) for budget in tried]
+                passes[budget] += count
+    return [Cost(budget, median(seconds[budget]), TURNS * stop / passes[budget]) for budget in tried]
+
+
+def _request(workload: Workload, turn: int) -> Request:
+    """The pictures of a turn: another prompt each where there are several, other seeds always."""
+    prompts = [workload.prompts[turn % len(workload.prompts)]] * workload.images
+    seeds = [image_seed(workload.seed, turn * workload.images + i) for i in range(workload.images)]
+    return Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, workload.negative_prompt)
 
 
 def choose(costs: Sequence[Cost]) -> int:
