@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from spatialspec.core.kv_cache import KVCache
@@ -77,7 +77,7 @@ class GridModel(Protocol):
         self,
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
-        mask: Bool[Tensor, "B 1 N S"] | None = None,
+        mask: Float[Tensor, "B 1 N S"] | None = None,
         cache: KVCache | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:

@@ -109,8 +109,11 @@ class GridSession:
 
     def _mask(
         self, states: Sequence[State], proposals: Sequence[Proposal], prefix: int, width: int, seen: int
-    ) -> Bool[Tensor, "B 1 N S"]:
-        """Slots see the prefix, committed cells before their own in raster order, and their ancestors in the tree."""
+    ) -> Float[Tensor, "B 1 N S"]:
+        """Slots see the prefix, committed cells before their own in raster order, and their ancestors in the tree.
+
+        0 there and -inf elsewhere, as attention adds it: of booleans every layer would make that again.
+        """
         mask = np.zeros((len(proposals), 1, width, seen), dtype=bool)
         for i, (state, proposal) in enumerate(zip(states, proposals, strict=True)):
             length, pending, nodes = self.cache.lengths[i * self.streams], len(state.pending), len(proposal)
@@ -130,7 +133,7 @@ class GridSession:
         if self.visible is not None:
             spread[..., : self.visible.shape[1]] &= self.visible[:, None, None]
             spread[:, 0, :prefix, :prefix] |= torch.eye(prefix, dtype=torch.bool, device=spread.device)  # no empty row
-        return spread
+        return self.prefix.new_zeros(spread.shape).masked_fill_(~spread, -torch.inf)
 
     @torch.inference_mode()
     def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.kv_cache import KVCache
@@ -70,11 +70,11 @@ class Attention(nn.Module):
         self,
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
-        mask: Bool[Tensor, "B 1 N S"] | None,
+        mask: Float[Tensor, "B 1 N S"] | None,
         cache: KVCache | None,
         layer: int,
     ) -> Float[Tensor, "B N d"]:
-        """Attend to what `mask` allows, in the cache too; causal where no mask is given."""
+        """Attend to where `mask` is 0 and not -inf, in the cache too; causal where no mask is given."""
         b, n, d = x.shape
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         q, k = rotate(self.q_norm(q), rotation), rotate(self.k_norm(k), rotation)
@@ -104,7 +104,7 @@ class Block(nn.Module):
         self,
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
-        mask: Bool[Tensor, "B 1 N S"] | None,
+        mask: Float[Tensor, "B 1 N S"] | None,
         cache: KVCache | None,
         layer: int,
     ) -> Float[Tensor, "B N d"]:
@@ -171,7 +171,7 @@ class GridTransformer(nn.Module):
         self,
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
-        mask: Bool[Tensor, "B 1 N S"] | None = None,
+        mask: Float[Tensor, "B 1 N S"] | None = None,
         cache: KVCache | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
