@@ -11,7 +11,7 @@ import torch
 
 from spatialspec.core.grid import Grid
 from spatialspec.evaluation import budget
-from spatialspec.evaluation.budget import BUDGETS, budgets, costs_here, processor
+from spatialspec.evaluation.budget import BUDGETS, budgets, choose, costs_here, processor
 from spatialspec.evaluation.runs import Workload
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -41,6 +41,50 @@ def test_all_that_are_to_be_tried_are_measured(pipeline: SpatialPipeline, monkey
     monkeypatch.setattr(budget, "budgets", lambda device: (0, 128))
     measured = budget.measure(pipeline, Method("spatial"), workload_of(pipeline), lambda method, cells: None)
     assert [cost.budget for cost in measured] == [0, 128]
+
+
+def test_slow_budgets_drop_out_and_do_not_compete(pipeline: SpatialPipeline, monkeypatch: Patch) -> None:
+    """Two of three are slower on the first picture, an easy one: they are not drawn again, and do not win by it."""
+    drawn: list[tuple[int, int]] = []
+    passes = {0: 18, 4: 10, 8: 9}
+
+    def decode(*given: object) -> tuple[float, int]:
+        budget, picture = given[3:5]
+        assert isinstance(budget, int) and isinstance(picture, int)
+        drawn.append((budget, picture))
+        count = passes[budget] * (2 if picture and budget else 1)  # later pictures take more passes, but of AR
+        return count * {0: 1.0, 4: 0.5, 8: 1.0}[budget], count
+
+    monkeypatch.setattr(budget, "_decode", decode)
+    monkeypatch.setattr(budget, "budgets", lambda device: (0, 4, 8))
+    reported: list[int] = []
+    costs = budget.measure(
+        pipeline, Method("spatial"), workload_of(pipeline), lambda name, cells: reported.append(cells)
+    )
+    assert [b for b, _ in drawn[1:]] == [0, 4, 8, *[4] * (budget.PICTURES - 1)]  # the first one warms up
+    assert [picture for b, picture in drawn if b == 4] == list(range(budget.PICTURES))
+    assert sum(reported) == 2 * (budget.PICTURES - 1) * budget.measured_cells(workload_of(pipeline))
+    assert choose(costs) == 4
+    passes_of_four = 10 * (1 + 2 * (budget.PICTURES - 1)) / budget.PICTURES
+    cells = budget.measured_cells(workload_of(pipeline))
+    expected = [18, passes_of_four, 0.9 * passes_of_four]  # AR fares on every picture alike
+    assert [cells / cost.cells for cost in costs] == pytest.approx(expected)
+
+
+def test_pictures_of_a_measurement_differ(pipeline: SpatialPipeline, monkeypatch: Patch) -> None:
+    """Several prompts in turn, other seeds every time, the request's own first."""
+    asked = []
+    plain = budget.assemble
+    monkeypatch.setattr(budget, "budgets", lambda device: (0, 4))
+    monkeypatch.setattr(
+        budget, "assemble", lambda *given: asked.append((given[3].prompts, list(given[3].seeds))) or plain(*given)
+    )
+    workload = replace(workload_of(pipeline), prompts=("a cat", "a dog"), images=2, seed=5)
+    budget.measure(pipeline, Method("spatial"), workload, lambda name, cells: None)
+    assert asked[1] == (["a cat"] * 2, [5, 6])
+    seen = [seeds for _, seeds in asked[1:]]
+    assert {prompts[0] for prompts, _ in asked} == {"a cat", "a dog"}
+    assert len({seed for seeds in seen for seed in seeds}) == 2 * budget.PICTURES
 
 
 def other_drafts(pipeline: SpatialPipeline, workload: Workload, patch: Patch) -> Workload:

@@ -1,6 +1,7 @@
 """`--budget auto`: what a pass costs against its width on this machine, and the budget that is fastest here.
 
-Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on the first rows of pictures.
+Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a few pictures, large ones
+on their first rows. Budgets that are clearly slower than the best drop out: the others are told apart on more pictures.
 Budget 0 drafts nothing and is AR. The figures are kept in the user's cache folder and measured once for each target,
 drafts, method, sampling, machine, device, type and number of images.
 """
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 import torch
 
@@ -33,8 +34,9 @@ from spatialspec.pipeline import SpatialPipeline
 
 BUDGETS = (0, 4, 8, 16, 24, 32, 48, 64)
 WIDE = (96, 128)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
-CELLS = 400  # of each picture that is decoded with each budget, in whole rows
-TURNS = 3  # pictures: on a single one luck decides between budgets that are nearly as good
+CELLS = 600  # of each picture that is decoded with each budget, in whole rows
+PICTURES = 6  # on a single one luck decides between budgets that are nearly as good
+SLOWER = 1.15  # times the best so far: such a budget drops out
 GAIN = 1.03  # how much faster than AR a budget must be to be worth its spread
 
 
@@ -70,11 +72,11 @@ def measured_cells(workload: Workload) -> int:
 
 def effort(workload: Workload, device: torch.device) -> int:
     """Cells that a measurement draws."""
-    return len(budgets(device)) * TURNS * measured_cells(workload) * workload.images
+    return len(budgets(device)) * PICTURES * measured_cells(workload) * workload.images
 
 
 def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
-    """Decode the first rows with every budget, all budgets taking turns.
+    """Decode pictures with every budget that may still be the best, all of them taking turns.
 
     Args:
         pipeline: target and drafts.
@@ -82,36 +84,57 @@ def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, repor
         workload: its first prompts are drawn, as many images at once as it asks for.
         report: called after every pass of every image, as `report(method, cells just committed)`.
     """
-    tried = budgets(pipeline.target.device)
-    seconds: dict[int, list[float]] = {budget: [] for budget in tried}
-    passes = dict.fromkeys(tried, 0)
     stop = measured_cells(workload)
-    for turn in (None, *range(TURNS)):  # the first one warms up
-        images = _request(workload, turn or 0)
-        for budget in tried:
-            chosen = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), images)
-            session = pipeline.target.session(
-                images.prompts, workload.negative_prompt, workload.sampling, workload.grid
-            )
-            most = min(12, stop) if turn is None else stop
-            start = time.perf_counter()
-            for step in decode(session, chosen):
-                report(f"measuring budget {budget}", len(step.verdict.tokens(step.proposal)))
-                if min(image.state.frontier for image in chosen) >= most:
-                    break
-            taken = time.perf_counter() - start
-            count = max(image.state.passes for image in chosen)
-            if turn is not None:
-                seconds[budget].append(taken / count)
-                passes[budget] += count
-    return [Cost(budget, median(seconds[budget]), TURNS * stop / passes[budget]) for budget in tried]
+    _decode(pipeline, method, workload, 0, 0, min(12, stop), report)  # warms up
+    left = budgets(pipeline.target.device)
+    found: dict[int, list[tuple[float, int]]] = {budget: [] for budget in left}
+    for picture in range(PICTURES):
+        for budget in found.keys() - set(left):
+            report(f"budget {budget} dropped out", stop * workload.images)
+        for budget in left:
+            found[budget].append(_decode(pipeline, method, workload, budget, picture, stop, report))
+        slow = SLOWER * min(_seconds_of_a_cell(found[budget]) for budget in left)
+        left = tuple(budget for budget in left if _seconds_of_a_cell(found[budget]) <= slow)
+    best = found[min(left, key=lambda budget: _seconds_of_a_cell(found[budget]))]
+    return [_cost(budget, measured, best, stop) for budget, measured in found.items()]
 
 
-def _request(workload: Workload, turn: int) -> Request:
-    """The pictures of a turn: another prompt each where there are several, other seeds always."""
-    prompts = [workload.prompts[turn % len(workload.prompts)]] * workload.images
-    seeds = [image_seed(workload.seed, turn * workload.images + i) for i in range(workload.images)]
-    return Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, workload.negative_prompt)
+def _seconds_of_a_cell(measured: Sequence[tuple[float, int]]) -> float:
+    """But for a factor that is the same for all."""
+    return median(seconds / passes for seconds, passes in measured) * fmean(passes for _, passes in measured)
+
+
+def _cost(budget: int, measured: list[tuple[float, int]], best: list[tuple[float, int]], stop: int) -> Cost:
+    """Of one budget; what dropped out is taken to fare on the other pictures as the best one did. AR fares the same."""
+    passes, of_best = fmean(count for _, count in measured), [count for _, count in best]
+    harder = fmean(of_best) / fmean(of_best[: len(measured)]) if budget else 1.0
+    return Cost(budget, median(seconds / count for seconds, count in measured), stop / (passes * harder))
+
+
+def _decode(
+    pipeline: SpatialPipeline,
+    method: Method,
+    workload: Workload,
+    budget: int,
+    picture: int,
+    stop: int,
+    report: Progress,
+) -> tuple[float, int]:
+    """Seconds and passes until every image of a picture has `stop` cells.
+
+    Pictures are of different prompts where there are several, and always of different seeds.
+    """
+    prompts = [workload.prompts[picture % len(workload.prompts)]] * workload.images
+    seeds = [image_seed(workload.seed, picture * workload.images + i) for i in range(workload.images)]
+    request = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, workload.negative_prompt)
+    images = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), request)
+    session = pipeline.target.session(prompts, workload.negative_prompt, workload.sampling, workload.grid)
+    start = time.perf_counter()
+    for step in decode(session, images):
+        report(f"measuring budget {budget}", len(step.verdict.tokens(step.proposal)))
+        if min(image.state.frontier for image in images) >= stop:
+            break
+    return time.perf_counter() - start, max(image.state.passes for image in images)
 
 
 def choose(costs: Sequence[Cost]) -> int:
