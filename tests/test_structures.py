@@ -141,7 +141,10 @@ def test_cache_against_lists(plan: list[tuple[int, list[set[int]], bool]], alike
                 assert torch.equal(v[row, :, : len(expected)], -visible)
         for row in range(rows):
             kept = sorted(slot for slot in keeps[0 if alike else row] if slot < n)
-            cache.keep(row, kept)
+            if not alike:
+                cache.keep(slice(row, row + 1), kept)
+            elif row == 0:
+                cache.keep(slice(0, rows), kept)
             naive[row] += fresh[row, kept].tolist()
         assert cache.lengths == [len(committed) for committed in naive]
         assert cache.even == (len(set(map(len, naive))) == 1)

@@ -43,7 +43,9 @@ class Image:
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Verdict:
         """What the verifier says; a final block stays as it stands."""
         verdict = self.verifier.verify(proposal, p, self.state)
-        return Verdict(tuple(range(len(proposal))), refined=verdict.refined) if proposal.final else verdict
+        if proposal.final:
+            return Verdict(tuple(range(len(proposal))), refined=verdict.refined, score=verdict.score)
+        return verdict
 
 
 @dataclass(frozen=True)

@@ -66,13 +66,13 @@ class KVCache:
             v[rows, :, self._start] = values.transpose(1, 2)
         return k[:, :, : self._seen], v[:, :, : self._seen]
 
-    def keep(self, row: int, slots: Sequence[int]) -> None:
-        """Commit the given slots of the last pass (0 = its first), in this order, for one row."""
-        start = self.lengths[row]
+    def keep(self, rows: slice, slots: Sequence[int]) -> None:
+        """Commit the given slots of the last pass (0 = its first), in this order, for rows that are equally long."""
+        start, stop = self.lengths[rows.start], self.lengths[rows.start] + len(slots)
         if list(slots) != list(range(len(slots))):
-            kept = self.store[:, :, row, :, [start + s for s in slots]]
-            self.store[:, :, row, :, start : start + len(slots)] = kept
-        self.lengths[row] = start + len(slots)
+            store = self.store[:, :, rows]
+            store[..., start:stop, :] = store[..., [start + slot for slot in slots], :]
+        self.lengths[rows] = [stop] * (rows.stop - rows.start)
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep only the given rows."""

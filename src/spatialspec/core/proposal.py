@@ -99,6 +99,7 @@ class Verdict:
         ahead: (cell, token) committed elsewhere, out of raster order.
         elsewhere: accepted nodes that do not start at the frontier; they are committed at their cells, and their keys
             and values of this pass stay.
+        score: by which tokens were ranked for the cell after every row; None where a rule ranks none.
     """
 
     path: tuple[int, ...] = ()
@@ -106,6 +107,7 @@ class Verdict:
     refined: tuple[int, ...] | None = None
     ahead: tuple[tuple[int, int], ...] = ()
     elsewhere: tuple[int, ...] = ()
+    score: Float[Tensor, "R V"] | None = field(default=None, compare=False, repr=False)
 
     @property
     def commits(self) -> bool:

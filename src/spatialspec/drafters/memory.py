@@ -30,6 +30,7 @@ NONE = -1  # in place of tokens before the first cell
 # docs/papers/spatial.md
 SPREAD = (1.6, 0.45, 0.3, 0.25, 0.25)
 TAU = np.outer(SPREAD, 1 + np.arange(4) / 4)  # by m and age; rows of three passes ago and older err alike
+RATE = (-1 / TAU).astype(np.float32)[:, :, None]
 
 
 Key = tuple[int, ...]  # the last tokens before a cell, the nearest first
@@ -53,7 +54,7 @@ class Said(NamedTuple):
         """The best `count` tokens of every row."""
         best, tokens = _best(score, min(count, score.shape[-1]))
         behind = best[:, :1] - best
-        return cls(tokens, behind, np.exp(behind[:, None, None] / -TAU[:, :, None].astype(behind.dtype)).sum(-1))
+        return cls(tokens, behind, np.exp(behind[:, None, None] * RATE).sum(-1))
 
 
 class Row(NamedTuple):

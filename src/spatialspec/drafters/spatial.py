@@ -51,8 +51,8 @@ class SpatialSettings:
 
     @property
     def main(self) -> int:
-        """Nodes of the main path: forty of them come first, and until then the tree has one in ten."""
-        return self.budget - min(int(self.front * self.budget), max(self.budget - MAIN, self.budget // 10))
+        """Nodes of the main path: forty of them come first, and until then the tree has one in twelve."""
+        return self.budget - min(int(self.front * self.budget), max(self.budget - MAIN, self.budget // 12))
 
 
 class _Branch(NamedTuple):
@@ -83,7 +83,7 @@ class Spatial:
         return cls(setting, settings, STARTS[settings.start](setting, verifier, settings.candidates))
 
     def __init__(self, setting: Setting, settings: SpatialSettings, start: Start) -> None:
-        self.noise, self.settings, self.start = setting.noise, settings, start
+        self.settings, self.start = settings, start
         self.memory, self.blocks = Memory(setting.target.codebook), start.blocks
 
     def propose(self, state: State) -> Proposal:
@@ -134,8 +134,8 @@ class Spatial:
         for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
             keys.append((token, *keys[parent + 1][:-1]))
         if still := [row for row, cell in enumerate(cells) if first <= cell < state.grid.cells]:
-            score = p[still].log() + self.noise.gumbel([cells[row] for row in still])
-            said = Said.of(score, self.settings.candidates)
+            assert verdict.score is not None  # of coupled noise
+            said = Said.of(verdict.score[still], self.settings.candidates)
             for number, row in enumerate(still):
                 self.memory.add(cells[row], keys[row], Row(said, number, state.passes))
         self.memory.forget(first)

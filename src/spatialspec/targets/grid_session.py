@@ -151,8 +151,7 @@ class GridSession:
         kept = [(place, cell) for place, cell in zip(places, cells, strict=True) if cell not in after.pending]
         self._order[image] += [cell for _, cell in kept]
         slots = [*range(prefix), *(prefix + place for place, _ in kept)]
-        for stream in range(self.streams):
-            self.cache.keep(row + stream, slots)
+        self.cache.keep(slice(row, row + self.streams), slots)
 
     @torch.inference_mode()
     def close(self, images: Sequence[int]) -> None:

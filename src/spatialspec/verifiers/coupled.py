@@ -89,23 +89,23 @@ class Coupled:
 
     def winners(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> list[int]:
         """The target's token for the cell after every row."""
-        return self.score(proposal, p, state).argmax(-1).tolist()
+        return _best(self.score(proposal, p, state))
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
         """Follow the tokens that stay down the tree; where none does, the target's own token is written."""
-        stays = self._near(proposal, p, state) if self.tolerance else self.winners(proposal, p, state)
+        score = self.score(proposal, p, state)
+        stays = self._near(proposal, p, score) if self.tolerance else _best(score)
         path: list[int] = []
         row = 0
         while (node := proposal.find(row - 1, stays[row])) is not None:
             path.append(node)
             if state.frontier + len(path) == state.grid.cells:
-                return Verdict(tuple(path), refined=tuple(stays))
+                return Verdict(tuple(path), refined=tuple(stays), score=score)
             row = node + 1
-        return Verdict(tuple(path), stays[row], tuple(stays))
+        return Verdict(tuple(path), stays[row], tuple(stays), score=score)
 
-    def _near(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> list[int]:
+    def _near(self, proposal: Proposal, p: Float[Tensor, "R V"], score: Float[Tensor, "R V"]) -> list[int]:
         """The best child of every row that is within the tolerance, else the winner."""
-        score = self.score(proposal, p, state)
         best, winners = score.max(-1)
         stays = winners.tolist()
         if not len(proposal):
@@ -120,3 +120,7 @@ class Coupled:
             if within and distance <= nearest[up + 1] and node not in proposal.stand_ins:
                 nearest[up + 1], stays[up + 1] = distance, token
         return stays
+
+
+def _best(score: Float[Tensor, "R V"]) -> list[int]:
+    return score.max(-1).indices.tolist()  # as argmax does, in half the time
