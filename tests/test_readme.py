@@ -32,7 +32,7 @@ def test_figures_are_those_of_the_record(page: Path) -> None:
 def test_readme_asks_for_its_figures() -> None:
     text = (ROOT / "README.md").read_text()
     assert [found[2] for found in FILLER["ASKED"].finditer(text)] == [
-        f"docs/results/{name}.json" for name in ("bench", "envelope", "bench-rejection")
+        f"docs/results/{name}.json" for name in ("bench", "envelope", "bench-auto", "bench-bf16", "bench-rejection")
     ]
     passes = next(row["target_passes"] for row in record("bench.json") if row["method"] == "spatial")
     changed = text.replace(f"| {passes:.1f} |", "| 1.0 |")
