@@ -30,8 +30,8 @@ def workload_of(pipeline: SpatialPipeline) -> Workload:
 
 
 def test_wide_budgets_are_for_cuda() -> None:
-    assert budgets(torch.device("cpu")) == BUDGETS == (0, 3, 7, 15, 23, 31, 47, 63)
-    assert budgets(torch.device("cuda")) == budgets(torch.device("cuda", 1)) == (0, 3, 7, 15, 23, 31, 47, 63, 95, 127)
+    assert budgets(torch.device("cpu")) == BUDGETS == (0, 3, 7, 15, 23, 31, 47, 64)
+    assert budgets(torch.device("cuda")) == budgets(torch.device("cuda", 1)) == (0, 3, 7, 15, 23, 31, 47, 64, 95, 127)
     for text in ("spatial", "hawk", "spatial-model"):
         for value in budgets(torch.device("cuda")):
             Method(text).with_value("budget", str(value))
