@@ -1,0 +1,57 @@
+"""Which of two methods is faster here: `python benchmarks/paired_time.py jacobi:length=24 spatial:budget=23 --out FILE`.
+
+Both draw the same pictures in turn, so that a busy machine strikes them alike. The record has the seconds of every
+picture and how many times as fast the second method is: geometric mean over prompts with its 95 % interval.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spatialspec import SpatialPipeline
+from spatialspec.core.files import write_text
+from spatialspec.evaluation.bench import describe
+from spatialspec.evaluation.intervals import mean_over_prompts
+from spatialspec.evaluation.runs import Workload
+from spatialspec.prompts import BUILT_IN
+
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def main(words: list[str] | None = None) -> None:
+    """Draw, then write the record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("methods", nargs=2, help="NAME or NAME:KEY=VALUE")
+    parser.add_argument("--limit", type=int, default=64, help="prompts")
+    parser.add_argument("--size", help="ROWSxCOLUMNS in tokens; by default the model's own")
+    parser.add_argument("--dtype", choices=TYPES, default="fp32", help="of the weights")
+    parser.add_argument("--out", type=Path, default=Path("paired-time.json"))
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    pipeline = SpatialPipeline.from_pretrained(torch_dtype=TYPES[options.dtype])
+    workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, pipeline.grid(options.size))
+    seconds: dict[str, list[float]] = {method: [] for method in options.methods}
+    for method in seconds:  # warms up
+        pipeline(workload.prompts[0], method=method, size=workload.grid)
+    for number, (prompt, seed) in enumerate(workload.jobs()):
+        for method in options.methods[:: 1 if number % 2 else -1]:
+            report = pipeline(prompt, method=method, seed=seed, size=workload.grid).report
+            seconds[method].append(report.seconds)
+    first, second = (np.log(seconds[method]) for method in options.methods)
+    found = mean_over_prompts(first - second, range(len(first)), np.exp)
+    assert found is not None and found.interval is not None
+    record = {
+        "settings": describe("python benchmarks/paired_time.py", pipeline, workload).model_dump(),
+        "seconds": seconds,
+        "times_as_fast": found.value,
+        "interval": found.interval,
+    }
+    write_text(options.out, json.dumps(record, indent=1) + "\n")
+    print(f"{options.methods[1]} is {found.value:.3f} [{found.interval[0]:.3f}, {found.interval[1]:.3f}] times as fast")
+
+
+if __name__ == "__main__":
+    main()
