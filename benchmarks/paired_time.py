@@ -1,4 +1,4 @@
-"""Which of two methods is faster here: `python benchmarks/paired_time.py jacobi:length=24 spatial:budget=23 --out FILE`.
+"""Which of two methods is faster: `python benchmarks/paired_time.py jacobi:length=24 spatial:budget=23 --out FILE`.
 
 Both draw the same pictures in turn, so that a busy machine strikes them alike. The record has the seconds of every
 picture and how many times as fast the second method is: geometric mean over prompts with its 95 % interval.
