@@ -15,10 +15,9 @@ from spatialspec import SpatialPipeline
 from spatialspec.core.files import write_text
 from spatialspec.evaluation.bench import describe
 from spatialspec.evaluation.intervals import mean_over_prompts
+from spatialspec.evaluation.results import DTYPES
 from spatialspec.evaluation.runs import Workload
 from spatialspec.prompts import BUILT_IN
-
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def main(words: list[str] | None = None) -> None:
@@ -27,11 +26,11 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("methods", nargs=2, help="NAME or NAME:KEY=VALUE")
     parser.add_argument("--limit", type=int, default=64, help="prompts")
     parser.add_argument("--size", help="ROWSxCOLUMNS in tokens; by default the model's own")
-    parser.add_argument("--dtype", choices=TYPES, default="fp32", help="of the weights")
+    parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of the weights")
     parser.add_argument("--out", type=Path, default=Path("paired-time.json"))
     options = parser.parse_args(words)
     torch.set_num_threads(1)
-    pipeline = SpatialPipeline.from_pretrained(torch_dtype=TYPES[options.dtype])
+    pipeline = SpatialPipeline.from_pretrained(torch_dtype=DTYPES[options.dtype])
     workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, pipeline.grid(options.size))
     seconds: dict[str, list[float]] = {method: [] for method in options.methods}
     for method in seconds:  # warms up

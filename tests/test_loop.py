@@ -190,3 +190,16 @@ def test_a_budget_of_none_drafts_and_learns_nothing(name: str) -> None:
     setting = Setting(target, drafts, SAMPLING, target.grid, noise_of(target))
     assert isinstance(Method.parse(f"{name}:budget=0").make(setting, "coupled")[0], Nothing)
     assert not isinstance(Method(name).make(setting, "coupled")[0], Nothing)
+
+
+def test_kept_steps_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drafter is handed the scores of the pass, whoever collects steps does not keep those of all passes."""
+    target, scores = ToyTarget.random("2x3", 4, 3), []
+    monkeypatch.setattr(
+        Nothing, "observe", lambda self, state, proposal, verdict, p, said: scores.append(verdict.score)
+    )
+    noise = noise_of(target)
+    image = Image(State(target.grid), Nothing(), Coupled(noise), SAMPLING)
+    steps = list(decode(ToySession(target, 2), [image]))
+    assert len(scores) == len(steps) == 6 and all(score.shape == (1, target.vocabulary) for score in scores)
+    assert all(step.verdict.score is None and step.verdict.token is not None for step in steps)

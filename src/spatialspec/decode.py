@@ -85,6 +85,6 @@ def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
             image.drafter.observe(image.state, proposal, verdict, p, scores)
             image.state = image.state.extend(proposal, verdict)
             session.keep(place, proposal, verdict, image.state)
-            yield Step(i, proposal, verdict, image.state, len(p))
+            yield Step(i, proposal, replace(verdict, score=None), image.state, len(p))  # whoever keeps it keeps little
         session.close([place for place, i in enumerate(open_images) if images[i].state.complete])
         open_images = [i for i in open_images if not images[i].state.complete]

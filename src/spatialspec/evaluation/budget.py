@@ -32,16 +32,8 @@ from spatialspec.generation import Request, assemble
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
-BUDGETS = (
-    0,
-    3,
-    7,
-    15,
-    23,
-    31,
-    47,
-    64,
-)  # a pass has one row more, and rows come in eights; 64 is the default of `spatial`
+# A pass has one row more, and rows come in eights; 64 is the default of `spatial`
+BUDGETS = (0, 3, 7, 15, 23, 31, 47, 64)
 WIDE = (95, 127)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
 CELLS = 600  # of each picture that is decoded with each budget, in whole rows
 PICTURES = 6  # on a single one luck decides between budgets that are nearly as good
