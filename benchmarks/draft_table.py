@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from spatialspec.analysis.replay import measure_cost
-from spatialspec.core.files import write_text
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.state import State
@@ -33,6 +32,7 @@ from spatialspec.drafters.hawk import HawkHeads
 from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings, depth
 from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.drafters.weights import Drafts, load
+from spatialspec.files import write_text
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 from spatialspec.training.acceptance import by_coupling, by_rejection

@@ -20,9 +20,9 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 
-from spatialspec.core.files import write_text
 from spatialspec.evaluation.bench import bench, describe
 from spatialspec.evaluation.runs import Workload
+from spatialspec.files import write_text
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN

@@ -10,7 +10,7 @@ import re
 from math import floor
 from pathlib import Path
 
-from spatialspec.core.files import write_text
+from spatialspec.files import write_text
 from spatialspec.methods import Method
 from spatialspec.registry import PRESETS
 

@@ -20,7 +20,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from spatialspec.core.files import write_text
+from spatialspec.files import write_text
 from spatialspec.registry import PRESETS
 
 FAST = "spatial:" + ":".join(f"{name}={value:g}" for name, value in PRESETS["fast"].values.items())

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spatialspec.core.files import write_text
 from spatialspec.decode import decode
 from spatialspec.drafters.memory import Candidates, Key, Memory, Said
 from spatialspec.drafters.spatial import Spatial
@@ -29,6 +28,7 @@ from spatialspec.drafters.starts import Start
 from spatialspec.evaluation.bench import describe
 from spatialspec.evaluation.distance import Drawn, explained
 from spatialspec.evaluation.runs import Workload
+from spatialspec.files import write_text
 from spatialspec.generation import Request, assemble
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline

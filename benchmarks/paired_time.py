@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from spatialspec import SpatialPipeline
-from spatialspec.core.files import write_text
 from spatialspec.evaluation.bench import describe
 from spatialspec.evaluation.intervals import mean_over_prompts
 from spatialspec.evaluation.results import DTYPES
 from spatialspec.evaluation.runs import Workload
+from spatialspec.files import write_text
 from spatialspec.prompts import BUILT_IN
 
 

@@ -16,7 +16,7 @@ from transformers import ChameleonConfig, ChameleonForConditionalGeneration, Cha
 
 from spatialspec import SpatialPipeline
 from spatialspec.analysis.replay import measure_cost
-from spatialspec.core.files import write_text
+from spatialspec.files import write_text
 from spatialspec.targets.chameleon import ChameleonTarget
 from spatialspec.targets.chameleon_vq import ChameleonVQ
 

@@ -19,20 +19,24 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "spatialspec"
 
 PARTS = {"core", "targets", "drafters", "verifiers"}
-LOOP = PARTS | {"decode"}
+FILES = {"files", "tensors"}  # below everything but core
+LOOP = PARTS | {"decode", "identity"} | FILES
 NAMES = {"methods", "registry", "models", "generation"}  # from words of the command line to parts, and through the loop
 AROUND = {"training", "evaluation", "analysis"}
 MAY_IMPORT = {  # unit -> units of the package that it may import, besides itself
     "core": set(),
-    "targets": {"core"},
-    "drafters": {"core"},
+    "files": {"core"},
+    "tensors": {"core", "files"},
+    "identity": {"core"},
+    "targets": {"core"} | FILES,
+    "drafters": {"core"} | FILES,
     "verifiers": {"core"},
     "decode": PARTS,
-    "models": LOOP,
+    "models": LOOP | FILES,
     "registry": {"core"},
     "methods": LOOP | {"registry"},
     "generation": LOOP | {"methods"},
-    "prompts": set(),
+    "prompts": {"core", "files"},
     "pipeline": LOOP | NAMES,
     "training": LOOP | NAMES | AROUND,
     "evaluation": LOOP | NAMES | AROUND | {"pipeline"},

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from spatialspec.core.files import write_tensors, write_text
+from spatialspec.files import write_text
+from spatialspec.tensors import write_tensors
 from spatialspec.training.checkpoint import Checkpoint
 
 

@@ -157,17 +157,17 @@ def test_bench_reads_prompts(call, folder):
 
 
 def test_a_stopped_write_leaves_the_old_file(tmp_path, monkeypatch):
-    from spatialspec.cli.files import write_atomically
+    from spatialspec.files import write_bytes
 
     path = tmp_path / "a.png"
-    write_atomically(path, b"old")
+    write_bytes(path, b"old")
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
+        write_bytes(path, b"new")
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.png"]
 
 

@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_the_old_drafts(tmp_path: Path, monkeypatch: pytest.M
         path.write_bytes(b"half")
         raise SafetensorError("No space left on device (os error 28)")
 
-    monkeypatch.setattr("spatialspec.core.files.save_file", fail)
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(OSError, match=r"could not be written .*No space left on device.*make room"):
         model().write(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -15,11 +15,11 @@ from transformers import ChameleonVQVAE, Emu3Processor
 from transformers.models.chameleon.image_processing_pil_chameleon import ChameleonImageProcessorPil
 
 from real_targets import MAKES
-from spatialspec.core.files import write_tensors
 from spatialspec.core.grid import Grid
 from spatialspec.targets import lumina
 from spatialspec.targets.loading import load_target
 from spatialspec.targets.pictures import ReadsPictures
+from spatialspec.tensors import write_tensors
 from spatialspec.training.corpus import from_pictures, picture_size, read_pictures
 from spatialspec.training.target import encode_pictures
 from tiny import call_main

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from lessons import corpus, heads
+from spatialspec.identity import identity, networks
 from spatialspec.targets.icons import IconsTarget
 from spatialspec.targets.loading import load_target
 from spatialspec.training.distil import self_distil
 from spatialspec.training.features import Prepared
-from spatialspec.training.identity import identity, networks
 from spatialspec.training.teacher import move
 from spatialspec.training.trainer import state_folder
 from tiny import tiny_folder, tiny_target

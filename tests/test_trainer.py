@@ -17,9 +17,9 @@ from torch.distributed.tensor import DTensor
 
 from lessons import Line, equal, heads, run, spatial
 from processes import heard, ranks, result, start
+from spatialspec.identity import identity
 from spatialspec.targets.loading import load_target
 from spatialspec.training.distil import self_distil
-from spatialspec.training.identity import identity
 from spatialspec.training.lesson import Recipe
 from spatialspec.training.progress import TrainingProgress
 from spatialspec.training.teacher import shard

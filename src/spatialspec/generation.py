@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.protocols import Target
@@ -69,17 +70,18 @@ def assemble(target: Target, drafts: Sequence[Drafts], method: Method, request: 
     """Drafter, verifier and noise for every image.
 
     Raises:
-        ValueError: a seed is out of range, or the method lacks its drafts.
+        BadInput: a seed is out of range, or the method lacks its drafts.
     """
     images = []
     written = request.written or [()] * len(request.seeds)
     if len(written) != len(request.seeds):
-        raise ValueError(f"got written tokens of {len(written)} images, expected those of {len(request.seeds)}")
+        raise BadInput(f"written tokens of {len(written)} images", f"those of {len(request.seeds)}")
     for seed, tokens in zip(request.seeds, written, strict=True):
         if len(tokens) >= request.grid.cells or not all(0 <= token < target.vocabulary for token in tokens):
-            raise ValueError(
-                f"got {len(tokens)} written tokens, expected fewer than {request.grid.cells} of 0 to "
-                f"{target.vocabulary - 1}: save `step.state.tokens` of an unfinished image"
+            raise BadInput(
+                f"{len(tokens)} written tokens",
+                f"fewer than {request.grid.cells} of 0 to {target.vocabulary - 1}",
+                "save `step.state.tokens` of an unfinished image",
             )
         noise = Noise(seed, request.grid.cells, target.vocabulary, target.device)
         setting = Setting(target, drafts, request.sampling, request.grid, noise)
@@ -107,7 +109,7 @@ def generate(
         Raster-order tokens of each image, and the cost.
 
     Raises:
-        ValueError: a bad prompt or seed, or a method without its drafts; before anything is computed.
+        BadInput: a bad prompt or seed, or a method without its drafts; before anything is computed.
     """
     images = assemble(target, drafts, method, request)
     start = time.perf_counter()

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.parameters import Value, parameters, read
 from spatialspec.registry import REGISTRY, VERIFIERS, Entry
 
@@ -57,7 +58,7 @@ class Method:
         """The same with a parameter read from `text`, where it has one of this name that was not given.
 
         Raises:
-            ValueError: the value is out of range.
+            BadInput: the value is out of range.
         """
         if name not in self.fields or name in dict(self.given):
             return self
@@ -80,13 +81,13 @@ class Method:
         """Drafter and verifier for one image; `verifier` is the rule asked for, coupled or rejection.
 
         Raises:
-            ValueError: the rule is unknown, or draft weights are missing or too small.
+            BadInput: the rule is unknown, or draft weights are missing or too small.
         """
         if verifier not in VERIFIERS:
-            raise ValueError(f"got verifier {verifier!r}, expected one of {', '.join(VERIFIERS)}")
+            raise BadInput(f"verifier {verifier!r}", f"one of {', '.join(VERIFIERS)}")
         values, rule = self.parameters, self.rule(verifier)
         if values.get("tolerance") and rule != "coupled":
-            raise ValueError(f"got {self} with the verifier {verifier}, expected coupled: only it has a tolerance")
+            raise BadInput(f"{self} with the verifier {verifier}", "coupled", "only it has a tolerance")
         judge_part = cast("VerifierPart", _part(self.entry.verifier or VERIFIERS[rule]))
         draft_part = cast("DrafterPart", _part(self.entry.drafter))
         judge = judge_part.make(setting, _settings(judge_part.Settings, values), rule)
@@ -100,11 +101,11 @@ class Method:
         """Read `name[:key=value[:key=value]]`.
 
         Raises:
-            ValueError: unknown method or parameter, or a value out of range; the message lists what there is.
+            BadInput: unknown method or parameter, or a value out of range; the message lists what there is.
         """
         name, *pairs = text.strip().split(":")
         if name not in REGISTRY:
-            raise ValueError(f"got method {name!r}, expected one of {', '.join(REGISTRY)}")
+            raise BadInput(f"method {name!r}", f"one of {', '.join(REGISTRY)}")
         if not pairs:
             return cls(name)
         known = cls(name).fields
@@ -113,7 +114,7 @@ class Method:
             key, equals, value = pair.partition("=")
             if key not in known or not equals:
                 there = ", ".join(known) or "none: it takes no parameters"
-                raise ValueError(f"got parameter {pair!r} for {name}, expected key=value with a key of {there}")
+                raise BadInput(f"parameter {pair!r} for {name}", f"key=value with a key of {there}")
             given.append((key, read(known[key], value)))
         return cls(name, tuple(given))
 

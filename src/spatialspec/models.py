@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from spatialspec.core.errors import BadInput
+
 WEIGHTS = Path(__file__).parent / "weights"
 GRIDS = {"icons": "24x24"}
 
@@ -47,21 +49,21 @@ def model_folder(model: str) -> Path:
     """Folder of a model given by name or path.
 
     Raises:
-        ValueError: neither; the message lists the names.
+        BadInput: neither; the message lists the names.
     """
     if model in embedded():
         return WEIGHTS / model
     if (Path(model) / "config.json").is_file():
         return Path(model)
     there = ", ".join(embedded()) or "none in this installation"
-    raise ValueError(f"got model {model!r}, expected a name ({there}) or a folder with config.json")
+    raise BadInput(f"model {model!r}", f"a name ({there}) or a folder with config.json")
 
 
 def draft_folder(model: str, draft: str | None) -> Path | None:
     """Folder of draft weights: the one given, else those beside the model, else None.
 
     Raises:
-        ValueError: the one given is no folder.
+        BadInput: the one given is no folder.
     """
     if draft is None:
         beside = model_folder(model) / "drafts"
@@ -71,4 +73,4 @@ def draft_folder(model: str, draft: str | None) -> Path | None:
         if folder.is_dir():
             return folder
     there = ", ".join(sorted(f.name for f in beside.glob("*/"))) or "none"
-    raise ValueError(f"got draft {draft!r}, expected the name of drafts of {model} ({there}) or a folder")
+    raise BadInput(f"draft {draft!r}", f"the name of drafts of {model} ({there}) or a folder")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from PIL import Image as PILImage
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import image_seed
 from spatialspec.core.protocols import Target
@@ -48,7 +49,7 @@ class SpatialPipeline:
         draft: draft weights made for it, or their folder; `spatial`, the default method, needs none.
 
     Raises:
-        ValueError: the drafts were made for another target, or a file of them is damaged.
+        BadInput: the drafts were made for another target, or a file of them is damaged.
     """
 
     def __init__(self, target: Target, draft: Sequence[draft_weights.Drafts] | str | Path = ()) -> None:
@@ -74,7 +75,7 @@ class SpatialPipeline:
             device_map: as in transformers, instead of `device`; for its models only.
 
         Raises:
-            ValueError: unknown name, damaged files, or drafts made for another target.
+            BadInput: unknown name, damaged files, or drafts made for another target.
         """
         target = load_target(model_folder(str(model)), device, torch_dtype, device_map)
         folder = draft_folder(str(model), None if draft is None else str(draft))
@@ -121,13 +122,13 @@ class SpatialPipeline:
             Pictures, tokens and report.
 
         Raises:
-            ValueError: a bad argument, before anything is computed.
+            BadInput: a bad argument, before anything is computed.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
-            raise ValueError("got an empty list of prompts, expected at least one")
+            raise BadInput("an empty list of prompts", "at least one")
         if num_images_per_prompt < 1:
-            raise ValueError(f"got num_images_per_prompt {num_images_per_prompt}, expected at least 1")
+            raise BadInput(f"num_images_per_prompt {num_images_per_prompt}", "at least 1")
         prompts = [p for p in prompts for _ in range(num_images_per_prompt)]
         given: dict[str, Any] = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         sampling = replace(self.target.default, **{k: v for k, v in given.items() if v is not None})
@@ -155,7 +156,7 @@ class SpatialPipeline:
         """The grid that was asked for, or the model's own.
 
         Raises:
-            ValueError: the model cannot draw it.
+            BadInput: the model cannot draw it.
         """
         if size is None:
             return self.target.grid

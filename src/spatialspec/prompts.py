@@ -6,6 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+from spatialspec.core.errors import BadInput
+
 COLUMNS = ("prompt", "text", "caption")  # in this order of preference
 
 # Labels and drawing styles that the embedded model has seen, not always together.
@@ -85,20 +87,20 @@ def read_prompts(path: Path) -> list[str]:
             object a line). The column `prompt` is read, else `text`, else `caption`, in capitals or not.
 
     Raises:
-        ValueError: no such file, another kind of file, no such column, an empty cell, or no prompt at all.
+        BadInput: no such file, another kind of file, no such column, an empty cell, or no prompt at all.
     """
     if not path.is_file():
-        raise ValueError(f"got no file {path}, expected prompts: check --prompts")
+        raise BadInput(f"no file {path}", "prompts", "check --prompts")
     readers = {".txt": _lines, ".csv": _table, ".tsv": _table, ".jsonl": _objects}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"got {path}, expected a file that ends in {', '.join(readers)}: rename it")
+        raise BadInput(f"{path}", f"a file that ends in {', '.join(readers)}", "rename it")
     try:
         prompts = reader(path)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: got bytes that are no text, expected UTF-8: save it as UTF-8") from error
+        raise BadInput("bytes that are no text", "UTF-8", "save it as UTF-8", where=path) from error
     if not prompts:
-        raise ValueError(f"{path}: got no prompt, expected at least one: add some")
+        raise BadInput("no prompt", "at least one", "add some", where=path)
     return prompts
 
 
@@ -112,7 +114,9 @@ def _table(path: Path) -> list[str]:
         try:
             rows = [(reader.line_num, row) for row in reader]
         except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: got no table ({error}): save it as csv") from error
+            raise BadInput(
+                f"no table ({error})", "rows of cells", "save it as csv", f"{path}, line {reader.line_num}"
+            ) from error
         column = _column(path, reader.fieldnames or ())
     return [_cell(path, line, row[column]) for line, row in rows]
 
@@ -125,9 +129,9 @@ def _objects(path: Path) -> list[str]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: got no JSON ({error}), expected an object a line") from error
+            raise BadInput(f"no JSON ({error})", "an object a line", where=f"{path}, line {number}") from error
         if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number}: got {line.strip()[:40]}, expected an object with a prompt")
+            raise BadInput(f"{line.strip()[:40]}", "an object with a prompt", where=f"{path}, line {number}")
         prompts.append(_cell(path, number, row[_column(path, row)]))
     return prompts
 
@@ -139,10 +143,10 @@ def _column(path: Path, columns: object) -> str:
         if column in lower:
             return lower[column]
     got = ", ".join(map(str, there)) or "none"
-    raise ValueError(f"{path}: got the columns {got}, expected one of {', '.join(COLUMNS)}: rename one")
+    raise BadInput(f"the columns {got}", f"one of {', '.join(COLUMNS)}", "rename one", where=path)
 
 
 def _cell(path: Path, line: int, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{path}, line {line}: got {value!r}, expected a prompt: fill it in or delete the line")
+        raise BadInput(f"{value!r}", "a prompt", "fill it in or delete the line", where=f"{path}, line {line}")
     return value.strip()

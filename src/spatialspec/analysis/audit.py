@@ -155,7 +155,7 @@ def audit(
         toys_only: methods that are not compared on the model.
 
     Raises:
-        ValueError: the model lacks the drafts of a seed-exact method; before anything is computed.
+        BadInput: the model lacks the drafts of a seed-exact method; before anything is computed.
     """
     tried = pairs(methods)
     model = None if pipeline is None else ModelGround(pipeline, plan, seed, report)

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from spatialspec.core.errors import BadInput
+
 LEAST = 10.0  # images that a pool expects
 FEWEST = 10  # pools
 CAUTION = 300.0  # most that the true odds of a small p exceed it, down to 1e-13: 225 for 10 pools of 10, fewer for more
@@ -40,12 +42,12 @@ def fit(counts: Int[np.ndarray, "images"], law: Float[np.ndarray, "images"]) -> 
     """Pearson's test of counts against a law, over pools of neighbours.
 
     Raises:
-        ValueError: too few images for the pools.
+        BadInput: too few images for the pools.
     """
     expected = law * counts.sum()
     ends = _ends(expected)
     if len(ends) < FEWEST:
-        raise ValueError(f"got {counts.sum()} images, enough for {len(ends)} pools, expected enough for {FEWEST}")
+        raise BadInput(f"{counts.sum()} images, enough for {len(ends)} pools", f"enough for {FEWEST}")
     e, c = (np.diff(np.cumsum(x)[ends], prepend=0.0) for x in (expected, counts))
     impossible = bool(counts[expected == 0].any())
     statistic = math.inf if impossible else float(((c - e) ** 2 / e).sum())

@@ -106,7 +106,7 @@ class ModelGround:
         """Find out whether the model can run a method.
 
         Raises:
-            ValueError: it lacks the drafts.
+            BadInput: it lacks the drafts.
         """
         assemble(self.target, self.drafts, method, self.request)
 

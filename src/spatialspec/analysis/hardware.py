@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spatialspec.analysis.replay import PassCost
+from spatialspec.core.errors import BadInput
 
 ROWS = tuple(2**k for k in range(11))
 
@@ -48,12 +49,12 @@ def roofline(name: str, parameters: float, streams: int = 2, width: int = 2) -> 
         width: bytes of a parameter.
 
     Raises:
-        ValueError: no figures for that hardware, or a target without parameters.
+        BadInput: no figures for that hardware, or a target without parameters.
     """
     if name not in PUBLISHED:
-        raise ValueError(f"got hardware {name!r}, expected one of {', '.join(PUBLISHED)}, or a PassCost of your own")
+        raise BadInput(f"hardware {name!r}", f"one of {', '.join(PUBLISHED)}, or a PassCost of your own")
     if parameters <= 0:
-        raise ValueError(f"got {parameters} parameters, expected more than 0")
+        raise BadInput(f"{parameters} parameters", "more than 0")
     has = PUBLISHED[name]
     read = parameters * width / has.bandwidth
     seconds = {rows: max(read, 2 * parameters * rows * streams / has.peak) for rows in ROWS}

@@ -19,6 +19,7 @@ from statistics import median
 
 import torch
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal, Verdict
 from spatialspec.core.state import State
@@ -40,7 +41,7 @@ class PassCost:
 
     def __post_init__(self) -> None:
         if not self.seconds or min(self.seconds) < 1 or not all(0 < s < float("inf") for s in self.seconds.values()):
-            raise ValueError(f"got the points {dict(self.seconds)}, expected rows from 1 on and seconds above 0")
+            raise BadInput(f"the points {dict(self.seconds)}", "rows from 1 on and seconds above 0")
 
     def __call__(self, rows: int) -> float:
         """Seconds of a pass over `rows` cells."""
@@ -58,14 +59,14 @@ class PassCost:
         """A curve that `benchmarks/pass_cost.py` wrote.
 
         Raises:
-            ValueError: the file is missing or is not one of those.
+            BadInput: the file is missing or is not one of those.
         """
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             seconds = {int(rows): float(value) for rows, value in record["seconds"].items()}
             source = f"measured on {record['machine']}, {record['model']}, {record['dtype']}"
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: got {error!r}, expected a file of benchmarks/pass_cost.py: make one") from error
+            raise BadInput(f"{error!r}", "a file of benchmarks/pass_cost.py", "make one", where=path) from error
         return cls(seconds, source)
 
 
@@ -101,13 +102,13 @@ def measure_cost(
         turns: passes of each size; their median counts.
 
     Raises:
-        ValueError: a pass is larger than half of the grid.
+        BadInput: a pass is larger than half of the grid.
     """
     shape, target = pipeline.grid(grid), pipeline.target
     half = shape.cells // 2
     sizes = [2**k for k in range(8) if 2**k <= half] if rows is None else list(rows)
     if max(sizes) > half:
-        raise ValueError(f"got a pass of {max(sizes)} rows on {shape}, expected at most {half}: give a larger grid")
+        raise BadInput(f"a pass of {max(sizes)} rows on {shape}", f"at most {half}", "give a larger grid")
     session = target.session(["red apple, 3d"], "", target.default, shape)
     written = Proposal.chain(0, [0] * half, final=True)
     state, verdict = State(shape), Verdict(tuple(range(half)))

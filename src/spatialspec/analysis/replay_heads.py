@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spatialspec.analysis.replay import Prediction
+from spatialspec.core.errors import BadInput
 from spatialspec.core.noise import Noise
 from spatialspec.core.parameters import parameters
 from spatialspec.core.proposal import Proposal, Scores, Verdict
@@ -108,7 +109,7 @@ def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
         request: of one prompt and one seed.
 
     Raises:
-        ValueError: there are no draft weights of Hawk.
+        BadInput: there are no draft weights of Hawk.
     """
     noise = Noise(request.seeds[0], request.grid.cells, pipeline.target.vocabulary, pipeline.target.device)
     setting = Setting(pipeline.target, pipeline.drafts, request.sampling, request.grid, noise)
@@ -137,13 +138,13 @@ def replay_heads(record: HeadRecord, method: Method) -> Prediction:
     """What `hawk`, `medusa` or `hawk-vertical` with any parameters would have cost under coupled noise.
 
     Raises:
-        ValueError: another method, or one that reaches farther than the record.
+        BadInput: another method, or one that reaches farther than the record.
     """
     if method.name not in ("hawk", "medusa", "hawk-vertical") or not method.exact():
-        raise ValueError(f"got {method}, expected hawk, medusa or hawk-vertical without a tolerance: only these replay")
+        raise BadInput(f"{method}", "hawk, medusa or hawk-vertical without a tolerance", "only these replay")
     shape = HawkShape(**{name: cast("int", method.parameters[name]) for name in parameters(HawkShape)})
     if shape.vertical > record.vertical or shape.horizontal > record.horizontal:
-        raise ValueError(f"got {method}, expected at most {record.vertical} and {record.horizontal} heads: record more")
+        raise BadInput(f"{method}", f"at most {record.vertical} and {record.horizontal} heads", "record more")
     rows, start = [1], 1
     while start < record.cells:
         levels = [_candidates(record, shape, start, start + j) for j in range(_depth(record, shape, start))]
@@ -168,7 +169,7 @@ def _depth(record: HeadRecord, shape: HawkShape, start: int) -> int:
         depth += 1
         nodes += per_level**depth
     if depth > record.depth:
-        raise ValueError(f"got a tree of depth {depth}, expected at most {record.depth}: the record reaches no farther")
+        raise BadInput(f"a tree of depth {depth}", f"at most {record.depth}", "the record reaches no farther")
     return min(depth, record.cells - start)
 
 

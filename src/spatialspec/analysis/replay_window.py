@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from spatialspec.analysis.replay import Prediction
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.decode import decode
 from spatialspec.generation import Request, assemble
@@ -85,11 +86,11 @@ def replay_window(record: WindowRecord, method: Method) -> Prediction:
     """What `jacobi` with another length would have cost.
 
     Raises:
-        ValueError: another method, or a window longer than the recorded one.
+        BadInput: another method, or a window longer than the recorded one.
     """
     length = method.parameters.get("length") if method.name == "jacobi" else None
     if not isinstance(length, int) or length > record.length:
-        raise ValueError(f"got {method}, expected jacobi with a length of at most {record.length}: record a longer one")
+        raise BadInput(f"{method}", f"jacobi with a length of at most {record.length}", "record a longer one")
     cells, columns, tokens = record.grid.cells, record.grid.columns, record.tokens
     weight = _weights(record.length, columns)
     rows, start = [1], 1

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
 from spatialspec.core.protocols import Drafter
@@ -203,10 +204,10 @@ def trace(
         on_step: called after every pass.
 
     Raises:
-        ValueError: not one image, or what `generate` refuses.
+        BadInput: not one image, or what `generate` refuses.
     """
     if len(request.prompts) != 1 or len(request.seeds) != 1:
-        raise ValueError(f"got {len(request.prompts)} prompts and {len(request.seeds)} seeds, expected one of each")
+        raise BadInput(f"{len(request.prompts)} prompts and {len(request.seeds)} seeds", "one of each")
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
     watch = Watch(image.drafter, first_source(method))
     image.drafter = watch

@@ -9,7 +9,8 @@ import typer
 
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, progress, table
-from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.core.errors import BadInput
+from spatialspec.files import check_output, write_bytes
 from spatialspec.methods import Method
 from spatialspec.registry import audited
 
@@ -39,9 +40,9 @@ def audit(
     """
     listed = list(dict.fromkeys(Method.parse_list(methods)))
     if not listed:
-        raise ValueError(f"got no method in {methods!r}, expected names separated by commas: see `models`")
+        raise BadInput(f"no method in {methods!r}", "names separated by commas", "see `models`")
     if not 0 <= seed < 2**62:
-        raise ValueError(f"got --seed {seed}, expected 0 to 2^62 - 1: choose another")
+        raise BadInput(f"--seed {seed}", "0 to 2^62 - 1", "choose another")
     if json is not None:
         check_output(json, "", "--json")
 
@@ -63,7 +64,7 @@ def audit(
     with progress(effort(listed, plan, cells, missing)) as report:
         document = audit(listed, plan, seed, pipeline, report, workers, missing)
     if json is not None:
-        write_atomically(json, document.json_text().encode())
+        write_bytes(json, document.json_text().encode())
     typer.echo(table(COLUMNS, document.methods))
     s = document.settings
     typer.echo("p, TV and expected: of the toy with the smallest p; expected is the TV that sampling noise alone gives")

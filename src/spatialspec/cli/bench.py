@@ -9,7 +9,8 @@ import typer
 
 from spatialspec.cli import options
 from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, table
-from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.core.errors import BadInput
+from spatialspec.files import check_output, write_bytes
 from spatialspec.prompts import BUILT_IN, read_prompts
 
 
@@ -48,7 +49,7 @@ def bench(
     )  # fmt: skip
     listed = common.parse_methods()
     if limit < 1:
-        raise ValueError(f"got --limit {limit}, expected at least 1: choose another")
+        raise BadInput(f"--limit {limit}", "at least 1", "choose another")
     words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
     if json is not None:
         check_output(json, "", "--json")
@@ -63,6 +64,6 @@ def bench(
     with progress(len({AR, *listed}) * images * workload.grid.cells) as report:
         document = bench(pipeline, listed, workload, report)
     if json is not None:
-        write_atomically(json, document.json_text().encode())
+        write_bytes(json, document.json_text().encode())
     typer.echo(table(COST + AGAINST_AR + DISTANCE, document.methods))
     typer.echo(f"{len(document.methods)} methods, {images - 1} images each, verifier {verifier}")

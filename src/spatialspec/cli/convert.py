@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 
 
@@ -42,7 +43,7 @@ def choose(out: Path) -> Converter:
     try:
         found = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{config}: expected JSON, got a file that does not parse ({error})") from error
+        raise BadInput(f"a file that does not parse ({error})", "JSON", where=config) from error
     return CONVERTERS["chameleon" if isinstance(found, dict) and "vq_config" in found else "llamagen"]
 
 
@@ -66,7 +67,7 @@ def convert(
     given = {name: value for name, value in given.items() if value is not None}
     foreign = [f"--{name}" for name in given if name not in converter.options]
     if foreign:
-        raise ValueError(f"got {', '.join(foreign)}, expected none of it for {converter.what}: leave it out")
+        raise BadInput(f"{', '.join(foreign)}", f"none of it for {converter.what}", "leave it out")
     module, _, name = converter.function.partition(":")
     line = getattr(import_module(module), name)(source, out, **given)
     typer.echo(f"wrote {out}: {line or converter.what}")

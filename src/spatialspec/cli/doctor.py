@@ -10,8 +10,9 @@ import typer
 
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, progress, table
-from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.files import check_output, write_bytes
 from spatialspec.models import draft_folder, embedded, model_folder
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def doctor(
     with progress(effort(found.workload, where) if found.workload else 0) as report:
         diagnosis = measure(found, report)
     if json is not None:
-        write_atomically(json, diagnosis.json_text().encode())
+        write_bytes(json, diagnosis.json_text().encode())
     show(diagnosis)
     if not diagnosis.ok:
         raise typer.Exit(1)
@@ -64,7 +65,7 @@ def find(model: str) -> Path:
     """Folder of a model given by name or path, broken ones too.
 
     Raises:
-        ValueError: there is no such folder.
+        BadInput: there is no such folder.
     """
     if model not in embedded() and Path(model).is_dir():
         return Path(model)
@@ -75,7 +76,7 @@ def _given(draft: str | None) -> Path | None:
     """Folder of drafts of a model that has no config.json."""
     if draft is None or Path(draft).is_dir():
         return None if draft is None else Path(draft)
-    raise ValueError(f"got draft {draft!r}, expected a folder: check --draft")
+    raise BadInput(f"draft {draft!r}", "a folder", "check --draft")
 
 
 def show(diagnosis: Diagnosis) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from spatialspec.cli.options import check_dtype, usable_dtype
 from spatialspec.cli.train import Steps, clocked, make_folder, typed
+from spatialspec.core.errors import BadInput
 
 if TYPE_CHECKING:
     from spatialspec.core.protocols import Target
@@ -62,7 +63,7 @@ def draft(
     settings = read_config(config) if config is not None else {}
     chosen = drafter or settings.pop("drafter", "hawk")
     if chosen not in DRAFTERS or chosen != settings.pop("drafter", chosen):
-        raise ValueError(f"got --drafter {chosen!r}, expected one of {', '.join(DRAFTERS)}, and that of --config")
+        raise BadInput(f"--drafter {chosen!r}", f"one of {', '.join(DRAFTERS)}, and that of --config")
     options: dict[str, int | float | None] = {"steps": steps, "batch": batch, "seed": seed}
     options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
     listed = settings.pop("pictures", None)
@@ -93,7 +94,7 @@ def draft(
 
 def _count(value: Any) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
-        raise ValueError(f"got pictures {value!r}, expected a whole number from 1")
+        raise BadInput(f"pictures {value!r}", "a whole number from 1")
     return value
 
 

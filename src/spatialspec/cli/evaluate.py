@@ -10,7 +10,8 @@ import typer
 
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, progress, table
-from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.core.errors import BadInput
+from spatialspec.files import check_output, write_bytes
 from spatialspec.prompts import BUILT_IN, read_prompts
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def evaluate(
     )  # fmt: skip
     listed = common.parse_methods()
     if limit < 1:
-        raise ValueError(f"got --limit {limit}, expected at least 1: choose another")
+        raise BadInput(f"--limit {limit}", "at least 1", "choose another")
     if scenes is not None and prompts is not None:
-        raise ValueError(f"got --scenes {scenes} and --prompts {prompts}, expected one of them: scenes are prompts")
+        raise BadInput(f"--scenes {scenes} and --prompts {prompts}", "one of them", "scenes are prompts")
     if json is not None:
         check_output(json, "", "--json")
     for option, folder in (("--out", out), ("--export", export)):
@@ -135,7 +136,7 @@ def evaluate(
         names["scenes"] = scenes
         document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report)
     if json is not None:
-        write_atomically(json, document.json_text().encode())
+        write_bytes(json, document.json_text().encode())
     shown = [*document.methods, *([document.real] if document.real is not None else [])]
     typer.echo(table(COLUMNS, shown))
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
@@ -157,9 +158,9 @@ def _check_folder(option: str, folder: Path | None) -> None:
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"got {option} {folder}, which is a file, expected a folder: choose another name")
+        raise BadInput(f"{option} {folder}, which is a file", "a folder", "choose another name")
     if not folder.resolve().parent.is_dir():
-        raise ValueError(f"got {option} {folder}, expected an existing folder around it: make {folder.parent} first")
+        raise BadInput(f"{option} {folder}", "an existing folder around it", f"make {folder.parent} first")
 
 
 def _optional(make: Callable[[], T], may_lack: bool, notes: list[str]) -> T | None:

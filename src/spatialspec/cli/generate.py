@@ -11,7 +11,8 @@ import typer
 
 from spatialspec.cli import options
 from spatialspec.cli.display import AGAINST_AR, COST, progress, table
-from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.core.errors import BadInput
+from spatialspec.files import check_output, write_bytes
 from spatialspec.methods import Method
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ def generate(
     if compare or ar in methods:
         methods = list(dict.fromkeys([ar, *methods]))
     if not prompt.strip():
-        raise ValueError("got an empty prompt, expected words: say what to draw")
+        raise BadInput("an empty prompt", "words", "say what to draw")
     check_output(out, ".png", "--out")
     if json is not None:
         check_output(json, "", "--json")
         if json.resolve() == out.resolve():
-            raise ValueError(f"got {out} for --out and --json, expected two files: rename one")
+            raise BadInput(f"{out} for --out and --json", "two files", "rename one")
 
     pipeline, workload = common.load(methods, [prompt])
     methods = common.tuned(methods, pipeline, workload)
@@ -89,10 +90,10 @@ def generate(
     else:
         captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
         sheet = comparison(list(zip(captions, pictures, strict=True)))
-    write_atomically(out, png(sheet))
+    write_bytes(out, png(sheet))
     if json is not None:
         document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
-        write_atomically(json, document.json_text().encode())
+        write_bytes(json, document.json_text().encode())
     typer.echo(table(COST + AGAINST_AR if ar in samples else COST, results))
     for result in results:
         if not result.exact:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.parameters import explain
 from spatialspec.methods import Method
 from spatialspec.models import FAMILIES, WEIGHTS, embedded
@@ -42,13 +43,13 @@ def describe(folder: Path) -> str:
     """One line on a model's folder.
 
     Raises:
-        ValueError: a file of it is damaged.
+        BadInput: a file of it is damaged.
     """
     try:
         sizes = json.loads((folder / "config.json").read_text())["transformer"]
         grid, vocabulary = f"{sizes['rows']}x{sizes['columns']}", sizes["codes"]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'config.json'}: expected the sizes of a model: install it again") from error
+        raise BadInput("others", "the sizes of a model", "install it again", folder / "config.json") from error
     count = parameters(folder / "transformer.safetensors")
     drafts = sorted(path.parent.name for path in (folder / "drafts").glob("*/config.json"))
     return (
@@ -61,7 +62,7 @@ def parameters(path: Path) -> int:
     """Number of parameters in a safetensors file, from its header.
 
     Raises:
-        ValueError: it is no safetensors file.
+        BadInput: it is no safetensors file.
     """
     try:
         with path.open("rb") as file:
@@ -69,7 +70,7 @@ def parameters(path: Path) -> int:
             header = json.loads(file.read(min(length, 100_000_000)))
         return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
     except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected safetensors, got none or a damaged file: install it again") from error
+        raise BadInput("none or a damaged file", "safetensors", "install it again", where=path) from error
 
 
 def licence(folder: Path) -> str:

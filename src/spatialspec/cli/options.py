@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.methods import Method
 from spatialspec.registry import PRESETS, VERIFIERS
@@ -80,7 +81,7 @@ class Common:
         """Check what needs no torch and return the methods, each once.
 
         Raises:
-            ValueError: a bad option.
+            BadInput: a bad option.
         """
         from spatialspec.models import draft_folder, model_folder
 
@@ -92,21 +93,21 @@ class Common:
         given = preset | typed
         methods = Method.parse_list(self.methods)
         if self.budget == AUTO and not any("budget" in method.fields for method in methods):
-            raise ValueError(f"got --budget auto for {self.methods}, expected a method with a budget: try spatial")
+            raise BadInput(f"--budget auto for {self.methods}", "a method with a budget", "try spatial")
         for name, value in given.items():
             if not any(name in method.fields for method in methods):
                 dial = f"--{name} {value}" if name in typed else f"--quality {self.quality}"
-                raise ValueError(f"got {dial} for {self.methods}, expected a method with that: try spatial")
+                raise BadInput(f"{dial} for {self.methods}", "a method with that", "try spatial")
             methods = [m if m.name == "ar" else m.with_value(name, str(value)) for m in methods]
         methods = list(dict.fromkeys(methods))
         if not methods:
-            raise ValueError(f"got no method in {self.methods!r}, expected names separated by commas: see `models`")
+            raise BadInput(f"no method in {self.methods!r}", "names separated by commas", "see `models`")
         _among("--verifier", self.verifier, tuple(VERIFIERS))
         check_dtype(self.dtype)
         if not 1 <= self.num_images <= 1024:
-            raise ValueError(f"got --num-images {self.num_images}, expected 1 to 1024: choose another")
+            raise BadInput(f"--num-images {self.num_images}", "1 to 1024", "choose another")
         if not 0 <= self.seed <= 2**63 - self.num_images:
-            raise ValueError(f"got --seed {self.seed}, expected 0 to 2^63 - {self.num_images}: choose another")
+            raise BadInput(f"--seed {self.seed}", f"0 to 2^63 - {self.num_images}", "choose another")
         if self.size is not None:
             Grid.parse(self.size)  # which sizes a model draws, it says itself
         model_folder(self.model)
@@ -117,7 +118,7 @@ class Common:
         """Check numbers and device, load the model, and check that every method can draw every prompt.
 
         Raises:
-            ValueError: a bad option, prompt or file.
+            BadInput: a bad option, prompt or file.
         """
         from dataclasses import replace
 
@@ -135,8 +136,8 @@ class Common:
         for name, value in given.items():
             try:
                 Sampling(**{name: value})
-            except ValueError as error:
-                raise ValueError(f"{error}: change --{name.replace('_', '-')}") from error
+            except BadInput as error:
+                raise BadInput(error.got, error.expected, f"change --{name.replace('_', '-')}") from error
         device = usable_device(self.device)
         dtype = usable_dtype(self.dtype, device)
         pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, str(device), dtype)
@@ -172,14 +173,14 @@ def usable_device(name: str) -> torch.device:
     """A device that this machine has.
 
     Raises:
-        ValueError: it has none of this name.
+        BadInput: it has none of this name.
     """
     import torch
 
     there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     there += ["mps"] if torch.backends.mps.is_available() else []
     if name not in there and not (name == "cuda" and "cuda:0" in there):
-        raise ValueError(f"got --device {name}, expected one that this machine has: {', '.join(there)}")
+        raise BadInput(f"--device {name}", "one that this machine has", f"{', '.join(there)}")
     return torch.device(name)
 
 
@@ -187,7 +188,7 @@ def check_dtype(name: str | None) -> None:
     """Refuse a type that is not among DTYPES.
 
     Raises:
-        ValueError: it is not.
+        BadInput: it is not.
     """
     if name is not None:
         _among("--dtype", name, DTYPES)
@@ -202,4 +203,4 @@ def usable_dtype(name: str | None, device: torch.device) -> torch.dtype:
 
 def _among(option: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise ValueError(f"got {option} {value!r}, expected one of {', '.join(choices)}")
+        raise BadInput(f"{option} {value!r}", f"one of {', '.join(choices)}")

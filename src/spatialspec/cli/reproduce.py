@@ -11,6 +11,7 @@ import typer
 
 from spatialspec.cli import options
 from spatialspec.cli.display import progress
+from spatialspec.core.errors import BadInput
 from spatialspec.prompts import BUILT_IN, read_prompts
 from spatialspec.reproduce.registry import EXPERIMENTS
 
@@ -56,12 +57,12 @@ def reproduce(
             typer.echo(f"{known:<{width}}  {entry.summary} ({entry.source}; {entry.prompts} prompts{needs})")
         return
     if name not in EXPERIMENTS and name != ALL:
-        raise ValueError(f"got experiment {name!r}, expected one of {', '.join(EXPERIMENTS)}, or {ALL}")
+        raise BadInput(f"experiment {name!r}", f"one of {', '.join(EXPERIMENTS)}, or {ALL}")
     if limit is not None and (quick or limit < 1):
-        raise ValueError(f"got --limit {limit}, expected at least 1, and none with --quick, which takes one prompt")
+        raise BadInput(f"--limit {limit}", "at least 1, and none with --quick, which takes one prompt")
     if drafts is not None and name != ALL and not EXPERIMENTS[name].folders:
         several = ", ".join(known for known, entry in EXPERIMENTS.items() if entry.folders)
-        raise ValueError(f"got --drafts for {name}, expected one of {several}: for the others give --draft")
+        raise BadInput(f"--drafts for {name}", f"one of {several}", "for the others give --draft")
     common = options.Common(
         model, draft, "ar", VERIFIER, seed, None, None, None, None, "", None, 1, None, None, None, device, dtype
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli.train import Batch, Seed, clocked, given_numbers, make_folder, training_pictures
+from spatialspec.core.errors import BadInput
 
 
 def scenes(
@@ -24,7 +25,7 @@ def scenes(
     """
     given_numbers(count=count, seed=seed)
     if not 16 <= side <= 1024 or side % 4:
-        raise ValueError(f"got --side {side}, expected a multiple of 4 from 16 to 1024: choose another")
+        raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
     make_folder(out)
     from spatialspec.training.cut_outs import read_cut_outs
     from spatialspec.training.scenes import write_scenes
@@ -33,7 +34,7 @@ def scenes(
     try:
         cut_outs = read_cut_outs(cache, side, report)
     except RuntimeError as error:  # a registry's client is missing or failed
-        raise ValueError(str(error)) from error
+        raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
     write_scenes(cut_outs, out, count, side, seed, report)
     typer.echo(f"wrote {out}")
 

@@ -9,7 +9,8 @@ import typer
 
 from spatialspec.cli import options
 from spatialspec.cli.display import progress
-from spatialspec.cli.files import check_output, write_atomically
+from spatialspec.core.errors import BadInput
+from spatialspec.files import check_output, write_bytes
 from spatialspec.methods import Method
 
 
@@ -45,9 +46,9 @@ def show(
     )  # fmt: skip
     methods = common.parse_methods()
     if len(methods) != 1:
-        raise ValueError(f"got {len(methods)} methods in {method!r}, expected one: plain AR is drawn beside it anyway")
+        raise BadInput(f"{len(methods)} methods in {method!r}", "one", "plain AR is drawn beside it anyway")
     if not prompt.strip():
-        raise ValueError("got an empty prompt, expected words: say what to draw")
+        raise BadInput("an empty prompt", "words", "say what to draw")
     check_output(out, ".html", "--out")
     pipeline, workload = common.load(methods, [prompt])
     methods = common.tuned(methods, pipeline, workload)
@@ -74,7 +75,7 @@ def show(
         f"{methods[0].rule(verifier)}, guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, "
         f"top-p {s.top_p:g}."
     )
-    write_atomically(out, page(prompt, panels, settings).encode())
+    write_bytes(out, page(prompt, panels, settings).encode())
     passes = ", ".join(f"{one.trace.method} {len(one.trace.passes)}" for one in panels)
     typer.echo(f"passes: {passes}")
     typer.echo(f"wrote {out}: open it in a browser")

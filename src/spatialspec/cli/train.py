@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spatialspec.core.errors import BadInput
+
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
@@ -43,15 +45,15 @@ def data(
 ) -> None:
     """Fetch and draw the training pictures."""
     if not 16 <= side <= 1024 or side % 4:
-        raise ValueError(f"got --side {side}, expected a multiple of 4 from 16 to 1024: choose another")
+        raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
     out.mkdir(parents=True, exist_ok=True)
-    from spatialspec.core.files import write_text
+    from spatialspec.files import write_text
     from spatialspec.training.data import prepare
 
     try:
         splits = prepare(out, cache, side, clocked())
     except RuntimeError as error:  # a registry's client is missing or failed
-        raise ValueError(str(error)) from error
+        raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
     write_text(out / COMMAND, typed(context) + "\n")
     typer.echo(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" pictures in {out}")
 
@@ -70,7 +72,7 @@ def tokenizer(
     make_folder(out)
     report = clocked()
     pictures = _with_left_out(training_pictures(data, report=report), report)
-    from spatialspec.core.files import write_text
+    from spatialspec.files import write_text
     from spatialspec.targets.vq import VQConfig
     from spatialspec.training.tokenizer import TokenizerRecipe, psnr, train
 
@@ -109,10 +111,10 @@ def target(
     """
     given = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if width % 16:
-        raise ValueError(f"got --width {width}, expected a multiple of 16: choose another")
+        raise BadInput(f"--width {width}", "a multiple of 16", "choose another")
     make_folder(out)
     from spatialspec.core.distribution import Sampling
-    from spatialspec.core.files import write_text
+    from spatialspec.files import write_text
 
     sampling = Sampling(guidance, temperature)
     from spatialspec.targets.grid_transformer import GridTransformerConfig
@@ -178,14 +180,14 @@ def given_numbers(**values: int | None) -> dict[str, Any]:
     """Those that were given, checked: a seed from 0, everything else from 1.
 
     Raises:
-        ValueError: a number is out of range.
+        BadInput: a number is out of range.
     """
     given = {name: value for name, value in values.items() if value is not None}
     for name, value in given.items():
         if value < (name != "seed") or value >= 2**31:
             least = int(name != "seed")
             option = "--" + name.replace("_", "-")
-            raise ValueError(f"got {option} {value}, expected {least} to 2^31 - 1: choose another")
+            raise BadInput(f"{option} {value}", f"{least} to 2^31 - 1", "choose another")
     return given
 
 
@@ -194,9 +196,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(
-            f"got --out {path}, expected a folder to write to ({error.strerror}): choose another"
-        ) from error
+        raise BadInput(f"--out {path}", f"a folder to write to ({error.strerror})", "choose another") from error
 
 
 def typed(context: typer.Context) -> str:
@@ -217,13 +217,13 @@ def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None
     """Pictures of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
 
     Raises:
-        ValueError: none is to be learned from.
+        BadInput: none is to be learned from.
     """
     from spatialspec.training.corpus import read_pictures
 
     pictures = read_pictures(folder, side, report)
     if not pictures.select("train").rows:
-        raise ValueError(f"{folder}: got no picture of the split train, expected some: check metadata.csv")
+        raise BadInput("no picture of the split train", "some", "check metadata.csv", where=folder)
     return pictures
 
 

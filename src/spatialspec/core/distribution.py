@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
+
 COLD = 1e-6  # below it logits / temperature overflows, and the distribution is the greedy one anyway
 
 
@@ -42,7 +44,7 @@ class Sampling:
         ):
             if not low <= value <= high or (name == "top_p" and value == 0):
                 border = "(0, 1]" if name == "top_p" else f"{low:g} to {high:g}"
-                raise ValueError(f"got {name} {value}, expected {border}")
+                raise BadInput(f"{name} {value}", f"{border}")
 
     @property
     def greedy(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spatialspec.core.errors import BadInput
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -19,7 +21,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:
-            raise ValueError(f"got a grid of {self.rows}x{self.columns}, expected at least 1x1")
+            raise BadInput(f"a grid of {self.rows}x{self.columns}", "at least 1x1")
 
     def __str__(self) -> str:
         return f"{self.rows}x{self.columns}"
@@ -34,9 +36,9 @@ class Grid:
         """Read "ROWSxCOLUMNS".
 
         Raises:
-            ValueError: the text is anything else.
+            BadInput: the text is anything else.
         """
         rows, _, columns = text.lower().partition("x")
         if not (rows.isdecimal() and columns.isdecimal()):
-            raise ValueError(f"got size {text!r}, expected ROWSxCOLUMNS, for example 24x24")
+            raise BadInput(f"size {text!r}", "ROWSxCOLUMNS, for example 24x24")
         return cls(int(rows), int(columns))

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
+
 CHUNK = 32  # cells whose coupled noise is made together
 SEEDS = 2**63  # how many there are; seed + i is taken modulo this
 
@@ -50,10 +52,10 @@ def image_seed(seed: int, image: int) -> int:
     """The seed of image number `image` of a request with this seed.
 
     Raises:
-        ValueError: the request's seed is out of range.
+        BadInput: the request's seed is out of range.
     """
     if not 0 <= seed < SEEDS:
-        raise ValueError(f"got seed {seed}, expected 0 to 2^63 - 1")
+        raise BadInput(f"seed {seed}", "0 to 2^63 - 1")
     return (seed + image) % SEEDS
 
 

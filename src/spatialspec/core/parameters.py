@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import Field, field, fields
 from typing import Any
 
+from spatialspec.core.errors import BadInput
+
 Value = int | float | str
 
 
@@ -30,21 +32,21 @@ def read(field: Field[Any], text: str) -> Value:
     """Read the value of a parameter.
 
     Raises:
-        ValueError: of another kind, out of range or not allowed.
+        BadInput: of another kind, out of range or not allowed.
     """
-    rule, got = field.metadata, f"got {field.name}={text}"
+    rule, got = field.metadata, f"{field.name}={text}"
     if rule["choices"]:
         if text not in rule["choices"]:
-            raise ValueError(f"{got}, expected one of {', '.join(rule['choices'])}")
+            raise BadInput(got, f"one of {', '.join(rule['choices'])}")
         return text
     whole = isinstance(field.default, int)
     border = f"{'whole ' if whole else ''}number from {rule['low']:g} to {rule['high']:g}"
     try:
         value = int(text) if whole else float(text)
     except ValueError:
-        raise ValueError(f"{got}, expected a {border}") from None
+        raise BadInput(got, f"a {border}") from None
     if not rule["low"] <= value <= rule["high"]:
-        raise ValueError(f"{got}, expected a {border}")
+        raise BadInput(got, f"a {border}")
     return value
 
 

@@ -103,7 +103,7 @@ class Target(Head, Protocol):
         """Refuse a grid that the model cannot draw.
 
         Raises:
-            ValueError: it cannot; the message says which it can.
+            BadInput: it cannot; the message says which it can.
         """
         ...
 
@@ -111,7 +111,7 @@ class Target(Head, Protocol):
         """Refuse prompts that `session` would refuse, before anything is computed.
 
         Raises:
-            ValueError: one is empty or too long.
+            BadInput: one is empty or too long.
         """
         ...
 
@@ -125,7 +125,7 @@ class Target(Head, Protocol):
             grid: of every image.
 
         Raises:
-            ValueError: a prompt is empty or too long, or the model cannot draw the grid.
+            BadInput: a prompt is empty or too long, or the model cannot draw the grid.
         """
         ...
 

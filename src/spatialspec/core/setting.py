@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.protocols import Drafter, Head, Verifier
@@ -36,14 +37,12 @@ class Setting:
         """The draft weights of a kind.
 
         Raises:
-            ValueError: there are none.
+            BadInput: there are none.
         """
         for drafts in self.drafts:
             if isinstance(drafts, kind):
                 return drafts
-        raise ValueError(
-            f"got no {algorithm} draft weights, expected some: give --draft, or use a method that needs none"
-        )
+        raise BadInput(f"no {algorithm} draft weights", "some", "give --draft, or use a method that needs none")
 
 
 @dataclass(frozen=True)

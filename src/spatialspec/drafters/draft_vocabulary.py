@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Head
 
 NOT_COVERED = -1  # in place of a token's place
@@ -41,14 +42,12 @@ def output_rows(target: Head, size: int) -> Float[Tensor, "V d"]:
     """The output layer of a target that drafts are to have `size` tokens of.
 
     Raises:
-        ValueError: it has fewer tokens, or the layer is not one matrix.
+        BadInput: it has fewer tokens, or the layer is not one matrix.
     """
     if not isinstance(target, OneMatrix):
-        raise ValueError(
-            f"got vocabulary {size} for a target whose output layer is not one matrix, expected 0: draft all tokens"
-        )
+        raise BadInput(f"vocabulary {size} for a target whose output layer is not one matrix", "0", "draft all tokens")
     if size > target.vocabulary:
-        raise ValueError(f"got vocabulary {size}, expected at most the {target.vocabulary} image tokens of the target")
+        raise BadInput(f"vocabulary {size}", f"at most the {target.vocabulary} image tokens of the target")
     return target.output_rows
 
 
@@ -83,16 +82,16 @@ class DraftVocabulary(nn.Module):
         """Make sure that a file's table can be used.
 
         Raises:
-            ValueError: a token occurs twice, is out of order or negative: q would lose mass, and exactness with it.
+            BadInput: a token occurs twice, is out of order or negative: q would lose mass, and exactness with it.
         """
         if self.tokens is not None and (self.tokens.diff().le(0).any() or self.tokens[0] < 0):
-            raise ValueError(f"{path}: vocabulary.tokens: expected ascending tokens from 0 on: fetch the file again")
+            raise BadInput("others", "ascending tokens from 0 on", "fetch the file again", f"{path}: vocabulary.tokens")
 
     def bind(self, target: Head) -> None:
         """Take the rows of the target's output layer, once: drafts belong to one target.
 
         Raises:
-            ValueError: the target cannot give them.
+            BadInput: the target cannot give them.
         """
         if self.tokens is not None and self._rows is None:
             table = output_rows(target, int(self.tokens.max()) + 1)

@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.parameters import parameter
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
 from spatialspec.core.protocols import Head, Verifier
@@ -89,14 +90,14 @@ class Hawk:
         """The drafter of one image.
 
         Raises:
-            ValueError: there are no draft weights, or they have too few heads.
+            BadInput: there are no draft weights, or they have too few heads.
         """
         heads = setting.find(HawkHeads, "hawk")
         there = heads.config
         if settings.horizontal > there.horizontal or settings.vertical > there.vertical:
-            raise ValueError(
-                f"got horizontal={settings.horizontal}, vertical={settings.vertical}, "
-                f"expected at most the {there.horizontal} and {there.vertical} heads of the draft weights"
+            raise BadInput(
+                f"horizontal={settings.horizontal}, vertical={settings.vertical}",
+                f"at most the {there.horizontal} and {there.vertical} heads of the draft weights",
             )
         return cls(heads, setting.target, setting.sampling, verifier, settings, setting.grid.columns)
 

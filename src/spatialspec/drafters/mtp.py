@@ -47,7 +47,7 @@ class MTP:
         """The drafter of one image.
 
         Raises:
-            ValueError: there are no draft weights, or they have too few predictors.
+            BadInput: there are no draft weights, or they have too few predictors.
         """
         return cls(
             Recent.make(setting, settings.horizontal, 0, 1), Block(verifier, settings.draft, settings.q), settings

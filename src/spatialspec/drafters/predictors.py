@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Head
 
 SPACES = ("pre-norm", "post-norm", "embedding")
@@ -43,9 +44,8 @@ class SSDConfig:
 
     def __post_init__(self) -> None:
         if self.space not in SPACES or (self.space == "embedding" and self.token):
-            raise ValueError(
-                f"got space {self.space!r} and token {self.token}, expected one of {', '.join(SPACES)}, the last "
-                "without token"
+            raise BadInput(
+                f"space {self.space!r} and token {self.token}", f"one of {', '.join(SPACES)}, the last without token"
             )
 
 

@@ -78,7 +78,7 @@ class Spatial:
         """The drafter of one image.
 
         Raises:
-            ValueError: new cells are to start from draft weights that are not there.
+            BadInput: new cells are to start from draft weights that are not there.
         """
         return cls(setting, settings, STARTS[settings.start](setting, verifier, settings.candidates))
 

@@ -75,7 +75,7 @@ class SpatialModel:
         """The drafter of one image.
 
         Raises:
-            ValueError: there are no draft weights, or they need what the target does not give.
+            BadInput: there are no draft weights, or they need what the target does not give.
         """
         network = setting.find(SpatialNetwork, "spatial-model")
         return cls(network, setting.target, setting.sampling, verifier, settings, setting.grid)

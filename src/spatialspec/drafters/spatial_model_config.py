@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.rotary import Rotation
 
 POSITIONS = ("2-d", "1-d")
@@ -76,13 +77,13 @@ class SpatialModelConfig(SpatialModelOptions):
     def __post_init__(self) -> None:
         for name, choices in (("positions", POSITIONS), ("attention", ATTENTION), ("directions", DIRECTIONS)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"got {name} {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+                raise BadInput(f"{name} {getattr(self, name)!r}", f"one of {', '.join(choices)}")
         for name, (low, high) in LIMITS.items():
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"got {name} {getattr(self, name)}, expected {low} to {high}")
+                raise BadInput(f"{name} {getattr(self, name)}", f"{low} to {high}")
         if self.head_width < 4 or self.width % self.heads or self.width // self.heads % 4:
-            raise ValueError(
-                f"got width {self.width} and head_width {self.head_width}, expected heads of one width, a multiple of 4"
+            raise BadInput(
+                f"width {self.width} and head_width {self.head_width}", "heads of one width, a multiple of 4"
             )
 
     @property
@@ -99,12 +100,13 @@ class SpatialModelConfig(SpatialModelOptions):
             depth: blocks of the target, as far as it hands out their states; 1 where it hands out the last ones only.
 
         Raises:
-            ValueError: it has fewer than are to be read.
+            BadInput: it has fewer than are to be read.
         """
         if self.features > depth:
-            raise ValueError(
-                f"got features {self.features}, expected at most {depth}, the blocks whose states this target hands "
-                "out: read fewer"
+            raise BadInput(
+                f"features {self.features}",
+                f"at most {depth}, the blocks whose states this target hands out",
+                "read fewer",
             )
         return tuple(depth * i // self.features for i in range(1, self.features))
 

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.parameters import parameter
 from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.protocols import Head, Verifier
@@ -71,14 +72,14 @@ class Recent:
         """The memory of one image.
 
         Raises:
-            ValueError: there are no draft weights, or they have fewer predictors than asked for.
+            BadInput: there are no draft weights, or they have fewer predictors than asked for.
         """
         predictors = setting.find(SSDPredictors, "ssd")
         there = predictors.config
         if horizontal > there.horizontal or vertical > there.vertical:
-            raise ValueError(
-                f"got horizontal={horizontal}, rows={vertical}, "
-                f"expected at most the {there.horizontal} and {there.vertical} predictors of the draft weights"
+            raise BadInput(
+                f"horizontal={horizontal}, rows={vertical}",
+                f"at most the {there.horizontal} and {there.vertical} predictors of the draft weights",
             )
         return cls(predictors, setting.target, setting.sampling, length)
 
@@ -169,7 +170,7 @@ class SSD:
         """The drafter of one image.
 
         Raises:
-            ValueError: there are no draft weights, or they have too few predictors.
+            BadInput: there are no draft weights, or they have too few predictors.
         """
         recent = Recent.make(setting, settings.horizontal, settings.rows, setting.grid.columns)
         return cls(recent, Block(verifier, settings.draft, settings.q), settings)

@@ -10,13 +10,15 @@ from typing import Any, Self
 import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
 
-from spatialspec.core.files import read_config, read_weights, write_text, write_weights
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.drafters.draft_vocabulary import DraftVocabulary
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
 from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
 from spatialspec.drafters.spatial_model_config import SpatialModelConfig
 from spatialspec.drafters.spatial_model_network import SpatialNetwork
+from spatialspec.files import read_config, write_text
+from spatialspec.tensors import read_weights, write_weights
 
 Drafts = HawkHeads | SSDPredictors | SpatialNetwork
 KINDS: dict[str, tuple[type[Any], type[Any]]] = {
@@ -35,7 +37,7 @@ def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
         sizes: fields of its configuration.
     """
     if algorithm not in KINDS:
-        raise ValueError(f"got drafts for the algorithm {algorithm!r}, expected one of {', '.join(KINDS)}")
+        raise BadInput(f"drafts for the algorithm {algorithm!r}", f"one of {', '.join(KINDS)}")
     kind, config = KINDS[algorithm]
     return kind(config(**sizes))
 
@@ -125,7 +127,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         """Read a folder.
 
         Raises:
-            ValueError: a file is missing, damaged or foreign.
+            BadInput: a file is missing, damaged or foreign.
         """
         config = read_config(folder / "config.json", ("sizes", "target_fingerprint", "speculators_config"))
         try:
@@ -134,7 +136,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
             grid = Grid(**config["grid"]) if "grid" in config else None
             target = str(block.get("verifier", {}).get("name_or_path", ""))
         except (TypeError, AttributeError, RuntimeError, AssertionError, ZeroDivisionError) as error:
-            raise ValueError(f"{folder / 'config.json'}: expected sizes of such drafts ({error})") from error
+            raise BadInput(f"others ({error})", "sizes of such drafts", where=folder / "config.json") from error
         read_weights(drafts, folder / "model.safetensors")
         for part in drafts.modules():
             if isinstance(part, DraftVocabulary):
@@ -153,17 +155,17 @@ def load(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype
     """Read drafts made for the target with this fingerprint.
 
     Raises:
-        ValueError: a file is missing, damaged or foreign, or the drafts were made for another target.
+        BadInput: a file is missing, damaged or foreign, or the drafts were made for another target.
     """
     made_for = read_config(folder / "config.json", ("target_fingerprint",))["target_fingerprint"]
     if made_for != fingerprint:
-        raise ValueError(f"{folder}: got drafts for target {made_for}, expected {fingerprint}: train drafts for it")
+        raise BadInput(f"drafts for target {made_for}", f"{fingerprint}", "train drafts for it", where=folder)
     return DraftModel.read(folder).drafts.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
 def load_all(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> list[Drafts]:
     """Read a folder of drafts, or every folder of drafts directly inside it."""
     if not folder.is_dir():
-        raise ValueError(f"got no folder {folder}, expected one with draft weights: check --draft")
+        raise BadInput(f"no folder {folder}", "one with draft weights", "check --draft")
     folders = [folder] if (folder / "config.json").is_file() else sorted(f.parent for f in folder.glob("*/config.json"))
     return [load(f, fingerprint, device, dtype) for f in folders]

@@ -45,7 +45,7 @@ class Alignment:
 
     Raises:
         ImportError: a package with a frozen encoder is missing.
-        ValueError: the judge's files are damaged.
+        BadInput: the judge's files are damaged.
     """
 
     def __init__(self, captions: Sequence[str]) -> None:

@@ -127,7 +127,7 @@ def bench(
         on_image: called with every image that counts, AR's too; prompt by prompt, a method's in order.
 
     Raises:
-        ValueError: see `check`; before anything is computed.
+        BadInput: see `check`; before anything is computed.
     """
     listed = list(dict.fromkeys(methods))
     check(pipeline, listed, workload)

@@ -23,11 +23,11 @@ from statistics import fmean, median
 import torch
 
 from spatialspec import __version__
-from spatialspec.core.files import write_text
 from spatialspec.core.noise import image_seed
 from spatialspec.decode import decode
 from spatialspec.evaluation.runs import Progress, Workload
 from spatialspec.evaluation.store import digest
+from spatialspec.files import write_text
 from spatialspec.generation import Request, assemble
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from spatialspec.core.errors import BadInput
+
 BATCH = 16
 ON_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
@@ -28,7 +30,7 @@ class ClipScore:
 
     Raises:
         ImportError: transformers is not installed.
-        ValueError: there is no CLIP model, or the Hub cannot be reached.
+        BadInput: there is no CLIP model, or the Hub cannot be reached.
     """
 
     def __init__(self, name: str | Path) -> None:
@@ -61,16 +63,17 @@ def _load(name: str | Path) -> tuple[Any, Any]:
         raise ImportError("got --clip without transformers: run `pip install transformers`") from error
     local = (Path(name) / "config.json").is_file()
     if not local and (Path(name).exists() or not ON_HUB.fullmatch(str(name))):
-        raise ValueError(f"got --clip {name}, expected a folder with a CLIP model, or OWNER/NAME on the Hub")
+        raise BadInput(f"--clip {name}", "a folder with a CLIP model, or OWNER/NAME on the Hub")
     try:
         model = CLIPModel.from_pretrained(name, local_files_only=local, use_safetensors=True, trust_remote_code=False)
         processor = CLIPProcessor.from_pretrained(name, local_files_only=local, trust_remote_code=False)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         if local:
-            raise ValueError(f"{name}: expected a CLIP model in safetensors, got {reason}") from error
-        raise ValueError(
-            f"got --clip {name}, which is no folder here and did not come from the Hub ({reason}), expected a CLIP "
-            "model in safetensors: check the name and the network, or give a folder that holds it"
+            raise BadInput(f"{reason}", "a CLIP model in safetensors", where=name) from error
+        raise BadInput(
+            f"--clip {name}, which is no folder here and did not come from the Hub ({reason})",
+            "a CLIP model in safetensors",
+            "check the name and the network, or give a folder that holds it",
         ) from error
     return model.eval().requires_grad_(False), processor

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise, Purpose
 from spatialspec.core.proposal import Proposal
@@ -129,10 +130,10 @@ def measure(target: Target, image: Drawn) -> Cells | None:
     """Score a finished image under the target, in one pass; None at temperature 0, where AR has no spread.
 
     Raises:
-        ValueError: the image is not finished.
+        BadInput: the image is not finished.
     """
     if len(image.tokens) != image.grid.cells:
-        raise ValueError(f"got {len(image.tokens)} tokens, expected the {image.grid.cells} of a finished image")
+        raise BadInput(f"{len(image.tokens)} tokens", f"the {image.grid.cells} of a finished image")
     if image.sampling.greedy:
         return None
     n = image.grid.cells

@@ -77,7 +77,7 @@ def examine(
         size: grid to draw; None is the model's own.
 
     Raises:
-        ValueError: the model does not draw this size. Whatever else is wrong is a finding.
+        BadInput: the model does not draw this size. Whatever else is wrong is a finding.
     """
     asked = Asked(
         model=name, draft=None if draft is None else draft.name, device=device, dtype=dtype_name(dtype),

@@ -12,8 +12,9 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from spatialspec.core.files import read_config
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.doctor_report import Finding
+from spatialspec.files import read_config
 from spatialspec.targets.loading import ARCHITECTURES, KINDS
 
 ICONS = "icons"
@@ -44,7 +45,7 @@ class Folder:
         """Names of the files that hold its weights.
 
         Raises:
-            ValueError: the index of the shards is damaged.
+            BadInput: the index of the shards is damaged.
         """
         if self.kind in OWN:
             return list(OWN[self.kind])
@@ -52,7 +53,7 @@ class Folder:
         if index.is_file():
             table = read_config(index, ("weight_map",))["weight_map"]
             if not isinstance(table, dict) or not table:
-                raise ValueError(f"{index}: got no file names, expected some in weight_map: {FETCH}")
+                raise BadInput("no file names", "some in weight_map", f"{FETCH}", where=index)
             names = sorted({str(name) for name in table.values()})
         beside = self.kind in WITH_CODEC and (self.path / CODEC).is_file()
         return [*names, CODEC] if beside else names
@@ -68,7 +69,7 @@ def open_folder(path: Path) -> Folder:
     """Find out which kind of model a folder holds.
 
     Raises:
-        ValueError: config.json is missing, damaged, or that of an unknown kind.
+        BadInput: config.json is missing, damaged, or that of an unknown kind.
     """
     config = read_config(path / "config.json", ())
     if "transformer" in config:
@@ -78,7 +79,7 @@ def open_folder(path: Path) -> Folder:
     kind = next((ARCHITECTURES[name] for name in names if name in ARCHITECTURES), said)
     if kind not in KINDS:
         known = ", ".join([ICONS, *KINDS])
-        raise ValueError(f"got model_type {kind!r} in config.json, expected one of {known}: give another folder")
+        raise BadInput(f"model_type {kind!r} in config.json", f"one of {known}", "give another folder")
     return Folder(path, kind, config)
 
 

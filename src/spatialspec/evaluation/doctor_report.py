@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
 import torch
 
 from spatialspec import __version__
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.results import Strict
 
 T = TypeVar("T")
 Status = Literal["ok", "warning", "failed"]
-HOUSE = re.compile(r"^(?P<where>.*?: )?got (?P<got>.*?),? expected (?P<expected>.*?)(?:: (?P<advice>.*))?$", re.DOTALL)
 ASK = "check config.json and fetch the folder again; if it stays, report it with this line"
 MEMORY = "give --dtype bf16, a smaller --size or another --device"
 
@@ -123,17 +122,10 @@ def from_error(check: str, error: Exception, expected: str) -> Finding:
     text = " ".join(str(error).split())
     if isinstance(error, torch.OutOfMemoryError):
         return Finding(check=check, status="failed", got=f"out of memory: {text}", expected=expected, advice=MEMORY)
-    said = HOUSE.match(text) if isinstance(error, ValueError) else None
-    if said is None:
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        return Finding(check=check, status="failed", got=f"{kind}{text}", expected=expected, advice=ASK)
-    return Finding(
-        check=check,
-        status="failed",
-        got=(said["where"] or "") + said["got"],
-        expected=said["expected"],
-        advice=said["advice"] or ASK,
-    )
+    if isinstance(error, BadInput):
+        got = f"{error.where}: {error.got}" if error.where else error.got
+        return Finding(check=check, status="failed", got=got, expected=error.expected, advice=error.advice or ASK)
+    return Finding(check=check, status="failed", got=f"{type(error).__name__}: {text}", expected=expected, advice=ASK)
 
 
 def attempt(findings: list[Finding], check: str, expected: str, run: Callable[[], T]) -> T | None:

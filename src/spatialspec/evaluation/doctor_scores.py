@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.proposal import ROOT, Proposal, Verdict
 from spatialspec.core.protocols import Session, Target
 from spatialspec.core.state import State
@@ -78,11 +79,11 @@ def compare(target: Target, request: Request, ar: Rows) -> Difference:
     """Score AR's first cells again, many in a pass.
 
     Raises:
-        ValueError: AR has drawn fewer than four cells.
+        BadInput: AR has drawn fewer than four cells.
     """
     cells, tokens = len(ar.logits), list(ar.tokens)
     if cells < 4:
-        raise ValueError(f"got a grid of {request.grid.cells} cells, expected at least 4: give a larger --size")
+        raise BadInput(f"a grid of {request.grid.cells} cells", "at least 4", "give a larger --size")
     n = max(1, min(request.grid.columns, cells - 1) - 2)  # the tree goes on into the next row
     depth = min(DEPTH, cells - n - 1)
     found = _Comparison(ar)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.protocols import Target
@@ -29,17 +30,17 @@ def choose_prompt(target: Target, grid: Grid) -> str:
     """A prompt that this target draws.
 
     Raises:
-        ValueError: it takes none that is known here; the message is its own.
+        BadInput: it takes none that is known here; the message is its own.
     """
     known = getattr(target.condition, "known", {}) if isinstance(target, LlamaGenTarget) else {}
-    refused: ValueError | None = None
+    refused: BadInput | None = None
     for prompt in (*PROMPTS, *known):
         try:
             target.check_prompts([prompt], "", grid)
             return prompt
-        except ValueError as error:
+        except BadInput as error:
             refused = refused or error
-    raise refused or ValueError("got no prompt, expected one")
+    raise refused or BadInput("no prompt", "one")
 
 
 def check_grid(target: Target, grid: Grid) -> Iterator[Finding]:
@@ -81,7 +82,7 @@ def _text_rows(target: Target) -> int:
         return target.model.config.text_vocabulary
     if isinstance(target, LanguageTarget):
         return target.decoder.embedding.num_embeddings
-    raise ValueError(f"got a tokenizer for {target.name}, expected none: it reads no text of its own")
+    raise BadInput(f"a tokenizer for {target.name}", "none", "it reads no text of its own")
 
 
 @torch.inference_mode()

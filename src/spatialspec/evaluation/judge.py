@@ -19,9 +19,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
-from spatialspec.core.files import read_config, read_weights, write_text, write_weights
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.efficientnet import picture_features
 from spatialspec.evaluation.sentence import load_sentence_encoder
+from spatialspec.files import read_config, write_text
+from spatialspec.tensors import read_weights, write_weights
 from spatialspec.training.sources import SOURCES, concept_of
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "judge"
@@ -50,11 +52,11 @@ class JudgeConfig:
         """Refuse sizes out of range.
 
         Raises:
-            ValueError: a size is no integer in 1..8192.
+            BadInput: a size is no integer in 1..8192.
         """
         for name, value in asdict(self).items():
             if type(value) is not int or not 1 <= value <= LARGEST:
-                raise ValueError(f"judge: {name}: got {value!r}, expected an integer from 1 to {LARGEST}")
+                raise BadInput(f"{value!r}", f"an integer from 1 to {LARGEST}", where=f"judge: {name}")
 
 
 class Head(nn.Sequential):
@@ -105,7 +107,7 @@ class Judge(nn.Module):
         """Read a judge, frozen and in evaluation mode.
 
         Raises:
-            ValueError: a file is missing, damaged or foreign; one line.
+            BadInput: a file is missing, damaged or foreign; one line.
         """
         config = read_config(folder / "config.json", [field.name for field in fields(JudgeConfig)])
         judge = cls(JudgeConfig(**{field.name: config[field.name] for field in fields(JudgeConfig)}))
@@ -167,21 +169,21 @@ def r_precision(
         resamples: of the bootstrap.
 
     Raises:
-        ValueError: shapes do not fit, a value is not finite, there is no picture, or there are too few concepts.
+        BadInput: shapes do not fit, a value is not finite, there is no picture, or there are too few concepts.
     """
     columns, values = np.asarray(own, dtype=np.int64), similarities.detach().cpu().numpy()
     if values.ndim != 2 or not len(values) or values.shape != (len(columns), len(concepts)):
-        raise ValueError(
-            f"got similarities {values.shape} for {len(columns)} pictures and {len(concepts)} captions, "
-            "expected (pictures, captions) with at least one picture"
+        raise BadInput(
+            f"similarities {values.shape} for {len(columns)} pictures and {len(concepts)} captions",
+            "(pictures, captions) with at least one picture",
         )
     if columns.min() < 0 or columns.max() >= len(concepts):
-        raise ValueError(f"got own captions {columns.min()}..{columns.max()}, expected columns below {len(concepts)}")
+        raise BadInput(f"own captions {columns.min()}..{columns.max()}", f"columns below {len(concepts)}")
     if not np.isfinite(values).all():
-        raise ValueError("got similarities that are not finite, expected numbers: check the pictures' features")
+        raise BadInput("similarities that are not finite", "numbers", "check the pictures' features")
     names, concept_ids = np.unique(np.asarray(concepts), return_inverse=True)
     if among < 2 or len(names) < among:
-        raise ValueError(f"got captions of {len(names)} concepts, expected at least {max(among, 2)}: add distractors")
+        raise BadInput(f"captions of {len(names)} concepts", f"at least {max(among, 2)}", "add distractors")
     hits = np.zeros(len(columns), dtype=bool)
     for picture, column in enumerate(columns):
         order = np.random.default_rng((seed, picture)).permutation(len(concepts))
@@ -220,10 +222,10 @@ def alignment(
 
     Raises:
         ImportError: a package with a frozen encoder is missing.
-        ValueError: counts differ, too few distractors, or the folder holds no sound judge.
+        BadInput: counts differ, too few distractors, or the folder holds no sound judge.
     """
     if len(pictures) != len(captions) or not len(captions):
-        raise ValueError(f"got {len(pictures)} pictures and {len(captions)} captions, expected as many of each, not 0")
+        raise BadInput(f"{len(pictures)} pictures and {len(captions)} captions", "as many of each, not 0")
     judge = Judge.load(judge_folder)
     texts = list(dict.fromkeys([*captions, *distractors]))
     place = {text: column for column, text in enumerate(texts)}

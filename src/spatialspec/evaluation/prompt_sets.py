@@ -18,6 +18,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from spatialspec.core.errors import BadInput
+
 FOLDER = "SPATIALSPEC_PROMPTS"  # variable of the environment
 NAMED = {  # name -> files that it may be, the authors' first
     "geneval": ("evaluation_metadata.jsonl", "geneval.jsonl"),
@@ -57,7 +59,7 @@ def find(asked: Path) -> Path:
     """Where prompts are: a path as it is, a name of NAMED in the folder of such lists.
 
     Raises:
-        ValueError: a list by name, and no folder, or none of its files there.
+        BadInput: a list by name, and no folder, or none of its files there.
     """
     files = NAMED.get(str(asked))
     if files is None or asked.exists():
@@ -66,9 +68,10 @@ def find(asked: Path) -> Path:
     for file in files if folder else ():
         if (Path(folder) / file).exists():
             return Path(folder) / file
-    raise ValueError(
-        f"got --prompts {asked} and {FOLDER}={folder}, expected {FOLDER} to name a folder with {' or '.join(files)}: "
-        "put the list there as its authors publish it"
+    raise BadInput(
+        f"--prompts {asked} and {FOLDER}={folder}",
+        f"{FOLDER} to name a folder with {' or '.join(files)}",
+        "put the list there as its authors publish it",
     )
 
 
@@ -76,7 +79,7 @@ def published(path: Path) -> PromptSet | None:
     """Read a published list; None if the file is none, and `read_prompts` should see it.
 
     Raises:
-        ValueError: it looks like one, and is damaged.
+        BadInput: it looks like one, and is damaged.
     """
     if path.is_dir():
         return _dpg_folder(path)
@@ -86,16 +89,14 @@ def published(path: Path) -> PromptSet | None:
         readers = {".jsonl": _geneval, ".csv": _dpg_table, ".json": _coco}
         return readers[path.suffix.lower()](path) if path.suffix.lower() in readers else None
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: got a file that does not parse ({error}): fetch it again") from error
+        raise BadInput(f"a file that does not parse ({error})", "a list of prompts", "fetch it again", path) from error
 
 
 def _dpg_folder(path: Path) -> PromptSet:
     files = sorted(path.glob("*.txt"))
     prompts = [file.read_text(encoding="utf-8").strip() for file in files]
     if not files or not all(prompts):
-        raise ValueError(
-            f"got the folder {path}, expected the prompts of DPG-Bench, one <id>.txt each: check --prompts"
-        )
+        raise BadInput(f"the folder {path}", "the prompts of DPG-Bench, one <id>.txt each", "check --prompts")
     return PromptSet("dpg", tuple(prompts), tuple(file.stem for file in files))
 
 
@@ -123,7 +124,7 @@ def _coco(path: Path) -> PromptSet:
     captions = json.loads(path.read_text(encoding="utf-8"))
     rows = captions.get("annotations") if isinstance(captions, dict) else None
     if not isinstance(rows, list) or not all({"image_id", "caption"} <= row.keys() for row in rows) or not rows:
-        raise ValueError(f"{path}: expected COCO captions, annotations with image_id and caption: check --prompts")
+        raise BadInput("others", "COCO captions, annotations with image_id and caption", "check --prompts", path)
     first: dict[str, str] = {}
     for row in rows:
         first.setdefault(f"{int(row['image_id']):012d}", str(row["caption"]).strip())

@@ -51,7 +51,7 @@ def evaluate(
         report: called as images come along, `report(method, tokens)`.
 
     Raises:
-        ValueError: see `runs.check`; before anything is computed.
+        BadInput: see `runs.check`; before anything is computed.
     """
     listed = list(dict.fromkeys(methods))
     check(pipeline, listed, workload)

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from spatialspec.core.errors import BadInput
+
 MOST = 5000
 
 
@@ -35,20 +37,18 @@ def load_real(folder: Path, side: int, most: int = MOST) -> Real:
         most: of them; a random part where there are more.
 
     Raises:
-        ValueError: no such folder, fewer than 4 pictures, or one that cannot be read.
+        BadInput: no such folder, fewer than 4 pictures, or one that cannot be read.
     """
     file = folder / "metadata.csv"
     if not file.is_file():
-        raise ValueError(
-            f"got --real {folder}, expected a folder with metadata.csv: `spatialspec train data` makes one"
-        )
+        raise BadInput(f"--real {folder}", "a folder with metadata.csv", "`spatialspec train data` makes one")
     with file.open(newline="", encoding="utf-8-sig") as table:
         rows = list(csv.DictReader(table))
     if not rows or not {"file_name", "text"} <= rows[0].keys():
-        raise ValueError(f"{file}: got the columns {list(rows[0]) if rows else []}, expected file_name and text")
+        raise BadInput(f"the columns {list(rows[0]) if rows else []}", "file_name and text", where=file)
     held_out = [row for row in rows if (row.get("split") or "train") != "train"] or rows
     if len(held_out) < 4:
-        raise ValueError(f"got {len(held_out)} pictures in --real {folder}, expected at least 4: add some")
+        raise BadInput(f"{len(held_out)} pictures in --real {folder}", "at least 4", "add some")
     chosen = [held_out[i] for i in np.random.default_rng(0).permutation(len(held_out))[:most]]
     pixels = np.stack([_pixels(folder / row["file_name"], side) for row in chosen])
     return Real(pixels, tuple(_caption(row) for row in chosen))
@@ -58,7 +58,7 @@ def _pixels(path: Path, side: int) -> UInt8[np.ndarray, "H W 3"]:
     try:
         picture = Image.open(path).convert("RGB")
     except OSError as error:
-        raise ValueError(f"{path}: got no picture that can be read, expected one: fetch it again") from error
+        raise BadInput("no picture that can be read", "one", "fetch it again", where=path) from error
     return np.asarray(
         picture if picture.size == (side, side) else picture.resize((side, side), Image.Resampling.LANCZOS)
     )

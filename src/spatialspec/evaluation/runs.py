@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise, image_seed
 from spatialspec.core.setting import Setting
@@ -63,19 +64,17 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Worklo
     """Find what would stop a run halfway, before anything is computed.
 
     Raises:
-        ValueError: no method, an unknown verifier, a method without its drafts, a prompt that is empty or too long, a
+        BadInput: no method, an unknown verifier, a method without its drafts, a prompt that is empty or too long, a
             negative prompt without guidance, or a number out of range.
     """
     if not methods or not workload.prompts:
-        raise ValueError("got no method or no prompt, expected at least one of each: name some")
+        raise BadInput("no method or no prompt", "at least one of each", "name some")
     if workload.images < 1:
-        raise ValueError(f"got {workload.images} images for each prompt, expected at least 1")
+        raise BadInput(f"{workload.images} images for each prompt", "at least 1")
     if not all(prompt.strip() for prompt in workload.prompts):
-        raise ValueError("got an empty prompt, expected words: say what to draw")
+        raise BadInput("an empty prompt", "words", "say what to draw")
     if workload.negative_prompt and workload.sampling.streams == 1:
-        raise ValueError(
-            "got a negative prompt with guidance 1, expected another guidance: without it nothing reads it"
-        )
+        raise BadInput("a negative prompt with guidance 1", "another guidance", "without it nothing reads it")
     pipeline.target.check_prompts(workload.prompts, workload.negative_prompt, workload.grid)
     noise = Noise(workload.seed, workload.grid.cells, pipeline.target.vocabulary)
     for method in methods:

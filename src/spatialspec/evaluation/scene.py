@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from spatialspec.core.errors import BadInput
+
 CATEGORIES = ("single", "two", "counting", "colours", "position", "attribution")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black")
 """GenEval's ten without white, which cannot be told on white paper."""
@@ -92,7 +94,7 @@ class Scene:
         """Take a scene from its record.
 
         Raises:
-            ValueError: it is none, or its caption is another scene's.
+            BadInput: it is none, or its caption is another scene's.
         """
         try:
             row = json.loads(text)
@@ -100,9 +102,9 @@ class Scene:
             scene = cls(row["category"], things, row["relation"], row["style"])
             sound = scene._sound() and scene.caption == row["caption"]
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ValueError(f"got {text[:60]!r}, expected a scene as `train scenes` writes it ({error!r})") from error
+            raise BadInput(f"{text[:60]!r}", f"a scene as `train scenes` writes it ({error!r})") from error
         if not sound:
-            raise ValueError(f"got {text[:60]!r}, expected a scene that its caption describes: make the scenes again")
+            raise BadInput(f"{text[:60]!r}", "a scene that its caption describes", "make the scenes again")
         return scene
 
     def _sound(self) -> bool:
@@ -123,7 +125,7 @@ def _box(values: Any) -> Box | None:
         return None
     left, top, right, bottom = (float(value) for value in values)
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise ValueError(f"got box {values}")
+        raise BadInput(f"box {values}", "left, top, right, bottom, from 0 to 1")
     return left, top, right, bottom
 
 

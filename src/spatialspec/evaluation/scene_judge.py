@@ -20,9 +20,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 
-from spatialspec.core.files import read_config, read_weights, write_text, write_weights
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.scene import COLOURS, Scene, Thing
 from spatialspec.evaluation.scene_network import BATCH, Maps, SceneConfig, SceneHead, picture_maps
+from spatialspec.files import read_config, write_text
+from spatialspec.tensors import read_weights, write_weights
 
 HEAT = 0.3
 """Heat of the middle of a thing from which it counts; GenEval's threshold of its detector."""
@@ -74,7 +76,7 @@ class SceneJudge:
 
         Raises:
             ImportError: the package with the frozen network is missing.
-            ValueError: a concept is unknown.
+            BadInput: a concept is unknown.
         """
         found = self.find(picture_maps(pixels, self.config.side)) if len(pixels) else []
         return np.array([self.holds(scene, things) for scene, things in zip(scenes, found, strict=True)], dtype=bool)
@@ -102,7 +104,7 @@ class SceneJudge:
         """Whether what was found is what a scene asks for.
 
         Raises:
-            ValueError: a concept is unknown.
+            BadInput: a concept is unknown.
         """
         fits = [[self._is(thing, one) for one in found] for thing in scene.things]
         if scene.category == "counting":
@@ -115,7 +117,7 @@ class SceneJudge:
 
     def _is(self, thing: Thing, one: Found) -> bool:
         if thing.concept not in self._place:
-            raise ValueError(f"got the concept {thing.concept!r}, expected one that the scene judge knows: train it")
+            raise BadInput(f"the concept {thing.concept!r}", "one that the scene judge knows", "train it")
         of_colour = thing.colour is None or one.colours[COLOURS.index(thing.colour)] >= COLOUR
         return bool(of_colour and one.concepts[self._place[thing.concept]] >= CONCEPT)
 
@@ -130,7 +132,7 @@ class SceneJudge:
         """Read a judge.
 
         Raises:
-            ValueError: a file is missing, damaged or foreign; one line.
+            BadInput: a file is missing, damaged or foreign; one line.
         """
         names = [field.name for field in fields(SceneConfig)]
         config = read_config(folder / "config.json", names)

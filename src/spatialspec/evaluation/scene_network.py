@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.efficientnet import STAGES, load_efficientnet
 from spatialspec.evaluation.scene import COLOURS
 
@@ -53,7 +54,7 @@ class SceneConfig:
         """Refuse what no judge has.
 
         Raises:
-            ValueError: a size is out of range, or a list of words is none.
+            BadInput: a size is out of range, or a list of words is none.
         """
         for name, least in (("concepts", 2), ("styles", 1)):
             words = getattr(self, name)
@@ -63,11 +64,11 @@ class SceneConfig:
                 or not all(isinstance(word, str) for word in words)
                 or len(set(words)) != len(words)
             ):
-                raise ValueError(f"scene judge: {name}: got {words!r:.60}, expected {least} to 1000 different words")
+                raise BadInput(f"{words!r:.60}", f"{least} to 1000 different words", where=f"scene judge: {name}")
         for name, most, step in (("side", 512, 32), ("hidden", 1024, 1)):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most or value % step:
-                raise ValueError(f"scene judge: {name}: got {value!r}, expected a multiple of {step} up to {most}")
+                raise BadInput(f"{value!r}", f"a multiple of {step} up to {most}", where=f"scene judge: {name}")
 
     def as_json(self) -> dict[str, object]:
         """As `config.json` holds it."""

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import ValidationError
 
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.intervals import mean_over_prompts
 from spatialspec.evaluation.quality_results import Interval, Quality
 from spatialspec.evaluation.results import Strict
@@ -74,7 +75,7 @@ def tally(judge: SceneJudge, scenes: Sequence[Scene], found: Sequence[Sequence[F
 
 def write_references(path: Path, references: Mapping[str, Reference]) -> None:
     """Write what scenes of each split get, as JSON."""
-    from spatialspec.core.files import write_text
+    from spatialspec.files import write_text
 
     rows = {name: reference.model_dump() for name, reference in references.items()}
     write_text(path, json.dumps(rows, indent=2) + "\n")
@@ -84,14 +85,14 @@ def read_references(path: Path) -> dict[str, Reference]:
     """Read what `write_references` wrote.
 
     Raises:
-        ValueError: the file is missing or damaged.
+        BadInput: the file is missing or damaged.
     """
     try:
         rows = json.loads(path.read_text())
         return {name: Reference.model_validate(row) for name, row in rows.items()}
     except (OSError, ValidationError, json.JSONDecodeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"got no sound {path} ({reason}), expected it beside the judge: train it again") from error
+        raise BadInput(f"no sound {path} ({reason})", "it beside the judge", "train it again") from error
 
 
 class SceneTest:
@@ -107,7 +108,7 @@ class SceneTest:
 
     Raises:
         ImportError: the package with the frozen network is missing.
-        ValueError: no such judge, or a file of it is damaged.
+        BadInput: no such judge, or a file of it is damaged.
     """
 
     def __init__(self, judge: str, count: int) -> None:
@@ -115,9 +116,8 @@ class SceneTest:
 
         folder = SHIPPED if judge == "icons" else Path(judge)
         if not (folder / "config.json").is_file():
-            raise ValueError(
-                f"got --scenes {judge}, expected icons or the folder of a scene judge: "
-                "`spatialspec train scene-judge` makes one"
+            raise BadInput(
+                f"--scenes {judge}", "icons or the folder of a scene judge", "`spatialspec train scene-judge` makes one"
             )
         self._judge = SceneJudge.load(folder)
         load_efficientnet()

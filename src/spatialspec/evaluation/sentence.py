@@ -36,7 +36,7 @@ class SentenceEncoder:
 
         Raises:
             ImportError: the package is not installed.
-            ValueError: its file holds other tensors than expected.
+            BadInput: its file holds other tensors than expected.
         """
         from safetensors.torch import load_file
         from tokenizers import Tokenizer

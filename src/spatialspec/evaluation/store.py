@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from spatialspec.core.files import write_text
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.export import write_picture
+from spatialspec.files import write_text
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Store:
         settings: everything but prompts and methods that images depend on.
 
     Raises:
-        ValueError: the folder holds images of another setting, or a file that is none of ours.
+        BadInput: the folder holds images of another setting, or a file that is none of ours.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
@@ -58,14 +59,19 @@ class Store:
             try:
                 there = json.loads(file.read_text())
             except json.JSONDecodeError as error:
-                raise ValueError(f"{file}: expected JSON ({error}): choose another folder for --out") from error
+                raise BadInput(
+                    f"a damaged file ({error})", "JSON", "choose another folder for --out", where=file
+                ) from error
             for name, value in settings.items():
                 if there.get(name) != value:
-                    raise ValueError(
-                        f"{folder}: got {name} {value}, expected {there.get(name)}, as its images: choose another --out"
+                    raise BadInput(
+                        f"{name} {value}",
+                        f"{there.get(name)}, as its images",
+                        "choose another --out",
+                        where=folder,
                     )
         elif any(folder.iterdir()):
-            raise ValueError(f"got --out {folder}, expected an empty folder or one of an earlier run: choose another")
+            raise BadInput(f"--out {folder}", "an empty folder or one of an earlier run", "choose another")
         else:
             write_text(file, json.dumps(settings, indent=2) + "\n")
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.protocols import Target
@@ -95,14 +96,12 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
     """Read a picture and watch; the conditional stream alone.
 
     Raises:
-        ValueError: the target does not hand out its attention.
+        BadInput: the target does not hand out its attention.
     """
     session: Any = target.session([prompt], "", sampling, grid)
     prefix = getattr(session, "prefix", None)
     if not isinstance(prefix, Tensor):
-        raise ValueError(
-            f"got {target.name}, whose sessions do not say where text ends, expected a prefix: not measured"
-        )
+        raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prefix", "not measured")
     chain, before = Proposal.chain(0, list(tokens[:-1])), prefix.shape[1]
     forced = len(getattr(session, "forced", ()))
     slots = Slots.of(State(grid), chain, forced)
@@ -110,9 +109,10 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
     with watch:
         session.score([State(grid)], [chain])
     if watch.total is None:
-        raise ValueError(
-            f"got {target.name}, which does not run scaled dot-product attention over the whole picture, expected it: "
-            'for a model of transformers call model.set_attn_implementation("sdpa")'
+        raise BadInput(
+            f"{target.name}, which does not run scaled dot-product attention over the whole picture",
+            "it",
+            'for a model of transformers call model.set_attn_implementation("sdpa")',
         )
     weights = (watch.total / watch.layers).double().cpu().numpy()
     rows = weights[before + slots.last]  # entry t is cell t; its last slot outputs cell t + 1

@@ -10,8 +10,9 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from spatialspec.core.files import write_text
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.bench import describe
+from spatialspec.files import write_text
 from spatialspec.reproduce.lab import Lab, Outcome
 from spatialspec.reproduce.page import page
 from spatialspec.reproduce.plots import empty_plot, save
@@ -31,7 +32,7 @@ def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
 
     Raises:
         ImportError: there is no matplotlib; before anything is computed.
-        ValueError: drafts are missing, the target does not hand out what is needed, or a quick run would overwrite a
+        BadInput: drafts are missing, the target does not hand out what is needed, or a quick run would overwrite a
             full one.
     """
     check_folder(name, folder, lab.quick)
@@ -69,13 +70,13 @@ def check_folder(name: str, folder: Path, quick: bool) -> None:
     """Find out whether files may be written.
 
     Raises:
-        ValueError: no such folder, no right to write, or a full run lies where a quick one would.
+        BadInput: no such folder, no right to write, or a full run lies where a quick one would.
     """
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(f"got --out {folder}, expected a folder to write to: choose another")
+        raise BadInput(f"--out {folder}", "a folder to write to", "choose another")
     record = folder / f"{name}.json"
     if quick and record.is_file() and not _is_quick(record):
-        raise ValueError(f"got --quick, but {record} is of a full run: give another folder by --out")
+        raise BadInput(f"--quick, but {record} is of a full run", "another folder", "give one by --out")
 
 
 def _is_quick(record: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spatialspec.core.errors import BadInput
 from spatialspec.drafters.predictors import SSDPredictors
 from spatialspec.evaluation.store import digest
 from spatialspec.reproduce.lab import Lab
@@ -38,14 +39,12 @@ class Folder:
         """Number of pictures that they were trained on, from the card.
 
         Raises:
-            ValueError: there is no card, or it does not say.
+            BadInput: there is no card, or it does not say.
         """
         card = self.path / "README.md"
         said = TRAINED.search(card.read_text(encoding="utf-8")) if card.is_file() else None
         if said is None:
-            raise ValueError(
-                f"{card}: got no number of pictures, expected `trained on N pictures` as `train draft` writes"
-            )
+            raise BadInput("no number of pictures", "`trained on N pictures` as `train draft` writes", where=card)
         return int(said[1].replace(",", ""))
 
 
@@ -57,15 +56,15 @@ def open_folders(lab: Lab, make: str) -> list[Folder]:
         make: how to make some, for the message.
 
     Raises:
-        ValueError: fewer than two, or one without SSD's predictors for this target.
+        BadInput: fewer than two, or one without SSD's predictors for this target.
     """
     if len(lab.folders) < 2:
-        raise ValueError(f"got {len(lab.folders)} folders of drafts, expected --drafts A,B,...: make them with {make}")
+        raise BadInput(f"{len(lab.folders)} folders of drafts", "--drafts A,B,...", f"make them with {make}")
     found = []
     for path in lab.folders:
         there = [drafts for drafts in lab.load(path) if isinstance(drafts, SSDPredictors)]
         if len(there) != 1:
-            raise ValueError(f"got --drafts {path} with {len(there)} sets of SSD's predictors, expected one: {make}")
+            raise BadInput(f"--drafts {path} with {len(there)} sets of SSD's predictors", "one", f"{make}")
         found.append(Folder(path, there[0]))
     return found
 

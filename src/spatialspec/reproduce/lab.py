@@ -67,7 +67,7 @@ class Lab:
         """The draft weights of a kind.
 
         Raises:
-            ValueError: there are none.
+            BadInput: there are none.
         """
         noise = Noise(0, 1, 1)
         return Setting(self.target, self.pipeline.drafts, self.workload.sampling, self.grid, noise).find(
@@ -82,7 +82,7 @@ class Lab:
         """Drafts from another folder.
 
         Raises:
-            ValueError: there are none, or they are for another target.
+            BadInput: there are none, or they are for another target.
         """
         return load_all(folder, self.target.fingerprint, str(self.target.device), self.target.dtype)
 

@@ -139,7 +139,7 @@ def draw_all(lab: Lab, methods: Sequence[str]) -> Run:
     """Draw every prompt with every method; AR comes first, asked for or not.
 
     Raises:
-        ValueError: a method lacks its drafts, or a prompt cannot be drawn; before anything is computed.
+        BadInput: a method lacks its drafts, or a prompt cannot be drawn; before anything is computed.
     """
     listed = list(dict.fromkeys([AR, *map(Method.parse, methods)]))
     samples: dict[Method, list[Sample]] = {method: [] for method in listed}

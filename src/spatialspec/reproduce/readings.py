@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.protocols import Target
@@ -97,9 +98,9 @@ def inner_cells(grid: Grid, up: int, left: int) -> Int[np.ndarray, "inner"]:
     """Cells with at least `up` rows above them and `left` cells to their left, so that every head speaks of them.
 
     Raises:
-        ValueError: there are none.
+        BadInput: there are none.
     """
     if up >= grid.rows or left >= grid.columns:
-        raise ValueError(f"got a grid of {grid}, expected more than {up} rows and {left} columns: give a larger model")
+        raise BadInput(f"a grid of {grid}", f"more than {up} rows and {left} columns", "give a larger model")
     cells = np.arange(grid.cells).reshape(grid.rows, grid.columns)
     return cells[up:, left:].ravel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spatialspec.core.errors import BadInput
 from spatialspec.reproduce.folders import compare_folders, open_folders
 from spatialspec.reproduce.lab import Lab, Outcome
 from spatialspec.reproduce.paired import nearer
@@ -27,12 +28,12 @@ def run(lab: Lab) -> Outcome:
     """SSD without rounds with the predictors of every folder.
 
     Raises:
-        ValueError: fewer than two folders, two of one size, or a card that does not say how many pictures there were.
+        BadInput: fewer than two folders, two of one size, or a card that does not say how many pictures there were.
     """
     found = sorted(((folder.pictures, folder) for folder in open_folders(lab, MAKE)), key=lambda pair: pair[0])
     sizes = [pictures for pictures, _ in found]
     if len(set(sizes)) < len(sizes):
-        raise ValueError(f"got drafts trained on {sizes} pictures, expected as many sizes as folders: leave some out")
+        raise BadInput(f"drafts trained on {sizes} pictures", "as many sizes as folders", "leave some out")
     names = {f"{pictures:,}": folder for pictures, folder in found}
     paper = {f"{pictures:,}": dpg for pictures, dpg in PAPER.items()}
     table, away = compare_folders(lab, names, paper, "pictures")

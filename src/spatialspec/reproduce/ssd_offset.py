@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from spatialspec.analysis.replay import measure_cost
+from spatialspec.core.errors import BadInput
 from spatialspec.drafters.predictors import SSDPredictors
 from spatialspec.evaluation.intervals import mean_over_prompts
 from spatialspec.reproduce.lab import Lab, Outcome
@@ -46,8 +47,8 @@ def run(lab: Lab) -> Outcome:
     predictors = lab.find(SSDPredictors, "ssd")
     there = predictors.config
     if not (there.horizontal and there.vertical):
-        raise ValueError(
-            f"got {there.horizontal} predictors to the right, {there.vertical} down, expected both: give other drafts"
+        raise BadInput(
+            f"{there.horizontal} predictors to the right, {there.vertical} down", "both", "give other drafts"
         )
     columns, rows = lab.grid.columns, lab.grid.rows
     reach = {"right": min(there.horizontal, columns // 2), "down": min(there.vertical, rows // 2)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spatialspec.core.errors import BadInput
 from spatialspec.reproduce.folders import compare_folders, open_folders
 from spatialspec.reproduce.lab import Lab, Outcome
 from spatialspec.reproduce.paired import nearer
@@ -32,14 +33,12 @@ def run(lab: Lab) -> Outcome:
     """SSD without rounds with the predictors of every folder.
 
     Raises:
-        ValueError: fewer than two folders, none of the method itself, or two of one kind.
+        BadInput: fewer than two folders, none of the method itself, or two of one kind.
     """
     found = [(NAMES[f.predictors.config.space, f.predictors.config.token], f) for f in open_folders(lab, MAKE)]
     kinds = [name for name, _ in found]
     if METHOD not in kinds or len(set(kinds)) < len(kinds):
-        raise ValueError(
-            f"got drafts of {', '.join(kinds)}, expected {METHOD} and others, each once: make them with {MAKE}"
-        )
+        raise BadInput(f"drafts of {', '.join(kinds)}", f"{METHOD} and others, each once", f"make them with {MAKE}")
     names = {name: folder for wanted in PAPER for name, folder in found if name == wanted}
     table, away = compare_folders(lab, names, PAPER, "reads -> predicts")
     claims = [

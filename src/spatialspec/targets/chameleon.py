@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import ChameleonForConditionalGeneration, PreTrainedModel
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.targets.chameleon_files import load_reader, load_vq
 from spatialspec.targets.chameleon_vq import ChameleonVQ
@@ -49,7 +50,7 @@ class ChameleonTarget(ImageVocabulary):
         vq: its picture decoder; by default that in the folder that the model was loaded from.
 
     Raises:
-        ValueError: there is no picture decoder, or the vocabulary lacks a token.
+        BadInput: there is no picture decoder, or the vocabulary lacks a token.
     """
 
     kind: ClassVar[type[PreTrainedModel]] = Anole
@@ -81,7 +82,7 @@ class ChameleonTarget(ImageVocabulary):
         """Load a checkpoint; the picture decoder stays in fp32.
 
         Raises:
-            ValueError: a file is missing or damaged, or a weight is missing, left over or of another shape.
+            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
         """
         vq, tokenizer = load_vq(folder), _load_tokenizer(folder)
         return cls(load_model(cls.kind, folder, device, dtype, device_map), tokenizer, folder.name, vq)
@@ -90,10 +91,10 @@ class ChameleonTarget(ImageVocabulary):
         """Id of a token of the vocabulary.
 
         Raises:
-            ValueError: there is no such token.
+            BadInput: there is no such token.
         """
         if token not in self._names:
-            raise ValueError(f"{self.name}: got no {token} in vocabulary_map, expected one: fetch config.json again")
+            raise BadInput(f"no {token} in vocabulary_map", "one", "fetch config.json again", where=self.name)
         return int(self._names[token])
 
     def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
@@ -132,7 +133,7 @@ class ChameleonTarget(ImageVocabulary):
         """The encoder of transformers: in the model, or in a file beside it where the checkpoint has none.
 
         Raises:
-            ValueError: it is in neither.
+            BadInput: it is in neither.
         """
         return load_reader(Path(self._origin), self.device) if self._inside is None else self._inside
 
@@ -141,7 +142,7 @@ class ChameleonTarget(ImageVocabulary):
         """Image tokens of pictures, by the encoder of transformers; of pixels from -1 to 1, as published.
 
         Raises:
-            ValueError: the checkpoint came without its encoder.
+            BadInput: the checkpoint came without its encoder.
         """
         tokens: Tensor = self.reader.encode(signed(pixels).to(self.reader.quant_conv.weight)).image_tokens
         return tokens.view(len(pixels), -1)
@@ -157,9 +158,10 @@ class ChameleonTarget(ImageVocabulary):
 def _vq_of(origin: str) -> ChameleonVQ:
     """The picture decoder in the folder that a model was loaded from."""
     if not (Path(origin) / "config.json").is_file():
-        raise ValueError(
-            f"got a model from {origin!r}, expected one that was loaded from a folder, where its picture decoder is: "
-            f"give vq=load_vq(FOLDER) (spatialspec.targets.chameleon_files)"
+        raise BadInput(
+            f"a model from {origin!r}",
+            "one that was loaded from a folder, where its picture decoder is",
+            "give vq=load_vq(FOLDER) (spatialspec.targets.chameleon_files)",
         )
     return load_vq(Path(origin))
 
@@ -168,8 +170,8 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer as tokenizer.json has it: classes of transformers that build their own would split words anew."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ValueError(f"got no file {path}, expected the tokenizer of prompts: fetch it, see docs/targets")
+        raise BadInput(f"no file {path}", "the tokenizer of prompts", "fetch it, see docs/targets")
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing more special
-        raise ValueError(f"{path}: expected a tokenizer, got a damaged file ({error}): fetch it again") from error
+        raise BadInput(f"a damaged file ({error})", "a tokenizer", "fetch it again", where=path) from error

@@ -17,8 +17,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import ChameleonVQVAE, ChameleonVQVAEConfig
 
-from spatialspec.core.files import read_config, read_weights, write_tensors
+from spatialspec.core.errors import BadInput
+from spatialspec.files import read_config
 from spatialspec.targets.chameleon_vq import ChameleonVQ
+from spatialspec.tensors import read_weights, write_tensors
 
 FILE = "vq.safetensors"
 ENCODER = "vq_encoder.safetensors"
@@ -31,7 +33,7 @@ def load_vq(folder: Path) -> ChameleonVQ:
     """Load the picture decoder of a checkpoint, in fp32.
 
     Raises:
-        ValueError: it is not there, or a weight is missing, left over or of another shape.
+        BadInput: it is not there, or a weight is missing, left over or of another shape.
     """
     vq, own = _build(folder), folder / FILE
     if own.is_file():
@@ -45,12 +47,15 @@ def load_reader(folder: Path, device: torch.device) -> ChameleonVQVAE:
     """Load the encoder of pictures that lies beside a checkpoint, in fp32.
 
     Raises:
-        ValueError: it is not there, or a weight is missing, left over or of another shape.
+        BadInput: it is not there, or a weight is missing, left over or of another shape.
     """
     if not (folder / ENCODER).is_file():
-        raise ValueError(
-            f"{folder}: got no encoder of pictures, expected {ENCODER}: make it with spatialspec convert vqgan.ckpt "
-            f"{folder}, or learn from pictures that the target draws, --self-distil PROMPTS"
+        raise BadInput(
+            "no encoder of pictures",
+            ENCODER,
+            f"make it with spatialspec convert vqgan.ckpt {folder}, or learn from pictures that the target draws, "
+            "--self-distil PROMPTS",
+            where=folder,
         )
     with torch.device("meta"):
         reader = ChameleonVQVAE(_sizes(folder))
@@ -66,7 +71,7 @@ def convert(source: Path, out: Path) -> None:
         out: folder of the checkpoint that wants it; its config.json has the sizes.
 
     Raises:
-        ValueError: the file is damaged or foreign, or its sizes are not those of config.json.
+        BadInput: the file is damaged or foreign, or its sizes are not those of config.json.
     """
     with torch.device("meta"):
         reader, vq = ChameleonVQVAE(_sizes(out)), _build(out)
@@ -89,14 +94,14 @@ def _sizes(folder: Path) -> ChameleonVQVAEConfig:
     try:
         return ChameleonVQVAEConfig(**config["vq_config"])
     except (TypeError, StrictDataclassError) as error:
-        raise ValueError(f"{path}: expected sizes of a picture decoder in vq_config ({error})") from error
+        raise BadInput(f"others ({error})", "sizes of a picture decoder in vq_config", where=path) from error
 
 
 def _read_shards(vq: ChameleonVQ, folder: Path) -> None:
     wanted, got = vq.state_dict(), {}
     for path in _shards(folder):
         if not path.is_file():
-            raise ValueError(f"got no file {path}, expected weights: fetch the checkpoint again")
+            raise BadInput(f"no file {path}", "weights", "fetch the checkpoint again")
         try:
             with safe_open(path, "pt") as file:
                 for key in file.keys():  # noqa: SIM118
@@ -104,11 +109,13 @@ def _read_shards(vq: ChameleonVQ, folder: Path) -> None:
                     if key != name and (name in wanted or name.startswith("decoder.")):
                         got[name] = file.get_tensor(key)
         except SafetensorError as error:
-            raise ValueError(f"{path}: expected safetensors, got a damaged file ({error}): fetch it again") from error
+            raise BadInput(f"a damaged file ({error})", "safetensors", "fetch it again", where=path) from error
     if not any(name.startswith("decoder.") for name in got):
-        raise ValueError(
-            f"{folder}: got no picture decoder, expected {FILE} there, or {PREFIX}decoder.* in the shards: make it "
-            f"with spatialspec convert vqgan.ckpt {folder} from the file that Meta published with Chameleon"
+        raise BadInput(
+            "no picture decoder",
+            f"{FILE} there, or {PREFIX}decoder.* in the shards",
+            f"make it with spatialspec convert vqgan.ckpt {folder} from the file that Meta published with Chameleon",
+            where=folder,
         )
     _check(_shapes(wanted), _shapes(got), folder)
     vq.load_state_dict(got)
@@ -124,15 +131,17 @@ def _shards(folder: Path) -> list[Path]:
 def _tensors(source: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint of PyTorch; whatever else its pickle holds is refused."""
     if not source.is_file():
-        raise ValueError(f"got no file {source}, expected Meta's vqgan.ckpt: check the path")
+        raise BadInput(f"no file {source}", "Meta's vqgan.ckpt", "check the path")
     try:
         found = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{source}: expected a checkpoint of tensors and no other objects ({reason})") from error
+        raise BadInput(
+            f"something else ({reason})", "a checkpoint of tensors and no other objects", where=source
+        ) from error
     state = found.get("state_dict", found) if isinstance(found, dict) else {}
     if not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise ValueError(f"{source}: got no state_dict of tensors, expected Meta's vqgan.ckpt: check the path")
+        raise BadInput("no state_dict of tensors", "Meta's vqgan.ckpt", "check the path", where=source)
     return dict(state)
 
 
@@ -145,4 +154,4 @@ def _check(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int,
     for name in sorted(expected.keys() | got.keys()):
         if expected.get(name) != got.get(name):
             e, g = expected.get(name, "no such tensor"), got.get(name, "no such tensor")
-            raise ValueError(f"{where}: tensor {name}: got {g}, expected {e}: it is for another picture decoder")
+            raise BadInput(f"{g}", f"{e}", "it is for another picture decoder", where=f"{where}: tensor {name}")

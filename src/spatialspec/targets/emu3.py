@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import Emu3ForConditionalGeneration
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
@@ -46,7 +47,7 @@ class Emu3Target(ImageVocabulary):
         )
         names: Any = model.vocabulary_mapping
         if names.eol_token_id is None:
-            raise ValueError("got no <|extra_200|> in vocabulary_map, expected the row end: fetch config.json again")
+            raise BadInput("no <|extra_200|> in vocabulary_map", "the row end", "fetch config.json again")
         self._row_end = (int(names.eol_token_id),)
         self.take_ids(names.img2bpe, parts.vqmodel.config.codebook_size, model.lm_head)
 
@@ -61,7 +62,7 @@ class Emu3Target(ImageVocabulary):
         """Load a checkpoint.
 
         Raises:
-            ValueError: a file is missing or damaged, or a weight is missing, left over or of another shape.
+            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
         """
         processor = load_processor(folder)
         model = load_model(Emu3ForConditionalGeneration, folder, device, dtype, device_map)
@@ -76,13 +77,11 @@ class Emu3Target(ImageVocabulary):
         """Refuse a grid that is longer than the model's sequence.
 
         Raises:
-            ValueError: it is.
+            BadInput: it is.
         """
         length, most = grid.rows * (grid.columns + 1), self.decoder.positions
         if length >= most:
-            raise ValueError(
-                f"got size {grid}, {length} tokens with row ends, expected fewer than {most}: make it smaller"
-            )
+            raise BadInput(f"size {grid}, {length} tokens with row ends", f"fewer than {most}", "make it smaller")
 
     def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
         """Prompt, then what opens an image of this grid; the unconditional prompt has no words before that."""

@@ -16,14 +16,16 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
-from spatialspec.core.files import read_config, read_weights, write_text, write_weights
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.files import read_config, write_text
 from spatialspec.targets.grid_head import GridHead
 from spatialspec.targets.grid_session import GridSession
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.pictures import signed
 from spatialspec.targets.text import PromptTokenizer
 from spatialspec.targets.vq import VQConfig, VQTokenizer
+from spatialspec.tensors import read_weights, write_weights
 
 
 class IconsTarget(GridHead):
@@ -46,14 +48,14 @@ class IconsTarget(GridHead):
         """Load a model.
 
         Raises:
-            ValueError: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
+            BadInput: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
         """
         config = read_config(folder / "config.json", ("transformer", "vq", "sampling"))
         try:
             model = GridTransformer(GridTransformerConfig(**config["transformer"]))
             vq, sampling = VQTokenizer(VQConfig(**config["vq"])), Sampling(**config["sampling"])
         except (TypeError, RuntimeError, AssertionError, ZeroDivisionError) as error:  # sizes that cannot be
-            raise ValueError(f"{folder / 'config.json'}: expected sizes of this kind of model ({error})") from error
+            raise BadInput(f"others ({error})", "sizes of this kind of model", where=folder / "config.json") from error
         read_weights(model, folder / "transformer.safetensors")
         read_weights(vq, folder / "vq.safetensors")
         prompts = PromptTokenizer.from_file(folder / "tokenizer.json", model.config.prefix)
@@ -98,19 +100,19 @@ class IconsTarget(GridHead):
         """Refuse a grid that is too large.
 
         Raises:
-            ValueError: more than 64 rows or columns.
+            BadInput: more than 64 rows or columns.
         """
         if max(grid.rows, grid.columns) > 64:
-            raise ValueError(f"got size {grid}, expected at most 64x64: make it smaller")
+            raise BadInput(f"size {grid}", "at most 64x64", "make it smaller")
 
     def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
         """Refuse prompts that are empty or too long.
 
         Raises:
-            ValueError: one is.
+            BadInput: one is.
         """
         if not all(prompt.strip() for prompt in prompts):
-            raise ValueError("got an empty prompt, expected words: say what to draw")
+            raise BadInput("an empty prompt", "words", "say what to draw")
         self.prompts([*prompts, negative])
 
     @torch.inference_mode()
@@ -124,7 +126,7 @@ class IconsTarget(GridHead):
             grid: of every image.
 
         Raises:
-            ValueError: a prompt is empty or too long.
+            BadInput: a prompt is empty or too long.
         """
         self.check_prompts(prompts, negative, grid)
         rows = [row for prompt in prompts for row in (prompt, negative)[: sampling.streams]]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.targets.language_target import LanguageTarget
 
 
@@ -32,13 +33,14 @@ class ImageVocabulary(LanguageTarget):
             output: the language model's output layer, without bias.
 
         Raises:
-            ValueError: a code of the code book has no id.
+            BadInput: a code of the code book has no id.
         """
         missing = [code for code in range(count) if code not in ids]
         if missing:
-            raise ValueError(
-                f"got no id for {len(missing)} of {count} image tokens, first {missing[0]}, expected one for each in "
-                f"vocabulary_map: fetch config.json again"
+            raise BadInput(
+                f"no id for {len(missing)} of {count} image tokens, first {missing[0]}",
+                "one for each in vocabulary_map",
+                "fetch config.json again",
             )
         row, weight = [ids[code] for code in range(count)], output.weight.detach()
         self.ids = torch.tensor(row, device=self.device)

@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import JanusForConditionalGeneration
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget, apply
@@ -61,7 +62,7 @@ class JanusTarget(LanguageTarget):
         """Load a checkpoint.
 
         Raises:
-            ValueError: a file is missing or damaged, or a weight is missing, left over or of another shape.
+            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
         """
         processor = load_processor(folder)
         model = load_model(JanusForConditionalGeneration, folder, device, dtype, device_map)
@@ -143,5 +144,5 @@ def _either(first: Any, second: Any, name: str) -> int:
     """A token id of the generation config, else of the tokenizer."""
     found = second if first is None else first
     if not isinstance(found, int):
-        raise ValueError(f"got {name}={found}, expected one in generation_config.json or the tokenizer's files")
+        raise BadInput(f"{name}={found}", "one in generation_config.json or the tokenizer's files")
     return found

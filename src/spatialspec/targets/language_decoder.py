@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.targets.language_cache import LanguageCache
 
 ATTENTION = ("sdpa", "eager")  # the others take no mask of one's own: silently wrong, or an abort of the process
@@ -31,19 +32,20 @@ class Decoder:
         pass_width: slots of every pass behind the first, where shapes are fixed; None where they are not.
 
     Raises:
-        ValueError: its attention cannot take a mask of one's own, or weights are missing on its devices.
+        BadInput: its attention cannot take a mask of one's own, or weights are missing on its devices.
     """
 
     def __init__(self, model: nn.Module) -> None:
         config: Any = model.config
         self.attention: str = config._attn_implementation
         if self.attention not in ATTENTION:
-            raise ValueError(
-                f"got attention {self.attention!r}, expected one of {', '.join(ATTENTION)}, which take the masks of "
-                f'trees: call model.set_attn_implementation("sdpa")'
+            raise BadInput(
+                f"attention {self.attention!r}",
+                f"one of {', '.join(ATTENTION)}, which take the masks of trees",
+                'call model.set_attn_implementation("sdpa")',
             )
         if any(weight.is_meta for weight in model.parameters()):
-            raise ValueError("got weights offloaded to disk or to the CPU, expected all on devices: give a device_map")
+            raise BadInput("weights offloaded to disk or to the CPU", "all on devices", "give a device_map")
         self.norm: nn.Module = model.norm  # type: ignore[assignment]
         self.positions: int = config.max_position_embeddings
         self.embedding: nn.Embedding = model.embed_tokens  # type: ignore[assignment]
@@ -74,7 +76,7 @@ class Decoder:
             compiled: compile into one graph; without it only shapes are fixed.
         """
         if pass_width < 1:
-            raise ValueError(f"got a pass of {pass_width} slots, expected at least 1")
+            raise BadInput(f"a pass of {pass_width} slots", "at least 1")
         self.pass_width = pass_width
         self._later = torch.compile(self._forward, fullgraph=True, dynamic=False) if compiled else self._forward
 

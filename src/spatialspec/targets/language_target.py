@@ -16,6 +16,7 @@ from PIL import Image as PILImage
 from torch import Tensor, nn
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_session import LanguageSession
@@ -60,10 +61,10 @@ class LanguageTarget(ABC):
         """Refuse a grid that the model cannot draw; unless a target knows better, every grid but its own.
 
         Raises:
-            ValueError: it cannot.
+            BadInput: it cannot.
         """
         if grid != self.grid:
-            raise ValueError(f"got size {grid}, expected {self.grid}: {self.name} draws no other")
+            raise BadInput(f"size {grid}", f"{self.grid}", f"{self.name} draws no other")
 
     @property
     @abstractmethod
@@ -145,21 +146,22 @@ class LanguageTarget(ABC):
         """Refuse prompts that cannot be drawn.
 
         Raises:
-            ValueError: a prompt is empty, or does not fit in front of the picture.
+            BadInput: a prompt is empty, or does not fit in front of the picture.
         """
         self._ids(prompts, negative, 2, grid)
 
     def _ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
         self.check_grid(grid)
         if not prompts or not all(prompt.strip() for prompt in prompts):
-            raise ValueError("got an empty prompt, expected words: say what to draw")
+            raise BadInput("an empty prompt", "words", "say what to draw")
         rows = self.prompt_ids(prompts, negative, streams, grid)
         room = self.decoder.positions - grid.cells - grid.rows * len(self.row_end)
         longest = max(len(row) for row in rows)
         if longest > room:
-            raise ValueError(
-                f"got a prompt of {longest} tokens, expected at most {room} in front of {grid}: shorten it, or draw "
-                f"a smaller grid"
+            raise BadInput(
+                f"a prompt of {longest} tokens",
+                f"at most {room} in front of {grid}",
+                "shorten it, or draw a smaller grid",
             )
         return rows
 
@@ -168,7 +170,7 @@ class LanguageTarget(ABC):
         """Start images, one per prompt.
 
         Raises:
-            ValueError: a prompt is empty or too long, or the model cannot draw the grid.
+            BadInput: a prompt is empty or too long, or the model cannot draw the grid.
         """
         rows = self._ids(prompts, negative, sampling.streams, grid)
         prefixes = [self._text(row) for row in rows]

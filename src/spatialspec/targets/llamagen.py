@@ -18,14 +18,16 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
-from spatialspec.core.files import read_config, read_weights
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.files import read_config
 from spatialspec.targets.grid_head import GridHead
 from spatialspec.targets.grid_session import GridSession
 from spatialspec.targets.llamagen_captions import CaptionCondition
 from spatialspec.targets.llamagen_classes import ClassCondition
 from spatialspec.targets.llamagen_transformer import ClassEmbedding, LlamaGenConfig, LlamaGenTransformer
 from spatialspec.targets.llamagen_vq import LlamaGenVQ, LlamaGenVQConfig
+from spatialspec.tensors import read_weights
 
 MODEL_TYPE = "llamagen"
 SAMPLING = {  # defaults of the published samplers, sample_c2i.py and sample_t2i.py
@@ -64,16 +66,16 @@ class LlamaGenTarget(GridHead):
         """Load a model; weights go to the device tensor by tensor, the picture decoder in fp32.
 
         Raises:
-            ValueError: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
+            BadInput: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
         """
         if device_map is not None:
-            raise ValueError(f"{folder}: got a device map, expected none: LlamaGen fits on one device, give a device")
+            raise BadInput("a device map", "none", "LlamaGen fits on one device, give a device", where=folder)
         config = read_config(folder / "config.json", ("sizes", "vq", "sampling"))
         try:
             sizes, sampling = LlamaGenConfig(**config["sizes"]), Sampling(**config["sampling"])
             vq_sizes = LlamaGenVQConfig(**{**config["vq"], "channels": tuple(config["vq"]["channels"])})
         except (TypeError, KeyError) as error:
-            raise ValueError(f"{folder / 'config.json'}: expected sizes of a LlamaGen model ({error})") from error
+            raise BadInput(f"others ({error})", "sizes of a LlamaGen model", where=folder / "config.json") from error
         with torch.device("meta"):
             model, vq = LlamaGenTransformer(sizes), LlamaGenVQ(vq_sizes)
         read_weights(model, folder / "transformer.safetensors", device, dtype)
@@ -100,19 +102,19 @@ class LlamaGenTarget(GridHead):
         """Refuse a grid beyond the one that the model was trained on: it knows no places there.
 
         Raises:
-            ValueError: more rows or columns.
+            BadInput: more rows or columns.
         """
         if grid.rows > self.grid.rows or grid.columns > self.grid.columns:
-            raise ValueError(f"got size {grid}, expected at most {self.grid}, which {self.name} was trained on")
+            raise BadInput(f"size {grid}", f"at most {self.grid}, which {self.name} was trained on")
 
     def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
         """Refuse prompts that are empty, mean no class, or are captions that there are no features of.
 
         Raises:
-            ValueError: one is.
+            BadInput: one is.
         """
         if not all(prompt.strip() for prompt in prompts):
-            raise ValueError("got an empty prompt, expected a class or a caption: say what to draw")
+            raise BadInput("an empty prompt", "a class or a caption", "say what to draw")
         self.condition.check([*prompts, negative] if negative else prompts)
 
     @torch.inference_mode()
@@ -126,7 +128,7 @@ class LlamaGenTarget(GridHead):
             grid: of every image.
 
         Raises:
-            ValueError: a prompt that `check_prompts` refuses, or a grid that the model was not trained on.
+            BadInput: a prompt that `check_prompts` refuses, or a grid that the model was not trained on.
         """
         self.check_grid(grid)
         self.check_prompts(prompts, negative, grid)

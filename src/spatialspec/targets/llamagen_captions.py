@@ -21,9 +21,11 @@ from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from spatialspec.core.files import read_config, write_tensors
+from spatialspec.core.errors import BadInput
+from spatialspec.files import read_config
 from spatialspec.targets.llamagen_text import clean_caption
 from spatialspec.targets.llamagen_transformer import CaptionEmbedding
+from spatialspec.tensors import write_tensors
 
 LENGTH = 120
 
@@ -38,7 +40,7 @@ class T5Captions:
         dtype: of the encoder; features come out in it. In fp16 T5 overflows.
 
     Raises:
-        ValueError: the folder holds no T5.
+        BadInput: the folder holds no T5.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class T5Captions:
     ) -> None:
         config = read_config(folder / "config.json", ("d_model", "model_type"))
         if config["model_type"] != "t5":
-            raise ValueError(f"{folder}: got a model of type {config['model_type']!r}, expected t5: use flan-t5-xl")
+            raise BadInput(f"a model of type {config['model_type']!r}", "t5", "use flan-t5-xl", where=folder)
         self.width = int(config["d_model"])
         self.folder, self.length, self.device = folder, length, torch.device(device)
         self.dtype = torch.bfloat16 if dtype == torch.float16 else dtype
@@ -67,7 +69,9 @@ class T5Captions:
                 self.folder, dtype=self.dtype, local_files_only=True, use_safetensors=True
             )
         except (OSError, ValueError) as error:
-            raise ValueError(f"{self.folder}: expected T5's encoder and tokenizer ({error}): fetch it again") from error
+            raise BadInput(
+                f"others ({error})", "T5's encoder and tokenizer", "fetch it again", where=self.folder
+            ) from error
         return tokenizer, encoder.to(self.device).eval().requires_grad_(False)
 
     @torch.inference_mode()
@@ -85,7 +89,7 @@ def save_captions(path: Path, captions: Sequence[str], encoder: T5Captions) -> N
     """Compute features of captions and write them as `captions.safetensors`, atomically.
 
     Raises:
-        ValueError: a caption is empty once it is cleaned.
+        BadInput: a caption is empty once it is cleaned.
     """
     cleaned = [_cleaned(caption) for caption in captions]
     features = {c: f.cpu().contiguous() for c, f in zip(cleaned, encoder(cleaned), strict=True)}
@@ -95,7 +99,7 @@ def save_captions(path: Path, captions: Sequence[str], encoder: T5Captions) -> N
 def _cleaned(caption: str) -> str:
     text = clean_caption(caption)
     if not text:
-        raise ValueError(f"got prompt {caption!r}, of which cleaning leaves nothing, expected words: say what to draw")
+        raise BadInput(f"prompt {caption!r}, of which cleaning leaves nothing", "words", "say what to draw")
     return text
 
 
@@ -114,20 +118,18 @@ class CaptionCondition:
         self.embedding, self.known, self.encoder = embedding, known, encoder
         self.length, width = embedding.uncond_embedding.shape
         if encoder is not None and encoder.width != width:
-            raise ValueError(f"{encoder.folder}: got features of {encoder.width}, expected {width}: use flan-t5-xl")
+            raise BadInput(f"features of {encoder.width}", f"{width}", "use flan-t5-xl", where=encoder.folder)
         for caption, features in known.items():
             if features.dim() != 2 or features.shape[1] != width or not 1 <= len(features) <= self.length:
-                shape = f"expected (n, {width}) with n from 1 to {self.length}"
-                raise ValueError(
-                    f"got features of {tuple(features.shape)} for {caption!r}, {shape}: compute them again"
-                )
+                shape = f"(n, {width}) with n from 1 to {self.length}"
+                raise BadInput(f"features of {tuple(features.shape)} for {caption!r}", shape, "compute them again")
 
     @classmethod
     def from_folder(cls, embedding: CaptionEmbedding, folder: Path) -> CaptionCondition:
         """Use what there is of `captions.safetensors` and `t5/`.
 
         Raises:
-            ValueError: one of them is damaged or made for another model.
+            BadInput: one of them is damaged or made for another model.
         """
         none, known, path = embedding.uncond_embedding, {}, folder / "captions.safetensors"
         if path.is_file():
@@ -135,7 +137,7 @@ class CaptionCondition:
                 with safe_open(path, "pt") as file:
                     known = {_cleaned(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             except SafetensorError as error:
-                raise ValueError(f"{path}: expected safetensors, got a damaged file ({error})") from error
+                raise BadInput(f"a damaged file ({error})", "safetensors", where=path) from error
         t5 = folder / "t5"
         encoder = T5Captions(t5, len(none), none.device, none.dtype) if t5.is_dir() else None
         return cls(embedding, known, encoder)
@@ -144,13 +146,14 @@ class CaptionCondition:
         """Refuse captions that there are no features of.
 
         Raises:
-            ValueError: there are none, and no encoder.
+            BadInput: there are none, and no encoder.
         """
         missing = [prompt for prompt in prompts if _cleaned(prompt) not in self.known]
         if missing and self.encoder is None:
-            raise ValueError(
-                f"got prompt {missing[0]!r} and no text encoder, expected flan-t5-xl as t5 in the model's folder, or "
-                "the features of this prompt in captions.safetensors there: see docs/targets/llamagen.md"
+            raise BadInput(
+                f"prompt {missing[0]!r} and no text encoder",
+                "flan-t5-xl as t5 in the model's folder, or the features of this prompt in captions.safetensors there",
+                "see docs/targets/llamagen.md",
             )
 
     def __call__(self, images: Sequence[Sequence[str]]) -> tuple[Float[Tensor, "B P d"], Bool[Tensor, "B P"] | None]:

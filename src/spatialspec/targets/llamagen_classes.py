@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.targets.llamagen_transformer import ClassEmbedding
 
 IMAGENET = 1000
@@ -35,27 +36,23 @@ def class_id(prompt: str, classes: int) -> int:
         classes: number of classes of the model.
 
     Raises:
-        ValueError: no such class, or a name that means several.
+        BadInput: no such class, or a name that means several.
     """
     word = " ".join(prompt.lower().split())
     if word.isdecimal():
         if int(word) < classes:
             return int(word)
-        raise ValueError(f"got class {word}, expected 0 to {classes - 1}")
+        raise BadInput(f"class {word}", f"0 to {classes - 1}")
     if classes != IMAGENET:
-        raise ValueError(
-            f"got prompt {prompt!r}, expected a class id, 0 to {classes - 1}: names are known of ImageNet's"
-        )
+        raise BadInput(f"prompt {prompt!r}", f"a class id, 0 to {classes - 1}", "names are known of ImageNet's")
     names = imagenet_names()
     ids = names.get(word, ())
     if len(ids) == 1:
         return ids[0]
     if ids:
-        raise ValueError(f"got class {prompt!r}, which is {' and '.join(map(str, ids))}, expected one: give the id")
+        raise BadInput(f"class {prompt!r}, which is {' and '.join(map(str, ids))}", "one", "give the id")
     near = ", ".join(get_close_matches(word, names, 3)) or "tench"
-    raise ValueError(
-        f"got prompt {prompt!r}, expected a class of ImageNet: an id, 0 to {classes - 1}, or a name such as {near}"
-    )
+    raise BadInput(f"prompt {prompt!r}", "a class of ImageNet", f"an id, 0 to {classes - 1}, or a name such as {near}")
 
 
 class ClassCondition:
@@ -73,7 +70,7 @@ class ClassCondition:
         """Refuse prompts that mean no class.
 
         Raises:
-            ValueError: one does not.
+            BadInput: one does not.
         """
         for prompt in prompts:
             class_id(prompt, self.classes)

@@ -22,8 +22,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from spatialspec.core.files import write_text
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.files import write_text
 from spatialspec.targets.llamagen import config_text
 from spatialspec.targets.llamagen_transformer import LlamaGenConfig, LlamaGenTransformer
 from spatialspec.targets.llamagen_vq import LlamaGenVQ, LlamaGenVQConfig
@@ -49,20 +50,20 @@ def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None =
         One line on what it is.
 
     Raises:
-        ValueError: a file that is missing, damaged or foreign, tensors that are missing, left over or of a wrong shape,
+        BadInput: a file that is missing, damaged or foreign, tensors that are missing, left over or of a wrong shape,
             a size that cannot be told, or a folder that exists.
     """
     if vq is None:
-        raise ValueError("got no picture decoder, expected --vq FILE: fetch vq_ds16_c2i.pt or vq_ds16_t2i.pt too")
+        raise BadInput("no picture decoder", "--vq FILE", "fetch vq_ds16_c2i.pt or vq_ds16_t2i.pt too")
     if out.exists():
-        raise ValueError(f"got {out}, which exists, expected a new folder: choose another name")
+        raise BadInput(f"{out}, which exists", "a new folder", "choose another name")
     pixels, tensors = read_tensors(vq, VQ_WRAPPERS), read_tensors(source, WRAPPERS)
     vq_sizes = infer_vq(pixels, vq)
     sizes = infer(tensors, source, size or _grid(source, vq_sizes.patch), heads)
     with torch.device("meta"):
         decoder, model = LlamaGenVQ(vq_sizes), LlamaGenTransformer(sizes)
     if sizes.codes != vq_sizes.codes:
-        raise ValueError(f"got {sizes.codes} tokens in {source} and {vq_sizes.codes} codes in {vq}, expected as many")
+        raise BadInput(f"{sizes.codes} tokens in {source} and {vq_sizes.codes} codes in {vq}", "as many")
     parts = {"transformer": _select(model, tensors, LEFT_OUT, source), "vq": _select(decoder, pixels, VQ_LEFT_OUT, vq)}
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -84,25 +85,25 @@ def read_tensors(path: Path, wrappers: Sequence[str]) -> dict[str, Tensor]:
     """Tensors of a checkpoint by name, mapped from the file where its format allows.
 
     Raises:
-        ValueError: no such file, a damaged one, one with code or other objects in it, or one without tensors.
+        BadInput: no such file, a damaged one, one with code or other objects in it, or one without tensors.
     """
     if not path.is_file():
-        raise ValueError(f"got no file {path}, expected a published checkpoint: check the path")
+        raise BadInput(f"no file {path}", "a published checkpoint", "check the path")
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
     except pickle.UnpicklingError as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: expected tensors only, got a file with other objects or code ({reason})") from error
+        raise BadInput(f"a file with other objects or code ({reason})", "tensors only", where=path) from error
     except OSError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: expected a checkpoint, got a damaged file ({reason}): fetch it again") from error
+        raise BadInput(f"a damaged file ({reason})", "a checkpoint", "fetch it again", where=path) from error
     if isinstance(found, dict):
         found = next((found[key] for key in wrappers if isinstance(found.get(key), dict)), found)
     tensors = {name: t for name, t in found.items() if isinstance(t, Tensor)} if isinstance(found, dict) else {}
     if not tensors:
-        raise ValueError(f"{path}: got no tensors, expected some, alone or under one of {', '.join(wrappers)}")
+        raise BadInput("no tensors", f"some, alone or under one of {', '.join(wrappers)}", where=path)
     return tensors
 
 
@@ -117,7 +118,7 @@ def _grid(source: Path, patch: int) -> Grid:
     """The grid that the name of a published file says."""
     pixels = re.search(r"_(\d{2,4})$", source.stem)
     if pixels is None or int(pixels[1]) % patch:
-        raise ValueError(f"got {source.name}, which says no picture size, expected --size, for example 24x24")
+        raise BadInput(f"{source.name}, which says no picture size", "--size, for example 24x24")
     return Grid(int(pixels[1]) // patch, int(pixels[1]) // patch)
 
 
@@ -125,14 +126,14 @@ def infer(tensors: Mapping[str, Tensor], path: Path, grid: Grid, heads: int | No
     """Sizes of a transformer.
 
     Raises:
-        ValueError: a tensor that tells a size is missing, or the heads are not known.
+        BadInput: a tensor that tells a size is missing, or the heads are not known.
     """
     codes, width = _shape(tensors, "tok_embeddings.weight", path)
     inner, _ = _shape(tensors, "layers.0.feed_forward.w1.weight", path)
     layers = 1 + max(int(m[1]) for name in tensors if (m := re.match(r"layers\.(\d+)\.", name)))
     if heads is None and width not in HEADS:
         widths = ", ".join(map(str, HEADS))
-        raise ValueError(f"{path}: got width {width}, expected --heads, or a published width ({widths})")
+        raise BadInput(f"width {width}", f"--heads, or a published width ({widths})", where=path)
     sizes: dict[str, Any] = {"kind": "class", "prefix": 1}
     if "cls_embedding.uncond_embedding" in tensors:
         prefix, caption = _shape(tensors, "cls_embedding.uncond_embedding", path)
@@ -149,7 +150,7 @@ def infer_vq(tensors: Mapping[str, Tensor], path: Path) -> LlamaGenVQConfig:
     """Sizes of a picture decoder.
 
     Raises:
-        ValueError: a tensor that tells a size is missing.
+        BadInput: a tensor that tells a size is missing.
     """
     codes, code_width = _shape(tensors, "quantize.embedding.weight", path)
     latent = _shape(tensors, "post_quant_conv.weight", path)[0]
@@ -163,7 +164,7 @@ def infer_vq(tensors: Mapping[str, Tensor], path: Path) -> LlamaGenVQConfig:
 
 def _shape(tensors: Mapping[str, Tensor], name: str, path: Path) -> tuple[int, ...]:
     if name not in tensors:
-        raise ValueError(f"{path}: got no tensor {name}, expected it: the file is no LlamaGen checkpoint of this kind")
+        raise BadInput(f"no tensor {name}", "it", "the file is no LlamaGen checkpoint of this kind", where=path)
     return tuple(tensors[name].shape)
 
 
@@ -176,7 +177,7 @@ def _select(module: nn.Module, tensors: Mapping[str, Tensor], out: re.Pattern[st
     for what, names in (("missing", expected.keys() - got.keys()), ("surplus", got.keys() - expected.keys())):
         if names:
             some = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
-            raise ValueError(f"{path}: got {len(names)} {what} tensors ({some}), expected a published checkpoint")
+            raise BadInput(f"{len(names)} {what} tensors ({some})", "a published checkpoint", where=path)
     if wrong:
-        raise ValueError(f"{path}: tensor {wrong[0]}: got {got[wrong[0]]}, expected {expected[wrong[0]]}")
+        raise BadInput(f"{got[wrong[0]]}", f"{expected[wrong[0]]}", where=f"{path}: tensor {wrong[0]}")
     return kept

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.kv_cache import KVCache
 from spatialspec.core.rotary import Rotation
 
@@ -61,9 +62,9 @@ class LlamaGenConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"got kind {self.kind!r}, expected one of {', '.join(KINDS)}")
+            raise BadInput(f"kind {self.kind!r}", f"one of {', '.join(KINDS)}")
         if self.heads < 1 or self.width % (4 * self.heads):
-            raise ValueError(f"got {self.heads} heads for width {self.width}, expected heads of a multiple of 4 each")
+            raise BadInput(f"{self.heads} heads for width {self.width}", "heads of a multiple of 4 each")
 
 
 def rotate(x: Float[Tensor, "B H N D"], rotation: Rotation) -> Float[Tensor, "B H N D"]:

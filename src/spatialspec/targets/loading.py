@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from spatialspec.core.files import read_config
+from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
+from spatialspec.files import read_config
 from spatialspec.targets.icons import IconsTarget
 
 _T = "spatialspec.targets."
@@ -39,12 +40,12 @@ def load_target(
         device_map: as in transformers, instead of `device`; for its models only.
 
     Raises:
-        ValueError: an unknown kind of model, or a file or weight that is missing, damaged or left over.
+        BadInput: an unknown kind of model, or a file or weight that is missing, damaged or left over.
     """
     config = read_config(folder / "config.json", ())
     if "transformer" in config:
         if device_map is not None:
-            raise ValueError(f"{folder}: got a device map, expected none: this model is small, give a device")
+            raise BadInput("a device map", "none", "this model is small, give a device", where=folder)
         return IconsTarget.from_folder(folder, device, dtype)
     target: Target = _kind(config.get("model_type"), config.get("architectures")).from_folder(
         folder, device, dtype, device_map
@@ -56,7 +57,7 @@ def wrap(model: Any, processor: Any) -> Target:
     """The target around a model of transformers and its processor; the model stays as it is.
 
     Raises:
-        ValueError: an unknown kind of model, or an attention that cannot take the masks of trees.
+        BadInput: an unknown kind of model, or an attention that cannot take the masks of trees.
     """
     config = model.config
     name = Path(str(config.name_or_path)).name or str(config.model_type)
@@ -67,6 +68,6 @@ def wrap(model: Any, processor: Any) -> Target:
 def _kind(model_type: str | None, architectures: list[str] | None) -> Any:
     name = next((ARCHITECTURES[a] for a in architectures or () if a in ARCHITECTURES), model_type)
     if name not in KINDS:
-        raise ValueError(f"got model_type {name!r} in config.json, expected icons or one of {', '.join(KINDS)}")
+        raise BadInput(f"model_type {name!r} in config.json", f"icons or one of {', '.join(KINDS)}")
     module, _, kind = KINDS[name].partition(":")
     return getattr(import_module(module), kind)

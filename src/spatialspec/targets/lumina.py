@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import ChameleonConfig, ChameleonForConditionalGeneration, PreTrainedModel
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.targets.chameleon import ChameleonTarget
 from spatialspec.targets.chameleon_vq import ChameleonVQ
@@ -83,19 +84,18 @@ class LuminaTarget(ChameleonTarget):
         """Refuse a grid that size tokens cannot say, or that is longer than the model's sequence.
 
         Raises:
-            ValueError: it is one of these.
+            BadInput: it is one of these.
         """
         for count in (grid.rows, grid.columns):
             if count % PATCH or self._size(count) not in self._names:
-                raise ValueError(
-                    f"got size {grid}, expected even numbers for which there is a size token: sizes are said in "
-                    f"patches of 2x2 cells"
+                raise BadInput(
+                    f"size {grid}",
+                    "even numbers for which there is a size token",
+                    "sizes are said in patches of 2x2 cells",
                 )
         length, most = grid.rows * (grid.columns + 1), self.decoder.positions
         if length >= most:
-            raise ValueError(
-                f"got size {grid}, {length} tokens with row ends, expected fewer than {most}: make it smaller"
-            )
+            raise BadInput(f"size {grid}, {length} tokens with row ends", f"fewer than {most}", "make it smaller")
 
     @staticmethod
     def _size(cells: int) -> str:

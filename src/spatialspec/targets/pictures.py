@@ -26,7 +26,7 @@ class ReadsPictures(Protocol):
             pixels: RGB bytes on any device; a grid of H / patch rows and W / patch columns.
 
         Raises:
-            ValueError: this checkpoint came without its encoder.
+            BadInput: this checkpoint came without its encoder.
         """
         ...
 

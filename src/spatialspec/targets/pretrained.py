@@ -14,6 +14,7 @@ from transformers import AutoProcessor, GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 DeviceMap = str | Mapping[str, int | str | torch.device]
@@ -36,7 +37,7 @@ def load_model(
         device_map: as in transformers; offloading is refused.
 
     Raises:
-        ValueError: a weight is missing, left over or of another shape, or a file is damaged.
+        BadInput: a weight is missing, left over or of another shape, or a file is damaged.
     """
     loader: Any = kind
     model: Model
@@ -53,19 +54,25 @@ def load_model(
                 ignore_mismatched_sizes=True,  # they are named below, which the error of transformers does not do
             )
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise ValueError(f"{folder}: expected a checkpoint of {kind.__name__} ({_first_line(error)})") from error
+        raise BadInput(
+            f"one that does not load ({_first_line(error)})", f"a checkpoint of {kind.__name__}", where=folder
+        ) from error
     if misfits := sorted(report["mismatched_keys"]):
         shapes = ", ".join(f"{name} {tuple(got)} instead of {tuple(wanted)}" for name, got, wanted in misfits[:4])
-        raise ValueError(
-            f"{folder}: got {shapes} ({len(misfits)} in all), expected the shapes that {kind.__name__} has by "
-            f"config.json: fetch both again, one of them is another model's"
+        raise BadInput(
+            f"{shapes} ({len(misfits)} in all)",
+            f"the shapes that {kind.__name__} has by config.json",
+            "fetch both again, one of them is another model's",
+            where=folder,
         )
     for what, keys in (("no weights for", report["missing_keys"]), ("surplus weights", report["unexpected_keys"])):
         if keys:
             names = ", ".join(sorted(keys)[:4])
-            raise ValueError(
-                f"{folder}: got {what} {names} ({len(keys)} in all), expected those of {kind.__name__} and no "
-                f"others: fetch it again, or check that it is this kind of model"
+            raise BadInput(
+                f"{what} {names} ({len(keys)} in all)",
+                f"those of {kind.__name__} and no others",
+                "fetch it again, or check that it is this kind of model",
+                where=folder,
             )
     return model.eval().requires_grad_(False)
 
@@ -74,15 +81,17 @@ def load_processor(folder: Path) -> Any:
     """Load the processor beside a model.
 
     Raises:
-        ValueError: there is none, or a file of it is damaged.
+        BadInput: there is none, or a file of it is damaged.
     """
     try:
         with _quiet():
             return AutoProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, ImportError) as error:
-        raise ValueError(
-            f"{folder}: expected a processor beside the weights ({_first_line(error)}): fetch processor_config.json, "
-            f"preprocessor_config.json and the tokenizer's files too"
+        raise BadInput(
+            f"one that does not load ({_first_line(error)})",
+            "a processor beside the weights",
+            "fetch processor_config.json, preprocessor_config.json and the tokenizer's files too",
+            where=folder,
         ) from error
 
 

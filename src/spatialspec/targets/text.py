@@ -10,10 +10,12 @@ from jaxtyping import Int
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
+
 PAD = "<pad>"
 
 
-class PromptTooLong(ValueError):
+class PromptTooLong(BadInput):
     """A prompt has more tokens than the prefix has places."""
 
 
@@ -44,14 +46,14 @@ class PromptTokenizer:
         """Read a `tokenizer.json`.
 
         Raises:
-            ValueError: the file is missing or holds no tokenizer.
+            BadInput: the file is missing or holds no tokenizer.
         """
         if not path.is_file():
-            raise ValueError(f"got no file {path}, expected the tokenizer of prompts: check the folder")
+            raise BadInput(f"no file {path}", "the tokenizer of prompts", "check the folder")
         try:
             return cls(Tokenizer.from_file(str(path)), length)
         except Exception as error:  # the library raises nothing more special
-            raise ValueError(f"{path}: expected a tokenizer, got a damaged file ({error}): fetch it again") from error
+            raise BadInput(f"a damaged file ({error})", "a tokenizer", "fetch it again", where=path) from error
 
     def __call__(self, prompts: Sequence[str], truncate: bool = False) -> Int[Tensor, "B P"]:
         """Encode prompts; an empty string is the unconditional prefix.
@@ -63,7 +65,7 @@ class PromptTokenizer:
         for row, (prompt, encoded) in enumerate(zip(prompts, self.tokenizer.encode_batch(list(prompts)), strict=True)):
             if len(encoded.ids) > self.length and not truncate:
                 got = f"a prompt of {len(encoded.ids)} tokens ({prompt[:40]!r}...)"
-                raise PromptTooLong(f"got {got}, expected at most {self.length}: shorten the prompt")
+                raise PromptTooLong(got, f"at most {self.length}", "shorten the prompt")
             kept = encoded.ids[: self.length]
             ids[row, : len(kept)] = torch.tensor(kept, dtype=torch.long)
         return ids

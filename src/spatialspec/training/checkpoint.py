@@ -12,7 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from spatialspec.core.files import write_tensors
+from spatialspec.core.errors import BadInput
+from spatialspec.tensors import write_tensors
 
 
 class Stateful(Protocol):
@@ -46,7 +47,7 @@ class Checkpoint:
         """Load the state if there is one; return the number of finished steps, 0 without.
 
         Raises:
-            ValueError: the file is damaged, or holds the state of another training.
+            BadInput: the file is damaged, or holds the state of another training.
         """
         if not self.path.exists():
             return 0
@@ -56,16 +57,20 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             step, plain = int(metadata["step"]), json.loads(metadata["plain"])
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
-            raise ValueError(
-                f"{self.path}: expected a resume state, got a damaged or foreign file ({error}): delete it to start "
-                "again"
+            raise BadInput(
+                f"a damaged or foreign file ({error})",
+                "a resume state",
+                "delete it to start again",
+                where=self.path,
             ) from error
         for name, part in self.parts.items():
             try:
                 part.load_state_dict(_restore(plain[name], tensors))
             except (RuntimeError, ValueError, KeyError) as error:
                 reason = str(error).splitlines()[-1].strip()
-                raise ValueError(f"{self.path}: got a state of other sizes ({reason}): use another folder") from error
+                raise BadInput(
+                    f"a state of other sizes ({reason})", "its own", "use another folder", self.path
+                ) from error
         return step
 
 

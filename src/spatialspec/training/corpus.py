@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
 from spatialspec.targets.pictures import ReadsPictures
 from spatialspec.training.data import Pictures, load, read_table
@@ -55,7 +56,7 @@ def read_pictures(folder: Path, size: int | tuple[int, int], report: Callable[[s
         report: called with one line if anything was left out.
 
     Raises:
-        ValueError: no table, no such column, no text, or nothing that can be used.
+        BadInput: no table, no such column, no text, or nothing that can be used.
     """
     listed, found = len(read_table(folder)), load(folder, size)
     good = [i for i, row in enumerate(found.rows) if _usable(row)]
@@ -63,7 +64,7 @@ def read_pictures(folder: Path, size: int | tuple[int, int], report: Callable[[s
     if unreadable or mute:
         report(f"left out of {listed} pictures: {unreadable} that cannot be read, {mute} without a usable caption")
     if not good:
-        raise ValueError(f"{folder}: got no picture with a caption, expected some: check the column text")
+        raise BadInput("no picture with a caption", "some", "check the column text", where=folder)
     return Pictures(found.pixels[good], [found.rows[i] for i in good])
 
 
@@ -115,17 +116,18 @@ def from_pictures(
         report: called with one line if captions are left out, which the target does not take.
 
     Raises:
-        ValueError: the target cannot read pictures, they have another size, or there are too few.
+        BadInput: the target cannot read pictures, they have another size, or there are too few.
     """
     if not isinstance(target, ReadsPictures):
-        raise ValueError(
-            f"got pictures for {target.name}, which has no encoder of pictures, expected one that has: learn from "
-            "pictures that it draws, --self-distil PROMPTS"
+        raise BadInput(
+            f"pictures for {target.name}, which has no encoder of pictures",
+            "one that has",
+            "learn from pictures that it draws, --self-distil PROMPTS",
         )
     height, width = picture_size(target)
     if found.pixels.shape[1:3] != (height, width):
         got = "x".join(map(str, found.pixels.shape[1:3]))
-        raise ValueError(f"got pictures of {got} pixels, expected {height}x{width} for {target.grid}: read them so")
+        raise BadInput(f"pictures of {got} pixels", f"{height}x{width} for {target.grid}", "read them so")
     split_up = found.with_left_out(held_out, "pair")
     known, unseen = split_up.select("train"), split_up.select("pair")
     rng = np.random.default_rng(seed)
@@ -135,9 +137,10 @@ def from_pictures(
     chosen = np.array([i for i in taken if i < len(words)], dtype=np.int64)
     shown = [i - len(words) for i in taken if i >= len(words)]
     if not len(chosen) or not shown:
-        raise ValueError(
-            f"got {len(found.rows)} pictures, {len(chosen)} of them to learn from and {len(shown)} to report on, "
-            "expected some of either: add pictures of the split train, with captions that the target takes"
+        raise BadInput(
+            f"{len(found.rows)} pictures, {len(chosen)} of them to learn from and {len(shown)} to report on",
+            "some of either",
+            "add pictures of the split train, with captions that the target takes",
         )
     if limit is not None and limit < len(chosen):
         chosen = chosen[np.sort(rng.permutation(len(chosen))[:limit])]
@@ -162,12 +165,12 @@ def captions(found: Pictures, count: int, seed: int) -> tuple[list[str], list[di
     """Captions of training pictures, drawn with replacement, and the rows that they are from.
 
     Raises:
-        ValueError: there is no training picture.
+        BadInput: there is no training picture.
     """
     rng = np.random.default_rng(seed)
     rows = found.select("train").rows
     if not rows:
-        raise ValueError("got no picture of the split train, expected captions to draw: check metadata.csv")
+        raise BadInput("no picture of the split train", "captions to draw", "check metadata.csv")
     drawn = [rows[int(i)] for i in rng.integers(len(rows), size=count)]
     return [caption(row, rng) for row in drawn], drawn
 

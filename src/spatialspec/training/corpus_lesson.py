@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
+from spatialspec.identity import identity
 from spatialspec.training import objectives
 from spatialspec.training.corpus import Corpus
 from spatialspec.training.features import Features
-from spatialspec.training.identity import identity
 from spatialspec.training.material import Material
 from spatialspec.training.origin import Origin
 
@@ -49,7 +50,7 @@ class CorpusLesson:
         """The lesson on some material.
 
         Raises:
-            ValueError: the recipe does not fit the target, or the material is not enough.
+            BadInput: the recipe does not fit the target, or the material is not enough.
         """
         blocks = cls.blocks(material.target, recipe)  # looked at before any picture is drawn
         corpus, held_out = material.corpora(recipe, cls.own, OWN, HELD_OUT)
@@ -61,7 +62,7 @@ class CorpusLesson:
 
     def __post_init__(self) -> None:
         if not len(self.corpus) or not len(self.held_out):
-            raise ValueError("got an empty corpus, expected pictures to train drafts on and some to report on")
+            raise BadInput("an empty corpus", "pictures to train drafts on and some to report on")
 
     @classmethod
     def blocks(cls, target: Target, recipe: Any) -> Sequence[int]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from spatialspec.core.errors import BadInput
 from spatialspec.training.data import rasterise, split_of
 from spatialspec.training.sources import LABELS, SOURCES, Picture, concept_of, fetch, pictures, read_labels
 
@@ -71,7 +72,7 @@ def read_cut_outs(cache: Path, side: int, report: Callable[[str], None] = print)
 
     Raises:
         RuntimeError: a registry's client is missing or failed.
-        ValueError: no concept is drawn in every style.
+        BadInput: no concept is drawn in every style.
     """
     folder = fetch(LABELS, cache)
     labels, things = read_labels(folder), _things(folder)
@@ -88,7 +89,7 @@ def read_cut_outs(cache: Path, side: int, report: Callable[[str], None] = print)
         images = {pair: image for pair, image in zip(wanted, drawn, strict=True) if image is not None}
     images = {pair: image for pair, image in images.items() if all((pair[0], style) in images for style in styles)}
     if not images:
-        raise ValueError(f"got no concept that is drawn in every style, expected some: delete {cache} and fetch again")
+        raise BadInput("no concept that is drawn in every style", "some", f"delete {cache} and fetch again")
     return CutOuts(images, {source.style: source.licence for source in SOURCES})
 
 

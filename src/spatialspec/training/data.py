@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from spatialspec.core.errors import BadInput
 from spatialspec.training.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
 
 if TYPE_CHECKING:
@@ -181,20 +182,20 @@ def read_table(folder: Path) -> list[dict[str, str]]:
     """Rows of `metadata.csv`; columns that a row lacks are empty.
 
     Raises:
-        ValueError: the table is missing or empty, lacks a column, or is no UTF-8 or no csv.
+        BadInput: the table is missing or empty, lacks a column, or is no UTF-8 or no csv.
     """
     table = folder / "metadata.csv"
     if not table.is_file():
-        raise ValueError(f"got {folder}, expected a folder with metadata.csv: run `spatialspec train data` first")
+        raise BadInput(f"{folder}", "a folder with metadata.csv", "run `spatialspec train data` first")
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:  # a byte order mark is no part of the first column
             rows = list(csv.DictReader(file, restval=""))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{table}: got bytes that are no text, expected UTF-8: save it so") from error
+        raise BadInput("bytes that are no text", "UTF-8", "save it so", where=table) from error
     except csv.Error as error:
-        raise ValueError(f"{table}: got no table ({error}): save it as csv") from error
+        raise BadInput(f"no table ({error})", "rows of cells", "save it as csv", table) from error
     if not rows or not {"file_name", "text"} <= set(rows[0]):
-        raise ValueError(f"{table}: expected rows with the columns file_name and text, got {list(rows[:1])}")
+        raise BadInput(f"{list(rows[:1])}", "rows with the columns file_name and text", where=table)
     return rows
 
 
@@ -202,7 +203,7 @@ def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:
     """Read a folder of pictures with `metadata.csv` (columns `file_name`, `text`), `fitted` to a size.
 
     Raises:
-        ValueError: the table cannot be used, or no picture is there. Unreadable pictures are left out.
+        BadInput: the table cannot be used, or no picture is there. Unreadable pictures are left out.
     """
     from PIL import Image
 
@@ -216,5 +217,5 @@ def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:
         pixels.append(fitted(image, size))
         kept.append(row)
     if not kept:
-        raise ValueError(f"{folder}: got {len(rows)} rows and no readable picture, expected some beside the table")
+        raise BadInput(f"{len(rows)} rows and no readable picture", "some beside the table", where=folder)
     return Pictures(np.stack(pixels), kept)

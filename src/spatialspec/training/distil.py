@@ -19,9 +19,9 @@ from torch import Tensor
 
 from spatialspec.core.protocols import Target
 from spatialspec.generation import Request, generate
+from spatialspec.identity import identity
 from spatialspec.methods import Method
 from spatialspec.training import shards
-from spatialspec.training.identity import identity
 
 
 def self_distil(

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import GradientAccumulationPlugin, LoggerType
 
+from spatialspec.core.errors import BadInput
 from spatialspec.drafters import weights
 from spatialspec.training.card import draft_card
 from spatialspec.training.checkpoint import tune_threads
@@ -35,15 +36,15 @@ def accelerator(tracker: str | None, folder: Path) -> Accelerator:
     """Processes and device as they were launched, all cores, and a tracker by its name in accelerate.
 
     Raises:
-        ValueError: there is no such tracker, or its package is not installed.
+        BadInput: there is no such tracker, or its package is not installed.
     """
     if tracker is not None:
         known = [str(name) for name in LOGGER_TYPE_TO_CLASS]  # those of accelerate, and what a program has registered
         there = [str(name) for name in get_available_trackers()]
         if tracker not in known:
-            raise ValueError(f"got --tracker {tracker}, expected one of {', '.join(known)}")
+            raise BadInput(f"--tracker {tracker}", f"one of {', '.join(known)}")
         if tracker in LoggerType.list() and tracker not in there:
-            raise ValueError(f"got --tracker {tracker}, expected its package: run `pip install {tracker}`")
+            raise BadInput(f"--tracker {tracker}", "its package", f"run `pip install {tracker}`")
     made = Accelerator(
         cpu=not torch.accelerator.is_available(),
         log_with=tracker,
@@ -78,7 +79,7 @@ def train_draft(
         The figures of the card.
 
     Raises:
-        ValueError: bad or missing data, or a training that went wrong.
+        BadInput: bad or missing data, or a training that went wrong.
         OSError: something could not be written.
     """
     target = material.target

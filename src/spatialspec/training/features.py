@@ -19,10 +19,11 @@ from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
+from spatialspec.identity import identity
 from spatialspec.training import shards
 from spatialspec.training.corpus import Corpus
-from spatialspec.training.identity import identity
 from spatialspec.training.teacher import states
 
 PIECE = 64  # pictures of a file
@@ -68,7 +69,7 @@ class Prepared:
         blocks: as of :class:`Streamed`.
 
     Raises:
-        ValueError: the disk has no room for the files.
+        BadInput: the disk has no room for the files.
     """
 
     def __init__(
@@ -129,9 +130,11 @@ def _check_room(folder: Path, needed: int, pictures: int, report: Callable[[str]
     free = shutil.disk_usage(folder).free
     report(f"features of {pictures} pictures: {needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free")
     if needed > free:
-        raise ValueError(
-            f"{folder}: got {free / 1e6:.1f} MB of room, expected {needed / 1e6:.1f} MB for the features: choose "
-            "another disk, fewer pictures, or no --features, which streams them"
+        raise BadInput(
+            f"{free / 1000000.0:.1f} MB of room",
+            f"{needed / 1000000.0:.1f} MB for the features",
+            "choose another disk, fewer pictures, or no --features, which streams them",
+            where=folder,
         )
 
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.training.acceptance import by_coupling, by_rejection
 from spatialspec.training.corpus_lesson import OBJECTIVES, CorpusLesson
 from spatialspec.training.lesson import Best, Recipe
@@ -44,11 +45,11 @@ class HeadsRecipe(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.objective not in OBJECTIVES:
-            raise ValueError(f"got objective {self.objective!r}, expected one of {', '.join(OBJECTIVES)}")
+            raise BadInput(f"objective {self.objective!r}", f"one of {', '.join(OBJECTIVES)}")
         if not (0 <= self.horizontal <= 16 and 0 <= self.vertical <= 16 and self.horizontal + self.vertical):
-            raise ValueError(f"got {self.horizontal} and {self.vertical} heads, expected 0 to 16, not both 0")
+            raise BadInput(f"{self.horizontal} and {self.vertical} heads", "0 to 16, not both 0")
         if not 0 <= self.drop <= 1:
-            raise ValueError(f"got drop {self.drop}, expected a share from 0 to 1")
+            raise BadInput(f"drop {self.drop}", "a share from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class HeadsLesson(CorpusLesson, ABC):
         super().__post_init__()
         down, grid = self.recipe.vertical, self.target.grid
         if max(self.recipe.horizontal, down * grid.columns) >= grid.cells:
-            raise ValueError(f"got {down} heads down for the grid {grid}, expected fewer than its rows")
+            raise BadInput(f"{down} heads down for the grid {grid}", "fewer than its rows")
 
     @abstractmethod
     def build(self) -> nn.Module:

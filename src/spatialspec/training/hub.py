@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from spatialspec.core.errors import BadInput
 from spatialspec.training.data import Pictures, fitted
 
 CAPTIONS = ("text", "caption", "prompt")  # in this order of preference
@@ -25,7 +26,7 @@ def read_dataset(name: str, size: int | tuple[int, int], limit: int | None, repo
 
     Raises:
         ImportError: `datasets` is not installed.
-        ValueError: no such data set, no such column, or nothing that can be used.
+        BadInput: no such data set, no such column, or nothing that can be used.
     """
     try:
         import datasets
@@ -36,11 +37,11 @@ def read_dataset(name: str, size: int | tuple[int, int], limit: int | None, repo
     try:
         found: Any = datasets.load_dataset(name, split="train")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(f"got the data set {name}, expected one with a split train ({error})") from error
+        raise BadInput(f"the data set {name}", f"one with a split train ({error})") from error
     column = next((c for c in CAPTIONS if c in found.column_names), None)
     if column is None or "image" not in found.column_names:
         there = ", ".join(found.column_names)
-        raise ValueError(f"{name}: got the columns {there}, expected image and one of {', '.join(CAPTIONS)}")
+        raise BadInput(f"the columns {there}", f"image and one of {', '.join(CAPTIONS)}", where=name)
     if limit is not None and limit < len(found):
         found = found.select(range(limit))
     pixels, rows, unreadable, mute = [], [], 0, 0
@@ -59,5 +60,5 @@ def read_dataset(name: str, size: int | tuple[int, int], limit: int | None, repo
     if unreadable or mute:
         report(f"left out of {len(found)} pictures: {unreadable} that cannot be read, {mute} without a usable caption")
     if not rows:
-        raise ValueError(f"{name}: got no picture with a caption, expected some")
+        raise BadInput("no picture with a caption", "some", where=name)
     return Pictures(np.stack(pixels), rows)

@@ -18,10 +18,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spatialspec.core.files import write_tensors, write_text
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.efficientnet import picture_features
 from spatialspec.evaluation.judge import Judge, JudgeConfig, Precision, r_precision
 from spatialspec.evaluation.sentence import load_sentence_encoder
+from spatialspec.files import write_text
+from spatialspec.tensors import write_tensors
 from spatialspec.training.checkpoint import learning_rate
 from spatialspec.training.data import Pictures
 from spatialspec.training.degradation import degrade
@@ -99,12 +101,12 @@ def train(
 
     Raises:
         ImportError: a package with a frozen encoder is missing.
-        ValueError: there is no training picture, or there are too few concepts.
+        BadInput: there is no training picture, or there are too few concepts.
     """
     recipe = recipe or JudgeRecipe()
     seen = data.select("train")
     if not seen.rows:
-        raise ValueError("got no picture of the split train, expected some: run `spatialspec train data` first")
+        raise BadInput("no picture of the split train", "some", "run `spatialspec train data` first")
     pictures = torch.stack(
         [_features(seen, v, recipe, cache, report) for v in range(recipe.damaged + 1)], 1
     )  # (pictures, variants, 1280)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
 from spatialspec.training.corpus import Corpus, captions, from_pictures, readable, split
 from spatialspec.training.data import Pictures
@@ -52,12 +53,12 @@ class Material:
             held_out: for the figures, where there are enough.
 
         Raises:
-            ValueError: there are too few.
+            BadInput: there are too few.
         """
         count = self.count or count
         if self.prompts is None:
             if self.pictures is None:
-                raise ValueError("got neither pictures nor prompts, expected --data FOLDER or --self-distil PROMPTS")
+                raise BadInput("neither pictures nor prompts", "--data FOLDER or --self-distil PROMPTS")
             drawn, rows = captions(self.pictures, count + held_out, seed)
             good = self._drawable(drawn)
             words, rows = [drawn[i] for i in good], [rows[i] for i in good]
@@ -69,7 +70,7 @@ class Material:
             if self.count is not None and len(words) > count:
                 return words, rows, len(words) - count
         if len(words) < 2:
-            raise ValueError(f"got {len(words)} prompts, expected at least 2: one to learn from, one to report on")
+            raise BadInput(f"{len(words)} prompts", "at least 2", "one to learn from, one to report on")
         return words, rows, min(held_out, max(1, len(words) // 10))
 
     def _drawable(self, words: Sequence[str]) -> list[int]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
-from spatialspec.core.files import write_text
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.scene import COLOURS, Scene
 from spatialspec.evaluation.scene_judge import SceneJudge
 from spatialspec.evaluation.scene_network import STRIDE, Maps, SceneConfig, SceneHead
 from spatialspec.evaluation.scene_scores import Reference, tally, write_references
+from spatialspec.files import write_text
 from spatialspec.training.card import card
 from spatialspec.training.checkpoint import Checkpoint, learning_rate
 from spatialspec.training.data import Pictures, epoch_batch
@@ -75,15 +76,16 @@ def train(
 
     Raises:
         ImportError: the package with the frozen network is missing.
-        ValueError: a record is missing or damaged, a split is, or a concept is in left-out scenes only.
+        BadInput: a record is missing or damaged, a split is, or a concept is in left-out scenes only.
     """
     recipe = recipe or SceneJudgeRecipe()
     seen = data.select("train")
     left_out = {name: part for name in LEFT_OUT if (part := data.select(name)).rows}
     if not seen.rows or not left_out:
-        raise ValueError(
-            f"got {len(seen.rows)} scenes to learn from and {sum(len(p.rows) for p in left_out.values())} left-out "
-            "ones, expected some of each: run `spatialspec train scenes`"
+        raise BadInput(
+            f"{len(seen.rows)} scenes to learn from and {sum(len(p.rows) for p in left_out.values())} left-out ones",
+            "some of each",
+            "run `spatialspec train scenes`",
         )
     scenes = scenes_of(seen)
     sets = {"train": Pictures(seen.pixels[:SHOWN], seen.rows[:SHOWN])} | left_out
@@ -105,13 +107,11 @@ def scenes_of(data: Pictures) -> list[Scene]:
     """The scenes of pictures, from their records.
 
     Raises:
-        ValueError: there is no such column, or a record is none.
+        BadInput: there is no such column, or a record is none.
     """
     missing = [row["file_name"] for row in data.rows if not row.get("scene")]
     if missing:
-        raise ValueError(
-            f"got {missing[0]} without a record in the column scene, expected one: run `spatialspec train scenes`"
-        )
+        raise BadInput(f"{missing[0]} without a record in the column scene", "one", "run `spatialspec train scenes`")
     return [Scene.read(row["scene"]) for row in data.rows]
 
 
@@ -119,7 +119,7 @@ def _config(scenes: list[Scene], composed: Mapping[str, list[Scene]], recipe: Sc
     known = {thing.concept for scene in scenes for thing in scene.things}
     unknown = {thing.concept for part in composed.values() for scene in part for thing in scene.things} - known
     if unknown:
-        raise ValueError(f"got {min(unknown)!r} in left-out scenes only, expected it in the others too: add scenes")
+        raise BadInput(f"{min(unknown)!r} in left-out scenes only", "it in the others too", "add scenes")
     styles = {scene.style for scene in scenes}
     return SceneConfig(tuple(sorted(known)), tuple(sorted(styles)), recipe.side, recipe.hidden)
 

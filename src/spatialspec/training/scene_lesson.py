@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.scene import COLOURS, Scene
 from spatialspec.evaluation.scene_network import Maps, SceneHead
 
@@ -48,7 +49,7 @@ def goals(scenes: Sequence[Scene], concepts: Sequence[str], cells: int) -> Goals
         cells: a side of its maps.
 
     Raises:
-        ValueError: a thing has no box.
+        BadInput: a thing has no box.
     """
     place = {concept: i for i, concept in enumerate(concepts)}
     heat = np.zeros((len(scenes), cells, cells), dtype=np.float32)
@@ -57,7 +58,7 @@ def goals(scenes: Sequence[Scene], concepts: Sequence[str], cells: int) -> Goals
     for i, scene in enumerate(scenes):
         for thing in scene.things:
             if thing.box is None:
-                raise ValueError(f"got {scene.caption!r} without boxes, expected them: run `spatialspec train scenes`")
+                raise BadInput(f"{scene.caption!r} without boxes", "them", "run `spatialspec train scenes`")
             left, top, right, bottom = thing.box
             x, y = (left + right) / 2, (top + bottom) / 2
             spread = max(0.6 / cells, 0.11 * max(right - left, bottom - top))

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from spatialspec.core.files import write_tensors
 from spatialspec.evaluation.scene_network import Maps, picture_maps
+from spatialspec.tensors import write_tensors
 from spatialspec.training.data import Pictures
 from spatialspec.training.degradation import degrade
 

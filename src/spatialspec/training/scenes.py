@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from spatialspec.core.files import write_text
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.export import write_picture
 from spatialspec.evaluation.scene import CATEGORIES, Scene, ask
+from spatialspec.files import write_text
 from spatialspec.training.cut_outs import CutOuts, tint
 
 SPLITS = ("train", "pair", "style")
@@ -49,7 +50,7 @@ def compose(
         The scene with boxes, and its picture.
 
     Raises:
-        ValueError: things cannot be placed as it says.
+        BadInput: things cannot be placed as it says.
     """
     things = [images[thing.concept, scene.style] for thing in scene.things]
     things = [
@@ -59,7 +60,7 @@ def compose(
     boxes, shrunk = None, 1.0
     while boxes is None:
         if shrunk < SMALLEST:
-            raise ValueError(f"got {scene.caption!r} on {side} pixels, expected room for it: give a larger side")
+            raise BadInput(f"{scene.caption!r} on {side} pixels", "room for it", "give a larger side")
         tries = ([_place(image, len(things), shrunk, side, rng) for image in things] for _ in range(TRIES))
         boxes = next((found for found in tries if _apart(found) and _as_said(scene.relation, found)), None)
         shrunk *= 0.95
@@ -101,11 +102,11 @@ def make(
     """Scene `number` of a split; it depends on the cut-outs, the seed and its number alone. Categories take turns.
 
     Raises:
-        ValueError: no style has two drawings in this split.
+        BadInput: no style has two drawings in this split.
     """
     styles = cut_outs.of(split)
     if not styles:
-        raise ValueError(f"got no style with two drawings of the split {split}, expected one to compose scenes from")
+        raise BadInput(f"no style with two drawings of the split {split}", "one to compose scenes from")
     rng = np.random.default_rng((seed, SPLITS.index(split), number))
     style = str(rng.choice(list(styles)))
     return compose(ask(CATEGORIES[number % len(CATEGORIES)], styles[style], style, rng), cut_outs.images, side, rng)
@@ -128,7 +129,7 @@ def write_scenes(
         Number of scenes by split.
 
     Raises:
-        ValueError: a split has no style with two drawings.
+        BadInput: a split has no style with two drawings.
     """
     counts = {split: count if split == "train" else max(1, round(HELD_OUT * count)) for split in SPLITS}
     for split in SPLITS:

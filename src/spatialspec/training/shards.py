@@ -9,7 +9,7 @@ from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from spatialspec.core.files import write_tensors
+from spatialspec.tensors import write_tensors
 
 
 def make(

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
 from spatialspec.drafters.draft_vocabulary import NOT_COVERED, DraftVocabulary, output_rows
 from spatialspec.drafters.spatial_model import depth
@@ -52,17 +53,17 @@ class SpatialModelRecipe(SpatialModelOptions, Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.objective not in OBJECTIVES:
-            raise ValueError(f"got objective {self.objective!r}, expected one of {', '.join(OBJECTIVES)}")
+            raise BadInput(f"objective {self.objective!r}", f"one of {', '.join(OBJECTIVES)}")
         if self.window < 1 or self.frontiers < 1:
-            raise ValueError(f"got window {self.window} and frontiers {self.frontiers}, expected at least 1")
+            raise BadInput(f"window {self.window} and frontiers {self.frontiers}", "at least 1")
         if not 0 <= self.drop <= 1:
-            raise ValueError(f"got drop {self.drop}, expected a share from 0 to 1")
+            raise BadInput(f"drop {self.drop}", "a share from 0 to 1")
 
     def config(self, target: Target) -> SpatialModelConfig:
         """Sizes of the network for a target.
 
         Raises:
-            ValueError: it cannot be built, or needs what the target does not give.
+            BadInput: it cannot be built, or needs what the target does not give.
         """
         made = SpatialModelConfig(target.width, **{f.name: getattr(self, f.name) for f in fields(SpatialModelOptions)})
         made.blocks(depth(target))

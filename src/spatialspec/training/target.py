@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.text import PromptTokenizer, train_bpe
 from spatialspec.targets.vq import VQTokenizer
@@ -134,7 +135,7 @@ def train(
         The model, on the CPU, and its held-out figures at the last stage.
 
     Raises:
-        ValueError: the loss is no number.
+        BadInput: the loss is no number.
     """
     gpu = torch.accelerator.is_available()
     accelerator = Accelerator(cpu=not gpu, mixed_precision="bf16" if gpu else "no")
@@ -202,8 +203,8 @@ def train(
         if (step + 1) % 25 == 0:
             mean = torch.stack(losses).mean().item()
             if not math.isfinite(mean):
-                raise ValueError(
-                    f"step {step + 1}: got a loss of {mean}, expected a number: lower the rates or check the data"
+                raise BadInput(
+                    f"a loss of {mean}", "a number", "lower the rates or check the data", where=f"step {step + 1}"
                 )
             report(f"step {step + 1}/{recipe.steps} side {stage.side} loss {mean:.4f}")
             losses.clear()

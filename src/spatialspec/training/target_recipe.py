@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from spatialspec.core.errors import BadInput
 from spatialspec.training.sketch import SketchRecipe
 
 
@@ -26,13 +27,13 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
     """Read `SIDE:BATCH:STEPS`, several with commas.
 
     Raises:
-        ValueError: not three whole numbers, or one below 1.
+        BadInput: not three whole numbers, or one below 1.
     """
     stages = []
     for part in text.split(","):
         numbers = part.strip().split(":")
         if len(numbers) != 3 or not all(n.isdecimal() and int(n) for n in numbers):
-            raise ValueError(f"got stage {part!r}, expected SIDE:BATCH:STEPS, whole numbers from 1, as in 12:32:700")
+            raise BadInput(f"stage {part!r}", "SIDE:BATCH:STEPS, whole numbers from 1, as in 12:32:700")
         stages.append(Stage(*map(int, numbers)))
     return tuple(stages)
 

@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.protocols import Target
 from spatialspec.core.state import State
+from spatialspec.identity import modules, networks
 from spatialspec.targets.icons import IconsTarget
-from spatialspec.training.identity import modules, networks
 
 UNCONDITIONAL = 2.0  # any guidance but 1 makes the target run both streams
 
@@ -86,7 +87,7 @@ def check_caption(target: Target, caption: str) -> None:
     """Refuse a caption whose states :func:`states` cannot give.
 
     Raises:
-        ValueError: the target does not take it; `icons` is given the part that fits.
+        BadInput: the target does not take it; `icons` is given the part that fits.
     """
     if not isinstance(target, IconsTarget):
         target.check_prompts([caption], "", target.grid)
@@ -106,17 +107,17 @@ def shard(target: Target, device: torch.device) -> None:
         device: of this process.
 
     Raises:
-        ValueError: the target has no list of modules, or there is one process only.
+        BadInput: the target has no list of modules, or there is one process only.
     """
     if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
-        raise ValueError("got one process, expected several to split the target over: start with torchrun")
+        raise BadInput("one process", "several to split the target over", "start with torchrun")
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard  # a second to import, for few
 
     within = modules(getattr(target, "decoder", target))
     lists = [m for part in within for m in part.modules() if isinstance(m, nn.ModuleList)]
     if not lists:
-        raise ValueError(f"got target {target.name} without a list of blocks, expected one to split over processes")
+        raise BadInput(f"target {target.name} without a list of blocks", "one to split over processes")
     blocks = max(lists, key=lambda found: sum(p.numel() for p in found.parameters()))
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     for block in blocks:

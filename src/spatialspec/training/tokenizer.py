@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
 from spatialspec.targets.pictures import signed
 from spatialspec.targets.vq import VQConfig, VQTokenizer
 from spatialspec.training.checkpoint import Checkpoint, learning_rate, tune_threads
@@ -157,12 +158,10 @@ def read_tokenizer(folder: Path) -> VQTokenizer:
     """The trained tokenizer, of the recipe's sizes, from its resume state.
 
     Raises:
-        ValueError: there is none, or it is damaged.
+        BadInput: there is none, or it is damaged.
     """
     if not (folder / "state.safetensors").is_file():
-        raise ValueError(
-            f"got no state.safetensors in {folder}, expected a tokenizer: run `spatialspec train tokenizer`"
-        )
+        raise BadInput(f"no state.safetensors in {folder}", "a tokenizer", "run `spatialspec train tokenizer`")
     model = VQTokenizer(VQConfig())
     Checkpoint(folder, {"model": model}).resume()
     return model.eval()

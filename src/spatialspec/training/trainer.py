@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.training.checkpoint import Checkpoint, learning_rate
 from spatialspec.training.lesson import Best, Lesson, Recipe
 from spatialspec.training.progress import TrainingProgress
@@ -53,16 +54,16 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
         The best drafts by held-out figures, frozen, on the accelerator's device, and the figures.
 
     Raises:
-        ValueError: no examples, a batch that cannot be shared evenly, a loss, gradient or held-out score that is
+        BadInput: no examples, a batch that cannot be shared evenly, a loss, gradient or held-out score that is
             no number, or a state that is damaged.
         OSError: the state could not be written; the last one is whole.
     """
     recipe: Recipe = lesson.recipe
     if not len(lesson):
-        raise ValueError("got an empty data set, expected something to train drafts on: check the data")
+        raise BadInput("an empty data set", "something to train drafts on", "check the data")
     share, rest = divmod(recipe.batch, accelerator.num_processes)
     if rest:
-        raise ValueError(f"got batch {recipe.batch} for {accelerator.num_processes} processes, expected a multiple")
+        raise BadInput(f"batch {recipe.batch} for {accelerator.num_processes} processes", "a multiple")
     torch.manual_seed(recipe.seed)
     drafts = lesson.build().to(accelerator.device)
     for parameter in drafts.parameters():
@@ -117,7 +118,9 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
 
 def _check(value: float, what: str, step: int, checkpoint: Checkpoint) -> None:
     if not math.isfinite(value):
-        raise ValueError(
-            f"step {step}: got a {what} of {value}, expected a number: lower peak_rate or check the target; the "
-            f"last good state is in {checkpoint.path.parent}"
+        raise BadInput(
+            f"a {what} of {value}",
+            "a number",
+            f"lower peak_rate or check the target; the last good state is in {checkpoint.path.parent}",
+            where=f"step {step}",
         )

@@ -1,0 +1,103 @@
+"""Files of tensors: safetensors only, checked against their own size and against a module before use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from spatialspec.core.errors import BadInput
+from spatialspec.files import LFS, unusable, writing
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+KINDS = {  # first bytes of a file that is no safetensors -> what it is, and what to do
+    LFS: ("a git-lfs pointer, not the weights themselves", "run `git lfs pull` in its folder, or fetch the file again"),
+    b"PK\x03\x04": ("a file of PyTorch's own format", "save it as safetensors, or see `spatialspec convert --help`"),
+    b"<": ("a web page", "fetch the file again, with a token if the model asks for one"),
+}
+
+
+def read_shapes(path: Path, advice: str = "fetch it again") -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor of a safetensors file, from its header, which is checked against the size of the file.
+
+    Raises:
+        BadInput: the file is missing, or no safetensors; the message says what it is if that can be told.
+    """
+    try:
+        if not path.is_file():
+            raise BadInput(f"no file {path}", "weights in safetensors", "check the folder")
+        with safe_open(path, "np") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        with path.open("rb") as raw:
+            head = raw.read(64)
+        for first, (what, remedy) in KINDS.items():
+            if head.startswith(first):
+                raise BadInput(what, "weights in safetensors", remedy, path) from error
+        raise BadInput(f"a damaged file ({error})", "safetensors", advice, path) from error
+    except OSError as error:
+        raise unusable(path, error, "weights in safetensors") from error
+
+
+def check_shapes(
+    expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]], where: object, advice: str = ""
+) -> None:
+    """Refuse the first difference between names and shapes of tensors.
+
+    Raises:
+        BadInput: there is one.
+    """
+    for name in sorted(expected.keys() | got.keys()):
+        if expected.get(name) != got.get(name):
+            e, g = (str(shapes.get(name, "no such tensor")) for shapes in (expected, got))
+            raise BadInput(g, e, advice or "the file is for another model", f"{where}: tensor {name}")
+
+
+def read_weights(
+    module: nn.Module, path: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> None:
+    """Load a safetensors file whose names and shapes are exactly the module's.
+
+    Args:
+        module: to be filled; one on the meta device gets its tensors on `device`, so that no weight is there twice.
+        path: of the file.
+        device: of a module that is on the meta device.
+        dtype: of its floating-point tensors; None is the file's.
+
+    Raises:
+        BadInput: the file is missing, truncated or foreign; the message names the first difference.
+    """
+    state = module.state_dict()
+    check_shapes({name: tuple(tensor.shape) for name, tensor in state.items()}, read_shapes(path), path)
+    bare = any(tensor.is_meta for tensor in state.values())
+    with safe_open(path, "pt") as file:
+        tensors = ((name, file.get_tensor(name)) for name in state)
+        placed = {n: t.to(device, dtype if t.is_floating_point() else None) if bare else t for n, t in tensors}
+        module.load_state_dict(placed, assign=bare)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, as `writing` does."""
+    from safetensors.torch import save_file
+
+    with writing(path) as partial:
+        try:
+            save_file(dict(tensors), partial, metadata=metadata)
+        except SafetensorError as error:  # its way to say that the disk is full
+            raise OSError(str(error)) from error
+
+
+def write_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a module's tensors in bfloat16, as `writing` does."""
+    import torch
+
+    tensors = {
+        name: (t.to(torch.bfloat16) if t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in module.state_dict().items()
+    }
+    write_tensors(path, tensors, metadata)
