@@ -65,7 +65,7 @@ BAD = {
     "out: no right": (["generate", "cat", "--out", "/proc/a.png"], "writable folder"),
     "out: no png": (["generate", "cat", "--out", "a.jpg"], "ends in .png"),
     "json: no folder": (["generate", "cat", "--json", "nowhere/a.json"], "make nowhere first"),
-    "json: a device": (["generate", "cat", "--json", os.devnull], "no file"),
+    "json: a device": (["generate", "cat", "--json", os.devnull], "no regular file"),
     "json: the picture": (["generate", "cat", "--out", "a.png", "--json", "a.png"], "two files"),
     "bench: limit": (["bench", "--limit", "0"], "at least 1"),
     "bench: no prompts": (["bench", "--prompts", "none.txt"], "no file none.txt"),

@@ -12,6 +12,7 @@ import torch
 from doctors import FLAT, diagnose, give_curve, named
 from real_targets import MAKES
 from spatialspec.cli.doctor import in_colour, line
+from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.budget import Cost
 from spatialspec.evaluation.doctor_files import OWN, open_folder
 from spatialspec.evaluation.doctor_report import Finding, from_error
@@ -106,9 +107,9 @@ def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch
 @pytest.mark.parametrize(
     ("error", "got", "expected", "advice"),
     [
-        (ValueError("a: got b, expected c: do d"), "a: b", "c", "do d"),
-        (ValueError("got a, b, expected c"), "a, b", "c", ""),
-        (ValueError("a: expected b (c)"), "a: expected b (c)", "generic", ""),
+        (BadInput("b", "c", "do d", "a"), "a: b", "c", "do d"),
+        (BadInput("a, b", "c"), "a, b", "c", ""),
+        (ValueError("a: expected b"), "ValueError: a: expected b", "generic", ""),
         (KeyError("key"), "KeyError: 'key'", "generic", ""),
         (torch.OutOfMemoryError("full"), "out of memory: full", "generic", "give --dtype bf16"),
     ],

@@ -79,7 +79,7 @@ HEAD, FACE = "model.generation_head.vision_head.bias", "model.generation_embeddi
 FAULTS: dict[str, tuple[str, Spoil, str, str, str]] = {
     "no config": ("icons", lambda f: (f / "config.json").unlink(), "config", "no file", "check the path"),
     "config cut": ("icons", cut("config.json", 40), "config", "does not parse", ""),
-    "config is a list": ("icons", lambda f: (f / "config.json").write_text("[]"), "config", "a JSON object", ""),
+    "config is a list": ("icons", lambda f: (f / "config.json").write_text("[]"), "config", "config.json: list", ""),
     "unknown kind": ("janus", config(lambda c: c.update(model_type="show_o")), "config", "'show_o'", "another folder"),
     "odd kind": ("janus", config(lambda c: c.update(model_type=[1], architectures=3)), "config", "[1]", ""),
     "odd sizes": ("icons", config(lambda c: c["transformer"].update(heads=0)), "loading", "num_heads=0", "fetch"),
