@@ -179,7 +179,7 @@ def test_a_pickle_with_code_is_refused(tmp_path, how):
         source.write_bytes(pickle.dumps(trap["args"], protocol=2))
     else:
         torch.save(trap, source, _use_new_zipfile_serialization=how == "zip")
-    with pytest.raises(ValueError, match="got a file with other objects or code .*, expected tensors only"):
+    with pytest.raises(ValueError, match=r"got a file with other objects or code .*, expected tensors only"):
         convert(source, tmp_path / "model", vq=vq, heads=HEADS)
     assert not (tmp_path / "ran").exists() and not (tmp_path / "model").exists()
 
