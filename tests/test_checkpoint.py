@@ -28,9 +28,7 @@ def test_a_damaged_state_is_one_clear_error(tmp_path: Path, damage: str) -> None
         write_tensors(made.path, {"a": torch.zeros(1)}, {"step": "many", "plain": "{}"})
     else:
         made.path.write_bytes(whole[: len(whole) // 2 if damage == "cut" else 0])
-    with pytest.raises(
-        ValueError, match=r"state.safetensors: got .*, expected a resume state: delete it"
-    ):
+    with pytest.raises(ValueError, match=r"state.safetensors: got .*, expected a resume state: delete it"):
         made.resume()
     made.path.write_bytes(whole)
     assert made.resume() == 7

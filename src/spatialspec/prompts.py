@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 
+LONGEST = 10_000  # characters of a prompt
+BROKEN = re.compile("[\0\ud800-\udfff]")
 COLUMNS = ("prompt", "text", "caption")  # in this order of preference
 
 # Labels and drawing styles that the embedded model has seen, not always together.
@@ -77,6 +80,28 @@ BUILT_IN = (
     "hammer, flat",
     "glasses, noto",
 )
+
+
+def check_prompt(text: object, where: object = "") -> str:
+    """Refuse what no model can draw; control characters other than NUL are text like any other.
+
+    Args:
+        text: a prompt.
+        where: file and line, or option, that it came from.
+
+    Returns:
+        The text, as it is.
+
+    Raises:
+        BadInput: no text, nothing but blanks, more than LONGEST characters, a NUL, or half of a surrogate pair.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise BadInput(shown(text), "a prompt", "say what to draw", where)
+    if len(text) > LONGEST:
+        raise BadInput(f"a prompt of {len(text):,} characters", f"at most {LONGEST:,}", "shorten it", where)
+    if found := BROKEN.search(text):
+        raise BadInput(f"a prompt with {shown(found[0])}", "Unicode text without NUL", "take it out", where)
+    return text
 
 
 def read_prompts(path: Path) -> list[str]:
