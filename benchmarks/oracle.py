@@ -114,7 +114,7 @@ def passes(
         drafter.memory = KnowingMemory(pipeline.target.codebook, tokens, first, changed)
     if starts:
         drafter.start = KnowingStart(drafter.start, tokens)
-    for _ in decode(pipeline.target.session(request.prompts, "", request.sampling, request.grid), [image]):
+    for _ in decode(request.session(pipeline.target), [image]):
         pass
     ar = Drawn(request.prompts[0], "", request.sampling, request.grid, request.seeds[0], tuple(tokens))
     if not explained(pipeline.target, ar, image.state.tokens):

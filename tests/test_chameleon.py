@@ -52,12 +52,12 @@ def test_what_a_checkpoint_says(folder: Path):
 
 def test_prompts_are_turns_and_then_an_image(folder: Path):
     target, name = load(folder), names_of(load(folder), folder)
-    rows = target.prompt_ids(["a b"], "", 2, target.grid)
+    rows = target.prompt_ids(["a b"], [""], 2, target.grid)
     turn = ["<s>", "a", "Ġ", "b", "<reserved08706>", "<racm3:break>"]
     assert [[name(i) for i in row] for row in rows] == [turn, ["<s>", "<racm3:break>"]]
-    (_, negative) = target.prompt_ids(["a b"], "c", 2, target.grid)
+    (_, negative) = target.prompt_ids(["a b"], ["c"], 2, target.grid)
     assert [name(i) for i in negative] == ["<s>", "c", "<reserved08706>", "<racm3:break>"]
-    assert len(target.prompt_ids(PROMPTS, "", 1, target.grid)) == 2
+    assert len(target.prompt_ids(PROMPTS, ["", ""], 1, target.grid)) == 2
 
 
 def test_only_its_own_grid(folder: Path):
@@ -69,7 +69,7 @@ def test_transformers_itself_cannot_draw(folder: Path):
     """Pinned: its `forward` gives image tokens no probability, and it has no picture decoder; so we call the parts."""
     model = Anole.from_pretrained(folder).eval()
     target = load(folder)
-    (row,) = target.prompt_ids(["a cat"], "", 1, target.grid)
+    (row,) = target.prompt_ids(["a cat"], [""], 1, target.grid)
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([row])).logits[..., target.ids]
     assert (logits == torch.finfo(logits.dtype).min).all()
@@ -86,7 +86,7 @@ def test_greedy_ar_is_a_plain_loop_over_transformers(request: pytest.FixtureRequ
     path = request.getfixturevalue(norm)
     model, target = ChameleonForConditionalGeneration.from_pretrained(path).eval(), load(path)
     streams = 1 if guidance == 1 else 2
-    rows, tokens = target.prompt_ids(["a cat"], "", streams, target.grid), []
+    rows, tokens = target.prompt_ids(["a cat"], [""], streams, target.grid), []
     with torch.no_grad():
         for _ in range(target.grid.cells):
             logits = [model.lm_head(model.model(torch.tensor([row])).last_hidden_state[0, -1]) for row in rows]

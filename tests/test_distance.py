@@ -130,7 +130,7 @@ class Fixed:
     def __init__(self, logits: torch.Tensor) -> None:
         self.logits, self.vocabulary = logits, logits.shape[-1]
 
-    def session(self, prompts, negative, sampling, grid):
+    def session(self, prompts, negatives, sampling, grid):
         return self
 
     def score(self, states, proposals):

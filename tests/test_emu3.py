@@ -101,7 +101,7 @@ def test_every_exact_decoder_draws_ar(target: Emu3Target, sampling: Sampling) ->
 
 def test_prompts(target: Emu3Target) -> None:
     """The words, then the size of the picture; the unconditional prompt has the size too."""
-    conditional, unconditional = target.prompt_ids(["a red apple"], "", 2, GRID)
+    conditional, unconditional = target.prompt_ids(["a red apple"], [""], 2, GRID)
     opening = "<|image start|>3*5<|image token|>"
     assert target.processor.tokenizer.decode(conditional) == f"<|extra_203|>a red apple{opening}"
     assert target.processor.tokenizer.decode(unconditional) == f"<|extra_203|>{opening}"

@@ -66,13 +66,13 @@ def test_every_exact_decoder_draws_ar(target: JanusTarget, sampling: Sampling) -
 
 def test_prompts(target: JanusTarget) -> None:
     """The chat template, the token that begins an image, and padding in the unconditional row."""
-    conditional, unconditional = target.prompt_ids(["a red apple"], "", 2, GRID)
+    conditional, unconditional = target.prompt_ids(["a red apple"], [""], 2, GRID)
     tokenizer = target.processor.tokenizer
     text = f"{tokenizer.bos_token}<|User|>: a red apple\n\n<|Assistant|>:<begin_of_image>"
     assert tokenizer.decode(conditional) == text
     pads = [tokenizer.pad_token_id] * (len(conditional) - 2)
     assert unconditional == [tokenizer.bos_token_id, *pads, tokenizer.boi_token_id]
-    _, negative = target.prompt_ids(["a red apple"], "two cats", 2, GRID)
+    _, negative = target.prompt_ids(["a red apple"], ["two cats"], 2, GRID)
     assert tokenizer.decode(negative) == text.replace("a red apple", "two cats")
 
 

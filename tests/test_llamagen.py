@@ -73,7 +73,7 @@ def expected(kind: str, image: int, tokens: list[int], columns: int) -> Tensor:
 def test_one_pass_equals_the_dense_model(folder, images, size):
     target, grid = target_of(folder), Grid.parse(size)
     kind = target.model.config.kind
-    session = target.session([PROMPTS[kind][i] for i in images], "", target.default, grid)
+    session = target.session([PROMPTS[kind][i] for i in images], [""] * len(images), target.default, grid)
     rng = random.Random(1)
     tokens = [[rng.randrange(CODES) for _ in range(grid.cells - 1)] for _ in images]
     scored = session.score([State(grid)] * len(images), [Proposal.chain(0, row) for row in tokens])
@@ -113,7 +113,7 @@ def test_trees_of_a_ragged_batch_equal_sequential_scoring(folder, seed):
     """Three images with guidance, each with its own tree and accepted path, one of them closed on the way."""
     target, grid, rng = target_of(folder), Grid(3, 4), random.Random(seed)
     kind = target.model.config.kind
-    session = target.session(PROMPTS[kind], "", target.default, grid)
+    session = target.session(PROMPTS[kind], [""] * len(PROMPTS[kind]), target.default, grid)
     images, states, ragged = [0, 1, 2], [State(grid)] * 3, False
     for turn in range(4):
         trees = [random_tree(rng, s.frontier, min(3, grid.cells - s.frontier - 1)) for s in states]
@@ -172,8 +172,8 @@ def test_defaults_and_the_order_of_warping_are_the_published_ones(folder):
 def test_a_negative_prompt_takes_the_place_of_none(folder):
     target = target_of(folder)
     words, state = PROMPTS[target.model.config.kind], [State(Grid(2, 2))]
-    plain, negated = (target.session(words[:1], n, target.default, Grid(2, 2)) for n in ("", words[1]))
-    other = target.session(words[1:2], "", target.default, Grid(2, 2))
+    plain, negated = (target.session(words[:1], [n], target.default, Grid(2, 2)) for n in ("", words[1]))
+    other = target.session(words[1:2], [""], target.default, Grid(2, 2))
     (a,), (b,), (c,) = (session.score(state, [Proposal()]) for session in (plain, negated, other))
     torch.testing.assert_close(b.logits[0], a.logits[0], **CLOSE)
     torch.testing.assert_close(b.logits[1], c.logits[0], **CLOSE)
@@ -184,7 +184,7 @@ def test_no_guidance_is_one_stream_and_bfloat16_comes_close(folder):
     target = SpatialPipeline.from_pretrained(folder, torch_dtype=torch.bfloat16).target
     assert target.model.output.weight.dtype == torch.bfloat16
     kind = target.model.config.kind
-    session = target.session(PROMPTS[kind][:1], "", Sampling(), Grid(SIDE, SIDE))
+    session = target.session(PROMPTS[kind][:1], [""], Sampling(), Grid(SIDE, SIDE))
     tokens = list(range(20))
     (scores,) = session.score([State(Grid(SIDE, SIDE))], [Proposal.chain(0, tokens)])
     want = expected(kind, 0, tokens, SIDE)[:1]

@@ -59,13 +59,13 @@ def test_the_name_says_the_size(folder: Path, name: str, pixels: int):
 
 def test_prompts_say_the_size_twice(folder: Path):
     target, words = load(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))
-    conditional, unconditional = target.prompt_ids(["a cat"], "", 2, Grid(4, 6))
+    conditional, unconditional = target.prompt_ids(["a cat"], [""], 2, Grid(4, 6))
     assert words.decode(conditional, skip_special_tokens=False) == (
         "<s>Generate an image of 24x16 according to the following prompt:\na cat<reserved08706>"
         "<racm3:break><reserved08802><reserved08803>"
     ), "width before height in words, height before width in tokens, in patches of 2 x 2 cells"
     assert words.decode(unconditional, skip_special_tokens=False) == "<racm3:break><reserved08802><reserved08803>"
-    (_, negative) = target.prompt_ids(["a cat"], "blur", 2, Grid(4, 6))
+    (_, negative) = target.prompt_ids(["a cat"], ["blur"], 2, Grid(4, 6))
     assert "24x16 according to the following prompt:\nblur<reserved08706>" in words.decode(negative, False)
 
 

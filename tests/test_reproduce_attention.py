@@ -24,7 +24,7 @@ GRID = Grid(4, 5)
 
 def literal_weights(target, prompt: str, tokens: list[int]) -> np.ndarray:
     """Attention of every slot, mean over heads and layers: the blocks' own parts, one slot and one key at a time."""
-    session = target.session([prompt], "", Sampling(), GRID)
+    session = target.session([prompt], [""], Sampling(), GRID)
     calls: list[tuple] = []
     hooks = [
         block.attention.register_forward_pre_hook(lambda module, args: calls.append((module, args[0], args[1])))
@@ -77,7 +77,7 @@ class Speaker:
 
     name = "toy"
 
-    def session(self, prompts, negative, sampling, grid):
+    def session(self, prompts, negatives, sampling, grid):
         return Toy("llama").session(grid, [0], 2)
 
 
@@ -121,7 +121,7 @@ def test_any_call_of_attention_is_understood(mask):
 
 def test_eager_attention_is_said_to_be_unseen():
     class Eager(Speaker):
-        def session(self, prompts, negative, sampling, grid):
+        def session(self, prompts, negatives, sampling, grid):
             return Toy("llama", "eager").session(grid, [0], 2)
 
     with pytest.raises(ValueError, match="sdpa"):

@@ -192,7 +192,7 @@ def test_seed_identity(method: str, written: int) -> None:
     for noise, tokens in zip(noises, ar, strict=True):
         setting = Setting(toy, [network], GUIDED, toy.grid, noise)
         images.append(Image(State(toy.grid), *Method.parse(method).make(setting, "coupled"), GUIDED, tokens[:written]))
-    asked = {step.proposal.blocks for step in decode(toy.session([""] * 6, "", GUIDED, toy.grid), images)}
+    asked = {step.proposal.blocks for step in decode(toy.session([""] * 6, [""] * 6, GUIDED, toy.grid), images)}
     assert [list(image.state.tokens) for image in images] == ar and asked == {(1,)}
 
 

@@ -101,7 +101,7 @@ def test_the_loop_sees_what_the_training_saw(settings: dict[str, Any]) -> None:
                 seen.append(model.laws(state.frontier + 1, min(9, 35 - state.frontier)))
 
     image = Image(State(target.grid), Onlooker(), rule, target.default)
-    for _ in decode(target.session(["a cat"], "", target.default, target.grid), [image]):
+    for _ in decode(target.session(["a cat"], [""], target.default, target.grid), [image]):
         pass
     codes = torch.tensor([image.state.tokens])
     windows = Windows.at(torch.arange(1, 36)[None], 9, 36)

@@ -112,7 +112,7 @@ def watch(settings: SpatialSettings, seed: int, tolerance: float = 0.0) -> tuple
     rule = Coupled(noise, tolerance)
     drafter = Watched(noise, rule, settings)
     image = Image(State(target().grid), drafter, rule, GUIDED)
-    return drafter, list(decode(target().session([""], "", GUIDED, target().grid), [image]))
+    return drafter, list(decode(target().session([""], [""], GUIDED, target().grid), [image]))
 
 
 @pytest.mark.parametrize("start", DRAFTED)
@@ -159,7 +159,7 @@ def test_one_pass_of_the_network_and_only_where_there_is_a_new_cell(monkeypatch:
     settings = SpatialSettings(8, 0.0, 3, "spatial-model")
     image = Image(State(target().grid), Spatial.make(setting, settings, rule), rule, GUIDED)
     wanted = []
-    for step in decode(target().session([""], "", GUIDED, target().grid), [image]):
+    for step in decode(target().session([""], [""], GUIDED, target().grid), [image]):
         wanted += [len(step.proposal)] * bool(step.proposal.stand_ins)
     assert calls == wanted and 0 < len(wanted) < image.state.passes - 1, "no tree: the proposal is the window"
 

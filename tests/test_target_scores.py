@@ -110,8 +110,8 @@ def test_one_pass_scores_a_tree_like_the_model_alone(folders: dict[str, Path], k
         target.fix_shapes(6, compiled=False)
     grid, rng = Grid.parse(KINDS[kind][2]), random.Random(0)
     reference = Reference(model, target, grid)
-    prompts = target.prompt_ids(PROMPTS, "", 2, grid)
-    session = target.session(PROMPTS, "", Sampling(guidance=2.0), grid)
+    prompts = target.prompt_ids(PROMPTS, [""] * len(PROMPTS), 2, grid)
+    session = target.session(PROMPTS, [""] * len(PROMPTS), Sampling(guidance=2.0), grid)
     states, images, worst, passes = [State(grid), State(grid)], [0, 1], 0.0, 0
     while images:
         proposals = [tree(states[i], target.vocabulary, rng) for i in images]

@@ -25,7 +25,7 @@ def drafted(method: str, target: ToyTarget, count: int = 8) -> list[tuple[object
     """Every proposal of some images."""
     trial = Trial(method, "coupled", Sampling(), target)
     images = [trial.image(Noise(seed, target.grid.cells, 4)) for seed in range(count)]
-    steps = decode(target.session([""] * count, "", Sampling(), target.grid), images)
+    steps = decode(target.session([""] * count, [""] * count, Sampling(), target.grid), images)
     return [(step.image, *step.proposal.tokens, *step.proposal.parents) for step in steps]
 
 

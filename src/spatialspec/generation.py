@@ -10,7 +10,7 @@ from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
-from spatialspec.core.protocols import Target
+from spatialspec.core.protocols import Session, Target
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, Step, decode
@@ -28,7 +28,7 @@ class Request:
         sampling: of the target and the drafts.
         grid: of every image.
         verifier: "coupled" or "rejection".
-        negative_prompt: of the unconditional stream.
+        negatives: prompts of the unconditional stream, one per image, "" for the model's own; empty for none.
         written: for each image the tokens of its first cells from an earlier run, to go on from; empty for none.
     """
 
@@ -37,8 +37,15 @@ class Request:
     sampling: Sampling
     grid: Grid
     verifier: str = "coupled"
-    negative_prompt: str = ""
+    negatives: Sequence[str] = ()
     written: Sequence[Sequence[int]] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "negatives", self.negatives or [""] * len(self.prompts))
+
+    def session(self, target: Target) -> Session:
+        """A target about to draw this."""
+        return target.session(self.prompts, self.negatives, self.sampling, self.grid)
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def generate(
     """
     images = assemble(target, drafts, method, request)
     start = time.perf_counter()
-    session = target.session(request.prompts, request.negative_prompt, request.sampling, request.grid)
+    session = request.session(target)
     passes = scored = commits = 0
     for step in decode(session, images):
         passes += 1

@@ -140,7 +140,7 @@ class SpatialPipeline:
                 callback_on_step_end(self, step.state.passes, step)
 
         seeds = [image_seed(seed, i) for i in range(len(prompts))]
-        request = Request(prompts, seeds, sampling, grid, verifier, negative_prompt, written)
+        request = Request(prompts, seeds, sampling, grid, verifier, [negative_prompt] * len(prompts), written)
         tokens, report = generate(self.target, self.drafts, chosen, request, notify)
         return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)
 

@@ -64,7 +64,7 @@ class GridToy(GridHead):
     def _told(self) -> Float[Tensor, "2 cells+1 d"]:
         return self.model.told(self.text, self.grid.rows, self.grid.columns)
 
-    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> GridSession:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> GridSession:
         """Start one image per prompt; whatever the words, the prompt is the toy's own."""
         prefix = self._prefix[: sampling.streams].repeat(len(prompts), 1, 1)
         told = self._told[: sampling.streams].repeat(len(prompts), 1, 1)

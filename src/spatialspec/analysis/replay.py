@@ -109,7 +109,7 @@ def measure_cost(
     sizes = [2**k for k in range(8) if 2**k <= half] if rows is None else list(rows)
     if max(sizes) > half:
         raise BadInput(f"a pass of {max(sizes)} rows on {shape}", f"at most {half}", "give a larger grid")
-    session = target.session(["red apple, 3d"], "", target.default, shape)
+    session = target.session(["red apple, 3d"], [""], target.default, shape)
     written = Proposal.chain(0, [0] * half, final=True)
     state, verdict = State(shape), Verdict(tuple(range(half)))
     session.score([state], [written])

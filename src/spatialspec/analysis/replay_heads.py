@@ -120,7 +120,7 @@ def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
     judge = Coupled(noise)
     look = _Onlooker(Hawk.make(setting, shape, judge), noise)
     image = Image(State(request.grid), look, judge, request.sampling)
-    session = pipeline.target.session(request.prompts, request.negative_prompt, request.sampling, request.grid)
+    session = request.session(pipeline.target)
     for _ in decode(session, [image]):
         pass
     return HeadRecord(

@@ -64,7 +64,7 @@ def record_window(pipeline: SpatialPipeline, request: Request, length: int = LON
     """
     method = Method.parse(f"jacobi:length={length}")
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
-    session = pipeline.target.session(request.prompts, request.negative_prompt, request.sampling, request.grid)
+    session = request.session(pipeline.target)
     passes: list[tuple[int, list[int], tuple[int, ...]]] = []
     start = 0
     for step in decode(session, [image]):

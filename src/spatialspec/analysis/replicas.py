@@ -31,7 +31,7 @@ class Toy(Head, Protocol):
         """Its cells."""
         ...
 
-    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> Session:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start images, one per prompt."""
         ...
 
@@ -130,7 +130,7 @@ class Trial:
         tokens: list[tuple[int, ...]] = []
         for start in range(0, len(noises), batch):
             images = [self.image(noise) for noise in noises[start : start + batch]]
-            for _ in decode(t.session([""] * len(images), "", self.sampling, t.grid), images):
+            for _ in decode(t.session([""] * len(images), [""] * len(images), self.sampling, t.grid), images):
                 pass
             tokens += [image.state.tokens for image in images]
         return np.array(tokens, dtype=np.int64).reshape(len(noises), t.grid.cells)

@@ -108,7 +108,7 @@ class ToyTarget:
         """Draft weights drawn at random."""
         return random_drafts(kind, self.width, seed, count, scale)
 
-    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> ToySession:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> ToySession:
         """Start images; the toy reads no words."""
         return ToySession(self, sampling.streams)
 

@@ -211,7 +211,7 @@ def trace(
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
     watch = Watch(image.drafter, first_source(method))
     image.drafter = watch
-    session = pipeline.target.session(request.prompts, request.negative_prompt, request.sampling, request.grid)
+    session = request.session(pipeline.target)
     for step in decode(session, [image]):
         on_step(step)
     cells = [watch.cells[cell] for cell in range(request.grid.cells)]

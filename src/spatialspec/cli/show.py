@@ -59,7 +59,7 @@ def show(
     from spatialspec.decode import Step
     from spatialspec.generation import Request
 
-    drawn = Request([prompt], [seed], workload.sampling, workload.grid, verifier, negative_prompt)
+    drawn = Request([prompt], [seed], workload.sampling, workload.grid, verifier, [negative_prompt])
     shown = list(dict.fromkeys([*methods, Method("ar")]))
     panels = []
     with progress(len(shown) * workload.grid.cells) as report:

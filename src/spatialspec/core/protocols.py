@@ -107,20 +107,25 @@ class Target(Head, Protocol):
         """
         ...
 
-    def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
+    def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
         """Refuse prompts that `session` would refuse, before anything is computed.
+
+        Args:
+            prompts: as for `session`, and so is the next.
+            negatives: see above.
+            grid: of every image.
 
         Raises:
             BadInput: one is empty or too long.
         """
         ...
 
-    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> Session:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start images, one per prompt, side by side.
 
         Args:
             prompts: what to draw; none may be empty.
-            negative: prompt of the unconditional stream; "" for the model's own unconditional input.
+            negatives: prompts of the unconditional stream, one per prompt; "" for the model's own unconditional input.
             sampling: its guidance decides the number of streams.
             grid: of every image.
 

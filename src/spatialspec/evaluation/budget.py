@@ -127,9 +127,10 @@ def _decode(
     """
     prompts = [workload.prompts[picture % len(workload.prompts)]] * workload.images
     seeds = [image_seed(workload.seed, picture * workload.images + i) for i in range(workload.images)]
-    request = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, workload.negative_prompt)
+    negatives = [workload.negative_prompt] * len(prompts)
+    request = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, negatives)
     images = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), request)
-    session = pipeline.target.session(prompts, workload.negative_prompt, workload.sampling, workload.grid)
+    session = request.session(pipeline.target)
     start = time.perf_counter()
     for step in decode(session, images):
         report(f"measuring budget {budget}", len(step.verdict.tokens(step.proposal)))

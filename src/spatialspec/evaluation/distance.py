@@ -40,7 +40,7 @@ class Target(Protocol):
         """Number of image tokens V."""
         ...
 
-    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> Session:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start images, one per prompt."""
         ...
 
@@ -98,7 +98,7 @@ class Distance:
 
 def scores(target: Target, image: Drawn, cells: int) -> Float[Tensor, "G cells V"]:
     """Logits of both streams for the first `cells` cells, each after the image's own tokens, in one pass."""
-    session = target.session([image.prompt], image.negative, image.sampling, image.grid)
+    session = target.session([image.prompt], [image.negative], image.sampling, image.grid)
     chain = Proposal.chain(0, list(image.tokens[: cells - 1]))  # row i of the pass is p of cell i
     return session.score([State(image.grid)], [chain])[0].logits
 

@@ -85,7 +85,7 @@ class Recorder:
 def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop: int, report: Progress) -> Rows:
     """Draw the first `stop` cells of the request's picture; AR's scores are kept."""
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
-    session: Session = pipeline.target.session(request.prompts, request.negative_prompt, request.sampling, request.grid)
+    session: Session = request.session(pipeline.target)
     recorder = Recorder(session)
     used: Session = recorder if method.name == "ar" else session
     passes = commits = below = uncovered = 0

@@ -123,7 +123,7 @@ def compare(target: Target, request: Request, ar: Rows) -> Difference:
 
 def _begin(target: Target, request: Request, tokens: list[int], found: _Comparison) -> tuple[Session, State]:
     """A session that has read AR's first tokens in one pass."""
-    session = target.session(request.prompts, request.negative_prompt, request.sampling, request.grid)
+    session = request.session(target)
     state, chain = State(request.grid), Proposal.chain(0, tokens, final=True)
     logits = session.score([state], [chain])[0].logits
     for cell in range(len(tokens) + 1):
@@ -137,7 +137,7 @@ def _begin(target: Target, request: Request, tokens: list[int], found: _Comparis
 @torch.inference_mode()
 def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> float:
     """Largest difference between AR's logits and those of the plain sequence: prompt, image tokens, row ends."""
-    prompts = target.prompt_ids(request.prompts, request.negative_prompt, request.sampling.streams, request.grid)
+    prompts = target.prompt_ids(request.prompts, request.negatives, request.sampling.streams, request.grid)
     worst, columns, forced = 0.0, request.grid.columns, list(target.row_end)
     for stream, prompt in enumerate(prompts):
         parts, places = [_embedded(target, prompt)], [len(prompt) - 1]

@@ -36,7 +36,7 @@ def choose_prompt(target: Target, grid: Grid) -> str:
     refused: BadInput | None = None
     for prompt in (*PROMPTS, *known):
         try:
-            target.check_prompts([prompt], "", grid)
+            target.check_prompts([prompt], [""], grid)
             return prompt
         except BadInput as error:
             refused = refused or error

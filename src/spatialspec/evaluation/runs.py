@@ -75,7 +75,7 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Worklo
         raise BadInput("an empty prompt", "words", "say what to draw")
     if workload.negative_prompt and workload.sampling.streams == 1:
         raise BadInput("a negative prompt with guidance 1", "another guidance", "without it nothing reads it")
-    pipeline.target.check_prompts(workload.prompts, workload.negative_prompt, workload.grid)
+    pipeline.target.check_prompts(workload.prompts, [workload.negative_prompt] * len(workload.prompts), workload.grid)
     noise = Noise(workload.seed, workload.grid.cells, pipeline.target.vocabulary)
     for method in methods:
         setting = Setting(pipeline.target, pipeline.drafts, workload.sampling, workload.grid, noise)

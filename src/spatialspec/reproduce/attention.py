@@ -98,7 +98,7 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
     Raises:
         BadInput: the target does not hand out its attention.
     """
-    session: Any = target.session([prompt], "", sampling, grid)
+    session: Any = target.session([prompt], [""], sampling, grid)
     prefix = getattr(session, "prefix", None)
     if not isinstance(prefix, Tensor):
         raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prefix", "not measured")

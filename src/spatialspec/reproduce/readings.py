@@ -64,7 +64,7 @@ def readings(lab: Lab) -> Iterator[Reading]:
     """Every picture, one after the other, so that no two are held at once."""
     for prompt, tokens in enumerate(draw(lab)):
         words = lab.workload.prompts[prompt]
-        session = lab.target.session([words], "", lab.workload.sampling, lab.grid)
+        session = lab.target.session([words], [""], lab.workload.sampling, lab.grid)
         (scores,) = session.score([State(lab.grid)], [Proposal.chain(0, list(tokens[:-1]))])
         own = torch.tensor(tokens, device=scores.logits.device)
         # copies: what an inference mode has made cannot be saved for a backward pass

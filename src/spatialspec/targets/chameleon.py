@@ -97,10 +97,10 @@ class ChameleonTarget(ImageVocabulary):
             raise BadInput(f"no {token} in vocabulary_map", "one", "fetch config.json again", where=self.name)
         return int(self._names[token])
 
-    def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+    def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
         """One turn with the prompt, then what begins an image; without words only the latter."""
         rows = []
-        for prompt in prompts:
+        for prompt, negative in zip(prompts, negatives, strict=True):
             rows.append([*self._turn(prompt, grid), *self._opening(grid)])
             if streams == 2:
                 rows.append([*self._turn(negative, grid), *self._opening(grid)] if negative else self._empty(grid))

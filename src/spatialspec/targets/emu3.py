@@ -83,9 +83,9 @@ class Emu3Target(ImageVocabulary):
         if length >= most:
             raise BadInput(f"size {grid}, {length} tokens with row ends", f"fewer than {most}", "make it smaller")
 
-    def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+    def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
         """Prompt, then what opens an image of this grid; the unconditional prompt has no words before that."""
-        texts = [text for prompt in prompts for text in (prompt, negative)[:streams]]
+        texts = [text for pair in zip(prompts, negatives, strict=True) for text in pair[:streams]]
         cell = self.processor.downsample_ratio
         return [
             self.processor(

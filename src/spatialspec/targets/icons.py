@@ -105,7 +105,7 @@ class IconsTarget(GridHead):
         if max(grid.rows, grid.columns) > 64:
             raise BadInput(f"size {grid}", "at most 64x64", "make it smaller")
 
-    def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
+    def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
         """Refuse prompts that are empty or too long.
 
         Raises:
@@ -113,23 +113,23 @@ class IconsTarget(GridHead):
         """
         if not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", "words", "say what to draw")
-        self.prompts([*prompts, negative])
+        self.prompts([*prompts, *negatives])
 
     @torch.inference_mode()
-    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> GridSession:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> GridSession:
         """Start images, one per prompt.
 
         Args:
             prompts: what to draw; none may be empty.
-            negative: prompt of the unconditional stream; "" for none.
+            negatives: prompts of the unconditional stream, one per prompt; "" for none.
             sampling: its guidance decides the number of streams.
             grid: of every image.
 
         Raises:
             BadInput: a prompt is empty or too long.
         """
-        self.check_prompts(prompts, negative, grid)
-        rows = [row for prompt in prompts for row in (prompt, negative)[: sampling.streams]]
+        self.check_prompts(prompts, negatives, grid)
+        rows = [row for pair in zip(prompts, negatives, strict=True) for row in pair[: sampling.streams]]
         tokens = self.prompts(rows).to(self.model.code_embedding.weight.device)
         told = self.model.told(tokens, grid.rows, grid.columns)
         return GridSession(self.model, self.model.encode_text(tokens), sampling.streams, grid, told=told)

@@ -68,10 +68,10 @@ class JanusTarget(LanguageTarget):
         model = load_model(JanusForConditionalGeneration, folder, device, dtype, device_map)
         return cls(model, processor, folder.name)
 
-    def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+    def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
         """Chat template and the token that begins an image; unconditional rows are padding in between."""
         rows = []
-        for prompt in prompts:
+        for prompt, negative in zip(prompts, negatives, strict=True):
             ids = self._chat(prompt)
             rows.append(ids)
             if streams == 2:

@@ -42,12 +42,12 @@ class LanguageTarget(ABC):
     # What a target says of itself.
 
     @abstractmethod
-    def prompt_ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+    def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
         """Token ids of every row of the batch, up to the token that opens the image.
 
         Args:
             prompts: one per image.
-            negative: prompt of the unconditional stream; "" for the model's own unconditional input.
+            negatives: prompts of the unconditional stream, one per prompt; "" for the model's own unconditional input.
             streams: 1, or 2 with guidance: then the unconditional row follows each conditional one.
             grid: of every image.
         """
@@ -142,19 +142,19 @@ class LanguageTarget(ABC):
         """
         self.decoder.fix(pass_width, compiled)
 
-    def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
+    def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
         """Refuse prompts that cannot be drawn.
 
         Raises:
             BadInput: a prompt is empty, or does not fit in front of the picture.
         """
-        self._ids(prompts, negative, 2, grid)
+        self._ids(prompts, negatives, 2, grid)
 
-    def _ids(self, prompts: Sequence[str], negative: str, streams: int, grid: Grid) -> list[list[int]]:
+    def _ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
         self.check_grid(grid)
         if not prompts or not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", "words", "say what to draw")
-        rows = self.prompt_ids(prompts, negative, streams, grid)
+        rows = self.prompt_ids(prompts, negatives, streams, grid)
         room = self.decoder.positions - grid.cells - grid.rows * len(self.row_end)
         longest = max(len(row) for row in rows)
         if longest > room:
@@ -166,13 +166,15 @@ class LanguageTarget(ABC):
         return rows
 
     @torch.no_grad()
-    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> LanguageSession:
+    def session(
+        self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid
+    ) -> LanguageSession:
         """Start images, one per prompt.
 
         Raises:
             BadInput: a prompt is empty or too long, or the model cannot draw the grid.
         """
-        rows = self._ids(prompts, negative, sampling.streams, grid)
+        rows = self._ids(prompts, negatives, sampling.streams, grid)
         prefixes = [self._text(row) for row in rows]
         return LanguageSession(self, prefixes, self._text(self.row_end), sampling.streams, grid)
 

@@ -107,7 +107,7 @@ class LlamaGenTarget(GridHead):
         if grid.rows > self.grid.rows or grid.columns > self.grid.columns:
             raise BadInput(f"size {grid}", f"at most {self.grid}, which {self.name} was trained on")
 
-    def check_prompts(self, prompts: Sequence[str], negative: str, grid: Grid) -> None:
+    def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
         """Refuse prompts that are empty, mean no class, or are captions that there are no features of.
 
         Raises:
@@ -115,15 +115,15 @@ class LlamaGenTarget(GridHead):
         """
         if not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", "a class or a caption", "say what to draw")
-        self.condition.check([*prompts, negative] if negative else prompts)
+        self.condition.check([*prompts, *filter(None, negatives)])
 
     @torch.inference_mode()
-    def session(self, prompts: Sequence[str], negative: str, sampling: Sampling, grid: Grid) -> GridSession:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> GridSession:
         """Start images, one per prompt.
 
         Args:
             prompts: classes or captions; none may be empty.
-            negative: of the unconditional stream; "" for none, as published.
+            negatives: of the unconditional stream, one per prompt; "" for none, as published.
             sampling: its guidance decides the number of streams.
             grid: of every image.
 
@@ -131,8 +131,8 @@ class LlamaGenTarget(GridHead):
             BadInput: a prompt that `check_prompts` refuses, or a grid that the model was not trained on.
         """
         self.check_grid(grid)
-        self.check_prompts(prompts, negative, grid)
-        prefix, visible = self.condition([(prompt, negative)[: sampling.streams] for prompt in prompts])
+        self.check_prompts(prompts, negatives, grid)
+        prefix, visible = self.condition([pair[: sampling.streams] for pair in zip(prompts, negatives, strict=True)])
         return GridSession(self.model, prefix, sampling.streams, grid, visible)
 
     @torch.inference_mode()

@@ -75,7 +75,7 @@ class Material:
 
     def _drawable(self, words: Sequence[str]) -> list[int]:
         """Places of those that the target takes; the others are counted and reported."""
-        return readable(words, lambda prompt: self.target.check_prompts([prompt], "", self.target.grid), self.report)
+        return readable(words, lambda prompt: self.target.check_prompts([prompt], [""], self.target.grid), self.report)
 
     def origin(self, rows: Sequence[Mapping[str, str]], count: int, drawn: bool) -> Origin:
         """Where pictures come from, for the card.

@@ -75,7 +75,7 @@ def _one_pass(
 ) -> Float[Tensor, "G B cells (blocks+1)*d"]:
     """All cells but the last as one chain behind the prompt: the rows of that pass output cells 0, 1, 2, ..."""
     sampling = replace(target.default, guidance=1.0 if count == 1 else UNCONDITIONAL)
-    session = target.session(list(prompts), "", sampling, target.grid)
+    session = target.session(list(prompts), [""] * len(prompts), sampling, target.grid)
     chains = [replace(Proposal.chain(0, row[:-1]), blocks=tuple(blocks)) for row in codes.tolist()]
     scored = session.score([State(target.grid)] * len(chains), chains)
     joined = [torch.cat([*(scores.blocks[block] for block in blocks), scores.hidden], dim=-1) for scores in scored]
@@ -90,7 +90,7 @@ def check_caption(target: Target, caption: str) -> None:
         BadInput: the target does not take it; `icons` is given the part that fits.
     """
     if not isinstance(target, IconsTarget):
-        target.check_prompts([caption], "", target.grid)
+        target.check_prompts([caption], [""], target.grid)
 
 
 def shard(target: Target, device: torch.device) -> None:
