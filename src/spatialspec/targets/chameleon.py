@@ -28,7 +28,8 @@ from spatialspec.targets.chameleon_vq import ChameleonVQ
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.pictures import signed
-from spatialspec.targets.pretrained import DeviceMap, load_model, recommended
+from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, recommended
+from spatialspec.targets.words import Words
 
 # Names in vocabulary_map, as facebookresearch/chameleon reads them (chameleon/inference/vocab.py).
 BOS, BEGIN_IMAGE, END_TURN = "<s>", "<racm3:break>", "<reserved08706>"
@@ -57,19 +58,18 @@ class ChameleonTarget(ImageVocabulary):
     authors: ClassVar[Sampling] = Sampling(guidance=3.0, temperature=0.7, top_p=0.9)  # GAIR-NLP/anole, Options.Image
 
     def __init__(self, model: PreTrainedModel, processor: Any, name: str, vq: ChameleonVQ | None = None) -> None:
+        check_kinds(model, ChameleonForConditionalGeneration)
         config: Any = model.config
-        parts: Any = model.model
-        self.name, self._names = name, dict(config.vocabulary_map)
-        self._inside, self._origin = getattr(parts, "vqmodel", None), str(config.name_or_path)
-        self.decoder = Decoder(parts)
-        self.vq = (_vq_of(config.name_or_path) if vq is None else vq).to(self.device)
-        tokenizer = getattr(processor, "tokenizer", processor)
-        self._tokenizer: Tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)
-        self.default = recommended(model.generation_config, self.authors)
+        self.name, self.model, self._names = name, model, dict(config.vocabulary_map)
+        self._origin = str(config.name_or_path)
+        self.decoder, self.words = Decoder(model.model), Words(getattr(processor, "tokenizer", processor))
+        self.vq = _vq_of(config.name_or_path) if vq is None else vq
+        _ = self.default
         side = config.vq_config.resolution // self.vq.patch
         self.grid = Grid(side, side)
         self._bos, self._begin, self._end_turn = (self.id_of(token) for token in (BOS, BEGIN_IMAGE, END_TURN))
-        self.take_ids(parts.vocabulary_mapping.img2bpe, len(self.vq.codebook), model.lm_head)
+        self.take_ids(model.model.vocabulary_mapping.img2bpe, len(self.vq.codebook))
+        self._images = set(self.ids.tolist())
 
     @classmethod
     def from_folder(
@@ -87,6 +87,20 @@ class ChameleonTarget(ImageVocabulary):
         vq, tokenizer = load_vq(folder), _load_tokenizer(folder)
         return cls(load_model(cls.kind, folder, device, dtype, device_map), tokenizer, folder.name, vq)
 
+    def begin(self) -> None:
+        """Look at the model again, before a session.
+
+        Raises:
+            BadInput: it was changed into one that cannot be drawn from.
+        """
+        super().begin()
+        self.vq.to(self.device)
+
+    @property
+    def default(self) -> Sampling:
+        """As generation_config.json has it, else the published code."""
+        return recommended(self.model.generation_config, self.authors)
+
     def id_of(self, token: str) -> int:
         """Id of a token of the vocabulary.
 
@@ -100,6 +114,8 @@ class ChameleonTarget(ImageVocabulary):
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
         """One turn with the prompt, then what begins an image; without words only the latter."""
         rows = []
+        for text in (*prompts, *negatives):
+            self.words.check(text, self._images)
         for prompt, negative in zip(prompts, negatives, strict=True):
             rows.append([*self._turn(prompt, grid), *self._opening(grid)])
             if streams == 2:
@@ -108,7 +124,7 @@ class ChameleonTarget(ImageVocabulary):
 
     def _turn(self, prompt: str, grid: Grid) -> list[int]:
         """The user's turn."""
-        return [self._bos, *self._tokenizer.encode(prompt, add_special_tokens=False).ids, self._end_turn]
+        return [self._bos, *self.words.ids(prompt), self._end_turn]
 
     def _opening(self, grid: Grid) -> list[int]:
         """What begins an image."""
@@ -128,14 +144,18 @@ class ChameleonTarget(ImageVocabulary):
         """Pixels a side of one cell."""
         return self.vq.patch
 
-    @cached_property
+    @property
     def reader(self) -> Any:
         """The encoder of transformers: in the model, or in a file beside it where the checkpoint has none.
 
         Raises:
             BadInput: it is in neither.
         """
-        return load_reader(Path(self._origin), self.device) if self._inside is None else self._inside
+        return getattr(self.model.model, "vqmodel", None) or self._beside
+
+    @cached_property
+    def _beside(self) -> Any:
+        return load_reader(Path(self._origin), self.device)
 
     @torch.inference_mode()
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
@@ -144,7 +164,8 @@ class ChameleonTarget(ImageVocabulary):
         Raises:
             BadInput: the checkpoint came without its encoder.
         """
-        tokens: Tensor = self.reader.encode(signed(pixels).to(self.reader.quant_conv.weight)).image_tokens
+        reader = self.reader
+        tokens: Tensor = reader.encode(signed(pixels).to(reader.quant_conv.weight)).image_tokens
         return tokens.view(len(pixels), -1)
 
     @torch.no_grad()

@@ -15,15 +15,17 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image as PILImage
 from torch import Tensor
-from transformers import Emu3ForConditionalGeneration
+from transformers import Emu3ForConditionalGeneration, Emu3Processor
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.targets.derived import Derived
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.pictures import normalised
-from spatialspec.targets.pretrained import DeviceMap, load_model, load_processor, recommended
+from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended
+from spatialspec.targets.words import Words
 
 AUTHORS = Sampling(guidance=3.0, top_k=2048)  # of the published code, where generation_config.json says nothing
 
@@ -38,10 +40,11 @@ class Emu3Target(ImageVocabulary):
     """
 
     def __init__(self, model: Emu3ForConditionalGeneration, processor: Any, name: str) -> None:
-        parts: Any = model.model
-        self.name, self.model, self.processor, self.vq = name, model, processor, parts.vqmodel
-        self.decoder = Decoder(parts.text_model)
-        self.default = recommended(model.generation_config, AUTHORS)
+        check_kinds(model, Emu3ForConditionalGeneration, processor, Emu3Processor)
+        self.name, self.model, self.processor = name, model, processor
+        self.name, self.model, self.processor = name, model, processor
+        self.decoder, self.words = Decoder(model.model.text_model), Words(processor.tokenizer)
+        _ = self.default
         self.grid = Grid(
             *processor.calculate_generate_size(processor.ratio, processor.image_area, processor.downsample_ratio)
         )
@@ -49,7 +52,8 @@ class Emu3Target(ImageVocabulary):
         if names.eol_token_id is None:
             raise BadInput("no <|extra_200|> in vocabulary_map", "the row end", "fetch config.json again")
         self._row_end = (int(names.eol_token_id),)
-        self.take_ids(names.img2bpe, parts.vqmodel.config.codebook_size, model.lm_head)
+        self._codebook = Derived[Tensor](lambda weight: weight)
+        self.take_ids(names.img2bpe, self.vq.config.codebook_size)
 
     @classmethod
     def from_folder(
@@ -64,9 +68,19 @@ class Emu3Target(ImageVocabulary):
         Raises:
             BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
         """
-        processor = load_processor(folder)
+        processor = load_processor(Emu3Processor, folder)
         model = load_model(Emu3ForConditionalGeneration, folder, device, dtype, device_map)
         return cls(model, processor, folder.name)
+
+    @property
+    def vq(self) -> Any:
+        """The VQ tokenizer."""
+        return self.model.model.vqmodel
+
+    @property
+    def default(self) -> Sampling:
+        """As generation_config.json has it, else the published code."""
+        return recommended(self.model.generation_config, AUTHORS)
 
     @property
     def row_end(self) -> tuple[int, ...]:
@@ -85,23 +99,18 @@ class Emu3Target(ImageVocabulary):
 
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
         """Prompt, then what opens an image of this grid; the unconditional prompt has no words before that."""
-        texts = [text for pair in zip(prompts, negatives, strict=True) for text in pair[:streams]]
-        cell = self.processor.downsample_ratio
-        return [
-            self.processor(
-                text=[text],
-                return_for_image_generation=True,
-                ratio=f"{grid.columns}:{grid.rows}",
-                image_area=grid.cells * cell * cell,
-                return_tensors="pt",
-            )["input_ids"][0].tolist()
-            for text in texts
-        ]
+        p, images = self.processor, set(self.ids.tolist())
+        opening = f"{p.image_start_token}{grid.rows}*{grid.columns}{p.fake_token_around_image}"
+        rows = []
+        for text in (text for pair in zip(prompts, negatives, strict=True) for text in pair[:streams]):
+            self.words.check(text, images)
+            rows.append(self.words.ids(f"{p.bos_token}{text}{opening}", special=True))
+        return rows
 
     @property
     def codebook(self) -> Float[Tensor, "V c"]:
         """Entries of the VQ tokenizer."""
-        return self.vq.quantize.embedding.weight
+        return self._codebook.of(self.vq.quantize.embedding.weight)
 
     @property
     def patch(self) -> int:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
+from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_target import LanguageTarget
 
 
@@ -17,23 +18,18 @@ class ImageVocabulary(LanguageTarget):
     """Image token k is one id of the vocabulary; only the output rows of these ids are ever computed.
 
     Attributes:
-        ids: id of each image token, on the device of the text embedding.
-        output_rows: row of the output layer for each image token.
+        model: with its output layer `lm_head`.
     """
 
-    ids: Int[Tensor, "V"]
-    output_rows: Float[Tensor, "V d"]
-
-    def take_ids(self, ids: Mapping[int, int], count: int, output: nn.Linear) -> None:
-        """Take the image tokens' rows of the output layer: a view where the ids follow each other, else a copy.
+    def take_ids(self, ids: Mapping[int, int], count: int) -> None:
+        """Take the ids of image tokens.
 
         Args:
             ids: image token -> id, as `vocabulary_mapping.img2bpe` of transformers has it.
             count: size of the code book.
-            output: the language model's output layer, without bias.
 
         Raises:
-            BadInput: a code of the code book has no id.
+            BadInput: a code of the code book has no id, or one behind the end of the embedding or the output layer.
         """
         missing = [code for code in range(count) if code not in ids]
         if missing:
@@ -42,15 +38,49 @@ class ImageVocabulary(LanguageTarget):
                 "one for each in vocabulary_map",
                 "fetch config.json again",
             )
-        row, weight = [ids[code] for code in range(count)], output.weight.detach()
-        self.ids = torch.tensor(row, device=self.device)
+        row = [ids[code] for code in range(count)]
         together = row == list(range(row[0], row[0] + count))
-        self.output_rows = weight[row[0] : row[0] + count] if together else weight[self.ids.to(weight.device)]
+        self.span = min(row), max(row)
+        self._ids_of = Derived(lambda weight: torch.tensor(row, device=weight.device))
+        self._rows_of = Derived(
+            lambda weight: weight[row[0] : row[0] + count] if together else weight[self.ids.to(weight.device)]
+        )
+        self.begin()
+
+    def begin(self) -> None:
+        """Look at the model again, before a session.
+
+        Raises:
+            BadInput: it was changed into one that cannot be drawn from.
+        """
+        super().begin()
+        layer: Any = self.model.lm_head
+        linear = isinstance(layer, nn.Linear)
+        if not linear or layer.bias is not None or not layer.weight.is_floating_point():
+            raise BadInput(
+                f"an output layer of class {type(layer).__name__}",
+                "nn.Linear without bias",
+                "merge adapters first, and leave it unquantised",
+            )
+        (low, high), known = self.span, min(self.decoder.embedding.num_embeddings, len(layer.weight))
+        if low < 0 or high >= known:
+            raise BadInput(f"image tokens {low} to {high}", f"ids from 0 to {known - 1}", "fetch config.json again")
+        self._rows_of.forget()
 
     @property
     def vocabulary(self) -> int:
         """Number of image tokens V."""
         return len(self.ids)
+
+    @property
+    def ids(self) -> Int[Tensor, "V"]:
+        """Id of each image token, on the device of the text embedding."""
+        return self._ids_of.of(self.decoder.embedding.weight)
+
+    @property
+    def output_rows(self) -> Float[Tensor, "V d"]:
+        """Row of the output layer for each image token: a view where the ids follow each other, else a copy."""
+        return self._rows_of.of(self.model.lm_head.weight)
 
     @property
     def weights(self) -> Sequence[Tensor]:
@@ -63,4 +93,5 @@ class ImageVocabulary(LanguageTarget):
 
     def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
         """Normed states -> logits of image tokens."""
-        return F.linear(states.to(self.output_rows.device), self.output_rows).to(states.device)
+        rows = self.output_rows
+        return F.linear(states.to(rows.device), rows).to(states.device)

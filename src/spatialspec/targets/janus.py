@@ -1,7 +1,7 @@
 """Janus and Janus-Pro (arXiv 2410.13848, 2501.17811) in the checkpoints of transformers.
 
 The language model is a Llama; image tokens have an embedding (`generation_embeddings`, then an aligner) and a head
-(`generation_head`) of their own, apart from its vocabulary. A prompt is a turn of the user in the chat template, then
+(`generation_head`) of their own, apart from its vocabulary. A prompt is a turn of the user, then
 the assistant's turn, then the token that begins an image. In the unconditional prompt every token but the first and
 that one is padding, seen like any other. The grid is fixed.
 """
@@ -17,16 +17,19 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from PIL import Image as PILImage
 from torch import Tensor
-from transformers import JanusForConditionalGeneration
+from transformers import JanusForConditionalGeneration, JanusProcessor
 
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget, apply
 from spatialspec.targets.pictures import normalised
-from spatialspec.targets.pretrained import DeviceMap, load_model, load_processor, recommended
+from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended
+from spatialspec.targets.words import Words
 
+TURN = "<|User|>: {}\n\n<|Assistant|>:"  # of the published code; no template of a folder is run
 AUTHORS = Sampling(guidance=5.0)  # of the published code, where generation_config.json says nothing
 
 
@@ -40,11 +43,12 @@ class JanusTarget(LanguageTarget):
     """
 
     def __init__(self, model: JanusForConditionalGeneration, processor: Any, name: str) -> None:
-        parts: Any = model.model
-        self.name, self.model, self.processor, self.parts = name, model, processor, parts
-        self.decoder = Decoder(parts.language_model)
-        self.default = recommended(model.generation_config, AUTHORS)
-        side = parts.vqmodel.config.num_patches
+        check_kinds(model, JanusForConditionalGeneration, processor, JanusProcessor)
+        self.name, self.model, self.processor = name, model, processor
+        self.decoder, self.words = Decoder(model.model.language_model), Words(processor.tokenizer)
+        self._codebook = Derived[Tensor](lambda weight: weight)
+        _ = self.default
+        side = self.parts.vqmodel.config.num_patches
         self.grid = Grid(side, side)
         tokenizer, generation = processor.tokenizer, model.generation_config
         self._begin = tokenizer.convert_tokens_to_ids(processor.image_start_token)
@@ -64,7 +68,7 @@ class JanusTarget(LanguageTarget):
         Raises:
             BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
         """
-        processor = load_processor(folder)
+        processor = load_processor(JanusProcessor, folder)
         model = load_model(JanusForConditionalGeneration, folder, device, dtype, device_map)
         return cls(model, processor, folder.name)
 
@@ -80,12 +84,26 @@ class JanusTarget(LanguageTarget):
         return rows
 
     def _chat(self, prompt: str) -> list[int]:
-        message = {"role": "user", "content": [{"type": "text", "text": prompt}]}
-        text = self.processor.apply_chat_template([message], add_generation_prompt=True)
-        ids: list[int] = self.processor(text=text, generation_mode="image", return_tensors="pt")["input_ids"][
-            0
-        ].tolist()
+        self.words.check(prompt)
+        ids = self.words.ids(TURN.format(prompt.strip()) + self.processor.image_start_token, special=True)
+        if ids[0] != self._bos or ids[-1] != self._begin:
+            raise BadInput(
+                f"a tokenizer that begins with {ids[0]} and ends with {ids[-1]}",
+                f"{self._bos} and {self._begin}",
+                "fetch the tokenizer's files again",
+                self.name,
+            )
         return ids
+
+    @property
+    def parts(self) -> Any:
+        """The model without its text head."""
+        return self.model.model
+
+    @property
+    def default(self) -> Sampling:
+        """As generation_config.json has it, else the published code."""
+        return recommended(self.model.generation_config, AUTHORS)
 
     @property
     def vocabulary(self) -> int:
@@ -95,7 +113,7 @@ class JanusTarget(LanguageTarget):
     @property
     def codebook(self) -> Float[Tensor, "V c"]:
         """Entries of the VQ tokenizer; it reads their direction only."""
-        return self.parts.vqmodel.quantize.embedding.weight
+        return self._codebook.of(self.parts.vqmodel.quantize.embedding.weight)
 
     @property
     def patch(self) -> int:

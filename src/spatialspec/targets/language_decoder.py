@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import torch
@@ -13,50 +14,103 @@ from spatialspec.core.errors import BadInput
 from spatialspec.targets.language_cache import LanguageCache
 
 ATTENTION = ("sdpa", "eager")  # the others take no mask of one's own: silently wrong, or an abort of the process
+GROWING = ("dynamic", "longrope")  # rotations of all tokens change with the longest sequence of a pass
 
 
 class Decoder:
     """The blocks of a language model, and its final norm beside them.
 
-    The model itself stays as it is: the blocks are shared with it, not changed.
+    The model itself stays as it is: the blocks are shared with it, not changed. It may be changed between two images:
+    its attention and parts are read when they are used.
 
     Args:
         model: decoder with the attributes `embed_tokens`, `layers`, `norm` and `config` that those of transformers
-            have (LlamaModel, Emu3TextModel, ChameleonModel), in evaluation mode.
+            have (LlamaModel, Emu3TextModel, ChameleonModel).
 
     Attributes:
-        norm: final norm.
-        embedding: of text tokens.
+        model: as above.
         positions: longest sequence that it was made for.
-        depth: number of blocks.
         pass_width: slots of every pass behind the first, where shapes are fixed; None where they are not.
 
     Raises:
-        BadInput: its attention cannot take a mask of one's own, or weights are missing on its devices.
+        BadInput: as from `begin`.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self.model: Any = model
         config: Any = model.config
-        self.attention: str = config._attn_implementation
-        if self.attention not in ATTENTION:
+        taken = inspect.signature(type(model).forward).parameters
+        self._keyword = "cache" if "cache" in taken else "past_key_values"  # the name until transformers 5.23
+        self.positions = int(config.max_position_embeddings)
+        self.pass_width: int | None = None
+        self._trunk: Any = None
+        self._later = self._forward
+        self.begin()
+
+    def begin(self) -> None:
+        """Look at the model before a session: whether it can be run, and of which parts it is made now.
+
+        Raises:
+            BadInput: its attention cannot take a mask of one's own, positions depend on the longest sequence, an
+                embedding is no plain one, or weights are missing on its devices.
+        """
+        model = self.model
+        _ = self.attention
+        kind = (getattr(model.config, "rope_parameters", None) or {}).get("rope_type", "default")
+        if kind in GROWING:
             raise BadInput(
-                f"attention {self.attention!r}",
-                f"one of {', '.join(ATTENTION)}, which take the masks of trees",
-                'call model.set_attn_implementation("sdpa")',
+                f"rope_type {kind!r}", "rotations that do not change while a sequence grows", "they differ from AR's"
+            )
+        if not isinstance(model.embed_tokens, nn.Embedding):
+            raise BadInput(
+                f"a text embedding of class {type(model.embed_tokens).__name__}",
+                "nn.Embedding",
+                "merge adapters first, and leave embeddings unquantised",
             )
         if any(weight.is_meta for weight in model.parameters()):
             raise BadInput("weights offloaded to disk or to the CPU", "all on devices", "give a device_map")
-        self.norm: nn.Module = model.norm  # type: ignore[assignment]
-        self.positions: int = config.max_position_embeddings
-        self.embedding: nn.Embedding = model.embed_tokens  # type: ignore[assignment]
-        self.depth: int = config.num_hidden_layers
-        # A second object with the same blocks and nothing in place of the norm, as transformers only returns normed
-        # states. Hooks of a device map sit on the blocks; one that wraps `forward` would call the model itself.
-        self._trunk = copy.copy(model)
-        self._trunk._modules = {**model._modules, "norm": nn.Identity()}
-        self._trunk.__dict__.pop("forward", None)
-        self._later = self._forward
-        self.pass_width: int | None = None
+        parts = {**model._modules, "norm": nn.Identity()}
+        old = {} if self._trunk is None else self._trunk._modules
+        if any(old.get(name) is not part for name, part in parts.items() if name != "norm"):
+            # A second object with the same blocks and nothing in place of the norm, as transformers only returns normed
+            # states. Hooks of a device map sit on the blocks; one that wraps `forward` would call the model itself.
+            self._trunk = copy.copy(model)
+            self._trunk._modules = parts
+            self._trunk.__dict__.pop("forward", None)
+        self._trunk.config, self._trunk.training = model.config, model.training
+
+    @property
+    def attention(self) -> str:
+        """As it is now.
+
+        Raises:
+            BadInput: it cannot take a mask of one's own.
+        """
+        name: str = self.model.config._attn_implementation
+        if name not in ATTENTION:
+            raise BadInput(
+                f"attention {name!r}",
+                f"one of {', '.join(ATTENTION)}, which take the masks of trees",
+                'call model.set_attn_implementation("sdpa")',
+            )
+        return name
+
+    @property
+    def norm(self) -> nn.Module:
+        """Final norm."""
+        found: nn.Module = self.model.norm
+        return found
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """Of text tokens."""
+        found: nn.Embedding = self.model.embed_tokens
+        return found
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.model.layers)
 
     @property
     def device(self) -> torch.device:
@@ -106,8 +160,8 @@ class Decoder:
     ) -> tuple[Tensor, ...]:
         """States after every block, or after the last alone."""
         out = self._trunk(
-            inputs_embeds=x, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
-            output_hidden_states=every,
+            inputs_embeds=x, attention_mask=mask, position_ids=positions, use_cache=True, output_hidden_states=every,
+            **{self._keyword: cache},
         )  # fmt: skip
         return out.hidden_states[1:] if every else (out.last_hidden_state,)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -29,13 +29,13 @@ class LanguageTarget(ABC):
 
     Attributes:
         name: shown in reports and errors.
-        default: sampling that the checkpoint recommends.
+        model: of transformers; it may be changed between two images, so nothing of it is copied for good.
         grid: that is drawn where none is asked for.
         decoder: the blocks of the language model.
     """
 
     name: str
-    default: Sampling
+    model: Any
     grid: Grid
     decoder: Decoder
 
@@ -51,6 +51,11 @@ class LanguageTarget(ABC):
             streams: 1, or 2 with guidance: then the unconditional row follows each conditional one.
             grid: of every image.
         """
+
+    @property
+    @abstractmethod
+    def default(self) -> Sampling:
+        """Sampling that the checkpoint recommends."""
 
     @property
     def row_end(self) -> tuple[int, ...]:
@@ -119,7 +124,7 @@ class LanguageTarget(ABC):
         """Final norm of pre-norm states."""
         return apply(self.decoder.norm, hidden)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of the weights that drafters depend on: those of `embed`, `norm` and `output`.
 
@@ -150,11 +155,23 @@ class LanguageTarget(ABC):
         """
         self._ids(prompts, negatives, 2, grid)
 
+    def begin(self) -> None:
+        """Look at the model again, before a session.
+
+        Raises:
+            BadInput: it was changed into one that cannot be drawn from.
+        """
+        self.decoder.begin()
+
     def _ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
+        self.begin()
         self.check_grid(grid)
         if not prompts or not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", "words", "say what to draw")
         rows = self.prompt_ids(prompts, negatives, streams, grid)
+        most, known = max(max(row) for row in (*rows, self.row_end) if row), self.decoder.embedding.num_embeddings
+        if most >= known:
+            raise BadInput(f"token {most} in a prompt", f"less than {known}", "the tokenizer is another model's")
         room = self.decoder.positions - grid.cells - grid.rows * len(self.row_end)
         longest = max(len(row) for row in rows)
         if longest > room:
@@ -169,12 +186,13 @@ class LanguageTarget(ABC):
     def session(
         self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid
     ) -> LanguageSession:
-        """Start images, one per prompt.
+        """Start images, one per prompt; the model is put into evaluation mode.
 
         Raises:
             BadInput: a prompt is empty or too long, or the model cannot draw the grid.
         """
         rows = self._ids(prompts, negatives, sampling.streams, grid)
+        self.model.eval()
         prefixes = [self._text(row) for row in rows]
         return LanguageSession(self, prefixes, self._text(self.row_end), sampling.streams, grid)
 

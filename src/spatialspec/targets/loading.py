@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedConfig
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.protocols import Target
 from spatialspec.files import read_config
 from spatialspec.targets.icons import IconsTarget
@@ -54,20 +55,27 @@ def load_target(
 
 
 def wrap(model: Any, processor: Any) -> Target:
-    """The target around a model of transformers and its processor; the model stays as it is.
+    """The target around a model of transformers and its processor, as `from_pretrained` of transformers gives them.
+
+    The model stays as it is, but for evaluation mode, here and whenever images are begun. It may be changed afterwards:
+    the next call draws from what it is then, or is refused.
 
     Raises:
-        BadInput: an unknown kind of model, or an attention that cannot take the masks of trees.
+        BadInput: an unknown kind of model or processor, or an attention that cannot take the masks of trees.
     """
-    config = model.config
+    config = getattr(model, "config", None)
+    if not isinstance(config, PreTrainedConfig):
+        raise BadInput(f"a {type(model).__name__}", "a model of transformers", "give the model itself")
     name = Path(str(config.name_or_path)).name or str(config.model_type)
-    target: Target = _kind(config.model_type, config.architectures)(model.eval(), processor, name)
+    target: Target = _kind(config.model_type, config.architectures)(model, processor, name)
+    model.eval()
     return target
 
 
-def _kind(model_type: str | None, architectures: list[str] | None) -> Any:
-    name = next((ARCHITECTURES[a] for a in architectures or () if a in ARCHITECTURES), model_type)
-    if name not in KINDS:
-        raise BadInput(f"model_type {name!r} in config.json", f"icons or one of {', '.join(KINDS)}")
+def _kind(model_type: object, architectures: object) -> Any:
+    built = architectures if isinstance(architectures, list) else []
+    name = next((ARCHITECTURES[a] for a in built if isinstance(a, str) and a in ARCHITECTURES), model_type)
+    if not isinstance(name, str) or name not in KINDS:
+        raise BadInput(f"model_type {shown(name)} in config.json", f"icons or one of {', '.join(KINDS)}")
     module, _, kind = KINDS[name].partition(":")
     return getattr(import_module(module), kind)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoProcessor, GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
 from spatialspec.core.distribution import Sampling
@@ -49,6 +49,7 @@ def load_model(
                 dtype=dtype,
                 device_map=({"": device} if device != "cpu" else None) if device_map is None else device_map,
                 local_files_only=True,
+                trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are named below, which the error of transformers does not do
@@ -77,15 +78,19 @@ def load_model(
     return model.eval().requires_grad_(False)
 
 
-def load_processor(folder: Path) -> Any:
-    """Load the processor beside a model.
+def load_processor(kind: type[Any], folder: Path) -> Any:
+    """Load the processor beside a model; no code in the folder is run, whatever its files say.
+
+    Args:
+        kind: class of transformers.
+        folder: of the checkpoint.
 
     Raises:
         BadInput: there is none, or a file of it is damaged.
     """
     try:
         with _quiet():
-            return AutoProcessor.from_pretrained(folder, local_files_only=True)
+            return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, ImportError) as error:
         raise BadInput(
             f"one that does not load ({_first_line(error)})",
@@ -93,6 +98,20 @@ def load_processor(folder: Path) -> Any:
             "fetch processor_config.json, preprocessor_config.json and the tokenizer's files too",
             where=folder,
         ) from error
+
+
+def check_kinds(model: Any, kind: type[Any], processor: Any = None, its: type[Any] | None = None) -> None:
+    """Refuse a model or a processor of another class.
+
+    Raises:
+        BadInput: one of them is.
+    """
+    if not isinstance(model, kind):
+        advice = "give the model itself, not what wraps it or a part of it"
+        raise BadInput(f"a model of class {type(model).__name__}", f"{kind.__name__} of transformers", advice)
+    if its is not None and not isinstance(processor, its):
+        advice = f"give {its.__name__}.from_pretrained(FOLDER)"
+        raise BadInput(f"a processor of class {type(processor).__name__}", f"{its.__name__} of transformers", advice)
 
 
 def recommended(config: GenerationConfig, otherwise: Sampling) -> Sampling:

@@ -1,0 +1,36 @@
+"""Values that are made of weights and kept, for as long as the weights are what they were."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Derived(Generic[T]):
+    """A value made of one weight; made again where that was replaced, moved, converted or written to.
+
+    Writing through `weight.data` does not show; `forget` is for that.
+    """
+
+    def __init__(self, make: Callable[[Tensor], T]) -> None:
+        self._make = make
+        self.forget()
+
+    def forget(self) -> None:
+        """Make the value again at the next use."""
+        self._weight: Callable[[], Tensor | None] = lambda: None
+        self._stamp: tuple[object, ...] = ()
+
+    def of(self, weight: Tensor) -> T:
+        """The value."""
+        version = 0 if weight.is_inference() else weight._version
+        stamp = (weight.data_ptr(), weight.shape, weight.dtype, weight.device, version)
+        if self._weight() is not weight or self._stamp != stamp:
+            self._value = self._make(weight.detach())
+            self._weight, self._stamp = weakref.ref(weight), stamp
+        return self._value

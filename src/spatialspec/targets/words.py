@@ -1,0 +1,65 @@
+"""Prompts are text: no control token is ever read out of one, and no tokenizer cuts one off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
+
+from spatialspec.core.errors import BadInput, shown
+
+
+class Words:
+    """The tokenizer of a model, for prompts and for what stands around them.
+
+    Args:
+        tokenizer: of transformers or of `tokenizers`; only the former may change later.
+
+    Raises:
+        BadInput: it is neither.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        if isinstance(tokenizer, Tokenizer):
+            tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a file of it may say that texts are cut or padded
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+        elif not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise BadInput(f"a tokenizer of class {type(tokenizer).__name__}", "one of transformers or of tokenizers")
+        self.tokenizer = tokenizer
+
+    def id_of(self, name: str) -> int | None:
+        """Id of a token; None if there is none."""
+        own = isinstance(self.tokenizer, Tokenizer)
+        found = self.tokenizer.token_to_id(name) if own else self.tokenizer.get_vocab().get(name)
+        return None if found is None else int(found)
+
+    def ids(self, text: str, special: bool = False) -> list[int]:
+        """Ids of a text, in which control tokens are what they are; `special` adds what begins and ends a sequence."""
+        if isinstance(self.tokenizer, Tokenizer):
+            return list(self.tokenizer.encode(text, add_special_tokens=special).ids)
+        found = self.tokenizer(text, add_special_tokens=special, padding=False, truncation=False)
+        return list(found["input_ids"])
+
+    def check(self, prompt: str, images: Iterable[int] = ()) -> None:
+        """Refuse a prompt in which a control token would be read.
+
+        A token is one of control if the tokenizer says so or if its name has several letters; single letters that were
+        added to a vocabulary are text.
+
+        Args:
+            prompt: words.
+            images: ids of image tokens.
+
+        Raises:
+            BadInput: there is one in it.
+        """
+        own = isinstance(self.tokenizer, Tokenizer)
+        added = self.tokenizer.get_added_tokens_decoder() if own else self.tokenizer.added_tokens_decoder
+        read = set(self.ids(prompt))
+        names = [token.content for i, token in added.items() if i in read and (token.special or len(token.content) > 1)]
+        if names or not read.isdisjoint(images):
+            name = shown(names[0]) if names else "of an image"
+            raise BadInput(f"a prompt with the control token {name}", "words alone", "leave it out or write it apart")
