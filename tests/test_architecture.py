@@ -19,14 +19,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "spatialspec"
 
 PARTS = {"core", "targets", "drafters", "verifiers"}
-FILES = {"files", "tensors"}  # below everything but core
+FILES = {"files", "tables", "tensors", "pictures", "prompts"}  # below everything but core
 LOOP = PARTS | {"decode", "identity"} | FILES
 NAMES = {"methods", "registry", "models", "generation"}  # from words of the command line to parts, and through the loop
 AROUND = {"training", "evaluation", "analysis"}
 MAY_IMPORT = {  # unit -> units of the package that it may import, besides itself
     "core": set(),
     "files": {"core"},
+    "tables": {"core", "files"},
     "tensors": {"core", "files"},
+    "pictures": {"core", "files"},
     "identity": {"core"},
     "targets": {"core"} | FILES,
     "drafters": {"core"} | FILES,
@@ -36,7 +38,7 @@ MAY_IMPORT = {  # unit -> units of the package that it may import, besides itsel
     "registry": {"core"},
     "methods": LOOP | {"registry"},
     "generation": LOOP | {"methods"},
-    "prompts": {"core", "files"},
+    "prompts": {"core", "files", "tables"},
     "pipeline": LOOP | NAMES,
     "training": LOOP | NAMES | AROUND,
     "evaluation": LOOP | NAMES | AROUND | {"pipeline"},

@@ -51,7 +51,8 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "fsync", lambda file: done.append(("fsync", os.fstat(file).st_ino)) or fsync(file))
     monkeypatch.setattr(os, "replace", lambda a, b: done.append(("replace", os.stat(a).st_ino)) or replace(a, b))
     write(tmp_path / "a")
-    assert [what for what, _ in done] == ["fsync", "replace"] and done[0][1] == done[1][1]
+    assert [what for what, _ in done] == ["fsync", "replace", "fsync"] and done[0][1] == done[1][1]
+    assert done[2][1] == os.stat(tmp_path).st_ino, "the folder, which holds the name"
     assert done[0][1] == os.stat(tmp_path / "a").st_ino and os.listdir(tmp_path) == ["a"]
 
 

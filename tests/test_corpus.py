@@ -1,6 +1,7 @@
 """Pictures with captions from folders and data sets: what cannot be used is left out and counted."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -10,6 +11,8 @@ import torch
 from PIL import Image
 
 from lessons import common_target, run
+from spatialspec.core.errors import BadInput
+from spatialspec.evaluation.real import load_real
 from spatialspec.targets.loading import load_target
 from spatialspec.training.corpus import from_pictures, read_pictures
 from spatialspec.training.data import Pictures
@@ -38,11 +41,11 @@ def test_what_cannot_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
     assert lines == ["left out of 6 pictures: 3 that cannot be read, 1 without a usable caption"]
 
 
-def test_short_rows_are_counted_and_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_counted_and_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     for name in ("a", "b"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
     (tmp_path / "metadata.csv").write_text(
-        "\ufefftext,file_name,tags,split\ncat,a.png\ndog\nred bird,b.png,x|y,pair,more\n", encoding="utf-8"
+        "\ufefftext,file_name,tags,split\ncat,a.png,,\ndog,c.png,,\nred bird,b.png,x|y,pair\n", encoding="utf-8"
     )
     lines: list[str] = []
     found = read_pictures(tmp_path, 24, lines.append)
@@ -50,9 +53,22 @@ def test_short_rows_are_counted_and_a_byte_order_mark_is_read(tmp_path: Path) ->
     assert lines == ["left out of 3 pictures: 1 that cannot be read, 0 without a usable caption"]
     assert len(found.select("train").rows) == len(found.select("pair").rows) == 1
     assert caption(found.rows[0], np.random.default_rng(0)) == "cat"
-    (tmp_path / "metadata.csv").write_text("file_name,text\na.png\nb.png,bird\n")
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.png,\nb.png,bird\n")
     assert [row["text"] for row in read_pictures(tmp_path, 24, lines.append).rows] == ["bird"]
     assert lines[-1] == "left out of 2 pictures: 0 that cannot be read, 1 without a usable caption"
+
+
+@pytest.mark.parametrize(
+    ("row", "got"),
+    [("red, round apple,a.png", "3 cells for 2"), ("a.png", "1 cells for 2"), ("cat,../a.png", "'../a.png'"),
+     ("cat,/dev/zero", "'/dev/zero'"), ("cat,", "''"), ("cat,..\\\\a.png", "a.png'"), ('"cat,a.png', "quote")],
+)  # fmt: skip
+def test_rows_that_are_refused(tmp_path: Path, row: str, got: str) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path.parent / "a.png")
+    (tmp_path / "metadata.csv").write_text(f"text,file_name\n{row}\n" * 4)
+    for read in (partial(read_pictures, size=24, report=print), partial(load_real, side=24)):
+        with pytest.raises(BadInput, match=f"metadata.csv, line 2: got .*{got}"):
+            read(tmp_path)
 
 
 def test_captions_that_the_target_does_not_take_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -86,7 +102,7 @@ def test_icons_takes_captions_of_any_length() -> None:
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        (b"file_name,text\n", "expected rows with the columns file_name and text"),
+        (b"file_name,text\n", "got no row"),
         (b"file_name,text\n0.png,\n", "got no picture with a caption"),
         (b"file_name,text\nnone.png,cat\n", "no readable picture"),
         (b"file_name,text\n0.png,caf\xe9\n", "expected UTF-8"),
@@ -115,10 +131,13 @@ class Columns(list):
 def test_a_data_set_of_the_hub_is_read_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (9, 9), (200, 0, 0)).save(tmp_path / "a.png")
     file = (tmp_path / "a.png").read_bytes()
-    images = [{"bytes": file}, {"bytes": None, "path": str(tmp_path / "a.png")}, {"bytes": file[:20]}, {"bytes": file}]
-    rows = Columns(
-        {"image": i, "caption": c, "licence": "MIT"} for i, c in zip(images, ["a", "b", "c", " "], strict=True)
-    )
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "b.png").write_bytes(file)
+    monkeypatch.setattr("spatialspec.training.hub.HF_HOME", str(tmp_path / "cache"))
+    paths = [tmp_path / "cache" / "b.png", tmp_path / "a.png", tmp_path / "cache" / ".." / "a.png"]
+    images = [{"bytes": file}, *({"bytes": None, "path": str(path)} for path in paths), {"bytes": file[:20]}, 3]
+    images.append({"bytes": file})
+    rows = Columns({"image": i, "caption": c, "licence": "MIT"} for i, c in zip(images, [*"abcdef", " "], strict=True))
     hub = ModuleType("datasets")
     hub.load_dataset = lambda name, split: {("me/mine", "train"): rows}[name, split]
     hub.Image = lambda decode: "decoded" if decode else "as it is"
@@ -128,7 +147,7 @@ def test_a_data_set_of_the_hub_is_read_row_by_row(tmp_path: Path, monkeypatch: p
     found = read_dataset("me/mine", 4, None, lines.append)
     assert found.rows == [{"text": "a", "licence": "MIT"}, {"text": "b", "licence": "MIT"}]
     assert found.pixels.shape == (2, 4, 4, 3) and (found.pixels == [200, 0, 0]).all()
-    assert lines == ["left out of 4 pictures: 1 that cannot be read, 1 without a usable caption"]
+    assert lines == ["left out of 7 pictures: 4 that cannot be read, 1 without a usable caption"]
     assert len(read_dataset("me/mine", 4, 1, lines.append).rows) == 1
     monkeypatch.setattr(Columns, "column_names", ("image", "label"))
     with pytest.raises(ValueError, match="got the columns image, label, expected image and one of text"):

@@ -5,18 +5,18 @@ Whatever is wrong with a file is a :class:`BadInput` that names it. No size that
 
 from __future__ import annotations
 
-import json
+import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput, shown
 
 LARGEST = 64 << 20  # bytes of a text file; the config.json of a large vocabulary has 8 million
-DEEPEST = 64  # levels of a JSON document
 LONGEST = 255  # bytes of a file's name, on every usual file system
 LFS = b"version https://git-lfs"
 
@@ -35,12 +35,14 @@ def read_text(path: Path, expected: str = "text", advice: str = "check the path"
     """
     try:
         if not path.is_file():
-            raise BadInput(f"no file {path}", expected, advice)
+            there = f" but {_kind(path)}," if path.exists() else ""
+            raise BadInput(f"no file{there} {path}", expected, advice)
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            large = os.fstat(file.fileno()).st_size > limit
+            data = b"" if large else file.read(limit + 1)  # the size of a file of /proc is 0
     except (OSError, ValueError) as error:
         raise unusable(path, error, expected) from error
-    if len(data) > limit:
+    if large or len(data) > limit:
         raise BadInput(f"more than {limit:,} bytes", f"{expected} of at most as many", "give a smaller file", path)
     if data.startswith(LFS):
         raise BadInput("a git-lfs pointer, not the file itself", expected, "run `git lfs pull` in its folder", path)
@@ -48,49 +50,6 @@ def read_text(path: Path, expected: str = "text", advice: str = "check the path"
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"bytes that are no text (byte {error.start})", "UTF-8", "save it as UTF-8", path) from error
-
-
-def parse_json(text: str, where: object, advice: str = "fetch it again") -> Any:
-    """Read a JSON document: every key once, numbers that are finite, at most DEEPEST levels.
-
-    Raises:
-        BadInput: it is no such document; the message begins with `where`.
-    """
-    try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError) as error:  # BadInput of the hooks, broken JSON, a number of 5,000 digits
-        reason = error.got if isinstance(error, BadInput) else _reason(error)
-        raise BadInput(f"a document that does not parse ({reason})", "JSON", advice, where) from error
-    level, depth = [value], 0
-    while level := [child for item in level if isinstance(item, (dict, list)) for child in _children(item)]:
-        depth += 1
-        if depth > DEEPEST:
-            raise BadInput("a document nested too deeply", f"JSON of at most {DEEPEST} levels", advice, where)
-    return value
-
-
-def _children(item: dict[str, Any] | list[Any]) -> Iterator[Any]:
-    return iter(item.values() if isinstance(item, dict) else item)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise BadInput(f"the key {shown(twice)} twice", "every key once")
-    return found
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value - value != 0:
-        raise BadInput(f"the number {shown(text)}", "a finite one")
-    return value
-
-
-def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]
 
 
 def read_config(path: Path, required: Sequence[str] = (), advice: str = "fetch it again") -> dict[str, Any]:
@@ -111,6 +70,9 @@ def read_config(path: Path, required: Sequence[str] = (), advice: str = "fetch i
 def inside(folder: Path, name: object, where: object) -> Path:
     """The path of a file that a document names, which may only be one inside the folder.
 
+    Links that lie in the folder are followed, wherever they lead: who made the folder made them, and the folders that
+    the Hub's client makes are full of them. It is names in documents that are not trusted.
+
     Raises:
         BadInput: no text, an absolute path, one that leads out of the folder, or one that no file can have.
     """
@@ -130,11 +92,12 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
         path: what to write.
         suffix: required ending, or "" for any.
         option: that named the path, for the message.
-        inputs: files that the command reads, and others that it writes: none of them may be this one.
+        inputs: files that the command reads, and others that it writes: none of them may be this one. Of a folder
+            among them no file may be replaced; a new one may be written there.
 
     Raises:
         BadInput: a wrong ending, a name that no file can have, no such folder, a folder in its place, no right to
-            write, or a file that is read or written besides.
+            write, no room, or a file that is read or written besides.
     """
     what = f"{option} {path}"
     if suffix and path.suffix.lower() != suffix:
@@ -143,46 +106,103 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
         raise BadInput(f"{option} {shown(str(path))}", f"a file name of at most {LONGEST} bytes", "rename it")
     try:
         if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no regular file"
-            raise BadInput(f"{what}, which is {kind}", "a file", "choose another name")
+            raise BadInput(f"{what}, which is {_kind(path)}", "a file", "choose another name")
+        path = Path(os.path.realpath(path))
         if not path.parent.is_dir():
             raise BadInput(what, "an existing folder", f"make {path.parent} first")
-        same = [other for other in inputs if other is not None and _same(path, other)]
-        if same:
+        if any(other is not None and _meets(path, other) for other in inputs):
             raise BadInput(f"{what}, which this command reads or writes besides", "another file", "rename it")
-        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _try(path.parent)
     except OSError as error:
-        raise BadInput(
-            f"{what} ({error.strerror or error})", "a file in a writable folder", "choose another"
-        ) from error
+        reason = error.strerror or error
+        raise BadInput(f"{what} ({reason})", "a file in a writable folder", "choose another") from error
+
+
+def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = ()) -> None:
+    """Find out whether files can be written into a folder, which is there or can be made in one that is.
+
+    Args:
+        path: of the folder.
+        option: that named it, for the message.
+        inputs: folders that the command reads or writes besides: none of them may be this one.
+
+    Raises:
+        BadInput: a name that no folder can have, no folder around it, a file in its place, no right to write, no room,
+            or a folder that is read or written besides.
+    """
+    what = f"{option} {path}"
+    try:
+        if "\0" in str(path) or len(os.fsencode(path.name)) > LONGEST:
+            raise BadInput(f"{option} {shown(str(path))}", f"a name of at most {LONGEST} bytes", "rename it")
+        if path.exists() and not path.is_dir():
+            raise BadInput(f"{what}, which is {_kind(path)}", "a folder", "choose another name")
+        parent = Path(os.path.realpath(path)).parent
+        if not parent.is_dir():
+            raise BadInput(what, "an existing folder around it", f"make {parent} first")
+        if any(other is not None and _same(path, other) for other in inputs):
+            raise BadInput(f"{what}, which this command reads or writes besides", "another folder", "rename it")
+        _try(path if path.is_dir() else parent)
+    except OSError as error:
+        raise BadInput(f"{what} ({error.strerror or error})", "a folder to write to", "choose another") from error
+
+
+def _kind(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a file" if path.is_file() else "a pipe or a device"
 
 
 def _same(one: Path, other: Path) -> bool:
     """Whether two paths name one file, which need not exist."""
-    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+    alike = os.path.realpath(one) == os.path.realpath(other)
+    return alike or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _meets(path: Path, other: Path) -> bool:
+    """Whether writing a file would replace another, or one in another folder."""
+    if not other.is_dir():
+        return _same(path, other)
+    return path.exists() and any(_same(folder, other) for folder in path.parents)
+
+
+def _partial(folder: Path) -> Path:
+    """A new file of a name of its own."""
+    path = folder / f".{secrets.token_hex(8)}.partial"
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return path
+
+
+def _try(folder: Path) -> None:
+    """Write something there and take it away again.
+
+    Raises:
+        OSError: there is no right to, or no room.
+    """
+    partial = _partial(folder)
+    try:
+        partial.write_bytes(bytes(4096))
+    finally:
+        partial.unlink()
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Where to write a new file; at the end of the block it is on the disk, whole, and replaces the old one.
 
-    The name of the temporary file is its own, so that two writers of one path do not meet.
+    The name of the temporary file is its own, so that two writers of one path do not meet. Where the path is a link,
+    the file that it leads to is replaced.
 
     Raises:
         OSError: it could not be written; the old file is as it was, and no part of the new one is left.
     """
-    partial = None
+    place, partial = Path(os.path.realpath(path)), None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-        os.close(handle)
-        partial = Path(name)
+        partial = _partial(place.parent)
         yield partial
-        with partial.open("r+b") as file:
-            os.fsync(file.fileno())  # a rename may reach the disk before what it names
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o666 & ~mask)  # what makes temporary files keeps them private
-        os.replace(partial, path)
+        _flush(partial)  # a rename may reach the disk before what it names
+        os.replace(partial, place)
+        with suppress(OSError):  # not every file system can
+            _flush(place.parent)
     except BaseException as error:
         if partial is not None:
             with suppress(OSError):
@@ -190,10 +210,19 @@ def writing(path: Path) -> Iterator[Path]:
         if not isinstance(error, OSError):
             raise
         reason = getattr(error, "strerror", None) or error
+        remedy = "check the folder" if isinstance(error, (FileNotFoundError, PermissionError)) else "make room"
         raise OSError(
-            f"{path}: could not be written ({reason}): make room and run the same command again; what is finished "
-            "is kept"
+            f"{path}: could not be written ({reason}): {remedy} and run the same command again; what is finished is "
+            "kept"
         ) from error
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

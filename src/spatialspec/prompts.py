@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import os
 import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.tables import listed, read_lines, read_objects, read_table
 
 LONGEST = 10_000  # characters of a prompt
 BROKEN = re.compile("[\0\ud800-\udfff]")
@@ -105,73 +106,45 @@ def check_prompt(text: object, where: object = "") -> str:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """Read prompts, one for each line or row.
+    """Read prompts, one for each line or row, without blanks around them.
 
     Args:
         path: `.txt` (a prompt a line, blank lines are left out), `.csv` or `.tsv` (with a header), or `.jsonl` (an
             object a line). The column `prompt` is read, else `text`, else `caption`, in capitals or not.
 
     Raises:
-        BadInput: no such file, another kind of file, no such column, an empty cell, or no prompt at all.
+        BadInput: no such file, another kind of file, one that `tables` refuses, no such column, a prompt that
+            `check_prompt` refuses, or no prompt at all.
     """
-    if not path.is_file():
+    readers: dict[str, Callable[[Path], Iterable[tuple[int, object]]]]
+    readers = {".txt": read_lines, ".csv": _cells, ".tsv": _cells, ".jsonl": _values}
+    if not os.path.exists(path):
         raise BadInput(f"no file {path}", "prompts", "check --prompts")
-    readers = {".txt": _lines, ".csv": _table, ".tsv": _table, ".jsonl": _objects}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    reader = readers.get(path.suffix.lower(), read_lines)
+    if path.suffix.lower() not in readers and os.path.isfile(path):
         raise BadInput(f"{path}", f"a file that ends in {', '.join(readers)}", "rename it")
-    try:
-        prompts = reader(path)
-    except UnicodeDecodeError as error:
-        raise BadInput("bytes that are no text", "UTF-8", "save it as UTF-8", where=path) from error
+    prompts = [check_prompt(text, f"{path}, line {line}").strip() for line, text in reader(path)]
     if not prompts:
         raise BadInput("no prompt", "at least one", "add some", where=path)
     return prompts
 
 
-def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+def _cells(path: Path) -> Iterator[tuple[int, object]]:
+    columns, rows = read_table(path, what="prompt")
+    column = _column(path, columns)
+    return ((line, row[column]) for line, row in rows)
 
 
-def _table(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        try:
-            rows = [(reader.line_num, row) for row in reader]
-        except csv.Error as error:
-            raise BadInput(
-                f"no table ({error})", "rows of cells", "save it as csv", f"{path}, line {reader.line_num}"
-            ) from error
-        column = _column(path, reader.fieldnames or ())
-    return [_cell(path, line, row[column]) for line, row in rows]
+def _values(path: Path) -> Iterator[tuple[int, object]]:
+    return ((line, row[_column(f"{path}, line {line}", row)]) for line, row in read_objects(path))
 
 
-def _objects(path: Path) -> list[str]:
-    prompts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BadInput(f"no JSON ({error})", "an object a line", where=f"{path}, line {number}") from error
-        if not isinstance(row, dict):
-            raise BadInput(f"{line.strip()[:40]}", "an object with a prompt", where=f"{path}, line {number}")
-        prompts.append(_cell(path, number, row[_column(path, row)]))
-    return prompts
-
-
-def _column(path: Path, columns: object) -> str:
-    there = list(columns) if isinstance(columns, (list, tuple, dict)) else []
-    lower = {str(column).lower(): str(column) for column in reversed(there)}
+def _column(where: object, columns: Iterable[str]) -> str:
+    lower: dict[str, str] = {}
+    for column in columns:
+        if lower.setdefault(column.lower(), column) != column and column.lower() in COLUMNS:
+            raise BadInput(f"{shown(lower[column.lower()])} and {shown(column)}", "one of them", "rename one", where)
     for column in COLUMNS:
         if column in lower:
             return lower[column]
-    got = ", ".join(map(str, there)) or "none"
-    raise BadInput(f"the columns {got}", f"one of {', '.join(COLUMNS)}", "rename one", where=path)
-
-
-def _cell(path: Path, line: int, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise BadInput(f"{value!r}", "a prompt", "fill it in or delete the line", where=f"{path}, line {line}")
-    return value.strip()
+    raise BadInput(f"the columns {listed(columns)}", f"one of {', '.join(COLUMNS)}", "rename one", where)

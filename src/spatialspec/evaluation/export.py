@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from io import BytesIO, StringIO
 from pathlib import Path
 
 from PIL import Image
@@ -19,6 +17,8 @@ from PIL import Image
 from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.prompt_sets import PromptSet
 from spatialspec.files import write_text
+from spatialspec.pictures import write_picture
+from spatialspec.tables import write_table
 
 
 def export(folder: Path, prompts: PromptSet, place: int, pictures: Sequence[Image.Image]) -> None:
@@ -54,12 +54,9 @@ def export_table(folder: Path, prompts: PromptSet, images: int) -> None:
     """
     if prompts.kind != "list":
         return
-    table = StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("file_name", "text"))
-    for name, prompt in zip(prompts.names, prompts.prompts, strict=True):
-        writer.writerows((f"{name}-{i:04d}.png", prompt) for i in range(images))
-    write_text(folder / "metadata.csv", table.getvalue())
+    drawn = zip(prompts.names, prompts.prompts, strict=True)
+    rows = ((f"{name}-{i:04d}.png", prompt) for name, prompt in drawn for i in range(images))
+    write_table(folder / "metadata.csv", ("file_name", "text"), rows)
 
 
 def check_count(kind: str, images: int) -> None:
@@ -81,11 +78,3 @@ def grid(pictures: Sequence[Image.Image]) -> Image.Image:
     for i, picture in enumerate(pictures):
         sheet.paste(picture, (i % 2 * width, i // 2 * height))
     return sheet
-
-
-def write_picture(path: Path, picture: Image.Image) -> None:
-    """Write a PNG beside the old one first."""
-    buffer, partial = BytesIO(), path.with_name(path.name + ".partial")
-    picture.save(buffer, "PNG")
-    partial.write_bytes(buffer.getvalue())
-    partial.replace(path)

@@ -12,13 +12,14 @@ A list may be asked for by name: then it is looked for in the folder that SPATIA
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.files import inside, parse_json, read_text
+from spatialspec.prompts import check_prompt
+from spatialspec.tables import read_lines, read_objects, read_table
 
 FOLDER = "SPATIALSPEC_PROMPTS"  # variable of the environment
 NAMED = {  # name -> files that it may be, the authors' first
@@ -79,53 +80,85 @@ def published(path: Path) -> PromptSet | None:
     """Read a published list; None if the file is none, and `read_prompts` should see it.
 
     Raises:
-        BadInput: it looks like one, and is damaged.
+        BadInput: it looks like one, and is damaged; or an id is no name of a file.
     """
     if path.is_dir():
         return _dpg_folder(path)
-    if not path.is_file():
-        return None
-    try:
-        readers = {".jsonl": _geneval, ".csv": _dpg_table, ".json": _coco}
-        return readers[path.suffix.lower()](path) if path.suffix.lower() in readers else None
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise BadInput(f"a file that does not parse ({error})", "a list of prompts", "fetch it again", path) from error
+    readers = {".jsonl": _geneval, ".csv": _dpg_table, ".json": _coco}
+    reader = readers.get(path.suffix.lower())
+    return None if reader is None else reader(path)
 
 
 def _dpg_folder(path: Path) -> PromptSet:
-    files = sorted(path.glob("*.txt"))
-    prompts = [file.read_text(encoding="utf-8").strip() for file in files]
-    if not files or not all(prompts):
+    found = {file.stem: (file, read_text(file).strip()) for file in sorted(path.glob("*.txt"))}
+    if not found:
         raise BadInput(f"the folder {path}", "the prompts of DPG-Bench, one <id>.txt each", "check --prompts")
-    return PromptSet("dpg", tuple(prompts), tuple(file.stem for file in files))
+    names = _Names()
+    for name, (file, text) in found.items():
+        names.add(name, text, file)
+    return PromptSet("dpg", *names.lists())
 
 
 def _geneval(path: Path) -> PromptSet | None:
-    lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-    rows = [json.loads(line) for line in lines]
-    if not rows or not all(isinstance(row, dict) and {"prompt", "tag", "include"} <= row.keys() for row in rows):
+    lines = [line for _, line in read_lines(path)]
+    rows = list(read_objects(path))
+    if not rows or not all({"prompt", "tag", "include"} <= row.keys() for _, row in rows):
         return None
-    prompts = tuple(str(row["prompt"]).strip() for row in rows)
+    prompts = tuple(check_prompt(row["prompt"], f"{path}, line {line}").strip() for line, row in rows)
     return PromptSet("geneval", prompts, tuple(f"{i:05d}" for i in range(len(rows))), tuple(lines))
 
 
 def _dpg_table(path: Path) -> PromptSet | None:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = ("item_id", "text") if "item_id" in (reader.fieldnames or ()) else ("id", "prompt")
-        if not set(columns) <= set(reader.fieldnames or ()):
-            return None
-        name, text = columns
-        found = {str(row[name]): str(row[text]).strip() for row in reader}  # one row for each question: keep one
-    return PromptSet("dpg", tuple(found.values()), tuple(found)) if found and all(found.values()) else None
+    columns, rows = read_table(path, what="prompt")
+    name, text = ("item_id", "text") if "item_id" in columns else ("id", "prompt")
+    if not {name, text} <= set(columns) or not rows:
+        return None
+    names = _Names()
+    for line, row in rows:  # one for each question: their prompts are the same
+        names.add(row[name], row[text].strip(), f"{path}, line {line}")
+    return PromptSet("dpg", *names.lists())
 
 
 def _coco(path: Path) -> PromptSet:
-    captions = json.loads(path.read_text(encoding="utf-8"))
+    captions = parse_json(read_text(path, "COCO captions"), path)
     rows = captions.get("annotations") if isinstance(captions, dict) else None
-    if not isinstance(rows, list) or not all({"image_id", "caption"} <= row.keys() for row in rows) or not rows:
+    if not isinstance(rows, list) or not rows:
         raise BadInput("others", "COCO captions, annotations with image_id and caption", "check --prompts", path)
-    first: dict[str, str] = {}
-    for row in rows:
-        first.setdefault(f"{int(row['image_id']):012d}", str(row["caption"]).strip())
-    return PromptSet("list", tuple(first.values()), tuple(first))
+    names = _Names()
+    for place, row in enumerate(rows):
+        where, number = f"{path}, annotation {place}", row.get("image_id") if isinstance(row, dict) else None
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 10**12:
+            raise BadInput(shown(row), "image_id, from 0 to 10^12 - 1, and caption", "check --prompts", where)
+        if (name := f"{number:012d}") not in names.prompts:  # of several captions of a picture the first
+            names.add(name, row.get("caption"), where)
+    return PromptSet("list", *names.lists())
+
+
+class _Names:
+    """Prompts by their ids, which become names of files.
+
+    Attributes:
+        prompts: by id, in the order of the list.
+    """
+
+    def __init__(self) -> None:
+        self.prompts: dict[str, str] = {}
+        self._lower: dict[str, str] = {}
+
+    def add(self, name: str, prompt: object, where: object) -> None:
+        """Take a prompt; the same once more does no harm.
+
+        Raises:
+            BadInput: no prompt, an id that is no name of a file, or one of another prompt, in capitals or not.
+        """
+        text = check_prompt(prompt, where).strip()
+        if not name.strip() or not name.isprintable() or set(name) & set("/\\") or name.startswith("."):
+            raise BadInput(f"the id {shown(name)}", "one that can be the name of a file", "rename it", where)
+        inside(Path(), f"{name}-0000.png", where)
+        other = self._lower.setdefault(name.lower(), name)
+        if other != name or self.prompts.setdefault(name, text) != text:
+            raise BadInput(f"the id {shown(name)} for two prompts", "an id for each", "rename one", where)
+
+    def lists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Prompts, and their ids."""
+        return tuple(self.prompts.values()), tuple(self.prompts)

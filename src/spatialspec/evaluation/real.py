@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from spatialspec.core.errors import BadInput
+from spatialspec.pictures import read_picture
+from spatialspec.training.data import rows_of
 
 MOST = 5000
 
@@ -37,15 +38,10 @@ def load_real(folder: Path, side: int, most: int = MOST) -> Real:
         most: of them; a random part where there are more.
 
     Raises:
-        BadInput: no such folder, fewer than 4 pictures, or one that cannot be read.
+        BadInput: no such folder, a table that cannot be used, a file outside the folder in it, fewer than 4 pictures,
+            or one that cannot be read.
     """
-    file = folder / "metadata.csv"
-    if not file.is_file():
-        raise BadInput(f"--real {folder}", "a folder with metadata.csv", "`spatialspec train data` makes one")
-    with file.open(newline="", encoding="utf-8-sig") as table:
-        rows = list(csv.DictReader(table))
-    if not rows or not {"file_name", "text"} <= rows[0].keys():
-        raise BadInput(f"the columns {list(rows[0]) if rows else []}", "file_name and text", where=file)
+    rows = rows_of(folder)
     held_out = [row for row in rows if (row.get("split") or "train") != "train"] or rows
     if len(held_out) < 4:
         raise BadInput(f"{len(held_out)} pictures in --real {folder}", "at least 4", "add some")
@@ -55,10 +51,7 @@ def load_real(folder: Path, side: int, most: int = MOST) -> Real:
 
 
 def _pixels(path: Path, side: int) -> UInt8[np.ndarray, "H W 3"]:
-    try:
-        picture = Image.open(path).convert("RGB")
-    except OSError as error:
-        raise BadInput("no picture that can be read", "one", "fetch it again", where=path) from error
+    picture = read_picture(path)
     return np.asarray(
         picture if picture.size == (side, side) else picture.resize((side, side), Image.Resampling.LANCZOS)
     )

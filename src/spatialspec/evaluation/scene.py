@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.files import parse_json
 
 CATEGORIES = ("single", "two", "counting", "colours", "position", "attribution")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black")
@@ -97,14 +98,14 @@ class Scene:
             BadInput: it is none, or its caption is another scene's.
         """
         try:
-            row = json.loads(text)
+            row = parse_json(text, "a scene")
             things = tuple(Thing(t["concept"], t["colour"], _box(t["box"])) for t in row["things"])
             scene = cls(row["category"], things, row["relation"], row["style"])
             sound = scene._sound() and scene.caption == row["caption"]
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise BadInput(f"{text[:60]!r}", f"a scene as `train scenes` writes it ({error!r})") from error
+            raise BadInput(shown(text), f"a scene as `train scenes` writes it ({error})") from error
         if not sound:
-            raise BadInput(f"{text[:60]!r}", "a scene that its caption describes", "make the scenes again")
+            raise BadInput(shown(text), "a scene that its caption describes", "make the scenes again")
         return scene
 
     def _sound(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.intervals import mean_over_prompts
@@ -17,8 +17,10 @@ from spatialspec.evaluation.quality_results import Interval, Quality
 from spatialspec.evaluation.results import Strict
 from spatialspec.evaluation.scene import CATEGORIES, Scene, prompts, wrong
 from spatialspec.evaluation.scene_judge import Found, SceneJudge
+from spatialspec.files import read_config, write_text
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "scene-judge"
+MOST = 1_000_000  # scenes
 FIELDS = {"scenes": CATEGORIES} | {f"scenes_{category}": (category,) for category in CATEGORIES}
 """Figures of a method, and the categories that each is the mean over."""
 
@@ -26,8 +28,14 @@ FIELDS = {"scenes": CATEGORIES} | {f"scenes_{category}": (category,) for categor
 class Count(Strict):
     """How many scenes passed, of how many."""
 
-    passed: int
-    of: int
+    passed: int = Field(ge=0, le=MOST)
+    of: int = Field(ge=0, le=MOST)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Count:
+        if self.passed > self.of:
+            raise ValueError(f"{self.passed} passed of {self.of}")
+        return self
 
     def __str__(self) -> str:
         """As "97 of 100"."""
@@ -44,6 +52,12 @@ class Reference(Strict):
 
     own: dict[str, Count]
     wrong: dict[str, Count]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Reference:
+        if not self.own.keys() == self.wrong.keys() <= set(CATEGORIES):
+            raise ValueError("other categories")
+        return self
 
     def __str__(self) -> str:
         """By category: "single 97 of 100 (wrong captions: 1), ..."."""
@@ -75,8 +89,6 @@ def tally(judge: SceneJudge, scenes: Sequence[Scene], found: Sequence[Sequence[F
 
 def write_references(path: Path, references: Mapping[str, Reference]) -> None:
     """Write what scenes of each split get, as JSON."""
-    from spatialspec.files import write_text
-
     rows = {name: reference.model_dump() for name, reference in references.items()}
     write_text(path, json.dumps(rows, indent=2) + "\n")
 
@@ -87,12 +99,14 @@ def read_references(path: Path) -> dict[str, Reference]:
     Raises:
         BadInput: the file is missing or damaged.
     """
+    rows = read_config(path, advice="train it again")
     try:
-        rows = json.loads(path.read_text())
         return {name: Reference.model_validate(row) for name, row in rows.items()}
-    except (OSError, ValidationError, json.JSONDecodeError, AttributeError) as error:
+    except ValidationError as error:
         reason = str(error).splitlines()[0]
-        raise BadInput(f"no sound {path} ({reason})", "it beside the judge", "train it again") from error
+        raise BadInput(
+            f"figures of another form ({reason})", "those of a scene judge", "train it again", path
+        ) from error
 
 
 class SceneTest:

@@ -16,7 +16,7 @@ from torch import Tensor
 from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
 from spatialspec.targets.pictures import ReadsPictures
-from spatialspec.training.data import Pictures, load, read_table
+from spatialspec.training.data import Pictures, load, rows_of
 from spatialspec.training.target import caption
 from spatialspec.training.teacher import check_caption
 
@@ -58,7 +58,7 @@ def read_pictures(folder: Path, size: int | tuple[int, int], report: Callable[[s
     Raises:
         BadInput: no table, no such column, no text, or nothing that can be used.
     """
-    listed, found = len(read_table(folder)), load(folder, size)
+    listed, found = len(rows_of(folder)), load(folder, size)
     good = [i for i, row in enumerate(found.rows) if _usable(row)]
     unreadable, mute = listed - len(found.rows), len(found.rows) - len(good)
     if unreadable or mute:

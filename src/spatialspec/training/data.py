@@ -7,10 +7,8 @@ The split is by hash, so it does not depend on the order of anything:
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
-import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +20,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from spatialspec.core.errors import BadInput
+from spatialspec.files import inside
+from spatialspec.pictures import read_picture, write_picture
+from spatialspec.tables import read_table, write_table
 from spatialspec.training.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _draw_to_file(job: tuple[Picture, int, str]) -> dict[str, str] | None:
     if pixels is None:
         return None
     name = f"{picture.name}.png"
-    Image.fromarray(pixels).save(os.path.join(folder, name))
+    write_picture(Path(folder) / name, Image.fromarray(pixels))
     split = split_of(picture.concept, picture.style)
     values = (name, picture.caption, "|".join(picture.tags), picture.concept, picture.style, split, picture.licence)
     return dict(zip(COLUMNS, values, strict=True))
@@ -116,12 +117,7 @@ def prepare(out: Path, cache: Path, side: int = 96, report: Callable[[str], None
             rows += drawn
             report(f"{source.package} {source.version}: {len(drawn)} of {len(jobs)} pictures, {source.licence}")
     rows.sort(key=lambda row: row["file_name"])
-    partial = out / "metadata.csv.partial"
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(out / "metadata.csv")
+    write_table(out / "metadata.csv", COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
     return Counter(row["split"] for row in rows)
 
 
@@ -178,25 +174,22 @@ def fitted(image: Image.Image, size: int | tuple[int, int]) -> UInt8[np.ndarray,
     return np.asarray(image if same else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
 
 
-def read_table(folder: Path) -> list[dict[str, str]]:
-    """Rows of `metadata.csv`; columns that a row lacks are empty.
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    """Rows of a folder's `metadata.csv`.
 
     Raises:
-        BadInput: the table is missing or empty, lacks a column, or is no UTF-8 or no csv.
+        BadInput: the table is missing or empty, lacks a column, is one that `tables` refuses, or names a file outside
+            the folder.
     """
     table = folder / "metadata.csv"
     if not table.is_file():
         raise BadInput(f"{folder}", "a folder with metadata.csv", "run `spatialspec train data` first")
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:  # a byte order mark is no part of the first column
-            rows = list(csv.DictReader(file, restval=""))
-    except UnicodeDecodeError as error:
-        raise BadInput("bytes that are no text", "UTF-8", "save it so", where=table) from error
-    except csv.Error as error:
-        raise BadInput(f"no table ({error})", "rows of cells", "save it as csv", table) from error
-    if not rows or not {"file_name", "text"} <= set(rows[0]):
-        raise BadInput(f"{list(rows[:1])}", "rows with the columns file_name and text", where=table)
-    return rows
+    _, rows = read_table(table, ("file_name", "text"), "text")
+    if not rows:
+        raise BadInput("no row", "a picture a row", "add some", table)
+    for line, row in rows:
+        inside(folder, row["file_name"], f"{table}, line {line}")
+    return [row for _, row in rows]
 
 
 def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:
@@ -205,16 +198,13 @@ def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:
     Raises:
         BadInput: the table cannot be used, or no picture is there. Unreadable pictures are left out.
     """
-    from PIL import Image
-
-    rows = read_table(folder)
+    rows = rows_of(folder)
     pixels, kept = [], []
     for row in rows:
         try:
-            image = Image.open(folder / row["file_name"]).convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a broken PNG is a SyntaxError
+            pixels.append(fitted(read_picture(folder / row["file_name"]), size))
+        except BadInput:
             continue
-        pixels.append(fitted(image, size))
         kept.append(row)
     if not kept:
         raise BadInput(f"{len(rows)} rows and no readable picture", "some beside the table", where=folder)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from huggingface_hub.constants import HF_HOME, HF_HUB_CACHE
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.pictures import read_picture
 from spatialspec.training.data import Pictures, fitted
 
 CAPTIONS = ("text", "caption", "prompt")  # in this order of preference
@@ -44,21 +46,34 @@ def read_dataset(name: str, size: int | tuple[int, int], limit: int | None, repo
         raise BadInput(f"the columns {there}", f"image and one of {', '.join(CAPTIONS)}", where=name)
     if limit is not None and limit < len(found):
         found = found.select(range(limit))
+    places = [Path(name), Path(HF_HOME), Path(HF_HUB_CACHE), Path(os.environ.get("HF_DATASETS_CACHE", HF_HOME))]
     pixels, rows, unreadable, mute = [], [], 0, 0
     for row in found.cast_column("image", datasets.Image(decode=False)):
         if not (isinstance(row[column], str) and row[column].strip()):
             mute += 1
             continue
         try:
-            raw = row["image"]["bytes"]
-            image = Image.open(io.BytesIO(raw) if raw is not None else row["image"]["path"]).convert("RGB")
-        except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+            pixels.append(fitted(read_picture(_source(row["image"], places), name), size))
+        except BadInput:
             unreadable += 1
             continue
-        pixels.append(fitted(image, size))
         rows.append({"text": row[column], "licence": str(row.get("licence") or row.get("license") or "")})
     if unreadable or mute:
         report(f"left out of {len(found)} pictures: {unreadable} that cannot be read, {mute} without a usable caption")
     if not rows:
         raise BadInput("no picture with a caption", "some", where=name)
     return Pictures(np.stack(pixels), rows)
+
+
+def _source(image: Any, places: Sequence[Path]) -> Path | bytes:
+    """The bytes of a picture, or its file, which the data set may name in its own folder and in the Hub's alone.
+
+    Raises:
+        BadInput: neither.
+    """
+    raw, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (None, None)
+    if isinstance(raw, bytes):
+        return raw
+    if isinstance(path, str) and any(Path(os.path.abspath(path)).is_relative_to(p.absolute()) for p in places):
+        return Path(path)
+    raise BadInput(f"the picture {shown(path)}", "bytes, or a file of the data set")

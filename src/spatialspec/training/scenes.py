@@ -6,11 +6,9 @@ and the judge may learn from; `pair` and `style` of drawings that are left out (
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +16,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from spatialspec.core.errors import BadInput
-from spatialspec.evaluation.export import write_picture
 from spatialspec.evaluation.scene import CATEGORIES, Scene, ask
-from spatialspec.files import write_text
+from spatialspec.pictures import write_picture
+from spatialspec.tables import write_table
 from spatialspec.training.cut_outs import CutOuts, tint
 
 SPLITS = ("train", "pair", "style")
@@ -135,16 +133,14 @@ def write_scenes(
     for split in SPLITS:
         make(cut_outs, split, 0, side, seed)  # before anything is written
     out.mkdir(parents=True, exist_ok=True)
-    table = StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[tuple[str, ...]] = []
     for split, wanted in counts.items():
         for number in range(wanted):
             scene, pixels = make(cut_outs, split, number, side, seed)
             name = f"{split}-{number:06d}.png"
             write_picture(out / name, Image.fromarray(pixels))
             licence = cut_outs.licences[scene.style]
-            writer.writerow((name, scene.caption, scene.style, split, scene.category, licence, scene.record()))
+            rows.append((name, scene.caption, scene.style, split, scene.category, licence, scene.record()))
         report(f"{split}: {wanted} scenes of {sum(map(len, cut_outs.of(split).values()))} drawings")
-    write_text(out / "metadata.csv", table.getvalue())
+    write_table(out / "metadata.csv", COLUMNS, rows)
     return Counter(counts)

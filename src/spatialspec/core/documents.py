@@ -1,0 +1,54 @@
+"""JSON documents that somebody else wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from spatialspec.core.errors import BadInput, shown
+
+DEEPEST = 64  # levels
+
+
+def parse_json(text: str, where: object, advice: str = "fetch it again") -> Any:
+    """Read a JSON document: every key once, numbers that are finite, at most DEEPEST levels.
+
+    Raises:
+        BadInput: it is no such document; the message begins with `where`.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:  # BadInput of the hooks, broken JSON, a number of 5,000 digits
+        reason = error.got if isinstance(error, BadInput) else _reason(error)
+        raise BadInput(f"a document that does not parse ({reason})", "JSON", advice, where) from error
+    level, depth = [value], 0
+    while level := [child for item in level if isinstance(item, (dict, list)) for child in _children(item)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise BadInput("a document nested too deeply", f"JSON of at most {DEEPEST} levels", advice, where)
+    return value
+
+
+def _children(item: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    return iter(item.values() if isinstance(item, dict) else item)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise BadInput(f"the key {shown(key)} twice", "every key once")
+        found[key] = value
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0:
+        raise BadInput(f"the number {shown(text)}", "a finite one")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]

@@ -1,0 +1,61 @@
+"""Pictures in files: read whatever they are made like, and written whole. Imports no torch."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from spatialspec.core.errors import BadInput
+from spatialspec.files import write_bytes
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that another program has to read
+LARGEST = 2**26  # pixels
+
+
+def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
+    """Read a picture, upright and in RGB; transparent pixels are white, and of moving pictures the first is taken.
+
+    Args:
+        source: of the picture, a file or its bytes.
+        where: of it, for the message; "" is the file.
+
+    Raises:
+        BadInput: it is none of FORMATS, damaged, or larger than LARGEST, which its header already says.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as picture:
+                if picture.width * picture.height > LARGEST:
+                    raise BadInput(f"{picture.width} x {picture.height} pixels", f"at most {LARGEST:,}")
+                return _rgb(ImageOps.exif_transpose(picture))
+    except Exception as error:  # decoders raise what they like
+        reason = error.got if isinstance(error, BadInput) else f"no picture that can be read ({type(error).__name__})"
+        file = where or (source if isinstance(source, Path) else "")
+        raise BadInput(reason, f"one of {', '.join(FORMATS)}, of at most {LARGEST:,} pixels", "", file) from error
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits a pixel, which `convert` would cut off at 255
+        picture = picture.point(lambda value: value / 256).convert("L")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    buffer = BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write a PNG file, whole or not at all."""
+    write_bytes(path, png(picture))

@@ -1,0 +1,156 @@
+"""Lists and tables in text files: lines, a JSON object a line, csv and tsv; every error names the line.
+
+Nothing is cut off and nothing is guessed: a row that has not one cell for each column is refused. Two readings are
+settled, as published lists need them: in a table of one column a line without quotes is one cell, commas and all; and a
+cell such as `"Head shot" of a zebra`, with text behind its second quote, is what it looks like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.files import parse_json, read_text, write_text
+
+MOST = 1_000_000  # rows of a table, lines of a list
+WIDEST = 1000  # columns
+
+Row = tuple[int, dict[str, str]]  # the line that it begins on, from 1, and its cells by column
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    r"""Lines that are not blank, with their numbers from 1; they end with \n or \r\n and with nothing else.
+
+    Raises:
+        BadInput: the file cannot be read, a line ends with \r alone or holds a NUL, or there are more than MOST.
+    """
+    text, start, number = _read(path), 0, 0
+    while start < len(text):
+        end = text.find("\n", start) % (len(text) + 1)  # of the last line: the length of the text
+        line, start, number = text[start:end].removesuffix("\r"), end + 1, number + 1
+        if "\r" in line:
+            raise _carriage(f"{path}, line {number}")
+        if number > MOST:
+            raise _too_many(path)
+        if line.strip():
+            yield number, line
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A JSON object a line, with its line.
+
+    Raises:
+        BadInput: as `read_lines`, or a line is no object.
+    """
+    for number, line in read_lines(path):
+        where = f"{path}, line {number}"
+        value = parse_json(line, where, "mend the line")
+        if not isinstance(value, dict):
+            raise BadInput(shown(value), "an object", "write one a line", where)
+        yield number, value
+
+
+def read_table(path: Path, required: Sequence[str] = (), what: str = "cell") -> tuple[tuple[str, ...], list[Row]]:
+    r"""Columns and rows of a csv file, or of one that ends in .tsv; blank lines are left out.
+
+    Args:
+        path: the first line names the columns; cells may be in quotes, `"a ""red"" apple, round"`.
+        required: columns that must be there.
+        what: has to be in quotes where there are too many cells, for the message.
+
+    Raises:
+        BadInput: the file cannot be read; a column is missing, or there twice, in capitals or not; a row has more or
+            fewer cells than there are columns; a quote is not closed; a line ends with \r alone or holds a NUL; there
+            are more than MOST rows or WIDEST columns.
+    """
+    records = _records(_read(path), "\t" if path.suffix.lower() == ".tsv" else ",", path)
+    columns = tuple(cell.strip() for cell in next(records, (1, []))[1])
+    missing = [name for name in required if name not in columns]
+    if missing or not any(columns):
+        wanted = " and ".join(required) or "their names in the first line"
+        raise BadInput(f"the columns {listed(columns)}", wanted, "add them", path)
+    lower = [column.lower() for column in columns]
+    if twice := [name for i, name in enumerate(lower) if name in lower[:i]]:
+        raise BadInput(f"the column {shown(twice[0])} twice", "every column once", "rename one", path)
+    rows: list[Row] = []
+    for line, cells in records:
+        if len(cells) != len(columns):
+            advice = f"put the {what} in quotes" if len(cells) > len(columns) else "fill the row up"
+            got = f"{len(cells)} cells for {len(columns)} columns"
+            raise BadInput(got, "a cell for every column", advice, f"{path}, line {line}")
+        if len(rows) == MOST:
+            raise _too_many(path)
+        rows.append((line, dict(zip(columns, cells, strict=True))))
+    return columns, rows
+
+
+def listed(columns: Iterable[str]) -> str:
+    """Names of columns for a message."""
+    return ", ".join(columns)[:200] or "none"
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a csv file that `read_table` reads, whole or not at all."""
+    lines = (",".join(map(_quoted, row)) or '""' for row in [columns, *rows])
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if re.search('[",\r\n]', cell) else cell
+
+
+@cache
+def _cell(delimiter: str) -> re.Pattern[str]:
+    """A cell in quotes with nothing behind them; else all up to the delimiter or the end of the line."""
+    return re.compile(rf'"((?:[^"]|"")*+)"(?={delimiter}|\r?\n|\Z)|([^{delimiter}\n]*?)(?={delimiter}|\r?\n|\Z)')
+
+
+def _records(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Cells of the first line, which names the columns, and of every further line that is not blank."""
+    cell, place, line, columns = _cell(delimiter), 0, 1, 0
+    while place < len(text):
+        start, first, cells = place, line, list[str]()
+        while not cells or text[place : place + 1] == delimiter:
+            found = cell.match(text, place + bool(cells))
+            assert found is not None  # the second way takes anything
+            place, where = found.end(), f"{path}, line {line}"
+            cells.append(_bare(found[2], where) if found[1] is None else found[1].replace('""', '"'))
+            line += found[0].count("\n")
+            if len(cells) > WIDEST:
+                raise BadInput(f"more than {WIDEST:,} columns", "at most as many", "check the file", where)
+        if columns == 1 and text[start] != '"':  # nothing to tell apart
+            cells = [text[start:place]]
+        columns = columns or len(cells)
+        if first == 1 or text[start:place]:
+            yield first, cells
+        place, line = text.find("\n", place) % (len(text) + 1) + 1, line + 1
+
+
+def _bare(cell: str, where: str) -> str:
+    """A cell without quotes around it."""
+    if "\r" in cell:
+        raise _carriage(where)
+    if cell.startswith('"') and cell.count('"') % 2:
+        raise BadInput(f"a quote that is not closed, {shown(cell)}", "a closed one", "close it", where)
+    return cell
+
+
+def _read(path: Path) -> str:
+    text = read_text(path)
+    if (nul := text.find("\0")) >= 0:
+        where = f"{path}, line {text.count(chr(10), 0, nul) + 1}"
+        raise BadInput("a NUL character", "text in UTF-8", "save it as UTF-8", where)
+    return text
+
+
+def _carriage(where: str) -> BadInput:
+    got = "a carriage return that ends no line"
+    return BadInput(got, r"lines that end with \n or \r\n", "save it with such line ends", where)
+
+
+def _too_many(path: Path) -> BadInput:
+    return BadInput(f"more than {MOST:,} lines", "at most as many", "split the file", path)
