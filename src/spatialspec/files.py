@@ -35,8 +35,8 @@ def read_text(path: Path, expected: str = "text", advice: str = "check the path"
     """
     try:
         if not path.is_file():
-            there = f" but {_kind(path)}," if path.exists() else ""
-            raise BadInput(f"no file{there} {path}", expected, advice)
+            what = "file" if not path.exists() else "file but a folder," if path.is_dir() else "regular file,"
+            raise BadInput(f"no {what} {path}", expected, advice)
         with path.open("rb") as file:
             large = os.fstat(file.fileno()).st_size > limit
             data = b"" if large else file.read(limit + 1)  # the size of a file of /proc is 0
@@ -107,17 +107,18 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
     try:
         if path.exists() and not path.is_file():
             raise BadInput(f"{what}, which is {_kind(path)}", "a file", "choose another name")
-        path = Path(os.path.realpath(path))
-        if not path.parent.is_dir():
-            raise BadInput(what, "an existing folder", f"make {path.parent} first")
+        folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+        if not folder.is_dir():
+            raise BadInput(what, "an existing folder", f"make {folder} first")
         if any(other is not None and _meets(path, other) for other in inputs):
             raise BadInput(f"{what}, which this command reads or writes besides", "another file", "rename it")
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        _try(path.parent)
+        _try(folder)
     except OSError as error:
-        reason = error.strerror or error
-        raise BadInput(f"{what} ({reason})", "a file in a writable folder", "choose another") from error
+        raise BadInput(
+            f"{what} ({error.strerror or error})", "a file in a writable folder", "choose another"
+        ) from error
 
 
 def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = ()) -> None:
@@ -149,7 +150,7 @@ def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = ()) ->
 
 
 def _kind(path: Path) -> str:
-    return "a folder" if path.is_dir() else "a file" if path.is_file() else "a pipe or a device"
+    return "a folder" if path.is_dir() else "a file" if path.is_file() else "no regular file"
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -162,7 +163,9 @@ def _meets(path: Path, other: Path) -> bool:
     """Whether writing a file would replace another, or one in another folder."""
     if not other.is_dir():
         return _same(path, other)
-    return path.exists() and any(_same(folder, other) for folder in path.parents)
+    return path.exists() and any(
+        _same(folder, other) for p in (path.absolute(), path.resolve()) for folder in p.parents
+    )
 
 
 def _partial(folder: Path) -> Path:

@@ -70,6 +70,6 @@ def make_recipe(kind: type[R], values: Mapping[str, Any]) -> R:
             raise BadInput(f"setting {name!r}", f"one of {', '.join(known)}")
         good = (int, float) if known[name] is float else (known[name],)
         sound = isinstance(value, good) and isinstance(value, bool) == (known[name] is bool)
-        if not sound or (known[name] in (int, float) and not abs(value) < 2**63):  # NaN is not smaller either
+        if not sound or (isinstance(value, int) and abs(value) >= 2**63):
             raise BadInput(f"{name}: {shown(value)}", f"a value like {known[name](1)!r}")
     return kind(**{name: known[name](value) for name, value in values.items()})
