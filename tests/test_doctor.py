@@ -11,7 +11,7 @@ import torch
 
 from doctors import FLAT, diagnose, give_curve, named
 from real_targets import MAKES
-from spatialspec.cli.doctor import in_colour, line
+from spatialspec.cli.doctor import line
 from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.budget import Cost
 from spatialspec.evaluation.doctor_files import OWN, open_folder
@@ -94,14 +94,6 @@ def test_the_best_budget_is_drawn_with(tmp_path: Path, monkeypatch: pytest.Monke
     assert [said.method for said in found.methods] == ["ar", "spatial", "spatial:budget=16"]
     assert found.advice.startswith("use --method spatial --budget 16: about 7 passes and 0.072 s")
     assert found.advice.endswith("; fewest passes: --method spatial, about 4")
-
-
-def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    in_colour([Finding(check="codec", status="failed", got="7x7", expected="8x8", advice="fetch it again")])
-    head, *rest = (re.split(r"\s*[┃│]\s*", row)[1:-1] for row in capsys.readouterr().out.splitlines() if "━" not in row)
-    assert head == ["", "check", "got", "expected", "what to do"]
-    assert ["failed", "codec", "7x7", "8x8", "fetch it again"] in rest
 
 
 @pytest.mark.parametrize(

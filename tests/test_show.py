@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from browser import CHROMIUM, DRIVER, HOME, LEFT, MISSING, RIGHT, TAB, browser
+from browser import CHROMIUM, DRIVER, END, HOME, LEFT, MISSING, RIGHT, TAB, browser
 from spatialspec.analysis import page as page_module
 from spatialspec.analysis.page import page, panel
 from spatialspec.analysis.trace import FATES, WRITERS, trace
@@ -169,7 +169,18 @@ def test_in_a_browser(pipeline, tmp_path):
 
         assert text("h1") == "“a cat”" and f"{total} passes instead of 36" in text("#claim")
         assert figures(1) == f"pass {total} of {total}, 36 of 36 cells" and "done" in text(".panel h2")
-        assert figures(2) == f"pass {total} of 36, {total} of 36 cells"
+        assert figures(2) == "pass 36 of 36, 36 of 36 cells", "AR too"
+        same = (  # as the finished image, pixel by pixel: no marks, no frames
+            "const c = document.querySelector('.panel canvas'), d = document.createElement('canvas');"
+            "d.width = c.width; d.height = c.height; const pen = d.getContext('2d');"
+            "pen.imageSmoothingQuality = 'high'; pen.drawImage(data.panels[0].picture, 0, 0, d.width, d.height);"
+            "return c.toDataURL() === d.toDataURL()"
+        )
+        assert window.run(same), "it opens with the clean image"
+        window.run("document.getElementById('tint').click()")
+        assert not window.run(same), "marks on demand"
+        window.run("document.getElementById('tint').click()")
+        assert int(window.run("return document.getElementById('pass').max")) == total, "the slider is the method's"
         window.run("document.getElementById('pass').focus()")
         window.press(HOME)
         assert text("#now") == "0" and figures(1) == f"pass 0 of {total}, 0 of 36 cells"
@@ -177,7 +188,14 @@ def test_in_a_browser(pipeline, tmp_path):
         window.press(RIGHT * 5)
         window.press(LEFT)
         assert text("#now") == "4" and figures(1) == f"pass 4 of {total}, {written(4)} of 36 cells"
-        assert figures(2) == "pass 4 of 36, 4 of 36 cells"
+        share = int(4 * 36 / total + 0.5)
+        assert figures(2) == f"pass {share} of 36, {share} of 36 cells", "AR at the same share of its passes"
+        window.run("document.getElementById('race-on').click()")
+        assert figures(2) == "pass 4 of 36, 4 of 36 cells", "AR after as many passes"
+        window.press(END)
+        assert figures(1).startswith(f"pass {total} of {total}, 36") and figures(2).startswith(f"pass {total} of 36")
+        window.press(HOME + RIGHT * 4)
+        window.run("document.getElementById('race-on').click()")
         own = sum(turn <= 4 and writer == 0 for turn, writer in zip(hawk["turn"], hawk["writer"], strict=True))
         assert text("#writer-target td:nth-child(2)") == str(own)
         entropy = [e for e, turn in zip(hawk["entropy"], hawk["turn"], strict=True) if turn <= 4]

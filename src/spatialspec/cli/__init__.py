@@ -28,6 +28,8 @@ from spatialspec.cli import (
     train,
 )
 
+INTERRUPTED = 130  # exit code
+
 app = typer.Typer(
     name="spatialspec",
     help="Autoregressive text-to-image models in fewer passes: words in, pictures out, and what they cost.",
@@ -78,10 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = typer.main.get_command(app).main(arguments, prog_name="spatialspec", standalone_mode=False)
     except (ValueError, OSError, ImportError) as error:
         _complain(_reason(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except typer.Abort:
-        sys.exit(130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:
         if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):  # PyTorch's two ways
             _complain(
@@ -90,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if not hasattr(error, "format_message"):  # typer's and click's own errors have it; anything else is a bug
             raise
         _complain(_usage(error, list(sys.argv[1:] if arguments is None else arguments)))
+    if code == INTERRUPTED:
+        print("interrupted", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 

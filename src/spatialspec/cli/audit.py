@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, progress, table
+from spatialspec.cli.display import Column, progress, table, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_output, write_bytes
 from spatialspec.methods import Method
@@ -46,20 +46,19 @@ def audit(
     if json is not None:
         check_output(json, "", "--json")
 
-    import torch
+    with options.loading(model):
+        import torch
 
-    from spatialspec.analysis.audit import audit, effort
-    from spatialspec.analysis.cases import FULL, QUICK
-    from spatialspec.evaluation.runs import Progress
-    from spatialspec.pipeline import SpatialPipeline
+        from spatialspec.analysis.audit import audit, effort
+        from spatialspec.analysis.cases import FULL, QUICK
+        from spatialspec.pipeline import SpatialPipeline
 
-    torch.set_num_threads(1)  # the processes share the cores
-    report: Progress
-    plan = QUICK if quick else FULL
-    pipeline = SpatialPipeline.from_pretrained(model)
-    missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods == ALL else []
+        torch.set_num_threads(1)  # the processes share the cores
+        plan = QUICK if quick else FULL
+        pipeline = SpatialPipeline.from_pretrained(model)
+        missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods == ALL else []
     if missing:
-        typer.echo(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}")
+        typer.echo(wrapped(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}"))
     cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
     with progress(effort(listed, plan, cells, missing)) as report:
         document = audit(listed, plan, seed, pipeline, report, workers, missing)
@@ -67,11 +66,12 @@ def audit(
         write_bytes(json, document.json_text().encode())
     typer.echo(table(COLUMNS, document.methods))
     s = document.settings
-    typer.echo("p, TV and expected: of the toy with the smallest p; expected is the TV that sampling noise alone gives")
-    typer.echo(
+    for line in (
+        "p, TV and expected: of the toy with the smallest p; expected is the TV that sampling noise alone gives",
         f"{s.tests} chi-square tests: a p of {s.level:.1e} or less is a deviation; honest methods fail with odds below "
-        f"{s.false_alarm:.0e}"
-    )
+        f"{s.false_alarm:.0e}",
+    ):
+        typer.echo(wrapped(line))
     if not document.ok:
         raise typer.Exit(1)
 

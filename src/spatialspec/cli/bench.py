@@ -57,12 +57,10 @@ def bench(
     listed = common.tuned(listed, pipeline, workload)
 
     from spatialspec.evaluation.bench import AR, bench
-    from spatialspec.evaluation.runs import Progress
 
-    report: Progress
     images = len(workload.jobs()) + 1  # one warms up
     with progress(len({AR, *listed}) * images * workload.grid.cells) as report:
-        document = bench(pipeline, listed, workload, report)
+        document = bench(pipeline, listed, workload, report, stage=report.stage)
     if json is not None:
         write_bytes(json, document.json_text().encode())
     typer.echo(table(COST + AGAINST_AR + DISTANCE, document.methods))

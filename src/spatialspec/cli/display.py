@@ -1,14 +1,20 @@
-"""What commands show: a plain table on stdout, a progress bar on stderr where that is a terminal."""
+"""What commands show: tables on stdout, and on stderr, where that is a terminal, what is being done."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from spatialspec.evaluation.results import MethodResult
 
 Column = tuple[str, Callable[[Any], str]]  # its name, and what it shows of a method's result
@@ -44,37 +50,128 @@ DISTANCE: tuple[Column, ...] = (
 )
 
 
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; None where it is none."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
+
+
 def table(columns: Sequence[Column], results: Sequence[object]) -> str:
-    """Aligned lines, never cut, whatever the width of the terminal."""
+    """Aligned lines, never cut. Columns that a terminal has no room for follow in further blocks, each with the first."""
     rows = [[name for name, _ in columns], *([show(result) for _, show in columns] for result in results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    room = terminal_width() or sum(widths) + 2 * len(widths)
+    first = widths[0] if sum(widths) + 2 * (len(widths) - 1) <= room else min(widths[0], room // 2)
+    blocks: list[list[int]] = [[]]
+    for i, width in enumerate(widths[1:], 1):
+        if blocks[-1] and first + 2 + width + sum(2 + widths[j] for j in blocks[-1]) > room:
+            blocks.append([])
+        blocks[-1].append(i)
+    return "\n\n".join("\n".join(_lines(rows, block, widths, first)) for block in blocks)
+
+
+def _lines(rows: Sequence[Sequence[str]], block: Sequence[int], widths: Sequence[int], first: int) -> Iterator[str]:
+    """The first column, `first` wide, and those of a block; a longer first cell goes on in lines of its own."""
+    for row in rows:
+        cells = [row[0][:first].ljust(first), *(row[i].rjust(widths[i]) for i in block)]
+        yield "  ".join(cells).rstrip()
+        yield from (row[0][i : i + first] for i in range(first, len(row[0]), first))
+
+
+def wrapped(line: str, indent: int = 2) -> str:
+    """A line as it is; where the terminal is narrower, broken between words, and `indent` columns further in below."""
+    room = terminal_width() or len(line)
+    if len(line) <= room:
+        return line
+    start = " " * (len(line) - len(line.lstrip()))
+    return textwrap.fill(line.lstrip(), room, initial_indent=start, subsequent_indent=start + " " * indent)
+
+
+class Display:
+    """One line on stderr: a bar in tokens, or what is being done and for how long; none where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._done, self._drawn = 0, 0.0
+
+    def tokens(self, total: int) -> None:
+        """Show a bar. It is drawn by `__call__` alone, in no other thread, which would disturb what is measured."""
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("tokens"), TimeRemainingColumn())
+            self._show("", total, *columns)
+
+    def stage(self, what: str) -> None:
+        """Show what is being done from now on, for work that has no number of steps."""
+        if sys.stderr.isatty():
+            from rich.progress import SpinnerColumn, TimeElapsedColumn
+
+            self._show(f"{what} ...", None, SpinnerColumn(), TimeElapsedColumn())
+
+    def __call__(self, what: str, tokens: int) -> None:
+        """So many tokens more. The bar is drawn four times a second at most."""
+        self._done += tokens
+        if self._bar is not None and time.monotonic() - self._drawn > 0.25:
+            self._drawn = time.monotonic()
+            self._bar.update(self._bar.task_ids[0], completed=self._done, description=what, refresh=True)
+
+    def echo(self, line: str) -> None:
+        """Print a line on stdout, above the one on stderr."""
+        self.hide()
+        typer.echo(line)
+        self.show()
+
+    def hide(self) -> None:
+        """Take the line away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self) -> None:
+        """Have it back."""
+        if self._bar is not None:
+            self._bar.start()
+
+    def _show(self, what: str, total: int | None, *columns: Any) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, TextColumn
+
+        self.hide()
+        text, spins = TextColumn("{task.description}", markup=False), total is None
+        console = Console(stderr=True)  # what is printed on stdout must not end there
+        self._bar = Progress(text, *columns, console=console, auto_refresh=spins, transient=True, redirect_stdout=False)
+        self._bar.add_task(what, total=total)
+        self.show()
+
+
+_displays: list[Display] = []  # the last one is shown
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """A bar in tokens; yields `report(method, tokens)`. It is drawn four times a second at most, in no other thread."""
-    if not sys.stderr.isatty():
-        yield lambda method, tokens: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def waiting(what: str | int) -> Iterator[Display]:
+    """Show what is being done, or a bar of so many tokens, and take it away at the end; an outer one comes back."""
+    for outer in _displays[-1:]:
+        outer.hide()
+    shown = Display()
+    _displays.append(shown)
+    try:
+        shown.stage(what) if isinstance(what, str) else shown.tokens(what)
+        yield shown
+    finally:
+        _displays.pop().hide()
+        for outer in _displays[-1:]:
+            outer.show()
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=Console(stderr=True), auto_refresh=False, transient=True
-    ) as bar:
-        task, done, shown = bar.add_task("", total=total), 0, 0.0
 
-        def report(method: str, tokens: int) -> None:
-            nonlocal done, shown
-            done += tokens
-            if time.monotonic() - shown > 0.25:
-                shown = time.monotonic()
-                bar.update(task, completed=done, description=method, refresh=True)
+@contextmanager
+def kept(what: str) -> Iterator[None]:
+    """Say on Ctrl-C what is kept of the work so far."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(wrapped(what), file=sys.stderr)
+        raise
 
-        yield report
+
+def progress(total: int) -> AbstractContextManager[Display]:
+    """A bar of so many tokens, called as `report(method, tokens)`."""
+    return waiting(total)

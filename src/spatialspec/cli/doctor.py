@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, progress, table
-from spatialspec.core.errors import BadInput
+from spatialspec.cli.chart import chart
+from spatialspec.cli.display import Column, progress, table, terminal_width, wrapped
+from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
 from spatialspec.files import check_output, write_bytes
 from spatialspec.models import draft_folder, embedded, model_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from spatialspec.evaluation.doctor_report import Diagnosis, Finding
 
-COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 def doctor(
@@ -43,16 +42,17 @@ def doctor(
     options.check_dtype(dtype)
     if json is not None:
         check_output(json, "", "--json")
-    where = options.usable_device(device)
+    with options.loading(model) as now:
+        where = options.usable_device(device)
+        from spatialspec.evaluation.doctor import examine, measure
+        from spatialspec.evaluation.doctor_speed import effort
+        from spatialspec.evaluation.results import dtype_name
 
-    from spatialspec.evaluation.doctor import examine, measure
-    from spatialspec.evaluation.doctor_speed import effort
-    from spatialspec.evaluation.runs import Progress
-
-    report: Progress
-    kind = options.usable_dtype(dtype, where)
-    found = examine(folder, model, drafts, str(where), kind, grid)
+        kind = options.usable_dtype(dtype, where)
+        now.echo(f"{printable(model)} on {where}, {dtype_name(kind)}")
+        found = examine(folder, model, drafts, str(where), kind, grid, lambda finding: now.echo(shown(finding)))
     with progress(effort(found.workload, where) if found.workload else 0) as report:
+        found.tell = lambda finding: report.echo(shown(finding))
         diagnosis = measure(found, report)
     if json is not None:
         write_bytes(json, diagnosis.json_text().encode())
@@ -80,21 +80,18 @@ def _given(draft: str | None) -> Path | None:
 
 
 def show(diagnosis: Diagnosis) -> None:
-    """Everything that was found, on stdout: a table on a terminal, one line a check elsewhere."""
-    s = diagnosis.settings
-    what = f", {s.size} cells, {s.prompt!r}, guidance {s.guidance:g}" if s.prompt is not None else ""
-    typer.echo(f"{s.model} on {s.device}, {s.dtype}{what}")
-    if sys.stdout.isatty():
-        in_colour(diagnosis.checks)
-    else:
-        for finding in diagnosis.checks:
-            typer.echo(line(finding))
+    """What was measured, on stdout, behind the checks; on a terminal with a chart."""
     if diagnosis.methods:
-        typer.echo(f"\ncost of a pass against its width, first {diagnosis.methods[0].measured_cells} cells")
+        s, cells = diagnosis.settings, diagnosis.methods[0].measured_cells
+        typer.echo(f"\ndrawn: {s.size} cells, {printable(repr(s.prompt))}, guidance {s.guidance:g}")
+        typer.echo(f"\ncost of a pass against its width, first {cells} cells")
+        room = terminal_width()
+        if room is not None:
+            typer.echo(_chart(diagnosis, room) + "\n")
         typer.echo(table(_widths(diagnosis.widths[0].seconds), diagnosis.widths))
         typer.echo("\nwhat to expect of a whole picture")
         typer.echo(table(METHODS, diagnosis.methods))
-        typer.echo(f"\n{diagnosis.advice}")
+        typer.echo("\n" + wrapped(diagnosis.advice))
     elif not diagnosis.ok:
         typer.echo("\nnothing was measured: mend what failed first")
     counts = {status: sum(f.status == status for f in diagnosis.checks) for status in COLOURS}
@@ -104,20 +101,26 @@ def show(diagnosis: Diagnosis) -> None:
 def line(finding: Finding) -> str:
     """A check on one line."""
     advice = f": {finding.advice}" if finding.advice else ""
-    return f"{finding.status:<7}  {finding.check}: got {finding.got}, expected {finding.expected}{advice}"
+    text = f"{finding.status:<7}  {finding.check}: got {finding.got}, expected {finding.expected}{advice}"
+    return printable(" ".join(text.splitlines()))
 
 
-def in_colour(findings: Sequence[Finding]) -> None:
-    """Checks as a table as wide as the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def shown(finding: Finding) -> str:
+    """A check on one line; on a terminal in as many as it takes, with its status in colour."""
+    text, status = wrapped(line(finding), 9), finding.status
+    if terminal_width() is None:
+        return text
+    return typer.style(status, fg=COLOURS[status], bold=status == "failed") + text.removeprefix(status)
 
-    shown = Table("", "check", "got", "expected", "what to do")
-    for f in findings:
-        cells = (f.check, f.got, f.expected, f.advice)
-        shown.add_row(Text(f.status, style=COLOURS[f.status]), *(Text(cell, overflow="fold") for cell in cells))
-    Console().print(shown)
+
+def _chart(diagnosis: Diagnosis, room: int) -> str:
+    """Milliseconds of a pass against the cells that it scores: the budget and one more."""
+    best = min(diagnosis.widths, key=lambda w: w.seconds / w.cells)
+    rows = [
+        (str(w.budget + 1), 1000 * w.seconds, "AR" if w.budget == 0 else "fewest ms a cell" if w == best else "")
+        for w in diagnosis.widths
+    ]
+    return chart(rows, "cells scored", "ms a pass", room, sys.stdout.encoding or "ascii")
 
 
 def _widths(ar: float) -> tuple[Column, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, progress, table
+from spatialspec.cli.display import Column, kept, progress, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_output, write_bytes
 from spatialspec.prompts import BUILT_IN, read_prompts
@@ -87,11 +87,12 @@ def evaluate(
         _check_folder(option, folder)
     asked = None if prompts is None else _read(prompts)
 
-    from spatialspec.evaluation.export import check_count
-    from spatialspec.evaluation.prompt_sets import PromptSet
-    from spatialspec.evaluation.scene_scores import SceneTest
+    with options.loading(model):  # imports torch
+        from spatialspec.evaluation.export import check_count
+        from spatialspec.evaluation.prompt_sets import PromptSet
+        from spatialspec.evaluation.scene_scores import SceneTest
 
-    test = None if scenes is None else SceneTest(scenes, limit)
+        test = None if scenes is None else SceneTest(scenes, limit)
     if test is not None:
         asked = PromptSet.plain(list(test.prompts))
     if export is not None and asked is not None:
@@ -107,41 +108,43 @@ def evaluate(
     from spatialspec.evaluation.measuring import Instruments
     from spatialspec.evaluation.quality import evaluate
     from spatialspec.evaluation.real import load_real
-    from spatialspec.evaluation.runs import Progress, check
+    from spatialspec.evaluation.runs import check
     from spatialspec.evaluation.store import Store
 
-    side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
-    truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
-    if asked is None:
-        asked = PromptSet.plain(list(BUILT_IN if truth is None else dict.fromkeys(truth.captions)))
-    asked = asked.first(limit)
-    workload = replace(workload, prompts=asked.prompts)
-    check(pipeline, listed, workload)
-    listed = common.tuned(listed, pipeline, workload)
     notes: list[str] = []
-    captions = [*asked.prompts, *(truth.captions if truth is not None else ())]
-    instruments = Instruments(
-        features=_optional(lambda: feature_extractor(features), features == FEATURES, notes),
-        judge=_optional(lambda: Alignment(captions), True, notes),
-        clip=None if clip is None else ClipScore(clip),
-        scenes=test,
-        store=None if out is None else Store(out, _identity(pipeline, workload)),
-        export=export,
-    )
+    with waiting("reading real images" if real is not None else "checking the prompts") as now:
+        side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
+        truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
+        if asked is None:
+            asked = PromptSet.plain(list(BUILT_IN if truth is None else dict.fromkeys(truth.captions)))
+        asked = asked.first(limit)
+        workload = replace(workload, prompts=asked.prompts)
+        check(pipeline, listed, workload)
+        listed = common.tuned(listed, pipeline, workload)
+        now.stage("loading the networks that measure images")
+        captions = [*asked.prompts, *(truth.captions if truth is not None else ())]
+        instruments = Instruments(
+            features=_optional(lambda: feature_extractor(features), features == FEATURES, notes),
+            judge=_optional(lambda: Alignment(captions), True, notes),
+            clip=None if clip is None else ClipScore(clip),
+            scenes=test,
+            store=None if out is None else Store(out, _identity(pipeline, workload)),
+            export=export,
+        )
     for note in notes:
         typer.echo(f"note: {note}", err=True)
-    report: Progress
-    with progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells) as report:
+    drawn = "no images are kept without --out" if out is None else f"{out} keeps what was drawn: the same call goes on"
+    with kept(drawn), progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells) as report:
         names = {"features": features if instruments.features else None, "clip": clip}
         names["scenes"] = scenes
-        document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report)
+        document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report, report.stage)
     if json is not None:
         write_bytes(json, document.json_text().encode())
-    shown = [*document.methods, *([document.real] if document.real is not None else [])]
-    typer.echo(table(COLUMNS, shown))
+    rows = [*document.methods, *([document.real] if document.real is not None else [])]
+    typer.echo(table(COLUMNS, rows))
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
     images = f"{len(workload.jobs())} images of {len(asked.prompts)} prompts"
-    typer.echo(f"{images}; [95 % intervals]; kernel distance from {other} pictures")
+    typer.echo(wrapped(f"{images}; [95 % intervals]; kernel distance from {other} pictures"))
     if document.real_scenes is not None and document.wrong_scenes is not None:
         typer.echo("\nshare of pictures that show all that their scene asks for")
         typer.echo(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import AGAINST_AR, COST, progress, table
+from spatialspec.cli.display import AGAINST_AR, COST, progress, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_output, write_bytes
 from spatialspec.methods import Method
@@ -76,13 +76,14 @@ def generate(
 
     if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method
         for m in methods:
-            with suppress(_Enough):
+            with waiting(f"warming up {m}"), suppress(_Enough):
                 draw(pipeline, m, workload, prompt, seed, 1, _stop_after(12))
     samples: dict[Method, list[Sample]] = {}
     with progress(len(methods) * num_images * workload.grid.cells) as report:
         for m in methods:
             samples[m] = draw(pipeline, m, workload, prompt, seed, num_images, report)
-    results = [summarise(pipeline, m, workload, samples[m], samples.get(ar)) for m in methods]
+    with waiting("distance from AR"):
+        results = [summarise(pipeline, m, workload, samples[m], samples.get(ar)) for m in methods]
 
     pictures = [[sample.picture for sample in samples[m]] for m in methods]
     if len(methods) == 1:
@@ -97,7 +98,7 @@ def generate(
     typer.echo(table(COST + AGAINST_AR if ar in samples else COST, results))
     for result in results:
         if not result.exact:
-            typer.echo(_relaxed(result))
+            typer.echo(wrapped(_relaxed(result)))
     typer.echo(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from spatialspec.cli.display import waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.core.parameters import explain
 from spatialspec.methods import Method
@@ -19,24 +20,29 @@ from spatialspec.registry import REGISTRY, VERIFIERS
 def models() -> None:
     """List models, their drafts, and methods."""
     names = embedded()
-    typer.echo("models" if names else "models: none in this installation; give --model a folder")
+    _say("models" if names else "models: none in this installation; give --model a folder")
     for name in names:
-        typer.echo(f"  {name}: {describe(WEIGHTS / name)}")
-    typer.echo("checkpoints, from their folder (--model FOLDER); spatial draws with all of them without drafts")
+        _say(f"  {name}: {describe(WEIGHTS / name)}")
+    _say("checkpoints, from their folder (--model FOLDER); spatial draws with all of them without drafts")
     for name, family in FAMILIES.items():
-        typer.echo(
+        _say(
             f"  {name}: {family.checkpoints}: grid {family.grid}, vocabulary {family.vocabulary}, "
             f"licence {family.licence}, drafts none published: train them"
         )
-    typer.echo("methods")
+    _say("methods")
+    with waiting("reading the options of methods"):  # imports torch
+        options = {name: Method(name).fields for name in REGISTRY}
     for name, entry in REGISTRY.items():
         exact = "exact" if entry.exact else "not exact"
         needs = f", needs {entry.drafts} drafts" if entry.drafts else ""
-        typer.echo(f"  {name}: {entry.summary} ({exact}{needs})")
-        method = Method(name)
-        for key, field in method.fields.items():
-            typer.echo(f"    {explain(field, method.parameters[key])}")
-    typer.echo(f"verifiers: {', '.join(VERIFIERS)}")
+        _say(f"  {name}: {entry.summary} ({exact}{needs})")
+        for key, field in options[name].items():
+            _say(f"    {explain(field, Method(name).parameters[key])}")
+    _say(f"verifiers: {', '.join(VERIFIERS)}")
+
+
+def _say(line: str) -> None:
+    typer.echo(wrapped(line, 4))
 
 
 def describe(folder: Path) -> str:

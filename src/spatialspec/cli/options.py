@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec.core.errors import BadInput
+from spatialspec.cli.display import Display, progress, waiting
+from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
 from spatialspec.methods import Method
 from spatialspec.registry import PRESETS, VERIFIERS
@@ -91,7 +93,8 @@ class Common:
         dials = {"budget": None if self.budget == AUTO else self.budget, "tolerance": self.tolerance}
         typed = {name: value for name, value in dials.items() if value is not None}
         given = preset | typed
-        methods = Method.parse_list(self.methods)
+        with loading(self.model):  # options of methods stand beside their networks: this imports torch
+            methods = Method.parse_list(self.methods)
         if self.budget == AUTO and not any("budget" in method.fields for method in methods):
             raise BadInput(f"--budget auto for {self.methods}", "a method with a budget", "try spatial")
         for name, value in given.items():
@@ -120,6 +123,10 @@ class Common:
         Raises:
             BadInput: a bad option, prompt or file.
         """
+        with loading(self.model):
+            return self._load(methods, prompts)
+
+    def _load(self, methods: Sequence[Method], prompts: Sequence[str]) -> tuple[SpatialPipeline, Workload]:
         from dataclasses import replace
 
         from spatialspec.core.distribution import Sampling
@@ -157,7 +164,6 @@ class Common:
         """The methods, those without a budget of their own with the one that is fastest here if that was asked for."""
         if self.budget != AUTO:
             return list(methods)
-        from spatialspec.cli.display import progress
         from spatialspec.evaluation.budget import best_budget, effort
 
         def tune(method: Method) -> Method:
@@ -167,6 +173,16 @@ class Common:
                 return method.with_value("budget", str(best_budget(pipeline, method, workload, report)))
 
         return [tune(method) for method in methods]
+
+
+def loading(model: str) -> AbstractContextManager[Display]:
+    """Say on a terminal that a model is being loaded, and how large it is."""
+    from spatialspec.models import model_folder
+
+    size = 0
+    with suppress(BadInput, OSError):  # one that is not there is refused elsewhere
+        size = sum(file.stat().st_size for file in model_folder(model).glob("*.safetensors"))
+    return waiting(f"loading {printable(model)}" + (f", {size / 1e6:,.0f} MB" if size else ""))
 
 
 def usable_device(name: str) -> torch.device:

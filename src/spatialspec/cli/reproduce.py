@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import progress
+from spatialspec.cli.display import progress, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.prompts import BUILT_IN, read_prompts
 from spatialspec.reproduce.registry import EXPERIMENTS
@@ -54,7 +54,8 @@ def reproduce(
         width = max(map(len, EXPERIMENTS))
         for known, entry in EXPERIMENTS.items():
             needs = "; needs --drafts" if entry.folders else ""
-            typer.echo(f"{known:<{width}}  {entry.summary} ({entry.source}; {entry.prompts} prompts{needs})")
+            line = f"{known:<{width}}  {entry.summary} ({entry.source}; {entry.prompts} prompts{needs})"
+            typer.echo(wrapped(line, width + 2))
         return
     if name not in EXPERIMENTS and name != ALL:
         raise BadInput(f"experiment {name!r}", f"one of {', '.join(EXPERIMENTS)}, or {ALL}")
@@ -99,7 +100,8 @@ def reproduce(
         }  # fmt: skip
         call = _call(one, given | ({} if quick else {"--limit": len(asked.prompts)}), quick)
         try:
-            report = carry_out(one, replace(lab, workload=asked), out, call)
+            with waiting(one):
+                report = carry_out(one, replace(lab, workload=asked), out, call)
         except ValueError as error:
             if name != ALL:
                 raise
@@ -117,14 +119,13 @@ def _call(name: str, given: dict[str, Any], quick: bool) -> str:
 
 def _say(report: Report) -> str:
     """Verdict, claims and tables as plain text."""
-    from spatialspec.cli.display import table
     from spatialspec.reproduce.page import figure
 
     parts = [f"{report.name}: {report.verdict}"]
     for claim in report.claims:
         value, interval, wanted = figure(claim)
-        parts.append(f"  {claim.text}: {value}, 95 % {interval}, wanted {wanted}: {claim.found}")
+        parts.append(wrapped(f"  {claim.text}: {value}, 95 % {interval}, wanted {wanted}: {claim.found}"))
     for one in report.tables:
         columns = [(c.label, lambda row, c=c: c.show(row.get(c.key))) for c in one.columns]
-        parts += [one.caption, table(columns, one.rows)]
+        parts += [wrapped(one.caption), table(columns, one.rows)]
     return "\n".join(parts)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import progress
+from spatialspec.cli.display import progress, waiting
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_output, write_bytes
 from spatialspec.methods import Method
@@ -36,7 +36,7 @@ def show(
 ) -> None:
     """Watch a picture grow, pass by pass, beside plain AR.
 
-    The page holds everything it needs. A slider goes through the passes; every cell shows who wrote it: the target, a
+    The page holds everything it needs. A slider goes through the passes; marks show who wrote a cell: the target, a
     draft from above or from the left, or a refined one. Maps show which drafts were kept, the entropy of the target
     and how far off the drafts were.
     """
@@ -61,14 +61,16 @@ def show(
 
     drawn = Request([prompt], [seed], workload.sampling, workload.grid, verifier, [negative_prompt])
     shown = list(dict.fromkeys([*methods, Method("ar")]))
-    panels = []
+    traces = []
     with progress(len(shown) * workload.grid.cells) as report:
         for one in shown:
 
             def tell(step: Step, name: str = str(one)) -> None:
                 report(name, len(step.verdict.tokens(step.proposal)))
 
-            panels.append(panel(pipeline.target, trace(pipeline, one, drawn, tell)))
+            traces.append(trace(pipeline, one, drawn, tell))
+    with waiting("decoding what every pass guessed"):
+        panels = [panel(pipeline.target, one) for one in traces]
     s = workload.sampling
     settings = (
         f"spatialspec {__version__}, model {pipeline.target.name}, {workload.grid} tokens, seed {seed}, verifier "

@@ -116,6 +116,7 @@ def bench(
     workload: Workload,
     report: Progress,
     on_image: Callable[[Method, Sample], object] = lambda method, sample: None,
+    stage: Callable[[str], object] = lambda what: None,
 ) -> Document:
     """Run methods on the same prompts and seeds; AR runs too, and is listed if it was asked for.
 
@@ -125,6 +126,7 @@ def bench(
         workload: what to draw.
         report: called after every pass, those of the warm-up too, as `report(method, tokens just committed)`.
         on_image: called with every image that counts, AR's too; prompt by prompt, a method's in order.
+        stage: called with what is computed next, once all images are there.
 
     Raises:
         BadInput: see `check`; before anything is computed.
@@ -141,5 +143,8 @@ def bench(
         for method in running[first:] + running[:first]:
             samples[method] += draw(pipeline, method, workload, prompt, seed, 1, report)
             on_image(method, samples[method][-1])
-    results = [summarise(pipeline, method, workload, samples[method], samples[AR]) for method in listed]
+    results = []
+    for method in listed:
+        stage(f"distance of {method} from AR")
+        results.append(summarise(pipeline, method, workload, samples[method], samples[AR]))
     return Document(settings=describe("bench", pipeline, workload), methods=results)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -31,6 +32,8 @@ from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.loading import load_target
 
+T = TypeVar("T")
+
 
 @dataclass
 class Examination:
@@ -38,19 +41,35 @@ class Examination:
 
     Attributes:
         asked: what is examined, and where.
+        tell: called with every finding as soon as there is one.
         findings: in the order of the checks.
         pipeline: with the drafts that can be used; None where the model cannot be loaded.
         workload: one picture; None where none can be drawn.
     """
 
     asked: Asked
+    tell: Callable[[Finding], object] = lambda finding: None
     findings: list[Finding] = field(default_factory=list)
     pipeline: SpatialPipeline | None = None
     workload: Workload | None = None
 
+    def add(self, finding: Finding) -> None:
+        """Keep a finding."""
+        self.findings.append(finding)
+        self.tell(finding)
+
+    def attempt(self, check: str, expected: str, run: Callable[[], T]) -> T | None:
+        """Make a check; what it raises is a finding, and then it has no result."""
+        return attempt(self.add, check, expected, run)
+
     def look(self, check: str, expected: str, run: Callable[[], Iterable[Finding]]) -> None:
         """Make a check and keep what it finds."""
-        attempt(self.findings, check, expected, lambda: self.findings.extend(run()))
+
+        def keep() -> None:
+            for finding in run():
+                self.add(finding)
+
+        self.attempt(check, expected, keep)
 
     @property
     def sound(self) -> bool:
@@ -65,6 +84,7 @@ def examine(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     size: Grid | None = None,
+    tell: Callable[[Finding], object] = lambda finding: None,
 ) -> Examination:
     """Look at a folder, load the model, and look at that; nothing is drawn yet.
 
@@ -75,6 +95,7 @@ def examine(
         device: of PyTorch.
         dtype: of the weights.
         size: grid to draw; None is the model's own.
+        tell: called with every finding as soon as there is one, those of `measure` too.
 
     Raises:
         BadInput: the model does not draw this size. Whatever else is wrong is a finding.
@@ -83,19 +104,19 @@ def examine(
         model=name, draft=None if draft is None else draft.name, device=device, dtype=dtype_name(dtype),
         threads=torch.get_num_threads(),
     )  # fmt: skip
-    found = Examination(asked)
-    folder = attempt(found.findings, "config", "config.json of a known kind of model", lambda: open_folder(path))
+    found = Examination(asked, tell)
+    folder = found.attempt("config", "config.json of a known kind of model", lambda: open_folder(path))
     if folder is None:
         return found
     known = "a kind of model that this library draws with"
-    found.findings.append(Finding(check="config", status="ok", got=folder.kind, expected=known))
+    found.add(Finding(check="config", status="ok", got=folder.kind, expected=known))
     found.look("files", "all files, whole", lambda: check_files(folder))
     target = _load(found, folder, device, dtype) if found.sound else None
     if target is None:
         return found
     if size is not None:
         target.check_grid(size)
-    grid, default = size or attempt(found.findings, "grid", "one in config.json", lambda: target.grid), target.default
+    grid, default = size or found.attempt("grid", "one in config.json", lambda: target.grid), target.default
     if grid is None:
         return found
     found.look("grid", "a grid that it can draw", lambda: at_rest.check_grid(target, grid))
@@ -103,7 +124,7 @@ def examine(
     if found.sound:
         found.look("row ends", "forced tokens in place", lambda: at_rest.check_row_ends(target, grid))
         found.look("codec", "codes as pixels", lambda: at_rest.check_codec(target, grid))
-        prompt = attempt(found.findings, "prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
+        prompt = found.attempt("prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
         if prompt is not None:
             found.look("prompts", "a tokenizer of its own", lambda: at_rest.check_prompt(target, folder, prompt))
             found.workload = Workload((prompt,), default, grid) if found.sound else None
@@ -130,10 +151,10 @@ def _load(found: Examination, folder: Folder, device: str, dtype: torch.dtype) -
     try:
         target = load_target(folder.path, device, dtype)
     except Exception as error:  # it may be broken in any way
-        found.findings.append(from_error("loading", error, expected))
+        found.add(from_error("loading", error, expected))
         return None
     got = f"{numbers(folder):,} numbers, every name and shape accounted for, fingerprint {target.fingerprint}"
-    found.findings.append(Finding(check="loading", status="ok", got=got, expected=expected))
+    found.add(Finding(check="loading", status="ok", got=got, expected=expected))
     return target
 
 
@@ -161,27 +182,27 @@ def _draw(
     found: Examination, pipeline: SpatialPipeline, workload: Workload, report: Progress
 ) -> tuple[list[Width], list[Expectation]]:
     """Checks that need drawing, the curve, and what to expect; both empty from the first fault on."""
-    findings, target = found.findings, pipeline.target
+    target = pipeline.target
     images = Request(workload.prompts, [workload.seed], workload.sampling, workload.grid)
 
     def draw(method: Method) -> Rows:
         return draw_rows(pipeline, method, images, short(workload.grid), report)
 
-    ar = attempt(findings, "ar", "one pass a cell", lambda: draw(AR))
+    ar = found.attempt("ar", "one pass a cell", lambda: draw(AR))
     if ar is None:
         return [], []
-    findings.append(check_ar(ar))
-    if findings[-1].status == "failed":
+    found.add(check_ar(ar))
+    if found.findings[-1].status == "failed":
         return [], []
     check, same = "one pass for many cells", "AR's scores"
-    rounding = attempt(findings, check, same, lambda: compare(target, images, ar))
+    rounding = found.attempt(check, same, lambda: compare(target, images, ar))
     if rounding is None:
         return [], []
     found.look(check, same, lambda: check_scores(target, images, ar, rounding))
-    costs = attempt(findings, "cost of a pass", "seconds", lambda: curve(pipeline, workload, report))
+    costs = found.attempt("cost of a pass", "seconds", lambda: curve(pipeline, workload, report))
     if costs is None:
         return [], []
-    runs = attempt(findings, "methods", "AR's tokens in fewer passes", lambda: run_in_turns(pipeline, costs, draw))
+    runs = found.attempt("methods", "AR's tokens in fewer passes", lambda: run_in_turns(pipeline, costs, draw))
     if runs is None:
         return [], []
     expected = expectations(costs, runs, workload)

@@ -128,11 +128,11 @@ def from_error(check: str, error: Exception, expected: str) -> Finding:
     return Finding(check=check, status="failed", got=f"{type(error).__name__}: {text}", expected=expected, advice=ASK)
 
 
-def attempt(findings: list[Finding], check: str, expected: str, run: Callable[[], T]) -> T | None:
+def attempt(add: Callable[[Finding], object], check: str, expected: str, run: Callable[[], T]) -> T | None:
     """Run a check; whatever it raises is a finding too, for what is examined may be broken in any way.
 
     Args:
-        findings: where that finding goes.
+        add: takes that finding.
         check: what is looked at.
         expected: what should be found.
         run: the check.
@@ -143,5 +143,5 @@ def attempt(findings: list[Finding], check: str, expected: str, run: Callable[[]
     try:
         return run()
     except Exception as error:
-        findings.append(from_error(check, error, expected))
+        add(from_error(check, error, expected))
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -36,6 +36,7 @@ def evaluate(
     asked: dict[str, str | None],
     notes: Sequence[str],
     report: Progress,
+    stage: Callable[[str], object] = lambda what: None,
 ) -> QualityDocument:
     """Measure methods on the same prompts and seeds; AR runs too, and is listed if it was asked for.
 
@@ -49,6 +50,7 @@ def evaluate(
         asked: names of the features, of CLIP and of the scene judge, for the settings.
         notes: for the settings.
         report: called as images come along, `report(method, tokens)`.
+        stage: called with what is computed next, once all images are there.
 
     Raises:
         BadInput: see `runs.check`; before anything is computed.
@@ -57,10 +59,13 @@ def evaluate(
     check(pipeline, listed, workload)
     measured = measure_all(pipeline, listed, workload, prompts, instruments, report)
     captions = [workload.prompts[j] for j in measured[AR].prompts]
+    if real is not None:
+        stage(f"measuring {len(real.pixels)} real images")
     truth = None if real is None else _real(real, workload, instruments)
     ar = measured[AR]
     results = []
     for method in listed:
+        stage(f"kernel distance, alignment and intervals of {method}")
         figures = summarise(measured[method], ar, truth, instruments, captions, method == AR)
         known = (str(method), method.rule(workload.verifier), method.exact(), method.seed_exact(workload.verifier))
         results.append(_quality(known, measured[method], ar if method != AR else None, figures))
@@ -73,6 +78,7 @@ def evaluate(
         scenes=asked.get("scenes"),
         notes=list(notes),
     )
+    stage("figures of the real images")
     judged = None if real is None or truth is None else _judge_real(real, truth, instruments)
     scenes = instruments.scenes
     return QualityDocument(

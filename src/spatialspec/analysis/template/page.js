@@ -19,8 +19,12 @@ const percent = (part) => (part > 0 && part < 0.01 ? "< 1 %" : `${(100 * part).t
 document.documentElement.style.setProperty("--ratio", `${columns} / ${rows}`);
 
 const first = data.panels[0], last = data.panels[data.panels.length - 1];
+const steps = first.rows.length; // of the slider: one is a pass of the first method
 const total = Math.max(...data.panels.map((panel) => panel.rows.length));
-const written = (panel, pass) => panel.written[Math.min(pass, panel.rows.length)];
+// Passes of a panel at a step: the same share of its own, or as many as the first method's.
+const reached = (panel, step) =>
+  $("race-on").checked ? Math.min(step, panel.rows.length) : Math.round((step * panel.rows.length) / steps);
+const written = (panel, pass) => panel.written[pass];
 for (const panel of data.panels) {
   panel.written = Array(panel.rows.length + 1).fill(0);
   panel.turn.forEach((turn) => panel.written[turn]++);
@@ -100,17 +104,17 @@ $("settings").textContent = data.settings;
 // --- drawing
 let cursor = null;
 function paint(panel, pass) {
-  const pen = panel.canvas.getContext("2d"), at = Math.min(pass, panel.rows.length);
+  const pen = panel.canvas.getContext("2d"), marked = $("tint").checked, finished = pass === panel.rows.length;
   const place = (cell) => [(cell % columns) * CELL, Math.floor(cell / columns) * CELL, CELL, CELL];
   pen.imageSmoothingQuality = "high";
   pen.globalAlpha = 1;
   pen.drawImage(panel.picture, 0, 0, columns * CELL, rows * CELL);
   pen.fillStyle = colour("empty");
-  panel.turn.forEach((turn, cell) => turn > at && pen.fillRect(...place(cell)));
-  const guesses = pass < panel.rows.length ? panel.guesses[pass] : [];
+  panel.turn.forEach((turn, cell) => turn > pass && pen.fillRect(...place(cell)));
+  const guesses = finished ? [] : panel.guesses[pass];
   const size = [panel.picture.width / columns, panel.picture.height / rows];
   for (const cell of guesses) {
-    if (panel.turn[cell] <= at) continue;
+    if (panel.turn[cell] <= pass) continue;
     if (panel.frames && panel.frames.complete) {
       const left = (pass % data.across) * panel.picture.width + (cell % columns) * size[0];
       const top = Math.floor(pass / data.across) * panel.picture.height + Math.floor(cell / columns) * size[1];
@@ -122,11 +126,11 @@ function paint(panel, pass) {
     pen.lineWidth = 1;
     pen.strokeRect(place(cell)[0] + 0.5, place(cell)[1] + 0.5, CELL - 1, CELL - 1);
   }
-  if ($("tint").checked && new Set(panel.writer).size > 1) {
+  if (marked && new Set(panel.writer).size > 1) {
     data.writers.forEach((name, i) => {
       pen.fillStyle = colour(name);
       panel.turn.forEach((turn, cell) => {
-        if (turn > at || panel.writer[cell] !== i) return;
+        if (turn > pass || panel.writer[cell] !== i) return;
         const [x, y] = place(cell);
         pen.globalAlpha = 0.14;
         pen.fillRect(x, y, CELL, CELL);
@@ -138,7 +142,7 @@ function paint(panel, pass) {
   pen.globalAlpha = 1;
   pen.strokeStyle = colour("ink");
   pen.lineWidth = 2;
-  if (pass <= panel.rows.length) {
+  if (marked || !finished) {
     panel.turn.forEach((turn, cell) => turn === pass && pen.strokeRect(place(cell)[0] + 1, place(cell)[1] + 1, CELL - 2, CELL - 2));
   }
   if (cursor !== null && panel === first) {
@@ -160,7 +164,7 @@ function paintMap(map, pass) {
   else map.mean.textContent = there.length ? `mean so far ${mean.toFixed(2)}` : "nothing yet";
   map.canvas.setAttribute("aria-label", `${map.name}, ${there.length} of ${cells} cells. ${map.mean.textContent}`);
 }
-function paintRace(pass) {
+function paintRace(step) {
   const canvas = $("race"), box = canvas.getBoundingClientRect(), ratio = devicePixelRatio || 1;
   canvas.width = box.width * ratio;
   canvas.height = box.height * ratio;
@@ -186,27 +190,27 @@ function paintRace(pass) {
     pen.textAlign = "left";
     pen.fillText(panel.label, x(middle) + 8, y(panel.written[middle]) + 12);
   }
-  pen.strokeStyle = colour("ink");
-  pen.lineWidth = 1;
-  pen.beginPath();
-  pen.moveTo(x(pass), y(cells));
-  pen.lineTo(x(pass), y(0));
-  pen.stroke();
-  const state = data.panels.map((panel) => `${panel.name} ${written(panel, pass)}`).join(", ");
-  canvas.setAttribute("aria-label", `Cells written after pass ${pass}: ${state}, of ${cells}`);
+  for (const panel of data.panels) {
+    const at = reached(panel, step);
+    pen.fillStyle = colour("ink");
+    pen.beginPath();
+    pen.arc(x(at), y(written(panel, at)), 4.5, 0, 2 * Math.PI);
+    pen.fill();
+  }
+  const state = data.panels.map((panel) => `${panel.name} ${written(panel, reached(panel, step))}`).join(", ");
+  canvas.setAttribute("aria-label", `Cells written: ${state}, of ${cells}`);
 }
-let announced = 0;
 function draw() {
   const pass = Number($("pass").value);
   $("now").textContent = pass;
   for (const panel of data.panels) {
-    const count = written(panel, pass), length = panel.rows.length, done = pass >= length;
+    const length = panel.rows.length, at = reached(panel, pass), count = written(panel, at), done = at === length;
     panel.title.textContent = panel.name + (done ? " " : "");
     if (done) element("span", panel.title, { className: "done", textContent: "✓ done" });
-    panel.figures.textContent = `pass ${Math.min(pass, length)} of ${length}, ${count} of ${cells} cells`;
+    panel.figures.textContent = `pass ${at} of ${length}, ${count} of ${cells} cells`;
     panel.share.style.width = `${(100 * count) / cells}%`;
     panel.canvas.setAttribute("aria-label", `Picture by ${panel.name}: ${panel.figures.textContent}`);
-    if (panel.picture.complete) paint(panel, pass);
+    if (panel.picture.complete) paint(panel, at);
   }
   const so = written(first, pass);
   for (const line of table.rows) {
@@ -235,11 +239,11 @@ function play(on) {
     $("live").textContent = data.panels.map((panel) => `${panel.name}: ${panel.figures.textContent}`).join("; ");
     return;
   }
-  at = Number($("pass").value) >= first.rows.length ? 0 : Number($("pass").value);
+  at = Number($("pass").value) >= steps ? 0 : Number($("pass").value);
   timer = setInterval(() => {
-    at += Math.max(1, Math.round(first.rows.length / 200));
-    seek(Math.min(at, first.rows.length));
-    if (at >= first.rows.length) play(false);
+    at += Math.max(1, Math.round(steps / 200));
+    seek(Math.min(at, steps));
+    if (at >= steps) play(false);
   }, 60);
 }
 $("play").onclick = () => play(timer === null);
@@ -247,7 +251,8 @@ $("pass").oninput = () => {
   if (timer !== null) play(false);
   draw();
 };
-$("tint").onchange = draw;
+$("tint").onchange = $("race-on").onchange = draw;
+$("race-on").parentElement.hidden = data.panels.length === 1;
 $("controls").onsubmit = (event) => event.preventDefault();
 addEventListener("keydown", (event) => {
   if (event.key === " " && !["INPUT", "BUTTON"].includes(event.target.tagName)) {
@@ -257,7 +262,7 @@ addEventListener("keydown", (event) => {
 });
 $("race").onclick = (event) => {
   const box = $("race").getBoundingClientRect();
-  seek(Math.round((total * (event.clientX - box.left)) / box.width));
+  seek(Math.min(steps, Math.round((total * (event.clientX - box.left)) / box.width)));
 };
 function explain(panel, cell) {
   const where = `${panel.name}, row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}: `;
@@ -292,5 +297,5 @@ first.canvas.onblur = () => {
 };
 dark.addEventListener("change", draw);
 addEventListener("resize", draw);
-$("pass").max = total;
-seek(first.rows.length);
+$("pass").max = steps;
+seek(steps);
