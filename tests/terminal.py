@@ -65,10 +65,9 @@ def screen(written: str) -> list[str]:
         elif text == "\r":
             column = 0
         elif text:
-            line = lines[row] = (
-                lines[row][:column] + [" "] * (column - len(lines[row])) + [text] + lines[row][column + 1 :]
-            )
-            column += bool(line)
+            line = lines[row] + [" "] * (column - len(lines[row]))
+            lines[row] = [*line[:column], text, *line[column + 1 :]]
+            column += 1
         elif kind == "A":
             row = max(0, row - int(number or 1))
         elif kind == "K":

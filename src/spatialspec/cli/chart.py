@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 BLOCKS = "▏▎▍▌▋▊▉█"  # eighths of a column
-FRAME, PLAIN = "│└┴─", "|++-"
+FRAME, PLAIN = tuple("│└┴─"), tuple("|++-")  # side, corner, tick, line
 
 
 def chart(rows: Sequence[tuple[str, float, str]], label: str, unit: str, width: int, encoding: str) -> str:
@@ -18,7 +18,7 @@ def chart(rows: Sequence[tuple[str, float, str]], label: str, unit: str, width: 
         width: columns of the terminal.
         encoding: of the terminal; without blocks in it the chart is plain ASCII.
     """
-    blocks = _has(encoding, BLOCKS + FRAME)
+    blocks = _has(encoding, BLOCKS + "".join(FRAME))
     side, corner, tick, line = FRAME if blocks else PLAIN
     left = max(len(label), *(len(name) for name, _, _ in rows))
     behind = max(len(f" {value:.3g} {remark}") for _, value, remark in rows)

@@ -56,7 +56,7 @@ def terminal_width() -> int | None:
 
 
 def table(columns: Sequence[Column], results: Sequence[object]) -> str:
-    """Aligned lines, never cut. Columns that a terminal has no room for follow in further blocks, each with the first."""
+    """Aligned lines, never cut. Columns that a terminal has no room for follow below, behind the first one again."""
     rows = [[name for name, _ in columns], *([show(result) for _, show in columns] for result in results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = terminal_width() or sum(widths) + 2 * len(widths)
