@@ -27,6 +27,7 @@ from spatialspec.cli import (
     show,
     train,
 )
+from spatialspec.core.errors import BadInput
 
 INTERRUPTED = 130  # exit code
 
@@ -76,8 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: words after the name of the program; None takes the program's own.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="spatialspec", standalone_mode=False)
+        _no_empty_option(words)
+        code = typer.main.get_command(app).main(words, prog_name="spatialspec", standalone_mode=False)
     except (ValueError, OSError, ImportError) as error:
         _complain(_reason(error))
     except (KeyboardInterrupt, typer.Abort):
@@ -89,10 +92,30 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             )
         if not hasattr(error, "format_message"):  # typer's and click's own errors have it; anything else is a bug
             raise
-        _complain(_usage(error, list(sys.argv[1:] if arguments is None else arguments)))
+        _complain(_usage(error, words))
     if code == INTERRUPTED:
-        print("interrupted", file=sys.stderr)
+        print(\"interrupted\", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _no_empty_option(words: Sequence[str]) -> None:
+    """Refuse `--prompts ""`, which is what an unset variable of a shell leaves; no negative prompt is none, though.
+
+    Raises:
+        BadInput: there is one.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+        if option == "--":
+            return
+        if (
+            option.startswith("--")
+            and "=" not in option
+            and equals
+            and not value.strip()
+            and option != "--negative-prompt"
+        ):
+            raise BadInput(f"{option} ''", "a value", "leave the option out, or set the variable that it comes from")
 
 
 def _usage(error: Any, arguments: list[str]) -> str:

@@ -10,7 +10,7 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, progress, table, wrapped
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output, write_bytes
+from spatialspec.files import check_output, write_text
 from spatialspec.methods import Method
 from spatialspec.registry import audited
 
@@ -44,7 +44,7 @@ def audit(
     if not 0 <= seed < 2**62:
         raise BadInput(f"--seed {seed}", "0 to 2^62 - 1", "choose another")
     if json is not None:
-        check_output(json, "", "--json")
+        check_output(json, "", "--json", options.folders(model))
 
     with options.loading(model):
         import torch
@@ -62,8 +62,6 @@ def audit(
     cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
     with progress(effort(listed, plan, cells, missing)) as report:
         document = audit(listed, plan, seed, pipeline, report, workers, missing)
-    if json is not None:
-        write_bytes(json, document.json_text().encode())
     typer.echo(table(COLUMNS, document.methods))
     s = document.settings
     for line in (
@@ -72,6 +70,8 @@ def audit(
         f"{s.false_alarm:.0e}",
     ):
         typer.echo(wrapped(line))
+    if json is not None:
+        write_text(json, document.json_text())
     if not document.ok:
         raise typer.Exit(1)
 

@@ -10,7 +10,7 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, table
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output, write_bytes
+from spatialspec.files import check_output, write_text
 from spatialspec.prompts import BUILT_IN, read_prompts
 
 
@@ -50,9 +50,9 @@ def bench(
     listed = common.parse_methods()
     if limit < 1:
         raise BadInput(f"--limit {limit}", "at least 1", "choose another")
-    words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
     if json is not None:
-        check_output(json, "", "--json")
+        check_output(json, "", "--json", [prompts, *options.folders(model, draft)])
+    words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
     pipeline, workload = common.load(listed, words)
     listed = common.tuned(listed, pipeline, workload)
 
@@ -61,7 +61,7 @@ def bench(
     images = len(workload.jobs()) + 1  # one warms up
     with progress(len({AR, *listed}) * images * workload.grid.cells) as report:
         document = bench(pipeline, listed, workload, report, stage=report.stage)
-    if json is not None:
-        write_bytes(json, document.json_text().encode())
     typer.echo(table(COST + AGAINST_AR + DISTANCE, document.methods))
     typer.echo(f"{len(document.methods)} methods, {images - 1} images each, verifier {verifier}")
+    if json is not None:
+        write_text(json, document.json_text())

@@ -13,7 +13,7 @@ from spatialspec.cli.chart import chart
 from spatialspec.cli.display import Column, progress, table, terminal_width, wrapped
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
-from spatialspec.files import check_output, write_bytes
+from spatialspec.files import check_output, write_text
 from spatialspec.models import draft_folder, embedded, model_folder
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def doctor(
     grid = None if size is None else Grid.parse(size)
     options.check_dtype(dtype)
     if json is not None:
-        check_output(json, "", "--json")
+        check_output(json, "", "--json", [folder, drafts])
     with options.loading(model) as now:
         where = options.usable_device(device)
         from spatialspec.evaluation.doctor import examine, measure
@@ -54,9 +54,9 @@ def doctor(
     with progress(effort(found.workload, where) if found.workload else 0) as report:
         found.tell = lambda finding: report.echo(shown(finding))
         diagnosis = measure(found, report)
-    if json is not None:
-        write_bytes(json, diagnosis.json_text().encode())
     show(diagnosis)
+    if json is not None:
+        write_text(json, diagnosis.json_text())
     if not diagnosis.ok:
         raise typer.Exit(1)
 

@@ -11,8 +11,8 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, kept, progress, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output, write_bytes
-from spatialspec.prompts import BUILT_IN, read_prompts
+from spatialspec.files import check_folder, check_output, write_text
+from spatialspec.prompts import BUILT_IN, check_prompt, read_prompts
 
 if TYPE_CHECKING:
     from spatialspec.evaluation.prompt_sets import PromptSet
@@ -81,17 +81,22 @@ def evaluate(
         raise BadInput(f"--limit {limit}", "at least 1", "choose another")
     if scenes is not None and prompts is not None:
         raise BadInput(f"--scenes {scenes} and --prompts {prompts}", "one of them", "scenes are prompts")
+    sources = [prompts, real, *options.folders(model, draft), *map(_folder, (features, clip, scenes))]
     if json is not None:
-        check_output(json, "", "--json")
-    for option, folder in (("--out", out), ("--export", export)):
-        _check_folder(option, folder)
+        check_output(json, "", "--json", [*sources, None if out is None else out / "settings.json"])
+    for option, folder, besides in (("--out", out, export), ("--export", export, out)):
+        if folder is not None:
+            check_folder(folder, option, [*sources, besides])
     asked = None if prompts is None else _read(prompts)
 
     with options.loading(model):  # imports torch
         from spatialspec.evaluation.export import check_count
         from spatialspec.evaluation.prompt_sets import PromptSet
         from spatialspec.evaluation.scene_scores import SceneTest
+        from spatialspec.training.data import rows_of
 
+        if real is not None:
+            rows_of(real)
         test = None if scenes is None else SceneTest(scenes, limit)
     if test is not None:
         asked = PromptSet.plain(list(test.prompts))
@@ -116,7 +121,8 @@ def evaluate(
         side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
         truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
         if asked is None:
-            asked = PromptSet.plain(list(BUILT_IN if truth is None else dict.fromkeys(truth.captions)))
+            words = BUILT_IN if truth is None else dict.fromkeys(truth.captions)
+            asked = PromptSet.plain([check_prompt(text, real or "") for text in words])
         asked = asked.first(limit)
         workload = replace(workload, prompts=asked.prompts)
         check(pipeline, listed, workload)
@@ -138,8 +144,6 @@ def evaluate(
         names = {"features": features if instruments.features else None, "clip": clip}
         names["scenes"] = scenes
         document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report, report.stage)
-    if json is not None:
-        write_bytes(json, document.json_text().encode())
     rows = [*document.methods, *([document.real] if document.real is not None else [])]
     typer.echo(table(COLUMNS, rows))
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
@@ -148,6 +152,8 @@ def evaluate(
     if document.real_scenes is not None and document.wrong_scenes is not None:
         typer.echo("\nshare of pictures that show all that their scene asks for")
         typer.echo(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))
+    if json is not None:
+        write_text(json, document.json_text())
 
 
 def _read(path: Path) -> PromptSet:
@@ -157,13 +163,9 @@ def _read(path: Path) -> PromptSet:
     return published(path) or PromptSet.plain(read_prompts(path))
 
 
-def _check_folder(option: str, folder: Path | None) -> None:
-    if folder is None:
-        return
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{option} {folder}, which is a file", "a folder", "choose another name")
-    if not folder.resolve().parent.is_dir():
-        raise BadInput(f"{option} {folder}", "an existing folder around it", f"make {folder.parent} first")
+def _folder(name: str | None) -> Path | None:
+    """A folder, where a judge or a network is given by one."""
+    return Path(name) if name is not None and Path(name).is_dir() else None
 
 
 def _optional(make: Callable[[], T], may_lack: bool, notes: list[str]) -> T | None:

@@ -185,6 +185,13 @@ def loading(model: str) -> AbstractContextManager[Display]:
     return waiting(f"loading {printable(model)}" + (f", {size / 1e6:,.0f} MB" if size else ""))
 
 
+def folders(model: str, draft: str | None = None) -> list[Path | None]:
+    """Folders that a command reads for a model and its drafts, none of whose files an output may replace."""
+    from spatialspec.models import draft_folder, model_folder
+
+    return [model_folder(model), draft_folder(model, draft)]
+
+
 def usable_device(name: str) -> torch.device:
     """A device that this machine has.
 

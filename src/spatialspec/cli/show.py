@@ -10,7 +10,7 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, waiting
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output, write_bytes
+from spatialspec.files import check_output, write_text
 from spatialspec.methods import Method
 
 
@@ -77,7 +77,7 @@ def show(
         f"{methods[0].rule(verifier)}, guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, "
         f"top-p {s.top_p:g}."
     )
-    write_bytes(out, page(prompt, panels, settings).encode())
     passes = ", ".join(f"{one.trace.method} {len(one.trace.passes)}" for one in panels)
     typer.echo(f"passes: {passes}")
+    write_text(out, page(prompt, panels, settings))
     typer.echo(f"wrote {out}: open it in a browser")
