@@ -108,13 +108,8 @@ def _no_empty_option(words: Sequence[str]) -> None:
         option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
         if option == "--":
             return
-        if (
-            option.startswith("--")
-            and "=" not in option
-            and equals
-            and not value.strip()
-            and option != "--negative-prompt"
-        ):
+        given = not option.startswith("--") or "=" in option or not equals or value.strip()
+        if not given and option != "--negative-prompt":
             raise BadInput(f"{option} ''", "a value", "leave the option out, or set the variable that it comes from")
 
 
