@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _complain(_usage(error, words))
     if code == INTERRUPTED:
-        print(\"interrupted\", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
