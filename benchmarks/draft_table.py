@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = min(options.length, target.grid.cells // 2)
     measure("copy", "", partial(copies, target), lambda: {"parameters": 0, "minutes": None, "share": 0.0})
     for folder in options.drafts:
-        drafts = load(folder, target.fingerprint, str(target.device), target.dtype)
+        drafts = load(folder, target)
         digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
 
         def cost(drafts: Any = drafts, folder: Path = folder) -> dict[str, Any]:

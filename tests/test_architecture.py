@@ -30,7 +30,7 @@ MAY_IMPORT = {  # unit -> units of the package that it may import, besides itsel
     "tensors": {"core", "files"},
     "pictures": {"core", "files"},
     "identity": {"core"},
-    "targets": {"core"} | FILES,
+    "targets": {"core", "identity"} | FILES,
     "drafters": {"core"} | FILES,
     "verifiers": {"core"},
     "decode": PARTS,

@@ -111,12 +111,12 @@ DAMAGE = {
     "heads that do not divide": (
         "config.json",
         lambda f: f.write_text(f.read_text().replace('"heads": 2', '"heads": 3')),
-        "expected sizes of this kind of model",
+        "heads of a multiple of 4 each",
     ),
     "sizes beyond memory": (
         "config.json",
         lambda f: f.write_text(f.read_text().replace('"text_vocabulary": ', '"text_vocabulary": 1000000000000')),
-        "expected sizes of this kind of model",
+        "text_vocabulary: got 1000000000000",
     ),
     "no prompt tokenizer": ("tokenizer.json", Path.unlink, "tokenizer.json"),
     "damaged prompt tokenizer": ("tokenizer.json", lambda f: f.write_text("{}"), "tokenizer.json"),

@@ -82,7 +82,7 @@ FAULTS: dict[str, tuple[str, Spoil, str, str, str]] = {
     "config is a list": ("icons", lambda f: (f / "config.json").write_text("[]"), "config", "config.json: list", ""),
     "unknown kind": ("janus", config(lambda c: c.update(model_type="show_o")), "config", "'show_o'", "another folder"),
     "odd kind": ("janus", config(lambda c: c.update(model_type=[1], architectures=3)), "config", "[1]", ""),
-    "odd sizes": ("icons", config(lambda c: c["transformer"].update(heads=0)), "loading", "num_heads=0", "fetch"),
+    "odd sizes": ("icons", config(lambda c: c["transformer"].update(heads=0)), "loading", "heads: 0", "fetch"),
     "no sizes": ("janus", config(lambda c: c.update(text_config=7)), "loading", "", "config.json"),
     "cut": ("icons", cut("transformer.safetensors", 9000), "file transformer.safetensors", "9,000 bytes", "fetch it"),
     "cut in the header": ("icons", cut("vq.safetensors", 70), "file vq.safetensors", "70 bytes", "fetch it again"),
@@ -99,7 +99,7 @@ FAULTS: dict[str, tuple[str, Spoil, str, str, str]] = {
     "another vocabulary": ("emu3", tensors("model.safetensors", lambda t: t.update({"text_model.lm_head.weight":
                            torch.ones(7, 32)})), "loading", "lm_head.weight (7, 32) instead of (", "another model's"),
     "another layer": ("icons", config(lambda c: c["transformer"].update(layers=3)), "loading", "tensor blocks.2.", ""),
-    "codec of more codes": ("icons", larger_codec, "image vocabulary", "128 codes of the codec", "another model's"),
+    "codec of more codes": ("icons", larger_codec, "loading", "picture decoder of 128 codes", "fetch both"),
     "codec of larger cells": ("icons", config(lambda c: c["vq"].update(patch=8)), "loading", "tensor ", ""),
     "codec of fewer codes": ("lumina", lambda f: save_file(random_vq(vq_config(num_embeddings=32)).state_dict(),
                              f / "vq.safetensors"), "loading", "quantize.embedding.weight: (32, 8)", ""),
@@ -158,9 +158,10 @@ def test_drafts(made: dict[str, Path], tmp_path: Path) -> None:
         weights.save(heads, drafts / name, mark, "tiny-of-old", grid)
     found = at_rest(folder, drafts, "4x6")
     said = {f.check.removeprefix("drafts "): (f.status, f.got) for f in found if f.check.startswith("drafts ")}
-    assert said["stranger"] == ("failed", f"hawk for tiny-of-old with fingerprint {other}")
-    assert named(found, "drafts stranger").expected == f"for tiny with {target.fingerprint}"
-    assert said["wide"] == ("failed", "width 48") and said["empty"] == ("failed", "numbers that are not finite")
+    assert said["stranger"] == ("failed", f"drafts for target {other} (hawk for tiny-of-old)")
+    assert named(found, "drafts stranger").expected == f"{target.fingerprint} (tiny)"
+    assert said["wide"] == ("failed", "width 48 (hawk for tiny-of-old)")
+    assert said["empty"] == ("failed", "numbers that are not finite (hawk for tiny-of-old)")
     assert said["right"] == ("warning", "trained on 6x6")
     assert {name for name, (status, _) in said.items() if status == "failed"} == {
         "cut", "odd", "stranger", "wide", "empty",

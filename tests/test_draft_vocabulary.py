@@ -111,7 +111,7 @@ def test_law_under_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_saved_and_loaded(tmp_path: Path) -> None:
     target, tokens = common_target(), [0, 9, 33, 63]
     weights.save(network(target.width, tokens), tmp_path, target.fingerprint, target.name)
-    loaded: Any = weights.load(tmp_path, target.fingerprint, dtype=torch.float64)
+    loaded: Any = weights.load(tmp_path, target)
     assert loaded.vocabulary.tokens.tolist() == tokens and loaded.config.vocabulary == 4
 
 

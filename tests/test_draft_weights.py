@@ -16,6 +16,7 @@ from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
 from spatialspec.drafters.weights import DraftModel
 from spatialspec.models import WEIGHTS
+from spatialspec.targets.loading import load_target
 
 CARD = "---\nlicense: apache-2.0\n---\n# a card\n"
 
@@ -34,8 +35,9 @@ def test_shipped_drafts_load(folder: Path) -> None:
     assert found.algorithm == folder.name == config["speculators_config"]["algorithm"]
     assert found.target == "icons" and found.card == (folder / "README.md").read_text()
     assert any(tensor.abs().max() > 0.01 for tensor in found.drafts.state_dict().values())
-    found.fingerprint = config["target_fingerprint"]
-    assert weights.load(folder, found.fingerprint).config == found.drafts.config
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        target = load_target(WEIGHTS / "icons", dtype=dtype)
+        assert target.fingerprint == found.fingerprint and weights.load(folder, target).config == found.drafts.config
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_folder_without_a_grid_loads(tmp_path: Path) -> None:
     assert DraftModel.read(tmp_path).grid is None
     config["sizes"]["depth"] = 3
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="expected sizes of such drafts"):
+    with pytest.raises(ValueError, match="sizes: got the key 'depth', expected one of width, horizontal, vertical"):
         DraftModel.read(tmp_path)
 
 

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_heads_guess_from_their_own_source(script: dict[str, Any], folder: Path, kind: str) -> None:
     """Window at cell 8 of 6 x 6: heads right of cell 7, then heads down from the nearest known row."""
     target = IconsTarget.from_folder(folder)
-    drafts: Any = weights.load(folder / "drafts" / kind, target.fingerprint)
+    drafts: Any = weights.load(folder / "drafts" / kind, target)
     reach = drafts.config.horizontal
     codes = torch.randint(64, (1, 36), generator=torch.Generator().manual_seed(0))
     hidden, windows = streams(target, ["a cat"], codes), Windows.at(torch.tensor([[8]]), 20, 36)

@@ -84,7 +84,7 @@ def run(out: Path, stop: str | None = None) -> dict[str, torch.Tensor]:
         if stop and line.startswith(stop):
             raise KeyboardInterrupt
 
-    model, figures = training.train(data, vq, PromptTokenizer.from_file(words, 6), out, config, RECIPE, report)
+    model, figures = training.train(data, vq, PromptTokenizer.from_file(words, 6, 300), out, config, RECIPE, report)
     assert list(figures) == ["nats per token, pair left out"]
     return model.state_dict()
 

@@ -208,7 +208,7 @@ def test_every_space_of_the_ablation_learns_and_draws(tmp_path: Path, name: str)
     drafts = lesson.build()
     drafts.load_state_dict(weights_of)
     weights.save(drafts, tmp_path / "made", lesson.target.fingerprint, "tiny")
-    loaded = weights.load(tmp_path / "made", lesson.target.fingerprint)
+    loaded = weights.load(tmp_path / "made", lesson.target)
     assert loaded.config == drafts.config
     request = Request(["a cat"], [0], lesson.target.default, Grid(4, 4))
     exact, _ = generate(lesson.target, [loaded], Method.parse("ssd-strict:horizontal=1"), request)

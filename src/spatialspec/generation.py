@@ -11,7 +11,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.protocols import Session, Target
-from spatialspec.core.setting import Setting
+from spatialspec.core.setting import Setting, Unfit
 from spatialspec.core.state import State
 from spatialspec.decode import Image, Step, decode
 from spatialspec.drafters.weights import Drafts
@@ -73,7 +73,7 @@ class Report:
     seconds: float
 
 
-def assemble(target: Target, drafts: Sequence[Drafts], method: Method, request: Request) -> list[Image]:
+def assemble(target: Target, drafts: Sequence[Drafts | Unfit], method: Method, request: Request) -> list[Image]:
     """Drafter, verifier and noise for every image.
 
     Raises:
@@ -98,7 +98,7 @@ def assemble(target: Target, drafts: Sequence[Drafts], method: Method, request: 
 
 def generate(
     target: Target,
-    drafts: Sequence[Drafts],
+    drafts: Sequence[Drafts | Unfit],
     method: Method,
     request: Request,
     on_step: Callable[[Step], object] = lambda step: None,

@@ -7,8 +7,9 @@ same one, but draws other pictures and has other states.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -16,6 +17,32 @@ from torch.distributed.tensor import DTensor
 from spatialspec.core.protocols import Target
 
 SAMPLES = 1024  # numbers of a tensor that are hashed
+
+
+def fingerprint(weights: Iterable[Tensor]) -> str:
+    """Hash of the weights that drafts depend on, rounded to bfloat16, as they are stored in a file.
+
+    A target that is loaded from weights in a smaller type has other numbers, and its fingerprint has to come from the
+    file: small ones and large ones do not survive float16, and what was rounded twice is not what was rounded once.
+    """
+    digest = hashlib.sha256()
+    for tensor in weights:
+        digest.update(tensor.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def sign_fingerprint(weights: Iterable[Tensor]) -> str:
+    """Hash of the signs of weights, for a model that somebody else has loaded, in a type that its file may not have.
+
+    It is the same in every floating-point type, whatever the file's, even where numbers became zero or infinite: the
+    sign is all that rounding never changes. Two models differ in half of them, and a model that was trained further in
+    some of the small numbers.
+    """
+    digest = hashlib.sha256()
+    for tensor in weights:
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(np.packbits(tensor.detach().signbit().cpu().numpy()).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def modules(part: object) -> list[nn.Module]:

@@ -14,6 +14,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import image_seed
 from spatialspec.core.protocols import Target
+from spatialspec.core.setting import Unfit
 from spatialspec.core.state import State
 from spatialspec.decode import Step
 from spatialspec.drafters import weights as draft_weights
@@ -52,9 +53,11 @@ class SpatialPipeline:
         BadInput: the drafts were made for another target, or a file of them is damaged.
     """
 
-    def __init__(self, target: Target, draft: Sequence[draft_weights.Drafts] | str | Path = ()) -> None:
+    def __init__(self, target: Target, draft: Sequence[draft_weights.Drafts | Unfit] | str | Path = ()) -> None:
         self.target = target
-        self.drafts = _load(target, Path(draft)) if isinstance(draft, str | Path) else list(draft)
+        found = draft_weights.load_all(Path(draft), target) if isinstance(draft, str | Path) else draft
+        self.drafts = [drafts for drafts in found if not isinstance(drafts, Unfit)]
+        self.unfit = [drafts for drafts in found if isinstance(drafts, Unfit)]
 
     @classmethod
     def from_pretrained(
@@ -79,7 +82,10 @@ class SpatialPipeline:
         """
         target = load_target(model_folder(str(model)), device, torch_dtype, device_map)
         folder = draft_folder(str(model), None if draft is None else str(draft))
-        return cls(target, () if folder is None else folder)
+        if draft is None:  # those that lie there need not fit, as long as no method asks for them
+            folders = [] if folder is None else draft_weights.draft_folders(folder)
+            return cls(target, [draft_weights.load_beside(path, target) for path in folders])
+        return cls(target, folder or ())
 
     def __call__(
         self,
@@ -141,7 +147,7 @@ class SpatialPipeline:
 
         seeds = [image_seed(seed, i) for i in range(len(prompts))]
         request = Request(prompts, seeds, sampling, grid, verifier, [negative_prompt] * len(prompts), written)
-        tokens, report = generate(self.target, self.drafts, chosen, request, notify)
+        tokens, report = generate(self.target, [*self.drafts, *self.unfit], chosen, request, notify)
         return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)
 
     def preview(self, state: State) -> PILImage.Image | None:
@@ -163,8 +169,3 @@ class SpatialPipeline:
         grid = Grid.parse(size) if isinstance(size, str) else size
         self.target.check_grid(grid)
         return grid
-
-
-def _load(target: Target, folder: Path) -> list[draft_weights.Drafts]:
-    """Drafts in a folder, where the target works and in its type."""
-    return draft_weights.load_all(folder, target.fingerprint, str(target.device), target.dtype)

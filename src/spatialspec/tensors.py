@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from safetensors import SafetensorError, safe_open
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+Module = TypeVar("Module", bound="nn.Module")
+FLOATS = ("torch.float64", "torch.float32", "torch.float16", "torch.bfloat16")
 KINDS = {  # first bytes of a file that is no safetensors -> what it is, and what to do
     LFS: ("a git-lfs pointer, not the weights themselves", "run `git lfs pull` in its folder, or fetch the file again"),
     b"PK\x03\x04": ("a file of PyTorch's own format", "save it as safetensors, or see `spatialspec convert --help`"),
@@ -75,10 +77,52 @@ def read_weights(
     state = module.state_dict()
     check_shapes({name: tuple(tensor.shape) for name, tensor in state.items()}, read_shapes(path), path)
     bare = any(tensor.is_meta for tensor in state.values())
+    placed = {}
     with safe_open(path, "pt") as file:
-        tensors = ((name, file.get_tensor(name)) for name in state)
-        placed = {n: t.to(device, dtype if t.is_floating_point() else None) if bare else t for n, t in tensors}
+        for name, wanted in state.items():
+            tensor = file.get_tensor(name)
+            kinds = FLOATS if wanted.is_floating_point() else (str(wanted.dtype),)
+            if str(tensor.dtype) not in kinds:
+                expected = " or ".join(kinds).replace("torch.", "")
+                got = str(tensor.dtype).removeprefix("torch.")
+                raise BadInput(f"numbers of type {got}", expected, "fetch it again", f"{path}: tensor {name}")
+            placed[name] = tensor.to(device, dtype if tensor.is_floating_point() else None) if bare else tensor
         module.load_state_dict(placed, assign=bare)
+
+
+def load_module(
+    make: Callable[[], Module],
+    path: Path,
+    where: object,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Module:
+    """Build a network without memory for weights, compare it with the header of its file, and only then read them.
+
+    Args:
+        make: builds it, from sizes that were read.
+        path: of the weights.
+        where: the sizes come from, for messages.
+        device: of the weights.
+        dtype: of the floating-point ones; None is the file's.
+
+    Raises:
+        BadInput: no network can have these sizes, or the file does not hold the weights of such a one.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            module = make()
+    except (TypeError, RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
+        if isinstance(error, BadInput):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise BadInput(
+            f"sizes that do not go together ({reason})", "those of a network", "fetch it again", where
+        ) from error
+    read_weights(module, path, device, dtype)
+    return module
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -16,12 +16,25 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Unfit:
+    """Draft weights beside a model that do not fit it: no fault before a method asks for some.
+
+    Attributes:
+        algorithm: of the drafts.
+        error: why not.
+    """
+
+    algorithm: str
+    error: BadInput
+
+
+@dataclass(frozen=True)
 class Setting:
     """One image about to be decoded.
 
     Attributes:
         target: frozen parts of the target that drafters share.
-        drafts: draft weights that are there.
+        drafts: draft weights that are there, and :class:`Unfit` ones.
         sampling: how distributions are made from logits.
         grid: of the image.
         noise: all its random numbers.
@@ -37,11 +50,16 @@ class Setting:
         """The draft weights of a kind.
 
         Raises:
-            BadInput: there are none.
+            BadInput: there are none, several, or none that fit the target.
         """
+        fitting = [drafts for drafts in self.drafts if isinstance(drafts, kind)]
+        if len(fitting) > 1:
+            raise BadInput(f"{len(fitting)} {algorithm} draft weights", "one", "name a folder of them with --draft")
+        if fitting:
+            return fitting[0]
         for drafts in self.drafts:
-            if isinstance(drafts, kind):
-                return drafts
+            if isinstance(drafts, Unfit) and drafts.algorithm == algorithm:
+                raise drafts.error
         raise BadInput(f"no {algorithm} draft weights", "some", "give --draft, or use a method that needs none")
 
 

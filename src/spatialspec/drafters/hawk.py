@@ -30,6 +30,7 @@ from spatialspec.core.parameters import parameter
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
 from spatialspec.core.protocols import Head, Verifier
 from spatialspec.core.setting import Setting
+from spatialspec.core.sizes import CountOrNone, Size
 from spatialspec.core.state import State
 
 
@@ -43,9 +44,9 @@ class HawkConfig:
         vertical: number of vertical heads VSD.
     """
 
-    width: int
-    horizontal: int = 2
-    vertical: int = 2
+    width: Size
+    horizontal: CountOrNone = 2
+    vertical: CountOrNone = 2
 
 
 class HawkHeads(nn.Module):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Head
+from spatialspec.core.sizes import CountOrNone, Size
 
 SPACES = ("pre-norm", "post-norm", "embedding")
 
@@ -36,9 +37,9 @@ class SSDConfig:
         token: whether the embedding of the token at a cell is read beside its state.
     """
 
-    width: int
-    horizontal: int = 5
-    vertical: int = 5
+    width: Size
+    horizontal: CountOrNone = 5
+    vertical: CountOrNone = 5
     space: str = "pre-norm"
     token: bool = True
 

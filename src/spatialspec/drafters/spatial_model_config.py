@@ -22,6 +22,7 @@ from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.rotary import Rotation
+from spatialspec.core.sizes import Size
 
 POSITIONS = ("2-d", "1-d")
 ATTENTION = ("local", "global")
@@ -53,7 +54,7 @@ class SpatialModelOptions:
     """
 
     layers: int = 2
-    head_width: int = 64
+    head_width: Size = 64
     expansion: int = 2
     rows: int = 3
     columns: int = 6
@@ -72,7 +73,7 @@ class SpatialModelConfig(SpatialModelOptions):
         width: of the target, d.
     """
 
-    width: int
+    width: Size
 
     def __post_init__(self) -> None:
         for name, choices in (("positions", POSITIONS), ("attention", ATTENTION), ("directions", DIRECTIONS)):

@@ -10,15 +10,19 @@ from typing import Any, Self
 import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
-from spatialspec.drafters.draft_vocabulary import DraftVocabulary
+from spatialspec.core.protocols import Target
+from spatialspec.core.setting import Unfit
+from spatialspec.core.sizes import read_name, read_sizes
+from spatialspec.drafters.draft_vocabulary import DraftVocabulary, output_rows
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
 from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
+from spatialspec.drafters.spatial_model import depth
 from spatialspec.drafters.spatial_model_config import SpatialModelConfig
 from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.files import read_config, write_text
-from spatialspec.tensors import read_weights, write_weights
+from spatialspec.files import read_config, read_text, write_text
+from spatialspec.tensors import load_module, write_weights
 
 Drafts = HawkHeads | SSDPredictors | SpatialNetwork
 KINDS: dict[str, tuple[type[Any], type[Any]]] = {
@@ -27,6 +31,8 @@ KINDS: dict[str, tuple[type[Any], type[Any]]] = {
     "spatial-model": (SpatialNetwork, SpatialModelConfig),
 }
 FILES = ("config.json", "model.safetensors", "README.md")
+REQUIRED = ("sizes", "target_fingerprint", "speculators_config")
+TRAIN = "train drafts for it with `spatialspec train draft`, or go without: spatial needs none"
 
 
 def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
@@ -36,8 +42,6 @@ def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
         algorithm: key of KINDS.
         sizes: fields of its configuration.
     """
-    if algorithm not in KINDS:
-        raise BadInput(f"drafts for the algorithm {algorithm!r}", f"one of {', '.join(KINDS)}")
     kind, config = KINDS[algorithm]
     return kind(config(**sizes))
 
@@ -129,21 +133,47 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         Raises:
             BadInput: a file is missing, damaged or foreign.
         """
-        config = read_config(folder / "config.json", ("sizes", "target_fingerprint", "speculators_config"))
-        try:
-            block = config["speculators_config"]
-            drafts = build(block.get("algorithm", ""), config["sizes"])
-            grid = Grid(**config["grid"]) if "grid" in config else None
-            target = str(block.get("verifier", {}).get("name_or_path", ""))
-        except (TypeError, AttributeError, RuntimeError, AssertionError, ZeroDivisionError) as error:
-            raise BadInput(f"others ({error})", "sizes of such drafts", where=folder / "config.json") from error
-        read_weights(drafts, folder / "model.safetensors")
+        where, weights, card = folder / "config.json", folder / "model.safetensors", folder / "README.md"
+        if not where.is_file():
+            raise BadInput(f"no file {where}", "a folder of draft weights", "check the path")
+        config = read_config(where, REQUIRED, "give a folder of draft weights, as `train draft` writes them")
+        block = config["speculators_config"] if isinstance(config["speculators_config"], dict) else {}
+        verifier = block.get("verifier", {})
+        target = verifier.get("name_or_path", "") if isinstance(verifier, dict) else ""
+        name = block.get("algorithm")
+        if not isinstance(name, str) or name not in KINDS:
+            raise BadInput(f"drafts for the algorithm {shown(name)}", f"one of {', '.join(KINDS)}", where=where)
+        kind, sizes = KINDS[name]
+        read = read_sizes(sizes, config["sizes"], f"{where}: sizes")
+        grid = read_sizes(Grid, config["grid"], f"{where}: grid") if "grid" in config else None
+        fingerprint = read_name(config["target_fingerprint"], f"{where}: target_fingerprint")
+        drafts = load_module(lambda: kind(read), weights, where, dtype=torch.float32)
         for part in drafts.modules():
             if isinstance(part, DraftVocabulary):
-                part.check(folder / "model.safetensors")
-        card = folder / "README.md"
-        text = card.read_text(encoding="utf-8") if card.is_file() else ""
-        return cls(drafts, target, config["target_fingerprint"], grid, text)
+                part.check(weights)
+        text = read_text(card) if card.is_file() else ""
+        return cls(drafts, read_name(target, f"{where}: verifier") if target else "", fingerprint, grid, text)
+
+    def check(self, target: Target) -> None:
+        """Refuse drafts that are of no use to a target.
+
+        Raises:
+            BadInput: they were made for another one, have another width, want more tokens or blocks than it has, or
+                hold numbers that are not finite.
+        """
+        c, maker = self.drafts.config, f"{self.algorithm} for {self.target or 'a target'}"
+        if self.fingerprint != target.fingerprint:
+            got = f"drafts for target {self.fingerprint} ({maker})"
+            raise BadInput(got, f"{target.fingerprint} ({target.name})", TRAIN)
+        if c.width != target.width:
+            raise BadInput(f"width {c.width} ({maker})", f"width {target.width} of {target.name}", TRAIN)
+        if not all(bool(weight.isfinite().all()) for weight in self.drafts.parameters()):
+            raise BadInput(f"numbers that are not finite ({maker})", "finite numbers", f"fetch them again, or {TRAIN}")
+        if isinstance(c, SpatialModelConfig):
+            c.blocks(depth(target))
+        for part in self.drafts.modules():
+            if isinstance(part, DraftVocabulary) and part.tokens is not None:
+                output_rows(target, int(part.tokens.max()) + 1)
 
 
 def save(drafts: Drafts, folder: Path, fingerprint: str, target: str, grid: Grid | None = None, card: str = "") -> None:
@@ -151,21 +181,47 @@ def save(drafts: Drafts, folder: Path, fingerprint: str, target: str, grid: Grid
     DraftModel(drafts, target, fingerprint, grid, card).write(folder)
 
 
-def load(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Drafts:
-    """Read drafts made for the target with this fingerprint.
+def load(folder: Path, target: Target) -> Drafts:
+    """Read drafts made for a target, where it works and in its type.
 
     Raises:
-        BadInput: a file is missing, damaged or foreign, or the drafts were made for another target.
+        BadInput: a file is missing, damaged or foreign, or the drafts do not fit the target.
     """
-    made_for = read_config(folder / "config.json", ("target_fingerprint",))["target_fingerprint"]
-    if made_for != fingerprint:
-        raise BadInput(f"drafts for target {made_for}", f"{fingerprint}", "train drafts for it", where=folder)
-    return DraftModel.read(folder).drafts.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    found = load_beside(folder, target)
+    if isinstance(found, Unfit):
+        raise found.error
+    return found
 
 
-def load_all(folder: Path, fingerprint: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> list[Drafts]:
-    """Read a folder of drafts, or every folder of drafts directly inside it."""
-    if not folder.is_dir():
-        raise BadInput(f"no folder {folder}", "one with draft weights", "check --draft")
-    folders = [folder] if (folder / "config.json").is_file() else sorted(f.parent for f in folder.glob("*/config.json"))
-    return [load(f, fingerprint, device, dtype) for f in folders]
+def draft_folders(folder: Path) -> list[Path]:
+    """The folder, if it holds drafts, or else all that do directly inside it."""
+    if (folder / "config.json").is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.glob("*/config.json")) if folder.is_dir() else []
+
+
+def load_all(folder: Path, target: Target) -> list[Drafts]:
+    """Read a folder of drafts, or every folder of drafts directly inside it.
+
+    Raises:
+        BadInput: there are none, or some are damaged or do not fit the target.
+    """
+    folders = draft_folders(folder)
+    if not folders:
+        got = f"no draft weights in {shown(str(folder))}"
+        raise BadInput(got, "config.json there, or in folders inside it", "check --draft")
+    return [load(path, target) for path in folders]
+
+
+def load_beside(folder: Path, target: Target) -> Drafts | Unfit:
+    """Read drafts that nobody named; that they are for another target is no fault before a method asks for them.
+
+    Raises:
+        BadInput: a file is missing, damaged or foreign.
+    """
+    model = DraftModel.read(folder)
+    try:
+        model.check(target)
+    except BadInput as error:
+        return Unfit(model.algorithm, BadInput(error.got, error.expected, error.advice, folder))
+    return model.drafts.to(device=target.device, dtype=target.dtype).eval().requires_grad_(False)

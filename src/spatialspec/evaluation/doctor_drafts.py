@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.protocols import Target
-from spatialspec.drafters.weights import DraftModel, Drafts
+from spatialspec.drafters.weights import DraftModel, Drafts, draft_folders
 from spatialspec.evaluation.doctor_report import Finding, from_error
-
-TRAIN = "train some for it with `spatialspec train draft`, or go without: spatial needs none"
 
 
 def check_drafts(target: Target, folder: Path | None, grid: Grid, usable: list[Drafts]) -> Iterator[Finding]:
@@ -30,8 +29,7 @@ def check_drafts(target: Target, folder: Path | None, grid: Grid, usable: list[D
         expected = "none: spatial needs none; hawk, ssd and their kin do"
         yield Finding(check="drafts", status="ok", got="none", expected=expected)
         return
-    inside = sorted(path.parent for path in folder.glob("*/config.json"))
-    for place in [folder] if (folder / "config.json").is_file() or not inside else inside:
+    for place in draft_folders(folder) or [folder]:
         check = f"drafts {place.name}"
         try:
             model = DraftModel.read(place)
@@ -45,19 +43,13 @@ def check_drafts(target: Target, folder: Path | None, grid: Grid, usable: list[D
 
 
 def _judge(check: str, model: DraftModel, target: Target, grid: Grid) -> Finding:
+    try:
+        model.check(target)
+    except BadInput as error:
+        return from_error(check, error, "drafts of this model")
     sizes = asdict(model.drafts.config)
     count = sum(weight.numel() for weight in model.drafts.parameters())
     shown = ", ".join(f"{key} {value}" for key, value in sizes.items() if type(value) is int)
-    if model.fingerprint != target.fingerprint:
-        got = f"{model.algorithm} for {model.target or 'a target'} with fingerprint {model.fingerprint}"
-        expected = f"for {target.name} with {target.fingerprint}"
-        return Finding(check=check, status="failed", got=got, expected=expected, advice=TRAIN)
-    if sizes["width"] != target.width:
-        got, expected = f"width {sizes['width']}", f"width {target.width} of {target.name}"
-        return Finding(check=check, status="failed", got=got, expected=expected, advice=TRAIN)
-    if not all(bool(weight.isfinite().all()) for weight in model.drafts.parameters()):
-        return Finding(check=check, status="failed", got="numbers that are not finite", expected="finite numbers",
-                       advice="fetch them again, or " + TRAIN)  # fmt: skip
     if model.grid not in (None, grid):
         got, expected = f"trained on {model.grid}", f"trained on {grid}, which is drawn"
         advice = "they work; expect shorter accepted lengths than on their own grid"

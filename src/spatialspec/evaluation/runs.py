@@ -77,8 +77,9 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Worklo
         raise BadInput("a negative prompt with guidance 1", "another guidance", "without it nothing reads it")
     pipeline.target.check_prompts(workload.prompts, [workload.negative_prompt] * len(workload.prompts), workload.grid)
     noise = Noise(workload.seed, workload.grid.cells, pipeline.target.vocabulary)
+    drafts = [*pipeline.drafts, *pipeline.unfit]
     for method in methods:
-        setting = Setting(pipeline.target, pipeline.drafts, workload.sampling, workload.grid, noise)
+        setting = Setting(pipeline.target, drafts, workload.sampling, workload.grid, noise)
         method.make(setting, workload.verifier)
 
 

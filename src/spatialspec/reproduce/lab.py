@@ -84,7 +84,7 @@ class Lab:
         Raises:
             BadInput: there are none, or they are for another target.
         """
-        return load_all(folder, self.target.fingerprint, str(self.target.device), self.target.dtype)
+        return load_all(folder, self.target)
 
     def with_drafts(self, drafts: Sequence[Drafts]) -> Lab:
         """The same with other drafts."""

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
+from typing import Protocol, cast
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from PIL import Image as PILImage
+from safetensors import safe_open
+from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
+from spatialspec.core.grid import Grid
+from spatialspec.identity import fingerprint
 from spatialspec.targets.grid_model import GridModel
+
+
+class Codec(Protocol):
+    """What turns codes into pixels."""
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """One vector for each code."""
+        ...
+
+    def decode(self, codes: Int[Tensor, "B h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Codes -> pixels in [-1, 1]."""
+        ...
 
 
 class GridHead:
@@ -17,9 +37,11 @@ class GridHead:
 
     Attributes:
         model: the transformer.
+        vq: its picture decoder.
     """
 
     model: GridModel
+    vq: Codec
 
     @property
     def device(self) -> torch.device:
@@ -33,12 +55,18 @@ class GridHead:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the weights that drafters depend on: embedding, norm and output layer, rounded to bfloat16."""
-        digest = hashlib.sha256()
-        model = self.model
-        for tensor in (model.code_embedding.weight, *model.norm.parameters(), model.output.weight):
-            digest.update(tensor.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """Hash of the weights that drafters depend on: embedding, norm and output layer."""
+        return fingerprint(self._heads)
+
+    @property
+    def _heads(self) -> tuple[Tensor, ...]:
+        return self.model.code_embedding.weight, *self.model.norm.parameters(), self.model.output.weight
+
+    def read_fingerprint(self, path: Path) -> None:
+        """Take the fingerprint from the file of the weights: it is the same in whatever type they are loaded."""
+        names = {id(weight): name for name, weight in cast("nn.Module", self.model).named_parameters()}
+        with safe_open(path, "pt") as file:
+            self.fingerprint = fingerprint(file.get_tensor(names[id(weight)]) for weight in self._heads)
 
     @property
     def width(self) -> int:
@@ -71,3 +99,27 @@ class GridHead:
     def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
         """Embedding of image tokens, without positions."""
         return self.model.code_embedding(tokens)
+
+    def check_codes(self, where: object) -> None:
+        """Refuse a picture decoder of other codes than those that are drawn.
+
+        Raises:
+            BadInput: it has more or fewer.
+        """
+        there = len(self.vq.codebook)
+        if there != self.vocabulary:
+            got = f"a picture decoder of {there} codes"
+            raise BadInput(got, f"one of the {self.vocabulary} that are drawn", "fetch both again", where)
+
+    @torch.inference_mode()
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a complete grid of tokens.
+
+        Raises:
+            BadInput: pixels that are not finite.
+        """
+        codes = torch.tensor(tokens, device=self.vq.codebook.device).view(1, grid.rows, grid.columns)
+        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().cpu()
+        if not picture.isfinite().all():
+            raise BadInput("pixels that are not finite numbers", "0 to 255", "fetch the picture decoder again")
+        return PILImage.fromarray(picture.to(torch.uint8).numpy())

@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.kv_cache import KVCache
 from spatialspec.core.rotary import Rotation, rotate
+from spatialspec.core.sizes import Base, Count, CountOrNone, Side, Size
 from spatialspec.targets.sketch import Sketch, Told
 
 
@@ -40,19 +42,23 @@ class GridTransformerConfig:
         rotary_base: longest wavelength over the shortest.
     """
 
-    codes: int = 1024
-    width: int = 256
-    layers: int = 6
-    heads: int = 4
-    mlp_width: int = 768
-    rows: int = 24
-    columns: int = 24
-    prefix: int = 24
-    text_vocabulary: int = 4096
-    text_layers: int = 2
-    sketch_width: int = 336
-    sketch_layers: int = 3
-    rotary_base: float = 100.0
+    codes: Size = 1024
+    width: Size = 256
+    layers: Count = 6
+    heads: Size = 4
+    mlp_width: Size = 768
+    rows: Side = 24
+    columns: Side = 24
+    prefix: Size = 24
+    text_vocabulary: Size = 4096
+    text_layers: Count = 2
+    sketch_width: Size = 336
+    sketch_layers: CountOrNone = 3
+    rotary_base: Base = 100.0
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % (4 * self.heads):
+            raise BadInput(f"{self.heads} heads for width {self.width}", "heads of a multiple of 4 each")
 
 
 class Attention(nn.Module):

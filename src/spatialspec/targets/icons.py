@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int, UInt8
-from PIL import Image as PILImage
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
+from spatialspec.core.sizes import read_name, read_sizes
 from spatialspec.files import read_config, write_text
 from spatialspec.targets.grid_head import GridHead
 from spatialspec.targets.grid_session import GridSession
@@ -25,7 +25,7 @@ from spatialspec.targets.grid_transformer import GridTransformer, GridTransforme
 from spatialspec.targets.pictures import signed
 from spatialspec.targets.text import PromptTokenizer
 from spatialspec.targets.vq import VQConfig, VQTokenizer
-from spatialspec.tensors import read_weights, write_weights
+from spatialspec.tensors import load_module, write_weights
 
 
 class IconsTarget(GridHead):
@@ -41,7 +41,7 @@ class IconsTarget(GridHead):
     ) -> None:
         self.name, self.default, self.prompts = name, default, prompts
         self.model: GridTransformer = model.eval().requires_grad_(False)
-        self.vq = vq.eval().requires_grad_(False)
+        self.vq: VQTokenizer = vq.eval().requires_grad_(False)
 
     @classmethod
     def from_folder(cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> IconsTarget:
@@ -51,16 +51,20 @@ class IconsTarget(GridHead):
             BadInput: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
         """
         config = read_config(folder / "config.json", ("transformer", "vq", "sampling"))
-        try:
-            model = GridTransformer(GridTransformerConfig(**config["transformer"]))
-            vq, sampling = VQTokenizer(VQConfig(**config["vq"])), Sampling(**config["sampling"])
-        except (TypeError, RuntimeError, AssertionError, ZeroDivisionError) as error:  # sizes that cannot be
-            raise BadInput(f"others ({error})", "sizes of this kind of model", where=folder / "config.json") from error
-        read_weights(model, folder / "transformer.safetensors")
-        read_weights(vq, folder / "vq.safetensors")
-        prompts = PromptTokenizer.from_file(folder / "tokenizer.json", model.config.prefix)
-        model, vq = model.to(device=device, dtype=dtype), vq.to(device=device)
-        return cls(config.get("name", folder.name), model, vq, prompts, sampling)
+        where = folder / "config.json"
+        name = read_name(config["name"], f"{where}: name") if "name" in config else printable(folder.name)
+        sizes = read_sizes(GridTransformerConfig, config["transformer"], f"{where}: transformer")
+        vq_sizes = read_sizes(VQConfig, config["vq"], f"{where}: vq")
+        sampling = read_sizes(Sampling, config["sampling"], f"{where}: sampling")
+        weights = folder / "transformer.safetensors"
+        prompts = PromptTokenizer.from_file(folder / "tokenizer.json", sizes.prefix, sizes.text_vocabulary)
+        model = load_module(lambda: GridTransformer(sizes), weights, where, device, dtype)
+        vq = load_module(lambda: VQTokenizer(vq_sizes), folder / "vq.safetensors", where, device, torch.float32)
+        target = cls(name, model, vq, prompts, sampling)
+        target.check_grid(target.grid)
+        target.check_codes(where)
+        target.read_fingerprint(weights)
+        return target
 
     def save(self, folder: Path) -> None:
         """Write the folder, weights in bfloat16, every file atomically."""
@@ -133,10 +137,3 @@ class IconsTarget(GridHead):
         tokens = self.prompts(rows).to(self.model.code_embedding.weight.device)
         told = self.model.told(tokens, grid.rows, grid.columns)
         return GridSession(self.model, self.model.encode_text(tokens), sampling.streams, grid, told=told)
-
-    @torch.inference_mode()
-    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a complete grid of tokens."""
-        codes = torch.tensor(tokens, device=self.vq.codebook.device).view(1, grid.rows, grid.columns)
-        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().to("cpu", torch.uint8)
-        return PILImage.fromarray(picture.numpy())

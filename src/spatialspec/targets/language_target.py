@@ -5,7 +5,6 @@ A target adds how prompts read, what an image token is, and how tokens become a 
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -18,10 +17,9 @@ from torch import Tensor, nn
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.identity import sign_fingerprint
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_session import LanguageSession
-
-TINY = 2.0**-14  # smallest normal number of fp16
 
 
 class LanguageTarget(ABC):
@@ -126,16 +124,8 @@ class LanguageTarget(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights that drafters depend on: those of `embed`, `norm` and `output`.
-
-        It is the same for a checkpoint loaded in bfloat16, float16 or float32: numbers are rounded to bfloat16, and
-        those that float16 has no full precision for count as zero.
-        """
-        digest = hashlib.sha256()
-        for tensor in (*self.weights, *self.decoder.norm.parameters()):
-            rounded = tensor.detach().to("cpu", torch.bfloat16)
-            digest.update(rounded.masked_fill(rounded.abs() < TINY, 0).view(torch.int16).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """Hash of the weights that drafters depend on: those of `embed`, `norm` and `output`."""
+        return sign_fingerprint((*self.weights, *self.decoder.norm.parameters()))
 
     def fix_shapes(self, pass_width: int, compiled: bool = True) -> None:
         """Give every pass the same shapes, from the next call on, and compile the decoder for them: `torch.compile`.

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from PIL import Image as PILImage
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
+from spatialspec.core.sizes import read_name, read_sizes
 from spatialspec.files import read_config
 from spatialspec.targets.grid_head import GridHead
 from spatialspec.targets.grid_session import GridSession
@@ -27,7 +27,7 @@ from spatialspec.targets.llamagen_captions import CaptionCondition
 from spatialspec.targets.llamagen_classes import ClassCondition
 from spatialspec.targets.llamagen_transformer import ClassEmbedding, LlamaGenConfig, LlamaGenTransformer
 from spatialspec.targets.llamagen_vq import LlamaGenVQ, LlamaGenVQConfig
-from spatialspec.tensors import read_weights
+from spatialspec.tensors import load_module
 
 MODEL_TYPE = "llamagen"
 SAMPLING = {  # defaults of the published samplers, sample_c2i.py and sample_t2i.py
@@ -57,7 +57,7 @@ class LlamaGenTarget(GridHead):
     ) -> None:
         self.name, self.default, self.condition = name, default, condition
         self.model: LlamaGenTransformer = model.eval().requires_grad_(False)
-        self.vq = vq.eval().requires_grad_(False)
+        self.vq: LlamaGenVQ = vq.eval().requires_grad_(False)
 
     @classmethod
     def from_folder(
@@ -71,22 +71,23 @@ class LlamaGenTarget(GridHead):
         if device_map is not None:
             raise BadInput("a device map", "none", "LlamaGen fits on one device, give a device", where=folder)
         config = read_config(folder / "config.json", ("sizes", "vq", "sampling"))
-        try:
-            sizes, sampling = LlamaGenConfig(**config["sizes"]), Sampling(**config["sampling"])
-            vq_sizes = LlamaGenVQConfig(**{**config["vq"], "channels": tuple(config["vq"]["channels"])})
-        except (TypeError, KeyError) as error:
-            raise BadInput(f"others ({error})", "sizes of a LlamaGen model", where=folder / "config.json") from error
-        with torch.device("meta"):
-            model, vq = LlamaGenTransformer(sizes), LlamaGenVQ(vq_sizes)
-        read_weights(model, folder / "transformer.safetensors", device, dtype)
-        read_weights(vq, folder / "vq.safetensors", device, torch.float32)
+        where, weights = folder / "config.json", folder / "transformer.safetensors"
+        name = read_name(config["name"], f"{where}: name") if "name" in config else printable(folder.name)
+        sizes = read_sizes(LlamaGenConfig, config["sizes"], f"{where}: sizes")
+        vq_sizes = read_sizes(LlamaGenVQConfig, config["vq"], f"{where}: vq")
+        sampling = read_sizes(Sampling, config["sampling"], f"{where}: sampling")
+        model = load_module(lambda: LlamaGenTransformer(sizes), weights, where, device, dtype)
+        vq = load_module(lambda: LlamaGenVQ(vq_sizes), folder / "vq.safetensors", where, device, torch.float32)
         embedding = model.cls_embedding
         condition: Condition
         if isinstance(embedding, ClassEmbedding):
             condition = ClassCondition(embedding)
         else:
             condition = CaptionCondition.from_folder(embedding, folder)
-        return cls(config.get("name", folder.name), model, vq, condition, sampling)
+        target = cls(name, model, vq, condition, sampling)
+        target.check_codes(where)
+        target.read_fingerprint(weights)
+        return target
 
     @property
     def grid(self) -> Grid:
@@ -134,10 +135,3 @@ class LlamaGenTarget(GridHead):
         self.check_prompts(prompts, negatives, grid)
         prefix, visible = self.condition([pair[: sampling.streams] for pair in zip(prompts, negatives, strict=True)])
         return GridSession(self.model, prefix, sampling.streams, grid, visible)
-
-    @torch.inference_mode()
-    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a complete grid of tokens."""
-        codes = torch.tensor(tokens, device=self.codebook.device).view(1, grid.rows, grid.columns)
-        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().to("cpu", torch.uint8)
-        return PILImage.fromarray(picture.numpy())

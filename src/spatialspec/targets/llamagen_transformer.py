@@ -14,6 +14,7 @@ one class embedding, or a caption's T5 features through a small network.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.core.kv_cache import KVCache
 from spatialspec.core.rotary import Rotation
+from spatialspec.core.sizes import Base, Count, Side, Size, Within
 
 KINDS = ("class", "text")
 
@@ -47,18 +49,18 @@ class LlamaGenConfig:
     """
 
     kind: str
-    width: int
-    layers: int
-    heads: int
-    mlp_width: int
-    rows: int
-    columns: int
-    codes: int = 16384
-    classes: int = 1000
-    prefix: int = 1
-    caption_width: int = 2048
-    rotary_base: float = 10000.0
-    epsilon: float = 1e-5
+    width: Size
+    layers: Count
+    heads: Size
+    mlp_width: Size
+    rows: Side
+    columns: Side
+    codes: Size = 16384
+    classes: Size = 1000
+    prefix: Size = 1
+    caption_width: Size = 2048
+    rotary_base: Base = 10000.0
+    epsilon: Annotated[float, Within(0, 1)] = 1e-5
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

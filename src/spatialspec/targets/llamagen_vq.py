@@ -13,7 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spatialspec.core.errors import BadInput
+from spatialspec.core.sizes import Count, Size
 from spatialspec.targets.vqgan_blocks import PixelAttention, Residual, Upsample, group_norm
+
+LEVELS = 7  # cells of 64 pixels a side
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,15 @@ class LlamaGenVQConfig:
         blocks: residual blocks of a level.
     """
 
-    codes: int = 16384
-    code_width: int = 8
-    latent: int = 256
-    channels: tuple[int, ...] = (128, 128, 256, 256, 512)
-    blocks: int = 3
+    codes: Size = 16384
+    code_width: Size = 8
+    latent: Size = 256
+    channels: tuple[Size, ...] = (128, 128, 256, 256, 512)
+    blocks: Count = 3
+
+    def __post_init__(self) -> None:
+        if len(self.channels) > LEVELS:
+            raise BadInput(f"channels of {len(self.channels)} levels", f"at most {LEVELS}")
 
     @property
     def patch(self) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Int
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.files import parse_json, read_text
 
 PAD = "<pad>"
 
@@ -35,25 +38,50 @@ def train_bpe(captions: Iterable[str], vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
+def _steps(tokenizer: Tokenizer) -> dict[str, Any]:
+    """All that a tokenizer does but its words: normalisation, splitting, special tokens, dropout, truncation."""
+    steps: dict[str, Any] = json.loads(tokenizer.to_str())
+    model = steps.pop("model")
+    return {**steps, **{f"model.{key}": model[key] for key in model if key not in ("vocab", "merges")}}
+
+
 class PromptTokenizer:
     """Turns prompts into rows of `length` token ids."""
 
     def __init__(self, tokenizer: Tokenizer, length: int) -> None:
+        tokenizer.encode_special_tokens = True  # who types "<pad>" means these letters
         self.tokenizer, self.length = tokenizer, length
 
     @classmethod
-    def from_file(cls, path: Path, length: int) -> PromptTokenizer:
-        """Read a `tokenizer.json`.
+    def from_file(cls, path: Path, length: int, vocabulary: int) -> PromptTokenizer:
+        """Read a `tokenizer.json` of the kind that `train_bpe` makes.
+
+        Args:
+            path: of the file.
+            length: of a row.
+            vocabulary: ids that there are embeddings for.
 
         Raises:
-            BadInput: the file is missing or holds no tokenizer.
+            BadInput: the file is missing, damaged, of another kind, without some bytes, or has ids that are too large.
         """
-        if not path.is_file():
-            raise BadInput(f"no file {path}", "the tokenizer of prompts", "check the folder")
+        text, again = read_text(path, "the tokenizer of prompts", "check the folder"), "fetch it again"
+        parse_json(text, path)
         try:
-            return cls(Tokenizer.from_file(str(path)), length)
-        except Exception as error:  # the library raises nothing more special
-            raise BadInput(f"a damaged file ({error})", "a tokenizer", "fetch it again", where=path) from error
+            tokenizer = Tokenizer.from_str(text)
+        except BaseException as error:  # the library raises nothing more special, and a panic is no Exception
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise BadInput(f"a damaged file ({error})", "a tokenizer", again, where=path) from error
+        got, expected = _steps(tokenizer), _steps(train_bpe((), 0))
+        for key in expected:
+            if got.get(key) != expected[key]:
+                raise BadInput(f"{key} {shown(got.get(key))}", shown(expected[key], 200), "train one", where=path)
+        ids = tokenizer.get_vocab()
+        if missing := [byte for byte in pre_tokenizers.ByteLevel.alphabet() if byte not in ids]:
+            raise BadInput(f"no token for {len(missing)} bytes", "one for each of the 256", again, where=path)
+        if max(ids.values()) >= vocabulary:
+            raise BadInput(f"the token id {max(ids.values())}", f"ids below {vocabulary}", again, where=path)
+        return cls(tokenizer, length)
 
     def __call__(self, prompts: Sequence[str], truncate: bool = False) -> Int[Tensor, "B P"]:
         """Encode prompts; an empty string is the unconditional prefix.

@@ -12,11 +12,15 @@ After VQ-VAE (van den Oord et al., 2017) with l2-normalised low-dimensional code
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from spatialspec.core.errors import BadInput
+from spatialspec.core.sizes import CountOrNone, Size, Within
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,22 @@ class VQConfig:
     Attributes:
         codes: number of entries of the codebook (the image vocabulary).
         code_width: dimensions of a code.
-        width: channels at the resolution of the grid.
-        patch: pixels a side of one cell.
+        width: channels at the resolution of the grid, a multiple of 16.
+        patch: pixels a side of one cell, an even number.
         encoder_blocks: residual blocks of the encoder.
         decoder_blocks: residual blocks of the decoder at the resolution of the grid.
     """
 
-    codes: int = 1024
-    code_width: int = 8
-    width: int = 128
-    patch: int = 4
-    encoder_blocks: int = 2
-    decoder_blocks: int = 3
+    codes: Size = 1024
+    code_width: Size = 8
+    width: Size = 128
+    patch: Annotated[int, Within(2, 64)] = 4
+    encoder_blocks: CountOrNone = 2
+    decoder_blocks: CountOrNone = 3
+
+    def __post_init__(self) -> None:
+        if self.patch % 2 or self.width % 16:
+            raise BadInput(f"patch {self.patch}, width {self.width}", "an even patch, a width of a multiple of 16")
 
 
 class ResidualBlock(nn.Module):

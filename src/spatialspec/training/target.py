@@ -60,7 +60,7 @@ def prompt_tokenizer(path: Path, pictures: Pictures, words: int, length: int) ->
         rows = pictures.select("train").rows
         captions = [", ".join([r["text"], *r.get("tags", "").split("|"), r.get("style", "")]) for r in rows]
         train_bpe(captions, words).save(str(path))
-    return PromptTokenizer.from_file(path, length)
+    return PromptTokenizer.from_file(path, length, words)
 
 
 @torch.no_grad()
