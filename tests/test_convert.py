@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from llamagen_tiny import HEADS, write_files
-from spatialspec.cli import convert
 from tiny import call_main
 
 
@@ -52,11 +51,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(call, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["published"]
 
 
-def test_a_checkpoint_of_chameleons_family_gets_its_picture_decoder(call, tmp_path, monkeypatch):
-    (tmp_path / "lumina").mkdir()
-    (tmp_path / "lumina" / "config.json").write_text(json.dumps({"model_type": "chameleon", "vq_config": {}}))
-    torch.save({}, tmp_path / "vqgan.ckpt")
-    assert convert.choose(tmp_path / "lumina") is convert.CONVERTERS["chameleon"]
-    assert convert.choose(tmp_path / "new") is convert.CONVERTERS["llamagen"]
+def test_a_vqgan_is_known_by_its_names(call, tmp_path):
+    torch.save({"quantize.embedding.weight": torch.ones(2), "decoder.up.0.x": torch.ones(2)}, tmp_path / "vqgan.ckpt")
     code, _, err = call("convert", "vqgan.ckpt", "lumina", "--vq", "x.pt", "--heads", 2)
-    assert code == 2 and "got --vq, --heads, expected none of it for Chameleon's picture decoder" in err
+    assert code == 2 and "got --vq, --heads, expected none of it for a VQGAN such as Meta's vqgan.ckpt" in err
+    code, _, err = call("convert", "vqgan.ckpt", "lumina")
+    assert code == 2 and "got no config.json in lumina, expected the folder of a checkpoint such as Anole" in err

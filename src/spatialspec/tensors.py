@@ -90,6 +90,29 @@ def read_weights(
         module.load_state_dict(placed, assign=bare)
 
 
+def build(make: Callable[[], Module], where: object) -> Module:
+    """Build a network on the meta device, without memory for weights.
+
+    Args:
+        make: builds it, from sizes that were read.
+        where: they come from, for messages.
+
+    Raises:
+        BadInput: no network can have these sizes.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return make()
+    except (TypeError, RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
+        if isinstance(error, BadInput):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        got = f"sizes that do not go together ({reason})"
+        raise BadInput(got, "those of a network", "fetch it again", where) from error
+
+
 def load_module(
     make: Callable[[], Module],
     path: Path,
@@ -97,30 +120,19 @@ def load_module(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
 ) -> Module:
-    """Build a network without memory for weights, compare it with the header of its file, and only then read them.
+    """Build a network, compare it with the header of its file, and only then read weights.
 
     Args:
-        make: builds it, from sizes that were read.
+        make: as for :func:`build`, and so is `where`.
         path: of the weights.
-        where: the sizes come from, for messages.
+        where: see there.
         device: of the weights.
         dtype: of the floating-point ones; None is the file's.
 
     Raises:
         BadInput: no network can have these sizes, or the file does not hold the weights of such a one.
     """
-    import torch
-
-    try:
-        with torch.device("meta"):
-            module = make()
-    except (TypeError, RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
-        if isinstance(error, BadInput):
-            raise
-        reason = str(error).strip().partition("\n")[0]
-        raise BadInput(
-            f"sizes that do not go together ({reason})", "those of a network", "fetch it again", where
-        ) from error
+    module = build(make, where)
     read_weights(module, path, device, dtype)
     return module
 

@@ -2,49 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
-
-
-@dataclass(frozen=True)
-class Converter:
-    """One kind of checkpoint.
-
-    Attributes:
-        what: for messages.
-        function: `module:function`, called with source, folder and the options that were given.
-        options: those that it takes.
-    """
-
-    what: str
-    function: str
-    options: tuple[str, ...] = ()
-
-
-CONVERTERS = {
-    "llamagen": Converter("LlamaGen", "spatialspec.targets.llamagen_convert:convert", ("vq", "size", "heads")),
-    "chameleon": Converter("Chameleon's picture decoder", "spatialspec.targets.chameleon_files:convert"),
-}
-
-
-def choose(out: Path) -> Converter:
-    """A checkpoint of Chameleon's family that is there wants its picture decoder; a new folder is for LlamaGen."""
-    config = out / "config.json"
-    if not config.is_file():
-        return CONVERTERS["llamagen"]
-    try:
-        found = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"a file that does not parse ({error})", "JSON", where=config) from error
-    return CONVERTERS["chameleon" if isinstance(found, dict) and "vq_config" in found else "llamagen"]
 
 
 def convert(
@@ -59,15 +23,27 @@ def convert(
     """Turn a published checkpoint into a folder that --model takes.
 
     LlamaGen: SOURCE is the transformer (c2i_L_384.pt), OUT a new folder. Chameleon, Anole, Lumina-mGPT: SOURCE is
-    Meta's vqgan.ckpt, OUT the folder of the checkpoint that wants a picture decoder. Of a pickle only tensors are read.
+    Meta's vqgan.ckpt, OUT the folder of the checkpoint that wants a picture decoder. Which it is, the names of its
+    tensors say. Of a pickle only tensors are read.
     """
-    converter = choose(out)
     grid = None if size is None else Grid.parse(size)
-    given: dict[str, Any] = {"vq": vq, "size": grid, "heads": heads}
-    given = {name: value for name, value in given.items() if value is not None}
-    foreign = [f"--{name}" for name in given if name not in converter.options]
-    if foreign:
-        raise BadInput(f"{', '.join(foreign)}", f"none of it for {converter.what}", "leave it out")
-    module, _, name = converter.function.partition(":")
-    line = getattr(import_module(module), name)(source, out, **given)
-    typer.echo(f"wrote {out}: {line or converter.what}")
+
+    from spatialspec.targets.published import LLAMAGEN, VQGAN, identify
+
+    found = identify(source)
+    if found is LLAMAGEN:
+        from spatialspec.targets.llamagen_convert import convert as convert_llamagen
+
+        line = convert_llamagen(source, out, vq, grid, heads)
+    elif found is VQGAN:
+        given = [name for name, value in (("--vq", vq), ("--size", grid), ("--heads", heads)) if value is not None]
+        if given:
+            raise BadInput(", ".join(given), f"none of it for {found.what}", "leave it out")
+
+        from spatialspec.targets.chameleon_files import convert as convert_chameleon
+
+        convert_chameleon(source, out)
+        line = "Chameleon's picture decoder"
+    else:
+        raise BadInput(found.what, f"{LLAMAGEN.what} or {VQGAN.what}", found.advice, source)
+    typer.echo(printable(f"wrote {out}: {line}"))

@@ -88,5 +88,6 @@ def _value(hint: Any, value: Any, where: str, advice: str) -> Any:
     low, high = within or (WHOLE if whole else NUMBER)
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not low <= value <= high:
         kind = "a whole number" if whole else "a number"
-        raise BadInput(shown(value), f"{kind} from {low:g} to {high:g}", advice, where)
+        border = f"{low:,} to {high:,}" if whole else f"{low:g} to {high:g}"
+        raise BadInput(shown(value), f"{kind} from {border}", advice, where)
     return value if whole else float(value)

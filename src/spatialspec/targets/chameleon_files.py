@@ -7,7 +7,6 @@ A checkpoint that was converted with its picture decoder (Anole's) has it among 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from torch import Tensor
 from transformers import ChameleonVQVAE, ChameleonVQVAEConfig
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_config
+from spatialspec.files import check_output, read_config
 from spatialspec.targets.chameleon_vq import ChameleonVQ
+from spatialspec.targets.published import VQGAN, check_numbers, read
 from spatialspec.tensors import read_weights, write_tensors
 
 FILE = "vq.safetensors"
@@ -73,13 +73,20 @@ def convert(source: Path, out: Path) -> None:
     Raises:
         BadInput: the file is damaged or foreign, or its sizes are not those of config.json.
     """
+    if not (out / "config.json").is_file():
+        raise BadInput(
+            f"no config.json in {out}", "the folder of a checkpoint such as Anole or Lumina-mGPT", VQGAN.advice
+        )
     with torch.device("meta"):
         reader, vq = ChameleonVQVAE(_sizes(out)), _build(out)
-    found = _tensors(source)
+    for file in (FILE, ENCODER):
+        check_output(out / file, "", "OUT", [source])
+    found = read(source, VQGAN)
     parts = {}
     for file, module, names in ((FILE, vq, DRAWING), (ENCODER, reader, READING)):
         parts[file] = {name: tensor.contiguous() for name, tensor in found.items() if name.startswith(names)}
         _check(_shapes(module.state_dict()), _shapes(parts[file]), source)
+        check_numbers(parts[file], source)
     for file, tensors in parts.items():
         write_tensors(out / file, tensors)
 
@@ -126,23 +133,6 @@ def _shards(folder: Path) -> list[Path]:
     if not index.is_file():
         return [folder / "model.safetensors"]
     return [folder / name for name in sorted(set(read_config(index, ("weight_map",))["weight_map"].values()))]
-
-
-def _tensors(source: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint of PyTorch; whatever else its pickle holds is refused."""
-    if not source.is_file():
-        raise BadInput(f"no file {source}", "Meta's vqgan.ckpt", "check the path")
-    try:
-        found = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise BadInput(
-            f"something else ({reason})", "a checkpoint of tensors and no other objects", where=source
-        ) from error
-    state = found.get("state_dict", found) if isinstance(found, dict) else {}
-    if not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise BadInput("no state_dict of tensors", "Meta's vqgan.ckpt", "check the path", where=source)
-    return dict(state)
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,250 @@
+"""Checkpoints as their authors published them: what a file holds, told by the names of its tensors, and the tensors.
+
+Of a pickle nothing but tensors is read, and nothing that is written in it is believed: archives may not be compressed,
+shapes are read first without memory for them, and together the tensors may not be larger than the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import pickle
+import pickletools
+import warnings
+import zipfile
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.files import LFS, unusable
+from spatialspec.tensors import FLOATS, read_shapes
+
+WRAPPERS = ("model", "module", "state_dict", "ema")  # where a checkpoint keeps its tensors, in LlamaGen's order
+AVERAGE_FIRST = ("ema", "model", "state_dict")  # the published demo of the picture decoder prefers the average
+PICKLES = 64 << 20  # bytes of the pickles in front of an old checkpoint
+STARTS = {  # first bytes of a file that is no checkpoint -> what it is, and what to do
+    LFS: ("a git-lfs pointer, not the file itself", "run `git lfs pull` in its folder, or fetch the file again"),
+    b"<": ("a web page", "fetch the file again, with a token if the model asks for one"),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A kind of checkpoint.
+
+    Attributes:
+        what: for messages.
+        marks: beginnings of names, each of which some tensor has.
+        advice: what to do with such a file where it is of no use.
+        wrappers: where its tensors may lie, in order.
+    """
+
+    what: str
+    marks: tuple[str, ...]
+    advice: str
+    wrappers: tuple[str, ...] = WRAPPERS
+
+
+LLAMAGEN = Layout(
+    "LlamaGen's transformer",
+    ("tok_embeddings.", "layers.0.attention.wqkv.", "cls_embedding."),
+    "give it as SOURCE, its picture decoder with --vq",
+)
+LLAMAGEN_VQ = Layout(
+    "LlamaGen's picture decoder",
+    ("quantize.embedding.", "decoder.conv_blocks."),
+    "give it with --vq, and the transformer (c2i_*.pt, t2i_*.pt) as SOURCE",
+    AVERAGE_FIRST,
+)
+VQGAN = Layout(
+    "a VQGAN such as Meta's vqgan.ckpt, Chameleon's picture decoder",
+    ("quantize.embedding.", "decoder.up."),
+    "convert it into the folder of a checkpoint: spatialspec convert vqgan.ckpt FOLDER, of Anole or Lumina-mGPT",
+    ("state_dict", "model"),
+)
+LAYOUTS = (
+    LLAMAGEN,
+    LLAMAGEN_VQ,
+    VQGAN,
+    Layout(
+        "Janus in DeepSeek's own layout",
+        ("language_model.", "gen_"),
+        "fetch it in that of transformers, deepseek-community/Janus-Pro-1B or -7B, and give its folder as --model",
+    ),
+    Layout(
+        "Chameleon or Anole in Meta's own layout",
+        ("tok_embeddings.", "layers.0.attention."),
+        "fetch it in that of transformers, or make it with its convert_chameleon_weights_to_hf.py, and give the folder "
+        "as --model",
+    ),
+    Layout(
+        "Janus in the layout of transformers",
+        ("model.language_model.", "model.generation_"),
+        "nothing is to be converted: give its folder, with safetensors, as --model",
+    ),
+    Layout(
+        "Emu3 in the layout of transformers",
+        ("text_model.", "vqmodel."),
+        "nothing is to be converted: give its folder, with safetensors, as --model",
+    ),
+    Layout(
+        "a language model in the layout of transformers",
+        ("model.",),
+        "nothing is to be converted: give its folder, with safetensors, as --model; of Emu3 fetch BAAI/Emu3-Gen-hf",
+    ),
+    Layout("a model of this package", ("code_embedding.",), "nothing is to be converted: give its folder as --model"),
+)  # fmt: skip
+
+
+def layout(names: Collection[str]) -> Layout | None:
+    """The kind of checkpoint that has tensors of these names; None where it is not known."""
+    for known in LAYOUTS:
+        if all(any(name.startswith(mark) for name in names) for mark in known.marks):
+            return known
+    return None
+
+
+def identify(path: Path) -> Layout:
+    """The kind of a checkpoint, from the names in it; no weight is read.
+
+    Raises:
+        BadInput: no such file, a damaged one, one with code or other objects in it, or names that nobody knows.
+    """
+    names = _shapes(path, WRAPPERS).keys()
+    found = layout(names)
+    if found is None:
+        some = ", ".join(shown(name) for name in sorted(names)[:3])
+        advice = "models in the layout of transformers need none of it: give their folder as --model"
+        raise BadInput(f"tensors such as {some}", f"{LLAMAGEN.what} or {VQGAN.what}", advice, path)
+    return found
+
+
+def read(path: Path, wanted: Layout) -> dict[str, Tensor]:
+    """Tensors of a checkpoint by name, mapped from the file where its format allows.
+
+    Raises:
+        BadInput: no such file, a damaged one, one with code or other objects in it, one of another kind, or with
+            tensors of an odd kind.
+    """
+    shapes = _shapes(path, wanted.wrappers)
+    found = layout(shapes)
+    if found is not None and found is not wanted:
+        raise BadInput(found.what, wanted.what, found.advice, path)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in shapes.values())
+    if size > path.stat().st_size:
+        got = f"tensors of {size:,} bytes in a file of {path.stat().st_size:,}"
+        raise BadInput(got, "as many bytes as tensors need", "fetch it again", path)
+    tensors = _tensors(_load(path, None), wanted.wrappers, path)
+    empty = next((name for name, tensor in tensors.items() if tensor.is_meta), None)
+    if empty is not None:
+        raise BadInput("no numbers", "a tensor with numbers", "fetch it again", f"{path}: tensor {empty}")
+    return tensors
+
+
+def _shapes(path: Path, wrappers: tuple[str, ...]) -> Mapping[str, Tensor]:
+    """Tensors without numbers."""
+    return _tensors(_load(path, "meta"), wrappers, path)
+
+
+def _load(path: Path, where: str | None) -> Any:
+    """What a file holds: of a pickle tensors, plain containers and the arguments of a training run; nothing that runs.
+
+    Args:
+        path: of the file.
+        where: "meta" for tensors without numbers; None for their place in memory or in the file.
+    """
+    expected = "a checkpoint of tensors"
+    try:
+        if not path.is_file():
+            raise BadInput(f"no file {path}", expected, "check the path")
+        with path.open("rb") as file:
+            start = file.read(32)
+        if not start:
+            raise BadInput("an empty file", expected, "fetch it again", path)
+        for first, (what, advice) in STARTS.items():
+            if start.startswith(first):
+                raise BadInput(what, expected, advice, path)
+        if path.suffix == ".safetensors" or start[8:9] == b"{":
+            return _safetensors(path, where)
+        zipped = zipfile.is_zipfile(path)
+        if zipped or start.startswith(b"\x80"):
+            _check_pickle(path, zipped)
+        else:
+            got = "a damaged file (part of an archive)" if start.startswith(b"PK") else f"other bytes ({shown(start)})"
+            raise BadInput(got, expected, "fetch it again", path)
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location=where or "cpu", weights_only=True, mmap=zipped)
+    except BadInput:
+        raise
+    except OSError as error:
+        raise unusable(path, error, expected) from error
+    except pickle.UnpicklingError as error:
+        got = "a file with other objects or code in its pickle"
+        raise BadInput(got, "tensors only", "fetch the authors' own file", path) from error
+    except Exception as error:  # a damaged pickle may raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise BadInput(f"a damaged file ({reason})", expected, "fetch it again", path) from error
+
+
+def _safetensors(path: Path, where: str | None) -> dict[str, Tensor]:
+    shapes = read_shapes(path)  # says what else it may be
+    if where is None:
+        return load_file(path)
+    return {name: torch.empty(shape, dtype=torch.uint8, device=where) for name, shape in shapes.items()}
+
+
+def _check_pickle(path: Path, zipped: bool) -> None:
+    """Refuse what takes more memory than the file has: a compressed archive, and arrays of bytes made by the pickle."""
+    advice = "fetch the authors' own file"
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
+            if unpacked > path.stat().st_size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                got = f"a compressed archive of {unpacked:,} bytes"
+                raise BadInput(got, "one as PyTorch writes it", advice, path)
+            parts = [io.BytesIO(archive.read(e)) for e in entries if e.filename.endswith("data.pkl")]
+    else:
+        with path.open("rb") as file:
+            parts = [io.BytesIO(file.read(PICKLES))] * 4  # pickles behind one another, the tensors' is the fourth
+    made: set[str] = set()
+    with suppress(ValueError):  # the end of the file, or damage, which PyTorch names
+        for part in parts:
+            made.update(str(name) for code, name, _ in pickletools.genops(part) if code.name == "GLOBAL")
+    if any("bytearray" in name for name in made):
+        raise BadInput("a pickle that makes arrays of bytes", "tensors only", advice, path)
+
+
+def _tensors(found: Any, wrappers: tuple[str, ...], path: Path) -> dict[str, Tensor]:
+    """The tensors by name, alone or under a wrapper."""
+    if isinstance(found, dict):
+        found = next((found[key] for key in wrappers if isinstance(found.get(key), dict)), found)
+    pairs = found.items() if isinstance(found, dict) else ()
+    tensors = {name: t for name, t in pairs if isinstance(name, str) and isinstance(t, Tensor)}
+    if not tensors:
+        raise BadInput("no tensors", f"some, alone or under one of {', '.join(wrappers)}", "fetch it again", path)
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise BadInput("a sparse or quantized one", "a plain tensor", "", f"{path}: tensor {name}")
+    return tensors
+
+
+def check_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors of whole numbers, of complex ones, and with numbers that are not finite.
+
+    Raises:
+        BadInput: one is; the message names it.
+    """
+    for name, tensor in tensors.items():
+        kind = str(tensor.dtype)
+        if kind not in FLOATS or not tensor.isfinite().all():
+            got = "numbers that are not finite" if kind in FLOATS else f"numbers of type {kind.removeprefix('torch.')}"
+            raise BadInput(got, "finite floating-point numbers", "fetch it again", f"{path}: tensor {name}")
