@@ -25,6 +25,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.generation import Request, generate
 from spatialspec.methods import Method
+from spatialspec.targets.llamagen_text import clean_caption
 from spatialspec.targets.loading import load_target
 
 KINDS = sorted(path.stem for path in FIGURES.glob("*.json"))
@@ -139,6 +140,14 @@ def test_tokens_are_not_near_a_tie(family: Family) -> None:
     """Rounding decides none of them."""
     assert min(case["margin"] for case in family.made["cases"]) > 30 * NEAR
     assert all(len(set(case["tokens"])) > 5 for case in family.made["cases"])
+
+
+def test_captions_are_cleaned_as_theirs() -> None:
+    """Words and noise of the web: ligatures, wide letters, signs that show nothing, quotes, tags, addresses, files."""
+    pairs = read_figures("llamagen-text")["cleaned"]
+    assert len(pairs) > 100
+    for caption, cleaned in pairs:
+        assert clean_caption(caption) == cleaned, ascii(caption)
 
 
 def test_pictures(family: Family) -> None:

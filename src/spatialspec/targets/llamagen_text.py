@@ -1,7 +1,7 @@
 """Cleaning of captions for LlamaGen, in the steps of its training data (PixArt's and DeepFloyd IF's before it).
 
 The text encoder saw captions of web pictures with their noise taken out; a prompt goes the same way. Two steps differ:
-tags are taken out with the standard library's parser, and wrongly decoded text is not repaired, only normalised.
+tags are taken out with the standard library's parser, and text that was decoded with a wrong alphabet stays as it is.
 """
 
 from __future__ import annotations
@@ -42,6 +42,12 @@ _SIGNS = (
     (r"\.{2,}", " "),
     (r"[#\u00ae\u2022\u00a9\u2122&@\u00b7\u00ba\u00bd\u00be\u00bf\u00a1\u00a7~()\[\]{}|\\/*]+", " "),
     (r"\s+\.\s+", " "),
+)
+_FORMS = r"[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06\u3000\uff01-\uffef]"  # ligatures, other widths
+_QUOTES = (
+    (r"[\u02bc\u2018-\u201b]", "'"),
+    (r"[\u201c-\u201f]", '"'),
+    (r"[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]", ""),  # signs that control and show nothing
 )
 _WORDS = (
     (r"\b[a-z]{1,3}\d{3,15}\b", ""),  # numbers of articles
@@ -90,6 +96,7 @@ def _clean_once(caption: str) -> str:
     text = _apply(_SIGNS, "".join(parser.parts))
     if len(re.findall(r"[-_]", text)) > 3:  # words-joined-like-this
         text = re.sub(r"[-_]", " ", text)
+    text = _apply(_QUOTES, re.sub(_FORMS, lambda sign: unicodedata.normalize("NFKC", sign[0]), text))
     text = html.unescape(html.unescape(unicodedata.normalize("NFC", text))).strip()
     return _apply(_WORDS, text).strip()
 
