@@ -177,7 +177,7 @@ def test_progress_counts_every_token(pipeline):
         ("hawk", {"prompts": ("word " * 99,)}, "expected at most 24"),
         ("hawk:horizontal=3", {}, "expected at most the 2"),
         ("ar", {"verifier": "hope"}, "coupled, rejection"),
-        ("ar", {"images": 0}, "at least 1"),
+        ("ar", {"images": 0}, "1 to 1024"),
         ("ar", {"seed": -1}, "got seed -1"),
     ],
 )

@@ -13,8 +13,9 @@ def test_text_is_kept_as_it_is(text):
 
 @pytest.mark.parametrize(
     ("text", "got"),
-    [("", "''"), (" \n", "' "), ("a" * 10_001, "a prompt of 10,001 characters"), ("a\0b", r"a prompt with '\\x00'"),
-     ("\ud83d", r"a prompt with '\\ud83d'"), (None, "None"), (3, "3"), (b"cat", "b'cat'"), (["cat"], r"\['cat'\]")],
+    [("", "an empty prompt"), (" \n", "an empty prompt"), ("a" * 10_001, "a prompt of 10,001 characters"),
+     ("a\0b", r"a prompt with '\\x00'"), ("\ud83d", r"a prompt with '\\ud83d'"), (None, "the prompt None"),
+     (3, "the prompt 3"), (b"cat", "the prompt b'cat'"), (["cat"], r"the prompt \['cat'\]")],
 )  # fmt: skip
 def test_refuse(text, got):
     with pytest.raises(BadInput, match=f"own.txt, line 3: got {got}"):

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spatialspec.core.distribution import Sampling
+from spatialspec.core.errors import NotFinite
 from spatialspec.core.proposal import Proposal, Verdict
 from spatialspec.core.protocols import Drafter, Session, Verifier
 from spatialspec.core.state import State
@@ -41,11 +42,24 @@ class Image:
         return self.drafter.propose(self.state)
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Verdict:
-        """What the verifier says; a final block stays as it stands."""
+        """What the verifier says; a final block stays as it stands.
+
+        Raises:
+            NotFinite: scores of the target that are no numbers.
+        """
         verdict = self.verifier.verify(proposal, p, self.state)
+        named = (verdict.token or 0, *(verdict.refined or ()), *(token for _, token in verdict.ahead))
+        if max(named) == p.shape[-1]:  # no token: `best` and `inverse_cdf` found none
+            raise NotFinite(self._broken(proposal, p), self.state.passes)
         if proposal.final:
             return Verdict(tuple(range(len(proposal))), refined=verdict.refined, score=verdict.score)
         return verdict
+
+    def _broken(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> int:
+        """The first cell whose distribution is not one."""
+        after = [cell + 1 for cell in (*(self.state.pending or (-1,)), *proposal.cells)]
+        finite = p.isfinite().all(-1).tolist()
+        return next((cell for cell, whole in zip(after, finite, strict=True) if not whole), self.state.frontier)
 
 
 @dataclass(frozen=True)

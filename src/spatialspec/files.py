@@ -67,6 +67,15 @@ def read_config(path: Path, required: Sequence[str] = (), advice: str = "fetch i
     return config
 
 
+def nameable(path: str | Path) -> bool:
+    """Whether a file can have a path: no NUL, no half of a surrogate pair, no part of more than LONGEST bytes."""
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in name and len(name) < 4096 and all(len(part) <= LONGEST for part in name.split(b"/"))
+
+
 def inside(folder: Path, name: object, where: object) -> Path:
     """The path of a file that a document names, which may only be one inside the folder.
 
@@ -80,7 +89,7 @@ def inside(folder: Path, name: object, where: object) -> Path:
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise BadInput(f"the file name {shown(name)}", "a name", advice, where)
     parts = name.replace("\\", "/").split("/")
-    if name[0] in "/\\" or ":" in parts[0] or ".." in parts or any(len(os.fsencode(p)) > LONGEST for p in parts):
+    if name[0] in "/\\" or ":" in parts[0] or ".." in parts or not nameable(name):
         raise BadInput(f"the file name {shown(name)}", f"one inside {folder}", advice, where)
     return folder / name
 
@@ -102,7 +111,7 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
     what = f"{option} {path}"
     if suffix and path.suffix.lower() != suffix:
         raise BadInput(what, f"a name that ends in {suffix}", "rename it")
-    if "\0" in str(path) or not path.name or len(os.fsencode(path.name)) > LONGEST:
+    if not path.name or not nameable(path):
         raise BadInput(f"{option} {shown(str(path))}", f"a file name of at most {LONGEST} bytes", "rename it")
     try:
         if path.exists() and not path.is_file():
@@ -135,7 +144,7 @@ def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = ()) ->
     """
     what = f"{option} {path}"
     try:
-        if "\0" in str(path) or len(os.fsencode(path.name)) > LONGEST:
+        if not nameable(path):
             raise BadInput(f"{option} {shown(str(path))}", f"a name of at most {LONGEST} bytes", "rename it")
         if path.exists() and not path.is_dir():
             raise BadInput(f"{what}, which is {_kind(path)}", "a folder", "choose another name")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spatialspec.core.distribution import Sampling
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.protocols import Session, Target
@@ -15,6 +15,7 @@ from spatialspec.core.setting import Setting, Unfit
 from spatialspec.core.state import State
 from spatialspec.decode import Image, Step, decode
 from spatialspec.drafters.weights import Drafts
+from spatialspec.identity import damaged, weights
 from spatialspec.methods import Method
 
 
@@ -29,7 +30,8 @@ class Request:
         grid: of every image.
         verifier: "coupled" or "rejection".
         negatives: prompts of the unconditional stream, one per image, "" for the model's own; empty for none.
-        written: for each image the tokens of its first cells from an earlier run, to go on from; empty for none.
+        written: for each image the tokens of its first cells, or of all, from an earlier run, to go on from; empty for
+            none.
     """
 
     prompts: Sequence[str]
@@ -42,6 +44,22 @@ class Request:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "negatives", self.negatives or [""] * len(self.prompts))
+        object.__setattr__(self, "written", self.written or [()] * len(self.prompts))
+
+    @property
+    def unfinished(self) -> list[int]:
+        """The images that are not written to their end."""
+        return [i for i, tokens in enumerate(self.written) if len(tokens) < self.grid.cells]
+
+    def only(self, images: Sequence[int]) -> Request:
+        """The same for some of its images."""
+        return replace(
+            self,
+            prompts=[self.prompts[i] for i in images],
+            seeds=[self.seeds[i] for i in images],
+            negatives=[self.negatives[i] for i in images],
+            written=[self.written[i] for i in images],
+        )
 
     def session(self, target: Target) -> Session:
         """A target about to draw this."""
@@ -50,7 +68,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """What decoding cost, means over the images of one call.
+    """What decoding cost, means over the images that one call drew; all 0 where it drew none.
 
     Attributes:
         method: as asked for.
@@ -80,16 +98,7 @@ def assemble(target: Target, drafts: Sequence[Drafts | Unfit], method: Method, r
         BadInput: a seed is out of range, or the method lacks its drafts.
     """
     images = []
-    written = request.written or [()] * len(request.seeds)
-    if len(written) != len(request.seeds):
-        raise BadInput(f"written tokens of {len(written)} images", f"those of {len(request.seeds)}")
-    for seed, tokens in zip(request.seeds, written, strict=True):
-        if len(tokens) >= request.grid.cells or not all(0 <= token < target.vocabulary for token in tokens):
-            raise BadInput(
-                f"{len(tokens)} written tokens",
-                f"fewer than {request.grid.cells} of 0 to {target.vocabulary - 1}",
-                "save `step.state.tokens` of an unfinished image",
-            )
+    for seed, tokens in zip(request.seeds, request.written, strict=True):
         noise = Noise(seed, request.grid.cells, target.vocabulary, target.device)
         setting = Setting(target, drafts, request.sampling, request.grid, noise)
         images.append(Image(State(request.grid), *method.make(setting, request.verifier), request.sampling, tokens))
@@ -109,34 +118,45 @@ def generate(
         target: frozen AR model.
         drafts: draft weights made for it.
         method: how to decode.
-        request: what to draw.
+        request: what to draw; an image that is written to its end stays as it is, and costs nothing.
         on_step: called after every pass of every image.
 
     Returns:
         Raster-order tokens of each image, and the cost.
 
     Raises:
-        BadInput: a bad prompt or seed, or a method without its drafts; before anything is computed.
+        BadInput: a bad prompt or seed, or a method without its drafts; before anything is computed. Also scores that
+            are not finite, in the first pass that has one.
     """
-    images = assemble(target, drafts, method, request)
+    images, unfinished = assemble(target, drafts, method, request), request.unfinished
+    started = request.only(unfinished)
     start = time.perf_counter()
-    session = request.session(target)
     passes = scored = commits = 0
-    for step in decode(session, images):
-        passes += 1
-        scored += step.rows
-        commits += step.verdict.commits
-        on_step(step)
+    try:
+        for step in decode(started.session(target), [images[i] for i in unfinished]) if unfinished else ():
+            passes += 1
+            scored += step.rows
+            commits += step.verdict.commits
+            on_step(replace(step, image=unfinished[step.image]))
+    except NotFinite as error:
+        networks = [part for part in drafts if not isinstance(part, Unfit)]
+        drafted = ((f"draft weights {name}", w) for part in networks for name, w in part.named_parameters())
+        if name := damaged([*weights(target), *drafted]):
+            advice = f"{name} holds numbers that are not finite: fetch the weights again"
+            raise BadInput(error.got, error.expected, advice, target.name) from error
+        raise
     seconds = time.perf_counter() - start
-    drawn = request.grid.cells * len(images) - sum(map(len, request.written))
+    drawn = request.grid.cells * len(unfinished) - sum(map(len, started.written))
+    count = len(unfinished) or 1
     report = Report(
         method=str(method),
         verifier=method.rule(request.verifier),
         exact=method.exact(),
         seed_exact=method.seed_exact(request.verifier),
-        target_passes=passes / len(images),
-        tokens_per_pass=scored / passes,
-        accepted_length=drawn / (commits - sum(map(bool, request.written))),
-        seconds=seconds / len(images),
+        target_passes=passes / count,
+        tokens_per_pass=scored / (passes or 1),
+        accepted_length=drawn / (commits - sum(map(bool, started.written)) or 1),
+        seconds=seconds / count,
     )
-    return [image.state.tokens for image in images], report
+    tokens = [image.state.tokens or tuple(written) for image, written in zip(images, request.written, strict=True)]
+    return tokens, report

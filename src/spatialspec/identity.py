@@ -62,7 +62,7 @@ def identity(target: Target) -> str:
     Of a target that is split over processes all must ask together: each weight is put together in turn.
     """
     digest = hashlib.sha256()
-    for name, weight in _weights(target):
+    for name, weight in weights(target):
         whole = weight.full_tensor() if isinstance(weight, DTensor) else weight
         numbers = whole.detach().reshape(-1)
         stride = numbers.numel() // SAMPLES | 1  # odd: not the same column of every row
@@ -71,7 +71,7 @@ def identity(target: Target) -> str:
     return f"{target.fingerprint}-{digest.hexdigest()[:16]}"
 
 
-def _weights(target: Target) -> Iterator[tuple[str, Tensor]]:
+def weights(target: Target) -> Iterator[tuple[str, Tensor]]:
     """Every parameter and every buffer that is saved, once, in an order that the class decides."""
     seen: set[int] = set()
     for module in networks(target):
@@ -79,3 +79,9 @@ def _weights(target: Target) -> Iterator[tuple[str, Tensor]]:
             if isinstance(weight, Tensor) and id(weight) not in seen:
                 seen.add(id(weight))
                 yield name, weight
+
+
+@torch.no_grad()
+def damaged(weights: Iterable[tuple[str, Tensor]]) -> str | None:
+    """The name of the first weight with a number that is not finite."""
+    return next((name for name, weight in weights if not bool(weight.isfinite().all())), None)

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.parameters import Value, parameters, read
 from spatialspec.registry import REGISTRY, VERIFIERS, Entry
 
@@ -33,6 +33,23 @@ class Method:
 
     name: str
     given: tuple[tuple[str, Value], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or self.name not in REGISTRY:
+            raise BadInput(f"method {shown(self.name)}", f"one of {', '.join(REGISTRY)}")
+        if not isinstance(self.given, tuple):
+            raise BadInput(f"parameters {shown(self.given)}", "pairs (key, value)")
+        if self.given:
+            object.__setattr__(self, "given", tuple(self._read(pair) for pair in self.given))
+            if len(dict(self.given)) < len(self.given):
+                raise BadInput(f"a parameter twice in {self}", "every key once")
+
+    def _read(self, pair: tuple[str, Value]) -> tuple[str, Value]:
+        known = self.fields
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str) or pair[0] not in known:
+            there = ", ".join(known) or "none: it takes no parameters"
+            raise BadInput(f"parameter {shown(pair)} for {self.name}", f"key=value with a key of {there}")
+        return pair[0], read(known[pair[0]], pair[1])
 
     def __str__(self) -> str:
         return ":".join([self.name, *(f"{key}={value}" for key, value in self.given)])
@@ -62,12 +79,12 @@ class Method:
         """
         if name not in self.fields or name in dict(self.given):
             return self
-        value = read(self.fields[name], text)
-        return self if value == self.parameters[name] else Method(self.name, (*self.given, (name, value)))
+        chosen = Method(self.name, (*self.given, (name, text)))
+        return self if chosen.parameters[name] == self.parameters[name] else chosen
 
     def exact(self) -> bool:
         """Whether the law of the image is the target's."""
-        return self.entry.exact and not dict(self.given).get("tolerance")
+        return self.entry.exact and not self.parameters.get("tolerance")
 
     def seed_exact(self, verifier: str) -> bool:
         """Whether the tokens equal AR's for the same seed."""
@@ -83,8 +100,8 @@ class Method:
         Raises:
             BadInput: the rule is unknown, or draft weights are missing or too small.
         """
-        if verifier not in VERIFIERS:
-            raise BadInput(f"verifier {verifier!r}", f"one of {', '.join(VERIFIERS)}")
+        if not isinstance(verifier, str) or verifier not in VERIFIERS:
+            raise BadInput(f"verifier {shown(verifier)}", f"one of {', '.join(VERIFIERS)}")
         values, rule = self.parameters, self.rule(verifier)
         if values.get("tolerance") and rule != "coupled":
             raise BadInput(f"{self} with the verifier {verifier}", "coupled", "only it has a tolerance")
@@ -103,20 +120,11 @@ class Method:
         Raises:
             BadInput: unknown method or parameter, or a value out of range; the message lists what there is.
         """
+        if not isinstance(text, str):
+            raise BadInput(f"method {shown(text)}", "name[:key=value...]")
         name, *pairs = text.strip().split(":")
-        if name not in REGISTRY:
-            raise BadInput(f"method {name!r}", f"one of {', '.join(REGISTRY)}")
-        if not pairs:
-            return cls(name)
-        known = cls(name).fields
-        given = []
-        for pair in pairs:
-            key, equals, value = pair.partition("=")
-            if key not in known or not equals:
-                there = ", ".join(known) or "none: it takes no parameters"
-                raise BadInput(f"parameter {pair!r} for {name}", f"key=value with a key of {there}")
-            given.append((key, read(known[key], value)))
-        return cls(name, tuple(given))
+        given = (pair.partition("=") for pair in pairs)
+        return cls(name, tuple((key if equals else f"{key} without a value", value) for key, equals, value in given))
 
     @classmethod
     def parse_list(cls, text: str) -> list[Method]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 import torch
 from PIL import Image as PILImage
 
-from spatialspec.core.errors import BadInput
+from spatialspec import arguments
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
-from spatialspec.core.noise import image_seed
 from spatialspec.core.protocols import Target
 from spatialspec.core.setting import Unfit
 from spatialspec.core.state import State
@@ -54,99 +55,122 @@ class SpatialPipeline:
     """
 
     def __init__(self, target: Target, draft: Sequence[draft_weights.Drafts | Unfit] | str | Path = ()) -> None:
+        if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
+            raise BadInput(
+                f"a {type(target).__name__} for a target", "one", "use from_pretrained, or wrap(model, processor)"
+            )
         self.target = target
-        found = draft_weights.load_all(Path(draft), target) if isinstance(draft, str | Path) else draft
-        self.drafts = [drafts for drafts in found if not isinstance(drafts, Unfit)]
-        self.unfit = [drafts for drafts in found if isinstance(drafts, Unfit)]
+        if not isinstance(draft, list | tuple):
+            draft = draft_weights.load_all(arguments.path("draft", draft), target)
+        for part in draft:
+            if not isinstance(part, draft_weights.Drafts | Unfit):
+                raise BadInput(f"a {type(part).__name__} for draft weights", "those of a draft, or their folder")
+        self.drafts = [drafts for drafts in draft if not isinstance(drafts, Unfit)]
+        self.unfit = [drafts for drafts in draft if isinstance(drafts, Unfit)]
 
     @classmethod
     def from_pretrained(
         cls,
         model: str | Path = "icons",
         draft: str | Path | None = None,
-        device: str = "cpu",
-        torch_dtype: torch.dtype = torch.float32,
+        device: str | torch.device | None = None,
+        torch_dtype: torch.dtype | str | None = None,
         device_map: str | Mapping[str, int | str | torch.device] | None = None,
+        dtype: torch.dtype | str | None = None,
     ) -> SpatialPipeline:
         """Load a model that ships with the package, or a folder. Nothing is downloaded.
 
         Args:
             model: name or path; `spatialspec models` lists names, and the kinds of checkpoint that are understood.
             draft: name or path of draft weights; by default those that lie beside the model.
-            device: of PyTorch.
-            torch_dtype: of the weights; the picture decoder of `icons` stays in fp32.
+            device: of PyTorch; None is the CPU.
+            torch_dtype: of the weights, or its name: fp32, bf16, fp16 (torch's names too) or auto, which is fp32 on the
+                CPU and bf16 elsewhere; None is fp32. The picture decoder of `icons` stays in fp32.
             device_map: as in transformers, instead of `device`; for its models only.
+            dtype: another name of `torch_dtype`.
 
         Raises:
-            BadInput: unknown name, damaged files, or drafts made for another target.
+            BadInput: unknown name, damaged files, drafts made for another target, a type that weights cannot have, or a
+                device that this machine lacks.
         """
-        target = load_target(model_folder(str(model)), device, torch_dtype, device_map)
-        folder = draft_folder(str(model), None if draft is None else str(draft))
+        folder = model_folder(str(arguments.path("model", model)))
+        drafts = draft_folder(str(model), None if draft is None else str(arguments.path("draft", draft)))
+        where = arguments.device(device)
+        if dtype is not None and torch_dtype is not None and dtype != torch_dtype:
+            raise BadInput(f"dtype {shown(dtype)} and torch_dtype {shown(torch_dtype)}", "one of them")
+        kind = arguments.dtype(torch_dtype if dtype is None else dtype, where)
+        target = load_target(folder, str(where), kind, device_map)
         if draft is None:  # those that lie there need not fit, as long as no method asks for them
-            folders = [] if folder is None else draft_weights.draft_folders(folder)
-            return cls(target, [draft_weights.load_beside(path, target) for path in folders])
-        return cls(target, folder or ())
+            beside = [] if drafts is None else draft_weights.draft_folders(drafts)
+            return cls(target, [draft_weights.load_beside(path, target) for path in beside])
+        return cls(target, drafts or ())
 
     def __call__(
         self,
         prompt: str | Sequence[str],
         *,
         method: str | Method = "spatial",
-        seed: int = 0,
-        negative_prompt: str = "",
-        num_images_per_prompt: int = 1,
+        seed: int | Sequence[int] | None = 0,
+        negative_prompt: str | Sequence[str | None] | None = None,
+        num_images_per_prompt: int | None = 1,
         guidance_scale: float | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
-        size: str | Grid | None = None,
+        size: str | Grid | tuple[int, int] | None = None,
         verifier: str = "coupled",
         callback_on_step_end: Callback | None = None,
-        written: Sequence[Sequence[int]] = (),
+        written: Sequence[Sequence[int]] | None = None,
     ) -> Output:
         """Draw pictures.
 
         Args:
-            prompt: what to draw, or a list.
+            prompt: what to draw, or a list; at most 10,000 characters each.
             method: `name[:key=value...]`; `spatialspec models` lists names.
-            seed: of the first image; image i of the call has seed + i.
-            negative_prompt: of the unconditional stream.
-            num_images_per_prompt: pictures for each prompt.
+            seed: of the first image, 0 to 2^63 - 1, and image i of the call has seed + i, modulo 2^63; or a list, one
+                for each image. None is 0.
+            negative_prompt: of the unconditional stream, for all prompts, or a list, one for each; None or "" for the
+                model's own unconditional input. It has no effect where guidance is 1, and a warning says so.
+            num_images_per_prompt: pictures for each prompt, 1 to 1024.
             guidance_scale: see :class:`Sampling`; None takes the model's default, here and in the next three.
             temperature: see :class:`Sampling`.
             top_k: see :class:`Sampling`.
             top_p: see :class:`Sampling`.
-            size: ROWSxCOLUMNS in tokens; None is the model's own grid.
+            size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's own grid.
             verifier: "coupled" (same tokens as AR) or "rejection" (same law).
             callback_on_step_end: called as `callback(pipeline, passes, step)` after every pass of every image. It may
                 raise to cancel; the pipeline stays usable. `step.state.tokens` are committed and do not change.
             written: for each image the tokens of its first cells (`step.state.tokens` of an earlier call with the same
                 arguments), to go on from: to the same picture under a seed-exact method, else to one of the method's
-                law. Cells that `zipar` and `pjd` wrote ahead of them are drawn again.
+                law. Cells that `zipar` and `pjd` wrote ahead of them are drawn again. Finished images are given back
+                as they are, and the report counts the others.
 
         Returns:
             Pictures, tokens and report.
 
         Raises:
-            BadInput: a bad argument, before anything is computed.
+            BadInput: a bad argument, before anything is computed; or scores that are not finite, in the pass that met
+                them.
         """
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if not prompts:
-            raise BadInput("an empty list of prompts", "at least one")
-        if num_images_per_prompt < 1:
-            raise BadInput(f"num_images_per_prompt {num_images_per_prompt}", "at least 1")
-        prompts = [p for p in prompts for _ in range(num_images_per_prompt)]
+        chosen = method if isinstance(method, Method) else Method.parse(method)
         given: dict[str, Any] = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         sampling = replace(self.target.default, **{k: v for k, v in given.items() if v is not None})
-        chosen = Method.parse(method) if isinstance(method, str) else method
-        grid = self.grid(size)
+        grid, images = self.grid(size), arguments.images("num_images_per_prompt", num_images_per_prompt)
+        prompts = [text for text in arguments.prompts(prompt) for _ in range(images)]
+        negatives = arguments.negatives(negative_prompt, len(prompts) // images)
+        if any(negatives) and sampling.streams == 1:
+            warnings.warn("negative_prompt has no effect with guidance_scale 1", stacklevel=2)
+        seeds = arguments.seeds(seed, len(prompts))
+        begun = arguments.written(written, len(prompts), grid.cells, self.target.vocabulary)
+        if callback_on_step_end is not None and not callable(callback_on_step_end):
+            raise BadInput(f"callback_on_step_end {shown(callback_on_step_end)}", "a function, or None")
 
         def notify(step: Step) -> None:
             if callback_on_step_end is not None:
                 callback_on_step_end(self, step.state.passes, step)
 
-        seeds = [image_seed(seed, i) for i in range(len(prompts))]
-        request = Request(prompts, seeds, sampling, grid, verifier, [negative_prompt] * len(prompts), written)
+        repeated = [text for text in negatives for _ in range(images)]
+        request = Request(prompts, seeds, sampling, grid, verifier, repeated, begun)
         tokens, report = generate(self.target, [*self.drafts, *self.unfit], chosen, request, notify)
         return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)
 
@@ -158,7 +182,7 @@ class SpatialPipeline:
         finished = Grid(rows, state.grid.columns)
         return self.target.pixels(state.tokens[: finished.cells], finished)
 
-    def grid(self, size: str | Grid | None) -> Grid:
+    def grid(self, size: str | Grid | tuple[int, int] | None) -> Grid:
         """The grid that was asked for, or the model's own.
 
         Raises:
@@ -166,6 +190,6 @@ class SpatialPipeline:
         """
         if size is None:
             return self.target.grid
-        grid = Grid.parse(size) if isinstance(size, str) else size
+        grid = Grid.read(size)
         self.target.check_grid(grid)
         return grid

@@ -97,7 +97,8 @@ def check_prompt(text: object, where: object = "") -> str:
         BadInput: no text, nothing but blanks, more than LONGEST characters, a NUL, or half of a surrogate pair.
     """
     if not isinstance(text, str) or not text.strip():
-        raise BadInput(shown(text), "a prompt", "say what to draw", where)
+        got = "an empty prompt" if isinstance(text, str) else f"the prompt {shown(text)}"
+        raise BadInput(got, "words", "say what to draw", where)
     if len(text) > LONGEST:
         raise BadInput(f"a prompt of {len(text):,} characters", f"at most {LONGEST:,}", "shorten it", where)
     if found := BROKEN.search(text):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from spatialspec.core.errors import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -144,6 +146,11 @@ class Display:
 
 
 _displays: list[Display] = []  # the last one is shown
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print text on stdout, or on stderr; what a terminal would take for a command is escaped."""
+    typer.echo(printable(text), err=err)
 
 
 @contextmanager

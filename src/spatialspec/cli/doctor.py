@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.chart import chart
 from spatialspec.cli.display import Column, progress, table, terminal_width, wrapped
@@ -39,16 +40,16 @@ def doctor(
     folder = find(model)
     drafts = draft_folder(model, draft) if (folder / "config.json").is_file() else _given(draft)
     grid = None if size is None else Grid.parse(size)
-    options.check_dtype(dtype)
+    arguments.dtype_name(dtype or arguments.AUTO)
     if json is not None:
         check_output(json, "", "--json", [folder, drafts])
     with options.loading(model) as now:
-        where = options.usable_device(device)
+        where = arguments.device(device)
         from spatialspec.evaluation.doctor import examine, measure
         from spatialspec.evaluation.doctor_speed import effort
         from spatialspec.evaluation.results import dtype_name
 
-        kind = options.usable_dtype(dtype, where)
+        kind = arguments.dtype(dtype or arguments.AUTO, where)
         now.echo(f"{printable(model)} on {where}, {dtype_name(kind)}")
         found = examine(folder, model, drafts, str(where), kind, grid, lambda finding: now.echo(shown(finding)))
     with progress(effort(found.workload, where) if found.workload else 0) as report:

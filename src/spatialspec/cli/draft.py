@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec.cli.options import check_dtype, usable_dtype
+from spatialspec import arguments
 from spatialspec.cli.train import Steps, clocked, make_folder, typed
 from spatialspec.core.errors import BadInput
 
@@ -68,7 +68,7 @@ def draft(
     options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
     listed = settings.pop("pictures", None)
     count = _count(listed if pictures is None else pictures)
-    check_dtype(dtype)
+    arguments.dtype_name(dtype or arguments.AUTO)
     folder = model_folder(target)
     prompts = _prompts(self_distil)
     out = out or folder / "drafts" / chosen
@@ -84,7 +84,7 @@ def draft(
     processes = accelerator(tracker, out / "logs")
     report = clocked() if processes.is_main_process else lambda line: None
     place = "cpu" if shard_target else str(processes.device)  # a device may not have room for all of it
-    model = load_target(folder, place, usable_dtype(dtype, processes.device))
+    model = load_target(folder, place, arguments.dtype(dtype or arguments.AUTO, processes.device))
     found = None if prompts is not None else _pictures(data, model, count, report)
     hub = data.removeprefix(HUB) if data.startswith(HUB) else None
     material = Material(model, found, prompts, count, out / "state", features, shard_target, report, hub)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spatialspec import arguments
 from spatialspec.cli import options
-from spatialspec.cli.display import AGAINST_AR, COST, progress, table, waiting, wrapped
-from spatialspec.core.errors import BadInput
+from spatialspec.cli.display import AGAINST_AR, COST, progress, say, table, waiting, wrapped
 from spatialspec.files import check_output, write_bytes
 from spatialspec.methods import Method
 
@@ -58,13 +58,10 @@ def generate(
     ar = Method("ar")
     if compare or ar in methods:
         methods = list(dict.fromkeys([ar, *methods]))
-    if not prompt.strip():
-        raise BadInput("an empty prompt", "words", "say what to draw")
+    arguments.prompts(prompt)
     check_output(out, ".png", "--out")
     if json is not None:
-        check_output(json, "", "--json")
-        if json.resolve() == out.resolve():
-            raise BadInput(f"{out} for --out and --json", "two files", "rename one")
+        check_output(json, "", "--json", [out])
 
     pipeline, workload = common.load(methods, [prompt])
     methods = common.tuned(methods, pipeline, workload)
@@ -91,15 +88,18 @@ def generate(
     else:
         captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
         sheet = comparison(list(zip(captions, pictures, strict=True)))
-    write_bytes(out, png(sheet))
-    if json is not None:
-        document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
-        write_bytes(json, document.json_text().encode())
-    typer.echo(table(COST + AGAINST_AR if ar in samples else COST, results))
-    for result in results:
-        if not result.exact:
-            typer.echo(wrapped(_relaxed(result)))
-    typer.echo(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
+    shown = [table(COST + AGAINST_AR if ar in samples else COST, results)]
+    shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
+    try:
+        say("\n".join(shown))
+    finally:  # also where it cannot be shown: a closed pipe, a full disk behind it
+        write_bytes(out, png(sheet))
+        try:
+            if json is not None:
+                document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
+                write_bytes(json, document.json_text().encode())
+        finally:
+            say(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
 
 
 class _Enough(Exception):

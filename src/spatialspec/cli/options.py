@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spatialspec import arguments
 from spatialspec.cli.display import Display, progress, waiting
-from spatialspec.core.errors import BadInput, printable
+from spatialspec.core.arguments import whole
+from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.core.grid import Grid
 from spatialspec.methods import Method
 from spatialspec.registry import PRESETS, VERIFIERS
 
 if TYPE_CHECKING:
-    import torch
-
     from spatialspec.evaluation.runs import Workload
     from spatialspec.pipeline import SpatialPipeline
 
-DTYPES = ("fp32", "bf16", "fp16")
 AUTO = "auto"  # the budget that is measured
 
+_TYPES = ", ".join(arguments.DTYPES)
 QUALITIES = "; ".join(f"{name}: {p.passes} passes, gap {p.gap:+.2f}" for name, p in PRESETS.items())
 Model = Annotated[str, typer.Option(help="Name of a model, or its folder; `spatialspec models` lists names.")]
 Draft = Annotated[str | None, typer.Option(help="Name or folder of draft weights. [default: those of the model]")]
@@ -53,7 +53,7 @@ Quality = Annotated[
     str | None, typer.Option(help=f"Settings of spatial: {QUALITIES} (576 tokens of icons; AR: 576 passes).")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[str | None, typer.Option(help=f"{', '.join(DTYPES)}. [default: fp32 on the CPU, else bf16]")]
+Dtype = Annotated[str | None, typer.Option(help=f"{_TYPES}. [default: fp32 on the CPU, else bf16]")]
 Json = Annotated[Path | None, typer.Option(help="Write settings and figures here, as one JSON document.")]
 
 
@@ -106,15 +106,14 @@ class Common:
         if not methods:
             raise BadInput(f"no method in {self.methods!r}", "names separated by commas", "see `models`")
         _among("--verifier", self.verifier, tuple(VERIFIERS))
-        check_dtype(self.dtype)
-        if not 1 <= self.num_images <= 1024:
-            raise BadInput(f"--num-images {self.num_images}", "1 to 1024", "choose another")
-        if not 0 <= self.seed <= 2**63 - self.num_images:
-            raise BadInput(f"--seed {self.seed}", f"0 to 2^63 - {self.num_images}", "choose another")
+        arguments.dtype_name(self.dtype or arguments.AUTO)
+        images = arguments.images("--num-images", self.num_images)
+        whole("--seed", self.seed, 0, 2**63 - images, f"0 to 2^63 - {images}")
+        arguments.negatives(self.negative_prompt, 1)
         if self.size is not None:
             Grid.parse(self.size)  # which sizes a model draws, it says itself
-        model_folder(self.model)
-        draft_folder(self.model, self.draft)
+        model_folder(str(arguments.path("--model", self.model)))
+        draft_folder(self.model, None if self.draft is None else str(arguments.path("--draft", self.draft)))
         return methods
 
     def load(self, methods: Sequence[Method], prompts: Sequence[str]) -> tuple[SpatialPipeline, Workload]:
@@ -145,9 +144,8 @@ class Common:
                 Sampling(**{name: value})
             except BadInput as error:
                 raise BadInput(error.got, error.expected, f"change --{name.replace('_', '-')}") from error
-        device = usable_device(self.device)
-        dtype = usable_dtype(self.dtype, device)
-        pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, str(device), dtype)
+        dtype = self.dtype or arguments.AUTO
+        pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
         workload = Workload(
             prompts=tuple(prompts),
             sampling=replace(pipeline.target.default, **given),
@@ -155,7 +153,7 @@ class Common:
             seed=self.seed,
             images=self.num_images,
             verifier=self.verifier,
-            negative_prompt=self.negative_prompt,
+            negative_prompt=arguments.negatives(self.negative_prompt, 1)[0],
         )
         check(pipeline, methods, workload)
         return pipeline, workload
@@ -192,38 +190,6 @@ def folders(model: str, draft: str | None = None) -> list[Path | None]:
     return [model_folder(model), draft_folder(model, draft)]
 
 
-def usable_device(name: str) -> torch.device:
-    """A device that this machine has.
-
-    Raises:
-        BadInput: it has none of this name.
-    """
-    import torch
-
-    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    there += ["mps"] if torch.backends.mps.is_available() else []
-    if name not in there and not (name == "cuda" and "cuda:0" in there):
-        raise BadInput(f"--device {name}", "one that this machine has", f"{', '.join(there)}")
-    return torch.device(name)
-
-
-def check_dtype(name: str | None) -> None:
-    """Refuse a type that is not among DTYPES.
-
-    Raises:
-        BadInput: it is not.
-    """
-    if name is not None:
-        _among("--dtype", name, DTYPES)
-
-
-def usable_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """The type that --dtype names; where it is None, that of the device."""
-    from spatialspec.evaluation.results import DTYPES as KNOWN
-
-    return KNOWN[name or ("fp32" if device.type == "cpu" else "bf16")]
-
-
 def _among(option: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise BadInput(f"{option} {value!r}", f"one of {', '.join(choices)}")
+        raise BadInput(f"{option} {shown(value)}", f"one of {', '.join(choices)}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, waiting
 from spatialspec.core.errors import BadInput
@@ -47,8 +48,7 @@ def show(
     methods = common.parse_methods()
     if len(methods) != 1:
         raise BadInput(f"{len(methods)} methods in {method!r}", "one", "plain AR is drawn beside it anyway")
-    if not prompt.strip():
-        raise BadInput("an empty prompt", "words", "say what to draw")
+    arguments.prompts(prompt)
     check_output(out, ".html", "--out")
     pipeline, workload = common.load(methods, [prompt])
     methods = common.tuned(methods, pipeline, workload)

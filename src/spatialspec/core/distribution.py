@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.arguments import number, whole
 
 COLD = 1e-6  # below it logits / temperature overflows, and the distribution is the greedy one anyway
 
@@ -36,15 +36,14 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("guidance", self.guidance, 0.0, 100.0),
-            ("temperature", self.temperature, 0.0, 100.0),
-            ("top_k", self.top_k, 0, 2**31),
-            ("top_p", self.top_p, 0.0, 1.0),
-        ):
-            if not low <= value <= high or (name == "top_p" and value == 0):
-                border = "(0, 1]" if name == "top_p" else f"{low:g} to {high:g}"
-                raise BadInput(f"{name} {value}", f"{border}")
+        read = {
+            "guidance": number("guidance", self.guidance, 0, 100),
+            "temperature": number("temperature", self.temperature, 0, 100),
+            "top_k": whole("top_k", self.top_k, 0, 2**31),
+            "top_p": number("top_p", self.top_p, math.ulp(0), 1, "(0, 1]"),
+        }
+        for name, value in read.items():
+            object.__setattr__(self, name, value)
 
     @property
     def greedy(self) -> bool:
@@ -62,11 +61,16 @@ class Sampling:
         return replace(self, top_k=0, top_p=1.0)
 
     def distribution(self, logits: Float[Tensor, "G *N V"]) -> Float[Tensor, "*N V"]:
-        """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider."""
+        """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider.
+
+        Where a logit is NaN or infinity, or all are -infinity, there are NaN among the probabilities, never an image:
+        `best` and `inverse_cdf` name no token there. A token whose logit alone is -infinity has probability 0.
+        """
         logits = logits if logits.dtype == torch.float64 else logits.float()
         guided = logits[0] if len(logits) == 1 else torch.lerp(logits[1], logits[0], self.guidance)
         if self.greedy:
-            return torch.zeros_like(guided).scatter_(-1, guided.argmax(-1, keepdim=True), 1.0)
+            best, where = guided.max(-1, keepdim=True)
+            return torch.zeros_like(guided).scatter_(-1, where, best.softmax(-1))  # 1, or NaN
         if self.temperature != 1.0:
             guided = guided / self.temperature
         if 0 < self.top_k < guided.shape[-1]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+OVERFLOW = "give --dtype bf16 or fp32, since fp16 overflows, or fetch the weights again"
+
 
 class BadInput(ValueError):
     """Input that cannot be used, from Python, from the command line or from a file; its text is one sentence.
@@ -27,6 +29,18 @@ class BadInput(ValueError):
         place = f"{self.where}: " if self.where else ""
         advice = f": {self.advice}" if self.advice else ""
         return printable(f"{place}got {self.got}, expected {self.expected}{advice}")
+
+
+class NotFinite(BadInput):
+    """Probabilities of a cell, the model's or a draft's, that are no numbers: it overflows, or a weight is damaged.
+
+    Args:
+        cell: raster index.
+        passes: of the target, made before.
+    """
+
+    def __init__(self, cell: int, passes: int) -> None:
+        super().__init__(f"scores of cell {cell} that are not finite, in pass {passes + 1}", "finite numbers", OVERFLOW)
 
 
 def printable(text: object) -> str:

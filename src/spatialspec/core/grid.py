@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.arguments import whole
+from spatialspec.core.errors import BadInput, shown
+
+MOST = 4096  # rows or columns
+BORDER = f"at least 1x1 and at most {MOST}x{MOST}"
 
 
 @dataclass(frozen=True)
@@ -12,16 +17,16 @@ class Grid:
     """Rows x columns of cells; cell t lies in row t // columns, column t % columns.
 
     Attributes:
-        rows: number of rows, at least 1.
-        columns: number of columns, at least 1.
+        rows: number of rows, 1 to 4096.
+        columns: number of columns, 1 to 4096.
     """
 
     rows: int
     columns: int
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or self.columns < 1:
-            raise BadInput(f"a grid of {self.rows}x{self.columns}", "at least 1x1")
+        for name in ("rows", "columns"):
+            object.__setattr__(self, name, whole(f"a grid with {name}", getattr(self, name), 1, MOST, BORDER))
 
     def __str__(self) -> str:
         return f"{self.rows}x{self.columns}"
@@ -38,7 +43,22 @@ class Grid:
         Raises:
             BadInput: the text is anything else.
         """
-        rows, _, columns = text.lower().partition("x")
-        if not (rows.isdecimal() and columns.isdecimal()):
-            raise BadInput(f"size {text!r}", "ROWSxCOLUMNS, for example 24x24")
-        return cls(int(rows), int(columns))
+        found = re.fullmatch("([0-9]{1,9})x([0-9]{1,9})", text, re.IGNORECASE)
+        if found is None:
+            raise BadInput(f"size {shown(text)}", "ROWSxCOLUMNS, for example 24x24")
+        return cls(int(found[1]), int(found[2]))
+
+    @classmethod
+    def read(cls, value: object) -> Grid:
+        """Read a grid, "ROWSxCOLUMNS", or a pair (rows, columns).
+
+        Raises:
+            BadInput: it is anything else.
+        """
+        if isinstance(value, Grid):
+            return value
+        if isinstance(value, str):
+            return cls.parse(value)
+        if isinstance(value, list | tuple) and len(value) == 2:
+            return cls(*value)
+        raise BadInput(f"size {shown(value)}", "ROWSxCOLUMNS, a pair (rows, columns) or a Grid")

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.arguments import whole
 
 CHUNK = 32  # cells whose coupled noise is made together
 SEEDS = 2**63  # how many there are; seed + i is taken modulo this
@@ -54,9 +54,7 @@ def image_seed(seed: int, image: int) -> int:
     Raises:
         BadInput: the request's seed is out of range.
     """
-    if not 0 <= seed < SEEDS:
-        raise BadInput(f"seed {seed}", "0 to 2^63 - 1")
-    return (seed + image) % SEEDS
+    return (whole("seed", seed, 0, SEEDS - 1, "0 to 2^63 - 1, a whole number") + image) % SEEDS
 
 
 class Noise:
@@ -114,8 +112,17 @@ class Noise:
         return unit(philox(self.seed, words.to(self.device))[:, 0])
 
 
+def best(score: Float[Tensor, "*N V"]) -> Int[Tensor, "*N"]:
+    """The token with the largest score; V, which is none, where a score is NaN."""
+    largest, tokens = score.max(-1)  # as argmax does, in half the time
+    return tokens.masked_fill_(largest.isnan(), score.shape[-1])
+
+
 def inverse_cdf(p: Float[Tensor, "*N V"], u: Float[Tensor, "*N"]) -> Int[Tensor, "*N"]:
-    """Sample each distribution at the uniform number u; a token without mass is never chosen."""
+    """Sample each distribution at the uniform number u; a token without mass is never chosen.
+
+    It is V, which is none, where a probability is NaN.
+    """
     cumulative = p.double().cumsum(-1)
     threshold = (u.double() * cumulative[..., -1]).unsqueeze(-1)
     return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)

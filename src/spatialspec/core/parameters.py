@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import Field, field, fields
 from typing import Any
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.arguments import number, whole
+from spatialspec.core.errors import BadInput, shown
 
 Value = int | float | str
 
@@ -28,26 +30,22 @@ def parameters(settings: type) -> dict[str, Field[Any]]:
     return {f.name: f for f in fields(settings)}
 
 
-def read(field: Field[Any], text: str) -> Value:
-    """Read the value of a parameter.
+def read(field: Field[Any], value: object) -> Value:
+    """Read the value of a parameter, which may be a text, as on the command line.
 
     Raises:
         BadInput: of another kind, out of range or not allowed.
     """
-    rule, got = field.metadata, f"{field.name}={text}"
+    rule, name = field.metadata, f"{field.name} ="
     if rule["choices"]:
-        if text not in rule["choices"]:
-            raise BadInput(got, f"one of {', '.join(rule['choices'])}")
-        return text
-    whole = isinstance(field.default, int)
-    border = f"{'whole ' if whole else ''}number from {rule['low']:g} to {rule['high']:g}"
-    try:
-        value = int(text) if whole else float(text)
-    except ValueError:
-        raise BadInput(got, f"a {border}") from None
-    if not rule["low"] <= value <= rule["high"]:
-        raise BadInput(got, f"a {border}")
-    return value
+        if not isinstance(value, str) or value not in rule["choices"]:
+            raise BadInput(f"{name} {shown(value)}", f"one of {', '.join(rule['choices'])}")
+        return str(value)
+    kind, reader = (int, whole) if isinstance(field.default, int) else (float, number)
+    with suppress(ValueError):  # then it stays a text, which is no number
+        value = kind(value) if isinstance(value, str) else value
+    border = f"a {'whole ' if kind is int else ''}number from {rule['low']:g} to {rule['high']:g}"
+    return reader(name, value, rule["low"], rule["high"], border)
 
 
 def explain(field: Field[Any], default: Value) -> str:

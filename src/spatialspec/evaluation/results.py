@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from spatialspec import arguments
+
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, full) for name, full in arguments.DTYPES.items()}
 
 
 class Strict(BaseModel):

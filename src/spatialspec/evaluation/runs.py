@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spatialspec import arguments
 from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
@@ -69,10 +70,8 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Worklo
     """
     if not methods or not workload.prompts:
         raise BadInput("no method or no prompt", "at least one of each", "name some")
-    if workload.images < 1:
-        raise BadInput(f"{workload.images} images for each prompt", "at least 1")
-    if not all(prompt.strip() for prompt in workload.prompts):
-        raise BadInput("an empty prompt", "words", "say what to draw")
+    arguments.images("images for each prompt", workload.images)
+    arguments.prompts(workload.prompts)
     if workload.negative_prompt and workload.sampling.streams == 1:
         raise BadInput("a negative prompt with guidance 1", "another guidance", "without it nothing reads it")
     pipeline.target.check_prompts(workload.prompts, [workload.negative_prompt] * len(workload.prompts), workload.grid)

@@ -33,7 +33,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spatialspec.core.noise import Noise
+from spatialspec.core.noise import Noise, best
 from spatialspec.core.parameters import parameter
 from spatialspec.core.proposal import Proposal, Verdict
 from spatialspec.core.setting import Setting
@@ -71,11 +71,11 @@ class Coupled:
         """The best token of log q + g for each row; where a row occurs again, its next best."""
         if not rows:
             return []
-        best = Counter(rows).most_common(1)[0][1]
+        most = Counter(rows).most_common(1)[0][1]
         where = dict(zip(rows, cells, strict=True))
         order = sorted(where)
         score = q[order].log() + self.noise.gumbel([where[row] for row in order])
-        ranked = dict(zip(order, score.topk(best, dim=-1).indices.tolist(), strict=True))
+        ranked = dict(zip(order, score.topk(most, dim=-1).indices.tolist(), strict=True))
         taken: Counter[int] = Counter()
         tokens = []
         for row in rows:
@@ -89,12 +89,12 @@ class Coupled:
 
     def winners(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> list[int]:
         """The target's token for the cell after every row."""
-        return _best(self.score(proposal, p, state))
+        return best(self.score(proposal, p, state)).tolist()
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
         """Follow the tokens that stay down the tree; where none does, the target's own token is written."""
         score = self.score(proposal, p, state)
-        stays = self._near(proposal, p, score) if self.tolerance else _best(score)
+        stays = self._near(proposal, p, score) if self.tolerance else best(score).tolist()
         path: list[int] = []
         row = 0
         while (node := proposal.find(row - 1, stays[row])) is not None:
@@ -106,13 +106,12 @@ class Coupled:
 
     def _near(self, proposal: Proposal, p: Float[Tensor, "R V"], score: Float[Tensor, "R V"]) -> list[int]:
         """The best child of every row that is within the tolerance, else the winner."""
-        best, winners = score.max(-1)
-        stays = winners.tolist()
+        stays = best(score).tolist()
         if not len(proposal):
             return stays
         rows, tokens = torch.tensor([[up + 1 for up in proposal.parents], proposal.tokens], device=p.device)
         entropy = torch.special.entr(p).sum(-1).clamp(min=SURE)[rows]
-        behind, surprise = best[rows] - score[rows, tokens], -p[rows, tokens].log()
+        behind, surprise = score.amax(-1)[rows] - score[rows, tokens], -p[rows, tokens].log()
         near = (behind <= self.tolerance * entropy) & (surprise <= entropy + self.tolerance + SURPRISE)
         nearest = [inf] * len(stays)
         nodes = zip(proposal.tokens, proposal.parents, near.tolist(), behind.tolist(), strict=True)
@@ -120,7 +119,3 @@ class Coupled:
             if within and distance <= nearest[up + 1] and node not in proposal.stand_ins:
                 nearest[up + 1], stays[up + 1] = distance, token
         return stays
-
-
-def _best(score: Float[Tensor, "R V"]) -> list[int]:
-    return score.max(-1).indices.tolist()  # as argmax does, in half the time

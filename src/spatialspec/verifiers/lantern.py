@@ -110,7 +110,7 @@ class Lantern(Rejection):
         """normalise(max(p_A - q, 0)); p where nothing is left, which happens only by rounding."""
         rest = (self.pooled(p, token) - q).clamp_(min=0)
         mass = rest.sum()
-        return (rest / mass).where(mass > 0, p)
+        return (rest / mass).where(mass != 0, p)  # NaN stays NaN
 
 
 class LanternPlus(Lantern):

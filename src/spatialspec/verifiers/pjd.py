@@ -20,6 +20,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.noise import best
 from spatialspec.core.proposal import ROOT, Proposal, Verdict
 from spatialspec.core.state import State
 from spatialspec.verifiers.coupled import Coupled
@@ -49,7 +50,7 @@ class RowByRow(OnRule):
     def _name(self, p: Float[Tensor, "R V"], after: list[int], turn: int) -> list[int]:
         """A fresh sample at every slot, for the cell after it."""
         if isinstance(self.rule, Coupled):
-            return (p.log() + self.rule.noise.gumbel(after)).argmax(-1).tolist()
+            return best(p.log() + self.rule.noise.gumbel(after)).tolist()
         return self.rule.draw(p, range(len(after)), after, turn)
 
     def _decide(

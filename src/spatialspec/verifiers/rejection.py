@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.errors import NotFinite
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal, Verdict
 from spatialspec.core.setting import NoSettings, Setting
@@ -35,7 +36,7 @@ def residual(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Tensor
     """normalise(max(p - q, 0)); p where nothing is left, which happens only if p = q up to rounding."""
     rest = (p - q).clamp_(min=0)
     mass = rest.sum(-1, keepdim=True)
-    return (rest / mass).where(mass > 0, p)
+    return (rest / mass).where(mass != 0, p)  # NaN stays NaN
 
 
 class Rejection:
@@ -61,7 +62,10 @@ class Rejection:
             candidates.append(seen[cell])
             seen[cell] += 1
         u = self.noise.uniform(Purpose.DRAFT, turn, list(cells), candidates)
-        return inverse_cdf(q[list(rows)], u).tolist()
+        tokens = inverse_cdf(q[list(rows)], u).tolist()
+        if max(tokens) == q.shape[-1]:
+            raise NotFinite(cells[tokens.index(q.shape[-1])], turn)
+        return tokens
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
         """Test the candidates of one depth after the other."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from spatialspec.core.noise import Purpose, inverse_cdf
+from spatialspec.core.noise import Purpose, best, inverse_cdf
 from spatialspec.core.parameters import parameter
 from spatialspec.core.proposal import Proposal, Verdict
 from spatialspec.core.setting import Setting
@@ -73,7 +73,7 @@ class EveryRow(OnRule):
 
     def _sample(self, p: Float[Tensor, "N V"], cells: list[int], turn: int) -> list[int]:
         if isinstance(self.rule, Coupled):
-            return (p.log() + self.noise.gumbel(cells)).argmax(-1).tolist()
+            return best(p.log() + self.noise.gumbel(cells)).tolist()
         return inverse_cdf(p, self.noise.uniform(Purpose.RESIDUAL, turn, cells, [0] * len(cells))).tolist()
 
     def _test(self, p: Float[Tensor, "V"], cell: int, fresh: int, whole: bool, turn: int) -> int | None:

@@ -1,0 +1,65 @@
+"""Numbers as people pass them: Python's, numpy's and torch's. Imports none of these libraries."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, cast
+
+from spatialspec.core.errors import BadInput, shown
+
+
+def whole(name: str, value: object, low: int, high: int, border: str = "") -> int:
+    """Read a whole number; of numpy or torch it may be one without dimensions. True and False are no numbers.
+
+    Args:
+        name: of the argument or option, for the message.
+        value: what came.
+        low: smallest number.
+        high: largest number.
+        border: how to say what is allowed; "" for "LOW to HIGH, a whole number".
+
+    Raises:
+        BadInput: it is none, or out of range.
+    """
+    try:
+        number = operator.index(cast("Any", value)) if _scalar(value) else low - 1
+    except Exception:  # whatever a foreign object raises
+        number = low - 1
+    if not low <= number <= high:
+        raise BadInput(f"{name} {shown(value)}", border or f"{low} to {high}, a whole number")
+    return number
+
+
+def number(name: str, value: object, low: float, high: float, border: str = "") -> float:
+    """Read a number, as `whole` does; NaN is none, and infinity is one where `high` is infinite."""
+    try:
+        read = float(cast("Any", value)) if _scalar(value) else low - 1
+    except Exception:  # as above, and whole numbers that are too large
+        read = low - 1
+    if not low <= read <= high:
+        raise BadInput(f"{name} {shown(value)}", border or f"{low:g} to {high:g}")
+    return read
+
+
+def _scalar(value: object) -> bool:
+    """Whether a value may be a single number: no text, no truth value, no array that has dimensions."""
+    if isinstance(value, bool | str | bytes | bytearray) or "bool" in str(getattr(value, "dtype", "")):
+        return False
+    return not getattr(value, "ndim", 0)
+
+
+def listed(name: str, value: object, expected: str) -> Sequence[Any]:
+    """Read a list: of Python, a tuple, or an array of numpy or torch with one dimension or more.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if isinstance(value, list | tuple):
+        return value
+    try:
+        if getattr(value, "ndim", 0):
+            return list(cast("Any", value).tolist())
+    except Exception:  # whatever a foreign object raises
+        pass
+    raise BadInput(f"{name} {shown(value)}", expected)
