@@ -29,15 +29,16 @@ JSON = st.recursive(
 )
 ODD: list[Any] = [
     np.int64(3), np.float32(0.5), np.bool_(True), np.array(2), np.array([1, 2]), np.array(["a cat"]), np.nan, np.inf,
-    torch.tensor(2), torch.tensor(1.5), torch.tensor(True), torch.tensor([3]), torch.float16, torch.int8, torch.device("cpu"),
-    10**9, 10**30, 10**400, -1, 2**63 - 1, 2**63, 1e300, -0.0, 1j, Decimal("0.5"), Fraction(1, 2), True,
-    b"cat", bytearray(b"cat"), "\ud800", "a\0b", " ", "a" * 10_001, "\x1b[31mred", "9" * 5000, "9" * 5000 + "x1", "1e400",
-    (2, 2), [2, 2], (10**9, 10**9), (2.0, 2), (True, 2), "3x2", "3X2", "0x3", "999999999x999999999", "\u0663x\u0663",
-    ["a cat", None], ["a cat", "b\ud800"], [[1, 2, 3]], [[64]], [[0] * 4], [[0] * 10**5], [[-1]], [["a"]], [None],
-    [torch.tensor([1, 2])], torch.tensor([[1, 2]]), np.zeros((1, 4), int), range(3), {"a": 1}, {"a"}, object(), int, len,
-    lambda *rest: None, iter(["a cat"]), Path("icons"), Path("a" * 300), Method("ar"), Grid(2, 3), math, Ellipsis,
-    "ar", "spatial:tolerance=inf", "spatial:tolerance=nan", "spatial:budget=3", "spatial:budget=99999999999", "hawk:",
-    "coupled", "rejection", "cuda", "cuda:99", "meta", "fp16", "bfloat16", "auto", "float64", "complex64", "nan",
+    torch.tensor(2), torch.tensor(1.5), torch.tensor(True), torch.tensor([3]), torch.float16, torch.int8,
+    torch.device("cpu"), 10**9, 10**30, 10**400, -1, 2**63 - 1, 2**63, 1e300, -0.0, 1j, Decimal("0.5"), Fraction(1, 2),
+    True, b"cat", bytearray(b"cat"), "\ud800", "a\0b", " ", "a" * 10_001, "\x1b[31mred", "9" * 5000,
+    "9" * 5000 + "x1", "1e400", (2, 2), [2, 2], (10**9, 10**9), (2.0, 2), (True, 2), "3x2", "3X2", "0x3",
+    "999999999x999999999", "\u0663x\u0663", ["a cat", None], ["a cat", "b\ud800"], [[1, 2, 3]], [[64]], [[0] * 4],
+    [[0] * 10**5], [[-1]], [["a"]], [None], [torch.tensor([1, 2])], torch.tensor([[1, 2]]), np.zeros((1, 4), int),
+    range(3), {"a": 1}, {"a"}, object(), int, len, lambda *rest: None, iter(["a cat"]), Path("icons"), Path("a" * 300),
+    Method("ar"), Grid(2, 3), math, Ellipsis, "ar", "spatial:tolerance=inf", "spatial:tolerance=nan",
+    "spatial:budget=3", "spatial:budget=99999999999", "hawk:", "coupled", "rejection", "cuda", "cuda:99", "meta",
+    "fp16", "bfloat16", "auto", "float64", "complex64", "nan",
 ]  # fmt: skip
 CALL = [
     "prompt", "method", "seed", "negative_prompt", "num_images_per_prompt", "guidance_scale", "temperature", "top_k",
