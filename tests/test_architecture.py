@@ -39,7 +39,7 @@ MAY_IMPORT = {  # unit -> units of the package that it may import, besides itsel
     "methods": LOOP | {"registry"},
     "generation": LOOP | {"methods"},
     "prompts": {"core", "files", "tables"},
-    "arguments": {"core", "files", "prompts"},
+    "arguments": {"core", "prompts"},
     "pipeline": LOOP | NAMES | {"arguments"},
     "training": LOOP | NAMES | AROUND,
     "evaluation": LOOP | NAMES | AROUND | {"arguments", "pipeline"},

@@ -1,7 +1,6 @@
 """Going on after an interruption: at any pass, with images that are finished, and with seeds of their own."""
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from spatialspec.core.arguments import listed, whole
+from spatialspec.core.arguments import LONGEST, listed, nameable, whole
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import LONGEST, nameable
 from spatialspec.prompts import check_prompt
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from spatialspec.core.arguments import LONGEST, nameable
 from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput, shown
 
 LARGEST = 64 << 20  # bytes of a text file; the config.json of a large vocabulary has 8 million
-LONGEST = 255  # bytes of a file's name, on every usual file system
 LFS = b"version https://git-lfs"
 
 
@@ -65,15 +65,6 @@ def read_config(path: Path, required: Sequence[str] = (), advice: str = "fetch i
     if missing:
         raise BadInput(f"none for {', '.join(missing)}", f"the keys {', '.join(required)}", advice, path)
     return config
-
-
-def nameable(path: str | Path) -> bool:
-    """Whether a file can have a path: no NUL, no half of a surrogate pair, no part of more than LONGEST bytes."""
-    try:
-        name = os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return b"\0" not in name and len(name) < 4096 and all(len(part) <= LONGEST for part in name.split(b"/"))
 
 
 def inside(folder: Path, name: object, where: object) -> Path:

@@ -120,7 +120,7 @@ class Display:
     def echo(self, line: str) -> None:
         """Print a line on stdout, above the one on stderr."""
         self.hide()
-        typer.echo(line)
+        say(line)
         self.show()
 
     def hide(self) -> None:

@@ -1,12 +1,16 @@
-"""Numbers as people pass them: Python's, numpy's and torch's. Imports none of these libraries."""
+"""Numbers as people pass them, Python's, numpy's and torch's, and names of files. Imports none of these libraries."""
 
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from spatialspec.core.errors import BadInput, shown
+
+LONGEST = 255  # bytes of a file's name, on every usual file system
 
 
 def whole(name: str, value: object, low: int, high: int, border: str = "") -> int:
@@ -63,3 +67,12 @@ def listed(name: str, value: object, expected: str) -> Sequence[Any]:
     except Exception:  # whatever a foreign object raises
         pass
     raise BadInput(f"{name} {shown(value)}", expected)
+
+
+def nameable(path: str | Path) -> bool:
+    """Whether a file can have a path: no NUL, no half of a surrogate pair, no part of more than LONGEST bytes."""
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in name and len(name) < 4096 and all(len(part) <= LONGEST for part in name.split(b"/"))
