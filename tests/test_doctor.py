@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,26 @@ def test_errors_become_findings(error: Exception, got: str, expected: str, advic
     found = from_error("check", error, "generic")
     assert (found.status, found.got, found.expected) == ("failed", got, expected)
     assert found.advice.startswith(advice) and found.advice
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_it_recommends_can_be_run(
+    dtype: str, beside: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every type, with drafts beside the model and with others, in a folder with a blank in its name."""
+    give_curve(monkeypatch, [Cost(budget, 0.01 * (1 + budget) ** 2, 1.01 + budget / 99) for budget in (0, 15, 64)])
+    monkeypatch.chdir(tmp_path)
+    folder = tiny_folder(tmp_path / "tiny")
+    if not beside:
+        (folder / "drafts").rename(tmp_path / "my drafts")
+    options = ["--model", folder, "--dtype", dtype, *([] if beside else ["--draft", "my drafts"])]
+    code, out, _ = call_main(capsys, "doctor", *options)
+    assert code == 0
+    advised = re.findall(r"(?:use|fewest passes:) (--method .*?)(?:: |, about)", out)
+    assert advised and ("my drafts" in " ".join(advised)) != beside
+    own = "" if beside else " --draft 'my drafts'"
+    for words in {*advised, *(f"--method {said}{own}" for said in ("hawk", "ssd"))}:
+        typed = ["generate", "a cat", "--model", folder, "--dtype", dtype, *shlex.split(words)]
+        code, _, err = call_main(capsys, *typed)
+        assert code == 0, err

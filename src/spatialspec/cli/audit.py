@@ -34,11 +34,12 @@ def audit(
 ) -> None:
     """Prove that methods are exact, or find that they are not.
 
-    Every method draws images of toys whose law is known, under every verifier; chi-square and total variation compare
-    them with that law. Methods that say seed-exact must also draw AR's tokens, on the toys and on the model. Exit code
-    1 if a method that says exact or seed-exact is not.
+    Every method draws images of toys, models so small that their distribution is known, under every verifier;
+    chi-square and total variation compare the images with it. Methods that say seed-exact must also draw AR's tokens,
+    on the toys and on the model. Exit code 1 if a method that says exact or seed-exact is not.
     """
-    listed = list(dict.fromkeys(Method.parse_list(methods)))
+    with options.loading(model):  # imports torch
+        listed = list(dict.fromkeys(Method.parse_list(methods)))
     if not listed:
         raise BadInput(f"no method in {methods!r}", "names separated by commas", "see `models`")
     if not 0 <= seed < 2**62:
@@ -60,7 +61,7 @@ def audit(
     if missing:
         typer.echo(wrapped(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}"))
     cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
-    with progress(effort(listed, plan, cells, missing)) as report:
+    with progress(effort(listed, plan, cells, missing), timed=False) as report:
         document = audit(listed, plan, seed, pipeline, report, workers, missing)
     typer.echo(table(COLUMNS, document.methods))
     s = document.settings

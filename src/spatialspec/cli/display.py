@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -88,6 +89,11 @@ def wrapped(line: str, indent: int = 2) -> str:
     return textwrap.fill(line.lstrip(), room, initial_indent=start, subsequent_indent=start + " " * indent)
 
 
+def _is_terminal() -> bool:
+    """Whether stderr is one, for this process to show something on; of several of `torchrun`, the first does."""
+    return sys.stderr.isatty() and os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 class Display:
     """One line on stderr: a bar in tokens, or what is being done and for how long; none where stderr is no terminal."""
 
@@ -95,20 +101,20 @@ class Display:
         self._bar: Progress | None = None
         self._done, self._drawn = 0, 0.0
 
-    def tokens(self, total: int) -> None:
-        """Show a bar. It is drawn by `__call__` alone, in no other thread, which would disturb what is measured."""
-        if sys.stderr.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    def tokens(self, total: int, timed: bool) -> None:
+        """Show a bar. Where work is `timed`, no other thread disturbs it: it is drawn by `__call__` alone."""
+        if _is_terminal():
+            from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("tokens"), TimeRemainingColumn())
-            self._show("", total, *columns)
+            self._show("", total, not timed, *(() if timed else (SpinnerColumn(),)), *columns)
 
     def stage(self, what: str) -> None:
         """Show what is being done from now on, for work that has no number of steps."""
-        if sys.stderr.isatty():
+        if _is_terminal():
             from rich.progress import SpinnerColumn, TimeElapsedColumn
 
-            self._show(f"{what} ...", None, SpinnerColumn(), TimeElapsedColumn())
+            self._show(f"{what} ...", None, True, SpinnerColumn(), TimeElapsedColumn())
 
     def __call__(self, what: str, tokens: int) -> None:
         """So many tokens more. The bar is drawn four times a second at most."""
@@ -133,14 +139,14 @@ class Display:
         if self._bar is not None:
             self._bar.start()
 
-    def _show(self, what: str, total: int | None, *columns: Any) -> None:
+    def _show(self, what: str, total: int | None, moves: bool, *columns: Any) -> None:
         from rich.console import Console
         from rich.progress import Progress, TextColumn
 
         self.hide()
-        text, spins = TextColumn("{task.description}", markup=False), total is None
+        text = TextColumn("{task.description}", markup=False)
         console = Console(stderr=True)  # what is printed on stdout must not end there
-        self._bar = Progress(text, *columns, console=console, auto_refresh=spins, transient=True, redirect_stdout=False)
+        self._bar = Progress(text, *columns, console=console, auto_refresh=moves, transient=True, redirect_stdout=False)
         self._bar.add_task(what, total=total)
         self.show()
 
@@ -154,14 +160,28 @@ def say(text: str, err: bool = False) -> None:
 
 
 @contextmanager
-def waiting(what: str | int) -> Iterator[Display]:
-    """Show what is being done, or a bar of so many tokens, and take it away at the end; an outer one comes back."""
+def waiting(what: str) -> Iterator[Display]:
+    """Show what is being done, and take it away at the end; an outer line comes back then."""
+    with _shown() as now:
+        now.stage(what)
+        yield now
+
+
+@contextmanager
+def progress(total: int, timed: bool = True) -> Iterator[Display]:
+    """A bar of so many tokens, called as `report(method, tokens)`; taken away at the end."""
+    with _shown() as now:
+        now.tokens(total, timed)
+        yield now
+
+
+@contextmanager
+def _shown() -> Iterator[Display]:
     for outer in _displays[-1:]:
         outer.hide()
     shown = Display()
     _displays.append(shown)
     try:
-        shown.stage(what) if isinstance(what, str) else shown.tokens(what)
         yield shown
     finally:
         _displays.pop().hide()
@@ -177,8 +197,3 @@ def kept(what: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(wrapped(what), file=sys.stderr)
         raise
-
-
-def progress(total: int) -> AbstractContextManager[Display]:
-    """A bar of so many tokens, called as `report(method, tokens)`."""
-    return waiting(total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +35,8 @@ def doctor(
     """Check a model and its drafts, say what to use here.
 
     Looks at the files, the grid, row ends, the codec and the drafts; draws the first rows of a picture and checks that
-    a pass over many cells says what AR's passes say; measures what a pass costs against its width, as --budget auto
-    does; names the failure signatures of Hawk where it sees them. Exit code 1 if a check failed.
+    a pass over many cells gives the scores of AR's passes; measures what a pass costs against its width, as --budget
+    auto does; names the failure signatures of Hawk where it sees them. Exit code 1 if a check failed.
     """
     folder = find(model)
     drafts = draft_folder(model, draft) if (folder / "config.json").is_file() else _given(draft)
@@ -54,7 +55,7 @@ def doctor(
         found = examine(folder, model, drafts, str(where), kind, grid, lambda finding: now.echo(shown(finding)))
     with progress(effort(found.workload, where) if found.workload else 0) as report:
         found.tell = lambda finding: report.echo(shown(finding))
-        diagnosis = measure(found, report)
+        diagnosis = measure(found, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
     show(diagnosis)
     if json is not None:
         write_text(json, diagnosis.json_text())

@@ -140,7 +140,7 @@ def evaluate(
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     drawn = "no images are kept without --out" if out is None else f"{out} keeps what was drawn: the same call goes on"
-    with kept(drawn), progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells) as report:
+    with kept(drawn), progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells, timed=False) as report:
         names = {"features": features if instruments.features else None, "clip": clip}
         names["scenes"] = scenes
         document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report, report.stage)

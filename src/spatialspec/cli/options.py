@@ -29,7 +29,10 @@ QUALITIES = "; ".join(f"{name}: {p.passes} passes, gap {p.gap:+.2f}" for name, p
 Model = Annotated[str, typer.Option(help="Name of a model, or its folder; `spatialspec models` lists names.")]
 Draft = Annotated[str | None, typer.Option(help="Name or folder of draft weights. [default: those of the model]")]
 Verifier = Annotated[
-    str, typer.Option(help="coupled: AR's very tokens, of methods that can; rejection: its distribution.")
+    str,
+    typer.Option(
+        help="coupled: plain AR's tokens for the same seed, where the method can; rejection: AR's distribution."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the first image.")]
 Guidance = Annotated[
@@ -39,7 +42,7 @@ Temperature = Annotated[float | None, typer.Option(help="0 to 100; 0 is greedy. 
 TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all. [default: the model's]")]
 TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this mass. [default: the model's]")]
 NegativePrompt = Annotated[str, typer.Option(help="What guidance leads away from.")]
-Size = Annotated[str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Tokens of a picture. [default: the model's]")]
+Size = Annotated[str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Grid of image tokens. [default: the model's]")]
 NumImages = Annotated[int, typer.Option(help="Pictures of each prompt.")]
 Budget = Annotated[
     str | None,
@@ -180,7 +183,7 @@ def loading(model: str) -> AbstractContextManager[Display]:
     size = 0
     with suppress(BadInput, OSError):  # one that is not there is refused elsewhere
         size = sum(file.stat().st_size for file in model_folder(model).glob("*.safetensors"))
-    return waiting(f"loading {printable(model)}" + (f", {size / 1e6:,.0f} MB" if size else ""))
+    return waiting(f"loading {printable(model)}" + (f", {size / 1e6:,.1f} MB" if size else ""))
 
 
 def folders(model: str, draft: str | None = None) -> list[Path | None]:

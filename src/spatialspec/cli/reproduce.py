@@ -72,10 +72,11 @@ def reproduce(
     out.mkdir(parents=True, exist_ok=True)
     chosen = list(EXPERIMENTS) if name == ALL else [name]
 
-    from spatialspec.reproduce.carry_out import check_folder
-    from spatialspec.reproduce.plots import empty_plot
+    with waiting("getting ready to plot"):  # imports torch and matplotlib
+        from spatialspec.reproduce.carry_out import check_folder
+        from spatialspec.reproduce.plots import empty_plot
 
-    empty_plot()
+        empty_plot()
     for one in chosen:
         check_folder(one, out, quick)
     pipeline, workload = common.load(methods, words[:1])

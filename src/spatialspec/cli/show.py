@@ -62,7 +62,7 @@ def show(
     drawn = Request([prompt], [seed], workload.sampling, workload.grid, verifier, [negative_prompt])
     shown = list(dict.fromkeys([*methods, Method("ar")]))
     traces = []
-    with progress(len(shown) * workload.grid.cells) as report:
+    with progress(len(shown) * workload.grid.cells, timed=False) as report:
         for one in shown:
 
             def tell(step: Step, name: str = str(one)) -> None:

@@ -158,12 +158,13 @@ def _load(found: Examination, folder: Folder, device: str, dtype: torch.dtype) -
     return target
 
 
-def measure(found: Examination, report: Progress) -> Diagnosis:
+def measure(found: Examination, report: Progress, options: str = "") -> Diagnosis:
     """Draw the first rows of a picture and say what to expect of a whole one; nothing where something is broken.
 
     Args:
         found: by `examine`; findings are added to it.
         report: called after every pass, as `report(what, cells just committed)`.
+        options: of the command line, which a recommended method needs too.
     """
     widths: list[Width] = []
     expected: list[Expectation] = []
@@ -174,7 +175,7 @@ def measure(found: Examination, report: Progress) -> Diagnosis:
         checks=found.findings,
         widths=widths,
         methods=expected,
-        advice=advise(expected, found.workload.grid) if expected and found.workload else "",
+        advice=advise(expected, found.workload.grid, options) if expected and found.workload else "",
     )
 
 

@@ -117,8 +117,8 @@ def _on_curve(method: Method, costs: Sequence[Cost]) -> Cost | None:
     return next((cost for cost in costs if cost.budget == budget), None)
 
 
-def advise(expected: Sequence[Expectation], grid: Grid) -> str:
-    """Which method and budget to use, and what to expect of it."""
+def advise(expected: Sequence[Expectation], grid: Grid, options: str = "") -> str:
+    """Which method and budget to use, with further options that it needs, and what to expect of it."""
     ar, *others = expected
     best, fewest = min(others, key=lambda e: e.seconds), min(others, key=lambda e: e.passes)
     if best.times_as_fast < GAIN:
@@ -128,12 +128,12 @@ def advise(expected: Sequence[Expectation], grid: Grid) -> str:
         )
     else:
         said = (
-            f"use {_options(best.method)}: about {best.passes:.0f} passes and {best.seconds:.3g} s for {grid} cells, "
-            f"{best.times_as_fast:.2f} times as fast as ar ({ar.passes:.0f} passes, {ar.seconds:.3g} s), and its very "
-            f"picture"
+            f"use {_options(best.method)}{options}: about {best.passes:.0f} passes and {best.seconds:.3g} s for {grid} "
+            f"cells, {best.times_as_fast:.2f} times as fast as ar ({ar.passes:.0f} passes, {ar.seconds:.3g} s), "
+            f"and its very picture"
         )
     if fewest.method != best.method or best.times_as_fast < GAIN:
-        said += f"; fewest passes: {_options(fewest.method)}, about {fewest.passes:.0f}"
+        said += f"; fewest passes: {_options(fewest.method)}{options}, about {fewest.passes:.0f}"
     return said
 
 
