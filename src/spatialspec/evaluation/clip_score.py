@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from spatialspec.core.errors import BadInput
+from spatialspec.targets.model_files import check_side_files, read_model_config
 
 BATCH = 16
 ON_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -64,11 +65,14 @@ def _load(name: str | Path) -> tuple[Any, Any]:
     local = (Path(name) / "config.json").is_file()
     if not local and (Path(name).exists() or not ON_HUB.fullmatch(str(name))):
         raise BadInput(f"--clip {name}", "a folder with a CLIP model, or OWNER/NAME on the Hub")
+    if local:
+        read_model_config(Path(name))
+        check_side_files(Path(name))
     try:
         model = CLIPModel.from_pretrained(name, local_files_only=local, use_safetensors=True, trust_remote_code=False)
         processor = CLIPProcessor.from_pretrained(name, local_files_only=local, trust_remote_code=False)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().partition("\n")[0]
         if local:
             raise BadInput(f"{reason}", "a CLIP model in safetensors", where=name) from error
         raise BadInput(

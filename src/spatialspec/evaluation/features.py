@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.targets.model_files import check_side_files, read_model_config
 
 DEFAULT = "efficientnet-lite0"
 BATCH = 16
@@ -47,11 +48,13 @@ def _from_folder(folder: Path) -> FeatureExtractor:
         from transformers import AutoImageProcessor, AutoModel
     except ImportError as error:
         raise ImportError("got --features of a folder without transformers: run `pip install transformers`") from error
+    read_model_config(folder)
+    check_side_files(folder)
     try:
-        whole = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        whole = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False)
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
-        raise BadInput(f"{str(error).splitlines()[0]}", "a vision model", where=folder) from error
+        raise BadInput(shown(" ".join(str(error).split()), 200), "a vision model", where=folder) from error
     model = getattr(whole, "vision_model", whole).eval().requires_grad_(False)
 
     def extract(pictures: UInt8[np.ndarray, "N H W 3"]) -> Float[Tensor, "N F"]:

@@ -28,7 +28,7 @@ from spatialspec.targets.chameleon_vq import ChameleonVQ
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.pictures import signed
-from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, recommended
+from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, recommended, tell_ignored
 from spatialspec.targets.words import Words
 
 # Names in vocabulary_map, as facebookresearch/chameleon reads them (chameleon/inference/vocab.py).
@@ -64,6 +64,7 @@ class ChameleonTarget(ImageVocabulary):
         self._origin = str(config.name_or_path)
         self.decoder, self.words = Decoder(model.model), Words(getattr(processor, "tokenizer", processor))
         self.vq = _vq_of(config.name_or_path) if vq is None else vq
+        tell_ignored(model.generation_config, name)
         _ = self.default
         side = config.vq_config.resolution // self.vq.patch
         self.grid = Grid(side, side)

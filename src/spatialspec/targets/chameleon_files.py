@@ -12,18 +12,20 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 from transformers import ChameleonVQVAE, ChameleonVQVAEConfig
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.files import check_output, read_config
 from spatialspec.targets.chameleon_vq import ChameleonVQ
+from spatialspec.targets.model_files import LARGEST, check_sizes, shards
 from spatialspec.targets.published import VQGAN, check_numbers, read
-from spatialspec.tensors import read_weights, write_tensors
+from spatialspec.tensors import read_shapes, read_weights, write_tensors
 
 FILE = "vq.safetensors"
 ENCODER = "vq_encoder.safetensors"
+MOST = 64  # blocks of a level, levels
 PREFIX = "model.vqmodel."
 DRAWING = ("quantize.", "post_quant_conv.", "decoder.")  # parts that a code goes through on its way to pixels
 READING = ("encoder.", "quant_conv.", "quantize.", "post_quant_conv.")  # those of transformers' class, the encoder
@@ -37,7 +39,7 @@ def load_vq(folder: Path) -> ChameleonVQ:
     """
     vq, own = _build(folder), folder / FILE
     if own.is_file():
-        read_weights(vq, own)
+        read_weights(vq, own, dtype=torch.float32)
     else:
         _read_shards(vq, folder)
     return vq.eval().requires_grad_(False)
@@ -78,7 +80,8 @@ def convert(source: Path, out: Path) -> None:
             f"no config.json in {out}", "the folder of a checkpoint such as Anole or Lumina-mGPT", VQGAN.advice
         )
     with torch.device("meta"):
-        reader, vq = ChameleonVQVAE(_sizes(out)), _build(out)
+        reader = ChameleonVQVAE(_sizes(out))
+    vq = _build(out)
     for file in (FILE, ENCODER):
         check_output(out / file, "", "OUT", [source])
     found = read(source, VQGAN)
@@ -92,47 +95,54 @@ def convert(source: Path, out: Path) -> None:
 
 
 def _build(folder: Path) -> ChameleonVQ:
-    return ChameleonVQ(_sizes(folder))
+    """On the meta device: sizes are of no weight yet."""
+    sizes = _sizes(folder)
+    try:
+        with torch.device("meta"):
+            return ChameleonVQ(sizes)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        got, where = f"others ({shown(str(error))})", folder / "config.json"
+        raise BadInput(got, "sizes of a picture decoder in vq_config", where=where) from error
 
 
 def _sizes(folder: Path) -> ChameleonVQVAEConfig:
     path = folder / "config.json"
     config = read_config(path, ("vq_config", "vocabulary_map"))
     try:
-        return ChameleonVQVAEConfig(**config["vq_config"])
-    except (TypeError, StrictDataclassError) as error:
-        raise BadInput(f"others ({error})", "sizes of a picture decoder in vq_config", where=path) from error
+        check_sizes({"vq_config": config["vq_config"]}, path, MOST, LARGEST)
+        sizes = ChameleonVQVAEConfig(**config["vq_config"])
+    except (TypeError, ValueError, StrictDataclassError) as error:
+        if isinstance(error, BadInput):
+            raise
+        got = f"others ({shown(' '.join(str(error).split()), 200)})"
+        raise BadInput(got, "sizes of a picture decoder in vq_config", where=path) from error
+    ranges = {"channel_multiplier": sizes.channel_multiplier, "resolution": [sizes.resolution]}
+    for key, values in ranges.items():
+        if not 1 <= len(values) <= MOST or not all(isinstance(x, int) and x >= 1 for x in values):
+            raise BadInput(f"{key} {shown(values)}", "sizes of at least 1", "fetch it again", path)
+    return sizes
 
 
 def _read_shards(vq: ChameleonVQ, folder: Path) -> None:
-    wanted, got = vq.state_dict(), {}
-    for path in _shards(folder):
-        if not path.is_file():
-            raise BadInput(f"no file {path}", "weights", "fetch the checkpoint again")
-        try:
-            with safe_open(path, "pt") as file:
-                for key in file.keys():  # noqa: SIM118
-                    name = key.removeprefix(PREFIX)
-                    if key != name and (name in wanted or name.startswith("decoder.")):
-                        got[name] = file.get_tensor(key)
-        except SafetensorError as error:
-            raise BadInput(f"a damaged file ({error})", "safetensors", "fetch it again", where=path) from error
-    if not any(name.startswith("decoder.") for name in got):
+    wanted, holds = _shapes(vq.state_dict()), {}
+    for path in shards(folder):
+        for key, shape in read_shapes(path).items():
+            name = key.removeprefix(PREFIX)
+            if key != name and (name in wanted or name.startswith("decoder.")):
+                holds[name] = shape, path
+    if not any(name.startswith("decoder.") for name in holds):
         raise BadInput(
             "no picture decoder",
             f"{FILE} there, or {PREFIX}decoder.* in the shards",
             f"make it with spatialspec convert vqgan.ckpt {folder} from the file that Meta published with Chameleon",
             where=folder,
         )
-    _check(_shapes(wanted), _shapes(got), folder)
-    vq.load_state_dict(got)
-
-
-def _shards(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return [folder / "model.safetensors"]
-    return [folder / name for name in sorted(set(read_config(index, ("weight_map",))["weight_map"].values()))]
+    _check(wanted, {name: shape for name, (shape, _) in holds.items()}, folder)
+    got = {}
+    for name, (_, path) in holds.items():
+        with safe_open(path, "pt") as file:
+            got[name] = file.get_tensor(PREFIX + name).float()
+    vq.load_state_dict(got, assign=True)
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

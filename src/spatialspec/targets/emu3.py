@@ -24,7 +24,7 @@ from spatialspec.targets.derived import Derived
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.pictures import normalised
-from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended
+from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended, tell_ignored
 from spatialspec.targets.words import Words
 
 AUTHORS = Sampling(guidance=3.0, top_k=2048)  # of the published code, where generation_config.json says nothing
@@ -44,6 +44,7 @@ class Emu3Target(ImageVocabulary):
         self.name, self.model, self.processor = name, model, processor
         self.name, self.model, self.processor = name, model, processor
         self.decoder, self.words = Decoder(model.model.text_model), Words(processor.tokenizer)
+        tell_ignored(model.generation_config, name)
         _ = self.default
         self.grid = Grid(
             *processor.calculate_generate_size(processor.ratio, processor.image_area, processor.downsample_ratio)

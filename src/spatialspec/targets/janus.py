@@ -26,7 +26,7 @@ from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget, apply
 from spatialspec.targets.pictures import normalised
-from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended
+from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended, tell_ignored
 from spatialspec.targets.words import Words
 
 TURN = "<|User|>: {}\n\n<|Assistant|>:"  # of the published code; no template of a folder is run
@@ -47,6 +47,7 @@ class JanusTarget(LanguageTarget):
         self.name, self.model, self.processor = name, model, processor
         self.decoder, self.words = Decoder(model.model.language_model), Words(processor.tokenizer)
         self._codebook = Derived[Tensor](lambda weight: weight)
+        tell_ignored(model.generation_config, name)
         _ = self.default
         side = self.parts.vqmodel.config.num_patches
         self.grid = Grid(side, side)

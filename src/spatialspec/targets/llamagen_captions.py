@@ -21,10 +21,11 @@ from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.files import read_config
 from spatialspec.targets.llamagen_text import clean_caption
 from spatialspec.targets.llamagen_transformer import CaptionEmbedding
+from spatialspec.targets.model_files import check_side_files, read_model_config
 from spatialspec.tensors import write_tensors
 
 LENGTH = 120
@@ -63,14 +64,20 @@ class T5Captions:
             from transformers import AutoTokenizer, T5EncoderModel
         except ImportError as error:
             raise ImportError("got no transformers, expected it for captions: pip install transformers") from error
+        read_model_config(self.folder)
+        check_side_files(self.folder)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
             encoder: Any = T5EncoderModel.from_pretrained(
-                self.folder, dtype=self.dtype, local_files_only=True, use_safetensors=True
+                self.folder,
+                dtype=self.dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
             )
-        except (OSError, ValueError) as error:
+        except Exception as error:
             raise BadInput(
-                f"others ({error})", "T5's encoder and tokenizer", "fetch it again", where=self.folder
+                f"others ({shown(str(error), 200)})", "T5's encoder and tokenizer", "fetch it again", where=self.folder
             ) from error
         return tokenizer, encoder.to(self.device).eval().requires_grad_(False)
 

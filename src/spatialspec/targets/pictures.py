@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput, shown
+
 
 @runtime_checkable
 class ReadsPictures(Protocol):
@@ -29,6 +31,32 @@ class ReadsPictures(Protocol):
             BadInput: this checkpoint came without its encoder.
         """
         ...
+
+
+def check_pixels(settings: Any, where: object) -> None:
+    """Refuse settings of an image processor that leave colours open, or scale bytes as no model here was trained.
+
+    Args:
+        settings: rescaling and normalisation, as in preprocessor_config.json.
+        where: they were found.
+
+    Raises:
+        BadInput: one of them is missing or wrong.
+    """
+    advice = "fetch it again: without it colours are wrong"
+    if not isinstance(settings, dict):
+        raise BadInput(shown(settings), "settings of an image processor", advice, where)
+    for key in ("do_rescale", "do_normalize"):
+        if settings.get(key, True) is not True:
+            raise BadInput(f"{key} {shown(settings[key])}", "true", advice, where)
+    factor = settings.get("rescale_factor", 1 / 255)
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not abs(factor * 255 - 1) < 1e-3:
+        raise BadInput(f"rescale_factor {shown(factor)}", "1/255", advice, where)
+    for key, low in (("image_mean", 0.0), ("image_std", 1e-3)):
+        values = settings.get(key)
+        numbers = values if isinstance(values, list | tuple) and len(values) == 3 else [None]
+        if not all(isinstance(x, int | float) and not isinstance(x, bool) and low <= x <= 1 for x in numbers):
+            raise BadInput(f"{key} {shown(values)}", f"three numbers from {low:g} to 1", advice, where)
 
 
 def signed(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:

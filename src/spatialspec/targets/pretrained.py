@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
 from spatialspec.core.distribution import Sampling
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.targets.model_files import FETCH, LARGEST, check_side_files, numbers, read_model_config
+from spatialspec.targets.pictures import check_pixels
 
 Model = TypeVar("Model", bound=PreTrainedModel)
+GENERATION = "generation_config.json"
+PROCESSOR = "fetch processor_config.json, preprocessor_config.json and the tokenizer's files too"
+SLACK, LITTLE = 2, 1 << 20  # a model has at most so many times the numbers of its files, and so many more
+NEUTRAL: dict[str, tuple[Any, ...]] = {  # settings of transformers that are not followed -> values without effect
+    "do_sample": (True,), "min_p": (0,), "typical_p": (1,), "repetition_penalty": (1,), "num_beams": (1,),
+    "epsilon_cutoff": (0,), "eta_cutoff": (0,), "top_h": (), "no_repeat_ngram_size": (0,), "bad_words_ids": ([],),
+    "suppress_tokens": ([],), "begin_suppress_tokens": ([],), "sequence_bias": ({},), "penalty_alpha": (0,),
+    "exponential_decay_length_penalty": (), "watermarking_config": (), "encoder_repetition_penalty": (1,),
+    "diversity_penalty": (0,), "forced_bos_token_id": (), "forced_eos_token_id": (), "min_length": (0,),
+}  # fmt: skip
 DeviceMap = str | Mapping[str, int | str | torch.device]
 
 
@@ -39,38 +52,50 @@ def load_model(
     Raises:
         BadInput: a weight is missing, left over or of another shape, or a file is damaged.
     """
+    checkpoint = f"a checkpoint of {kind.__name__}"
+    settings, shapes = read_model_config(folder)
+    check_side_files(folder)
     loader: Any = kind
     model: Model
     report: dict[str, Any]
-    try:
-        with _quiet():
-            model, report = loader.from_pretrained(
-                folder,
-                dtype=dtype,
-                device_map=({"": device} if device != "cpu" else None) if device_map is None else device_map,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are named below, which the error of transformers does not do
-            )
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
+    with _whole(checkpoint, folder / "config.json"):
+        config = loader.config_class.from_dict(settings)
+        with torch.device("meta"):
+            bare: PreTrainedModel = kind(config)
+        count = sum(tensor.numel() for tensor in (*bare.parameters(), *bare.buffers()))
+    there = numbers(shapes)
+    if count > SLACK * there + LITTLE:
         raise BadInput(
-            f"one that does not load ({_first_line(error)})", f"a checkpoint of {kind.__name__}", where=folder
-        ) from error
+            f"sizes for {count:,} numbers",
+            f"those of the {there:,} in the weights",
+            "fetch both again, one of them is another model's",
+            folder / "config.json",
+        )
+    with _whole(checkpoint, folder), _quiet():
+        model, report = loader.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            device_map=({"": device} if device != "cpu" else None) if device_map is None else device_map,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named below, which the error of transformers does not do
+        )
     if misfits := sorted(report["mismatched_keys"]):
-        shapes = ", ".join(f"{name} {tuple(got)} instead of {tuple(wanted)}" for name, got, wanted in misfits[:4])
+        misfit = ", ".join(f"{name} {tuple(got)} instead of {tuple(wanted)}" for name, got, wanted in misfits[:4])
         raise BadInput(
-            f"{shapes} ({len(misfits)} in all)",
+            f"{misfit} ({len(misfits)} in all)",
             f"the shapes that {kind.__name__} has by config.json",
             "fetch both again, one of them is another model's",
             where=folder,
         )
     for what, keys in (("no weights for", report["missing_keys"]), ("surplus weights", report["unexpected_keys"])):
         if keys:
-            names = ", ".join(sorted(keys)[:4])
+            some = ", ".join(sorted(keys)[:4])
             raise BadInput(
-                f"{what} {names} ({len(keys)} in all)",
+                f"{what} {some} ({len(keys)} in all)",
                 f"those of {kind.__name__} and no others",
                 "fetch it again, or check that it is this kind of model",
                 where=folder,
@@ -88,16 +113,13 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
     Raises:
         BadInput: there is none, or a file of it is damaged.
     """
-    try:
-        with _quiet():
-            return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, ImportError) as error:
-        raise BadInput(
-            f"one that does not load ({_first_line(error)})",
-            "a processor beside the weights",
-            "fetch processor_config.json, preprocessor_config.json and the tokenizer's files too",
-            where=folder,
-        ) from error
+    read_model_config(folder)
+    settings = check_side_files(folder)
+    own = settings.get("processor_config.json", {}).get("image_processor")
+    name = "preprocessor_config.json" if own is None else "processor_config.json"
+    check_pixels(settings.get(name, {}) if own is None else own, folder / name)
+    with _whole("a processor beside the weights", folder, PROCESSOR), _quiet():
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def check_kinds(model: Any, kind: type[Any], processor: Any = None, its: type[Any] | None = None) -> None:
@@ -115,15 +137,35 @@ def check_kinds(model: Any, kind: type[Any], processor: Any = None, its: type[An
 
 
 def recommended(config: GenerationConfig, otherwise: Sampling) -> Sampling:
-    """Sampling as `generation_config.json` has it; what it leaves open is filled in."""
-    guidance, temperature = config.guidance_scale, config.temperature
-    top_k, top_p = config.top_k, config.top_p
-    return Sampling(
-        guidance=otherwise.guidance if guidance is None else float(guidance),
-        temperature=otherwise.temperature if temperature is None else float(temperature),
-        top_k=otherwise.top_k if top_k is None else int(top_k),
-        top_p=otherwise.top_p if top_p is None else float(top_p),
-    )
+    """Sampling as `generation_config.json` has it; what it leaves open is filled in.
+
+    Raises:
+        BadInput: a setting is no number, or out of range.
+    """
+    found: dict[str, Any] = {}
+    for name, key in (("guidance", "guidance_scale"), *((name, name) for name in ("temperature", "top_k", "top_p"))):
+        value, whole = getattr(config, key, None), name == "top_k"
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise BadInput(f"{key} {shown(value)}", f"a {'whole ' * whole}number", FETCH, GENERATION)
+        found[name] = value if whole or abs(value) > LARGEST else float(value)
+    try:
+        return replace(otherwise, **found)
+    except BadInput as error:
+        raise BadInput(error.got, error.expected, FETCH, GENERATION) from error
+
+
+def tell_ignored(config: GenerationConfig, name: str) -> None:
+    """Warn of settings of `generation_config.json` that change what transformers draws and have no effect here."""
+    values = ((key, getattr(config, key, None)) for key in NEUTRAL)
+    asked = [f"{key} {shown(value)}" for key, value in values if value is not None and value not in NEUTRAL[key]]
+    if asked:
+        warnings.warn(
+            f"{name}: {', '.join(asked)} of {GENERATION} ignored: guidance, temperature, top-k and top-p are followed "
+            "(temperature 0 is greedy)",
+            stacklevel=2,
+        )
 
 
 @contextmanager
@@ -141,5 +183,13 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+@contextmanager
+def _whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
+    """Whatever goes wrong while a library reads files is their fault."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(f"one that does not load ({reason or type(error).__name__})", expected, advice, where) from error
