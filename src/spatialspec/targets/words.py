@@ -37,11 +37,19 @@ class Words:
         return None if found is None else int(found)
 
     def ids(self, text: str, special: bool = False) -> list[int]:
-        """Ids of a text, in which control tokens are what they are; `special` adds what begins and ends a sequence."""
-        if isinstance(self.tokenizer, Tokenizer):
-            return list(self.tokenizer.encode(text, add_special_tokens=special).ids)
-        found = self.tokenizer(text, add_special_tokens=special, padding=False, truncation=False)
-        return list(found["input_ids"])
+        """Ids of a text, in which control tokens are what they are; `special` adds what begins and ends a sequence.
+
+        Raises:
+            BadInput: the tokenizer fails.
+        """
+        try:
+            if isinstance(self.tokenizer, Tokenizer):
+                return list(self.tokenizer.encode(text, add_special_tokens=special).ids)
+            found = self.tokenizer(text, add_special_tokens=special, padding=False, truncation=False)
+            return list(found["input_ids"])
+        except Exception as error:  # its settings come from files, and nobody has checked them
+            got = f"a tokenizer that fails ({shown(str(error))})"
+            raise BadInput(got, "one that reads a prompt", "fetch its files again") from error
 
     def check(self, prompt: str, images: Iterable[int] = ()) -> None:
         """Refuse a prompt in which a control token would be read.
