@@ -161,6 +161,7 @@ class Decoder:
         """States after every block, or after the last alone."""
         out = self._trunk(
             inputs_embeds=x, attention_mask=mask, position_ids=positions, use_cache=True, output_hidden_states=every,
+            return_dict=True,
             **{self._keyword: cache},
         )  # fmt: skip
         return out.hidden_states[1:] if every else (out.last_hidden_state,)
