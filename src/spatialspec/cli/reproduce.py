@@ -12,6 +12,7 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
+from spatialspec.files import check_folder
 from spatialspec.prompts import BUILT_IN, read_prompts
 from spatialspec.reproduce.registry import EXPERIMENTS
 
@@ -40,7 +41,7 @@ def reproduce(
     quick: Annotated[
         bool, typer.Option("--quick", help="One prompt, few cells and settings: shows that it works, tells nothing.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for <name>.md, <name>.png and <name>.json.")] = Path("docs/results"),
+    out: Annotated[Path, typer.Option(help="Folder for <name>.md, <name>.png and <name>.json.")] = Path("reproduce"),
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
@@ -69,16 +70,18 @@ def reproduce(
     )
     methods = common.parse_methods()
     words = list(BUILT_IN) if prompts is None else read_prompts(prompts)
-    out.mkdir(parents=True, exist_ok=True)
     chosen = list(EXPERIMENTS) if name == ALL else [name]
+    folders = tuple(Path(part) for part in (drafts or "").split(",") if part.strip())
+    check_folder(out, "--out", [*options.folders(model, draft), *folders])
 
     with waiting("getting ready to plot"):  # imports torch and matplotlib
-        from spatialspec.reproduce.carry_out import check_folder
+        from spatialspec.reproduce.carry_out import check_files
         from spatialspec.reproduce.plots import empty_plot
 
         empty_plot()
+    out.mkdir(exist_ok=True)
     for one in chosen:
-        check_folder(one, out, quick)
+        check_files(one, out, quick)
     pipeline, workload = common.load(methods, words[:1])
 
     from dataclasses import replace
@@ -89,7 +92,6 @@ def reproduce(
 
     if quick:
         workload = replace(workload, grid=quick_grid(pipeline.target))
-    folders = tuple(Path(part) for part in (drafts or "").split(",") if part.strip())
     lab = Lab(pipeline, workload, quick, folders, progress)
     for one in chosen:
         most = 1 if quick else limit or EXPERIMENTS[one].prompts
@@ -101,14 +103,13 @@ def reproduce(
         }  # fmt: skip
         call = _call(one, given | ({} if quick else {"--limit": len(asked.prompts)}), quick)
         try:
-            with waiting(one):
-                report = carry_out(one, replace(lab, workload=asked), out, call)
+            with waiting(one) as now:
+                carry_out(one, replace(lab, workload=asked), out, call, lambda report: now.echo(_say(report)))
         except ValueError as error:
             if name != ALL:
                 raise
             print(f"{one}: not run: {error}", file=sys.stderr)
         else:
-            typer.echo(_say(report))
             typer.echo(f"wrote {out / one}.md, .png and .json")
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.bench import describe
-from spatialspec.files import write_text
+from spatialspec.files import check_output, read_config, write_text
 from spatialspec.reproduce.lab import Lab, Outcome
 from spatialspec.reproduce.page import page
 from spatialspec.reproduce.plots import empty_plot, save
@@ -21,7 +20,9 @@ from spatialspec.reproduce.report import Report, ReproduceSettings
 from spatialspec.reproduce.verdict import verdict
 
 
-def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
+def carry_out(
+    name: str, lab: Lab, folder: Path, call: str, show: Callable[[Report], object] = lambda report: None
+) -> Report:
     """Run an experiment and write its files, each whole or not at all.
 
     Args:
@@ -29,13 +30,14 @@ def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
         lab: target, drafts, prompts.
         folder: for the files; it exists.
         call: the command line, for the page.
+        show: called with the report before anything is written.
 
     Raises:
         ImportError: there is no matplotlib; before anything is computed.
-        BadInput: drafts are missing, the target does not hand out what is needed, or a quick run would overwrite a
-            full one.
+        BadInput: drafts are missing, the target does not hand out what is needed, or a file would be overwritten that
+            `check_files` keeps.
     """
-    check_folder(name, folder, lab.quick)
+    check_files(name, folder, lab.quick)
     plot, entry = empty_plot(), EXPERIMENTS[name]
     lab = replace(lab.with_drafts([]) if entry.folders else lab, unmeasured=set())  # nothing of another experiment's
     module, _, function = entry.where.partition(":")
@@ -59,6 +61,7 @@ def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
         tables=outcome.tables,
         notes=[*outcome.notes, *sorted(lab.unmeasured)],
     )
+    show(report)
     outcome.draw(plot)
     save(plot, folder / f"{name}.png")
     write_text(folder / f"{name}.json", report.json_text())
@@ -66,21 +69,23 @@ def carry_out(name: str, lab: Lab, folder: Path, call: str) -> Report:
     return report
 
 
-def check_folder(name: str, folder: Path, quick: bool) -> None:
-    """Find out whether files may be written.
+def check_files(name: str, folder: Path, quick: bool) -> None:
+    """Find out whether the files of an experiment may be written, or written again.
 
     Raises:
-        BadInput: no such folder, no right to write, or a full run lies where a quick one would.
+        BadInput: they cannot be; there is one that this command did not write; or a full run lies where a quick one
+            would.
     """
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise BadInput(f"--out {folder}", "a folder to write to", "choose another")
-    record = folder / f"{name}.json"
-    if quick and record.is_file() and not _is_quick(record):
-        raise BadInput(f"--quick, but {record} is of a full run", "another folder", "give one by --out")
-
-
-def _is_quick(record: Path) -> bool:
+    files = [folder / f"{name}{ending}" for ending in (".json", ".png", ".md")]
+    for file in files:
+        check_output(file, file.suffix, "--out")
+    record, there = files[0], [file for file in files if file.exists()]
     try:
-        return bool(json.loads(record.read_text())["settings"]["quick"])
-    except (ValueError, KeyError, TypeError):
-        return False
+        earlier = Report.model_validate(read_config(record)) if there else None
+    except ValueError as error:  # no record of ours
+        got = f"{there[0]}, which no `reproduce {name}` wrote"
+        raise BadInput(got, "a folder without it", "give another by --out") from error
+    if earlier is not None and earlier.name != name:
+        raise BadInput(f"{record} of {earlier.name}", f"one of {name}", "give another folder by --out")
+    if quick and earlier is not None and not earlier.settings.quick:
+        raise BadInput(f"--quick, but {record} is of a full run", "another folder", "give one by --out")

@@ -12,6 +12,7 @@ import numpy as np
 from spatialspec.core.errors import BadInput
 from spatialspec.drafters.predictors import SSDPredictors
 from spatialspec.evaluation.store import digest
+from spatialspec.files import read_text
 from spatialspec.reproduce.lab import Lab
 from spatialspec.reproduce.paired import FIGURES, draw_all
 from spatialspec.reproduce.readings import draft_law, inner_cells, readings
@@ -42,7 +43,7 @@ class Folder:
             BadInput: there is no card, or it does not say.
         """
         card = self.path / "README.md"
-        said = TRAINED.search(card.read_text(encoding="utf-8")) if card.is_file() else None
+        said = TRAINED.search(read_text(card)) if card.is_file() else None
         if said is None:
             raise BadInput("no number of pictures", "`trained on N pictures` as `train draft` writes", where=card)
         return int(said[1].replace(",", ""))

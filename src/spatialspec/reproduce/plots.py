@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spatialspec.files import writing
 from spatialspec.reproduce.report import Table
 
 if TYPE_CHECKING:
@@ -30,10 +30,9 @@ def empty_plot() -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, beside the old one first."""
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=110)
-    os.replace(partial, path)
+    """Write a PNG, whole or not at all."""
+    with writing(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
 
 
 def bars(
