@@ -1,10 +1,13 @@
 """Draw the first 64 built-in prompts with plain AR on one sheet: `python benchmarks/contact_sheet.py OUT.png`."""
 
 import sys
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from spatialspec import SpatialPipeline
+from spatialspec.files import check_output
+from spatialspec.pictures import write_picture
 from spatialspec.prompts import BUILT_IN
 
 ACROSS, SIDE, CAPTION = 8, 144, 16
@@ -12,6 +15,7 @@ ACROSS, SIDE, CAPTION = 8, 144, 16
 
 def main(out: str, model: str = "icons") -> None:
     """Write the sheet; the seed of picture i is i."""
+    check_output(Path(out), ".png", "OUT")
     prompts = BUILT_IN[:64]
     pictures = SpatialPipeline.from_pretrained(model)(prompts, method="ar", seed=0).images
     rows = -(-len(prompts) // ACROSS)
@@ -21,7 +25,7 @@ def main(out: str, model: str = "icons") -> None:
         x, y = i % ACROSS * SIDE, i // ACROSS * (SIDE + CAPTION)
         sheet.paste(picture.resize((SIDE - 8, SIDE - 8), Image.Resampling.LANCZOS), (x + 4, y + 2))
         pen.text((x + SIDE // 2, y + SIDE - 6), prompt, fill="black", font=font, anchor="mt")
-    sheet.save(out)
+    write_picture(Path(out), sheet)
 
 
 if __name__ == "__main__":

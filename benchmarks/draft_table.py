@@ -32,9 +32,10 @@ from spatialspec.drafters.hawk import HawkHeads
 from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings, depth
 from spatialspec.drafters.spatial_model_network import SpatialNetwork
 from spatialspec.drafters.weights import Drafts, load
-from spatialspec.files import write_text
+from spatialspec.files import check_output, write_text
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
+from spatialspec.reproduce.plots import save
 from spatialspec.training.acceptance import by_coupling, by_rejection
 from spatialspec.training.corpus import Corpus, from_pictures, picture_size, read_pictures
 from spatialspec.training.distil import self_distil
@@ -162,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="where own pictures are kept")
     parser.add_argument("--out", type=Path, default=Path("drafts"), help="path without its ending")
     options = parser.parse_args(arguments)
+    for ending in (".json", ".md", ".png"):
+        check_output(options.out.with_suffix(ending), "", "--out")
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained(options.model)
     target, record = pipeline.target, options.out.with_suffix(".json")
@@ -205,7 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         blocks = drafts.config.blocks(depth(target)) if isinstance(drafts, SpatialNetwork) else ()
         for name, laws in variants(folder.name, drafts, target).items():
             measure(name, digest, laws, cost, blocks)
-    write_text(options.out.with_suffix(".md"), table(settings, list(wanted.values())))
+    page = table(settings, list(wanted.values()))
+    print(page)
+    write_text(options.out.with_suffix(".md"), page)
     plot(list(wanted.values()), options.out.with_suffix(".png"))
 
 
@@ -242,8 +247,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             panel.set(xlabel=f"cells {direction} of known ones", ylabel=f"stays, {rule}", ylim=(0, None))
             panel.grid(alpha=0.3)
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
-    figure.savefig(path.with_suffix(".partial"), dpi=110, format="png")
-    path.with_suffix(".partial").replace(path)
+    save(figure, path)
 
 
 if __name__ == "__main__":

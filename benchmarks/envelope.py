@@ -22,11 +22,12 @@ from matplotlib.axes import Axes
 
 from spatialspec.evaluation.bench import bench, describe
 from spatialspec.evaluation.runs import Workload
-from spatialspec.files import write_text
+from spatialspec.files import check_output, write_text
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 from spatialspec.registry import VERIFIERS
+from spatialspec.reproduce.plots import save
 
 ROUNDS = range(7)
 SSD = [f"ssd:rounds={r}:rows=1" for r in ROUNDS] + [f"ssd:rounds={r}:rows=2:inner=0" for r in ROUNDS]  # joint
@@ -65,6 +66,8 @@ def main() -> None:
     parser.add_argument("--families", default=",".join(FAMILIES), help="which of them to draw")
     parser.add_argument("--verifier", default="coupled", choices=list(VERIFIERS), help="of methods that leave it open")
     options = parser.parse_args()
+    for ending in (".json", ".md", ".png"):
+        check_output(options.out.with_suffix(ending), "", "--out")
     torch.set_num_threads(1)
     record = options.out.with_suffix(".json")
     done = json.loads(record.read_text()) if record.exists() else {"settings": {}, "methods": []}
@@ -200,7 +203,7 @@ def plot(rows: Sequence[dict], path: Path) -> None:
     figure.suptitle("Distance from AR against target passes (AR: 576)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=len(FAMILIES) + 1)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
-    figure.savefig(path, dpi=110)
+    save(figure, path)
 
 
 def curve(panel: Axes, family: str, points: list[tuple[float, float]], noisy: bool) -> None:

@@ -20,8 +20,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from spatialspec.files import write_text
+from spatialspec.files import check_output, write_text
 from spatialspec.registry import PRESETS
+from spatialspec.reproduce.plots import save
 
 FAST = "spatial:" + ":".join(f"{name}={value:g}" for name, value in PRESETS["fast"].values.items())
 STEPS = ("steps", "sketch_steps", "draft_steps", "batch", "width", "layers", "limit")
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--render", action="store_true", help="measure nothing, read the report's JSON")
     options = parser.parse_args(arguments)
     path = options.report.with_suffix(".json")
+    for ending in (".json", ".md", ".png"):
+        check_output(options.report.with_suffix(ending), "", "--report")
     if not options.render:
         given = list(sys.argv[1:] if arguments is None else arguments)
         runs = {side: measure(side, options) for side in map(int, options.sides.split(","))}
@@ -132,7 +135,7 @@ def plot(runs: dict[str, dict], path: Path) -> None:
         panel.minorticks_off()
         panel.grid(alpha=0.3)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
-    figure.savefig(path, dpi=110)
+    save(figure, path)
 
 
 if __name__ == "__main__":

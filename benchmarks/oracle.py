@@ -28,7 +28,7 @@ from spatialspec.drafters.starts import Start
 from spatialspec.evaluation.bench import describe
 from spatialspec.evaluation.distance import Drawn, explained
 from spatialspec.evaluation.runs import Workload
-from spatialspec.files import write_text
+from spatialspec.files import check_output, write_text
 from spatialspec.generation import Request, assemble
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -129,6 +129,9 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("oracle"), help="path without its ending")
     parser.add_argument("--size", help="ROWSxCOLUMNS in tokens; by default the model's own")
     options = parser.parse_args(words)
+    record, page = (options.out.with_suffix(ending) for ending in (".json", ".md"))
+    for file in (record, page):
+        check_output(file, "", "--out")
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained()
     grid = pipeline.grid(options.size)
@@ -140,9 +143,11 @@ def main(words: list[str] | None = None) -> None:
         for name, told in ORACLES.items():
             found[name].append(passes(pipeline, request, tokens, **told))
     settings = describe("python benchmarks/oracle.py", pipeline, workload).model_dump()
-    write_text(options.out.with_suffix(".json"), json.dumps({"settings": settings, "passes": found}, indent=1) + "\n")
     rows = [f"| {name} | {fmean(counts):.1f} |" for name, counts in found.items()]
-    write_text(options.out.with_suffix(".md"), "\n".join(["| oracle | target passes |", "|---|---|", *rows, ""]))
+    table = "\n".join(["| oracle | target passes |", "|---|---|", *rows, ""])
+    print(table)
+    write_text(record, json.dumps({"settings": settings, "passes": found}, indent=1) + "\n")
+    write_text(page, table)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from spatialspec.evaluation.bench import describe
 from spatialspec.evaluation.intervals import mean_over_prompts
 from spatialspec.evaluation.results import DTYPES
 from spatialspec.evaluation.runs import Workload
-from spatialspec.files import write_text
+from spatialspec.files import check_output, write_text
 from spatialspec.prompts import BUILT_IN
 
 
@@ -29,6 +29,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of the weights")
     parser.add_argument("--out", type=Path, default=Path("paired-time.json"))
     options = parser.parse_args(words)
+    check_output(options.out, "", "--out")
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained(torch_dtype=DTYPES[options.dtype])
     workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, pipeline.grid(options.size))
@@ -48,8 +49,8 @@ def main(words: list[str] | None = None) -> None:
         "times_as_fast": found.value,
         "interval": found.interval,
     }
-    write_text(options.out, json.dumps(record, indent=1) + "\n")
     print(f"{options.methods[1]} is {found.value:.3f} [{found.interval[0]:.3f}, {found.interval[1]:.3f}] times as fast")
+    write_text(options.out, json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from transformers import ChameleonConfig, ChameleonForConditionalGeneration, Cha
 
 from spatialspec import SpatialPipeline
 from spatialspec.analysis.replay import measure_cost
-from spatialspec.files import write_text
+from spatialspec.files import check_output, write_text
 from spatialspec.targets.chameleon import ChameleonTarget
 from spatialspec.targets.chameleon_vq import ChameleonVQ
 
@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
+    check_output(options.out, "", "--out")
     dtype = getattr(torch, options.dtype)
     if options.model == "chameleon-7b":
         pipe = SpatialPipeline(random_chameleon(options.device, dtype, options.width, options.layers))
