@@ -9,7 +9,6 @@ cell is known. `spatial` is not: what its tree holds hangs on the passes before,
 
 from __future__ import annotations
 
-import json
 import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal, Verdict
 from spatialspec.core.state import State
+from spatialspec.files import read_config
 from spatialspec.pipeline import SpatialPipeline
 
 
@@ -62,11 +62,11 @@ class PassCost:
             BadInput: the file is missing or is not one of those.
         """
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_config(path)
             seconds = {int(rows): float(value) for rows, value in record["seconds"].items()}
             source = f"measured on {record['machine']}, {record['model']}, {record['dtype']}"
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadInput(f"{error!r}", "a file of benchmarks/pass_cost.py", "make one", where=path) from error
+            raise BadInput(f"{error}", "a file of benchmarks/pass_cost.py", "make one", where=path) from error
         return cls(seconds, source)
 
 

@@ -7,7 +7,6 @@ that the training pictures of `icons` leave out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,16 @@ from PIL import Image
 
 from spatialspec.core.errors import BadInput
 from spatialspec.training.data import rasterise, split_of
-from spatialspec.training.sources import LABELS, SOURCES, Picture, concept_of, fetch, pictures, read_labels
+from spatialspec.training.sources import (
+    LABELS,
+    SOURCES,
+    Picture,
+    concept_of,
+    fetch,
+    pictures,
+    read_entries,
+    read_labels,
+)
 
 GROUPS = (3, 4, 5, 6, 7)  # of emojibase: animals and nature, food and drink, travel and places, activities, objects
 FAINT = 8  # alpha up to it is no part of a thing
@@ -95,8 +103,9 @@ def read_cut_outs(cache: Path, side: int, report: Callable[[str], None] = print)
 
 def _things(labels: Path) -> set[str]:
     """Concepts with a name of one word that is no plural, in emojibase's groups of things."""
-    entries = json.loads((labels / "package" / "en" / "data.json").read_text())
-    names: Iterable[str] = (concept_of(entry["label"]) for entry in entries if entry.get("group") in GROUPS)
+    names: Iterable[str] = (
+        concept_of(entry["label"]) for entry in read_entries(labels) if entry.get("group") in GROUPS
+    )
     return {name for name in names if name.isalpha() and not name.endswith("s")}
 
 

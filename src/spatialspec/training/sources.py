@@ -6,15 +6,19 @@ becomes :class:`Picture` records: a caption, a concept, a drawing style and a fu
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import tarfile
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from spatialspec.core.errors import BadInput
+from spatialspec.files import inside, parse_json, read_config, read_text
 
 SKIN_TONES = ("medium-light", "medium-dark", "light", "medium", "dark")
 
@@ -85,16 +89,21 @@ def fetch(source: Source, folder: Path) -> Path:
     target = folder / re.sub(r"[^\w.-]+", "-", f"{source.package}-{source.version}").strip("-")
     if target.exists():
         return target
-    partial = target.with_suffix(".partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    if source.registry == "npm":
-        printed = _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], partial, source)
-        with tarfile.open(partial / printed.strip().splitlines()[-1]) as archive:
-            archive.extractall(partial, filter="data")
-    else:
-        _run(["apt-get", "download", f"{source.package}={source.version}"], partial, source)
-        _run(["dpkg", "-x", str(next(partial.glob("*.deb")).name), "."], partial, source)
-    partial.rename(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=folder, prefix=".", suffix=".partial"
+    ) as made:  # its own: two may fetch at once
+        partial = Path(made) / "files"
+        partial.mkdir()
+        if source.registry == "npm":
+            printed = _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], partial, source)
+            with tarfile.open(inside(partial, printed.strip().splitlines()[-1], source.package)) as archive:
+                archive.extractall(partial, filter="data")
+        else:
+            _run(["apt-get", "download", f"{source.package}={source.version}"], partial, source)
+            _run(["dpkg", "-x", str(next(partial.glob("*.deb")).name), "."], partial, source)
+        with suppress(OSError):  # another has fetched it meanwhile
+            partial.rename(target)
     return target
 
 
@@ -119,13 +128,33 @@ def pictures(source: Source, folder: Path, labels: dict[str, tuple[str, tuple[st
 
 
 def read_labels(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Map both a concept and a code point string to (label, tags), from emojibase's English data."""
+    """Map both a concept and a code point string to (label, tags), from emojibase's English data.
+
+    Raises:
+        BadInput: the package is damaged.
+    """
     table = {}
-    for entry in json.loads((folder / "package" / "en" / "data.json").read_text()):
+    for entry in read_entries(folder):
         value = (entry["label"].lower(), tuple(tag.lower() for tag in entry.get("tags", ())))
         table[concept_of(entry["label"])] = value
         table[_code_point_key(entry["hexcode"])] = value
     return table
+
+
+def read_entries(folder: Path) -> list[dict[str, Any]]:
+    """Entries of emojibase's English data, each with `label` and `hexcode`.
+
+    Raises:
+        BadInput: the package is damaged.
+    """
+    path, advice = folder / "package" / "en" / "data.json", f"delete {folder} and fetch it again"
+    found = parse_json(read_text(path, "emojibase's labels", advice), path, advice)
+    words = ("label", "hexcode")
+    if not isinstance(found, list) or not all(
+        isinstance(entry, dict) and all(isinstance(entry.get(word), str) for word in words) for entry in found
+    ):
+        raise BadInput("other data", "entries with label and hexcode", advice, path)
+    return found
 
 
 def concept_of(caption: str) -> str:
@@ -144,8 +173,13 @@ def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Picture
 
 
 def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
-    data = json.loads((folder / "package" / "icons.json").read_text())
+    advice = f"delete {folder} and fetch it again"
+    data = read_config(folder / "package" / "icons.json", ("icons",), advice)
     icons = data["icons"]
+    if not isinstance(icons, dict) or not all(
+        isinstance(i, dict) and isinstance(i.get("body"), str) for i in icons.values()
+    ):
+        raise BadInput("other data", "icons with a body each", advice, folder / "package" / "icons.json")
     for name, icon in icons.items():
         if _is_skin_tone(name, icons) or icon.get("hidden"):
             continue
