@@ -1,22 +1,27 @@
-"""Which target it is: a hash of all its weights, for work that is kept on disk and depends on every one of them.
+"""The same model, the same data, the same recipe: what is stored is taken up only where all of it is the same.
 
 A target's own `fingerprint` covers what drafts need to run. A target whose blocks alone were trained further has the
-same one, but draws other pictures and has other states.
+same one, but draws other pictures and has other states: work that depends on them goes by `identity`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.protocols import Target
 
-SAMPLES = 1024  # numbers of a tensor that are hashed
+PIECE = 1 << 24  # numbers that are hashed at once
+PLACE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}  # of a configuration: not what it computes
 
 
 def fingerprint(weights: Iterable[Tensor]) -> str:
@@ -55,26 +60,42 @@ def networks(target: Target) -> list[nn.Module]:
     return [*modules(target), *(modules(target.decoder) if hasattr(target, "decoder") else ())]
 
 
-@torch.no_grad()
 def identity(target: Target) -> str:
-    """The fingerprint, and a hash of name, shape, type and some numbers of every weight, the same on every device.
+    """The fingerprint, and a hash of all weights, configurations and tokenizers, the same on every device.
 
     Of a target that is split over processes all must ask together: each weight is put together in turn.
     """
+    parts = [part for part in vars(target).values() if type(part).__module__.startswith("spatialspec.targets.")]
+    found = [*networks(target), *(m for part in parts if not isinstance(part, nn.Module) for m in modules(part))]
     digest = hashlib.sha256()
-    for name, weight in weights(target):
+    for text in [*map(_configuration, found), *_tokenizers(target)]:
+        digest.update(text.encode())
+    return f"{target.fingerprint}-{_of_weights(found, digest)}"
+
+
+def weights_digest(*found: nn.Module) -> str:
+    """Hash of name, shape, type and every number of all weights of networks, the same on every device."""
+    return _of_weights(found, hashlib.sha256())
+
+
+@torch.no_grad()
+def _of_weights(found: Sequence[nn.Module], digest: Any) -> str:
+    for name, weight in _weights(found):
         whole = weight.full_tensor() if isinstance(weight, DTensor) else weight
-        numbers = whole.detach().reshape(-1)
-        stride = numbers.numel() // SAMPLES | 1  # odd: not the same column of every row
         digest.update(f"{name} {tuple(whole.shape)} {whole.dtype}".encode())
-        digest.update(numbers[::stride].to("cpu", torch.float32).numpy().tobytes())
-    return f"{target.fingerprint}-{digest.hexdigest()[:16]}"
+        for piece in whole.detach().reshape(-1).split(PIECE):
+            digest.update(piece.cpu().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def weights(target: Target) -> Iterator[tuple[str, Tensor]]:
     """Every parameter and every buffer that is saved, once, in an order that the class decides."""
+    return _weights(networks(target))
+
+
+def _weights(found: Sequence[nn.Module]) -> Iterator[tuple[str, Tensor]]:
     seen: set[int] = set()
-    for module in networks(target):
+    for module in found:
         for name, weight in module.state_dict(keep_vars=True).items():
             if isinstance(weight, Tensor) and id(weight) not in seen:
                 seen.add(id(weight))
@@ -85,3 +106,53 @@ def weights(target: Target) -> Iterator[tuple[str, Tensor]]:
 def damaged(weights: Iterable[tuple[str, Tensor]]) -> str | None:
     """The name of the first weight with a number that is not finite."""
     return next((name for name, weight in weights if not bool(weight.isfinite().all())), None)
+
+
+def _configuration(network: nn.Module) -> str:
+    """Settings of a network that its weights do not show, such as the number of its heads."""
+    config: Any = getattr(network, "config", None)
+    if is_dataclass(config) and not isinstance(config, type):
+        return json.dumps(asdict(config), sort_keys=True, default=str)
+    if not hasattr(config, "to_diff_dict"):
+        return ""
+    return json.dumps(_without_place(config.to_diff_dict()), sort_keys=True, default=str)
+
+
+def _without_place(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_place(inner) for key, inner in value.items() if key not in PLACE}
+    return value
+
+
+def _tokenizers(target: Target) -> Iterator[str]:
+    """The tokenizers of prompts, as they are saved, but for what a call leaves in them."""
+    for part in vars(target).values():
+        for holder in (part, getattr(part, "tokenizer", None)):
+            tokenizer: Any = getattr(holder, "backend_tokenizer", holder)
+            if hasattr(tokenizer, "to_str"):
+                yield json.dumps(json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None})
+
+
+def facts_digest(facts: Mapping[str, object]) -> str:
+    """Hash of what a stored thing depends on, for its name."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def check_same(facts: Mapping[str, object], stored: object, where: object, advice: str) -> None:
+    """Refuse to take up what is stored if it is of another model, data or recipe.
+
+    Args:
+        facts: what it should depend on: JSON values by name.
+        stored: the same, as it was written with what is stored.
+        where: for the message.
+        advice: for the message.
+
+    Raises:
+        BadInput: something differs; the first difference is named.
+    """
+    if not isinstance(stored, dict):
+        raise BadInput("what does not say what it was made from", "what this version writes", advice, where)
+    for name, value in json.loads(json.dumps(facts)).items():
+        if name not in stored or stored[name] != value:
+            other = shown(stored[name]) if name in stored else "none, of another version"
+            raise BadInput(f"{name} {shown(value)}", f"{other}, as what is kept there", advice, where)

@@ -134,7 +134,7 @@ def target(
     what, held_out = _held_out(pictures)
     sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
-    prompts = prompt_tokenizer(out / "tokenizer.json", pictures, words, config.prefix)
+    prompts = prompt_tokenizer(pictures, words, config.prefix)
     config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
     model, figures = train(pictures, vq, prompts, out, config, recipe, report)
     made = IconsTarget(name, model, vq, prompts, sampling)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
+from spatialspec.identity import check_same
 from spatialspec.tensors import write_tensors
 
 
@@ -29,11 +31,28 @@ class Stateful(Protocol):
 
 
 class Checkpoint:
-    """Saves and restores named parts and the number of finished steps in `folder/state.safetensors`."""
+    """Saves and restores named parts and the number of finished steps in `folder/state.safetensors`.
 
-    def __init__(self, folder: Path, parts: dict[str, Stateful]) -> None:
+    Args:
+        folder: is made if need be.
+        parts: what is saved.
+        facts: all that the state after so many steps depends on: data, recipe, model; JSON values by name. They are
+            written with the state, which is taken up only where they are the same. None reads the state of any
+            training.
+
+    Attributes:
+        stored: the facts of the state that was loaded, as they were written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        parts: dict[str, Stateful],
+        facts: Callable[[int], Mapping[str, object]] | None = None,
+    ) -> None:
         self.path = folder / "state.safetensors"
-        self.parts = parts
+        self.parts, self.facts = parts, facts
+        self.stored: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, step: int) -> None:
@@ -41,13 +60,15 @@ class Checkpoint:
         tensors: dict[str, Tensor] = {}
         plain = {name: _flatten(part.state_dict(), name, tensors) for name, part in self.parts.items()}
         metadata = {"step": str(step), "plain": json.dumps(plain)}
+        if self.facts is not None:
+            metadata["facts"] = json.dumps(self.facts(step))
         write_tensors(self.path, tensors, metadata)
 
     def resume(self) -> int:
         """Load the state if there is one; return the number of finished steps, 0 without.
 
         Raises:
-            BadInput: the file is damaged, or holds the state of another training.
+            BadInput: the file is damaged, or holds the state of another training: other data, recipe or model.
         """
         if not self.path.exists():
             return 0
@@ -56,22 +77,50 @@ class Checkpoint:
                 metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             step, plain = int(metadata["step"]), json.loads(metadata["plain"])
-        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            stored = json.loads(metadata.get("facts", "null"))
+            if step < 0:
+                raise ValueError(f"step {step}")
+        except (OSError, SafetensorError, TypeError, KeyError, ValueError, RecursionError) as error:
             raise BadInput(
                 f"a damaged or foreign file ({error})",
                 "a resume state",
                 "delete it to start again",
                 where=self.path,
             ) from error
+        if self.facts is not None:
+            check_same(self.facts(step), stored, self.path, "choose another --out, or delete it to start again")
+        self.stored = stored or {}
         for name, part in self.parts.items():
             try:
                 part.load_state_dict(_restore(plain[name], tensors))
-            except (RuntimeError, ValueError, KeyError) as error:
-                reason = str(error).splitlines()[-1].strip()
+            except Exception as error:  # parts of any kind, of a file that may hold anything
+                reason = (str(error) or type(error).__name__).splitlines()[-1].strip()
                 raise BadInput(
                     f"a state of other sizes ({reason})", "its own", "use another folder", self.path
                 ) from error
         return step
+
+    def start(self, steps: int, report: Callable[[str], None], what: str = "") -> int:
+        """As `resume`, and say what is left of so many steps."""
+        first = self.resume()
+        if first:
+            report(f"{what}{'is finished' if first >= steps else 'goes on'}: step {first}/{steps}")
+        return first
+
+
+def check_finite(value: float, what: str, step: int, folder: Path) -> None:
+    """Refuse to go on with a number that is none, before it is saved.
+
+    Raises:
+        BadInput: it is infinite or no number.
+    """
+    if not math.isfinite(value):
+        raise BadInput(
+            f"a {what} of {value}",
+            "a number",
+            f"lower the learning rate or check the data and the target; the last good state is in {folder}",
+            where=f"step {step}",
+        )
 
 
 def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

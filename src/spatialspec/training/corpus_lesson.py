@@ -72,7 +72,8 @@ class CorpusLesson:
     @property
     def digest(self) -> str:
         """See :class:`Lesson`."""
-        return f"{identity(self.target)} {self.target.dtype} {self.corpus.digest} {self.held_out.digest}"
+        t, kind = self.target, type(self).__name__
+        return f"{kind} {identity(t)} {t.dtype} {t.default} {t.grid} {self.corpus.digest} {self.held_out.digest}"
 
     def __len__(self) -> int:
         return len(self.corpus)

@@ -134,6 +134,13 @@ class Pictures:
     rows: list[dict[str, str]]
 
     @property
+    def digest(self) -> str:
+        """How many there are, and a hash of every pixel and cell of the table."""
+        found = hashlib.sha256(repr((self.pixels.shape, [sorted(row.items()) for row in self.rows])).encode())
+        found.update(np.ascontiguousarray(self.pixels).data)
+        return f"{len(self.rows)} pictures {found.hexdigest()[:16]}"
+
+    @property
     def labels(self) -> list[str]:
         """Label and style of every picture."""
         return [f"{row['text']}, {row['style']}" if row.get("style") else row["text"] for row in self.rows]

@@ -107,7 +107,7 @@ class Lesson(Protocol):
 
     @property
     def digest(self) -> str:
-        """Hash of all that the result depends on besides the recipe: target and data."""
+        """Hash of all that the result depends on besides the recipe: the kind of drafts, the target, the data."""
         ...
 
     def __len__(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ from spatialspec.evaluation.scene_judge import SceneJudge
 from spatialspec.evaluation.scene_network import STRIDE, Maps, SceneConfig, SceneHead
 from spatialspec.evaluation.scene_scores import Reference, tally, write_references
 from spatialspec.files import write_text
+from spatialspec.identity import facts_digest
 from spatialspec.training.card import card
-from spatialspec.training.checkpoint import Checkpoint, learning_rate
+from spatialspec.training.checkpoint import Checkpoint, check_finite, learning_rate
 from spatialspec.training.data import Pictures, epoch_batch
 from spatialspec.training.origin import of_pictures
 from spatialspec.training.progress import TrainingProgress
@@ -93,7 +93,8 @@ def train(
     config = _config(scenes, composed, recipe)
     learned = make_maps(seen, recipe.side, recipe.seed, cache, report)
     maps = {name: make_maps(part, recipe.side, None, cache, report) for name, part in sets.items()}
-    SceneJudge(_fit(config, learned, scenes, out, recipe, report)).save(out)
+    facts = {"data": seen.digest, "sizes": asdict(config), **asdict(recipe)}
+    SceneJudge(_fit(config, learned, scenes, out, recipe, facts, report)).save(out)
     judge, figures = SceneJudge.load(out), {}  # as it is on disk
     for name, level in maps.items():
         figures[name] = tally(judge, composed[name], judge.find(level), recipe.seed)
@@ -130,15 +131,15 @@ def _fit(
     scenes: list[Scene],
     out: Path,
     recipe: SceneJudgeRecipe,
+    facts: Mapping[str, object],
     report: Callable[[str], None],
 ) -> SceneHead:
     wanted = goals(scenes, config.concepts, config.side // STRIDE)
     torch.manual_seed(recipe.seed)
     head = SceneHead(config, recipe.dropout)
     optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
-    what = repr((asdict(recipe), [scene.record() for scene in scenes]))
-    state = out / "state" / hashlib.sha256(what.encode()).hexdigest()[:16]
-    checkpoint = Checkpoint(state, {"head": head, "optimiser": optimiser})
+    state = out / "state" / facts_digest(facts)
+    checkpoint = Checkpoint(state, {"head": head, "optimiser": optimiser}, lambda step: facts)
     first, batch = checkpoint.resume(), min(recipe.batch, len(scenes))
     steps = recipe.epochs * -(-len(scenes) // batch)
     progress = TrainingProgress(report)
@@ -155,6 +156,7 @@ def _fit(
             optimiser.step()
             progress.step(step + 1, loss.item())
             if (step + 1) % EVERY == 0 or step + 1 == steps:
+                check_finite(loss.item(), "loss", step + 1, state)
                 checkpoint.save(step + 1)
     return head
 

@@ -6,8 +6,8 @@ picture dozens of times, the transformer a few times.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from spatialspec.targets.sketch import Sketch
-from spatialspec.training.checkpoint import Checkpoint
+from spatialspec.training.checkpoint import Checkpoint, check_finite
 from spatialspec.training.data import epoch_batch
 from spatialspec.training.tokenizer import to_float
 
@@ -65,6 +65,7 @@ def train_sketch(
     encode: Callable[[list[str]], Int[Tensor, "B P"]],
     out: Path,
     recipe: SketchRecipe,
+    facts: Mapping[str, object],
     seed: int,
     report: Callable[[str], None],
 ) -> None:
@@ -77,13 +78,15 @@ def train_sketch(
         encode: captions to BPE tokens.
         out: folder of the resume state.
         recipe: settings.
+        facts: what the result depends on besides: see :class:`Checkpoint`.
         seed: of everything random.
         report: called with a line now and then.
     """
     optimiser = torch.optim.AdamW(sketch.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser})
+    own = {**facts, **{f"sketch {name}": value for name, value in asdict(recipe).items()}}
+    checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser}, lambda step: own)
     losses: list[Tensor] = []
-    first = checkpoint.resume()
+    first = checkpoint.start(recipe.steps, report, "the sketch ")
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((seed, 2, step))
         chosen = epoch_batch(len(pixels), recipe.batch, step, (seed, 3))
@@ -97,6 +100,8 @@ def train_sketch(
         optimiser.step()
         losses.append(loss.detach())
         if (step + 1) % EVERY == 0 or step + 1 == recipe.steps:
-            report(f"sketch, step {step + 1}/{recipe.steps} squared error {torch.stack(losses).mean().item():.4f}")
+            mean = torch.stack(losses).mean().item()
+            check_finite(mean, "squared error", step + 1, out)
+            report(f"sketch, step {step + 1}/{recipe.steps} squared error {mean:.4f}")
             losses.clear()
             checkpoint.save(step + 1)

@@ -10,9 +10,9 @@ wrong ones, as its own will be. In bfloat16 on a GPU where there is one.
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,11 @@ from accelerate import Accelerator
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput
+from spatialspec.identity import facts_digest, weights_digest
 from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.text import PromptTokenizer, train_bpe
 from spatialspec.targets.vq import VQTokenizer
-from spatialspec.training.checkpoint import Checkpoint, tune_threads
+from spatialspec.training.checkpoint import Checkpoint, check_finite, tune_threads
 from spatialspec.training.data import Pictures, epoch_batch
 from spatialspec.training.muon import Muon
 from spatialspec.training.sketch import sketch_error, train_sketch
@@ -47,20 +47,17 @@ def caption(row: dict[str, str], rng: np.random.Generator) -> str:
     return ", ".join(words)
 
 
-def prompt_tokenizer(path: Path, pictures: Pictures, words: int, length: int) -> PromptTokenizer:
-    """BPE from the captions, tags and styles of the training pictures, made once.
+def prompt_tokenizer(pictures: Pictures, words: int, length: int) -> PromptTokenizer:
+    """BPE from the captions, tags and styles of the training pictures: of the same ones it is always the same.
 
     Args:
-        path: of its file.
         pictures: of every split.
         words: most BPE tokens.
         length: of a prompt, in tokens.
     """
-    if not path.exists():
-        rows = pictures.select("train").rows
-        captions = [", ".join([r["text"], *r.get("tags", "").split("|"), r.get("style", "")]) for r in rows]
-        train_bpe(captions, words).save(str(path))
-    return PromptTokenizer.from_file(path, length, words)
+    rows = pictures.select("train").rows
+    captions = [", ".join([r["text"], *r.get("tags", "").split("|"), r.get("style", "")]) for r in rows]
+    return PromptTokenizer(train_bpe(captions, words), length)
 
 
 @torch.no_grad()
@@ -135,7 +132,7 @@ def train(
         The model, on the CPU, and its held-out figures at the last stage.
 
     Raises:
-        BadInput: the loss is no number.
+        BadInput: a state in `out` is damaged or that of another training, or the loss is no number.
     """
     gpu = torch.accelerator.is_available()
     accelerator = Accelerator(cpu=not gpu, mixed_precision="bf16" if gpu else "no")
@@ -155,16 +152,26 @@ def train(
     def encode(captions: list[str]) -> Int[Tensor, "B P"]:
         return prompts(captions, truncate=True).to(device)
 
-    train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, recipe.seed, report)
+    facts = {
+        "data": data.digest,
+        "words": f"{config.text_vocabulary} {facts_digest({'bpe': prompts.tokenizer.to_str()})}",
+        "sizes": asdict(config),
+        "seed": recipe.seed,
+        "drop": recipe.drop,
+    }
+    train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, facts, recipe.seed, report)
     errors = {
         n: sketch_error(model.sketch, encode(d.labels), d.pixels) for n, d in (("train", train_data), *held.items())
     }
     report("sketch, squared error: " + ", ".join(f"{name} {error:.4f}" for name, error in errors.items()))
     model.sketch.requires_grad_(False)
     parts = dict(zip(("muon", "adam"), optimisers(model, recipe), strict=True))
-    stable = Checkpoint(out / "stable", {"model": model, **parts})
-    falling = Checkpoint(out / f"falling-{recipe.steps}", {"model": model, **parts})
-    first = falling.resume() or stable.resume()
+    facts |= {"tokenizer": weights_digest(vq), **recipe.facts()}
+    falling = Checkpoint(out / f"falling-{recipe.steps}", {"model": model, **parts}, lambda step: facts)
+    stable = Checkpoint(
+        out / "stable", {"model": model, **parts}, lambda step: {**facts, **recipe.facts_before_the_fall(step)}
+    )
+    first = falling.start(recipe.steps, report) or stable.start(recipe.steps, report)
     objective = torch.compile(loss_of, dynamic=False) if recipe.compile else loss_of
 
     @torch.no_grad()
@@ -200,16 +207,14 @@ def train(
         for optimiser in parts.values():
             optimiser.step()
         losses.append(loss.detach())
-        if (step + 1) % 25 == 0:
+        last = step + 1 == recipe.steps or recipe.falls(step + 1) != recipe.falls(step)  # of its kind of state
+        save = last or time.monotonic() - saved > SAVE_EVERY
+        if save or (step + 1) % 25 == 0:
             mean = torch.stack(losses).mean().item()
-            if not math.isfinite(mean):
-                raise BadInput(
-                    f"a loss of {mean}", "a number", "lower the rates or check the data", where=f"step {step + 1}"
-                )
+            check_finite(mean, "loss", step + 1, out)
             report(f"step {step + 1}/{recipe.steps} side {stage.side} loss {mean:.4f}")
             losses.clear()
-        last = step + 1 == recipe.steps or recipe.falls(step + 1) != recipe.falls(step)  # of its kind of state
-        if last or time.monotonic() - saved > SAVE_EVERY:
+        if save:
             (falling if recipe.falls(step) else stable).save(step + 1)
             saved = time.monotonic()
         if (step + 1) % 250 == 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from spatialspec.core.errors import BadInput
 from spatialspec.training.sketch import SketchRecipe
@@ -89,6 +90,21 @@ class TargetRecipe:
     def falls(self, step: int) -> bool:
         """Whether the rate has begun to fall."""
         return step >= self.steps - self.fall_steps
+
+    def facts(self) -> dict[str, Any]:
+        """All that the result depends on, by name."""
+        return {name: value for name, value in asdict(self).items() if name != "compile"}
+
+    def facts_before_the_fall(self, step: int) -> dict[str, Any]:
+        """What a state depends on from which a longer recipe may go on: of the stages only the steps before it.
+
+        A recipe whose rate falls earlier has other ones.
+        """
+        left, seen = min(step, self.steps - self.fall_steps), []
+        for stage in self.stages:
+            seen.append([stage.side, stage.batch, min(left, stage.steps)])
+            left -= seen[-1][-1]
+        return self.facts() | {"fall": None, "stages": [part for part in seen if part[-1]]}
 
     def rate_at(self, step: int) -> float:
         """Learning rate as a share of its peak."""

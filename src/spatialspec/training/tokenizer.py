@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor
 from spatialspec.core.errors import BadInput
 from spatialspec.targets.pictures import signed
 from spatialspec.targets.vq import VQConfig, VQTokenizer
-from spatialspec.training.checkpoint import Checkpoint, learning_rate, tune_threads
+from spatialspec.training.checkpoint import Checkpoint, check_finite, learning_rate, tune_threads
 from spatialspec.training.data import Pictures
 
 
@@ -121,6 +121,9 @@ def train(
 
     Returns:
         The tokenizer, on the CPU.
+
+    Raises:
+        BadInput: the state is damaged or that of other data, sizes or settings, or the loss is no number.
     """
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     tune_threads()
@@ -128,8 +131,9 @@ def train(
     model = VQTokenizer(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     codebook = Codebook(model, recipe)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=0.01)
-    checkpoint = Checkpoint(out, {"model": model, "optimiser": optimiser, "codebook": codebook})
-    first = checkpoint.resume()
+    facts = {"data": data.digest, "sizes": asdict(config), **asdict(recipe)}
+    checkpoint = Checkpoint(out, {"model": model, "optimiser": optimiser, "codebook": codebook}, lambda step: facts)
+    first = checkpoint.start(recipe.steps, report)
     pixels, held_out = data.select("train").pixels, data.select("concept").pixels
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((recipe.seed, step))
@@ -149,6 +153,7 @@ def train(
         codebook.update(latent.detach().flatten(0, 2), codes.flatten(), step, rng)
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
             figure = f" held-out {psnr(model, held_out[:128]):.2f} dB" if len(held_out) else ""
+            check_finite(loss.item(), "loss", step + 1, out)
             report(f"step {step + 1} loss {loss.item():.4f}{figure}")
             checkpoint.save(step + 1)
     return model.cpu()
@@ -158,12 +163,16 @@ def read_tokenizer(folder: Path) -> VQTokenizer:
     """The trained tokenizer, of the recipe's sizes, from its resume state.
 
     Raises:
-        BadInput: there is none, or it is damaged.
+        BadInput: there is none, or it is damaged, or its training is not finished.
     """
     if not (folder / "state.safetensors").is_file():
         raise BadInput(f"no state.safetensors in {folder}", "a tokenizer", "run `spatialspec train tokenizer`")
     model = VQTokenizer(VQConfig())
-    Checkpoint(folder, {"model": model}).resume()
+    state = Checkpoint(folder, {"model": model})
+    step = state.resume()
+    steps = state.stored.get("steps", step)  # the first version wrote none
+    if step < steps:
+        raise BadInput(f"a tokenizer after step {step}", f"{steps}", "let `spatialspec train tokenizer` finish", folder)
     return model.eval()
 
 

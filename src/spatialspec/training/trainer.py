@@ -7,8 +7,6 @@ parameters after a step depend on the recipe and the data alone, and a training 
 
 from __future__ import annotations
 
-import hashlib
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.training.checkpoint import Checkpoint, learning_rate
+from spatialspec.identity import facts_digest
+from spatialspec.training.checkpoint import Checkpoint, check_finite, learning_rate
 from spatialspec.training.lesson import Best, Lesson, Recipe
 from spatialspec.training.progress import TrainingProgress
 
@@ -35,10 +34,14 @@ class _Student(nn.Module):
         return self._lesson.loss(self.drafts, batch)
 
 
+def facts_of(lesson: Lesson) -> dict[str, Any]:
+    """All that the drafts depend on."""
+    return {"lesson": lesson.digest, **asdict(lesson.recipe)}
+
+
 def state_folder(out: Path, fingerprint: str, lesson: Lesson) -> Path:
     """Where the resume state of this very training lies: another target, recipe or data set has another folder."""
-    what = f"{lesson.digest} {sorted(asdict(lesson.recipe).items())}"
-    return out / "state" / f"{fingerprint}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+    return out / "state" / f"{fingerprint}-{facts_digest(facts_of(lesson))[:8]}"
 
 
 def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: TrainingProgress) -> tuple[nn.Module, Best]:
@@ -72,7 +75,9 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
         drafts.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
     )
     best = Best()
-    checkpoint = Checkpoint(state, {"drafts": drafts, "optimiser": raw, "best": best, "progress": progress})
+    facts = facts_of(lesson)
+    parts = {"drafts": drafts, "optimiser": raw, "best": best, "progress": progress}
+    checkpoint = Checkpoint(state, parts, lambda step: facts)
     first = checkpoint.resume()
     student, optimiser = accelerator.prepare(_Student(drafts, lesson), raw)
     mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
@@ -81,7 +86,7 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
         figures = lesson.evaluate(drafts.eval())
         drafts.train()
         score = lesson.score(figures)
-        _check(score, "held-out score", done, checkpoint)
+        check_finite(score, "held-out score", done, state)
         new = best.take(done, score, figures, drafts)
         accelerator.log({f"held-out/{name}": value for name, value in figures.items()}, step=done)
         progress.evaluated(done, figures, new)
@@ -94,14 +99,14 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
             chosen, lots = recipe.draw(step, len(lesson))
             loss = student(lesson.batch(torch.from_numpy(chosen[mine]), torch.from_numpy(lots[mine])))
             mean = accelerator.reduce(loss.detach(), "mean").item()
-            _check(mean, "loss", step + 1, checkpoint)
+            check_finite(mean, "loss", step + 1, state)
             rate = learning_rate(step, recipe.steps, recipe.peak_rate, recipe.warmup, recipe.floor)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
             accelerator.backward(loss)
             norm = accelerator.clip_grad_norm_(student.parameters(), recipe.clip)
-            _check(float(norm), "norm of the gradient", step + 1, checkpoint)
+            check_finite(float(norm), "norm of the gradient", step + 1, state)
             optimiser.step()
             done = step + 1
             accelerator.log({"loss": mean, "rate": rate}, step=done)
@@ -114,13 +119,3 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
     assert best.weights is not None
     drafts.load_state_dict(best.weights)
     return drafts.eval().requires_grad_(False), best
-
-
-def _check(value: float, what: str, step: int, checkpoint: Checkpoint) -> None:
-    if not math.isfinite(value):
-        raise BadInput(
-            f"a {what} of {value}",
-            "a number",
-            f"lower peak_rate or check the target; the last good state is in {checkpoint.path.parent}",
-            where=f"step {step}",
-        )
