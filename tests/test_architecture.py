@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "spatialspec"
 
 PARTS = {"core", "targets", "drafters", "verifiers"}
 FILES = {"files", "tables", "tensors", "pictures", "prompts"}  # below everything but core
-LOOP = PARTS | {"decode", "identity"} | FILES
+LOOP = PARTS | {"decode", "identity", "processes"} | FILES
 NAMES = {"methods", "registry", "models", "generation"}  # from words of the command line to parts, and through the loop
 AROUND = {"training", "evaluation", "analysis"}
 MAY_IMPORT = {  # unit -> units of the package that it may import, besides itself
@@ -30,6 +30,7 @@ MAY_IMPORT = {  # unit -> units of the package that it may import, besides itsel
     "tensors": {"core", "files"},
     "pictures": {"core", "files"},
     "identity": {"core"},
+    "processes": {"core"},
     "targets": {"core", "identity"} | FILES,
     "drafters": {"core"} | FILES,
     "verifiers": {"core"},

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from multiprocessing import get_context
 
 import torch
 
@@ -30,7 +28,8 @@ from spatialspec.analysis.replicas import Table
 from spatialspec.evaluation.runs import Progress
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.registry import VERIFIERS
+from spatialspec.processes import Workers
+from spatialspec.registry import REGISTRY, VERIFIERS, Entry
 
 FALSE_ALARM = 1e-6
 SEED_EXACT, EXACT, NOT_EXACT, NO_DEVIATION = "seed-exact", "exact", "not exact", "no deviation"
@@ -115,23 +114,34 @@ def on_toys(toys: Sequence[ToyGround], method: Method, verifier: str) -> OnToys:
 _remembered_grounds = cache(grounds)
 
 
-def _in_worker(plan: Plan, seed: int, method: Method, verifier: str) -> OnToys:
+def _in_worker(plan: Plan, seed: int, method: Method, verifier: str, entry: Entry) -> OnToys:
     torch.set_num_threads(1)
+    REGISTRY[method.name] = entry
     return on_toys(_remembered_grounds(plan, seed), method, verifier)
 
 
 @contextmanager
 def _toys(plan: Plan, seed: int, workers: int) -> Iterator[Callable[[Method, str], Callable[[], OnToys]]]:
-    """A function that has a method tried here, when its answer is wanted, or by processes of their own at once."""
-    if workers == 1:
-        here = grounds(plan, seed)
-        yield lambda method, verifier: partial(on_toys, here, method, verifier)
-        return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))
-    try:
-        yield lambda method, verifier: pool.submit(_in_worker, plan, seed, method, verifier).result
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """A function that has a method tried here, when its answer is wanted, or by processes of their own at once.
+
+    Those processes know this package alone: a method with parts from elsewhere is tried here.
+    """
+    own = cache(partial(grounds, plan, seed))
+
+    def here(method: Method, verifier: str) -> OnToys:
+        return on_toys(own(), method, verifier)
+
+    def begin(method: Method, verifier: str) -> Callable[[], OnToys]:
+        if workers == 1 or not _ours(method.entry):
+            return partial(here, method, verifier)
+        return pool.submit(_in_worker, plan, seed, method, verifier, method.entry).result
+
+    with Workers(workers) as pool:
+        yield begin
+
+
+def _ours(entry: Entry) -> bool:
+    return all(part.startswith("spatialspec.") for part in (entry.drafter, entry.verifier) if part)
 
 
 def audit(

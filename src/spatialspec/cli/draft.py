@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spatialspec import arguments
-from spatialspec.cli.train import Steps, clocked, make_folder, typed
+from spatialspec.cli.workplace import Steps, clocked, make_folder, typed, working_in
 from spatialspec.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def draft(
     found = None if prompts is not None else _pictures(data, model, count, report)
     hub = data.removeprefix(HUB) if data.startswith(HUB) else None
     material = Material(model, found, prompts, count, out / "state", features, shard_target, report, hub)
-    train_draft(chosen, material, recipe, out, processes, typed(context))
+    with working_in(out) if processes.is_main_process else nullcontext():
+        train_draft(chosen, material, recipe, out, processes, typed(context))
     report(f"wrote {out}")
 
 

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from spatialspec.cli.train import Batch, Seed, clocked, given_numbers, make_folder, training_pictures
+from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_pictures, working_in
 from spatialspec.core.errors import BadInput
+
+MOST = 1_000_000  # scenes: each is a file
 
 
 def scenes(
@@ -24,6 +26,8 @@ def scenes(
     The packages of `train data` are fetched if they are not in --cache.
     """
     given_numbers(count=count, seed=seed)
+    if count > MOST:
+        raise BadInput(f"--count {count}", f"1 to {MOST:,}", "choose another")
     if not 16 <= side <= 1024 or side % 4:
         raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
     make_folder(out)
@@ -31,11 +35,12 @@ def scenes(
     from spatialspec.training.scenes import write_scenes
 
     report = clocked()
-    try:
-        cut_outs = read_cut_outs(cache, side, report)
-    except RuntimeError as error:  # a registry's client is missing or failed
-        raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
-    write_scenes(cut_outs, out, count, side, seed, report)
+    with working_in(out):
+        try:
+            cut_outs = read_cut_outs(cache, side, report)
+        except RuntimeError as error:  # a registry's client is missing or failed
+            raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
+        write_scenes(cut_outs, out, count, side, seed, report)
     typer.echo(f"wrote {out}")
 
 
@@ -53,5 +58,6 @@ def scene_judge(
     pictures = training_pictures(data)
     from spatialspec.training.scene_judge import SceneJudgeRecipe, train
 
-    train(pictures, out, replace(SceneJudgeRecipe(), **given), clocked(), cache)
+    with working_in(out):
+        train(pictures, out, replace(SceneJudgeRecipe(), **given), clocked(), cache)
     typer.echo(f"wrote {out}: `spatialspec evaluate --scenes {out}`")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spatialspec.cli.workplace import (
+    Batch,
+    Seed,
+    Steps,
+    clocked,
+    given_numbers,
+    make_folder,
+    training_pictures,
+    typed,
+    working_in,
+)
 from spatialspec.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -24,9 +33,6 @@ COMMAND = "command.txt"  # file in the folder of pictures and of the tokenizer, 
 app = typer.Typer(help="Train a model and its drafts.", rich_markup_mode=None, no_args_is_help=False)
 
 Data = Annotated[Path, typer.Option(help="Folder with pictures and metadata.csv, as `train data` makes it.")]
-Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
-Batch = Annotated[int | None, typer.Option(help="Pictures per step. [default: the recipe's]")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -46,15 +52,15 @@ def data(
     """Fetch and draw the training pictures."""
     if not 16 <= side <= 1024 or side % 4:
         raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
-    out.mkdir(parents=True, exist_ok=True)
     from spatialspec.files import write_text
     from spatialspec.training.data import prepare
 
-    try:
-        splits = prepare(out, cache, side, clocked())
-    except RuntimeError as error:  # a registry's client is missing or failed
-        raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
-    write_text(out / COMMAND, typed(context) + "\n")
+    with working_in(out):
+        try:
+            splits = prepare(out, cache, side, clocked())
+        except RuntimeError as error:  # a registry's client is missing or failed
+            raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
+        write_text(out / COMMAND, typed(context) + "\n")
     typer.echo(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" pictures in {out}")
 
 
@@ -76,11 +82,12 @@ def tokenizer(
     from spatialspec.targets.vq import VQConfig
     from spatialspec.training.tokenizer import TokenizerRecipe, psnr, train
 
-    model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
-    what, held_out = _held_out(pictures)
-    if len(held_out):
-        typer.echo(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
-    write_text(out / COMMAND, typed(context) + "\n")
+    with working_in(out):
+        model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
+        what, held_out = _held_out(pictures)
+        if len(held_out):
+            typer.echo(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
+        write_text(out / COMMAND, typed(context) + "\n")
     typer.echo(f"wrote {out}")
 
 
@@ -114,7 +121,7 @@ def target(
         raise BadInput(f"--width {width}", "a multiple of 16", "choose another")
     make_folder(out)
     from spatialspec.core.distribution import Sampling
-    from spatialspec.files import write_text
+    from spatialspec.files import read_text, write_text
 
     sampling = Sampling(guidance, temperature)
     from spatialspec.targets.grid_transformer import GridTransformerConfig
@@ -136,14 +143,16 @@ def target(
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
     prompts = prompt_tokenizer(pictures, words, config.prefix)
     config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
-    model, figures = train(pictures, vq, prompts, out, config, recipe, report)
-    made = IconsTarget(name, model, vq, prompts, sampling)
-    made.save(out / "model")
-    if len(held_out):
-        figures = {f"reconstruction, held-out {what}": f"{psnr(vq, held_out):.2f} dB", **figures}
-    earlier = [folder / COMMAND for folder in (data, tokenizer)]
-    commands = [*(path.read_text().strip() for path in earlier if path.is_file()), typed(context)]
-    write_text(out / "model" / "README.md", target_card(made, recipe, figures, pictures, commands))
+    with working_in(out):
+        model, figures = train(pictures, vq, prompts, out, config, recipe, report)
+        made = IconsTarget(name, model, vq, prompts, sampling)
+        (out / "model" / "README.md").unlink(missing_ok=True)  # of another model, until it is written anew
+        made.save(out / "model")
+        if len(held_out):
+            figures = {f"reconstruction, held-out {what}": f"{psnr(vq, held_out):.2f} dB", **figures}
+        earlier = [folder / COMMAND for folder in (data, tokenizer)]
+        commands = [*(read_text(path).strip() for path in earlier if path.is_file()), typed(context)]
+        write_text(out / "model" / "README.md", target_card(made, recipe, figures, pictures, commands))
     typer.echo(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
 
 
@@ -162,69 +171,9 @@ def judge(
     pictures = training_pictures(data)
     from spatialspec.training.judge import JudgeRecipe, train
 
-    train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
+    with working_in(out):
+        train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
     typer.echo(f"wrote {out}")
-
-
-def clocked() -> Callable[[str], None]:
-    """A printer of progress lines with the seconds since now."""
-    start = time.monotonic()
-
-    def report(line: str) -> None:
-        typer.echo(f"{time.monotonic() - start:7.0f} s  {line}")
-
-    return report
-
-
-def given_numbers(**values: int | None) -> dict[str, Any]:
-    """Those that were given, checked: a seed from 0, everything else from 1.
-
-    Raises:
-        BadInput: a number is out of range.
-    """
-    given = {name: value for name, value in values.items() if value is not None}
-    for name, value in given.items():
-        if value < (name != "seed") or value >= 2**31:
-            least = int(name != "seed")
-            option = "--" + name.replace("_", "-")
-            raise BadInput(f"{option} {value}", f"{least} to 2^31 - 1", "choose another")
-    return given
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder for results now, so that a wrong path costs no training."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--out {path}", f"a folder to write to ({error.strerror})", "choose another") from error
-
-
-def typed(context: typer.Context) -> str:
-    """The command line for a card: the options that were typed, of absolute paths the last part."""
-    words = ["spatialspec", "train", str(context.info_name)]
-    for option in context.command.params:
-        source, value = context.get_parameter_source(str(option.name)), context.params[str(option.name)]
-        if source is None or source.name != "COMMANDLINE":
-            continue
-        if isinstance(value, bool):
-            words.append((option.opts if value else option.secondary_opts)[0])
-        else:
-            words += [option.opts[0], Path(str(value)).name if Path(str(value)).is_absolute() else str(value)]
-    return shlex.join(words)
-
-
-def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = typer.echo) -> Pictures:
-    """Pictures of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
-
-    Raises:
-        BadInput: none is to be learned from.
-    """
-    from spatialspec.training.corpus import read_pictures
-
-    pictures = read_pictures(folder, side, report)
-    if not pictures.select("train").rows:
-        raise BadInput("no picture of the split train", "some", "check metadata.csv", where=folder)
-    return pictures
 
 
 def _with_left_out(pictures: Pictures, report: Callable[[str], None]) -> Pictures:

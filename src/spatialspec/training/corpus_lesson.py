@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
+from accelerate import PartialState
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from spatialspec.identity import identity
 from spatialspec.training import objectives
 from spatialspec.training.corpus import Corpus
 from spatialspec.training.features import Features
+from spatialspec.training.limits import check_memory
 from spatialspec.training.material import Material
 from spatialspec.training.origin import Origin
 
@@ -52,13 +54,18 @@ class CorpusLesson:
         Raises:
             BadInput: the recipe does not fit the target, or the material is not enough.
         """
-        blocks = cls.blocks(material.target, recipe)  # looked at before any picture is drawn
+        target = material.target
+        blocks = cls.blocks(target, recipe)  # looked at before any picture is drawn
+        states = recipe.batch * target.grid.cells * target.width * 4
+        check_memory(
+            states // PartialState().num_processes, f"the states of {recipe.batch} pictures", "make --batch smaller"
+        )
         corpus, held_out = material.corpora(recipe, cls.own, OWN, HELD_OUT)
         made = material.prompts is not None or cls.own
         source = f"{len(corpus)} {'pictures that the target drew itself' if made else 'real pictures'}"
         features = material.features(corpus, recipe, recipe.drop, blocks)
         data = material.origin([*corpus.rows, *held_out.rows], len(corpus) + len(held_out), made)
-        return cls(material.target, corpus, held_out, features, recipe, source, data)
+        return cls(target, corpus, held_out, features, recipe, source, data)
 
     def __post_init__(self) -> None:
         if not len(self.corpus) or not len(self.held_out):

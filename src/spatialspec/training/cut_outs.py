@@ -7,8 +7,8 @@ that the training pictures of `icons` leave out.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from spatialspec.core.errors import BadInput
+from spatialspec.processes import Workers
 from spatialspec.training.data import rasterise, split_of
 from spatialspec.training.sources import (
     LABELS,
@@ -92,8 +93,8 @@ def read_cut_outs(cache: Path, side: int, report: Callable[[str], None] = print)
     styles = {source.style for source in SOURCES}
     wanted = [pair for pair in sorted(drawings) if all((pair[0], style) in drawings for style in styles)]
     report(f"{len(wanted)} drawings of {len({concept for concept, _ in wanted})} concepts in {len(styles)} styles")
-    with ProcessPoolExecutor() as pool:
-        drawn = pool.map(partial(cut_out, side=side), [drawings[pair] for pair in wanted], chunksize=16)
+    with Workers(os.cpu_count() or 1) as workers:
+        drawn = workers.map(partial(cut_out, side=side), [drawings[pair] for pair in wanted], 16)
         images = {pair: image for pair, image in zip(wanted, drawn, strict=True) if image is not None}
     images = {pair: image for pair, image in images.items() if all((pair[0], style) in images for style in styles)}
     if not images:

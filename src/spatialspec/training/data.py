@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,9 @@ from jaxtyping import Int, UInt8
 from spatialspec.core.errors import BadInput
 from spatialspec.files import inside
 from spatialspec.pictures import read_picture, write_picture
+from spatialspec.processes import Workers
 from spatialspec.tables import read_table, write_table
+from spatialspec.training.limits import check_memory
 from spatialspec.training.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
 
 if TYPE_CHECKING:
@@ -108,12 +110,13 @@ def prepare(out: Path, cache: Path, side: int = 96, report: Callable[[str], None
         Number of pictures by split.
     """
     out.mkdir(parents=True, exist_ok=True)
+    (out / "metadata.csv").unlink(missing_ok=True)  # of other pictures, until it is written anew
     labels = read_labels(fetch(LABELS, cache))
     rows: list[dict[str, str]] = []
-    with ProcessPoolExecutor() as pool:
+    with Workers(os.cpu_count() or 1) as workers:
         for source in SOURCES:
             jobs = [(p, side, str(out)) for p in pictures(source, fetch(source, cache), labels)]
-            drawn = [row for row in pool.map(_draw_to_file, jobs, chunksize=32) if row]
+            drawn = [row for row in workers.map(_draw_to_file, jobs, 32) if row]
             rows += drawn
             report(f"{source.package} {source.version}: {len(drawn)} of {len(jobs)} pictures, {source.licence}")
     rows.sort(key=lambda row: row["file_name"])
@@ -203,9 +206,11 @@ def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:
     """Read a folder of pictures with `metadata.csv` (columns `file_name`, `text`), `fitted` to a size.
 
     Raises:
-        BadInput: the table cannot be used, or no picture is there. Unreadable pictures are left out.
+        BadInput: the table cannot be used, no picture is there, or there is no room. Unreadable ones are left out.
     """
     rows = rows_of(folder)
+    height, width = (size, size) if isinstance(size, int) else size
+    check_memory(2 * 3 * len(rows) * height * width, f"{len(rows)} pictures of {height}x{width} pixels", "take fewer")
     pixels, kept = [], []
     for row in rows:
         try:

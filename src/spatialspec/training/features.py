@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -138,6 +138,6 @@ def _check_room(folder: Path, needed: int, pictures: int, report: Callable[[str]
         )
 
 
-def pairs_of(draws: list[tuple[np.ndarray, np.ndarray]], drop: float) -> set[tuple[int, bool]]:
+def pairs_of(draws: Iterable[tuple[np.ndarray, np.ndarray]], drop: float) -> set[tuple[int, bool]]:
     """All pairs (picture, caption dropped) that the draws of a training ask for."""
     return {(int(i), bool(lot < drop)) for chosen, lots in draws for i, lot in zip(chosen, lots, strict=True)}

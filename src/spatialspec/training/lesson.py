@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from spatialspec.core.errors import BadInput
+from spatialspec.training.limits import check_settings
 from spatialspec.training.origin import Origin
 
 
@@ -44,15 +44,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 1), ("batch", 1), ("evaluate_every", 1), ("save_every", 1), ("warmup", 0)):
-            if not low <= getattr(self, name) < 2**31:
-                raise BadInput(f"{name} {getattr(self, name)}", f"{low} to 2^31 - 1", "choose another")
-        if not 0 <= self.seed < 2**31:
-            raise BadInput(f"seed {self.seed}", "0 to 2^31 - 1", "choose another")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-                raise BadInput(f"{field.name} {value}", "a number from 0", "choose another")
+        check_settings(self, steps=1, batch=1, evaluate_every=1, save_every=1, warmup=0, seed=0)
 
     def draw(self, step: int, examples: int) -> tuple[Int[np.ndarray, "B"], Float[np.ndarray, "B"]]:
         """Examples of a step, and a uniform number for each that its lesson may use."""

@@ -13,6 +13,7 @@ from spatialspec.training.data import Pictures
 from spatialspec.training.distil import self_distil
 from spatialspec.training.features import Features, Prepared, Streamed, pairs_of
 from spatialspec.training.lesson import Recipe
+from spatialspec.training.limits import check_memory
 from spatialspec.training.origin import Origin, of_captions, of_pictures, of_prompts
 
 
@@ -56,6 +57,8 @@ class Material:
             BadInput: there are too few.
         """
         count = self.count or count
+        a_picture = 200 + 4 * self.target.grid.cells
+        check_memory(count * a_picture, f"{count} pictures of {self.target.grid} tokens", "take fewer")
         if self.prompts is None:
             if self.pictures is None:
                 raise BadInput("neither pictures nor prompts", "--data FOLDER or --self-distil PROMPTS")
@@ -110,7 +113,7 @@ class Material:
         """Where the states of a corpus, those after `blocks` too, come from in the steps of a recipe."""
         if self.feature_files is None:
             return Streamed(self.target, corpus, blocks)
-        pairs = pairs_of([recipe.draw(step, len(corpus)) for step in range(recipe.steps)], drop)
+        pairs = pairs_of((recipe.draw(step, len(corpus)) for step in range(recipe.steps)), drop)
         return Prepared(
             self.target, corpus, pairs, self.feature_files, recipe.batch, self.report, self.together, blocks
         )

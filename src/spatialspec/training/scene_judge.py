@@ -18,6 +18,7 @@ from spatialspec.identity import facts_digest
 from spatialspec.training.card import card
 from spatialspec.training.checkpoint import Checkpoint, check_finite, learning_rate
 from spatialspec.training.data import Pictures, epoch_batch
+from spatialspec.training.limits import check_settings
 from spatialspec.training.origin import of_pictures
 from spatialspec.training.progress import TrainingProgress
 from spatialspec.training.scene_lesson import goals, loss_of
@@ -51,6 +52,9 @@ class SceneJudgeRecipe:
     weight_decay: float = 0.05
     dropout: float = 0.1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, side=16, hidden=1, epochs=1, batch=1, seed=0)
 
 
 def train(

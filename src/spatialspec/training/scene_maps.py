@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from jaxtyping import UInt8
+from torch import Tensor
 
 from spatialspec.evaluation.scene_network import Maps, picture_maps
-from spatialspec.tensors import write_tensors
 from spatialspec.training.data import Pictures
 from spatialspec.training.degradation import degrade
+from spatialspec.training.shards import kept
 
 PIECE = 256  # pictures whose maps lie in one file
 
@@ -41,16 +43,19 @@ def make_maps(
         digest = hashlib.sha256(np.ascontiguousarray(pixels).data)
         digest.update(repr((pixels.shape, side, seed)).encode())
         path = None if cache is None else cache / f"scenes-{digest.hexdigest()[:16]}.safetensors"
-        if path is not None and path.exists():
-            stored = load_file(path)
-            pieces.append(tuple(stored[name] for name in sorted(stored)))
-            continue
-        if seed is not None:
-            clean = (np.arange(len(pixels)) % 2 == 0)[:, None, None, None]
-            pixels = np.where(clean, pixels, degrade(pixels, seed, move=False))
-        pieces.append(picture_maps(pixels, side))
-        report(f"maps of {start + len(pixels)} of {len(data.rows)} scenes")
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(path, {f"level-{i}": level for i, level in enumerate(pieces[-1])})
+        line = f"maps of {start + len(pixels)} of {len(data.rows)} scenes"
+        stored = kept(path, len(pixels), partial(_maps, pixels, side, seed, partial(report, line)))
+        pieces.append(tuple(stored[name] for name in sorted(stored)))
     return tuple(torch.cat(level) for level in zip(*pieces, strict=True))
+
+
+def _maps(
+    pixels: UInt8[np.ndarray, "B H W 3"], side: int, seed: int | None, done: Callable[[], None]
+) -> dict[str, Tensor]:
+    """By level; every second picture is damaged where there is a seed."""
+    if seed is not None:
+        clean = (np.arange(len(pixels)) % 2 == 0)[:, None, None, None]
+        pixels = np.where(clean, pixels, degrade(pixels, seed, move=False))
+    found = {f"level-{i}": level for i, level in enumerate(picture_maps(pixels, side))}
+    done()
+    return found

@@ -133,6 +133,7 @@ def write_scenes(
     for split in SPLITS:
         make(cut_outs, split, 0, side, seed)  # before anything is written
     out.mkdir(parents=True, exist_ok=True)
+    (out / "metadata.csv").unlink(missing_ok=True)  # of other scenes, until it is written anew
     rows: list[tuple[str, ...]] = []
     for split, wanted in counts.items():
         for number in range(wanted):

@@ -19,6 +19,7 @@ from torch import Tensor
 from spatialspec.targets.sketch import Sketch
 from spatialspec.training.checkpoint import Checkpoint, check_finite
 from spatialspec.training.data import epoch_batch
+from spatialspec.training.limits import check_settings
 from spatialspec.training.tokenizer import to_float
 
 EVERY = 500  # steps from one resume state to the next
@@ -41,6 +42,9 @@ class SketchRecipe:
     rate: float = 2e-3
     warmup: int = 100
     fall: float = 0.4
+
+    def __post_init__(self) -> None:
+        check_settings(self, steps=1, batch=1, warmup=1)
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step."""
@@ -65,9 +69,9 @@ def train_sketch(
     encode: Callable[[list[str]], Int[Tensor, "B P"]],
     out: Path,
     recipe: SketchRecipe,
-    facts: Mapping[str, object],
     seed: int,
     report: Callable[[str], None],
+    facts: Mapping[str, object] | None = None,
 ) -> None:
     """Train in place; resumes from `out`, and does nothing where that is finished.
 
@@ -78,12 +82,12 @@ def train_sketch(
         encode: captions to BPE tokens.
         out: folder of the resume state.
         recipe: settings.
-        facts: what the result depends on besides: see :class:`Checkpoint`.
         seed: of everything random.
         report: called with a line now and then.
+        facts: what the result depends on besides the recipe and the seed: see :class:`Checkpoint`.
     """
     optimiser = torch.optim.AdamW(sketch.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    own = {**facts, **{f"sketch {name}": value for name, value in asdict(recipe).items()}}
+    own = {**(facts or {}), "seed": seed, **{f"sketch {name}": value for name, value in asdict(recipe).items()}}
     checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser}, lambda step: own)
     losses: list[Tensor] = []
     first = checkpoint.start(recipe.steps, report, "the sketch ")

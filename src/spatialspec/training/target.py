@@ -30,7 +30,7 @@ from spatialspec.training.checkpoint import Checkpoint, check_finite, tune_threa
 from spatialspec.training.data import Pictures, epoch_batch
 from spatialspec.training.muon import Muon
 from spatialspec.training.sketch import sketch_error, train_sketch
-from spatialspec.training.target_recipe import TargetRecipe
+from spatialspec.training.target_recipe import TargetRecipe, check_room
 from spatialspec.training.tokenizer import to_float
 
 SAVE_EVERY = 120  # seconds from one resume state to the next
@@ -132,8 +132,9 @@ def train(
         The model, on the CPU, and its held-out figures at the last stage.
 
     Raises:
-        BadInput: a state in `out` is damaged or that of another training, or the loss is no number.
+        BadInput: a state in `out` is damaged or that of another training, the loss is no number, or there is no room.
     """
+    check_room(config, recipe, tokenizer.config.patch)
     gpu = torch.accelerator.is_available()
     accelerator = Accelerator(cpu=not gpu, mixed_precision="bf16" if gpu else "no")
     device = accelerator.device
@@ -156,10 +157,9 @@ def train(
         "data": data.digest,
         "words": f"{config.text_vocabulary} {facts_digest({'bpe': prompts.tokenizer.to_str()})}",
         "sizes": asdict(config),
-        "seed": recipe.seed,
         "drop": recipe.drop,
     }
-    train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, facts, recipe.seed, report)
+    train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, recipe.seed, report, facts)
     errors = {
         n: sketch_error(model.sketch, encode(d.labels), d.pixels) for n, d in (("train", train_data), *held.items())
     }

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.targets.grid_transformer import GridTransformerConfig
+from spatialspec.training.limits import check_memory, check_settings
 from spatialspec.training.sketch import SketchRecipe
+
+LARGEST = 256  # cells a side: of pictures of 1,024 pixels
+DIGITS = 10  # of a number on the command line
 
 
 @dataclass(frozen=True)
@@ -23,18 +28,23 @@ class Stage:
     batch: int
     steps: int
 
+    def __post_init__(self) -> None:
+        check_settings(self, side=1, batch=1, steps=1)
+        if self.side > LARGEST:
+            raise BadInput(f"side {self.side}", f"1 to {LARGEST} cells", "choose another")
+
 
 def parse_stages(text: str) -> tuple[Stage, ...]:
     """Read `SIDE:BATCH:STEPS`, several with commas.
 
     Raises:
-        BadInput: not three whole numbers, or one below 1.
+        BadInput: not three whole numbers, or one out of range.
     """
     stages = []
     for part in text.split(","):
         numbers = part.strip().split(":")
-        if len(numbers) != 3 or not all(n.isdecimal() and int(n) for n in numbers):
-            raise BadInput(f"stage {part!r}", "SIDE:BATCH:STEPS, whole numbers from 1, as in 12:32:700")
+        if len(numbers) != 3 or not all(n.isdecimal() and len(n) <= DIGITS and int(n) for n in numbers):
+            raise BadInput(f"stage {shown(part)}", "SIDE:BATCH:STEPS, whole numbers from 1, as in 12:32:700")
         stages.append(Stage(*map(int, numbers)))
     return tuple(stages)
 
@@ -68,6 +78,11 @@ class TargetRecipe:
     drop: float = 0.1
     seed: int = 0
     compile: bool = True
+
+    def __post_init__(self) -> None:
+        check_settings(self, warmup=1, shift=0, seed=0)
+        if not self.stages:
+            raise BadInput("no stages", "one or more", "give SIDE:BATCH:STEPS")
 
     @property
     def steps(self) -> int:
@@ -109,3 +124,22 @@ class TargetRecipe:
     def rate_at(self, step: int) -> float:
         """Learning rate as a share of its peak."""
         return min(1.0, (step + 1) / self.warmup, (self.steps - step) / self.fall_steps)
+
+
+def check_room(config: GridTransformerConfig, recipe: TargetRecipe, patch: int) -> None:
+    """Refuse a model, or a batch, that certainly has no room here.
+
+    Args:
+        config: sizes of the model.
+        recipe: stages and batches.
+        patch: pixels a side of a cell.
+
+    Raises:
+        BadInput: there is none.
+    """
+    numbers = config.layers * (4 * config.width + 2 * config.mlp_width) * config.width
+    numbers += config.text_vocabulary * config.width
+    check_memory(12 * numbers, f"a model of width {config.width} and {config.layers} blocks", "make it smaller")
+    for stage in recipe.stages:
+        a_picture = stage.side**2 * (4 * config.width * config.layers + 3 * 5 * patch**2)
+        check_memory(stage.batch * a_picture, f"{stage.batch} pictures of {stage.side} cells a side", "take fewer")

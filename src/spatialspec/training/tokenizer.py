@@ -24,6 +24,7 @@ from spatialspec.targets.pictures import signed
 from spatialspec.targets.vq import VQConfig, VQTokenizer
 from spatialspec.training.checkpoint import Checkpoint, check_finite, learning_rate, tune_threads
 from spatialspec.training.data import Pictures
+from spatialspec.training.limits import check_memory, check_settings
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class TokenizerRecipe:
     decay: float = 0.98
     restart_every: int = 50
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, steps=1, batch=1, crop=1, restart_every=1, seed=0)
 
 
 def to_float(pixels: UInt8[Tensor | np.ndarray, "B H W 3"], side: int | None = None) -> Float[Tensor, "B 3 H W"]:
@@ -126,6 +130,10 @@ def train(
         BadInput: the state is damaged or that of other data, sizes or settings, or the loss is no number.
     """
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    side = data.pixels.shape[1]
+    if recipe.crop > side or recipe.crop % config.patch:
+        raise BadInput(f"crop {recipe.crop}", f"a multiple of {config.patch} up to {side}", "choose another")
+    check_memory(recipe.batch * recipe.crop**2 * 3 * 4 * 4, f"a batch of {recipe.batch} crops", "make --batch smaller")
     tune_threads()
     torch.manual_seed(recipe.seed)
     model = VQTokenizer(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

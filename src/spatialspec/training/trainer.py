@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
 from spatialspec.identity import facts_digest
-from spatialspec.training.checkpoint import Checkpoint, check_finite, learning_rate
+from spatialspec.training.checkpoint import Checkpoint, Stateful, check_finite, learning_rate
 from spatialspec.training.lesson import Best, Lesson, Recipe
 from spatialspec.training.progress import TrainingProgress
 
@@ -76,7 +76,7 @@ def train(lesson: Lesson, state: Path, accelerator: Accelerator, progress: Train
     )
     best = Best()
     facts = facts_of(lesson)
-    parts = {"drafts": drafts, "optimiser": raw, "best": best, "progress": progress}
+    parts: dict[str, Stateful] = {"drafts": drafts, "optimiser": raw, "best": best, "progress": progress}
     checkpoint = Checkpoint(state, parts, lambda step: facts)
     first = checkpoint.resume()
     student, optimiser = accelerator.prepare(_Student(drafts, lesson), raw)

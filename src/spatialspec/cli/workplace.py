@@ -1,0 +1,100 @@
+"""What the commands of `train` share: numbers, pictures, and the folder that they write to."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spatialspec.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from spatialspec.training.data import Pictures
+
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
+Batch = Annotated[int | None, typer.Option(help="Pictures per step. [default: the recipe's]")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+def clocked() -> Callable[[str], None]:
+    """A printer of progress lines with the seconds since now."""
+    start = time.monotonic()
+
+    def report(line: str) -> None:
+        typer.echo(f"{time.monotonic() - start:7.0f} s  {line}")
+
+    return report
+
+
+def given_numbers(**values: int | None) -> dict[str, Any]:
+    """Those that were given, checked: a seed from 0, everything else from 1.
+
+    Raises:
+        BadInput: a number is out of range.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    for name, value in given.items():
+        if value < (name != "seed") or value >= 2**31:
+            least = int(name != "seed")
+            option = "--" + name.replace("_", "-")
+            raise BadInput(f"{option} {value}", f"{least} to 2^31 - 1", "choose another")
+    return given
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder for results now, so that a wrong path costs no training."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {path}", f"a folder to write to ({error.strerror})", "choose another") from error
+
+
+@contextmanager
+def working_in(out: Path) -> Iterator[None]:
+    """Write to a folder as the only process that does; who stops it is told how to go on.
+
+    Raises:
+        BadInput: it cannot be made, or another process writes to it.
+    """
+    from spatialspec.processes import alone
+
+    make_folder(out)
+    with alone(out):
+        try:
+            yield
+        except KeyboardInterrupt:
+            typer.echo(f"stopped: what is finished is kept in {out}, and the same command goes on", err=True)
+            raise
+
+
+def typed(context: typer.Context) -> str:
+    """The command line for a card: the options that were typed, of absolute paths the last part."""
+    words = ["spatialspec", "train", str(context.info_name)]
+    for option in context.command.params:
+        source, value = context.get_parameter_source(str(option.name)), context.params[str(option.name)]
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        if isinstance(value, bool):
+            words.append((option.opts if value else option.secondary_opts)[0])
+        else:
+            words += [option.opts[0], Path(str(value)).name if Path(str(value)).is_absolute() else str(value)]
+    return shlex.join(words)
+
+
+def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = typer.echo) -> Pictures:
+    """Pictures of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
+
+    Raises:
+        BadInput: none is to be learned from.
+    """
+    from spatialspec.training.corpus import read_pictures
+
+    pictures = read_pictures(folder, side, report)
+    if not pictures.select("train").rows:
+        raise BadInput("no picture of the split train", "some", "check metadata.csv", where=folder)
+    return pictures
