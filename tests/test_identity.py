@@ -103,6 +103,14 @@ STATES: dict[str, tuple[Callable[..., dict[str, torch.Tensor]], dict[str, Any]]]
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (tokenizers, target):
+            patch.setattr(module, "tune_threads", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="module", params=STATES)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A finished training of a kind."""
