@@ -158,3 +158,11 @@ def test_pictures(family: Family) -> None:
         theirs = np.asarray(Image.open(FIGURES / entry["file"])).astype(int)
         assert ours.shape == theirs.shape and theirs.std() > 20
         assert abs(ours - theirs).max() <= 1
+
+
+def test_pictures_become_the_codes_of_the_authors(family: Family) -> None:
+    """By the encoder, where the small checkpoint has one: what drafts learn from real pictures with."""
+    for entry in family.made.get("codes", []):
+        pixels = torch.from_numpy(np.array(Image.open(FIGURES / entry["picture"])))[None]
+        assert family.target.codes(pixels)[0].tolist() == entry["tokens"] and entry["margin"] > 1e-4
+    assert ("codes" in family.made) == (family.kind in ("anole", "emu3", "janus"))
