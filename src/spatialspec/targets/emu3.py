@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -99,11 +100,15 @@ class Emu3Target(ImageVocabulary):
             raise BadInput(f"size {grid}, {length} tokens with row ends", f"fewer than {most}", "make it smaller")
 
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
-        """Prompt, then what opens an image of this grid; the unconditional prompt has no words before that."""
+        """Prompt, then what opens an image of this grid; the unconditional prompt has no words before that.
+
+        Letters and accents are composed, as Emu3's own tokenizer does and its conversion for transformers does not.
+        """
         p, images = self.processor, set(self.ids.tolist())
         opening = f"{p.image_start_token}{grid.rows}*{grid.columns}{p.fake_token_around_image}"
         rows = []
-        for text in (text for pair in zip(prompts, negatives, strict=True) for text in pair[:streams]):
+        for words in (text for pair in zip(prompts, negatives, strict=True) for text in pair[:streams]):
+            text = normalize("NFC", words)
             self.words.check(text, images)
             rows.append(self.words.ids(f"{p.bos_token}{text}{opening}", special=True))
         return rows
