@@ -11,7 +11,7 @@ import pytest
 from doctors import give_curve
 from spatialspec.cli import doctor as command
 from spatialspec.cli.chart import chart
-from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, table, waiting, wrapped
+from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, say, table, waiting, wrapped
 from spatialspec.cli.evaluate import COLUMNS
 from spatialspec.evaluation import doctor as examination
 from spatialspec.evaluation.doctor_report import Finding
@@ -26,8 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture
-def stdout_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def make_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take stdout for a terminal of 100 columns."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
 
@@ -37,7 +37,8 @@ def wide(name: str, shown: str = "-12.3456 [-23.4567, -1.2345]") -> list[tuple[s
 
 
 @pytest.mark.parametrize("method", ["ar", "spatial:budget=64:tolerance=0.25", "x" * 150])
-def test_a_table_fits_the_terminal(method: str, stdout_is_a_terminal: None) -> None:
+def test_a_table_fits_the_terminal(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_terminal(monkeypatch)
     lines = table(wide("figure"), ["ar", method]).splitlines()  # type: ignore[arg-type]
     assert max(map(len, lines)) <= 100
     assert sum(line.startswith("method") for line in lines) > 1, "every block says what its rows are"
@@ -46,11 +47,13 @@ def test_a_table_fits_the_terminal(method: str, stdout_is_a_terminal: None) -> N
         assert "".join(re.sub(r"  .*", "", line) for line in block.splitlines()[1:]) == method, "nothing is cut"
 
 
-def test_a_narrow_table_stays_one(stdout_is_a_terminal: None) -> None:
+def test_a_narrow_table_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_terminal(monkeypatch)
     assert table(wide("f", "1.0")[:6], ["ar"]).count("\n") == 1  # type: ignore[arg-type]
 
 
-def test_lines_are_broken_between_words(stdout_is_a_terminal: None) -> None:
+def test_lines_are_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_terminal(monkeypatch)
     line = "    " + "word " * 60
     first, *more = wrapped(line, 3).splitlines()
     assert len(first) <= 100 and first.startswith("    word") and more
@@ -74,10 +77,10 @@ def test_an_inner_line_gives_way_to_the_outer_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with waiting("outer") as outer:
+    with waiting("outer"):
         with waiting("inner"):
             pass
-        outer.echo("a line for stdout")
+        say("a line for stdout")
     printed = capsys.readouterr()
     assert printed.out == "a line for stdout\n", "never on stderr, whatever is shown there"
     shown = re.findall("outer|inner", printed.err)
@@ -125,10 +128,12 @@ def test_findings_are_told_one_by_one(folder: Path, monkeypatch: pytest.MonkeyPa
     assert known["draw_rows"][-1] == "drafts ssd"
 
 
-def test_findings_on_a_terminal(stdout_is_a_terminal: None) -> None:
+def test_findings_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    make_terminal(monkeypatch)
     finding = Finding(check="codec", status="failed", got="7x7 " * 30, expected="8x8", advice="fetch it \x1b[31magain")
-    lines = command.shown(finding).splitlines()
-    assert lines[0].startswith("\x1b[31m") and all(line.startswith(" " * 9) for line in lines[1:])
+    command.tell(finding)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("\x1b[31m\x1b[1mfailed") and all(line.startswith(" " * 9) for line in lines[1:])
     assert r"\x1b[31magain" in lines[-1] and "\x1b" not in "".join(lines[1:]), "a file's text is no colour"
     assert all(len(re.sub("\x1b\\[[0-9]+m", "", line)) <= 100 for line in lines)
 

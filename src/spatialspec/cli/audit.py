@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, progress, table, wrapped
+from spatialspec.cli.display import Column, progress, say, table, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_output, write_text
 from spatialspec.methods import Method
@@ -59,18 +59,18 @@ def audit(
         pipeline = SpatialPipeline.from_pretrained(model)
         missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods == ALL else []
     if missing:
-        typer.echo(wrapped(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}"))
+        say(wrapped(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}"))
     cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
     with progress(effort(listed, plan, cells, missing), timed=False) as report:
         document = audit(listed, plan, seed, pipeline, report, workers, missing)
-    typer.echo(table(COLUMNS, document.methods))
+    say(table(COLUMNS, document.methods))
     s = document.settings
     for line in (
         "p, TV and expected: of the toy with the smallest p; expected is the TV that sampling noise alone gives",
         f"{s.tests} chi-square tests: a p of {s.level:.1e} or less is a deviation; honest methods fail with odds below "
         f"{s.false_alarm:.0e}",
     ):
-        typer.echo(wrapped(line))
+        say(wrapped(line))
     if json is not None:
         write_text(json, document.json_text())
     if not document.ok:

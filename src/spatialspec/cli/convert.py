@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from spatialspec.cli.display import say, waiting
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
 
@@ -28,22 +29,23 @@ def convert(
     """
     grid = None if size is None else Grid.parse(size)
 
-    from spatialspec.targets.published import LLAMAGEN, VQGAN, identify
+    with waiting(f"converting {printable(source)}"):
+        from spatialspec.targets.published import LLAMAGEN, VQGAN, identify
 
-    found = identify(source)
-    if found is LLAMAGEN:
-        from spatialspec.targets.llamagen_convert import convert as convert_llamagen
+        found = identify(source)
+        if found is LLAMAGEN:
+            from spatialspec.targets.llamagen_convert import convert as convert_llamagen
 
-        line = convert_llamagen(source, out, vq, grid, heads)
-    elif found is VQGAN:
-        given = [name for name, value in (("--vq", vq), ("--size", grid), ("--heads", heads)) if value is not None]
-        if given:
-            raise BadInput(", ".join(given), f"none of it for {found.what}", "leave it out")
+            line = convert_llamagen(source, out, vq, grid, heads)
+        elif found is VQGAN:
+            given = [name for name, value in (("--vq", vq), ("--size", grid), ("--heads", heads)) if value is not None]
+            if given:
+                raise BadInput(", ".join(given), f"none of it for {found.what}", "leave it out")
 
-        from spatialspec.targets.chameleon_files import convert as convert_chameleon
+            from spatialspec.targets.chameleon_files import convert as convert_chameleon
 
-        convert_chameleon(source, out)
-        line = "Chameleon's picture decoder"
-    else:
-        raise BadInput(found.what, f"{LLAMAGEN.what} or {VQGAN.what}", found.advice, source)
-    typer.echo(printable(f"wrote {out}: {line}"))
+            convert_chameleon(source, out)
+            line = "Chameleon's picture decoder"
+        else:
+            raise BadInput(found.what, f"{LLAMAGEN.what} or {VQGAN.what}", found.advice, source)
+    say(f"wrote {out}: {line}")

@@ -123,12 +123,6 @@ class Display:
             self._drawn = time.monotonic()
             self._bar.update(self._bar.task_ids[0], completed=self._done, description=what, refresh=True)
 
-    def echo(self, line: str) -> None:
-        """Print a line on stdout, above the one on stderr."""
-        self.hide()
-        say(line)
-        self.show()
-
     def hide(self) -> None:
         """Take the line away."""
         if self._bar is not None:
@@ -154,9 +148,23 @@ class Display:
 _displays: list[Display] = []  # the last one is shown
 
 
-def say(text: str, err: bool = False) -> None:
-    """Print text on stdout, or on stderr; what a terminal would take for a command is escaped."""
-    typer.echo(printable(text), err=err)
+def say(text: str, err: bool = False, colour: str | None = None) -> None:
+    """Print text, above what is shown on stderr; what a terminal would take for a command is escaped.
+
+    Args:
+        text: one line or more.
+        err: print on stderr instead of stdout.
+        colour: of the first word, on a terminal.
+    """
+    text = printable(text)
+    if colour is not None and terminal_width() is not None:
+        first, blank, rest = text.partition(" ")
+        text = typer.style(first, fg=colour, bold=True) + blank + rest
+    for shown in _displays[-1:]:
+        shown.hide()
+    typer.echo(text, err=err)
+    for shown in _displays[-1:]:
+        shown.show()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.chart import chart
-from spatialspec.cli.display import Column, progress, table, terminal_width, wrapped
+from spatialspec.cli.display import Column, progress, say, table, terminal_width, wrapped
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
 from spatialspec.files import check_output, write_text
@@ -44,17 +44,16 @@ def doctor(
     arguments.dtype_name(dtype or arguments.AUTO)
     if json is not None:
         check_output(json, "", "--json", [folder, drafts])
-    with options.loading(model) as now:
+    with options.loading(model):
         where = arguments.device(device)
         from spatialspec.evaluation.doctor import examine, measure
         from spatialspec.evaluation.doctor_speed import effort
         from spatialspec.evaluation.results import dtype_name
 
         kind = arguments.dtype(dtype or arguments.AUTO, where)
-        now.echo(f"{printable(model)} on {where}, {dtype_name(kind)}")
-        found = examine(folder, model, drafts, str(where), kind, grid, lambda finding: now.echo(shown(finding)))
+        say(f"{model} on {where}, {dtype_name(kind)}")
+        found = examine(folder, model, drafts, str(where), kind, grid, tell)
     with progress(effort(found.workload, where) if found.workload else 0) as report:
-        found.tell = lambda finding: report.echo(shown(finding))
         diagnosis = measure(found, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
     show(diagnosis)
     if json is not None:
@@ -85,19 +84,19 @@ def show(diagnosis: Diagnosis) -> None:
     """What was measured, on stdout, behind the checks; on a terminal with a chart."""
     if diagnosis.methods:
         s, cells = diagnosis.settings, diagnosis.methods[0].measured_cells
-        typer.echo(f"\ndrawn: {s.size} cells, {printable(repr(s.prompt))}, guidance {s.guidance:g}")
-        typer.echo(f"\ncost of a pass against its width, first {cells} cells")
+        say(f"\ndrawn: {s.size} cells, {s.prompt!r}, guidance {s.guidance:g}")
+        say(f"\ncost of a pass against its width, first {cells} cells")
         room = terminal_width()
         if room is not None:
-            typer.echo(_chart(diagnosis, room) + "\n")
-        typer.echo(table(_widths(diagnosis.widths[0].seconds), diagnosis.widths))
-        typer.echo("\nwhat to expect of a whole picture")
-        typer.echo(table(METHODS, diagnosis.methods))
-        typer.echo("\n" + wrapped(diagnosis.advice))
+            say(_chart(diagnosis, room) + "\n")
+        say(table(_widths(diagnosis.widths[0].seconds), diagnosis.widths))
+        say("\nwhat to expect of a whole picture")
+        say(table(METHODS, diagnosis.methods))
+        say("\n" + wrapped(diagnosis.advice))
     elif not diagnosis.ok:
-        typer.echo("\nnothing was measured: mend what failed first")
+        say("\nnothing was measured: mend what failed first")
     counts = {status: sum(f.status == status for f in diagnosis.checks) for status in COLOURS}
-    typer.echo(f"{len(diagnosis.checks)} checks: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+    say(f"{len(diagnosis.checks)} checks: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
 
 
 def line(finding: Finding) -> str:
@@ -107,12 +106,9 @@ def line(finding: Finding) -> str:
     return printable(" ".join(text.splitlines()))
 
 
-def shown(finding: Finding) -> str:
-    """A check on one line; on a terminal in as many as it takes, with its status in colour."""
-    text, status = wrapped(line(finding), 9), finding.status
-    if terminal_width() is None:
-        return text
-    return typer.style(status, fg=COLOURS[status], bold=status == "failed") + text.removeprefix(status)
+def tell(finding: Finding) -> None:
+    """Print a check: on a terminal in as many lines as it takes, with its status in colour."""
+    say(wrapped(line(finding), 9), colour=COLOURS[finding.status])
 
 
 def _chart(diagnosis: Diagnosis, room: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, kept, progress, table, waiting, wrapped
+from spatialspec.cli.display import Column, kept, progress, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_folder, check_output, write_text
 from spatialspec.prompts import BUILT_IN, check_prompt, read_prompts
@@ -138,20 +138,20 @@ def evaluate(
             export=export,
         )
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        say(wrapped(f"note: {note}"), err=True)
     drawn = "no images are kept without --out" if out is None else f"{out} keeps what was drawn: the same call goes on"
     with kept(drawn), progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells, timed=False) as report:
         names = {"features": features if instruments.features else None, "clip": clip}
         names["scenes"] = scenes
         document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report, report.stage)
     rows = [*document.methods, *([document.real] if document.real is not None else [])]
-    typer.echo(table(COLUMNS, rows))
+    say(table(COLUMNS, rows))
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
     images = f"{len(workload.jobs())} images of {len(asked.prompts)} prompts"
-    typer.echo(wrapped(f"{images}; [95 % intervals]; kernel distance from {other} pictures"))
+    say(wrapped(f"{images}; [95 % intervals]; kernel distance from {other} pictures"))
     if document.real_scenes is not None and document.wrong_scenes is not None:
-        typer.echo("\nshare of pictures that show all that their scene asks for")
-        typer.echo(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))
+        say("\nshare of pictures that show all that their scene asks for")
+        say(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))
     if json is not None:
         write_text(json, document.json_text())
 

@@ -7,9 +7,7 @@ import math
 import struct
 from pathlib import Path
 
-import typer
-
-from spatialspec.cli.display import waiting, wrapped
+from spatialspec.cli.display import say, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.core.parameters import explain
 from spatialspec.methods import Method
@@ -20,29 +18,29 @@ from spatialspec.registry import REGISTRY, VERIFIERS
 def models() -> None:
     """List models, their drafts, and methods."""
     names = embedded()
-    _say("models" if names else "models: none in this installation; give --model a folder")
+    _line("models" if names else "models: none in this installation; give --model a folder")
     for name in names:
-        _say(f"  {name}: {describe(WEIGHTS / name)}")
-    _say("checkpoints, from their folder (--model FOLDER); spatial draws with all of them without drafts")
+        _line(f"  {name}: {describe(WEIGHTS / name)}")
+    _line("checkpoints, from their folder (--model FOLDER); spatial draws with all of them without drafts")
     for name, family in FAMILIES.items():
-        _say(
+        _line(
             f"  {name}: {family.checkpoints}: grid {family.grid}, vocabulary {family.vocabulary}, "
             f"licence {family.licence}, drafts none published: train them"
         )
-    _say("methods")
+    _line("methods")
     with waiting("reading the options of methods"):  # imports torch
         options = {name: Method(name).fields for name in REGISTRY}
     for name, entry in REGISTRY.items():
         exact = "exact" if entry.exact else "not exact"
         needs = f", needs {entry.drafts} drafts" if entry.drafts else ""
-        _say(f"  {name}: {entry.summary} ({exact}{needs})")
+        _line(f"  {name}: {entry.summary} ({exact}{needs})")
         for key, field in options[name].items():
-            _say(f"    {explain(field, Method(name).parameters[key])}")
-    _say(f"verifiers: {', '.join(VERIFIERS)}")
+            _line(f"    {explain(field, Method(name).parameters[key])}")
+    _line(f"verifiers: {', '.join(VERIFIERS)}")
 
 
-def _say(line: str) -> None:
-    typer.echo(wrapped(line, 4))
+def _line(line: str) -> None:
+    say(wrapped(line, 4))
 
 
 def describe(folder: Path) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import progress, table, waiting, wrapped
+from spatialspec.cli.display import progress, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_folder
 from spatialspec.prompts import BUILT_IN, read_prompts
@@ -56,7 +55,7 @@ def reproduce(
         for known, entry in EXPERIMENTS.items():
             needs = "; needs --drafts" if entry.folders else ""
             line = f"{known:<{width}}  {entry.summary} ({entry.source}; {entry.prompts} prompts{needs})"
-            typer.echo(wrapped(line, width + 2))
+            say(wrapped(line, width + 2))
         return
     if name not in EXPERIMENTS and name != ALL:
         raise BadInput(f"experiment {name!r}", f"one of {', '.join(EXPERIMENTS)}, or {ALL}")
@@ -103,14 +102,14 @@ def reproduce(
         }  # fmt: skip
         call = _call(one, given | ({} if quick else {"--limit": len(asked.prompts)}), quick)
         try:
-            with waiting(one) as now:
-                carry_out(one, replace(lab, workload=asked), out, call, lambda report: now.echo(_say(report)))
+            with waiting(one):
+                carry_out(one, replace(lab, workload=asked), out, call, lambda report: say(_text(report)))
         except ValueError as error:
             if name != ALL:
                 raise
-            print(f"{one}: not run: {error}", file=sys.stderr)
+            say(f"{one}: not run: {error}", err=True)
         else:
-            typer.echo(f"wrote {out / one}.md, .png and .json")
+            say(f"wrote {out / one}.md, .png and .json")
 
 
 def _call(name: str, given: dict[str, Any], quick: bool) -> str:
@@ -119,7 +118,7 @@ def _call(name: str, given: dict[str, Any], quick: bool) -> str:
     return shlex.join(["spatialspec", "reproduce", name, *words, *(["--quick"] if quick else [])])
 
 
-def _say(report: Report) -> str:
+def _text(report: Report) -> str:
     """Verdict, claims and tables as plain text."""
     from spatialspec.reproduce.page import figure
 
