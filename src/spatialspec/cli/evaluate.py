@@ -184,11 +184,12 @@ def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     from spatialspec.evaluation.bench import describe
+    from spatialspec.identity import identity
 
     s = describe("evaluate", pipeline, workload)
     return {
         "model": s.model,
-        "fingerprint": s.fingerprint,
+        "weights": identity(pipeline.target),
         "drafts": s.drafts,
         "version": s.version,
         "seed": s.seed,
@@ -196,6 +197,7 @@ def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:
         "negative_prompt": s.negative_prompt,
         "size": s.size,
         "dtype": s.dtype,
+        "device": pipeline.target.device.type,
         **asdict(workload.sampling),
     }
 

@@ -9,7 +9,6 @@ drafts, method, sampling, machine, device, type and number of images.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import tempfile
@@ -26,9 +25,9 @@ from spatialspec import __version__
 from spatialspec.core.noise import image_seed
 from spatialspec.decode import decode
 from spatialspec.evaluation.runs import Progress, Workload
-from spatialspec.evaluation.store import digest
-from spatialspec.files import write_text
+from spatialspec.evaluation.store import digest, read_sealed, write_sealed
 from spatialspec.generation import Request, assemble
+from spatialspec.identity import identity
 from spatialspec.methods import Method
 from spatialspec.pipeline import SpatialPipeline
 
@@ -149,13 +148,12 @@ def choose(costs: Sequence[Cost]) -> int:
 def costs_here(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
     """What each budget costs here, measured if it is not known yet."""
     path = _folder() / f"{_key(pipeline, method, workload)}.json"
-    try:
-        costs = [Cost(**cost) for cost in json.loads(path.read_text())["costs"]]
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or one that does not parse: measure again
-        costs = measure(pipeline, method, workload, report)
-        with suppress(OSError):  # no room or no right to write: measured again next time
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps({"method": str(method), "costs": [asdict(cost) for cost in costs]}, indent=1))
+    if (known := read_sealed(path)) is not None:
+        return [Cost(**cost) for cost in known["costs"]]
+    costs = measure(pipeline, method, workload, report)
+    with suppress(OSError):  # no room or no right to write: measured again next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_sealed(path, {"method": str(method), "costs": [asdict(cost) for cost in costs]})
     return costs
 
 
@@ -165,10 +163,12 @@ def best_budget(pipeline: SpatialPipeline, method: Method, workload: Workload, r
 
 
 def _folder() -> Path:
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # a user without a home, as in some containers
-        cache = Path(tempfile.gettempdir())
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():  # not set, or none, as its specification has it
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError:  # a user without a home, as in some containers
+            cache = Path(tempfile.gettempdir())
     return cache / "spatialspec" / "budgets"
 
 
@@ -191,7 +191,7 @@ def _key(pipeline: SpatialPipeline, method: Method, workload: Workload) -> str:
     """What the figures depend on."""
     weight = pipeline.target.embed(torch.zeros(1, dtype=torch.long, device=pipeline.target.device))
     facts = (
-        pipeline.target.fingerprint,
+        identity(pipeline.target),
         [(type(drafts).__name__, digest([drafts])) for drafts in pipeline.drafts],
         str(method),
         workload.verifier,

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput
-from spatialspec.evaluation.export import write_picture
-from spatialspec.files import write_text
+from spatialspec.files import read_config, read_text, write_bytes, write_text
+from spatialspec.identity import check_same, facts_digest
+from spatialspec.pictures import png, read_picture
+from spatialspec.processes import alone
+
+SEAL = "hash"  # key of a document: of all that is in it besides
+LARGEST = 2**26  # bytes of a picture, or of what is kept of one
 
 
 @dataclass(frozen=True)
@@ -54,47 +60,61 @@ class Store:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, file = folder, folder / "settings.json"
-        if file.is_file():
-            try:
-                there = json.loads(file.read_text())
-            except json.JSONDecodeError as error:
-                raise BadInput(
-                    f"a damaged file ({error})", "JSON", "choose another folder for --out", where=file
-                ) from error
-            for name, value in settings.items():
-                if there.get(name) != value:
-                    raise BadInput(
-                        f"{name} {value}",
-                        f"{there.get(name)}, as its images",
-                        "choose another --out",
-                        where=folder,
-                    )
-        elif any(folder.iterdir()):
-            raise BadInput(f"--out {folder}", "an empty folder or one of an earlier run", "choose another")
-        else:
-            write_text(file, json.dumps(settings, indent=2) + "\n")
+        self.folder, file, advice = folder, folder / "settings.json", "choose another --out"
+        with alone(folder, wait=True):  # two that begin at once agree on the settings
+            if not file.exists():
+                if any(not path.name.endswith(".partial") for path in folder.iterdir()):
+                    raise BadInput(f"--out {folder}", "an empty folder or one of an earlier run", "choose another")
+                write_text(file, json.dumps(settings, indent=2) + "\n")
+        check_same(settings, read_config(file, advice=advice), folder, advice)
 
     def load(self, method: str, prompt: int, image: int, asked: tuple[str, int]) -> tuple[Kept, Image.Image] | None:
-        """An image that was drawn earlier with this prompt and seed; None if it is not there or not whole."""
+        """An image that was drawn earlier with this prompt and seed; None if it is not there as it was written."""
         path = self._path(method, prompt, image)
-        try:
-            row = json.loads(path.with_suffix(".json").read_text())
-            kept = Kept(**(row | {"tokens": tuple(row["tokens"])}))
-            picture = Image.open(path.with_suffix(".png")).convert("RGB")
-        except (OSError, ValueError, TypeError, KeyError):
+        row = read_sealed(path.with_suffix(".json"))
+        if row is None or (row["method"], row["prompt"], row["seed"]) != (method, *asked):
             return None
-        return (kept, picture) if (kept.prompt, kept.seed) == asked else None
+        try:
+            with path.with_suffix(".png").open("rb") as file:
+                data = file.read(LARGEST)
+        except OSError:
+            return None
+        if hashlib.sha256(data).hexdigest() != row["picture"]:
+            return None
+        values = {field.name: row[field.name] for field in fields(Kept)} | {"tokens": tuple(row["tokens"])}
+        return Kept(**values), read_picture(data)
 
     def save(self, method: str, prompt: int, image: int, kept: Kept, picture: Image.Image) -> None:
         """Keep an image; its figures are written last."""
-        path = self._path(method, prompt, image)
+        path, data = self._path(method, prompt, image), png(picture)
         path.parent.mkdir(exist_ok=True)
-        write_picture(path.with_suffix(".png"), picture)
-        write_text(path.with_suffix(".json"), json.dumps(asdict(kept)) + "\n")
+        write_bytes(path.with_suffix(".png"), data)
+        what = {"method": method, "picture": hashlib.sha256(data).hexdigest(), **asdict(kept)}
+        write_sealed(path.with_suffix(".json"), what)
 
     def _path(self, method: str, prompt: int, image: int) -> Path:
         return self.folder / slug(method) / f"{prompt:05d}-{image:04d}"
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object with a hash of its contents.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    write_text(path, json.dumps({**value, SEAL: facts_digest(value)}) + "\n")
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """What `write_sealed` wrote; None if it is not there, or not as it was written."""
+    try:
+        found = parse_json(read_text(path, limit=LARGEST), path)
+    except BadInput:
+        return None
+    if not isinstance(found, dict) or SEAL not in found:
+        return None
+    seal = found.pop(SEAL)
+    return found if seal == facts_digest(found) else None
 
 
 def digest(drafts: Sequence[nn.Module]) -> str:
