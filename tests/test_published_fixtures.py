@@ -127,7 +127,7 @@ def test_logits(family: Family) -> None:
     assert family.made["logits"]
 
 
-@pytest.mark.parametrize("method", ["ar", "jacobi", "spatial", "hawk", "medusa"])
+@pytest.mark.parametrize("method", ["ar", "jacobi", "spatial", "hawk"])
 def test_tokens(family: Family, method: str) -> None:
     """One by one and with trees, several images in a batch: the tokens that the authors' loop drew."""
     for batch in family.batches:
