@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, progress, say, table, wrapped
+from spatialspec.cli.display import Column, progress, saved, say, table, wrapped
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output, write_text
+from spatialspec.files import check_output
 from spatialspec.methods import Method
 from spatialspec.registry import audited
 
@@ -63,16 +63,14 @@ def audit(
     cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
     with progress(effort(listed, plan, cells, missing), timed=False) as report:
         document = audit(listed, plan, seed, pipeline, report, workers, missing)
-    say(table(COLUMNS, document.methods))
     s = document.settings
-    for line in (
+    lines = (
         "p, TV and expected: of the toy with the smallest p; expected is the TV that sampling noise alone gives",
         f"{s.tests} chi-square tests: a p of {s.level:.1e} or less is a deviation; honest methods fail with odds below "
         f"{s.false_alarm:.0e}",
-    ):
-        say(wrapped(line))
-    if json is not None:
-        write_text(json, document.json_text())
+    )
+    with saved(json, document.json_text):
+        say("\n".join([table(COLUMNS, document.methods), *map(wrapped, lines)]))
     if not document.ok:
         raise typer.Exit(1)
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, say, table
+from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, saved, say, table
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output, write_text
+from spatialspec.files import check_output
 from spatialspec.prompts import BUILT_IN, read_prompts
 
 
@@ -61,7 +61,6 @@ def bench(
     images = len(workload.jobs()) + 1  # one warms up
     with progress(len({AR, *listed}) * images * workload.grid.cells) as report:
         document = bench(pipeline, listed, workload, report, stage=report.stage)
-    say(table(COST + AGAINST_AR + DISTANCE, document.methods))
-    say(f"{len(document.methods)} methods, {images - 1} images each, verifier {verifier}")
-    if json is not None:
-        write_text(json, document.json_text())
+    with saved(json, document.json_text):
+        say(table(COST + AGAINST_AR + DISTANCE, document.methods))
+        say(f"{len(document.methods)} methods, {images - 1} images each, verifier {verifier}")

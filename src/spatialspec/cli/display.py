@@ -9,11 +9,13 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from spatialspec.core.errors import printable
+from spatialspec.files import write_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -165,6 +167,16 @@ def say(text: str, err: bool = False, colour: str | None = None) -> None:
     typer.echo(text, err=err)
     for shown in _displays[-1:]:
         shown.show()
+
+
+@contextmanager
+def saved(path: Path | None, text: Callable[[], str]) -> Iterator[None]:
+    """Show results, then write them; written they are also where they cannot be shown, as in a pipe that is closed."""
+    try:
+        yield
+    finally:
+        if path is not None:
+            write_text(path, text())
 
 
 @contextmanager

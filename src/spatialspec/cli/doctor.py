@@ -12,10 +12,10 @@ import typer
 from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.chart import chart
-from spatialspec.cli.display import Column, progress, say, table, terminal_width, wrapped
+from spatialspec.cli.display import Column, progress, saved, say, table, terminal_width, wrapped
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
-from spatialspec.files import check_output, write_text
+from spatialspec.files import check_output
 from spatialspec.models import draft_folder, embedded, model_folder
 
 if TYPE_CHECKING:
@@ -55,9 +55,8 @@ def doctor(
         found = examine(folder, model, drafts, str(where), kind, grid, tell)
     with progress(effort(found.workload, where) if found.workload else 0) as report:
         diagnosis = measure(found, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
-    show(diagnosis)
-    if json is not None:
-        write_text(json, diagnosis.json_text())
+    with saved(json, diagnosis.json_text):
+        show(diagnosis)
     if not diagnosis.ok:
         raise typer.Exit(1)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, kept, progress, say, table, waiting, wrapped
+from spatialspec.cli.display import Column, kept, progress, saved, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_folder, check_output, write_text
+from spatialspec.files import check_folder, check_output
 from spatialspec.prompts import BUILT_IN, check_prompt, read_prompts
 
 if TYPE_CHECKING:
@@ -145,15 +145,14 @@ def evaluate(
         names["scenes"] = scenes
         document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report, report.stage)
     rows = [*document.methods, *([document.real] if document.real is not None else [])]
-    say(table(COLUMNS, rows))
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
     images = f"{len(workload.jobs())} images of {len(asked.prompts)} prompts"
-    say(wrapped(f"{images}; [95 % intervals]; kernel distance from {other} pictures"))
-    if document.real_scenes is not None and document.wrong_scenes is not None:
-        say("\nshare of pictures that show all that their scene asks for")
-        say(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))
-    if json is not None:
-        write_text(json, document.json_text())
+    with saved(json, document.json_text):
+        say(table(COLUMNS, rows))
+        say(wrapped(f"{images}; [95 % intervals]; kernel distance from {other} pictures"))
+        if document.real_scenes is not None and document.wrong_scenes is not None:
+            say("\nshare of pictures that show all that their scene asks for")
+            say(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))
 
 
 def _read(path: Path) -> PromptSet:

@@ -12,7 +12,7 @@ import typer
 from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.display import AGAINST_AR, COST, progress, say, table, waiting, wrapped
-from spatialspec.files import check_output, write_bytes
+from spatialspec.files import check_output, write_text
 from spatialspec.methods import Method
 
 if TYPE_CHECKING:
@@ -61,15 +61,16 @@ def generate(
     arguments.prompts(prompt)
     check_output(out, ".png", "--out")
     if json is not None:
-        check_output(json, "", "--json", [out])
+        check_output(json, "", "--json", [out, *options.folders(model, draft)])
 
     pipeline, workload = common.load(methods, [prompt])
     methods = common.tuned(methods, pipeline, workload)
 
-    from spatialspec.cli.sheet import comparison, contact_sheet, png
+    from spatialspec.cli.sheet import comparison, contact_sheet
     from spatialspec.evaluation.bench import describe, summarise
     from spatialspec.evaluation.results import Document
     from spatialspec.evaluation.runs import draw
+    from spatialspec.pictures import write_picture
 
     if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method
         for m in methods:
@@ -93,11 +94,11 @@ def generate(
     try:
         say("\n".join(shown))
     finally:  # also where it cannot be shown: a closed pipe, a full disk behind it
-        write_bytes(out, png(sheet))
+        write_picture(out, sheet)
         try:
             if json is not None:
                 document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
-                write_bytes(json, document.json_text().encode())
+                write_text(json, document.json_text())
         finally:
             say(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
 

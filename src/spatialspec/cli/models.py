@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from pathlib import Path
 
 from spatialspec.cli.display import say, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.core.parameters import explain
+from spatialspec.files import read_config, read_text
 from spatialspec.methods import Method
 from spatialspec.models import FAMILIES, WEIGHTS, embedded
 from spatialspec.registry import REGISTRY, VERIFIERS
+from spatialspec.tensors import read_shapes
 
 
 def models() -> None:
@@ -49,11 +49,12 @@ def describe(folder: Path) -> str:
     Raises:
         BadInput: a file of it is damaged.
     """
+    advice = "install it again"
+    sizes = read_config(folder / "config.json", ("transformer",), advice)["transformer"]
     try:
-        sizes = json.loads((folder / "config.json").read_text())["transformer"]
         grid, vocabulary = f"{sizes['rows']}x{sizes['columns']}", sizes["codes"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput("others", "the sizes of a model", "install it again", folder / "config.json") from error
+    except (KeyError, TypeError) as error:
+        raise BadInput("others", "the sizes of a model", advice, folder / "config.json") from error
     count = parameters(folder / "transformer.safetensors")
     drafts = sorted(path.parent.name for path in (folder / "drafts").glob("*/config.json"))
     return (
@@ -68,17 +69,11 @@ def parameters(path: Path) -> int:
     Raises:
         BadInput: it is no safetensors file.
     """
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 100_000_000)))
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput("none or a damaged file", "safetensors", "install it again", where=path) from error
+    return sum(map(math.prod, read_shapes(path, "install it again").values()))
 
 
 def licence(folder: Path) -> str:
     """Licence in the first lines (`license: ...`) of the card."""
     card = folder / "README.md"
-    lines = card.read_text(encoding="utf-8").splitlines()[:40] if card.is_file() else []
+    lines = read_text(card).splitlines()[:40] if card.is_file() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("license:")), "see its card")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -48,10 +47,3 @@ def comparison(columns: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Im
             sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), (left, GAP + j * (height + GAP)))
         pen.multiline_text((left, GAP + pictures), caption, fill="black", font=font)
     return sheet
-
-
-def png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file."""
-    buffer = BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()

@@ -9,9 +9,9 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
-from spatialspec.cli.display import progress, say, waiting
+from spatialspec.cli.display import progress, saved, say, waiting
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output, write_text
+from spatialspec.files import check_output
 from spatialspec.methods import Method
 
 
@@ -78,6 +78,6 @@ def show(
         f"top-p {s.top_p:g}."
     )
     passes = ", ".join(f"{one.trace.method} {len(one.trace.passes)}" for one in panels)
-    say(f"passes: {passes}")
-    write_text(out, page(prompt, panels, settings))
+    with saved(out, lambda: page(prompt, panels, settings)):
+        say(f"passes: {passes}")
     say(f"wrote {out}: open it in a browser")

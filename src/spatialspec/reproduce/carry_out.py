@@ -61,11 +61,13 @@ def carry_out(
         tables=outcome.tables,
         notes=[*outcome.notes, *sorted(lab.unmeasured)],
     )
-    show(report)
-    outcome.draw(plot)
-    save(plot, folder / f"{name}.png")
-    write_text(folder / f"{name}.json", report.json_text())
-    write_text(folder / f"{name}.md", page(report))
+    try:
+        show(report)
+    finally:  # also where it cannot be shown
+        outcome.draw(plot)
+        save(plot, folder / f"{name}.png")
+        write_text(folder / f"{name}.json", report.json_text())
+        write_text(folder / f"{name}.md", page(report))
     return report
 
 
