@@ -1,122 +1,142 @@
-"""Going on after an interruption: at any pass, with images that are finished, and with seeds of their own."""
+"""Work that was stopped anywhere goes on to what it would have been: at every file that is written, and in between."""
 
-import warnings
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from spatialspec.core.errors import BadInput
-from spatialspec.pipeline import SpatialPipeline
-from tiny import tiny_pipeline
+from spatialspec.generation import generate
+from spatialspec.training import distil, draft, target, tokenizer
+from spatialspec.training.distil import self_distil
+from tiny import WORDS, call_main, tiny_folder, tiny_target
 
-PROMPTS = ["a cat", "red apple, 3d", "green tree"]
-SEEDS = [2**63 - 1, 7, 7]
-
-
-class Stopped(Exception):
-    pass
+PROMPTS = WORDS[:5]
 
 
-@pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> SpatialPipeline:
-    return tiny_pipeline(tmp_path_factory.mktemp("model"))
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (tokenizer, target, draft):
+        monkeypatch.setattr(module, "tune_threads", lambda *processes: None)
 
 
-def interrupted(pipe: SpatialPipeline, method: str, after: int) -> list[tuple[int, ...]] | None:
-    """What is written when a call is stopped after so many steps; None where it ends before."""
-    saved: list[tuple[int, ...]] = [()] * len(PROMPTS)
-    steps = 0
-
-    def stop(pipe: SpatialPipeline, passes: int, step: Any) -> None:
-        nonlocal steps
-        saved[step.image] = step.state.tokens
-        steps += 1
-        if steps == after:
-            raise Stopped
-
-    try:
-        pipe(PROMPTS, method=method, seed=SEEDS, size="3x3", callback_on_step_end=stop)
-    except Stopped:
-        return saved
-    return None
+class Stopped(BaseException):
+    """Stands for a signal that ends the process."""
 
 
-@pytest.mark.parametrize("method", ["spatial", "jacobi", "hawk", "ssd-strict"])
-def test_at_any_pass(pipe: SpatialPipeline, method: str) -> None:
-    """The first to finish is the ordinary case; what was finished comes back as it is."""
-    whole = pipe(PROMPTS, method="ar", seed=SEEDS, size="3x3")
-    after, finished = 1, set[int]()
-    while (saved := interrupted(pipe, method, after)) is not None:
-        finished |= {sum(len(tokens) == 9 for tokens in saved)}
-        steps: list[int] = []
-        out = pipe(PROMPTS, method=method, seed=SEEDS, size="3x3", written=saved,
-                   callback_on_step_end=lambda _, n, step, steps=steps: steps.append(step.image))  # fmt: skip
-        assert out.tokens == whole.tokens and out.report.seed_exact
-        assert [i.tobytes() for i in out.images] == [i.tobytes() for i in whole.images]
-        assert set(steps) == {i for i in range(3) if len(saved[i]) < 9}, "a finished image takes no pass"
-        assert out.report.target_passes == pytest.approx(len(steps) / max(len(set(steps)), 1))
-        after += 1
-    assert finished >= {0, 1}, "some interruptions come before, some after an image is finished"
+def draw(folder: Path, **other: object) -> torch.Tensor:
+    settings = {"batch": 3, "report": lambda line: None} | other
+    return self_distil(tiny_target(), PROMPTS, folder, **settings)  # type: ignore[arg-type]
 
 
-def test_nothing_left_to_draw(pipe: SpatialPipeline) -> None:
-    tokens = pipe(PROMPTS, seed=SEEDS, size="3x3").tokens
-    out = pipe(PROMPTS, seed=SEEDS, size="3x3", written=tokens)
-    assert out.tokens == tokens and len(out.images) == 3
-    report = out.report
-    assert (report.target_passes, report.tokens_per_pass, report.accepted_length) == (0, 0, 0)
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Stopped])
+@pytest.mark.parametrize("steps", [1, 50, 107, 150])
+def test_pictures_that_were_begun_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException], steps: int
+) -> None:
+    """Ctrl-C keeps all tokens; what ends at once keeps those of the last file, which is written now and then."""
+    expected = draw(tmp_path / "whole")
+    monkeypatch.setattr(distil, "EVERY", -1 if kind is Stopped else 1e9)
+    observe, seen = distil._Unfinished.observe, []
+
+    def stopping(self: distil._Unfinished, step: object) -> None:
+        observe(self, step)  # type: ignore[arg-type]
+        seen.append(step)
+        if len(seen) == steps:
+            raise kind
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distil._Unfinished, "observe", stopping)
+        with pytest.raises(kind):
+            draw(tmp_path / "stopped")
+    written: list[int] = []
+
+    def counting(*given: object) -> object:
+        written.append(sum(map(len, given[3].written)))  # type: ignore[attr-defined]
+        return generate(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(distil, "generate", counting)
+    assert torch.equal(draw(tmp_path / "stopped"), expected)
+    assert written[0] >= steps % 108 - 4, "three pictures of 36 cells are a piece"
+    assert not list((tmp_path / "stopped").glob("*.part.*"))
 
 
-def test_written_as_people_have_it(pipe: SpatialPipeline) -> None:
-    tokens = pipe("a cat", size="3x3").tokens[0]
-    rows = ([tokens[:5]], [list(tokens[:5])], torch.tensor([tokens[:5]]), np.array([tokens]), [torch.tensor(tokens)])
-    for written in (*rows, [None], [], None, ()):
-        assert pipe("a cat", size="3x3", written=written).tokens[0] == tokens
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b"x"),
+        lambda path: path.write_bytes(path.read_bytes()[:-3]),
+        lambda path: save_file({"other": torch.zeros(2)}, path),
+        lambda path: save_file({key: value - 99 for key, value in load_file(path).items()}, path),
+        lambda path: save_file({key: value.repeat(9, 1) for key, value in load_file(path).items()}, path),
+        lambda path: save_file({key: value[:0] for key, value in load_file(path).items()}, path),
+    ],
+)
+def test_a_damaged_file_of_a_piece_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None]
+) -> None:
+    expected = draw(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(distil, "EVERY", -1)
+        patch.setattr(distil, "generate", lambda *given: [given[4](step) for step in stopping(*given)])
+        with pytest.raises(Stopped):
+            draw(tmp_path / "stopped")
+    (part,) = (tmp_path / "stopped").glob("*.part.safetensors")
+    spoil(part)
+    assert torch.equal(draw(tmp_path / "stopped"), expected)
 
 
-def test_seeds_of_their_own(pipe: SpatialPipeline) -> None:
-    alone = [pipe(p, seed=s, size="3x3").tokens[0] for p, s in zip(PROMPTS, SEEDS, strict=True)]
-    for seeds in (SEEDS, tuple(SEEDS), np.array(SEEDS), torch.tensor(SEEDS), [np.int64(s) for s in SEEDS]):
-        assert pipe(PROMPTS, seed=seeds, size=(3, 3)).tokens == alone
-    with pytest.raises(BadInput, match="got 2 seeds, expected 3, one for each image"):
-        pipe(PROMPTS, seed=[1, 2])
+def stopping(*given: object) -> Iterator[object]:
+    steps: list[object] = []
+    generate(*given[:4], steps.append)  # type: ignore[arg-type]
+    yield from steps[:40]
+    raise Stopped
 
 
-def test_negative_prompts(pipe: SpatialPipeline) -> None:
-    """One for each prompt, repeated with it; None and blanks are none; a wrong count is refused."""
-    words = ["blue heart, flat", None, ""]
-    alone = [pipe(p, negative_prompt=w, seed=3).tokens[0] for p, w in zip(PROMPTS, words, strict=True)]
-    plain = [pipe(p, seed=3).tokens[0] for p in PROMPTS]
-    assert alone[0] != plain[0] and alone[1:] == plain[1:]
-    assert pipe(PROMPTS, negative_prompt=words, seed=[3, 3, 3]).tokens == alone
-    twice = pipe(PROMPTS[:2], negative_prompt=["a cat", " "], seed=3, num_images_per_prompt=2).tokens
-    assert twice[:2] == pipe(PROMPTS[0], negative_prompt="a cat", seed=3, num_images_per_prompt=2).tokens
-    with pytest.raises(BadInput, match="got 2 negative prompts, expected 3"):
-        pipe(PROMPTS, negative_prompt=["ugly", "bad"])
+def test_a_piece_of_other_shapes_is_drawn_again(tmp_path: Path) -> None:
+    expected = draw(tmp_path)
+    for path in tmp_path.glob("*.safetensors"):
+        save_file({"tokens": torch.zeros(1, 2, dtype=torch.int32)}, path)
+    assert torch.equal(draw(tmp_path), expected)
 
 
-def test_a_negative_prompt_without_guidance_is_told(pipe: SpatialPipeline) -> None:
-    with pytest.warns(UserWarning, match="no effect with guidance_scale 1"):
-        out = pipe("a cat", negative_prompt="a dog", guidance_scale=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert pipe("a cat", negative_prompt=["", None][:1], guidance_scale=1).tokens == out.tokens
+def final(folder: Path) -> dict[str, bytes]:
+    """What a training leaves, but for the card, which tells how long it took."""
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: data for name, data in found.items() if not name.endswith(".md") and "state" not in name}
 
 
-def test_a_callback_that_raises_leaves_the_pipeline_usable(pipe: SpatialPipeline) -> None:
-    before = pipe(PROMPTS).tokens
-    for method in ("spatial", "hawk"):
-        assert interrupted(pipe, method, 2) is not None
-    assert pipe(PROMPTS).tokens == before and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+@pytest.mark.parametrize("drafter", ["hawk", "ssd"])
+def test_train_draft_goes_on_from_every_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, drafter: str
+) -> None:
+    model = tiny_folder(tmp_path / "model")
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
+    words = ["train", "draft", "--target", model, "--drafter", drafter, "--self-distil", tmp_path / "prompts.txt"]
+    words += ["--steps", 3, "--batch", 2, "--horizontal", 1, "--vertical", 1, "--features", tmp_path / "features"]
+    assert call_main(capsys, *words, "--out", tmp_path / "whole")[0] == 0
+    expected, replace = final(tmp_path / "whole"), os.replace
+    for path in (tmp_path / "features").iterdir():
+        path.unlink()
+    stops = 0
+    for last in range(1, 20):
+        calls: list[str] = []
 
+        def once(source: str, goal: str, calls: list[str] = calls, last: int = last) -> None:
+            calls.append(goal)
+            if len(calls) == last:
+                raise OSError(28, "No space left on device")
+            replace(source, goal)
 
-def test_every_call_has_a_session_of_its_own(pipe: SpatialPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What changed in a model between two calls is seen by the second."""
-    opened: list[object] = []
-    session = type(pipe.target).session
-    monkeypatch.setattr(type(pipe.target), "session", lambda *rest: opened.append(s := session(*rest)) or s)
-    pipe("a cat", size="2x2")
-    pipe("a cat", size="2x2")
-    assert len(opened) == 2 and opened[0] is not opened[1]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", once)
+            code, _, error = call_main(capsys, *words, "--out", tmp_path / "stopped")
+        if code == 0:
+            break
+        assert code == 2 and "make room" in error
+        stops += 1
+    assert stops >= 3 and final(tmp_path / "stopped") == expected

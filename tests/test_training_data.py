@@ -113,7 +113,7 @@ def test_as_many_pictures_at_once_as_there_is_room_for(
     """Pieces, and the pictures in them, are those of a larger card."""
     alone, sizes, lines = drawn(0, tmp_path / "one", 6), list[int](), list[str]()
 
-    def cramped(target: Target, drafts: object, method: Method, request: Request) -> object:
+    def cramped(target: Target, drafts: object, method: Method, request: Request, on_step: object) -> object:
         sizes.append(len(request.prompts))
         if sizes[-1] > room:
             raise torch.OutOfMemoryError("no room")
@@ -131,7 +131,7 @@ def test_no_room_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, togethe
     """One picture is too many; or halving would part the processes that draw together."""
     sizes = list[int]()
 
-    def full(target: Target, drafts: object, method: Method, request: Request) -> object:
+    def full(target: Target, drafts: object, method: Method, request: Request, on_step: object) -> object:
         sizes.append(len(request.prompts))
         raise torch.OutOfMemoryError("no room")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spatialspec.cli.display import kept
 from spatialspec.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -64,12 +65,8 @@ def working_in(out: Path) -> Iterator[None]:
     from spatialspec.processes import alone
 
     make_folder(out)
-    with alone(out):
-        try:
-            yield
-        except KeyboardInterrupt:
-            typer.echo(f"stopped: what is finished is kept in {out}, and the same command goes on", err=True)
-            raise
+    with alone(out), kept(f"stopped: what is finished is kept in {out}, and the same command goes on"):
+        yield
 
 
 def typed(context: typer.Context) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 EVERY = 25  # steps between two plain lines
+SECONDS = 15  # between two plain lines of drawing
 
 
 class TrainingProgress:
@@ -79,3 +80,43 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class DrawingProgress:
+    """Shows how much of a piece of pictures is drawn: a bar on a terminal, a line now and then elsewhere.
+
+    Args:
+        report: takes plain lines.
+        bar: whether this process may draw a bar.
+    """
+
+    def __init__(self, report: Callable[[str], None], bar: bool = True) -> None:
+        self.report, self._said = report, time.monotonic()
+        self._bar: Progress | None = None
+        if bar and sys.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4, transient=True)
+
+    def start(self, piece: int, pieces: int, cells: int) -> None:
+        """A piece of so many cells is begun."""
+        self._what, self._cells = f"drawing, piece {piece + 1} of {pieces}", cells
+        if self._bar is not None:
+            for task in self._bar.task_ids:
+                self._bar.remove_task(task)
+            self._bar.add_task(self._what, total=cells)
+            self._bar.start()
+
+    def drawn(self, cells: int) -> None:
+        """So many cells of the piece are there."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=cells)
+        elif time.monotonic() - self._said > SECONDS:
+            self._said = time.monotonic()
+            self.report(f"{self._what}: {cells / self._cells:.0%}")
+
+    def __enter__(self) -> DrawingProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
