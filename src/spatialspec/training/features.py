@@ -96,9 +96,11 @@ class Prepared:
             return {"hidden": torch.cat(parts).cpu()}
 
         sample = stream(torch.tensor([ordered[0][0]]), torch.tensor([ordered[0][1]]))
-        missing = sum(len(p) for p, name in zip(pieces, names, strict=True) if not _there(folder, name))
+        shapes: list[shards.Shapes] = [{"hidden": (len(piece), *sample.shape[1:])} for piece in pieces]
+        files = zip(pieces, names, shapes, strict=True)
+        missing = sum(len(p) for p, name, s in files if not shards.whole(folder / f"{name}.safetensors", s))
         _check_room(folder, missing * sample.numel() * sample.element_size(), len(ordered), report)
-        paths = shards.make(folder, names, build, report, together)
+        paths = shards.make(folder, names, build, report, together, shapes)
         self.place = {
             pair: (path, row) for path, piece in zip(paths, pieces, strict=True) for row, pair in enumerate(piece)
         }
@@ -119,10 +121,6 @@ def _name(teacher: str, corpus: Corpus, pairs: list[tuple[int, bool]], blocks: S
     dropped = [gone for _, gone in pairs]
     what = json.dumps([teacher, words, dropped, *blocks])
     return hashlib.sha256(what.encode() + codes).hexdigest()[:16]
-
-
-def _there(folder: Path, name: str) -> bool:
-    return shards.whole(folder / f"{name}.safetensors")
 
 
 def _check_room(folder: Path, needed: int, pictures: int, report: Callable[[str], None]) -> None:
