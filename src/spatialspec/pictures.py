@@ -26,6 +26,8 @@ def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
         BadInput: it is none of FORMATS, damaged, or larger than LARGEST, which its header already says.
     """
     try:
+        if isinstance(source, Path) and not source.is_file():
+            raise BadInput("no file", "a picture")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
