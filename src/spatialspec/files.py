@@ -100,10 +100,10 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
             write, no room, or a file that is read or written besides.
     """
     what = f"{option} {path}"
-    if suffix and path.suffix.lower() != suffix:
-        raise BadInput(what, f"a name that ends in {suffix}", "rename it")
     if not path.name or not nameable(path):
         raise BadInput(f"{option} {shown(str(path))}", f"a file name of at most {LONGEST} bytes", "rename it")
+    if suffix and path.suffix.lower() != suffix:
+        raise BadInput(what, f"a name that ends in {suffix}", "rename it")
     try:
         if path.exists() and not path.is_file():
             raise BadInput(f"{what}, which is {_kind(path)}", "a file", "choose another name")

@@ -6,8 +6,12 @@ what to do.
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -27,9 +31,11 @@ from spatialspec.cli import (
     show,
     train,
 )
-from spatialspec.core.errors import BadInput
+from spatialspec.cli.display import say
+from spatialspec.core.errors import BadInput, printable, shown
 
 INTERRUPTED = 130  # exit code
+LONGEST = 1000  # characters of an error
 
 app = typer.Typer(
     name="spatialspec",
@@ -55,7 +61,7 @@ app.add_typer(train.app, name="train")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"spatialspec {__version__}")
+        say(f"spatialspec {__version__}")
         raise typer.Exit
 
 
@@ -68,7 +74,7 @@ def start(
 ) -> None:
     """Autoregressive text-to-image models in fewer passes: words in, pictures out, and what they cost."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -78,6 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: words after the name of the program; None takes the program's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
     try:
         _no_empty_option(words)
         code = typer.main.get_command(app).main(words, prog_name="spatialspec", standalone_mode=False)
@@ -86,15 +97,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):  # PyTorch's two ways
-            _complain(
-                "out of memory: draw fewer pictures at once (--num-images), a smaller --size, or use --dtype bf16"
-            )
-        if not hasattr(error, "format_message"):  # typer's and click's own errors have it; anything else is a bug
-            raise
-        _complain(_usage(error, words))
+        if hasattr(error, "format_message"):  # typer's and click's own errors have it
+            _complain(_usage(error, words))
+        _complain(_unforeseen(error))
     if code == INTERRUPTED:
-        print("interrupted", file=sys.stderr)
+        say("interrupted", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -113,13 +120,14 @@ def _no_empty_option(words: Sequence[str]) -> None:
             raise BadInput(f"{option} ''", "a value", "leave the option out, or set the variable that it comes from")
 
 
-def _usage(error: Any, arguments: list[str]) -> str:
+def _usage(error: Any, words: list[str]) -> str:
     """Message of a usage error, with the value that was got where an option got a wrong one."""
     message = f"{error.format_message().rstrip('.')}: see --help"
     for option in getattr(getattr(error, "param", None), "opts", ()):
-        for here, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        for here, following in zip(words, [*words[1:], ""], strict=True):
             if here == option or here.startswith(f"{option}="):
-                return f"got {here}{'' if '=' in here else f' {following}'}: {message}"
+                value = here.partition("=")[2] if "=" in here else following
+                return f"got {option} {shown(value)}: {message}"
     return message
 
 
@@ -129,6 +137,19 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def _unforeseen(error: Exception) -> str:
+    """What to do where memory ran out; anything else is a fault of this package, and where it came from is told."""
+    if type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in str(error):
+        return "out of memory: draw fewer pictures at once (--num-images), a smaller --size, or use --dtype bf16"
+    package = Path(__file__).parents[1]
+    places = [frame for frame in traceback.extract_tb(error.__traceback__) if package in Path(frame.filename).parents]
+    where = "".join(f", {Path(frame.filename).relative_to(package)} line {frame.lineno}" for frame in places[-1:])
+    return f"a fault of spatialspec ({type(error).__name__}: {shown(str(error))}{where}): report it with this command"
+
+
 def _complain(message: str) -> NoReturn:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    text = printable(" ".join(message.split()))
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    print(f"error: {text}", file=sys.stderr)
     sys.exit(2)

@@ -164,7 +164,11 @@ def say(text: str, err: bool = False, colour: str | None = None) -> None:
         text = typer.style(first, fg=colour, bold=True) + blank + rest
     for shown in _displays[-1:]:
         shown.hide()
-    typer.echo(text, err=err)
+    try:
+        typer.echo(text, err=err)
+    except OSError as error:
+        error.filename = "standard error" if err else "standard output"
+        raise
     for shown in _displays[-1:]:
         shown.show()
 
@@ -215,5 +219,5 @@ def kept(what: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(wrapped(what), file=sys.stderr)
+        say(wrapped(what), err=True)
         raise

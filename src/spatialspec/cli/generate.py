@@ -11,8 +11,8 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
-from spatialspec.cli.display import AGAINST_AR, COST, progress, say, table, waiting, wrapped
-from spatialspec.files import check_output, write_text
+from spatialspec.cli.display import AGAINST_AR, COST, progress, saved, say, table, waiting, wrapped
+from spatialspec.files import check_output
 from spatialspec.methods import Method
 
 if TYPE_CHECKING:
@@ -59,9 +59,10 @@ def generate(
     if compare or ar in methods:
         methods = list(dict.fromkeys([ar, *methods]))
     arguments.prompts(prompt)
-    check_output(out, ".png", "--out")
+    read = options.folders(model, draft)
+    check_output(out, ".png", "--out", read)
     if json is not None:
-        check_output(json, "", "--json", [out, *options.folders(model, draft)])
+        check_output(json, "", "--json", [out, *read])
 
     pipeline, workload = common.load(methods, [prompt])
     methods = common.tuned(methods, pipeline, workload)
@@ -91,16 +92,13 @@ def generate(
         sheet = comparison(list(zip(captions, pictures, strict=True)))
     shown = [table(COST + AGAINST_AR if ar in samples else COST, results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
-    try:
-        say("\n".join(shown))
-    finally:  # also where it cannot be shown: a closed pipe, a full disk behind it
-        write_picture(out, sheet)
+    document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
+    with saved(json, document.json_text):
         try:
-            if json is not None:
-                document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
-                write_text(json, document.json_text())
-        finally:
-            say(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
+            say("\n".join(shown))
+        finally:  # also where it cannot be shown: a closed pipe, a full disk behind it
+            write_picture(out, sheet)
+        say(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
 
 
 class _Enough(Exception):

@@ -12,7 +12,6 @@ from spatialspec.files import read_config, read_text
 from spatialspec.methods import Method
 from spatialspec.models import FAMILIES, WEIGHTS, embedded
 from spatialspec.registry import REGISTRY, VERIFIERS
-from spatialspec.tensors import read_shapes
 
 
 def models() -> None:
@@ -31,7 +30,7 @@ def models() -> None:
     with waiting("reading the options of methods"):  # imports torch
         options = {name: Method(name).fields for name in REGISTRY}
     for name, entry in REGISTRY.items():
-        exact = "exact" if entry.exact else "not exact"
+        exact = "exact" if Method(name).exact() else "not exact"
         needs = f", needs {entry.drafts} drafts" if entry.drafts else ""
         _line(f"  {name}: {entry.summary} ({exact}{needs})")
         for key, field in options[name].items():
@@ -69,6 +68,8 @@ def parameters(path: Path) -> int:
     Raises:
         BadInput: it is no safetensors file.
     """
+    from spatialspec.tensors import read_shapes
+
     return sum(map(math.prod, read_shapes(path, "install it again").values()))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from spatialspec.cli.display import say
 from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_pictures, working_in
 from spatialspec.core.errors import BadInput
 
@@ -41,7 +42,7 @@ def scenes(
         except RuntimeError as error:  # a registry's client is missing or failed
             raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
         write_scenes(cut_outs, out, count, side, seed, report)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def scene_judge(
@@ -60,4 +61,4 @@ def scene_judge(
 
     with working_in(out):
         train(pictures, out, replace(SceneJudgeRecipe(), **given), clocked(), cache)
-    typer.echo(f"wrote {out}: `spatialspec evaluate --scenes {out}`")
+    say(f"wrote {out}: `spatialspec evaluate --scenes {out}`")

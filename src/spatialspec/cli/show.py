@@ -49,7 +49,7 @@ def show(
     if len(methods) != 1:
         raise BadInput(f"{len(methods)} methods in {method!r}", "one", "plain AR is drawn beside it anyway")
     arguments.prompts(prompt)
-    check_output(out, ".html", "--out")
+    check_output(out, ".html", "--out", options.folders(model, draft))
     pipeline, workload = common.load(methods, [prompt])
     methods = common.tuned(methods, pipeline, workload)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spatialspec.cli.display import say
 from spatialspec.cli.workplace import (
     Batch,
     Seed,
@@ -39,7 +40,7 @@ Data = Annotated[Path, typer.Option(help="Folder with pictures and metadata.csv,
 def start(context: typer.Context) -> None:
     """Train a model and its drafts: data, tokenizer, target, judge, draft, in this order."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
 
 
 @app.command("data")
@@ -61,7 +62,7 @@ def data(
         except RuntimeError as error:  # a registry's client is missing or failed
             raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
         write_text(out / COMMAND, typed(context) + "\n")
-    typer.echo(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" pictures in {out}")
+    say(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" pictures in {out}")
 
 
 @app.command("tokenizer")
@@ -86,9 +87,9 @@ def tokenizer(
         model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
         what, held_out = _held_out(pictures)
         if len(held_out):
-            typer.echo(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
+            say(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
         write_text(out / COMMAND, typed(context) + "\n")
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 @app.command("target")
@@ -153,7 +154,7 @@ def target(
         earlier = [folder / COMMAND for folder in (data, tokenizer)]
         commands = [*(read_text(path).strip() for path in earlier if path.is_file()), typed(context)]
         write_text(out / "model" / "README.md", target_card(made, recipe, figures, pictures, commands))
-    typer.echo(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
+    say(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
 
 
 @app.command("judge")
@@ -173,7 +174,7 @@ def judge(
 
     with working_in(out):
         train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def _with_left_out(pictures: Pictures, report: Callable[[str], None]) -> Pictures:

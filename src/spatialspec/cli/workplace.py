@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec.cli.display import kept
+from spatialspec.cli.display import kept, say
 from spatialspec.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def clocked() -> Callable[[str], None]:
     start = time.monotonic()
 
     def report(line: str) -> None:
-        typer.echo(f"{time.monotonic() - start:7.0f} s  {line}")
+        say(f"{time.monotonic() - start:7.0f} s  {line}")
 
     return report
 
@@ -83,7 +83,7 @@ def typed(context: typer.Context) -> str:
     return shlex.join(words)
 
 
-def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = typer.echo) -> Pictures:
+def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = say) -> Pictures:
     """Pictures of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
 
     Raises:
