@@ -67,23 +67,19 @@ def test_an_output_that_the_model_is_read_from(call, folder):
     assert code == 2 and "another file" in err and (folder / "config.json").read_bytes() == before
 
 
-def test_the_table_and_the_image_stay_where_json_fails(call, folder, monkeypatch):
-    from spatialspec.cli import generate
+def full(path: Path, _: object) -> None:
+    raise OSError(f"{path}: could not be written (No space left on device)")
 
-    write = generate.write_bytes
 
-    def full(path: Path, data: bytes) -> None:
-        if path.suffix == ".json":
-            raise OSError(f"{path}: could not be written (No space left on device)")
-        write(path, data)
-
-    monkeypatch.setattr(generate, "write_bytes", full)
+@pytest.mark.parametrize(
+    ("writer", "lost"), [("cli.display.write_text", "a.json"), ("pictures.write_bytes", "a.png")], ids=["json", "png"]
+)
+def test_the_table_and_the_other_file_stay_where_one_fails(call, folder, monkeypatch, writer, lost):
+    monkeypatch.setattr(f"spatialspec.{writer}", full)
     code, out, err = call(*DRAW, "--model", folder, "--out", "a.png", "--json", "a.json")
-    assert code == 2 and err.startswith("error: a.json: could not be written") and err.count("\n") == 1
-    assert "passes" in out and "wrote a.png" in out and os.listdir() == ["a.png"]
-    monkeypatch.setattr(generate, "write_bytes", lambda path, data: full(path.with_suffix(".json"), data))
-    code, out, err = call(*DRAW, "--model", folder, "--out", "b.png")
-    assert code == 2 and "could not be written" in err and "passes" in out
+    assert code == 2 and err.startswith(f"error: {lost}: could not be written") and err.count("\n") == 1
+    assert "passes" in out and ("wrote a.png" in out) == (lost == "a.json")
+    assert os.listdir() == [name for name in ("a.json", "a.png") if name != lost]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", None])
