@@ -12,13 +12,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from spatialspec.targets.llamagen_convert import convert
 
 CODES, WIDTH, HEADS, LAYERS, INNER = 64, 32, 2, 2, 48
 CLASSES, PREFIX, CAPTION = 1000, 12, 24
 SIDE, PATCH = 6, 2
+WORDS = ["<pad>", "</s>", "<unk>", "a", "red", "apple", "cat", "two", "blue", "hearts"]
 Tensors = dict[str, Tensor]
 
 
@@ -92,6 +95,23 @@ def tiny_folder(folder: Path, kind: str, seed: int = 0) -> Path:
     source, vq = write_files(folder / "published", kind, seed)
     convert(source, folder / "model", vq=vq, heads=HEADS)
     return folder / "model"
+
+
+def tiny_t5(folder: Path) -> Path:
+    """A tiny T5 as transformers saves it."""
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = T5Config(
+        vocab_size=len(WORDS), d_model=CAPTION, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
+        feed_forward_proj="gated-gelu",
+    )  # fmt: skip
+    T5EncoderModel(sizes).eval().save_pretrained(folder)
+    return folder
 
 
 def condition(tensors: Mapping[str, Tensor], given: int | Tensor) -> Tensor:

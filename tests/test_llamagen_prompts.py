@@ -7,17 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
-from llamagen_tiny import CAPTION, CLASSES, PREFIX, tiny_folder
+from llamagen_tiny import CAPTION, CLASSES, PREFIX, tiny_folder, tiny_t5
 from recipes import run_recipes
 from spatialspec import SpatialPipeline
 from spatialspec.targets.llamagen_captions import T5Captions, save_captions
 from spatialspec.targets.llamagen_classes import class_id, imagenet_names
 from spatialspec.targets.llamagen_text import clean_caption
-
-WORDS = ["<pad>", "</s>", "<unk>", "a", "red", "apple", "cat", "two", "blue", "hearts"]
 
 
 def test_a_class_is_an_id_or_one_of_its_names():
@@ -68,20 +65,7 @@ def test_captions_are_cleaned_as_in_training(caption, cleaned):
 @pytest.fixture(scope="module")
 def t5(tmp_path_factory) -> Path:
     """A tiny T5 as transformers saves it."""
-    folder = tmp_path_factory.mktemp("t5")
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = T5Config(
-        vocab_size=len(WORDS), d_model=CAPTION, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
-        feed_forward_proj="gated-gelu",
-    )  # fmt: skip
-    T5EncoderModel(sizes).eval().save_pretrained(folder)
-    return folder
+    return tiny_t5(tmp_path_factory.mktemp("t5"))
 
 
 def padded(t5: Path, captions: list[str]) -> list[torch.Tensor]:

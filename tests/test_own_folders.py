@@ -18,7 +18,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.drafters import weights
 from spatialspec.drafters.hawk import HawkConfig, HawkHeads
 from spatialspec.targets.loading import load_target
-from tiny import CODES, tiny_folder
+from tiny import CODES, call_main, tiny_folder
 from tiny_checkpoints import tiny_janus
 
 ODD: list[Any] = [None, "x", 256.5, True, -1, 0, 10**9, 10**30, [], {}, "\x1b[2J"]
@@ -196,8 +196,42 @@ def test_what_is_no_folder_of_drafts(made: dict[str, Path], tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     for draft, fault in (
-        (tmp_path / "empty", "got no draft weights in"), (tmp_path / "file", "got draft"),
+        (tmp_path / "empty", "got no draft weights in"), (tmp_path / "file", "got draft"), ("", "got draft"),
+        ("a" * 300, "got draft"),
         (made["llamagen"], "as `train draft` writes them"), (made["icons"], "as `train draft` writes them"),
     ):  # fmt: skip
         with pytest.raises(BadInput, match=fault):
             SpatialPipeline.from_pretrained(made["icons"], draft=draft)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "no weights": lambda f: (f / "transformer.safetensors").unlink(),
+    "pointer": lambda f: (f / "transformer.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
+    "a header": lambda f: (f / "transformer.safetensors").write_bytes(b'\x10\0\0\0\0\0\0\0{"\x1b[2J": 3}    '),
+    "sizes": lambda f: change(f / "config.json", ("transformer", "rows"), "\x1b[2J"),
+    "no sizes": lambda f: change(f / "config.json", ("transformer",), [1]),
+    "card": lambda f: (f / "README.md").write_bytes(b"license: \xff\n"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_models_lists_or_refuses_a_damaged_model(
+    made: dict[str, Path], capsys: Any, monkeypatch: pytest.MonkeyPatch, damage: str, tmp_path: Path
+) -> None:
+    DAMAGE[damage](Path(shutil.copytree(made["icons"], tmp_path / "icons")))
+    monkeypatch.setattr("spatialspec.models.WEIGHTS", tmp_path)
+    monkeypatch.setattr("spatialspec.cli.models.WEIGHTS", tmp_path)
+    code, out, err = call_main(capsys, "models")
+    assert code == 2 and err.count("\n") == 1 and "\x1b" not in out + err and "icons/" in err
+
+
+def test_models_shows_names_and_licences_as_text(
+    made: dict[str, Path], capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(made["icons"], tmp_path / "icons"))
+    (folder / "README.md").write_text("license: \x1b[31mMIT\n")
+    (folder / "drafts" / "hawk").rename(folder / "drafts" / "\x1b[2Jhawk")
+    monkeypatch.setattr("spatialspec.models.WEIGHTS", tmp_path)
+    monkeypatch.setattr("spatialspec.cli.models.WEIGHTS", tmp_path)
+    code, out, _ = call_main(capsys, "models")
+    assert code == 0 and r"licence \x1b[31mMIT, drafts \x1b[2Jhawk, ssd" in out

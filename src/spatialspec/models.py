@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 
 WEIGHTS = Path(__file__).parent / "weights"
 GRIDS = {"icons": "24x24"}
@@ -65,12 +66,12 @@ def draft_folder(model: str, draft: str | None) -> Path | None:
     Raises:
         BadInput: the one given is no folder.
     """
-    if draft is None:
-        beside = model_folder(model) / "drafts"
-        return beside if beside.is_dir() else None
     beside = model_folder(model) / "drafts"
-    for folder in (beside / draft, Path(draft)):
-        if folder.is_dir():
-            return folder
+    if draft is None:
+        return beside if beside.is_dir() else None
+    with suppress(OSError):  # a name that no file can have
+        for folder in (beside / draft, Path(draft)):
+            if draft.strip() and folder.is_dir():
+                return folder
     there = ", ".join(sorted(f.name for f in beside.glob("*/"))) or "none"
-    raise BadInput(f"draft {draft!r}", f"the name of drafts of {model} ({there}) or a folder")
+    raise BadInput(f"draft {shown(draft)}", f"the name of drafts of {model} ({there}) or a folder")

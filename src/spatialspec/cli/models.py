@@ -6,12 +6,15 @@ import math
 from pathlib import Path
 
 from spatialspec.cli.display import say, waiting, wrapped
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.parameters import explain
 from spatialspec.files import read_config, read_text
 from spatialspec.methods import Method
 from spatialspec.models import FAMILIES, WEIGHTS, embedded
 from spatialspec.registry import REGISTRY, VERIFIERS
+
+SIZES = ("rows", "columns", "codes")
+REMEDY = "install it again"
 
 
 def models() -> None:
@@ -48,33 +51,23 @@ def describe(folder: Path) -> str:
     Raises:
         BadInput: a file of it is damaged.
     """
-    advice = "install it again"
-    sizes = read_config(folder / "config.json", ("transformer",), advice)["transformer"]
-    try:
-        grid, vocabulary = f"{sizes['rows']}x{sizes['columns']}", sizes["codes"]
-    except (KeyError, TypeError) as error:
-        raise BadInput("others", "the sizes of a model", advice, folder / "config.json") from error
-    count = parameters(folder / "transformer.safetensors")
-    drafts = sorted(path.parent.name for path in (folder / "drafts").glob("*/config.json"))
-    return (
-        f"grid {grid}, vocabulary {vocabulary}, {count:,} parameters, licence {licence(folder)}, "
-        f"drafts {', '.join(drafts) or 'none'}"
-    )
-
-
-def parameters(path: Path) -> int:
-    """Number of parameters in a safetensors file, from its header.
-
-    Raises:
-        BadInput: it is no safetensors file.
-    """
     from spatialspec.tensors import read_shapes
 
-    return sum(map(math.prod, read_shapes(path, "install it again").values()))
+    where = folder / "config.json"
+    sizes = read_config(where, ("transformer",), REMEDY)["transformer"]
+    if not isinstance(sizes, dict) or not all(type(sizes.get(key)) is int for key in SIZES):
+        raise BadInput(shown(sizes), f"the sizes of a model: {', '.join(SIZES)}", REMEDY, where)
+    shapes = read_shapes(folder / "transformer.safetensors", REMEDY)
+    drafts = sorted(path.parent.name for path in (folder / "drafts").glob("*/config.json"))
+    return (
+        f"grid {sizes['rows']}x{sizes['columns']}, vocabulary {sizes['codes']}, "
+        f"{sum(map(math.prod, shapes.values())):,} parameters, licence {licence(folder)}, "
+        f"drafts {', '.join(drafts) or 'none'}"
+    )
 
 
 def licence(folder: Path) -> str:
     """Licence in the first lines (`license: ...`) of the card."""
     card = folder / "README.md"
-    lines = read_text(card).splitlines()[:40] if card.is_file() else []
+    lines = read_text(card, advice=REMEDY).splitlines()[:40] if card.is_file() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("license:")), "see its card")

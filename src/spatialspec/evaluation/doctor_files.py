@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.doctor_report import Finding
 from spatialspec.files import read_config
 from spatialspec.targets.loading import ARCHITECTURES, KINDS
+from spatialspec.tensors import read_shapes
 
 ICONS = "icons"
 SINGLE, INDEX, CODEC = "model.safetensors", "model.safetensors.index.json", "vq.safetensors"
@@ -116,28 +113,19 @@ def check_files(folder: Folder) -> Iterator[Finding]:
 
 def _damage(path: Path) -> Finding | None:
     """What is wrong with a file of weights: cut off, too long, or no safetensors at all."""
-    check, size = f"file {path.name}", path.stat().st_size
-    expected = "safetensors"
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, size, 100_000_000)))  # the format has no larger ones
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        expected = f"{8 + length + max(ends, default=0):,} bytes, as its header says"
-        with safe_open(path, "pt"):
-            return None
-    except (SafetensorError, struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        reason = f" ({error})" if isinstance(error, SafetensorError) else ""
-        return Finding(check=check, status="failed", got=f"{size:,} bytes{reason}", expected=expected, advice=FETCH)
+        read_shapes(path)
+        return None
+    except BadInput as error:
+        got = f"{path.stat().st_size:,} bytes, {error.got}"
+        return Finding(
+            check=f"file {path.name}", status="failed", got=got, expected=error.expected, advice=error.advice
+        )
 
 
 def numbers(folder: Folder) -> int:
     """Numbers in the weights of a folder whose files are whole."""
-    count = 0
-    for name in folder.weights:
-        with safe_open(folder.path / name, "pt") as file:
-            count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
-    return count
+    return sum(math.prod(shape) for name in folder.weights for shape in read_shapes(folder.path / name).values())
 
 
 def _list(names: list[str]) -> str:

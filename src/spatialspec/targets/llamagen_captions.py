@@ -12,23 +12,33 @@ streams of guidance, and the unconditional stream has the learned features of th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.sizes import Size, read_sizes
 from spatialspec.files import read_config
 from spatialspec.targets.llamagen_text import clean_caption
 from spatialspec.targets.llamagen_transformer import CaptionEmbedding
-from spatialspec.targets.model_files import check_side_files, read_model_config
-from spatialspec.tensors import write_tensors
+from spatialspec.tensors import read_shapes, write_tensors
 
 LENGTH = 120
+LONGEST = 4000  # characters of a caption; cleaning takes time in proportion to their square
+
+
+@dataclass(frozen=True)
+class T5Sizes:
+    """Width and vocabulary, by the names of T5's config.json."""
+
+    d_model: Size
+    vocab_size: Size = 32128
 
 
 class T5Captions:
@@ -51,35 +61,35 @@ class T5Captions:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:
-        config = read_config(folder / "config.json", ("d_model", "model_type"))
+        where = folder / "config.json"
+        config = read_config(where, ("d_model", "model_type"))
         if config["model_type"] != "t5":
-            raise BadInput(f"a model of type {config['model_type']!r}", "t5", "use flan-t5-xl", where=folder)
-        self.width = int(config["d_model"])
+            raise BadInput(f"a model of type {shown(config['model_type'])}", "t5", "use flan-t5-xl", where=folder)
+        known = {field.name: config[field.name] for field in fields(T5Sizes) if field.name in config}
+        self.sizes = read_sizes(T5Sizes, known, where)
         self.folder, self.length, self.device = folder, length, torch.device(device)
         self.dtype = torch.bfloat16 if dtype == torch.float16 else dtype
 
     @cached_property
     def _parts(self) -> tuple[Any, Any]:
+        from transformers import PreTrainedTokenizerFast, T5EncoderModel
+
+        from spatialspec.targets.pretrained import load_model
+
+        expected, again = "T5's encoder and tokenizer", "fetch it again"
         try:
-            from transformers import AutoTokenizer, T5EncoderModel
-        except ImportError as error:
-            raise ImportError("got no transformers, expected it for captions: pip install transformers") from error
-        read_model_config(self.folder)
-        check_side_files(self.folder)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
-            encoder: Any = T5EncoderModel.from_pretrained(
-                self.folder,
-                dtype=self.dtype,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
+            encoder = load_model(T5EncoderModel, self.folder, str(self.device), self.dtype)
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(
+                self.folder, local_files_only=True, trust_remote_code=False
             )
-        except Exception as error:
-            raise BadInput(
-                f"others ({shown(str(error), 200)})", "T5's encoder and tokenizer", "fetch it again", where=self.folder
-            ) from error
-        return tokenizer, encoder.to(self.device).eval().requires_grad_(False)
+            largest = max(tokenizer.get_vocab().values(), default=0)
+        except BadInput:
+            raise
+        except Exception as error:  # its files may be odd in any way
+            raise BadInput(f"others ({type(error).__name__}: {error})", expected, again, self.folder) from error
+        if largest >= self.sizes.vocab_size:
+            raise BadInput(f"the token id {largest}", f"ids below {self.sizes.vocab_size}", again, self.folder)
+        return tokenizer, encoder
 
     @torch.inference_mode()
     def __call__(self, captions: Sequence[str]) -> list[Float[Tensor, "n c"]]:
@@ -87,8 +97,13 @@ class T5Captions:
         tokenizer, encoder = self._parts
         found = []
         for caption in captions:
-            ids = tokenizer(caption, truncation=True, max_length=self.length, return_tensors="pt").input_ids
+            ids = tokenizer(
+                caption, truncation=True, max_length=self.length, return_tensors="pt", split_special_tokens=True
+            ).input_ids
             found.append(encoder(input_ids=ids.to(self.device)).last_hidden_state[0])
+            if not found[-1].isfinite().all():
+                advice = "fetch it again, or give --dtype bf16"
+                raise BadInput("features that are not finite", "finite ones", advice, self.folder)
         return found
 
 
@@ -104,9 +119,11 @@ def save_captions(path: Path, captions: Sequence[str], encoder: T5Captions) -> N
 
 
 def _cleaned(caption: str) -> str:
+    if len(caption) > LONGEST:
+        raise BadInput(f"a caption of {len(caption):,} characters", f"at most {LONGEST:,}", "shorten it")
     text = clean_caption(caption)
     if not text:
-        raise BadInput(f"prompt {caption!r}, of which cleaning leaves nothing", "words", "say what to draw")
+        raise BadInput(f"prompt {shown(caption)}, of which cleaning leaves nothing", "words", "say what to draw")
     return text
 
 
@@ -124,12 +141,15 @@ class CaptionCondition:
     ) -> None:
         self.embedding, self.known, self.encoder = embedding, known, encoder
         self.length, width = embedding.uncond_embedding.shape
-        if encoder is not None and encoder.width != width:
-            raise BadInput(f"features of {encoder.width}", f"{width}", "use flan-t5-xl", where=encoder.folder)
+        if encoder is not None and encoder.sizes.d_model != width:
+            raise BadInput(f"features of {encoder.sizes.d_model}", f"{width}", "use flan-t5-xl", where=encoder.folder)
         for caption, features in known.items():
             if features.dim() != 2 or features.shape[1] != width or not 1 <= len(features) <= self.length:
                 shape = f"(n, {width}) with n from 1 to {self.length}"
-                raise BadInput(f"features of {tuple(features.shape)} for {caption!r}", shape, "compute them again")
+                got = f"features of {tuple(features.shape)} for {shown(caption)}"
+                raise BadInput(got, shape, "compute them again")
+            if not features.is_floating_point() or not features.isfinite().all():
+                raise BadInput(f"odd features for {shown(caption)}", "finite numbers", "compute them again")
 
     @classmethod
     def from_folder(cls, embedding: CaptionEmbedding, folder: Path) -> CaptionCondition:
@@ -140,11 +160,9 @@ class CaptionCondition:
         """
         none, known, path = embedding.uncond_embedding, {}, folder / "captions.safetensors"
         if path.is_file():
-            try:
-                with safe_open(path, "pt") as file:
-                    known = {_cleaned(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            except SafetensorError as error:
-                raise BadInput(f"a damaged file ({error})", "safetensors", where=path) from error
+            names = {_cleaned(name): name for name in read_shapes(path)}
+            with safe_open(path, "pt") as file:
+                known = {caption: file.get_tensor(name) for caption, name in names.items()}
         t5 = folder / "t5"
         encoder = T5Captions(t5, len(none), none.device, none.dtype) if t5.is_dir() else None
         return cls(embedding, known, encoder)
@@ -158,7 +176,7 @@ class CaptionCondition:
         missing = [prompt for prompt in prompts if _cleaned(prompt) not in self.known]
         if missing and self.encoder is None:
             raise BadInput(
-                f"prompt {missing[0]!r} and no text encoder",
+                f"prompt {shown(missing[0])} and no text encoder",
                 "flan-t5-xl as t5 in the model's folder, or the features of this prompt in captions.safetensors there",
                 "see docs/targets/llamagen.md",
             )

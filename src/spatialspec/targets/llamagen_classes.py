@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.targets.llamagen_transformer import ClassEmbedding
 
 IMAGENET = 1000
@@ -40,19 +40,22 @@ def class_id(prompt: str, classes: int) -> int:
     """
     word = " ".join(prompt.lower().split())
     if word.isdecimal():
-        if int(word) < classes:
-            return int(word)
-        raise BadInput(f"class {word}", f"0 to {classes - 1}")
+        number = int(word) if len(word) < 10 else classes
+        if number < classes:
+            return number
+        raise BadInput(f"class {word[:20]}", f"0 to {classes - 1}")
     if classes != IMAGENET:
-        raise BadInput(f"prompt {prompt!r}", f"a class id, 0 to {classes - 1}", "names are known of ImageNet's")
+        raise BadInput(f"prompt {shown(prompt)}", f"a class id, 0 to {classes - 1}", "names are known of ImageNet's")
     names = imagenet_names()
     ids = names.get(word, ())
     if len(ids) == 1:
         return ids[0]
     if ids:
-        raise BadInput(f"class {prompt!r}, which is {' and '.join(map(str, ids))}", "one", "give the id")
-    near = ", ".join(get_close_matches(word, names, 3)) or "tench"
-    raise BadInput(f"prompt {prompt!r}", "a class of ImageNet", f"an id, 0 to {classes - 1}, or a name such as {near}")
+        raise BadInput(f"class {shown(prompt)}, which is {' and '.join(map(str, ids))}", "one", "give the id")
+    near = ", ".join(get_close_matches(word[:100], names, 3)) or "tench"
+    raise BadInput(
+        f"prompt {shown(prompt)}", "a class of ImageNet", f"an id, 0 to {classes - 1}, or a name such as {near}"
+    )
 
 
 class ClassCondition:

@@ -1,7 +1,8 @@
 """Cleaning of captions for LlamaGen, in the steps of its training data (PixArt's and DeepFloyd IF's before it).
 
 The text encoder saw captions of web pictures with their noise taken out; a prompt goes the same way. Two steps differ:
-tags are taken out with the standard library's parser, and text that was decoded with a wrong alphabet stays as it is.
+tags are taken out with the standard library's parser, and text that was decoded as another encoding ("\u00c3\u00a9") is
+not repaired. The rest of what ftfy's `fix_text` does there is in `plain`.
 """
 
 from __future__ import annotations
@@ -43,12 +44,6 @@ _SIGNS = (
     (r"[#\u00ae\u2022\u00a9\u2122&@\u00b7\u00ba\u00bd\u00be\u00bf\u00a1\u00a7~()\[\]{}|\\/*]+", " "),
     (r"\s+\.\s+", " "),
 )
-_FORMS = r"[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06\u3000\uff01-\uffef]"  # ligatures, other widths
-_QUOTES = (
-    (r"[\u02bc\u2018-\u201b]", "'"),
-    (r"[\u201c-\u201f]", '"'),
-    (r"[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]", ""),  # signs that control and show nothing
-)
 _WORDS = (
     (r"\b[a-z]{1,3}\d{3,15}\b", ""),  # numbers of articles
     (r"\b[a-z]+\d+[a-z]+\b", ""),
@@ -70,6 +65,31 @@ _WORDS = (
 )
 
 
+_LIGATURES = (*range(0xFB00, 0xFB07), 0x132, 0x133, 0x149, *range(0x1C4, 0x1CD), 0x1F1, 0x1F2, 0x1F3)
+_CONTROL = (
+    *range(0x9), 0xB, *range(0xE, 0x20), 0x7F, *range(0x206A, 0x2070), 0xFEFF, *range(0xFFF9, 0xFFFD)
+)  # fmt: skip
+_PLAIN: dict[int, str] = {
+    **{code: bytes([code]).decode("cp1252", "replace").replace("\ufffd", chr(code)) for code in range(0x80, 0xA0)},
+    **{code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFF01, 0xFFF0)},  # full and half width
+    **{code: "".join(chr(int(c, 16)) for c in unicodedata.decomposition(chr(code)).split()[1:]) for code in _LIGATURES},
+    **dict.fromkeys((0x02BC, *range(0x2018, 0x201C)), "'"),
+    **dict.fromkeys(range(0x201C, 0x2020), '"'),
+    **dict.fromkeys((0xD, 0x2028, 0x2029), "\n"),
+    **dict.fromkeys(_CONTROL, ""),
+    0x3000: " ",
+}
+
+
+def plain(text: str) -> str:
+    r"""Ligatures in letters, letters of full width in narrow ones, straight quotes; no control characters; NFC.
+
+    Example: "\ufb01ne \uff21rt\a" -> "fine Art".
+    """
+    text = re.sub(r"\x1b\[[\d;]*[a-zA-Z]", "", text).replace("\r\n", "\n")  # what colours a terminal
+    return unicodedata.normalize("NFC", text.translate(_PLAIN).translate(_PLAIN))
+
+
 class _Text(HTMLParser):
     """Collects what is not a tag."""
 
@@ -82,6 +102,16 @@ class _Text(HTMLParser):
         self.parts.append(data)
 
 
+def _without_tags(text: str) -> str:
+    parser = _Text()
+    try:
+        parser.feed(text)
+        parser.close()
+    except AssertionError:  # of some Python versions, for a declaration that is none, such as "<![="
+        return text
+    return "".join(parser.parts)
+
+
 def _apply(rules: tuple[tuple[str, str], ...], text: str) -> str:
     for pattern, replacement in rules:
         text = re.sub(pattern, replacement, text)
@@ -90,14 +120,10 @@ def _apply(rules: tuple[tuple[str, str], ...], text: str) -> str:
 
 def _clean_once(caption: str) -> str:
     text = _apply(_BEFORE_TAGS, unquote_plus(caption).strip().lower())
-    parser = _Text()
-    parser.feed(text)
-    parser.close()
-    text = _apply(_SIGNS, "".join(parser.parts))
+    text = _apply(_SIGNS, _without_tags(text))
     if len(re.findall(r"[-_]", text)) > 3:  # words-joined-like-this
         text = re.sub(r"[-_]", " ", text)
-    text = _apply(_QUOTES, re.sub(_FORMS, lambda sign: unicodedata.normalize("NFKC", sign[0]), text))
-    text = html.unescape(html.unescape(unicodedata.normalize("NFC", text))).strip()
+    text = html.unescape(html.unescape(plain(text))).strip()
     return _apply(_WORDS, text).strip()
 
 
