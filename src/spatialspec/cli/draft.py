@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spatialspec import arguments
+from spatialspec.cli.display import progress
+from spatialspec.cli.options import loading
 from spatialspec.cli.workplace import Steps, clocked, make_folder, typed, working_in
 from spatialspec.core.errors import BadInput
 
@@ -58,37 +61,39 @@ def draft(
     Hawk's heads and the spatial model learn from real pictures, SSD's predictors from pictures that the target draws.
     `spatial` needs none. Over many processes: `torchrun -m spatialspec train draft ...`.
     """
-    from spatialspec.models import model_folder
-    from spatialspec.training.recipes import make_recipe, read_config
+    with loading(target):
+        from spatialspec.models import model_folder
+        from spatialspec.training.recipes import make_recipe, read_config
 
-    settings = read_config(config) if config is not None else {}
-    chosen = drafter or settings.pop("drafter", "hawk")
-    if chosen not in DRAFTERS or chosen != settings.pop("drafter", chosen):
-        raise BadInput(f"--drafter {chosen!r}", f"one of {', '.join(DRAFTERS)}, and that of --config")
-    options: dict[str, int | float | None] = {"steps": steps, "batch": batch, "seed": seed}
-    options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
-    listed = settings.pop("pictures", None)
-    count = _count(listed if pictures is None else pictures)
-    arguments.dtype_name(dtype or arguments.AUTO)
-    folder = model_folder(target)
-    prompts = _prompts(self_distil)
-    out = out or folder / "drafts" / chosen
+        settings = read_config(config) if config is not None else {}
+        chosen = drafter or settings.pop("drafter", "hawk")
+        if chosen not in DRAFTERS or chosen != settings.pop("drafter", chosen):
+            raise BadInput(f"--drafter {chosen!r}", f"one of {', '.join(DRAFTERS)}, and that of --config")
+        options: dict[str, int | float | None] = {"steps": steps, "batch": batch, "seed": seed}
+        options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
+        listed = settings.pop("pictures", None)
+        count = _count(listed if pictures is None else pictures)
+        arguments.dtype_name(dtype or arguments.AUTO)
+        folder = model_folder(target)
+        prompts = _prompts(self_distil)
+        out = out or folder / "drafts" / chosen
 
-    from spatialspec.targets.loading import load_target
-    from spatialspec.training.draft import DRAFTERS as LESSONS
-    from spatialspec.training.draft import accelerator, train_draft
-    from spatialspec.training.material import Material
+        from spatialspec.targets.loading import load_target
+        from spatialspec.training.draft import DRAFTERS as LESSONS
+        from spatialspec.training.draft import accelerator, train_draft
+        from spatialspec.training.material import Material
 
-    given = {name: value for name, value in options.items() if value is not None}
-    recipe = make_recipe(LESSONS[chosen].Recipe, settings | given)
-    make_folder(out)
-    processes = accelerator(tracker, out / "logs")
-    report = clocked() if processes.is_main_process else lambda line: None
-    place = "cpu" if shard_target else str(processes.device)  # a device may not have room for all of it
-    model = load_target(folder, place, arguments.dtype(dtype or arguments.AUTO, processes.device))
-    found = None if prompts is not None else _pictures(data, model, count, report)
+        given = {name: value for name, value in options.items() if value is not None}
+        recipe = make_recipe(LESSONS[chosen].Recipe, settings | given)
+        make_folder(out)
+        processes = accelerator(tracker, out / "logs")
+        report = clocked() if processes.is_main_process else lambda line: None
+        place = "cpu" if shard_target else str(processes.device)  # a device may not have room for all of it
+        model = load_target(folder, place, arguments.dtype(dtype or arguments.AUTO, processes.device))
+        found = None if prompts is not None else _pictures(data, model, count, report)
     hub = data.removeprefix(HUB) if data.startswith(HUB) else None
-    material = Material(model, found, prompts, count, out / "state", features, shard_target, report, hub)
+    bar = partial(progress, timed=False)
+    material = Material(model, found, prompts, count, out / "state", features, shard_target, report, hub, bar)
     with working_in(out) if processes.is_main_process else nullcontext():
         train_draft(chosen, material, recipe, out, processes, typed(context))
     report(f"wrote {out}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spatialspec.cli.display import say
+from spatialspec.cli.display import say, waiting
 from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_pictures, working_in
 from spatialspec.core.errors import BadInput
 
@@ -36,7 +36,7 @@ def scenes(
     from spatialspec.training.scenes import write_scenes
 
     report = clocked()
-    with working_in(out):
+    with working_in(out), waiting("composing scenes"):
         try:
             cut_outs = read_cut_outs(cache, side, report)
         except RuntimeError as error:  # a registry's client is missing or failed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spatialspec.cli.display import say
+from spatialspec.cli.display import say, waiting
 from spatialspec.cli.workplace import (
     Batch,
     Seed,
@@ -56,7 +56,7 @@ def data(
     from spatialspec.files import write_text
     from spatialspec.training.data import prepare
 
-    with working_in(out):
+    with working_in(out), waiting("fetching and drawing pictures"):
         try:
             splits = prepare(out, cache, side, clocked())
         except RuntimeError as error:  # a registry's client is missing or failed
@@ -84,7 +84,8 @@ def tokenizer(
     from spatialspec.training.tokenizer import TokenizerRecipe, psnr, train
 
     with working_in(out):
-        model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
+        with waiting("training the tokenizer"):
+            model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
         what, held_out = _held_out(pictures)
         if len(held_out):
             say(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
@@ -142,10 +143,12 @@ def target(
     what, held_out = _held_out(pictures)
     sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
-    prompts = prompt_tokenizer(pictures, words, config.prefix)
+    with waiting("training the BPE of prompts"):
+        prompts = prompt_tokenizer(pictures, words, config.prefix)
     config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
     with working_in(out):
-        model, figures = train(pictures, vq, prompts, out, config, recipe, report)
+        with waiting("training the target"):
+            model, figures = train(pictures, vq, prompts, out, config, recipe, report)
         made = IconsTarget(name, model, vq, prompts, sampling)
         (out / "model" / "README.md").unlink(missing_ok=True)  # of another model, until it is written anew
         made.save(out / "model")
@@ -172,7 +175,7 @@ def judge(
     pictures = training_pictures(data)
     from spatialspec.training.judge import JudgeRecipe, train
 
-    with working_in(out):
+    with working_in(out), waiting("training the judge"):
         train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
     say(f"wrote {out}")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec.cli.display import kept, say
-from spatialspec.core.errors import BadInput
+from spatialspec.cli.display import kept, say, waiting
+from spatialspec.core.errors import BadInput, printable
 
 if TYPE_CHECKING:
     from spatialspec.training.data import Pictures
@@ -89,9 +89,10 @@ def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None
     Raises:
         BadInput: none is to be learned from.
     """
-    from spatialspec.training.corpus import read_pictures
+    with waiting(f"reading the pictures of {printable(folder)}"):
+        from spatialspec.training.corpus import read_pictures
 
-    pictures = read_pictures(folder, side, report)
+        pictures = read_pictures(folder, side, report)
     if not pictures.select("train").rows:
         raise BadInput("no picture of the split train", "some", "check metadata.csv", where=folder)
     return pictures

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,13 @@ from spatialspec.pipeline import SpatialPipeline
 STRIDE = 1_000_003  # from the seed of a prompt to the next prompt's
 
 Progress = Callable[[str, int], None]  # (method, tokens just committed)
+Bar = Callable[[int], AbstractContextManager[Progress]]  # shows how many of so many tokens are done
+
+
+@contextmanager
+def silent(total: int) -> Iterator[Progress]:
+    """A bar that shows nothing."""
+    yield lambda method, tokens: None
 
 
 @dataclass(frozen=True)

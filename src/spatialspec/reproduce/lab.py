@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +12,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.protocols import Target
 from spatialspec.core.setting import Setting
 from spatialspec.drafters.weights import Drafts, load_all
-from spatialspec.evaluation.runs import Progress, Workload
+from spatialspec.evaluation.runs import Bar, Workload, silent
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.reproduce.report import Table
 from spatialspec.reproduce.verdict import Claim
@@ -23,12 +22,6 @@ if TYPE_CHECKING:
 
 QUICK = Grid(4, 4)
 T = TypeVar("T")
-
-
-@contextmanager
-def silent(total: int) -> Iterator[Progress]:
-    """No bar."""
-    yield lambda name, tokens: None
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Lab:
     workload: Workload
     quick: bool = False
     folders: tuple[Path, ...] = ()
-    bar: Callable[[int], AbstractContextManager[Progress]] = silent
+    bar: Bar = silent
     album: dict[tuple[str, int, str], tuple[int, ...]] = field(default_factory=dict)
     unmeasured: set[str] = field(default_factory=set)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
+from spatialspec.evaluation.runs import Bar, silent
 from spatialspec.targets.pictures import ReadsPictures
 from spatialspec.training.data import Pictures, load, rows_of
 from spatialspec.training.target import caption
@@ -101,6 +102,7 @@ def from_pictures(
     limit: int | None,
     held_out: int,
     report: Callable[[str], None] = print,
+    bar: Bar = silent,
 ) -> tuple[Corpus, Corpus]:
     """Real pictures through the target's VQ tokenizer: those to learn from, and left-out ones for the figures.
 
@@ -114,6 +116,7 @@ def from_pictures(
         limit: most pictures to learn from; None for all.
         held_out: most pictures for the figures.
         report: called with one line if captions are left out, which the target does not take.
+        bar: makes a progress bar over the tokens of the pictures.
 
     Raises:
         BadInput: the target cannot read pictures, they have another size, or there are too few.
@@ -145,10 +148,16 @@ def from_pictures(
     if limit is not None and limit < len(chosen):
         chosen = chosen[np.sort(rng.permutation(len(chosen))[:limit])]
     batch = max(1, min(MOST, PIXELS // (height * width)))
-    learned, reported = (
-        torch.cat([target.codes(part).to("cpu", torch.int32) for part in torch.from_numpy(pixels).split(batch)])
-        for pixels in (known.pixels[chosen], unseen.pixels[shown])
-    )
+    with bar((len(chosen) + len(shown)) * target.grid.cells) as tell:
+
+        def codes(pixels: UInt8[np.ndarray, "N H W 3"]) -> Int[Tensor, "N cells"]:
+            parts = []
+            for part in torch.from_numpy(pixels).split(batch):
+                parts.append(target.codes(part).to("cpu", torch.int32))
+                tell("reading pictures", parts[-1].numel())
+            return torch.cat(parts)
+
+        learned, reported = codes(known.pixels[chosen]), codes(unseen.pixels[shown])
     return (
         Corpus([words[i] for i in chosen], learned, [known.rows[i] for i in chosen]),
         Corpus([unseen_words[i] for i in shown], reported, [unseen.rows[i] for i in shown]),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.protocols import Target
+from spatialspec.evaluation.runs import Bar, silent
 from spatialspec.training.corpus import Corpus, captions, from_pictures, readable, split
 from spatialspec.training.data import Pictures
 from spatialspec.training.distil import self_distil
@@ -31,6 +32,7 @@ class Material:
         together: the target is split over all processes.
         report: called with a line now and then.
         hub: name of the data set on the Hub that `pictures` are from, if they are.
+        bar: makes a progress bar over the tokens of pictures that are read.
     """
 
     target: Target
@@ -42,6 +44,7 @@ class Material:
     together: bool
     report: Callable[[str], None]
     hub: str | None = None
+    bar: Bar = silent
 
     def words(self, seed: int, count: int, held_out: int) -> tuple[list[str], list[dict[str, str]], int]:
         """Prompts of pictures to draw, the rows that they are from, and how many of them are for the figures.
@@ -102,7 +105,7 @@ class Material:
             held_out: most pictures for the figures.
         """
         if self.prompts is None and not own and self.pictures is not None:
-            return from_pictures(self.target, self.pictures, recipe.seed, self.count, held_out, self.report)
+            return from_pictures(self.target, self.pictures, recipe.seed, self.count, held_out, self.report, self.bar)
         words, rows, kept = self.words(recipe.seed, count, held_out)
         codes = self_distil(
             self.target, words, self.work / "pictures", seed=recipe.seed, report=self.report, together=self.together
