@@ -92,7 +92,7 @@ def self_distil(
                 if at_once == 1 or together:
                     raise
                 at_once = len(chosen) // 2
-                report(f"no room for {len(chosen)} pictures at once, going on with {at_once}")
+                progress.line(f"no room for {len(chosen)} pictures at once, going on with {at_once}")
             except KeyboardInterrupt:
                 now.save()
                 raise
@@ -104,7 +104,7 @@ def self_distil(
         {"tokens": (min(batch, len(prompts) - start), target.grid.cells)} for start in starts
     ]
     with progress:
-        paths = shards.make(folder, [name(start) for start in starts], draw, report, together, shapes)
+        paths = shards.make(folder, [name(start) for start in starts], draw, progress.line, together, shapes)
     for start in starts:
         (folder / f"{name(start)}.part.safetensors").unlink(missing_ok=True)
     return torch.cat([load_file(path)["tokens"] for path in paths])

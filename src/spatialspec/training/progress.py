@@ -114,6 +114,15 @@ class DrawingProgress:
             self._said = time.monotonic()
             self.report(f"{self._what}: {cells / self._cells:.0%}")
 
+    def line(self, text: str) -> None:
+        """Report a plain line, above the bar."""
+        if self._bar is None:
+            self.report(text)
+            return
+        self._bar.stop()
+        self.report(text)
+        self._bar.start()
+
     def __enter__(self) -> DrawingProgress:
         return self
 
