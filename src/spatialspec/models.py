@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.files import inside, read_text
 
 WEIGHTS = Path(__file__).parent / "weights"
 GRIDS = {"icons": "24x24"}
+ON_HUB = re.compile(
+    r"(?:https?:/{1,2}(?:www\.)?huggingface\.co/|hf:/{1,2})?(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)(?:/tree/main)?/?"
+)
+PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+CONVERT = (
+    "weights of LlamaGen and Chameleon's vqgan.ckpt are taken by `spatialspec convert`; of other models give the "
+    "folder in the layout of transformers that `spatialspec models` lists"
+)
 
 
 @dataclass(frozen=True)
@@ -49,15 +59,69 @@ def embedded() -> list[str]:
 def model_folder(model: str) -> Path:
     """Folder of a model given by name or path.
 
+    A path to config.json stands for its folder, and a folder in the cache of the Hub for its snapshot.
+
     Raises:
-        BadInput: neither; the message lists the names.
+        BadInput: neither; the message lists the names and says what lies there instead.
     """
     if model in embedded():
         return WEIGHTS / model
-    if (Path(model) / "config.json").is_file():
-        return Path(model)
+    try:
+        path = Path(model).expanduser()
+        if path.name == "config.json" and path.is_file():
+            path = path.parent
+        path = _snapshot(path) or path
+        if model.strip() and (path / "config.json").is_file():
+            return path
+        advice = _advice(model, path)
+    except (OSError, ValueError, RuntimeError) as error:  # names that no file can have, no right, no such home
+        if isinstance(error, BadInput):
+            raise
+        advice = f"check the path ({getattr(error, 'strerror', None) or error})"
     there = ", ".join(embedded()) or "none in this installation"
-    raise BadInput(f"model {model!r}", f"a name ({there}) or a folder with config.json")
+    raise BadInput(f"model {shown(model, 200)}", f"a name ({there}) or a folder with config.json", advice)
+
+
+def _snapshot(path: Path) -> Path | None:
+    """The folder of files in one of the Hub's cache, `models--OWNER--NAME`: that of `main`, or the only one."""
+    if not (path / "snapshots").is_dir():
+        return None
+    main = path / "refs" / "main"
+    if main.is_file():
+        return inside(path / "snapshots", read_text(main, "the name of a snapshot", limit=1000).strip(), main)
+    there = sorted(folder for folder in (path / "snapshots").iterdir() if folder.is_dir())
+    if len(there) == 1:
+        return there[0]
+    raise BadInput(f"{len(there)} snapshots", "one", "give the folder of one of them", path / "snapshots")
+
+
+def _advice(model: str, path: Path) -> str:
+    """What to do about something that is no folder of a model."""
+    if not model.strip():
+        return "give one with --model, or leave it out for icons"
+    on_hub = ON_HUB.fullmatch(model)
+    if on_hub and not path.exists():
+        name = on_hub["name"]
+        command = f"hf download {on_hub['owner']}/{name} --local-dir {name}"
+        return f"nothing is downloaded here: run `{command}`, then give {name}"
+    if path.is_file():
+        advice = CONVERT if path.suffix in PICKLES else f"give its folder, {path.parent}"
+        return f"this is a file: {advice}"
+    if not path.is_dir():
+        return "there is no such folder"
+    names = sorted(child.name for child in path.iterdir())
+    if not names:
+        return "the folder is empty: fetch the files again"
+    if "model_index.json" in names:
+        return "this is a pipeline of diffusers, which is not understood"
+    if "adapter_config.json" in names:
+        return "these are adapters of a model: merge them with it (merge_and_unload of peft) and save the whole"
+    if pickles := [name for name in names if Path(name).suffix in PICKLES]:
+        return f"it has {', '.join(pickles[:3])}: {CONVERT}"
+    inner = [name for name in names if (path / name / "config.json").is_file() or (path / name / "snapshots").is_dir()]
+    if inner:
+        return f"give a folder inside it: {', '.join(inner[:3])}"
+    return "fetch config.json too" if any(name.endswith(".safetensors") for name in names) else "check the path"
 
 
 def draft_folder(model: str, draft: str | None) -> Path | None:
@@ -69,9 +133,9 @@ def draft_folder(model: str, draft: str | None) -> Path | None:
     beside = model_folder(model) / "drafts"
     if draft is None:
         return beside if beside.is_dir() else None
-    with suppress(OSError):  # a name that no file can have
-        for folder in (beside / draft, Path(draft)):
+    with suppress(OSError, ValueError, RuntimeError):  # a name that no folder can have
+        for folder in (beside / draft, Path(draft).expanduser()):
             if draft.strip() and folder.is_dir():
                 return folder
     there = ", ".join(sorted(f.name for f in beside.glob("*/"))) or "none"
-    raise BadInput(f"draft {shown(draft)}", f"the name of drafts of {model} ({there}) or a folder")
+    raise BadInput(f"draft {shown(draft, 200)}", f"the name of drafts of {shown(model, 200)} ({there}) or a folder")

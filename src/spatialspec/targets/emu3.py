@@ -106,11 +106,12 @@ class Emu3Target(ImageVocabulary):
         """
         p, images = self.processor, set(self.ids.tolist())
         opening = f"{p.image_start_token}{grid.rows}*{grid.columns}{p.fake_token_around_image}"
+        first, last = self.words.id_of(p.bos_token), self.words.id_of(p.fake_token_around_image)
         rows = []
         for words in (text for pair in zip(prompts, negatives, strict=True) for text in pair[:streams]):
             text = normalize("NFC", words)
             self.words.check(text, images)
-            rows.append(self.words.ids(f"{p.bos_token}{text}{opening}", special=True))
+            rows.append(self.words.framed(f"{p.bos_token}{text}{opening}", first, last))
         return rows
 
     @property

@@ -86,15 +86,8 @@ class JanusTarget(LanguageTarget):
 
     def _chat(self, prompt: str) -> list[int]:
         self.words.check(prompt)
-        ids = self.words.ids(TURN.format(prompt.strip()) + self.processor.image_start_token, special=True)
-        if ids[0] != self._bos or ids[-1] != self._begin:
-            raise BadInput(
-                f"a tokenizer that begins with {ids[0]} and ends with {ids[-1]}",
-                f"{self._bos} and {self._begin}",
-                "fetch the tokenizer's files again",
-                self.name,
-            )
-        return ids
+        text = TURN.format(prompt.strip()) + self.processor.image_start_token
+        return self.words.framed(text, self._bos, self._begin)
 
     @property
     def parts(self) -> Any:

@@ -18,6 +18,7 @@ from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.identity import sign_fingerprint
+from spatialspec.targets.language_cache import LanguageCache
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_session import LanguageSession
 
@@ -171,6 +172,15 @@ class LanguageTarget(ABC):
                 "shorten it, or draw a smaller grid",
             )
         return rows
+
+    @torch.no_grad()
+    def try_out(self) -> None:
+        """Read one token: what is wrong in a configuration and in no shape of a weight comes out here."""
+        cache = LanguageCache(rows=1, capacity=1, fixed=False)
+        mask = torch.ones(1, 1, 1, cache.begin(1, self.device), dtype=torch.bool, device=self.device)
+        positions = torch.zeros(1, 1, dtype=torch.long, device=self.device)
+        hidden = self.decoder(self._text([0])[None], mask, positions, cache, first=True)
+        self.output(self.norm(hidden))
 
     @torch.no_grad()
     def session(

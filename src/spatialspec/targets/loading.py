@@ -14,6 +14,8 @@ from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.protocols import Target
 from spatialspec.files import read_config
 from spatialspec.targets.icons import IconsTarget
+from spatialspec.targets.language_target import LanguageTarget
+from spatialspec.targets.pretrained import whole
 
 _T = "spatialspec.targets."
 KINDS = {  # `model_type` of config.json -> module:Class
@@ -24,6 +26,12 @@ KINDS = {  # `model_type` of config.json -> module:Class
     "llamagen": _T + "llamagen:LlamaGenTarget",
 }
 ARCHITECTURES = {"ChameleonXLLMXForConditionalGeneration": "lumina_mgpt"}  # these say "chameleon" for model_type
+
+ELSEWHERE = {  # layouts of the authors' own code -> the same model in that of transformers
+    "multi_modality": "DeepSeek's own layout: run `hf download deepseek-community/Janus-Pro-1B --local-dir Janus`",
+    "Emu3": "BAAI's own layout: run `hf download BAAI/Emu3-Gen-hf --local-dir Emu3-Gen`",
+    "spatialspec_draft": "these are drafts, give them with --draft",
+}
 
 
 def load_target(
@@ -48,9 +56,11 @@ def load_target(
         if device_map is not None:
             raise BadInput("a device map", "none", "this model is small, give a device", where=folder)
         return IconsTarget.from_folder(folder, device, dtype)
-    target: Target = _kind(config.get("model_type"), config.get("architectures")).from_folder(
-        folder, device, dtype, device_map
-    )
+    kind = _kind(config.get("model_type"), config.get("architectures"))
+    target: Target = kind.from_folder(folder, device, dtype, device_map)
+    if isinstance(target, LanguageTarget):
+        with whole(f"what {type(target.model).__name__} can run", folder / "config.json"):
+            target.try_out()
     return target
 
 
@@ -76,6 +86,7 @@ def _kind(model_type: object, architectures: object) -> Any:
     built = architectures if isinstance(architectures, list) else []
     name = next((ARCHITECTURES[a] for a in built if isinstance(a, str) and a in ARCHITECTURES), model_type)
     if not isinstance(name, str) or name not in KINDS:
-        raise BadInput(f"model_type {shown(name)} in config.json", f"icons or one of {', '.join(KINDS)}")
+        advice = ELSEWHERE.get(name, "") if isinstance(name, str) else ""
+        raise BadInput(f"model_type {shown(name)} in config.json", f"icons or one of {', '.join(KINDS)}", advice)
     module, _, kind = KINDS[name].partition(":")
     return getattr(import_module(module), kind)

@@ -58,7 +58,7 @@ def load_model(
     loader: Any = kind
     model: Model
     report: dict[str, Any]
-    with _whole(checkpoint, folder / "config.json"):
+    with whole(checkpoint, folder / "config.json"):
         config = loader.config_class.from_dict(settings)
         with torch.device("meta"):
             bare: PreTrainedModel = kind(config)
@@ -71,7 +71,7 @@ def load_model(
             "fetch both again, one of them is another model's",
             folder / "config.json",
         )
-    with _whole(checkpoint, folder), _quiet():
+    with whole(checkpoint, folder), _quiet():
         model, report = loader.from_pretrained(
             folder,
             config=config,
@@ -118,7 +118,7 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
     own = settings.get("processor_config.json", {}).get("image_processor")
     name = "preprocessor_config.json" if own is None else "processor_config.json"
     check_pixels(settings.get(name, {}) if own is None else own, folder / name)
-    with _whole("a processor beside the weights", folder, PROCESSOR), _quiet():
+    with whole("a processor beside the weights", folder, PROCESSOR), _quiet():
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
@@ -184,7 +184,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
+def whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
     """Whatever goes wrong while a library reads files is their fault."""
     try:
         yield

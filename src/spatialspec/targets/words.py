@@ -51,6 +51,18 @@ class Words:
             got = f"a tokenizer that fails ({shown(str(error))})"
             raise BadInput(got, "one that reads a prompt", "fetch its files again") from error
 
+    def framed(self, text: str, first: int | None, last: int | None) -> list[int]:
+        """Ids of words with what stands around them, which begin and end with two control tokens.
+
+        Raises:
+            BadInput: they do not, as the tokenizer is damaged or set to take control tokens for text.
+        """
+        ids = self.ids(text, special=True)
+        if not ids or (ids[0], ids[-1]) != (first, last):
+            got = f"a tokenizer that begins with {ids[:1]} and ends with {ids[-1:]}"
+            raise BadInput(got, f"{first} and {last}", "fetch its files again, and leave split_special_tokens off")
+        return ids
+
     def check(self, prompt: str, images: Iterable[int] = ()) -> None:
         """Refuse a prompt in which a control token would be read.
 
