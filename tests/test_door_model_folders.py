@@ -38,7 +38,8 @@ VALUES = st.recursive(
 )  # fmt: skip
 MORE = (  # keys that no file of ours has and transformers knows
     "auto_map", "num_labels", "id2label", "transformers_weights", "quantization_config", "attn_implementation", "dtype",
-    "top_k", "top_p", "temperature", "guidance_scale", "repetition_penalty", "return_dict", "custom_generate", "head_dim",
+    "top_k", "top_p", "temperature", "guidance_scale", "repetition_penalty", "return_dict", "custom_generate",
+    "head_dim",
     "audio_tokenizer", "init_inputs", "added_tokens_decoder", "model_max_length", "chat_template", "tokenizer_class",
 )  # fmt: skip
 QUICK = settings(
