@@ -66,7 +66,7 @@ def test_a_target_in_bf16(call, drafter: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_type_that_there_is_not(call) -> None:
     code, _, err = call("--dtype", "int8", "--data", "pictures")
-    assert code == 2 and "got --dtype 'int8', expected one of fp32, bf16, fp16" in err
+    assert code == 2 and "dtype 'int8', expected one of fp32, bf16, fp16" in err
 
 
 def test_a_config_and_options_become_drafts_with_a_card(call) -> None:

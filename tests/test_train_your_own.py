@@ -26,7 +26,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
         size = (120, 70) if i % 2 else (64, 150)
         Image.fromarray(rng.integers(256, size=(*size, 3), dtype=np.uint8)).save(Path("photos") / f"{i}.jpg")
         rows.append(f"{i}.jpg,a photo of thing {i}")
-    Path("photos/metadata.csv").write_text("\n".join([*rows, "words"]), encoding="utf-8")
+    Path("photos/metadata.csv").write_text("\n".join([*rows, "12.jpg,no such file"]), encoding="utf-8")
     return partial(call_main, capsys)
 
 
