@@ -17,6 +17,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.evaluation.budget import Cost
 from spatialspec.evaluation.doctor_files import OWN, open_folder
 from spatialspec.evaluation.doctor_report import Finding, from_error
+from spatialspec.evaluation.store import read_sealed, write_sealed
 from spatialspec.targets.loading import KINDS
 from tiny import call_main, tiny_folder
 
@@ -69,12 +70,11 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeyp
     assert [line(finding) for finding in findings] == out.splitlines()[1 : len(findings) + 1]
     assert document["advice"] in out and all(said["method"] in out for said in document["methods"])
     (cached,) = (tmp_path / "cache" / "spatialspec" / "budgets").glob("*.json")
-    assert json.loads(cached.read_text()) == {"method": "spatial", "costs": document["widths"]}
+    assert read_sealed(cached) == {"method": "spatial", "costs": document["widths"]}
     assert document["settings"]["fingerprint"] in out and document["settings"]["dtype"] == "fp32"
     ar, *others = document["methods"]
     assert ar["passes"] == 36 and ar["times_as_fast"] == 1.0 and all(said["passes"] < 36 for said in others)
-    for table in (cached.read_text(), json.dumps({"costs": [vars(cost) for cost in FLAT]})):
-        cached.write_text(table)
+    write_sealed(cached, {"method": "spatial", "costs": [vars(cost) for cost in FLAT]})
     code, out, _ = call_main(capsys, "doctor", "--model", folder)
     assert code == 0 and "\nuse --method spatial: about 4 passes and 0.04 s for 6x6 cells, 9.00 times as fast" in out
 
