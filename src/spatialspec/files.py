@@ -52,13 +52,15 @@ def read_text(path: Path, expected: str = "text", advice: str = "check the path"
         raise BadInput(f"bytes that are no text (byte {error.start})", "UTF-8", "save it as UTF-8", path) from error
 
 
-def read_config(path: Path, required: Sequence[str] = (), advice: str = "fetch it again") -> dict[str, Any]:
-    """Read a JSON object.
+def read_config(
+    path: Path, required: Sequence[str] = (), advice: str = "fetch it again", limit: int = LARGEST
+) -> dict[str, Any]:
+    """Read a JSON object of at most so many bytes.
 
     Raises:
         BadInput: the file is missing, is no JSON object, or lacks a required key.
     """
-    config = parse_json(read_text(path, f"a folder with {path.name}"), path, advice)
+    config = parse_json(read_text(path, f"a folder with {path.name}", limit=limit), path, advice)
     if not isinstance(config, dict):
         raise BadInput(f"{type(config).__name__}", "a JSON object", advice, path)
     missing = [key for key in required if key not in config]

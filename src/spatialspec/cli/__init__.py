@@ -120,9 +120,14 @@ def _no_empty_option(words: Sequence[str]) -> None:
             raise BadInput(f"{option} ''", "a value", "leave the option out, or set the variable that it comes from")
 
 
+def _cut(word: str, most: int = 120) -> str:
+    """A word that was typed, short enough to be shown."""
+    return word if len(word) <= most else f"{word[: most // 2]}..."
+
+
 def _usage(error: Any, words: list[str]) -> str:
     """Message of a usage error, with the value that was got where an option got a wrong one."""
-    message = f"{error.format_message().rstrip('.')}: see --help"
+    message = " ".join(map(_cut, f"{error.format_message().rstrip('.')}: see --help".split(" ")))
     for option in getattr(getattr(error, "param", None), "opts", ()):
         for here, following in zip(words, [*words[1:], ""], strict=True):
             if here == option or here.startswith(f"{option}="):

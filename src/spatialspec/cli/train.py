@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from spatialspec.training.data import Pictures
 
+MOST_WORDS = 1_000_000  # room for them is made at once
 COMMAND = "command.txt"  # file in the folder of pictures and of the tokenizer, for the card of the target
 
 app = typer.Typer(help="Train a model and its drafts.", rich_markup_mode=None, no_args_is_help=False)
@@ -119,6 +120,8 @@ def target(
     Its grid is that of the last stage.
     """
     given = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
+    if words > MOST_WORDS:
+        raise BadInput(f"--words {words}", f"1 to {MOST_WORDS:,}", "choose another")
     if width % 16:
         raise BadInput(f"--width {width}", "a multiple of 16", "choose another")
     make_folder(out)

@@ -22,6 +22,8 @@ from spatialspec.files import inside, parse_json, read_config, read_text
 
 SKIN_TONES = ("medium-light", "medium-dark", "light", "medium", "dark")
 
+LARGEST = 1 << 30  # bytes of a package's table of drawings; the largest has some 100 million
+
 
 @dataclass(frozen=True)
 class Source:
@@ -174,7 +176,7 @@ def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Picture
 
 def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
     advice = f"delete {folder} and fetch it again"
-    data = read_config(folder / "package" / "icons.json", ("icons",), advice)
+    data = read_config(folder / "package" / "icons.json", ("icons",), advice, LARGEST)
     icons = data["icons"]
     if not isinstance(icons, dict) or not all(
         isinstance(i, dict) and isinstance(i.get("body"), str) for i in icons.values()
