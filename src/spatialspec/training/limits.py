@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -30,9 +30,8 @@ def check_settings(settings: Any, **least: int) -> None:
     for field in fields(settings):
         value = getattr(settings, field.name)
         if isinstance(field.default, float):
-            most = 1.0 if field.name in SHARES else math.inf
-            good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not (good and 0 <= value <= most):
+            most = 1.0 if field.name in SHARES else sys.float_info.max
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
                 expected = "a share from 0 to 1" if field.name in SHARES else "a number from 0"
                 raise BadInput(f"{field.name} {shown(value)}", expected, "choose another")
 
