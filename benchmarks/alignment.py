@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from spatialspec import SpatialPipeline
-from spatialspec.evaluation.judge import alignment
-from spatialspec.training.data import Pictures, load
+from spatialspec.lab.icons.data import Pictures, load
+from spatialspec.quality.judge import alignment
 
 BATCH = 50
 

@@ -24,24 +24,24 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from spatialspec.analysis.replay import measure_cost
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.state import State
-from spatialspec.drafters.hawk import HawkHeads
-from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings, depth
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.drafters.weights import Drafts, load
+from spatialspec.drafts.acceptance import by_coupling, by_rejection
+from spatialspec.drafts.corpus import Corpus, from_pictures, picture_size, read_pictures
+from spatialspec.drafts.distil import self_distil
+from spatialspec.drafts.spatial_model import laws as model_laws
+from spatialspec.drafts.weights import Drafts, load
+from spatialspec.drafts.windows import Windows, accepted
 from spatialspec.files import check_output, write_text
+from spatialspec.lab.replay.replay import measure_cost
+from spatialspec.lab.reproduce.plots import save
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.hawk import HawkHeads
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings, depth
+from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
-from spatialspec.reproduce.plots import save
-from spatialspec.training.acceptance import by_coupling, by_rejection
-from spatialspec.training.corpus import Corpus, from_pictures, picture_size, read_pictures
-from spatialspec.training.distil import self_distil
-from spatialspec.training.spatial_model import laws as model_laws
-from spatialspec.training.windows import Windows, accepted
-from spatialspec.verifiers.coupled import Coupled
 
 RULES = {"rejection": by_rejection, "coupled": by_coupling}
 SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")

@@ -20,14 +20,14 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 
-from spatialspec.evaluation.bench import bench, describe
-from spatialspec.evaluation.runs import Workload
 from spatialspec.files import check_output, write_text
-from spatialspec.methods import Method
+from spatialspec.lab.reproduce.plots import save
+from spatialspec.measure.bench import bench, describe
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import VERIFIERS
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
-from spatialspec.registry import VERIFIERS
-from spatialspec.reproduce.plots import save
 
 ROUNDS = range(7)
 SSD = [f"ssd:rounds={r}:rows=1" for r in ROUNDS] + [f"ssd:rounds={r}:rows=2:inner=0" for r in ROUNDS]  # joint

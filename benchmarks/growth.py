@@ -21,8 +21,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from spatialspec.files import check_output, write_text
-from spatialspec.registry import PRESETS
-from spatialspec.reproduce.plots import save
+from spatialspec.lab.reproduce.plots import save
+from spatialspec.methods.registry import PRESETS
 
 FAST = "spatial:" + ":".join(f"{name}={value:g}" for name, value in PRESETS["fast"].values.items())
 STEPS = ("steps", "sketch_steps", "draft_steps", "batch", "width", "layers", "limit")

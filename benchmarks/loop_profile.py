@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from spatialspec import SpatialPipeline
-from spatialspec.targets.grid_transformer import GridTransformer
+from spatialspec.targets.icons.transformer import GridTransformer
 
 
 class Clock:

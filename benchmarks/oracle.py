@@ -22,18 +22,18 @@ import torch
 from torch import Tensor
 
 from spatialspec.decode import decode
-from spatialspec.drafters.memory import Candidates, Key, Memory, Said
-from spatialspec.drafters.spatial import Spatial
-from spatialspec.drafters.starts import Start
-from spatialspec.evaluation.bench import describe
-from spatialspec.evaluation.distance import Drawn, explained
-from spatialspec.evaluation.runs import Workload
 from spatialspec.files import check_output, write_text
 from spatialspec.generation import Request, assemble
-from spatialspec.methods import Method
+from spatialspec.measure.bench import describe
+from spatialspec.measure.distance import Drawn, explained
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.method import Method
+from spatialspec.methods.spatial.drafter import Spatial
+from spatialspec.methods.spatial.memory import Candidates, Key, Memory, Said
+from spatialspec.methods.spatial.starts import Start
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
-from spatialspec.verifiers.coupled import Coupled
 
 SURE = 0.97  # probability of a candidate that the oracle names
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from spatialspec import SpatialPipeline
-from spatialspec.evaluation.bench import describe
-from spatialspec.evaluation.intervals import mean_over_prompts
-from spatialspec.evaluation.results import DTYPES
-from spatialspec.evaluation.runs import Workload
 from spatialspec.files import check_output, write_text
+from spatialspec.measure.bench import describe
+from spatialspec.measure.intervals import mean_over_prompts
+from spatialspec.measure.results import DTYPES
+from spatialspec.measure.runs import Workload
 from spatialspec.prompts import BUILT_IN
 
 

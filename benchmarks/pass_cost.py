@@ -15,10 +15,10 @@ from tokenizers import Tokenizer, models
 from transformers import ChameleonConfig, ChameleonForConditionalGeneration, ChameleonVQVAEConfig
 
 from spatialspec import SpatialPipeline
-from spatialspec.analysis.replay import measure_cost
 from spatialspec.files import check_output, write_text
-from spatialspec.targets.chameleon import ChameleonTarget
-from spatialspec.targets.chameleon_vq import ChameleonVQ
+from spatialspec.lab.replay.replay import measure_cost
+from spatialspec.targets.chameleon.target import ChameleonTarget
+from spatialspec.targets.chameleon.vq import ChameleonVQ
 
 ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)
 CODES, SIDE = 64, 24

@@ -11,16 +11,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from spatialspec.targets.icons import IconsTarget
-from spatialspec.training.corpus import Corpus
-from spatialspec.training.features import Features, Streamed
-from spatialspec.training.hawk import HawkLesson, HawkRecipe
-from spatialspec.training.heads import HeadsLesson
-from spatialspec.training.lesson import Best, Recipe
-from spatialspec.training.progress import TrainingProgress
-from spatialspec.training.spatial_model import SpatialModelLesson, SpatialModelRecipe
-from spatialspec.training.ssd import SSDLesson, SSDRecipe
-from spatialspec.training.trainer import train
+from spatialspec.drafts.corpus import Corpus
+from spatialspec.drafts.features import Features, Streamed
+from spatialspec.drafts.hawk import HawkLesson, HawkRecipe
+from spatialspec.drafts.heads import HeadsLesson
+from spatialspec.drafts.lesson import Best, Recipe
+from spatialspec.drafts.progress import TrainingProgress
+from spatialspec.drafts.spatial_model import SpatialModelLesson, SpatialModelRecipe
+from spatialspec.drafts.ssd import SSDLesson, SSDRecipe
+from spatialspec.drafts.trainer import train
+from spatialspec.targets.icons.target import IconsTarget
 from tiny import CODES, WORDS, tiny_target
 
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from spatialspec.targets.llamagen_convert import convert
+from spatialspec.targets.llamagen.convert import convert
 
 CODES, WIDTH, HEADS, LAYERS, INNER = 64, 32, 2, 2, 48
 CLASSES, PREFIX, CAPTION = 1000, 12, 24

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.analysis import replicas
+from spatialspec.audit import replicas
 from spatialspec.core import distribution
+from spatialspec.core.interfaces import Session
 from spatialspec.core.noise import Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal, Verdict
-from spatialspec.core.protocols import Session
 from spatialspec.core.state import State
 from spatialspec.decode import Image, Step
+from spatialspec.methods import rejection
+from spatialspec.methods.rejection import Rejection
 from spatialspec.targets.grid_session import GridSession
-from spatialspec.verifiers import rejection
-from spatialspec.verifiers.rejection import Rejection
 
 Patch = pytest.MonkeyPatch
 TABLE, FEW_TOKENS, CACHE = 0, 1, 2  # the cases of the quick audit

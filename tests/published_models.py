@@ -20,7 +20,7 @@ from tokenizers import pre_tokenizers
 from torch import Tensor
 
 from spatialspec.core.grid import Grid
-from spatialspec.targets.llamagen_convert import convert
+from spatialspec.targets.llamagen.convert import convert
 from tiny_chameleon import write_tokenizer
 
 FIGURES = Path(__file__).parent / "published" / "figures"

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 import llamagen_tiny
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.core.protocols import Target
-from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
+from spatialspec.core.interfaces import Target
+from spatialspec.core.sampling import Sampling
 from spatialspec.generation import Request, generate
-from spatialspec.methods import Method
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.method import Method
+from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from tiny import tiny_folder
 from tiny_chameleon import write_anole, write_lumina
 from tiny_checkpoints import tiny_emu3, tiny_janus

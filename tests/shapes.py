@@ -7,8 +7,8 @@ from itertools import count, islice
 import numpy as np
 from PIL import Image, ImageDraw
 
-from spatialspec.training.cut_outs import CutOuts
-from spatialspec.training.data import HELD_OUT_STYLE, split_of
+from spatialspec.lab.icons.data import HELD_OUT_STYLE, split_of
+from spatialspec.lab.scenes.cut_outs import CutOuts
 
 SHAPES = ("box", "cone", "disc", "plus")
 SIDE = 64

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from spatialspec.methods.registry import REGISTRY
 from spatialspec.models import GRIDS
-from spatialspec.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "spatialspec"

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from spatialspec.core.noise import Noise
-from spatialspec.evaluation import bench as bench_module
-from spatialspec.evaluation.bench import bench
-from spatialspec.evaluation.memory import peak, reset_peak
-from spatialspec.evaluation.results import MethodResult
-from spatialspec.evaluation.runs import STRIDE, Workload, check
-from spatialspec.methods import Method
+from spatialspec.measure import bench as bench_module
+from spatialspec.measure.bench import bench
+from spatialspec.measure.memory import peak, reset_peak
+from spatialspec.measure.results import MethodResult
+from spatialspec.measure.runs import STRIDE, Workload, check
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.verifiers.coupled import Coupled
 from tiny import tiny_folder
 
 KEYS = (  # of the table in the contract

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from spatialspec.core.grid import Grid
-from spatialspec.evaluation import budget
-from spatialspec.evaluation.budget import BUDGETS, budgets, choose, costs_here, processor
-from spatialspec.evaluation.runs import Workload
-from spatialspec.methods import Method
+from spatialspec.measure import budget
+from spatialspec.measure.budget import BUDGETS, budgets, choose, costs_here, processor
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from tiny import tiny_pipeline
 
@@ -110,7 +110,7 @@ CHANGES: dict[str, Callable[[SpatialPipeline, Workload, Patch], Workload]] = {
     "temperature": sampled(temperature=0.5),
     "guidance": sampled(guidance=3.0),
     "top-k": sampled(top_k=7),
-    "processor": elsewhere("spatialspec.evaluation.budget.processor", "another"),
+    "processor": elsewhere("spatialspec.measure.budget.processor", "another"),
     "computer": elsewhere("platform.node", "another"),
     "threads": elsewhere("torch.get_num_threads", "77"),
     "grid": lambda _, workload, patch: replace(workload, grid=Grid(3, 6)),

@@ -11,11 +11,11 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, ChameleonForConditionalGeneration
 
 from recipes import run_recipes
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
+from spatialspec.core.sampling import Sampling
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets.chameleon import Anole, ChameleonTarget
-from spatialspec.targets.chameleon_files import load_vq
+from spatialspec.targets.chameleon.files import load_vq
+from spatialspec.targets.chameleon.target import Anole, ChameleonTarget
 from spatialspec.targets.loading import load_target, wrap
 from tiny_chameleon import CODES, PROMPTS, drafts, edit, random_vq, write_anole
 

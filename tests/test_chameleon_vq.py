@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import ChameleonVQVAE, ChameleonVQVAEConfig
 
-from spatialspec.targets.chameleon_files import convert, load_reader, load_vq
-from spatialspec.targets.chameleon_vq import ChameleonVQ
+from spatialspec.targets.chameleon.files import convert, load_reader, load_vq
+from spatialspec.targets.chameleon.vq import ChameleonVQ
 from tiny_chameleon import CODES, edit, random_vq, vq_config, write_anole, write_lumina
 
 TABLE = Path(__file__).parent / "chameleon_vqgan.txt"

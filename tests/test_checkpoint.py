@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from spatialspec.drafts.checkpoint import Checkpoint
 from spatialspec.files import write_text
 from spatialspec.tensors import write_tensors
-from spatialspec.training.checkpoint import Checkpoint
 
 
 def saved(folder: Path) -> Checkpoint:

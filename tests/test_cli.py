@@ -14,8 +14,8 @@ from PIL import Image
 
 from spatialspec import __version__
 from spatialspec.cli.display import progress, table
+from spatialspec.methods.registry import REGISTRY
 from spatialspec.prompts import BUILT_IN
-from spatialspec.registry import REGISTRY
 from tiny import call_main, tiny_folder, write_pictures
 
 
@@ -173,8 +173,8 @@ def test_a_stopped_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_training_ends_in_a_model_that_draws(call, monkeypatch):
-    monkeypatch.setattr("spatialspec.training.tokenizer.tune_threads", lambda: None)
-    monkeypatch.setattr("spatialspec.training.target.tune_threads", lambda: None)
+    monkeypatch.setattr("spatialspec.lab.icons.tokenizer.tune_threads", lambda: None)
+    monkeypatch.setattr("spatialspec.lab.icons.target.tune_threads", lambda: None)
     write_pictures(Path("pictures"))
     common = ["--data", "pictures", "--seed", 1]
     code, out, err = call("train", "tokenizer", *common, "--out", "vq", "--steps", 1, "--batch", 1)
@@ -185,7 +185,7 @@ def test_training_ends_in_a_model_that_draws(call, monkeypatch):
         code, out, err = call("train", "target", *common, "--tokenizer", "vq", "--out", "target", *sizes)
         assert (code, err) == (0, "") and "wrote target/model" in out
     for drafter, own in (("hawk", []), ("ssd", ["--pictures", 1])):
-        monkeypatch.setattr("spatialspec.training.corpus_lesson.HELD_OUT", 1)
+        monkeypatch.setattr("spatialspec.drafts.corpus_lesson.HELD_OUT", 1)
         steps = ["--target", "target/model", "--drafter", drafter, "--steps", 1, "--batch", 2, *own]
         code, out, err = call("train", "draft", *common, *steps)
         assert (code, err) == (0, "") and f"wrote target/model/drafts/{drafter}" in out

@@ -83,7 +83,7 @@ def test_bad_input_is_one_line(call, folder, monkeypatch, name):
         pytest.skip("no folder that nobody may write to")
     if arguments[0] in ("generate", "bench") and "--model" not in arguments:
         arguments = [*arguments, "--model", folder]
-    monkeypatch.setattr("spatialspec.evaluation.runs.draw", lambda *_: pytest.fail("something was computed"))
+    monkeypatch.setattr("spatialspec.measure.runs.draw", lambda *_: pytest.fail("something was computed"))
     code, out, err = call(*arguments)
     assert code == 2 and out == ""
     assert err.count("\n") == 1 and err.startswith("error: ") and expected in err

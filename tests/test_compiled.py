@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.fx import GraphModule
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.core.protocols import Target
+from spatialspec.core.interfaces import Target
+from spatialspec.core.sampling import Sampling
 from spatialspec.generation import Request, generate
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
 from spatialspec.targets.loading import load_target
 from tiny_chameleon import write_anole, write_lumina
 from tiny_checkpoints import tiny_emu3, tiny_janus

@@ -122,7 +122,7 @@ def test_nothing_is_left_where_writing_fails(call: Callable[..., str], monkeypat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("spatialspec.targets.llamagen_convert.write_text", full)
+    monkeypatch.setattr("spatialspec.targets.llamagen.convert.write_text", full)
     assert "No space left" in call("published/class_tiny_12.pt")
 
 

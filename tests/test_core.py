@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf, philox, unit
+from spatialspec.core.sampling import Sampling
 
 KNOWN = [  # Random123, kat_vectors, philox4x32-10: counter, key, words
     ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),

@@ -12,14 +12,14 @@ from PIL import Image
 
 from lessons import common_target, run
 from spatialspec.core.errors import BadInput
-from spatialspec.evaluation.real import load_real
+from spatialspec.drafts.corpus import from_pictures, read_pictures
+from spatialspec.drafts.hawk import HawkLesson, HawkRecipe
+from spatialspec.drafts.hub import read_dataset
+from spatialspec.drafts.material import Material
+from spatialspec.lab.icons.data import Pictures
+from spatialspec.lab.icons.target import caption
+from spatialspec.quality.real import load_real
 from spatialspec.targets.loading import load_target
-from spatialspec.training.corpus import from_pictures, read_pictures
-from spatialspec.training.data import Pictures
-from spatialspec.training.hawk import HawkLesson, HawkRecipe
-from spatialspec.training.hub import read_dataset
-from spatialspec.training.material import Material
-from spatialspec.training.target import caption
 from tiny import write_pictures
 from tiny_checkpoints import tiny_janus
 
@@ -133,7 +133,7 @@ def test_a_data_set_of_the_hub_is_read_row_by_row(tmp_path: Path, monkeypatch: p
     file = (tmp_path / "a.png").read_bytes()
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "b.png").write_bytes(file)
-    monkeypatch.setattr("spatialspec.training.hub.HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("spatialspec.drafts.hub.HF_HOME", str(tmp_path / "cache"))
     paths = [tmp_path / "cache" / "b.png", tmp_path / "a.png", tmp_path / "cache" / ".." / "a.png"]
     images = [{"bytes": file}, *({"bytes": None, "path": str(path)} for path in paths), {"bytes": file[:20]}, 3]
     images.append({"bytes": file})

@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Scores
-from spatialspec.evaluation.distance import Drawn, distance, explained, first_divergence, ks, measure, weigh
+from spatialspec.core.sampling import Sampling
+from spatialspec.measure.distance import Drawn, distance, explained, first_divergence, ks, measure, weigh
 from spatialspec.pipeline import SpatialPipeline
 from tiny import CODES, tiny_target
 

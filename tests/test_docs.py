@@ -8,13 +8,13 @@ from types import ModuleType
 
 import pytest
 
-from spatialspec.analysis import cases
-from spatialspec.analysis.audit import audit
-from spatialspec.analysis.cases import QUICK
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit import cases
+from spatialspec.audit.audit import audit
+from spatialspec.audit.cases import QUICK
 from spatialspec.core.noise import Noise
-from spatialspec.methods import Method
-from spatialspec.registry import REGISTRY, Entry
+from spatialspec.core.sampling import Sampling
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import REGISTRY, Entry
 from tiny import call_main, tiny_folder
 from toys import ToyTarget, Trial
 
@@ -74,7 +74,7 @@ def test_the_audit_knows_the_method_of_the_page(
 
 def test_a_rule_that_keeps_the_law_alone_says_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the page on verifiers says: under the word coupled it would promise AR's tokens."""
-    parts = "spatialspec.drafters.sjd:SJD", "spatialspec.verifiers.rejection:Rejection"
+    parts = "spatialspec.methods.sjd:SJD", "spatialspec.methods.rejection:Rejection"
     for word, ok in (("rejection", True), ("coupled", False)):
         monkeypatch.setitem(REGISTRY, "law-alone", Entry("of the law alone", parts[0], word, parts[1]))
         assert audit([Method("law-alone")], replace(QUICK, cases=QUICK.cases[1:2])).ok == ok

@@ -14,10 +14,10 @@ from doctors import FLAT, diagnose, give_curve, named
 from real_targets import MAKES
 from spatialspec.cli.doctor import line
 from spatialspec.core.errors import BadInput
-from spatialspec.evaluation.budget import Cost
-from spatialspec.evaluation.doctor_files import OWN, open_folder
-from spatialspec.evaluation.doctor_report import Finding, from_error
-from spatialspec.evaluation.store import read_sealed, write_sealed
+from spatialspec.doctor.files import OWN, open_folder
+from spatialspec.doctor.report import Finding, from_error
+from spatialspec.measure.budget import Cost
+from spatialspec.quality.store import read_sealed, write_sealed
 from spatialspec.targets.loading import KINDS
 from tiny import call_main, tiny_folder
 

@@ -12,13 +12,13 @@ from torch import nn
 
 from doctors import diagnose, give_curve, named
 from spatialspec.core.proposal import Proposal
-from spatialspec.drafters import weights
-from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.evaluation.doctor_rows import Rows, draw_rows
-from spatialspec.evaluation.doctor_scores import Difference, check_ar, compare
-from spatialspec.evaluation.doctor_signatures import check_quality
+from spatialspec.doctor.rows import Rows, draw_rows
+from spatialspec.doctor.scores import Difference, check_ar, compare
+from spatialspec.doctor.signatures import check_quality
+from spatialspec.drafts import weights
 from spatialspec.generation import Request
-from spatialspec.methods import Method
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets import language_slots
 from spatialspec.targets.grid_session import GridSession
@@ -62,7 +62,7 @@ def test_row_ends_that_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_row_ends_that_the_session_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found by the plain sequence too, should the layout itself look right."""
-    monkeypatch.setattr("spatialspec.evaluation.doctor_target.check_row_ends", lambda target, grid: ())
+    monkeypatch.setattr("spatialspec.doctor.target.check_row_ends", lambda target, grid: ())
     monkeypatch.setattr(language_slots, "ends_row", lambda cells, grid: np.zeros(len(cells), dtype=bool))
     found = named(diagnose(tiny_emu3(tmp_path / "emu3"), size="3x5").checks, "sequence")
     assert found.status == "failed" and float(found.got.split()[0]) > 0.01

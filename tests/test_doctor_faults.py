@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from doctors import at_rest, faults, named
-from spatialspec.drafters import weights
-from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.targets.text import train_bpe
-from spatialspec.targets.vq import VQConfig, VQTokenizer
+from spatialspec.drafts import weights
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.targets.icons.text import train_bpe
+from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from tiny import CODES, call_main, tiny_folder, tiny_target
 from tiny_chameleon import random_vq, vq_config, write_anole, write_lumina
 from tiny_checkpoints import tiny_emu3, tiny_janus

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.grid_session import GridSession
 from tiny import tiny_folder

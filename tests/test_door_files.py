@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from spatialspec import files
-from spatialspec.analysis.replay import PassCost
 from spatialspec.core.errors import BadInput
-from spatialspec.evaluation.prompt_sets import published
-from spatialspec.evaluation.scene import Scene
-from spatialspec.evaluation.scene_scores import read_references
+from spatialspec.drafts.recipes import LARGEST, read_config
+from spatialspec.lab.icons.data import rows_of
+from spatialspec.lab.icons.sources import SOURCES, pictures, read_labels
+from spatialspec.lab.replay.replay import PassCost
+from spatialspec.lab.reproduce.carry_out import check_files
+from spatialspec.lab.scenes.scene import Scene
+from spatialspec.lab.scenes.scene_scores import read_references
 from spatialspec.pictures import read_picture
 from spatialspec.prompts import read_prompts
-from spatialspec.reproduce.carry_out import check_files
+from spatialspec.quality.prompt_sets import published
 from spatialspec.tables import read_table, write_table
-from spatialspec.training.data import rows_of
-from spatialspec.training.recipes import LARGEST, read_config
-from spatialspec.training.sources import SOURCES, pictures, read_labels
 
 COUNT = '{"passed": 1, "of": 2}'
 GENEVAL = '{"prompt": "a cat", "tag": "x", "include": [{"class": "cat", "count": 1}]}\n'

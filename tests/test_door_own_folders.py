@@ -19,7 +19,7 @@ from llamagen_tiny import CAPTION, HEADS, write_files
 from llamagen_tiny import tiny_folder as tiny_llamagen
 from spatialspec import SpatialPipeline
 from spatialspec.core.errors import BadInput
-from spatialspec.targets.llamagen_convert import convert as convert_llamagen
+from spatialspec.targets.llamagen.convert import convert as convert_llamagen
 from spatialspec.targets.published import identify
 from tiny import tiny_folder
 

@@ -21,7 +21,7 @@ def audited(monkeypatch):
     """The audit itself takes long."""
     settings = SimpleNamespace(tests=1, level=0.01, false_alarm=0.01)
     found = SimpleNamespace(methods=[], settings=settings, ok=True, json_text=lambda: "[1]")
-    monkeypatch.setattr("spatialspec.analysis.audit.audit", lambda *_: found)
+    monkeypatch.setattr("spatialspec.audit.audit.audit", lambda *_: found)
 
 
 COMMANDS = {

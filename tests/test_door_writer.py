@@ -13,11 +13,11 @@ from PIL import Image
 from processes import result, start
 from spatialspec.core.errors import BadInput
 from spatialspec.files import write_bytes, write_text, writing
+from spatialspec.lab.icons import sources
+from spatialspec.lab.reproduce.plots import empty_plot, save
+from spatialspec.lab.scenes.cut_outs import read_cut_outs
 from spatialspec.pictures import write_picture
-from spatialspec.reproduce.plots import empty_plot, save
 from spatialspec.tables import write_table
-from spatialspec.training import sources
-from spatialspec.training.cut_outs import read_cut_outs
 
 LENGTH, TIMES = 200_000, 60  # bytes, several writes of the operating system; writes of each process
 
@@ -123,7 +123,7 @@ def test_a_damaged_package_is_one_error(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "package" / "en").mkdir(parents=True)
     (tmp_path / "package" / "en" / "data.json").write_text(text)
     (tmp_path / "package" / "icons.json").write_text(json.dumps({"icons": {"a": 3}}) if text == "" else text[:9])
-    monkeypatch.setattr("spatialspec.training.cut_outs.fetch", lambda *_: tmp_path)
+    monkeypatch.setattr("spatialspec.lab.scenes.cut_outs.fetch", lambda *_: tmp_path)
     with pytest.raises(BadInput, match=r"data\.json: got .*delete .* and fetch it again"):
         read_cut_outs(tmp_path, 32, print)
     if text != '{"icons": {}}':

@@ -15,21 +15,21 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lessons import common_target, corpus, run
-from spatialspec.analysis.chi_square import fit
-from spatialspec.analysis.grid_toy import GridToy
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit.chi_square import fit
+from spatialspec.audit.grid_toy import GridToy
 from spatialspec.core.noise import Noise
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
-from spatialspec.drafters import weights
-from spatialspec.drafters.draft_vocabulary import NOT_COVERED, DraftVocabulary
-from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
-from spatialspec.drafters.spatial_model_config import SpatialModelConfig
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.training import spatial_model as lessons_file
-from spatialspec.training.corpus import Corpus
-from spatialspec.training.features import Streamed
-from spatialspec.training.spatial_model import SpatialModelLesson, SpatialModelRecipe
-from spatialspec.verifiers.coupled import Coupled
+from spatialspec.drafts import spatial_model as lessons_file
+from spatialspec.drafts import weights
+from spatialspec.drafts.corpus import Corpus
+from spatialspec.drafts.features import Streamed
+from spatialspec.drafts.spatial_model import SpatialModelLesson, SpatialModelRecipe
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.spatial_model.config import SpatialModelConfig
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.network import SpatialNetwork
+from spatialspec.methods.spatial_model.vocabulary import NOT_COVERED, DraftVocabulary
 from toys import Table, TableNoise, ToyTarget, Trial, codes
 
 SAMPLING = Sampling(guidance=2.0, temperature=0.8, top_k=3)

@@ -9,12 +9,12 @@ from huggingface_hub import HfApi
 
 from lessons import equal
 from spatialspec.core.grid import Grid
-from spatialspec.drafters import weights
-from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.drafters.spatial_model_config import SpatialModelConfig
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
-from spatialspec.drafters.weights import DraftModel
+from spatialspec.drafts import weights
+from spatialspec.drafts.weights import DraftModel
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.spatial_model.config import SpatialModelConfig
+from spatialspec.methods.spatial_model.network import SpatialNetwork
+from spatialspec.methods.ssd import SSDConfig, SSDPredictors
 from spatialspec.models import WEIGHTS
 from spatialspec.targets.loading import load_target
 

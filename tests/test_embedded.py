@@ -5,9 +5,9 @@ import json
 import pytest
 
 from spatialspec.core.grid import Grid
-from spatialspec.evaluation.bench import bench
-from spatialspec.evaluation.runs import Workload
-from spatialspec.methods import Method
+from spatialspec.measure.bench import bench
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.method import Method
 from spatialspec.models import WEIGHTS
 from spatialspec.pipeline import SpatialPipeline
 

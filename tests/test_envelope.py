@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
 
 ENVELOPE = runpy.run_path(str(Path(__file__).resolve().parents[1] / "benchmarks" / "envelope.py"))
 FAMILIES, OURS = ENVELOPE["FAMILIES"], ENVELOPE["OURS"]

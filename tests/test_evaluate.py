@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spatialspec.evaluation import measuring
-from spatialspec.evaluation.features import DEFAULT
-from spatialspec.evaluation.measuring import Instruments
-from spatialspec.evaluation.prompt_sets import PromptSet
-from spatialspec.evaluation.quality import evaluate
-from spatialspec.evaluation.quality_results import Quality
-from spatialspec.evaluation.real import Real, load_real
-from spatialspec.evaluation.runs import Workload
-from spatialspec.evaluation.store import slug
-from spatialspec.methods import Method
+from spatialspec.measure import measuring
+from spatialspec.measure.measuring import Instruments
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
+from spatialspec.quality.features import DEFAULT
+from spatialspec.quality.prompt_sets import PromptSet
+from spatialspec.quality.quality import evaluate
+from spatialspec.quality.quality_results import Quality
+from spatialspec.quality.real import Real, load_real
+from spatialspec.quality.store import slug
 from tiny import call_main, tiny_folder
 
 PROMPTS = ("red apple, 3d", "a cat", "blue heart, flat", "yellow star, noto")
@@ -153,7 +153,7 @@ def test_export_for_a_scorer(folder, tmp_path, capsys, monkeypatch):
 
 
 def test_missing_packages_are_noted_or_refused(folder, tmp_path, capsys, monkeypatch):
-    from spatialspec.evaluation import alignment, efficientnet, frozen
+    from spatialspec.quality import alignment, efficientnet, frozen
 
     monkeypatch.setattr(frozen, "find_spec", lambda name: None)
     networks = [(efficientnet, "load_efficientnet"), (alignment, "load_sentence_encoder")]

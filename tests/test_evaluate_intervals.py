@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from spatialspec.evaluation.intervals import bootstrapped, mean_over_prompts, student, widening
-from spatialspec.evaluation.measuring import Instruments, Measured
-from spatialspec.evaluation.quality import summarise
-from spatialspec.reproduce.content_direction import regress
-from spatialspec.reproduce.paired import of_means
+from spatialspec.lab.reproduce.content_direction import regress
+from spatialspec.lab.reproduce.paired import of_means
+from spatialspec.measure.intervals import bootstrapped, mean_over_prompts, student, widening
+from spatialspec.measure.measuring import Instruments, Measured
+from spatialspec.quality.quality import summarise
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 7, 11, 12, 31, 200, 4999])

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from spatialspec.evaluation import frechet
-from spatialspec.evaluation.diversity import diversity
-from spatialspec.evaluation.frechet import frechet_distance
-from spatialspec.evaluation.intervals import mean_over_prompts
-from spatialspec.evaluation.kernel import Features, kernel_difference, kernel_distance
-from spatialspec.evaluation.pixels import decibels, squared_error
+from spatialspec.measure.intervals import mean_over_prompts
+from spatialspec.quality import frechet
+from spatialspec.quality.diversity import diversity
+from spatialspec.quality.frechet import frechet_distance
+from spatialspec.quality.kernel import Features, kernel_difference, kernel_distance
+from spatialspec.quality.pixels import decibels, squared_error
 
 
 def normal(count: int, width: int = 8, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
@@ -127,8 +127,8 @@ def noisy(pixels: np.ndarray, strength: float) -> np.ndarray:
 
 
 def test_metrics_move_the_right_way():
-    from spatialspec.evaluation.alignment import Alignment
-    from spatialspec.evaluation.features import feature_extractor
+    from spatialspec.quality.alignment import Alignment
+    from spatialspec.quality.features import feature_extractor
 
     (real, captions), (other, _), extract = drawn(0), drawn(1), feature_extractor("efficientnet-lite0")
     prompts = list(range(len(real)))
@@ -162,7 +162,7 @@ def test_metrics_move_the_right_way():
 
 def test_frechet_distance_grows_with_blur_and_noise(monkeypatch):
     """128 pictures in each set: real ones of one kind are nearest, and every step of damage is farther."""
-    from spatialspec.evaluation.features import feature_extractor
+    from spatialspec.quality.features import feature_extractor
 
     monkeypatch.setattr(frechet, "LEAST", 128)
     monkeypatch.setattr(frechet, "SUBSETS", 2)  # the interval is not looked at
@@ -184,7 +184,7 @@ def test_frechet_distance_grows_with_blur_and_noise(monkeypatch):
 
 
 def test_judge_knows_a_hundred_concepts():
-    from spatialspec.evaluation.alignment import AMONG, DISTRACTORS
-    from spatialspec.evaluation.judge import concept_in
+    from spatialspec.quality.alignment import AMONG, DISTRACTORS
+    from spatialspec.quality.judge import concept_in
 
     assert len({concept_in(text) for text in DISTRACTORS}) > AMONG + 20, "enough when some are a prompt's own"

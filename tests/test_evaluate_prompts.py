@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spatialspec.evaluation.export import check_count, export, export_table, grid
-from spatialspec.evaluation.prompt_sets import NAMED, PromptSet, find, published
 from spatialspec.prompts import read_prompts
+from spatialspec.quality.export import check_count, export, export_table, grid
+from spatialspec.quality.prompt_sets import NAMED, PromptSet, find, published
 
 LINES = [
     '{"tag": "counting", "include": [{"class": "cat", "count": 2}], "prompt": "a photo of two cats"}',

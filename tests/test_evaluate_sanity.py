@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spatialspec.core.grid import Grid
-from spatialspec.evaluation.distance import Drawn, distance, measure
+from spatialspec.measure.distance import Drawn, distance, measure
 from spatialspec.pipeline import SpatialPipeline
 
 PROMPTS = ("red apple, 3d", "banana, clip art", "airplane, flat")

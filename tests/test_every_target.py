@@ -10,7 +10,7 @@ from transformers import Emu3Processor
 
 from real_targets import MAKES, random_drafts
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets import lumina
+from spatialspec.targets.chameleon import lumina
 from tiny import call_main
 
 WITH_HEADS = ("jacobi", "spatial", "spatial:start=hawk", "hawk", "medusa", "hawk-vertical", "ssd-strict")

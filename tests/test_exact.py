@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from spatialspec.analysis.chi_square import CAUTION, Fit, fit, survival
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit.chi_square import CAUTION, Fit, fit, survival
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.drafters.scd import SCD
-from spatialspec.drafters.window import Window
-from spatialspec.verifiers.rejection import Rejection
+from spatialspec.methods.rejection import Rejection
+from spatialspec.methods.scd import SCD
+from spatialspec.methods.window import Window
 from toys import Remembered, Table, TableNoise, ToyTarget, Trial, codes
 
 PLAIN = Sampling()

@@ -17,11 +17,11 @@ from foreign import Yes, clip, plant, t5, vision
 from real_targets import MAKES, random_drafts
 from spatialspec.cli import main
 from spatialspec.core.errors import BadInput
-from spatialspec.drafters import weights
-from spatialspec.evaluation.clip_score import ClipScore
-from spatialspec.evaluation.features import feature_extractor
+from spatialspec.drafts import weights
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets.llamagen_captions import T5Captions
+from spatialspec.quality.clip_score import ClipScore
+from spatialspec.quality.features import feature_extractor
+from spatialspec.targets.llamagen.captions import T5Captions
 from spatialspec.targets.loading import load_target
 from tiny import tiny_folder
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from spatialspec.drafts import distil, draft
+from spatialspec.drafts.distil import self_distil
 from spatialspec.generation import generate
-from spatialspec.training import distil, draft, target, tokenizer
-from spatialspec.training.distil import self_distil
+from spatialspec.lab.icons import target, tokenizer
 from tiny import WORDS, call_main, tiny_folder, tiny_target
 
 PROMPTS = WORDS[:5]

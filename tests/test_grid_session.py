@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafters.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
-from spatialspec.drafters.nothing import Nothing
+from spatialspec.methods.ar import Nothing
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
 from spatialspec.targets import grid_session
 from spatialspec.targets.grid_session import GridSession
-from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
-from spatialspec.verifiers.coupled import Coupled
+from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 
 CODES = 13
 GRIDS = ("4x4", "3x5", "6x3")  # of the configuration; others have interpolated places

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from spatialspec.core.interfaces import Verifier
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
-from spatialspec.core.protocols import Verifier
 from spatialspec.core.state import State
 from spatialspec.decode import Image
-from spatialspec.drafters.hawk import Hawk, HawkHeads, HawkShape
-from spatialspec.drafters.nothing import Nothing
-from spatialspec.verifiers.coupled import Coupled
-from spatialspec.verifiers.rejection import Rejection
+from spatialspec.methods.ar import Nothing
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.hawk import Hawk, HawkHeads, HawkShape
+from spatialspec.methods.rejection import Rejection
 from test_loop import SAMPLING, noise_of, run
 from toys import ToyTarget
 

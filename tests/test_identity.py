@@ -13,18 +13,19 @@ import pytest
 import torch
 
 from spatialspec.core.errors import BadInput
+from spatialspec.drafts import checkpoint
 from spatialspec.identity import identity, weights_digest
-from spatialspec.targets.grid_transformer import GridTransformerConfig
+from spatialspec.lab.icons import target
+from spatialspec.lab.icons import tokenizer as tokenizers
+from spatialspec.lab.icons.data import Pictures
+from spatialspec.lab.icons.sketch import SketchRecipe
+from spatialspec.lab.icons.target import prompt_tokenizer
+from spatialspec.lab.icons.target_recipe import Stage, TargetRecipe
+from spatialspec.lab.icons.tokenizer import TokenizerRecipe, read_tokenizer
+from spatialspec.targets.icons.transformer import GridTransformerConfig
+from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.loading import load_target
-from spatialspec.targets.vq import VQConfig, VQTokenizer
 from spatialspec.tensors import write_tensors
-from spatialspec.training import checkpoint, target
-from spatialspec.training import tokenizer as tokenizers
-from spatialspec.training.data import Pictures
-from spatialspec.training.sketch import SketchRecipe
-from spatialspec.training.target import prompt_tokenizer
-from spatialspec.training.target_recipe import Stage, TargetRecipe
-from spatialspec.training.tokenizer import TokenizerRecipe, read_tokenizer
 from tiny import tiny_target
 from tiny_checkpoints import tiny_emu3, tiny_janus
 

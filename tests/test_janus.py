@@ -11,8 +11,8 @@ from PIL import Image
 
 from real_targets import same_as_ar
 from recipes import run_recipes
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.janus import JanusTarget

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spatialspec.evaluation import frozen
-from spatialspec.evaluation.judge import SHIPPED, Judge, JudgeConfig, alignment, concept_in, r_precision
-from spatialspec.training.data import Pictures
-from spatialspec.training.degradation import degrade
-from spatialspec.training.judge import JudgeRecipe, info_nce, train
+from spatialspec.lab.icons.data import Pictures
+from spatialspec.lab.icons.degradation import degrade
+from spatialspec.lab.icons.judge import JudgeRecipe, info_nce, train
+from spatialspec.quality import frozen
+from spatialspec.quality.judge import SHIPPED, Judge, JudgeConfig, alignment, concept_in, r_precision
 
 SMALL = JudgeConfig(picture=12, text=7, hidden=16, width=8)
 
@@ -151,7 +151,7 @@ def test_damage_repeats_and_keeps_the_picture_recognisable():
 
 
 def test_efficientnet_features():
-    from spatialspec.evaluation.efficientnet import picture_features
+    from spatialspec.quality.efficientnet import picture_features
 
     pixels = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
     features = picture_features(pixels)
@@ -165,7 +165,7 @@ def test_efficientnet_features():
 
 
 def test_sentences_of_like_meaning_are_close():
-    from spatialspec.evaluation.sentence import load_sentence_encoder
+    from spatialspec.quality.sentence import load_sentence_encoder
 
     encode = load_sentence_encoder()
     x = encode(["a red apple", "crimson fruit of an apple tree", "freight train", "a red apple"])

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from spatialspec.core.noise import Noise
-from spatialspec.verifiers import lantern
-from spatialspec.verifiers.lantern import Lantern, neighbours
+from spatialspec.methods import lantern
+from spatialspec.methods.lantern import Lantern, neighbours
 
 
 def book(seed: int) -> torch.Tensor:

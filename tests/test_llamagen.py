@@ -15,14 +15,14 @@ from torch import Tensor
 
 from llamagen_tiny import CAPTION, CLASSES, CODES, PREFIX, SIDE, condition, reference, tiny_folder, transformer_tensors
 from spatialspec import SpatialPipeline
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
-from spatialspec.drafters.weights import Drafts
-from spatialspec.targets.llamagen import LlamaGenTarget
+from spatialspec.drafts.weights import Drafts
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.ssd import SSDConfig, SSDPredictors
+from spatialspec.targets.llamagen.target import LlamaGenTarget
 
 KINDS = ("class", "text")
 CLOSE = {"atol": 1e-5, "rtol": 0.0}

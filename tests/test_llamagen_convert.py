@@ -23,11 +23,11 @@ from llamagen_tiny import (
     write_files,
 )
 from spatialspec.core.grid import Grid
-from spatialspec.targets.llamagen import LlamaGenTarget
-from spatialspec.targets.llamagen_convert import HEADS as PUBLISHED_HEADS
-from spatialspec.targets.llamagen_convert import convert, infer, infer_vq
-from spatialspec.targets.llamagen_transformer import LlamaGenTransformer
-from spatialspec.targets.llamagen_vq import LlamaGenVQ
+from spatialspec.targets.llamagen.convert import HEADS as PUBLISHED_HEADS
+from spatialspec.targets.llamagen.convert import convert, infer, infer_vq
+from spatialspec.targets.llamagen.target import LlamaGenTarget
+from spatialspec.targets.llamagen.transformer import LlamaGenTransformer
+from spatialspec.targets.llamagen.vq import LlamaGenVQ
 
 # gpt.py of LlamaGen: layers, heads, width; millions of parameters as its README rounds them
 MODELS = {

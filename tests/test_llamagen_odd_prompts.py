@@ -11,9 +11,9 @@ import pytest
 
 from llamagen_tiny import PREFIX, tiny_t5
 from spatialspec.core.errors import BadInput
-from spatialspec.targets.llamagen_captions import T5Captions
-from spatialspec.targets.llamagen_classes import class_id
-from spatialspec.targets.llamagen_text import clean_caption
+from spatialspec.targets.llamagen.captions import T5Captions
+from spatialspec.targets.llamagen.classes import class_id
+from spatialspec.targets.llamagen.text import clean_caption
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerFast, T5EncoderModel
 from llamagen_tiny import CAPTION, CLASSES, PREFIX, tiny_folder, tiny_t5
 from recipes import run_recipes
 from spatialspec import SpatialPipeline
-from spatialspec.targets.llamagen_captions import T5Captions, save_captions
-from spatialspec.targets.llamagen_classes import class_id, imagenet_names
-from spatialspec.targets.llamagen_text import clean_caption
+from spatialspec.targets.llamagen.captions import T5Captions, save_captions
+from spatialspec.targets.llamagen.classes import class_id, imagenet_names
+from spatialspec.targets.llamagen.text import clean_caption
 
 
 def test_a_class_is_an_id_or_one_of_its_names():

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from real_targets import random_drafts
-from spatialspec.drafters import weights
+from spatialspec.drafts import weights
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets.icons import IconsTarget
+from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.janus import JanusTarget
 from spatialspec.targets.loading import load_target, wrap
 from tiny import tiny_folder

@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.core.distribution import Sampling
+from spatialspec.core.interfaces import Drafter
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
-from spatialspec.core.protocols import Drafter
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafters.nothing import Nothing
-from spatialspec.drafters.ssd import SSDPredictors, SSDShape
-from spatialspec.methods import Method
-from spatialspec.registry import REGISTRY
-from spatialspec.verifiers.coupled import Coupled
-from spatialspec.verifiers.rejection import Rejection
+from spatialspec.methods.ar import Nothing
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import REGISTRY
+from spatialspec.methods.rejection import Rejection
+from spatialspec.methods.ssd import SSDPredictors, SSDShape
 from toys import ToySession, ToyTarget, Trial
 
 SAMPLING = Sampling(guidance=2.0, temperature=0.9)

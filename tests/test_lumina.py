@@ -11,13 +11,13 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, ChameleonForConditionalGeneration
 
 from recipes import run_recipes
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
+from spatialspec.core.sampling import Sampling
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets import lumina
+from spatialspec.targets.chameleon import lumina
+from spatialspec.targets.chameleon.lumina import ChameleonXLLMXForConditionalGeneration, LuminaTarget
 from spatialspec.targets.loading import load_target
-from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration, LuminaTarget
 from tiny_chameleon import CODES, PROMPTS, drafts, edit, write_lumina
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.core.noise import best, inverse_cdf
-from spatialspec.methods import Method
+from spatialspec.core.sampling import Sampling
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import REGISTRY, Entry
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.registry import REGISTRY, Entry
 from tiny import tiny_folder
 
 NAN, INF = float("nan"), float("inf")

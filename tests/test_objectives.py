@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from spatialspec.core.noise import Noise
-from spatialspec.training import objectives
-from spatialspec.training.acceptance import by_coupling, by_rejection
+from spatialspec.drafts import objectives
+from spatialspec.drafts.acceptance import by_coupling, by_rejection
 
 MADE = torch.Generator().manual_seed(3)
 LOGITS = 2 * torch.randn(4, 5, 7, generator=MADE, dtype=torch.float64)

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from llamagen_tiny import tiny_folder as tiny_llamagen
 from spatialspec import SpatialPipeline
 from spatialspec.core.errors import BadInput
-from spatialspec.drafters import weights
-from spatialspec.drafters.hawk import HawkConfig, HawkHeads
+from spatialspec.drafts import weights
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.targets.loading import load_target
 from tiny import CODES, call_main, tiny_folder
 from tiny_checkpoints import tiny_janus

@@ -95,12 +95,12 @@ def test_workers_end_with_their_parent_whatever_ends_it(tmp_path: Path, name: st
 
 AUDIT = """
     import sys
-    from spatialspec.analysis.audit import audit
-    from spatialspec.analysis.cases import QUICK
+    from spatialspec.audit.audit import audit
+    from spatialspec.audit.cases import QUICK
     from dataclasses import replace
-    from spatialspec.drafters.nothing import Nothing
-    from spatialspec.methods import Method
-    from spatialspec.registry import REGISTRY, Entry
+    from spatialspec.methods.ar import Nothing
+    from spatialspec.methods.method import Method
+    from spatialspec.methods.registry import REGISTRY, Entry
 
     class Mine(Nothing):
         pass

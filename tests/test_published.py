@@ -19,8 +19,8 @@ from transformers import (
     JanusForConditionalGeneration,
 )
 
-from spatialspec.targets.chameleon import Anole
-from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration
+from spatialspec.targets.chameleon.lumina import ChameleonXLLMXForConditionalGeneration
+from spatialspec.targets.chameleon.target import Anole
 
 FOLDER = Path(__file__).parent / "published"
 KINDS = {

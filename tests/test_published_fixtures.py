@@ -19,13 +19,13 @@ from torch import Tensor
 
 from published_models import FIGURES, numbers, read_figures, write_model
 from real_targets import random_drafts
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.generation import Request, generate
-from spatialspec.methods import Method
-from spatialspec.targets.llamagen_text import clean_caption
+from spatialspec.methods.method import Method
+from spatialspec.targets.llamagen.text import clean_caption
 from spatialspec.targets.loading import load_target
 
 KINDS = sorted(path.stem for path in FIGURES.glob("*.json"))

@@ -16,12 +16,12 @@ from transformers.models.chameleon.image_processing_pil_chameleon import Chamele
 
 from real_targets import MAKES
 from spatialspec.core.grid import Grid
-from spatialspec.targets import lumina
+from spatialspec.drafts.corpus import from_pictures, picture_size, read_pictures
+from spatialspec.lab.icons.target import encode_pictures
+from spatialspec.targets.chameleon import lumina
 from spatialspec.targets.loading import load_target
 from spatialspec.targets.pictures import ReadsPictures
 from spatialspec.tensors import write_tensors
-from spatialspec.training.corpus import from_pictures, picture_size, read_pictures
-from spatialspec.training.target import encode_pictures
 from tiny import call_main
 from tiny_chameleon import vq_config
 

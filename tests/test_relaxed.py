@@ -14,17 +14,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.analysis.chi_square import CAUTION, fit
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit.chi_square import CAUTION, fit
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.decode import decode
-from spatialspec.verifiers.csd import CSD, CSDSettings
-from spatialspec.verifiers.gsd import GSD, GSDSettings
-from spatialspec.verifiers.lantern import Lantern, LanternPlus, neighbours
-from spatialspec.verifiers.rejection import Rejection
+from spatialspec.methods.csd import CSD, CSDSettings
+from spatialspec.methods.gsd import GSD, GSDSettings
+from spatialspec.methods.lantern import Lantern, LanternPlus, neighbours
+from spatialspec.methods.rejection import Rejection
 from tiny import CODES, tiny_target
 from toys import Remembered, Table, TableNoise, ToySession, ToyTarget, Trial, codes
 

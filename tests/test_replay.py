@@ -7,13 +7,13 @@ from statistics import fmean
 
 import pytest
 
-from spatialspec.analysis.hardware import PUBLISHED, roofline
-from spatialspec.analysis.replay import PassCost, Prediction, measure_cost
-from spatialspec.analysis.replay_heads import record_heads, replay_heads
-from spatialspec.analysis.replay_window import record_window, replay_window
 from spatialspec.core.grid import Grid
 from spatialspec.generation import Request, generate
-from spatialspec.methods import Method
+from spatialspec.lab.replay.hardware import PUBLISHED, roofline
+from spatialspec.lab.replay.replay import PassCost, Prediction, measure_cost
+from spatialspec.lab.replay.replay_heads import record_heads, replay_heads
+from spatialspec.lab.replay.replay_window import record_window, replay_window
+from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from tiny import tiny_pipeline
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from spatialspec.core.grid import Grid
-from spatialspec.drafters import weights
-from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
-from spatialspec.reproduce.registry import EXPERIMENTS
-from spatialspec.reproduce.verdict import OPEN
+from spatialspec.drafts import weights
+from spatialspec.lab.reproduce.registry import EXPERIMENTS
+from spatialspec.lab.reproduce.verdict import OPEN
+from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from tiny import call_main, tiny_folder, tiny_target
 
 # Their plot is the one of hawk-table1 with other bars: drawn there, and left out here, as text takes long to lay out.
@@ -66,7 +66,7 @@ def tables(page: str) -> list[list[list[str]]]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_writes_a_page_that_says_what_its_json_says(call, folder, drafts, name, monkeypatch):
     size = "4x4" if name == "hawk-fig4" else "3x3"  # heads of depth 3 need four rows
-    monkeypatch.setattr("spatialspec.reproduce.lab.QUICK", Grid.parse(size))
+    monkeypatch.setattr("spatialspec.lab.reproduce.lab.QUICK", Grid.parse(size))
     if name in ALIKE:
         module = EXPERIMENTS[name].where.partition(":")[0]
         monkeypatch.setattr(f"{module}.compare", lambda plot, table, panels: plot.subplots().plot(range(len(panels))))
@@ -123,7 +123,7 @@ def test_what_cannot_run_says_what_to_do(call, folder, monkeypatch):
 
 def test_all_goes_on_behind_what_cannot_run(call, folder, monkeypatch):
     few = {name: EXPERIMENTS[name] for name in ("ssd-data", "hawk-fig6")}
-    monkeypatch.setattr("spatialspec.cli.reproduce.EXPERIMENTS", few)
+    monkeypatch.setattr("spatialspec.lab.cli.reproduce.EXPERIMENTS", few)
     code, out, err = call("all", "--model", folder, "--quick", "--out", "pages")
     assert code == 0 and "ssd-data: not run: " in err and "hawk-fig6: cannot be told" in out
     assert "hawk-fig6.md" in os.listdir("pages") and "ssd-data.md" not in os.listdir("pages")

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from language import Toy, decoder_of
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.rotary import rotate
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.reproduce.attention import Watch, attention
-from spatialspec.reproduce.hawk_attention import neighbourhood, shares
+from spatialspec.lab.reproduce.attention import Watch, attention
+from spatialspec.lab.reproduce.hawk_attention import neighbourhood, shares
 from tiny import tiny_target
 
 GRID = Grid(4, 5)

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from spatialspec.drafters import weights
-from spatialspec.drafters.predictors import SSDConfig, SSDPredictors
-from spatialspec.drafters.spatial_model_config import SpatialModelConfig
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.evaluation import alignment, efficientnet, frozen
-from spatialspec.evaluation.runs import Workload
-from spatialspec.evaluation.store import digest
-from spatialspec.reproduce import backbone, hawk_sampling
-from spatialspec.reproduce.carry_out import carry_out
-from spatialspec.reproduce.lab import QUICK, Lab
-from spatialspec.reproduce.page import page
-from spatialspec.reproduce.plots import empty_plot, powers
-from spatialspec.reproduce.registry import EXPERIMENTS
-from spatialspec.reproduce.report import Report
-from spatialspec.reproduce.verdict import FAILS, HOLDS, OPEN, Claim, Figure
+from spatialspec.drafts import weights
+from spatialspec.lab.reproduce import backbone, hawk_sampling
+from spatialspec.lab.reproduce.carry_out import carry_out
+from spatialspec.lab.reproduce.lab import QUICK, Lab
+from spatialspec.lab.reproduce.page import page
+from spatialspec.lab.reproduce.plots import empty_plot, powers
+from spatialspec.lab.reproduce.registry import EXPERIMENTS
+from spatialspec.lab.reproduce.report import Report
+from spatialspec.lab.reproduce.verdict import FAILS, HOLDS, OPEN, Claim, Figure
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.predictors import SSDConfig, SSDPredictors
+from spatialspec.methods.spatial_model.config import SpatialModelConfig
+from spatialspec.methods.spatial_model.network import SpatialNetwork
+from spatialspec.quality import alignment, efficientnet, frozen
+from spatialspec.quality.store import digest
 from tiny import tiny_pipeline
 
 RECORDS = Path(__file__).parents[1] / "docs" / "results"

@@ -12,18 +12,18 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.evaluation.runs import Workload
+from spatialspec.core.sampling import Sampling
+from spatialspec.lab.reproduce import hawk_fig4
+from spatialspec.lab.reproduce.content_direction import regress
+from spatialspec.lab.reproduce.direction_heads import OFFSETS, REACH, Pictures, losses, picture_losses, train
+from spatialspec.lab.reproduce.hawk_fig5 import divergence, rank_correlation
+from spatialspec.lab.reproduce.hawk_fig6 import rejected
+from spatialspec.lab.reproduce.lab import Lab
+from spatialspec.lab.reproduce.pictures import changes
+from spatialspec.lab.reproduce.readings import draft_law, inner_cells, readings
+from spatialspec.measure.runs import Workload
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.reproduce import hawk_fig4
-from spatialspec.reproduce.content_direction import regress
-from spatialspec.reproduce.direction_heads import OFFSETS, REACH, Pictures, losses, picture_losses, train
-from spatialspec.reproduce.hawk_fig5 import divergence, rank_correlation
-from spatialspec.reproduce.hawk_fig6 import rejected
-from spatialspec.reproduce.lab import Lab
-from spatialspec.reproduce.pictures import changes
-from spatialspec.reproduce.readings import draft_law, inner_cells, readings
 from tiny import tiny_pipeline, tiny_target
 
 GRID = Grid(4, 5)

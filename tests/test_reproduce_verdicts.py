@@ -7,17 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
-from spatialspec.evaluation.intervals import Figure
-from spatialspec.evaluation.runs import Workload
-from spatialspec.methods import Method
-from spatialspec.reproduce import hawk_table1, ssd_rounds, ssd_schedule
-from spatialspec.reproduce.lab import Lab
-from spatialspec.reproduce.page import page
-from spatialspec.reproduce.paired import FIGURES, Run
-from spatialspec.reproduce.report import Report, ReproduceSettings
-from spatialspec.reproduce.verdict import FAILS, HOLDS, LEAST, OPEN, Claim, verdict
+from spatialspec.core.sampling import Sampling
+from spatialspec.lab.reproduce import hawk_table1, ssd_rounds, ssd_schedule
+from spatialspec.lab.reproduce.lab import Lab
+from spatialspec.lab.reproduce.page import page
+from spatialspec.lab.reproduce.paired import FIGURES, Run
+from spatialspec.lab.reproduce.report import Report, ReproduceSettings
+from spatialspec.lab.reproduce.verdict import FAILS, HOLDS, LEAST, OPEN, Claim, verdict
+from spatialspec.measure.intervals import Figure
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.method import Method
 
 PROMPTS = 8
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
-from spatialspec.drafters.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
-from spatialspec.drafters.window import Window
-from spatialspec.methods import Method
-from spatialspec.verifiers.coupled import Coupled
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
+from spatialspec.methods.method import Method
+from spatialspec.methods.window import Window
 from toys import ToyTarget
 
 TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)

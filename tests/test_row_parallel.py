@@ -1,6 +1,6 @@
 """ZipAR and PJD: schedules by their pages in docs/papers, images complete, and exact where the rules are.
 
-Chi-square tests are at a level of 1e-6 / (their number) / CAUTION, for the reason in `analysis/chi_square.py`: a false
+Chi-square tests are at a level of 1e-6 / (their number) / CAUTION, for the reason in `audit/chi_square.py`: a false
 alarm anywhere in this file has odds below 2e-6. Seeds are fixed, hence so is every outcome.
 """
 
@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from sight import Fickle, Seen, Settled, Sight, run
-from spatialspec.analysis.chi_square import CAUTION
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit.chi_square import CAUTION
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.verifiers.pjd import RowByRow
-from spatialspec.verifiers.rejection import Rejection
+from spatialspec.methods.pjd_verifier import RowByRow
+from spatialspec.methods.rejection import Rejection
 from toys import Remembered, TableNoise, check_law, table
 
 ALL = Remembered(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)

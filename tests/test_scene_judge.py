@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from shapes import SHAPES, cut_outs
-from spatialspec.evaluation.scene import CATEGORIES, COLOURS, Scene, Thing, wrong
-from spatialspec.evaluation.scene_judge import Found, SceneJudge
-from spatialspec.evaluation.scene_network import SceneConfig, SceneHead
-from spatialspec.evaluation.scene_scores import SHIPPED, SceneTest
-from spatialspec.training import checkpoint
-from spatialspec.training.data import Pictures, load
-from spatialspec.training.scene_judge import SceneJudgeRecipe, train
-from spatialspec.training.scenes import compose, make, write_scenes
+from spatialspec.drafts import checkpoint
+from spatialspec.lab.icons.data import Pictures, load
+from spatialspec.lab.scenes.judge import Found, SceneJudge
+from spatialspec.lab.scenes.scene import CATEGORIES, COLOURS, Scene, Thing, wrong
+from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train
+from spatialspec.lab.scenes.scene_network import SceneConfig, SceneHead
+from spatialspec.lab.scenes.scene_scores import SHIPPED, SceneTest
+from spatialspec.lab.scenes.scenes import compose, make, write_scenes
 from tiny import call_main, tiny_folder
 
 RECIPE = SceneJudgeRecipe(side=64, hidden=32, epochs=14, batch=16, rate=1e-2)
@@ -131,7 +131,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         if len(saves) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("spatialspec.training.scene_judge.EVERY", 2)
+    monkeypatch.setattr("spatialspec.lab.scenes.scene_judge.EVERY", 2)
     monkeypatch.setattr(checkpoint.Checkpoint, "save", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(both, tmp_path / "stopped", recipe, lambda line: None, folder / "cache")
@@ -147,7 +147,7 @@ def test_from_scenes_to_figures(
 ) -> None:
     """The three commands: scenes, judge, evaluation of a tiny model that draws noise."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spatialspec.training.cut_outs.read_cut_outs", lambda *_: cut_outs())
+    monkeypatch.setattr("spatialspec.lab.scenes.cut_outs.read_cut_outs", lambda *_: cut_outs())
     code, out, err = call_main(capsys, "train", "scenes", "--out", "data", "--count", 24)
     assert (code, err) == (0, "") and "wrote data" in out
     code, out, err = call_main(capsys, "train", "scene-judge", "--data", "data", "--out", "new", "--epochs", 1)
@@ -229,7 +229,7 @@ def test_bad_input(
     config = json.loads(Path("foreign/config.json").read_text())
     Path("foreign/config.json").write_text(json.dumps(config | {"concepts": "disc"}))
     write_icons(Path("icons"))
-    monkeypatch.setattr("spatialspec.evaluation.measuring.draw", lambda *_: pytest.fail("something was computed"))
+    monkeypatch.setattr("spatialspec.measure.measuring.draw", lambda *_: pytest.fail("something was computed"))
     code, out, err = call_main(
         capsys, *arguments, *(["--model", tiny_folder(Path("model"))] if arguments[0] == "evaluate" else [])
     )

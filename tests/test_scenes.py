@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from shapes import SHAPES, cut_outs
-from spatialspec.evaluation.scene import CATEGORIES, COLOURS, RELATIONS, Scene, Thing, ask, plural, prompts, wrong
-from spatialspec.training import cut_outs as cut_outs_module
-from spatialspec.training.cut_outs import PALETTE, read_cut_outs, tint
-from spatialspec.training.data import load
-from spatialspec.training.scenes import COLUMNS, SPLITS, compose, make, write_scenes
-from spatialspec.training.sources import SOURCES, Picture
+from spatialspec.lab.icons.data import load
+from spatialspec.lab.icons.sources import SOURCES, Picture
+from spatialspec.lab.scenes import cut_outs as cut_outs_module
+from spatialspec.lab.scenes.cut_outs import PALETTE, read_cut_outs, tint
+from spatialspec.lab.scenes.scene import CATEGORIES, COLOURS, RELATIONS, Scene, Thing, ask, plural, prompts, wrong
+from spatialspec.lab.scenes.scenes import COLUMNS, SPLITS, compose, make, write_scenes
 from tiny import call_main
 
 PEAR, AXE = Thing("pear"), Thing("axe")
@@ -37,7 +37,7 @@ def test_captions() -> None:
 
 
 def test_things_that_never_fit_end_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spatialspec.training.scenes._place", lambda *_: (0, 0, 9, 9))  # each on top of the other
+    monkeypatch.setattr("spatialspec.lab.scenes.scenes._place", lambda *_: (0, 0, 9, 9))  # each on top of the other
     images = {(thing.concept, "3d"): Image.new("RGBA", (9, 9)) for thing in (PEAR, AXE)}
     with pytest.raises(ValueError, match="got 'a pear and an axe' on 48 pixels, expected room for it"):
         compose(Scene("two", (PEAR, AXE), style="3d"), images, 48, np.random.default_rng(0))

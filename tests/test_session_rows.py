@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafters.nothing import Nothing
-from spatialspec.methods import Method
+from spatialspec.methods.ar import Nothing
+from spatialspec.methods.method import Method
 from test_grid_session import CLOSE, CODES, GRIDS, Target, model, session_of, texts
 
 SAMPLING = Sampling(guidance=2.0, temperature=0.9)

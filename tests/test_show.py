@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from browser import CHROMIUM, DRIVER, END, HOME, LEFT, MISSING, RIGHT, TAB, browser
-from spatialspec.analysis import page as page_module
-from spatialspec.analysis.page import page, panel
-from spatialspec.analysis.trace import FATES, WRITERS, trace
 from spatialspec.generation import Request, generate
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
+from spatialspec.show import page as page_module
+from spatialspec.show.page import page, panel
+from spatialspec.show.trace import FATES, WRITERS, trace
 from tiny import call_main, tiny_folder, tiny_pipeline
 
 METHODS = ["ar", "hawk", "medusa", "hawk-vertical", "spatial", "jacobi", "ssd:rounds=1", "ssd:rounds=0", "mtp"]

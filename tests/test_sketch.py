@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.targets.sketch import Sketch, Told
-from spatialspec.training.data import Pictures
-from spatialspec.training.sketch import SketchRecipe, sketch_error, train_sketch
+from spatialspec.lab.icons.data import Pictures
+from spatialspec.lab.icons.sketch import SketchRecipe, sketch_error, train_sketch
+from spatialspec.targets.icons.sketch import Sketch, Told
 
 RECIPE = SketchRecipe(steps=60, batch=4, rate=1e-2, warmup=5)
 
@@ -69,7 +69,7 @@ def test_told_is_per_cell_and_starts_at_nothing(grid: tuple[int, int]) -> None:
 
 
 def test_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spatialspec.training.sketch.EVERY", 20)
+    monkeypatch.setattr("spatialspec.lab.icons.sketch.EVERY", 20)
     text, pixels = encode(["0", "1", "2", "3"]), pictures().pixels
     straight = train(tmp_path / "straight")
     assert sketch_error(straight, text, pixels) < sketch_error(sketch(), text, pixels) / 5

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafters.memory import NONE, REACH, TAU, Candidates, Memory, Row, Said
-from spatialspec.drafters.spatial import Spatial, SpatialSettings
-from spatialspec.drafters.starts import STARTS
-from spatialspec.verifiers.coupled import Coupled
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.spatial.drafter import Spatial, SpatialSettings
+from spatialspec.methods.spatial.memory import NONE, REACH, TAU, Candidates, Memory, Row, Said
+from spatialspec.methods.spatial.starts import STARTS
 from toys import ToySession, ToyTarget, Trial
 
 SAMPLING = Sampling(guidance=1.5)

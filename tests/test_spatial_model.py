@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.analysis.chi_square import fit
-from spatialspec.analysis.grid_toy import GridToy
+from spatialspec.audit.chi_square import fit
+from spatialspec.audit.grid_toy import GridToy
 from spatialspec.cli import main
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.rotary import rotate
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
-from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
-from spatialspec.drafters.spatial_model_config import NOWHERE, SpatialModelConfig
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.methods import Method
-from spatialspec.registry import REGISTRY, audited
-from spatialspec.verifiers.coupled import Coupled
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import REGISTRY, audited
+from spatialspec.methods.spatial_model.config import NOWHERE, SpatialModelConfig
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.network import SpatialNetwork
 from tiny import tiny_folder
 from toys import Table, TableNoise, ToyTarget, Trial, codes
 
@@ -226,7 +226,7 @@ def test_the_audit_of_everything_tries_on_toys_what_the_model_has_no_drafts_for(
         asked.extend([list(map(str, methods)), list(map(str, rest[-1]))])  # type: ignore[call-overload]
         raise ZeroDivisionError
 
-    monkeypatch.setattr("spatialspec.analysis.audit.audit", audit)
+    monkeypatch.setattr("spatialspec.audit.audit.audit", audit)
     with pytest.raises(ZeroDivisionError):
         main(["audit", "--quick", "--model", str(tiny_folder(tmp_path))])
     lacking = ["spatial:budget=3:start=spatial-model", "spatial-model"]

@@ -15,24 +15,24 @@ from torch import Tensor, nn
 import llamagen_tiny
 from language import Toy
 from lessons import common_target, corpus
-from spatialspec.analysis.grid_toy import GridToy
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit.grid_toy import GridToy
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
-from spatialspec.drafters.spatial_model_config import SpatialModelConfig
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.drafters.weights import build
-from spatialspec.methods import Method
-from spatialspec.targets.grid_transformer import GridTransformer
-from spatialspec.targets.llamagen import LlamaGenTarget
-from spatialspec.training.features import Prepared, Streamed
-from spatialspec.training.teacher import _one_pass, states
-from spatialspec.verifiers.coupled import Coupled
+from spatialspec.drafts.features import Prepared, Streamed
+from spatialspec.drafts.teacher import _one_pass, states
+from spatialspec.drafts.weights import build
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.method import Method
+from spatialspec.methods.spatial_model.config import SpatialModelConfig
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.network import SpatialNetwork
+from spatialspec.targets.icons.transformer import GridTransformer
+from spatialspec.targets.llamagen.target import LlamaGenTarget
 from test_grid_session import model, session_of, texts
 from tiny import call_main, tiny_folder
 from toys import ToyTarget, Trial

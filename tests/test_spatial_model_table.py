@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from spatialspec.drafters import weights
-from spatialspec.drafters.hawk import HawkHeads
-from spatialspec.drafters.spatial_model_config import SpatialModelConfig
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.targets.icons import IconsTarget
-from spatialspec.training.teacher import streams
-from spatialspec.training.windows import Windows
+from spatialspec.drafts import weights
+from spatialspec.drafts.teacher import streams
+from spatialspec.drafts.windows import Windows
+from spatialspec.methods.hawk import HawkHeads
+from spatialspec.methods.spatial_model.config import SpatialModelConfig
+from spatialspec.methods.spatial_model.network import SpatialNetwork
+from spatialspec.targets.icons.target import IconsTarget
 from tiny import tiny_folder
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "draft_table.py"

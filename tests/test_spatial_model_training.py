@@ -12,25 +12,25 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lessons import common_target, corpus, equal, run
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafters.nothing import Nothing
-from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
-from spatialspec.drafters.spatial_model_config import SpatialModelConfig
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
+from spatialspec.drafts.features import Streamed
+from spatialspec.drafts.recipes import make_recipe, read_config
+from spatialspec.drafts.spatial_model import SpatialModelLesson, SpatialModelRecipe, guesses, laws
+from spatialspec.drafts.teacher import streams
+from spatialspec.drafts.windows import Windows
+from spatialspec.methods.ar import Nothing
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.spatial_model.config import SpatialModelConfig
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.models import WEIGHTS
 from spatialspec.targets.grid_session import GridSession
-from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
-from spatialspec.training.features import Streamed
-from spatialspec.training.recipes import make_recipe, read_config
-from spatialspec.training.spatial_model import SpatialModelLesson, SpatialModelRecipe, guesses, laws
-from spatialspec.training.teacher import streams
-from spatialspec.training.windows import Windows
-from spatialspec.verifiers.coupled import Coupled
+from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from tiny import call_main, tiny_folder
 
 SMALL: dict[str, Any] = {"steps": 4, "batch": 4, "warmup": 1, "window": 9, "frontiers": 3, "rows": 1, "columns": 2}

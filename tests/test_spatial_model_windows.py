@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lessons import common_target, corpus
-from spatialspec.drafters.spatial_model_config import NOWHERE
-from spatialspec.training.acceptance import by_coupling, by_rejection
-from spatialspec.training.teacher import streams
-from spatialspec.training.windows import Profile, Windows, accepted
+from spatialspec.drafts.acceptance import by_coupling, by_rejection
+from spatialspec.drafts.teacher import streams
+from spatialspec.drafts.windows import Profile, Windows, accepted
+from spatialspec.methods.spatial_model.config import NOWHERE
 
 
 def test_windows_and_distances() -> None:

@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.analysis.grid_toy import GridToy
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit.grid_toy import GridToy
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, Step, decode
-from spatialspec.drafters.hawk import HawkHeads
-from spatialspec.drafters.spatial import Spatial, SpatialSettings
-from spatialspec.drafters.spatial_model import SpatialModel, SpatialModelSettings
-from spatialspec.drafters.spatial_model_network import SpatialNetwork
-from spatialspec.drafters.weights import Drafts
-from spatialspec.methods import Method
-from spatialspec.verifiers.coupled import Coupled
+from spatialspec.drafts.weights import Drafts
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.hawk import HawkHeads
+from spatialspec.methods.method import Method
+from spatialspec.methods.spatial.drafter import Spatial, SpatialSettings
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.network import SpatialNetwork
 from tiny import call_main, tiny_folder
 from toys import Trial
 

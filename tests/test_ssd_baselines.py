@@ -1,6 +1,6 @@
 """The baselines of SSD: 1D-MTP (`mtp`) and strict verification (`ssd-strict`), by their pages in docs/papers.
 
-Chi-square tests are at a level of 1e-6 / (their number) / CAUTION, for the reason in `analysis/chi_square.py`: a false
+Chi-square tests are at a level of 1e-6 / (their number) / CAUTION, for the reason in `audit/chi_square.py`: a false
 alarm anywhere in this file has odds below 2e-6. Seeds are fixed, hence so is every outcome.
 """
 
@@ -13,15 +13,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.analysis.chi_square import CAUTION
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit.chi_square import CAUTION
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, Step, decode
-from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
+from spatialspec.methods.ssd import SSDConfig, SSDPredictors
 from test_grid_session import CODES, Target, session_of
 from toys import Remembered, ToySession, ToyTarget, check_law
 

@@ -15,13 +15,13 @@ from PIL import Image
 from spatialspec.cli.evaluate import _identity
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.evaluation import budget
-from spatialspec.evaluation.budget import BUDGETS, Cost, costs_here
-from spatialspec.evaluation.runs import Workload
-from spatialspec.evaluation.store import Kept, Store
-from spatialspec.methods import Method
+from spatialspec.measure import budget
+from spatialspec.measure.budget import BUDGETS, Cost, costs_here
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets.text import train_bpe
+from spatialspec.quality.store import Kept, Store
+from spatialspec.targets.icons.text import train_bpe
 from tiny import tiny_pipeline
 
 COSTS = [Cost(value, 0.01 + value / 1e4, 1 + value / 9) for value in BUDGETS]

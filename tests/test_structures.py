@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatialspec.core.grid import Grid
-from spatialspec.core.kv_cache import KVCache
 from spatialspec.core.proposal import ROOT, Proposal, Verdict
 from spatialspec.core.state import State
+from spatialspec.targets.kv_cache import KVCache
 
 
 def test_grid() -> None:

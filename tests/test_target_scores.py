@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from transformers import AutoProcessor, AutoTokenizer, Emu3ForConditionalGeneration, JanusForConditionalGeneration
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal, Verdict
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.targets.chameleon import Anole
+from spatialspec.targets.chameleon.lumina import ChameleonXLLMXForConditionalGeneration
+from spatialspec.targets.chameleon.target import Anole
 from spatialspec.targets.language_target import LanguageTarget
 from spatialspec.targets.loading import wrap
-from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration
 from tiny_chameleon import write_anole, write_lumina
 from tiny_checkpoints import tiny_emu3, tiny_janus
 

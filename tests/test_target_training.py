@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.targets.grid_transformer import GridTransformerConfig
-from spatialspec.targets.text import PromptTokenizer, train_bpe
-from spatialspec.targets.vq import VQConfig, VQTokenizer
-from spatialspec.training import target as training
-from spatialspec.training.data import Pictures
-from spatialspec.training.sketch import SketchRecipe
-from spatialspec.training.target_recipe import Stage, TargetRecipe, parse_stages
+from spatialspec.lab.icons import target as training
+from spatialspec.lab.icons.data import Pictures
+from spatialspec.lab.icons.sketch import SketchRecipe
+from spatialspec.lab.icons.target_recipe import Stage, TargetRecipe, parse_stages
+from spatialspec.targets.icons.text import PromptTokenizer, train_bpe
+from spatialspec.targets.icons.transformer import GridTransformerConfig
+from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 
 SIZES = {"width": 16, "layers": 1, "heads": 2, "mlp_width": 24, "rows": 4, "columns": 4, "prefix": 6}
 RECIPE = TargetRecipe(

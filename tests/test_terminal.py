@@ -16,10 +16,10 @@ from spatialspec.cli import doctor as command
 from spatialspec.cli.chart import chart
 from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, say, table, waiting, wrapped
 from spatialspec.cli.evaluate import COLUMNS
-from spatialspec.evaluation import doctor as examination
-from spatialspec.evaluation.doctor_report import Finding
-from spatialspec.training.corpus import from_pictures
-from spatialspec.training.data import Pictures
+from spatialspec.doctor import doctor as examination
+from spatialspec.doctor.report import Finding
+from spatialspec.drafts.corpus import from_pictures
+from spatialspec.lab.icons.data import Pictures
 from terminal import run_in_terminal, screen
 from tiny import WORDS, call_main, tiny_folder, tiny_target
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.targets.vq import VQConfig, VQTokenizer
-from spatialspec.training.data import Pictures
-from spatialspec.training.tokenizer import Codebook, TokenizerRecipe, psnr, train
+from spatialspec.lab.icons.data import Pictures
+from spatialspec.lab.icons.tokenizer import Codebook, TokenizerRecipe, psnr, train
+from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 
 CONFIG = VQConfig(codes=32, width=16, encoder_blocks=1, decoder_blocks=1)
 RECIPE = TokenizerRecipe(steps=200, batch=2, crop=8, restart_every=10)

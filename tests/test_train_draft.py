@@ -13,15 +13,15 @@ from safetensors import safe_open
 
 from lessons import heads, run
 from spatialspec.core.grid import Grid
-from spatialspec.core.protocols import Target
-from spatialspec.drafters import weights
+from spatialspec.core.interfaces import Target
+from spatialspec.drafts import weights
+from spatialspec.drafts.draft import DRAFTERS, accelerator
+from spatialspec.drafts.lesson import Lesson
+from spatialspec.drafts.recipes import make_recipe, read_config, shipped
+from spatialspec.drafts.trainer import train
 from spatialspec.generation import Request, generate
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
 from spatialspec.targets.loading import load_target
-from spatialspec.training.draft import DRAFTERS, accelerator
-from spatialspec.training.lesson import Lesson
-from spatialspec.training.recipes import make_recipe, read_config, shipped
-from spatialspec.training.trainer import train
 from tiny import call_main, tiny_folder, write_pictures
 
 FIGURE = r"\| {} \| -?0\.\d+ \|"
@@ -52,7 +52,7 @@ def test_a_target_in_bf16(call, drafter: str, monkeypatch: pytest.MonkeyPatch) -
         return made
 
     monkeypatch.setattr("spatialspec.targets.loading.load_target", watched)
-    monkeypatch.setattr("spatialspec.training.draft.train", train_watched)
+    monkeypatch.setattr("spatialspec.drafts.draft.train", train_watched)
     Path("prompts.txt").write_text("a red apple\na blue car\na dog\n")
     options = ["--drafter", drafter, "--dtype", "bf16", "--steps", 1, "--batch", 2, "--features", "states"]
     code, _, err = call(*options, "--self-distil", "prompts.txt", "--out", "made")

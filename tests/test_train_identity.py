@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from lessons import corpus, heads
+from spatialspec.drafts.distil import self_distil
+from spatialspec.drafts.features import Prepared
+from spatialspec.drafts.teacher import move
+from spatialspec.drafts.trainer import state_folder
 from spatialspec.identity import identity, networks
-from spatialspec.targets.icons import IconsTarget
+from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.loading import load_target
-from spatialspec.training.distil import self_distil
-from spatialspec.training.features import Prepared
-from spatialspec.training.teacher import move
-from spatialspec.training.trainer import state_folder
 from tiny import tiny_folder, tiny_target
 from tiny_checkpoints import tiny_emu3, tiny_janus
 

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from spatialspec.core.errors import BadInput
-from spatialspec.targets.grid_transformer import GridTransformerConfig
-from spatialspec.training import limits, target_recipe
-from spatialspec.training.judge import JudgeRecipe
-from spatialspec.training.lesson import Recipe
-from spatialspec.training.scene_judge import SceneJudgeRecipe
-from spatialspec.training.sketch import SketchRecipe
-from spatialspec.training.target_recipe import Stage, TargetRecipe, check_room, parse_stages
-from spatialspec.training.tokenizer import TokenizerRecipe
+from spatialspec.drafts.lesson import Recipe
+from spatialspec.lab.icons import target_recipe
+from spatialspec.lab.icons.judge import JudgeRecipe
+from spatialspec.lab.icons.sketch import SketchRecipe
+from spatialspec.lab.icons.target_recipe import Stage, TargetRecipe, check_room, parse_stages
+from spatialspec.lab.icons.tokenizer import TokenizerRecipe
+from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe
+from spatialspec.targets.icons.transformer import GridTransformerConfig
+from spatialspec.training import limits
 from tiny import call_main, tiny_folder, write_pictures
 
 DIGITS = "9" * 5000

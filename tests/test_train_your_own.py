@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spatialspec.training.data import Pictures
+from spatialspec.lab.icons.data import Pictures
 from tiny import call_main
 
 
@@ -75,7 +75,7 @@ def test_a_folder_of_photographs_becomes_a_target(call) -> None:
 
 
 def test_the_card_has_the_command_that_made_the_pictures(call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spatialspec.training.data.prepare", lambda *_: {"train": 12})
+    monkeypatch.setattr("spatialspec.lab.icons.data.prepare", lambda *_: {"train": 12})
     assert call("train", "data", "--out", "photos", "--side", 32)[0] == 0
     assert call("train", "tokenizer", "--data", "photos", "--out", "vq", "--steps", 1, "--batch", 1)[0] == 0
     sizes = ["--stages", "4:2:1", "--sketch-steps", 1, "--width", 32, "--layers", 1, "--words", 300, "--no-compile"]

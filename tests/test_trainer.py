@@ -17,13 +17,13 @@ from torch.distributed.tensor import DTensor
 
 from lessons import Line, equal, heads, run, spatial
 from processes import heard, ranks, result, start
+from spatialspec.drafts.distil import self_distil
+from spatialspec.drafts.lesson import Recipe
+from spatialspec.drafts.progress import TrainingProgress
+from spatialspec.drafts.teacher import shard
+from spatialspec.drafts.trainer import train
 from spatialspec.identity import identity
 from spatialspec.targets.loading import load_target
-from spatialspec.training.distil import self_distil
-from spatialspec.training.lesson import Recipe
-from spatialspec.training.progress import TrainingProgress
-from spatialspec.training.teacher import shard
-from spatialspec.training.trainer import train
 from tiny import tiny_target
 from tiny_checkpoints import tiny_janus
 
@@ -201,7 +201,7 @@ def test_a_held_out_score_that_is_no_number_stops_and_replaces_nothing(tmp_path:
 
 def test_the_seconds_of_earlier_runs_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(0.0, 10.0)  # every look at the clock takes ten seconds
-    monkeypatch.setattr("spatialspec.training.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("spatialspec.drafts.progress.time.monotonic", lambda: next(clock))
     counted = []
     for spoil in (float("nan"), 1.0, 1.0):  # stopped in step 6, finished, nothing left to do
         progress = TrainingProgress(lambda line: None)

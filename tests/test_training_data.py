@@ -11,14 +11,14 @@ import torch
 
 from lessons import common_target, corpus, heads, run
 from processes import ranks, start
-from spatialspec.core.protocols import Target
+from spatialspec.core.interfaces import Target
+from spatialspec.drafts.distil import self_distil
+from spatialspec.drafts.features import Prepared, pairs_of
+from spatialspec.drafts.material import Material
+from spatialspec.drafts.teacher import _one_pass, states, streams
+from spatialspec.drafts.trainer import state_folder
 from spatialspec.generation import Request, generate
-from spatialspec.methods import Method
-from spatialspec.training.distil import self_distil
-from spatialspec.training.features import Prepared, pairs_of
-from spatialspec.training.material import Material
-from spatialspec.training.teacher import _one_pass, states, streams
-from spatialspec.training.trainer import state_folder
+from spatialspec.methods.method import Method
 from tiny import WORDS, tiny_target
 
 PROMPTS = [*WORDS, "a dog", "a red cat"]
@@ -119,7 +119,7 @@ def test_as_many_pictures_at_once_as_there_is_room_for(
             raise torch.OutOfMemoryError("no room")
         return generate(target, [], method, request)
 
-    monkeypatch.setattr("spatialspec.training.distil.generate", cramped)
+    monkeypatch.setattr("spatialspec.drafts.distil.generate", cramped)
     assert torch.equal(self_distil(common_target(), PROMPTS, tmp_path / "two", 6, 3, lines.append), alone)
     assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one"))
     assert sizes == {4: [6, 3, 3, 1], 1: [6, 3, 1, 1, 1, 1, 1, 1, 1]}[room], "what failed once was tried again"
@@ -135,7 +135,7 @@ def test_no_room_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, togethe
         sizes.append(len(request.prompts))
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr("spatialspec.training.distil.generate", full)
+    monkeypatch.setattr("spatialspec.drafts.distil.generate", full)
     with pytest.raises(torch.OutOfMemoryError):
         self_distil(common_target(), PROMPTS, tmp_path, 4, 3, lambda line: None, together)
     assert sizes == ([4] if together else [4, 2, 1]) and not list(tmp_path.glob("*.safetensors"))
@@ -161,7 +161,7 @@ def test_drawing_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest
     assert process.exitcode == -9
     (kept,) = [tmp_path / name for name in os.listdir(tmp_path) if name.endswith(".safetensors")]
     made = []
-    monkeypatch.setattr("spatialspec.training.distil.generate", lambda *a: made.append(a) or generate(*a))
+    monkeypatch.setattr("spatialspec.drafts.distil.generate", lambda *a: made.append(a) or generate(*a))
     before = kept.stat().st_mtime_ns
     tokens = drawn(0, tmp_path, 3)
     assert len(made) == 2 and kept.stat().st_mtime_ns == before, "a finished piece was drawn again"

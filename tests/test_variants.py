@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from spatialspec.analysis.cases import QUICK
+from spatialspec.audit.cases import QUICK
 from spatialspec.cli.audit import _drawn_by
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise
+from spatialspec.core.sampling import Sampling
 from spatialspec.decode import decode
-from spatialspec.methods import Method
-from spatialspec.registry import REGISTRY, audited
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import REGISTRY, audited
 from tiny import tiny_pipeline
 from toys import ToyTarget, Trial
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.methods import Method
-from spatialspec.verifiers.rejection import residual
+from spatialspec.methods.method import Method
+from spatialspec.methods.rejection import residual
 from toys import ToySession, ToyTarget, Trial
 
 SAMPLING = Sampling(guidance=1.5)

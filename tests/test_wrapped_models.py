@@ -22,8 +22,8 @@ from transformers import (
 from real_targets import MAKES
 from spatialspec import SpatialPipeline
 from spatialspec.core.errors import BadInput
+from spatialspec.targets.chameleon.lumina import ChameleonXLLMXForConditionalGeneration
 from spatialspec.targets.loading import load_target, wrap
-from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration
 
 CLASSES: dict[str, tuple[Any, Any]] = {
     "janus": (JanusForConditionalGeneration, JanusProcessor),

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from spatialspec.core.distribution import Sampling
-from spatialspec.drafters import weights
-from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.drafters.ssd import SSDConfig, SSDPredictors
+from spatialspec.core.sampling import Sampling
+from spatialspec.drafts import weights
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.ssd import SSDConfig, SSDPredictors
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
-from spatialspec.targets.grid_transformer import GridTransformer, GridTransformerConfig
-from spatialspec.targets.icons import IconsTarget
-from spatialspec.targets.text import PromptTokenizer, train_bpe
-from spatialspec.targets.vq import VQConfig, VQTokenizer
+from spatialspec.targets.icons.target import IconsTarget
+from spatialspec.targets.icons.text import PromptTokenizer, train_bpe
+from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
+from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 
 WORDS = ["red apple, 3d", "blue heart, flat", "a cat", "yellow star, noto", "green tree"]
 CODES = 64

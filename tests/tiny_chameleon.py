@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 from transformers import ChameleonConfig, ChameleonForConditionalGeneration, ChameleonVQVAEConfig, PreTrainedModel
 
-from spatialspec.drafters.hawk import HawkConfig, HawkHeads
-from spatialspec.targets.chameleon_vq import ChameleonVQ
-from spatialspec.targets.lumina import ChameleonXLLMXForConditionalGeneration
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.targets.chameleon.lumina import ChameleonXLLMXForConditionalGeneration
+from spatialspec.targets.chameleon.vq import ChameleonVQ
 
 PROMPTS = ["a cat", "two dogs"]
 CODES = 64

@@ -6,10 +6,10 @@ from functools import cache
 
 import numpy as np
 
-from spatialspec.analysis.chi_square import fit
-from spatialspec.analysis.replicas import Table, TableNoise, Trial, codes
-from spatialspec.analysis.toys import Remembered, ToySession, ToyTarget
-from spatialspec.core.distribution import Sampling
+from spatialspec.audit.chi_square import fit
+from spatialspec.audit.replicas import Table, TableNoise, Trial, codes
+from spatialspec.audit.toys import Remembered, ToySession, ToyTarget
+from spatialspec.core.sampling import Sampling
 
 __all__ = ["Remembered", "Table", "TableNoise", "ToySession", "ToyTarget", "Trial", "check_law", "codes", "table"]
 

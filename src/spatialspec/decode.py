@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import NotFinite
+from spatialspec.core.interfaces import Drafter, Session, Verifier
 from spatialspec.core.proposal import Proposal, Verdict
-from spatialspec.core.protocols import Drafter, Session, Verifier
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 
 

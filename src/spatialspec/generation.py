@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.core.grid import Grid
+from spatialspec.core.interfaces import Session, Target
 from spatialspec.core.noise import Noise
-from spatialspec.core.protocols import Session, Target
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.setting import Setting, Unfit
 from spatialspec.core.state import State
 from spatialspec.decode import Image, Step, decode
-from spatialspec.drafters.weights import Drafts
+from spatialspec.drafts.weights import Drafts
 from spatialspec.identity import damaged, weights
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
 
 
 @dataclass(frozen=True)

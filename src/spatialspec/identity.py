@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.core.protocols import Target
+from spatialspec.core.interfaces import Target
 
 PIECE = 1 << 24  # numbers that are hashed at once
 PLACE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}  # of a configuration: not what it computes

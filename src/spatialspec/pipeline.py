@@ -14,13 +14,13 @@ from PIL import Image as PILImage
 from spatialspec import arguments
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
-from spatialspec.core.protocols import Target
+from spatialspec.core.interfaces import Target
 from spatialspec.core.setting import Unfit
 from spatialspec.core.state import State
 from spatialspec.decode import Step
-from spatialspec.drafters import weights as draft_weights
+from spatialspec.drafts import weights as draft_weights
 from spatialspec.generation import Report, Request, generate
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.targets.loading import load_target
 

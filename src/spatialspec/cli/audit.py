@@ -11,11 +11,11 @@ from spatialspec.cli import options
 from spatialspec.cli.display import Column, progress, saved, say, table, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_output
-from spatialspec.methods import Method
-from spatialspec.registry import audited
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import audited
 
 if TYPE_CHECKING:
-    from spatialspec.analysis.findings import MethodAudit
+    from spatialspec.audit.findings import MethodAudit
     from spatialspec.pipeline import SpatialPipeline
 
 ALL = ",".join(audited())
@@ -50,8 +50,8 @@ def audit(
     with options.loading(model):
         import torch
 
-        from spatialspec.analysis.audit import audit, effort
-        from spatialspec.analysis.cases import FULL, QUICK
+        from spatialspec.audit.audit import audit, effort
+        from spatialspec.audit.cases import FULL, QUICK
         from spatialspec.pipeline import SpatialPipeline
 
         torch.set_num_threads(1)  # the processes share the cores

@@ -56,7 +56,7 @@ def bench(
     pipeline, workload = common.load(listed, words)
     listed = common.tuned(listed, pipeline, workload)
 
-    from spatialspec.evaluation.bench import AR, bench
+    from spatialspec.measure.bench import AR, bench
 
     images = len(workload.jobs()) + 1  # one warms up
     with progress(len({AR, *listed}) * images * workload.grid.cells) as report:

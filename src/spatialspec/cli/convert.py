@@ -34,7 +34,7 @@ def convert(
 
         found = identify(source)
         if found is LLAMAGEN:
-            from spatialspec.targets.llamagen_convert import convert as convert_llamagen
+            from spatialspec.targets.llamagen.convert import convert as convert_llamagen
 
             line = convert_llamagen(source, out, vq, grid, heads)
         elif found is VQGAN:
@@ -42,7 +42,7 @@ def convert(
             if given:
                 raise BadInput(", ".join(given), f"none of it for {found.what}", "leave it out")
 
-            from spatialspec.targets.chameleon_files import convert as convert_chameleon
+            from spatialspec.targets.chameleon.files import convert as convert_chameleon
 
             convert_chameleon(source, out)
             line = "Chameleon's picture decoder"

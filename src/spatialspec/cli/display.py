@@ -20,7 +20,7 @@ from spatialspec.files import write_text
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from spatialspec.evaluation.results import MethodResult
+    from spatialspec.measure.results import MethodResult
 
 Column = tuple[str, Callable[[Any], str]]  # its name, and what it shows of a method's result
 

@@ -19,7 +19,7 @@ from spatialspec.files import check_output
 from spatialspec.models import draft_folder, embedded, model_folder
 
 if TYPE_CHECKING:
-    from spatialspec.evaluation.doctor_report import Diagnosis, Finding
+    from spatialspec.doctor.report import Diagnosis, Finding
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -46,9 +46,9 @@ def doctor(
         check_output(json, "", "--json", [folder, drafts])
     with options.loading(model):
         where = arguments.device(device)
-        from spatialspec.evaluation.doctor import examine, measure
-        from spatialspec.evaluation.doctor_speed import effort
-        from spatialspec.evaluation.results import dtype_name
+        from spatialspec.doctor.doctor import examine, measure
+        from spatialspec.doctor.speed import effort
+        from spatialspec.measure.results import dtype_name
 
         kind = arguments.dtype(dtype or arguments.AUTO, where)
         say(f"{model} on {where}, {dtype_name(kind)}")

@@ -17,8 +17,8 @@ from spatialspec.cli.workplace import Steps, clocked, make_folder, typed, workin
 from spatialspec.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from spatialspec.core.protocols import Target
-    from spatialspec.training.data import Pictures
+    from spatialspec.core.interfaces import Target
+    from spatialspec.lab.icons.data import Pictures
 
 DRAFTERS = ("hawk", "ssd", "spatial-model")
 HUB = "hub:"  # in front of the name of a data set: nothing is downloaded by a wrong path
@@ -62,8 +62,8 @@ def draft(
     `spatial` needs none. Over many processes: `torchrun -m spatialspec train draft ...`.
     """
     with loading(target):
+        from spatialspec.drafts.recipes import make_recipe, read_config
         from spatialspec.models import model_folder
-        from spatialspec.training.recipes import make_recipe, read_config
 
         settings = read_config(config) if config is not None else {}
         chosen = drafter or settings.pop("drafter", "hawk")
@@ -78,10 +78,10 @@ def draft(
         prompts = _prompts(self_distil)
         out = out or folder / "drafts" / chosen
 
+        from spatialspec.drafts.draft import DRAFTERS as LESSONS
+        from spatialspec.drafts.draft import accelerator, train_draft
+        from spatialspec.drafts.material import Material
         from spatialspec.targets.loading import load_target
-        from spatialspec.training.draft import DRAFTERS as LESSONS
-        from spatialspec.training.draft import accelerator, train_draft
-        from spatialspec.training.material import Material
 
         given = {name: value for name, value in options.items() if value is not None}
         recipe = make_recipe(LESSONS[chosen].Recipe, settings | given)
@@ -113,8 +113,8 @@ def _prompts(path: Path | None) -> list[str] | None:
 
 def _pictures(data: str, model: Target, limit: int | None, report: Callable[[str], None]) -> Pictures:
     """Pictures at the size of the target's grid."""
-    from spatialspec.training.corpus import picture_size, read_pictures
-    from spatialspec.training.hub import read_dataset
+    from spatialspec.drafts.corpus import picture_size, read_pictures
+    from spatialspec.drafts.hub import read_dataset
 
     size = picture_size(model)
     if data.startswith(HUB):

@@ -15,8 +15,8 @@ from spatialspec.files import check_folder, check_output
 from spatialspec.prompts import BUILT_IN, check_prompt, read_prompts
 
 if TYPE_CHECKING:
-    from spatialspec.evaluation.prompt_sets import PromptSet
-    from spatialspec.evaluation.quality_results import Quality
+    from spatialspec.quality.prompt_sets import PromptSet
+    from spatialspec.quality.quality_results import Quality
 
 T = TypeVar("T")
 FEATURES = "efficientnet-lite0"  # the default of evaluation.features, which imports torch
@@ -90,10 +90,10 @@ def evaluate(
     asked = None if prompts is None else _read(prompts)
 
     with options.loading(model):  # imports torch
-        from spatialspec.evaluation.export import check_count
-        from spatialspec.evaluation.prompt_sets import PromptSet
-        from spatialspec.evaluation.scene_scores import SceneTest
-        from spatialspec.training.data import rows_of
+        from spatialspec.lab.icons.data import rows_of
+        from spatialspec.lab.scenes.scene_scores import SceneTest
+        from spatialspec.quality.export import check_count
+        from spatialspec.quality.prompt_sets import PromptSet
 
         if real is not None:
             rows_of(real)
@@ -106,15 +106,15 @@ def evaluate(
 
     from dataclasses import replace
 
-    from spatialspec.evaluation.alignment import Alignment
-    from spatialspec.evaluation.bench import AR
-    from spatialspec.evaluation.clip_score import ClipScore
-    from spatialspec.evaluation.features import feature_extractor
-    from spatialspec.evaluation.measuring import Instruments
-    from spatialspec.evaluation.quality import evaluate
-    from spatialspec.evaluation.real import load_real
-    from spatialspec.evaluation.runs import check
-    from spatialspec.evaluation.store import Store
+    from spatialspec.measure.bench import AR
+    from spatialspec.measure.measuring import Instruments
+    from spatialspec.measure.runs import check
+    from spatialspec.quality.alignment import Alignment
+    from spatialspec.quality.clip_score import ClipScore
+    from spatialspec.quality.features import feature_extractor
+    from spatialspec.quality.quality import evaluate
+    from spatialspec.quality.real import load_real
+    from spatialspec.quality.store import Store
 
     notes: list[str] = []
     with waiting("reading real images" if real is not None else "checking the prompts") as now:
@@ -156,7 +156,7 @@ def evaluate(
 
 
 def _read(path: Path) -> PromptSet:
-    from spatialspec.evaluation.prompt_sets import PromptSet, find, published
+    from spatialspec.quality.prompt_sets import PromptSet, find, published
 
     path = find(path)
     return published(path) or PromptSet.plain(read_prompts(path))
@@ -182,8 +182,8 @@ def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:
     """What images depend on, besides prompts and methods."""
     from dataclasses import asdict
 
-    from spatialspec.evaluation.bench import describe
     from spatialspec.identity import identity
+    from spatialspec.measure.bench import describe
 
     s = describe("evaluate", pipeline, workload)
     return {
@@ -213,7 +213,7 @@ def _shown(name: str, form: str) -> Callable[[Quality], str]:
 
 
 def _scene_columns() -> tuple[Column, ...]:
-    from spatialspec.evaluation.scene import CATEGORIES
+    from spatialspec.lab.scenes.scene import CATEGORIES
 
     by_category = [(name, _shown(f"scenes_{name}", "{:.1%}")) for name in CATEGORIES]
     return (COLUMNS[0], *by_category, ("all", _shown("scenes", "{:.1%}")))

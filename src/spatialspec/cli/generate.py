@@ -13,11 +13,11 @@ from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.display import AGAINST_AR, COST, progress, saved, say, table, waiting, wrapped
 from spatialspec.files import check_output
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
 
 if TYPE_CHECKING:
-    from spatialspec.evaluation.results import MethodResult
-    from spatialspec.evaluation.runs import Sample
+    from spatialspec.measure.results import MethodResult
+    from spatialspec.measure.runs import Sample
 
 SEED_RULE = "image i: seed + i"
 
@@ -68,9 +68,9 @@ def generate(
     methods = common.tuned(methods, pipeline, workload)
 
     from spatialspec.cli.sheet import comparison, contact_sheet
-    from spatialspec.evaluation.bench import describe, summarise
-    from spatialspec.evaluation.results import Document
-    from spatialspec.evaluation.runs import draw
+    from spatialspec.measure.bench import describe, summarise
+    from spatialspec.measure.results import Document
+    from spatialspec.measure.runs import draw
     from spatialspec.pictures import write_picture
 
     if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method

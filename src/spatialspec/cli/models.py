@@ -7,11 +7,11 @@ from pathlib import Path
 
 from spatialspec.cli.display import say, waiting, wrapped
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.core.parameters import explain
 from spatialspec.files import read_config, read_text
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import explain
+from spatialspec.methods.registry import REGISTRY, VERIFIERS
 from spatialspec.models import FAMILIES, WEIGHTS, embedded
-from spatialspec.registry import REGISTRY, VERIFIERS
 
 SIZES = ("rows", "columns", "codes")
 REMEDY = "install it again"

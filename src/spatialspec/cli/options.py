@@ -15,11 +15,11 @@ from spatialspec.cli.display import Display, progress, waiting
 from spatialspec.core.arguments import whole
 from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.core.grid import Grid
-from spatialspec.methods import Method
-from spatialspec.registry import PRESETS, VERIFIERS
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import PRESETS, VERIFIERS
 
 if TYPE_CHECKING:
-    from spatialspec.evaluation.runs import Workload
+    from spatialspec.measure.runs import Workload
     from spatialspec.pipeline import SpatialPipeline
 
 AUTO = "auto"  # the budget that is measured
@@ -131,8 +131,8 @@ class Common:
     def _load(self, methods: Sequence[Method], prompts: Sequence[str]) -> tuple[SpatialPipeline, Workload]:
         from dataclasses import replace
 
-        from spatialspec.core.distribution import Sampling
-        from spatialspec.evaluation.runs import Workload, check
+        from spatialspec.core.sampling import Sampling
+        from spatialspec.measure.runs import Workload, check
         from spatialspec.pipeline import SpatialPipeline
 
         numbers: dict[str, Any] = {
@@ -165,7 +165,7 @@ class Common:
         """The methods, those without a budget of their own with the one that is fastest here if that was asked for."""
         if self.budget != AUTO:
             return list(methods)
-        from spatialspec.evaluation.budget import best_budget, effort
+        from spatialspec.measure.budget import best_budget, effort
 
         def tune(method: Method) -> Method:
             if "budget" not in method.fields or "budget" in dict(method.given):

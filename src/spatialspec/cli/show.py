@@ -12,7 +12,7 @@ from spatialspec.cli import options
 from spatialspec.cli.display import progress, saved, say, waiting
 from spatialspec.core.errors import BadInput
 from spatialspec.files import check_output
-from spatialspec.methods import Method
+from spatialspec.methods.method import Method
 
 
 def show(
@@ -54,10 +54,10 @@ def show(
     methods = common.tuned(methods, pipeline, workload)
 
     from spatialspec import __version__
-    from spatialspec.analysis.page import page, panel
-    from spatialspec.analysis.trace import trace
     from spatialspec.decode import Step
     from spatialspec.generation import Request
+    from spatialspec.show.page import page, panel
+    from spatialspec.show.trace import trace
 
     drawn = Request([prompt], [seed], workload.sampling, workload.grid, verifier, [negative_prompt])
     shown = list(dict.fromkeys([*methods, Method("ar")]))

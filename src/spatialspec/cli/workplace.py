@@ -15,7 +15,7 @@ from spatialspec.cli.display import kept, say, waiting
 from spatialspec.core.errors import BadInput, printable
 
 if TYPE_CHECKING:
-    from spatialspec.training.data import Pictures
+    from spatialspec.lab.icons.data import Pictures
 
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
 Batch = Annotated[int | None, typer.Option(help="Pictures per step. [default: the recipe's]")]
@@ -90,7 +90,7 @@ def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None
         BadInput: none is to be learned from.
     """
     with waiting(f"reading the pictures of {printable(folder)}"):
-        from spatialspec.training.corpus import read_pictures
+        from spatialspec.drafts.corpus import read_pictures
 
         pictures = read_pictures(folder, side, report)
     if not pictures.select("train").rows:

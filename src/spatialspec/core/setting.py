@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.core.interfaces import Drafter, Head, Verifier
 from spatialspec.core.noise import Noise
-from spatialspec.core.protocols import Drafter, Head, Verifier
+from spatialspec.core.sampling import Sampling
 
 T = TypeVar("T")
 

@@ -18,9 +18,9 @@ from PIL import Image as PILImage
 from torch import Tensor
 from transformers import Emu3ForConditionalGeneration, Emu3Processor
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.core.sampling import Sampling
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from spatialspec.core.grid import Grid
-from spatialspec.core.kv_cache import KVCache
 from spatialspec.core.proposal import Proposal, Scores, Verdict
 from spatialspec.core.state import State
-from spatialspec.targets.grid_model import GridModel
+from spatialspec.targets.icons.grid_model import GridModel
+from spatialspec.targets.kv_cache import KVCache
 
 SPARE = 128  # slots behind the last cell, so that wide trees fit until the end
 

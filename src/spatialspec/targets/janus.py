@@ -19,9 +19,9 @@ from PIL import Image as PILImage
 from torch import Tensor
 from transformers import JanusForConditionalGeneration, JanusProcessor
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.core.sampling import Sampling
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget, apply

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.core.sampling import Sampling
 from spatialspec.identity import sign_fingerprint
 from spatialspec.targets.language_cache import LanguageCache
 from spatialspec.targets.language_decoder import Decoder

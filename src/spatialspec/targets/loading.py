@@ -11,9 +11,9 @@ import torch
 from transformers import PreTrainedConfig
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.core.protocols import Target
+from spatialspec.core.interfaces import Target
 from spatialspec.files import read_config
-from spatialspec.targets.icons import IconsTarget
+from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.language_target import LanguageTarget
 from spatialspec.targets.pretrained import whole
 

@@ -14,8 +14,8 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
-from spatialspec.core.distribution import Sampling
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.sampling import Sampling
 from spatialspec.targets.model_files import FETCH, LARGEST, check_side_files, numbers, read_model_config
 from spatialspec.targets.pictures import check_pixels
 

@@ -1,0 +1,1 @@
+"""Exactness audit: every method against distributions that can be enumerated."""

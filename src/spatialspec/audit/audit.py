@@ -1,0 +1,231 @@
+"""Whether methods are what they say: the law of their images against enumeration, their tokens against AR's.
+
+Every method runs through the shipped loop on toys whose law is known. Its images are counted against the joint law of
+all cells by chi-square, in two enumerations: from the first cell, and from the last, where images that share their last
+tokens are neighbours. A method that says seed-exact must besides draw AR's tokens, image by image, on the toys and on a
+model; a tie of AR's two best scores explains a divergence, as in `evaluation.distance`.
+
+The level of one test is FALSE_ALARM / (number of tests) / CAUTION: the odds that an audit of honest methods fails are
+below FALSE_ALARM, however the tests depend on each other.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+
+import torch
+
+from spatialspec import __version__
+from spatialspec.audit.cases import Plan
+from spatialspec.audit.chi_square import CAUTION
+from spatialspec.audit.findings import AuditDocument, AuditSettings, CaseResult, MethodAudit, SeedIdentity
+from spatialspec.audit.ground import AR, ModelGround, ToyGround, departures
+from spatialspec.audit.replicas import Table
+from spatialspec.measure.runs import Progress
+from spatialspec.methods.method import Method
+from spatialspec.methods.registry import REGISTRY, VERIFIERS, Entry
+from spatialspec.pipeline import SpatialPipeline
+from spatialspec.processes import Workers
+
+FALSE_ALARM = 1e-6
+SEED_EXACT, EXACT, NOT_EXACT, NO_DEVIATION = "seed-exact", "exact", "not exact", "no deviation"
+
+
+def pairs(methods: Sequence[Method]) -> list[tuple[Method, str]]:
+    """Every method with every rule; with its own alone where it has one, with coupled alone under a tolerance."""
+    rules = [(method, method.rule(verifier)) for method in methods for verifier in VERIFIERS]
+    return [pair for pair in dict.fromkeys(rules) if pair[1] == "coupled" or not pair[0].parameters.get("tolerance")]
+
+
+def declared(method: Method, verifier: str) -> str:
+    """What a method says of itself."""
+    if method.seed_exact(verifier):
+        return SEED_EXACT
+    return EXACT if method.exact() else NOT_EXACT
+
+
+def images_of(method: Method, verifier: str, plan: Plan) -> list[int]:
+    """How many images of each toy a method draws."""
+    many = declared(method, verifier) == EXACT or method == AR
+    return [case.images if many else plan.others for case in plan.cases]
+
+
+def chi_square_tests(methods: Sequence[Method], plan: Plan) -> int:
+    """How many tests an audit makes: two enumerations of every toy for each method and rule."""
+    return 2 * len(plan.cases) * len(pairs(methods))
+
+
+def level_of(tests: int) -> float:
+    """The p at which one of so many tests has found a deviation."""
+    return FALSE_ALARM / tests / CAUTION
+
+
+def on_model(methods: Sequence[Method], toys_only: Collection[Method]) -> list[tuple[Method, str]]:
+    """Those pairs that are compared with AR on the model."""
+    return [pair for pair in pairs(methods) if pair[0].seed_exact(pair[1]) and pair[0] not in toys_only]
+
+
+def effort(methods: Sequence[Method], plan: Plan, model_cells: int, toys_only: Collection[Method] = ()) -> int:
+    """Tokens that an audit draws and reports."""
+    compared = len(on_model(methods, toys_only))
+    return sum(_tokens(*pair, plan) for pair in pairs(methods)) + (compared + 1) * len(plan.prompts) * model_cells
+
+
+def _tokens(method: Method, verifier: str, plan: Plan) -> int:
+    return sum(n * case.cells for n, case in zip(images_of(method, verifier, plan), plan.cases, strict=True))
+
+
+@dataclass(frozen=True)
+class OnToys:
+    """What toys say of a method.
+
+    Attributes:
+        cases: one for each toy.
+        left: images that leave AR's at a tie, and without one.
+    """
+
+    cases: list[CaseResult]
+    left: tuple[int, int]
+
+
+def grounds(plan: Plan, seed: int) -> list[ToyGround]:
+    """The toys of a plan, ready."""
+    most = max(case.images for case in plan.cases)
+    tables = {sizes: Table(most, *sizes, seed) for sizes in {(c.cells, c.vocabulary) for c in plan.cases}}
+    return [ToyGround(case, plan, tables[case.cells, case.vocabulary]) for case in plan.cases]
+
+
+def on_toys(toys: Sequence[ToyGround], method: Method, verifier: str) -> OnToys:
+    """Try a method on toys."""
+    cases: list[CaseResult] = []
+    left: list[tuple[int, int]] = []
+    for toy, count in zip(toys, images_of(method, verifier, toys[0].plan), strict=True):
+        images = toy.draw(method, verifier, count)
+        cases.append(toy.compare(images))
+        if method.seed_exact(verifier):
+            left.append(departures(toy.toy, toy.reference, images[: toy.plan.others].tolist()))
+    return OnToys(cases, (sum(ties for ties, _ in left), sum(unexplained for _, unexplained in left)))
+
+
+_remembered_grounds = cache(grounds)
+
+
+def _in_worker(plan: Plan, seed: int, method: Method, verifier: str, entry: Entry) -> OnToys:
+    torch.set_num_threads(1)
+    REGISTRY[method.name] = entry
+    return on_toys(_remembered_grounds(plan, seed), method, verifier)
+
+
+@contextmanager
+def _toys(plan: Plan, seed: int, workers: int) -> Iterator[Callable[[Method, str], Callable[[], OnToys]]]:
+    """A function that has a method tried here, when its answer is wanted, or by processes of their own at once.
+
+    Those processes know this package alone: a method with parts from elsewhere is tried here.
+    """
+    own = cache(partial(grounds, plan, seed))
+
+    def here(method: Method, verifier: str) -> OnToys:
+        return on_toys(own(), method, verifier)
+
+    def begin(method: Method, verifier: str) -> Callable[[], OnToys]:
+        if workers == 1 or not _ours(method.entry):
+            return partial(here, method, verifier)
+        return pool.submit(_in_worker, plan, seed, method, verifier, method.entry).result
+
+    with Workers(workers) as pool:
+        yield begin
+
+
+def _ours(entry: Entry) -> bool:
+    return all(part.startswith("spatialspec.") for part in (entry.drafter, entry.verifier) if part)
+
+
+def audit(
+    methods: Sequence[Method],
+    plan: Plan,
+    seed: int = 0,
+    pipeline: SpatialPipeline | None = None,
+    report: Progress = lambda method, tokens: None,
+    workers: int = 1,
+    toys_only: Collection[Method] = (),
+) -> AuditDocument:
+    """Try methods under every verifier.
+
+    Args:
+        methods: in the order of the result; one named twice counts once.
+        plan: what is drawn.
+        seed: of the first image, 0 to 2^62.
+        pipeline: model on which tokens are compared with AR's; None leaves that out.
+        report: called now and then as `report(method, tokens just drawn)`.
+        workers: processes for the toys; with 1 they run in this one.
+        toys_only: methods that are not compared on the model.
+
+    Raises:
+        BadInput: the model lacks the drafts of a seed-exact method; before anything is computed.
+    """
+    tried = pairs(methods)
+    model = None if pipeline is None else ModelGround(pipeline, plan, seed, report)
+    compared = on_model(methods, toys_only)
+    if model is not None:
+        for method, _ in compared:
+            model.check(method)
+    tests = chi_square_tests(methods, plan)
+    level = level_of(tests)
+    results: list[MethodAudit] = []
+    own: dict[tuple[Method, str], tuple[int, int]] = {}
+    with _toys(plan, seed, workers) as toys:
+        answers = [toys(*pair) for pair in tried]
+        if model is not None:
+            own = {pair: departures(model.target, model.reference, model.draw(pair[0])) for pair in compared}
+        for pair, answer in zip(tried, answers, strict=True):
+            results.append(_judge(*pair, plan, answer(), own.get(pair), level))
+            report(str(pair[0]), _tokens(*pair, plan))
+    settings = AuditSettings(
+        command="audit",
+        model="" if pipeline is None else pipeline.target.name,
+        fingerprint="" if pipeline is None else pipeline.target.fingerprint,
+        size="" if model is None else str(model.request.grid),
+        prompts=0 if model is None else len(plan.prompts),
+        seed=seed,
+        tests=tests,
+        level=level,
+        false_alarm=FALSE_ALARM,
+        version=__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+        threads=torch.get_num_threads(),
+    )
+    return AuditDocument(settings=settings, methods=results)
+
+
+def _judge(
+    method: Method, verifier: str, plan: Plan, toys: OnToys, model: tuple[int, int] | None, level: float
+) -> MethodAudit:
+    promise, worst, identity = declared(method, verifier), min(toys.cases, key=lambda case: case.p), None
+    if promise == SEED_EXACT:
+        own = 0 if model is None else len(plan.prompts)
+        ties, unexplained = (sum(both) for both in zip(toys.left, model or (0, 0), strict=True))
+        compared = plan.others * len(plan.cases) + own
+        identity = SeedIdentity(images=compared, model_images=own, ties=ties, unexplained=unexplained)
+    found = NO_DEVIATION
+    if worst.p <= level:
+        found = NOT_EXACT
+    elif identity is not None and not identity.unexplained:
+        found = SEED_EXACT
+    return MethodAudit(
+        method=str(method),
+        verifier=verifier,
+        declared=promise,
+        found=found,
+        ok=promise == NOT_EXACT or found == promise or (promise == EXACT and found == NO_DEVIATION),
+        images=sum(case.images for case in toys.cases),
+        p=worst.p,
+        total_variation=worst.total_variation,
+        expected_variation=worst.expected_variation,
+        seed_identity=identity,
+        cases=toys.cases,
+    )

@@ -1,0 +1,96 @@
+"""What an audit draws: toys, samplings, numbers of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spatialspec.audit.grid_toy import GridToy
+from spatialspec.audit.replicas import Toy
+from spatialspec.audit.toys import ToyTarget
+from spatialspec.core.grid import Grid
+from spatialspec.core.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Case:
+    """A toy and how its images are sampled.
+
+    Attributes:
+        cached: a transformer with caches, else a table.
+        grid: small enough to enumerate; drafts cross the ends of its rows.
+        vocabulary: V.
+        sampling: of the target and the drafts.
+        images: of a method that says its law is exact, and of AR.
+        spread: of a table's logits from prefix to prefix.
+    """
+
+    cached: bool
+    grid: str
+    vocabulary: int
+    sampling: Sampling
+    images: int
+    spread: float = 0.7
+
+    def __str__(self) -> str:
+        s = self.sampling
+        words = [f"guidance {s.guidance:g}"] if s.streams == 2 else []
+        words += [f"temperature {s.temperature:g}"] if s.temperature != 1 else []
+        words += [f"top-k {s.top_k}"] if s.top_k else []
+        words += [f"top-p {s.top_p:g}"] if s.top_p < 1 else []
+        toy = "transformer" if self.cached else f"table of spread {self.spread:g}"
+        return ", ".join([f"{toy}, {self.grid}, {self.vocabulary} tokens", *words])
+
+    @property
+    def cells(self) -> int:
+        """Cells of the grid."""
+        return Grid.parse(self.grid).cells
+
+    def toy(self) -> Toy:
+        """The target."""
+        if self.cached:
+            return GridToy.random(self.grid, self.vocabulary, 0)
+        return ToyTarget.random(self.grid, self.vocabulary, 1, spread=self.spread)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is drawn.
+
+    Attributes:
+        cases: toys.
+        others: images of each, where tokens are compared with AR's, or the method does not say exact.
+        threes: of all these, so many are drawn three at a time, the others as rows of larger batches.
+        size: grid of the model's images, ROWSxCOLUMNS; "" for the model's own.
+        prompts: of the model's images, drawn in one batch.
+    """
+
+    cases: tuple[Case, ...]
+    others: int
+    threes: int
+    size: str = ""
+    prompts: tuple[str, ...] = ("red apple, 3d", "blue heart, flat")
+
+
+QUICK = Plan(
+    (
+        Case(False, "2x2", 4, Sampling(top_p=0.9), 1500, spread=0.2),  # wrong residuals show most
+        Case(False, "3x2", 3, Sampling(), 1200, spread=0.2),  # numbers used twice show most
+        Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 400),
+    ),
+    others=200, threes=30, size="8x8",
+)  # fmt: skip
+FULL = Plan(
+    (
+        Case(False, "3x2", 4, Sampling(temperature=0.7), 2500, spread=0.2),
+        Case(False, "3x2", 4, Sampling(top_p=0.9), 2500, spread=0.2),
+        Case(False, "2x3", 3, Sampling(), 2000, spread=0.2),
+        Case(False, "2x3", 4, Sampling(), 1500, spread=0.2),
+        Case(False, "3x2", 4, Sampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95), 1500),
+        Case(False, "2x3", 4, Sampling(temperature=1.3, top_p=0.8), 1000, spread=1.0),
+        Case(False, "2x3", 3, Sampling(guidance=0.5, top_k=2), 1000),
+        Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 1500),
+        Case(True, "3x2", 3, Sampling(guidance=3.0), 1000),
+        Case(True, "3x2", 4, Sampling(temperature=0.7, top_p=0.9), 1000),
+    ),
+    others=300, threes=90,
+)  # fmt: skip

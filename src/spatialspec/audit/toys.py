@@ -1,0 +1,191 @@
+"""Targets small enough to enumerate: their law is known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, reduce
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spatialspec.audit.law import distribution, joint
+from spatialspec.core.grid import Grid
+from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.sampling import Sampling
+from spatialspec.core.state import State
+from spatialspec.drafts.weights import KINDS, Drafts, build
+
+AVERAGE = {3: ([0.07, 0.80, 0.13], [0.01, 0.51, 0.48]), 4: ([0.10, 0.47, 0.07, 0.36], [0.01, 0.30, 0.65, 0.04])}
+LARGEST = 5500  # prefixes of bigger grids share table rows by a hash
+
+
+@dataclass(frozen=True)
+class ToyTarget:
+    """A target whose two streams are tables over token prefixes: any law at all. It is its own `Head`.
+
+    Prefixes are numbered as in a heap: the empty one is 0, the one with token v behind prefix i is V i + 1 + v.
+
+    Attributes:
+        grid: its cells.
+        logits: (2, prefixes, V), conditional stream first.
+        hidden: (2, prefixes, d), unrelated to the logits, so that drafts are wrong in every way.
+        weight: (V, d), output layer.
+        table: (V, d), token embedding.
+    """
+
+    grid: Grid
+    logits: Float[Tensor, "2 prefixes V"]
+    hidden: Float[Tensor, "2 prefixes d"]
+    weight: Float[Tensor, "V d"]
+    table: Float[Tensor, "V d"]
+
+    @classmethod
+    def random(cls, grid: str, vocabulary: int, seed: int, width: int = 8, spread: float = 0.7) -> ToyTarget:
+        """Tables from a seed, `spread` apart from prefix to prefix.
+
+        On average p and q lie where small mistakes of a verifier cost most: many drafts are refused, and more than one
+        token is left to take their place.
+        """
+        shape, v = Grid.parse(grid), vocabulary
+        rows = LARGEST if shape.cells > 6 else min(LARGEST, (v ** (shape.cells + 1) - 1) // (v - 1))
+        draw = torch.Generator().manual_seed(seed)
+
+        def normal(*sizes: int) -> Tensor:
+            return spread * torch.randn(*sizes, generator=draw)
+
+        p, q = AVERAGE[v]
+        logits, hidden, weight = normal(2, rows, v), normal(2, rows, width), normal(v, width)
+        logits += torch.tensor(p).log()
+        logits[1] += 0.5 * normal(rows, v)
+        hidden[..., 0], weight[:, 0] = 1.0, torch.tensor(q).log()
+        return cls(shape, logits, hidden, weight, normal(v, width))
+
+    @property
+    def width(self) -> int:
+        """Width d of the states."""
+        return self.hidden.shape[-1]
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens V."""
+        return self.logits.shape[-1]
+
+    @cached_property
+    def codebook(self) -> Float[Tensor, "V 2"]:
+        """(V, 2), from a seed; unrelated to everything else."""
+        return torch.randn(self.vocabulary, 2, generator=torch.Generator().manual_seed(self.vocabulary))
+
+    def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
+        """The states as they are."""
+        return hidden
+
+    def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
+        """States -> logits."""
+        return states @ self.weight.T
+
+    def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
+        """Embedding of tokens."""
+        return self.table[tokens]
+
+    def child(self, prefix: int, token: int) -> int:
+        """Number of the prefix that is longer by one token."""
+        return (self.vocabulary * prefix + 1 + token) % self.logits.shape[1]
+
+    def law(self, sampling: Sampling) -> Float[np.ndarray, "images"]:
+        """Joint probabilities of all V^cells images, tokens as digits of the index, cell 0 first; by enumeration."""
+        conditionals = []
+        first = 0
+        for cell in range(self.grid.cells):
+            prefixes = slice(first, first + self.vocabulary**cell)
+            conditionals.append(distribution(self.logits[: sampling.streams, prefixes].numpy(), sampling))
+            first = prefixes.stop
+        return joint(conditionals)
+
+    def drafts(self, kind: str, seed: int, count: int = 3, scale: float = 0.3) -> Drafts:
+        """Draft weights drawn at random."""
+        return random_drafts(kind, self.width, seed, count, scale)
+
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> ToySession:
+        """Start images; the toy reads no words."""
+        return ToySession(self, sampling.streams)
+
+
+def random_drafts(kind: str, width: int, seed: int, count: int = 3, scale: float = 0.3) -> Drafts:
+    """Draft weights drawn at random: wrong, but not absurd.
+
+    Args:
+        kind: key of `KINDS`.
+        width: of the target.
+        seed: of the weights.
+        count: heads or predictors in each direction, where there are such.
+        scale: standard deviation.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    sizes = {"width": width, "horizontal": count, "vertical": count}
+    made = build(kind, {field.name: sizes[field.name] for field in fields(KINDS[kind][1]) if field.name in sizes})
+    for weight in made.parameters():
+        weight.data = scale * torch.randn(weight.shape, generator=draw)
+    return made.requires_grad_(False)
+
+
+class Remembered(Sampling):
+    """The shipped distributions, each made once: few prefixes, many replicas. Two of these share nothing."""
+
+    @cached_property
+    def _seen(self) -> dict[tuple[torch.Size, bytes], Float[Tensor, "*N V"]]:
+        return {}
+
+    def distribution(self, logits: Float[Tensor, "G *N V"]) -> Float[Tensor, "*N V"]:
+        """As `Sampling.distribution`."""
+        key = logits.shape, logits.numpy().tobytes()
+        if key not in self._seen:
+            self._seen[key] = super().distribution(logits)
+        return self._seen[key].clone()
+
+
+class ToySession:
+    """The `Session` of a toy target: looks rows up, remembers nothing but what it has looked up before.
+
+    A slot that does not see all cells before its own is given the row of what it sees.
+    """
+
+    def __init__(self, target: ToyTarget, streams: int) -> None:
+        self.target, self.streams, self.passes = target, streams, 0
+        self._seen: dict[tuple[int, ...], Scores] = {}
+
+    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
+        """Rows of the pending cells and of the nodes of every image."""
+        self.passes += 1
+        return [self._one(state, proposal) for state, proposal in zip(states, proposals, strict=True)]
+
+    def _one(self, state: State, proposal: Proposal) -> Scores:
+        several = state.ahead or len(state.pending) > 1
+        rows = tuple(self._in_rows(state, proposal) if several else self._in_line(state, proposal))
+        if rows not in self._seen:
+            logits, hidden = self.target.logits[: self.streams, rows], self.target.hidden[: self.streams, rows]
+            self._seen[rows] = Scores(logits, hidden)
+        return self._seen[rows]
+
+    def _in_line(self, state: State, proposal: Proposal) -> list[int]:
+        rows = [reduce(self.target.child, state.tokens, 0)]
+        for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
+            rows.append(self.target.child(rows[parent + 1], token))
+        return rows
+
+    def _in_rows(self, state: State, proposal: Proposal) -> list[int]:
+        """As in `GridSession`: a slot sees what is written up to its cell, and a node its ancestors."""
+        written = sorted({**dict(enumerate(state.tokens)), **state.ahead}.items())
+        seen = [[token for other, token in written if other <= cell] for cell in state.pending]
+        for cell, above in zip(proposal.cells, proposal.ancestors(), strict=True):
+            own = [token for token, there in zip(proposal.tokens, above, strict=True) if there]
+            seen.append([token for other, token in written if other <= cell] + own)
+        return [reduce(self.target.child, tokens, 0) for tokens in seen]
+
+    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
+        """Nothing to keep: a prefix is its own cache."""
+
+    def close(self, images: Sequence[int]) -> None:
+        """Nothing to drop."""

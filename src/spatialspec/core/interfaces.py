@@ -1,0 +1,175 @@
+"""What the loop asks of a target, a drafter and a verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image as PILImage
+from torch import Tensor
+
+from spatialspec.core.grid import Grid
+from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.sampling import Sampling
+from spatialspec.core.state import State
+
+
+class Head(Protocol):
+    """The frozen parts of a target that drafters share: final norm, output layer, token embedding, code book."""
+
+    @property
+    def width(self) -> int:
+        """Model width d."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of image tokens V."""
+        ...
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Embedding of every image token in the VQ tokenizer, always the same object."""
+        ...
+
+    def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
+        """Final norm of pre-norm states."""
+        ...
+
+    def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
+        """Normed states -> logits of image tokens."""
+        ...
+
+    def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
+        """Embedding of image tokens, without positions."""
+        ...
+
+
+class Session(Protocol):
+    """A target at work on some images: their prefixes and caches."""
+
+    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
+        """One target pass over the pending tokens and the proposal of every open image."""
+        ...
+
+    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
+        """Commit the cache slots of what stays, all but what is pending `after` the pass.
+
+        `image` counts the open images of the last `score`.
+        """
+        ...
+
+    def close(self, images: Sequence[int]) -> None:
+        """Drop finished images, counted as in the last `score`."""
+        ...
+
+
+class Target(Head, Protocol):
+    """A frozen AR model that draws pictures from words."""
+
+    @property
+    def name(self) -> str:
+        """Shown in reports and errors."""
+        ...
+
+    @property
+    def default(self) -> Sampling:
+        """Sampling that the model recommends."""
+        ...
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that is drawn where none is asked for."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where drafters and verifiers work: logits, states and embeddings come out there."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of logits, states and embeddings."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights that drafters depend on."""
+        ...
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse a grid that the model cannot draw.
+
+        Raises:
+            BadInput: it cannot; the message says which it can.
+        """
+        ...
+
+    def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
+        """Refuse prompts that `session` would refuse, before anything is computed.
+
+        Args:
+            prompts: as for `session`, and so is the next.
+            negatives: see above.
+            grid: of every image.
+
+        Raises:
+            BadInput: one is empty or too long.
+        """
+        ...
+
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
+        """Start images, one per prompt, side by side.
+
+        Args:
+            prompts: what to draw; none may be empty.
+            negatives: prompts of the unconditional stream, one per prompt; "" for the model's own unconditional input.
+            sampling: its guidance decides the number of streams.
+            grid: of every image.
+
+        Raises:
+            BadInput: a prompt is empty or too long, or the model cannot draw the grid.
+        """
+        ...
+
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a complete grid of tokens; fewer rows than the model draws are a preview."""
+        ...
+
+
+class Drafter(Protocol):
+    """Guesses tokens of one image."""
+
+    def propose(self, state: State) -> Proposal:
+        """Guesses for open cells, possibly none."""
+        ...
+
+    def observe(
+        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
+    ) -> None:
+        """Learn from a pass over `proposal` that was made in `state`."""
+        ...
+
+
+class Verifier(Protocol):
+    """Decides what stays, for one image, and how candidates must be drawn for its promise to hold."""
+
+    def draw(self, q: Float[Tensor, "Q V"], rows: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
+        """One candidate for each pair (row of q, cell); a pair may occur again for a further candidate."""
+        ...
+
+    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+        """Judge a proposal; row i of p is the target's distribution after row i of the pass."""
+        ...
+
+
+class Coupling(Verifier, Protocol):
+    """A verifier whose test can go on behind a refusal."""
+
+    def couple(
+        self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Sequence[int], cells: Sequence[int], turn: int
+    ) -> list[int]:
+        """Samples of p, each the sample of q that it is given as often as can be (maximal coupling)."""
+        ...

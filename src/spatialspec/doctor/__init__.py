@@ -1,0 +1,1 @@
+"""What is wrong with a checkpoint, its drafts or this machine."""

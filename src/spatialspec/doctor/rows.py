@@ -1,0 +1,113 @@
+"""The first rows of one picture, drawn by one method: what every pass kept, and how long it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spatialspec.core.interfaces import Session
+from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.state import State
+from spatialspec.decode import decode
+from spatialspec.generation import Request, assemble
+from spatialspec.measure.runs import Progress
+from spatialspec.methods.method import Method
+from spatialspec.pipeline import SpatialPipeline
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a method did.
+
+    Attributes:
+        method: at work.
+        tokens: of the first cells, at least as many as were asked for.
+        passes: of the target.
+        commits: passes that kept something.
+        seconds: prefill, passes and drafting.
+        below: cells behind the first row that were drafted.
+        uncovered: of these, cells that no prediction from above was there for.
+        logits: of every cell, where the method is AR.
+    """
+
+    method: Method
+    tokens: tuple[int, ...]
+    passes: int
+    commits: int
+    seconds: float
+    below: int
+    uncovered: int
+    logits: Sequence[Float[Tensor, "G V"]]
+
+    @property
+    def cells_of_a_pass(self) -> float:
+        """Cells kept by a pass, mean."""
+        return len(self.tokens) / self.passes
+
+    @property
+    def accepted_length(self) -> float:
+        """Cells kept by a pass that keeps any, mean."""
+        return len(self.tokens) / self.commits
+
+    @property
+    def seconds_of_a_pass(self) -> float:
+        """Mean, the prefill counted as one."""
+        return self.seconds / self.passes
+
+
+class Recorder:
+    """A session that keeps the scores of the last row of every pass."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.logits: list[Float[Tensor, "G V"]] = []
+
+    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
+        """One target pass."""
+        scored = self.session.score(states, proposals)
+        self.logits.append(scored[0].logits[:, -1])
+        return scored
+
+    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
+        """Commit what stays."""
+        self.session.keep(image, proposal, verdict, after)
+
+    def close(self, images: Sequence[int]) -> None:
+        """Drop finished images."""
+        self.session.close(images)
+
+
+def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop: int, report: Progress) -> Rows:
+    """Draw the first `stop` cells of the request's picture; AR's scores are kept."""
+    (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
+    session: Session = request.session(pipeline.target)
+    recorder = Recorder(session)
+    used: Session = recorder if method.name == "ar" else session
+    passes = commits = below = uncovered = 0
+    start = time.perf_counter()
+    for step in decode(used, [image]):
+        passes += 1
+        commits += step.verdict.commits
+        drafted, covered = _from_above(step.proposal, request.grid.columns)
+        below, uncovered = below + len(drafted), uncovered + len(drafted - covered)
+        report(f"drawing with {method}", len(step.verdict.tokens(step.proposal)))
+        if step.state.frontier >= stop:
+            break
+    if pipeline.target.device.type == "cuda":
+        torch.cuda.synchronize(pipeline.target.device)
+    seconds = time.perf_counter() - start
+    return Rows(method, image.state.tokens, passes, commits, seconds, below, uncovered, recorder.logits)
+
+
+def _from_above(proposal: Proposal, columns: int) -> tuple[set[int], set[int]]:
+    """Drafted cells behind the first row; those of them that a candidate came from above for."""
+    drafted = {cell for cell in proposal.cells if cell >= columns}
+    tested = [pair for pairs in proposal.tests.values() for pair in pairs]
+    origins = proposal.sources
+    above = {proposal.cells[node] for node, row in tested if row < len(origins) and origins[row][0] == "vertical"}
+    return drafted, above & drafted

@@ -1,0 +1,213 @@
+"""One pass over a tree against AR's passes, one cell each: on this machine, this device, in this type.
+
+AR's first cells were drawn one by one, and their scores kept. Then a chain of them is read in one pass, a tree behind
+it in another (AR's own tokens among wrong ones, across the end of a row), a path of the tree is kept, and the cell
+after it scored. What AR's own tokens lead to must be what AR saw. A wrong branch is compared with a session of its own.
+For a language model the whole sequence, laid out by hand with its row ends, is run once more without any of this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spatialspec.core.errors import OVERFLOW, BadInput
+from spatialspec.core.interfaces import Session, Target
+from spatialspec.core.proposal import ROOT, Proposal, Verdict
+from spatialspec.core.state import State
+from spatialspec.doctor.report import Finding, Status
+from spatialspec.doctor.rows import Rows
+from spatialspec.generation import Request
+from spatialspec.measure.results import dtype_name
+from spatialspec.targets.language_cache import LanguageCache
+from spatialspec.targets.language_target import LanguageTarget
+
+DEPTH = 5
+# Largest difference of two logits, as a share of the largest logit: some roundings of the type, through many layers.
+TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 1.25e-2, torch.bfloat16: 1e-1}
+WRONG = (
+    "tokens would not be AR's: run with --dtype fp32 --device cpu; where that is right, the device rounds too coarsely"
+)
+
+
+NOISY = "a seed will not always repeat its picture: call torch.use_deterministic_algorithms(True)"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Largest differences of logits from AR's own passes.
+
+    Attributes:
+        parts: what was compared -> largest difference.
+        largest: of AR's logits, absolute, at least 1.
+        repeats: whether the same pass twice gave the same numbers, to the last bit.
+    """
+
+    parts: dict[str, float]
+    largest: float
+    repeats: bool
+
+    @property
+    def worst(self) -> float:
+        """Largest of all."""
+        return max(self.parts.values())
+
+
+class _Comparison:
+    """Collects differences from the logits of AR."""
+
+    def __init__(self, ar: Rows) -> None:
+        self.ar, self.parts = ar, dict[str, float]()
+        self.largest = max(1.0, max(float(row.abs().max()) for row in ar.logits))
+
+    def cell(self, part: str, cell: int, got: Float[Tensor, "G V"]) -> None:
+        """Compare scores of a cell with AR's."""
+        self.add(part, got, self.ar.logits[cell])
+
+    def add(self, part: str, got: Float[Tensor, "G V"], wanted: Float[Tensor, "G V"]) -> None:
+        """Compare any two."""
+        self.parts[part] = max(self.parts.get(part, 0.0), _apart(got, wanted))
+
+
+@torch.inference_mode()
+def compare(target: Target, request: Request, ar: Rows) -> Difference:
+    """Score AR's first cells again, many in a pass.
+
+    Raises:
+        BadInput: AR has drawn fewer than four cells.
+    """
+    cells, tokens = len(ar.logits), list(ar.tokens)
+    if cells < 4:
+        raise BadInput(f"a grid of {request.grid.cells} cells", "at least 4", "give a larger --size")
+    n = max(1, min(request.grid.columns, cells - 1) - 2)  # the tree goes on into the next row
+    depth = min(DEPTH, cells - n - 1)
+    found = _Comparison(ar)
+    session, state = _begin(target, request, tokens[:n], found)
+
+    tree, main, parent = Proposal(), list[int](), ROOT
+    wrong = [(token + 1) % target.vocabulary for token in tokens[n : n + depth]]
+    for level in range(depth):
+        decoy = tree.add(n + level, wrong[level], parent)
+        if level + 1 < depth:
+            tree.add(n + level + 1, tokens[n + level + 1], decoy)
+        parent = tree.add(n + level, tokens[n + level], parent)
+        main.append(parent)
+    logits = session.score([state], [tree])[0].logits
+    again = session.score([state], [tree])[0].logits
+    for cell, row in enumerate([0, *(node + 1 for node in main)], start=n):
+        found.cell("tree", cell, logits[:, row])
+
+    verdict = Verdict(tuple(main))
+    after = state.extend(tree, verdict)
+    session.keep(0, tree, verdict, after)
+    found.cell("after a kept path", n + depth, session.score([after], [Proposal()])[0].logits[:, 0])
+
+    alone, state = _begin(target, request, tokens[:n], found)
+    branch = [wrong[0], *([tokens[n + 1]] if depth > 1 else [])]
+    node = ROOT
+    for token in branch:
+        verdict = Verdict((), token)
+        alone.score([state], [Proposal()])
+        after = state.extend(Proposal(), verdict)
+        alone.keep(0, Proposal(), verdict, after)
+        state, node = after, int(tree.find(node, token) or 0)
+        scores = alone.score([state], [Proposal()])[0].logits[:, 0]
+        found.add("branch", logits[:, node + 1], scores)
+    return Difference(found.parts, found.largest, torch.equal(logits, again))
+
+
+def _begin(target: Target, request: Request, tokens: list[int], found: _Comparison) -> tuple[Session, State]:
+    """A session that has read AR's first tokens in one pass."""
+    session = request.session(target)
+    state, chain = State(request.grid), Proposal.chain(0, tokens, final=True)
+    logits = session.score([state], [chain])[0].logits
+    for cell in range(len(tokens) + 1):
+        found.cell("chain", cell, logits[:, cell])
+    verdict = Verdict(tuple(range(len(tokens))))
+    after = state.extend(chain, verdict)
+    session.keep(0, chain, verdict, after)
+    return session, after
+
+
+@torch.inference_mode()
+def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> float:
+    """Largest difference between AR's logits and those of the plain sequence: prompt, image tokens, row ends."""
+    prompts = target.prompt_ids(request.prompts, request.negatives, request.sampling.streams, request.grid)
+    worst, columns, forced = 0.0, request.grid.columns, list(target.row_end)
+    for stream, prompt in enumerate(prompts):
+        parts, places = [_embedded(target, prompt)], [len(prompt) - 1]
+        for cell, token in enumerate(ar.tokens[: len(ar.logits) - 1]):
+            parts.append(target.embed(torch.tensor([token], device=target.device)))
+            ends = (cell + 1) % columns == 0
+            parts += [_embedded(target, forced)] if ends and forced else []
+            places.append(places[-1] + 1 + (len(forced) if ends else 0))
+        x = torch.cat([part.to(parts[0]) for part in parts])[None]
+        length = x.shape[1]
+        cache = LanguageCache(1, length, fixed=False)
+        cache.begin(length, x.device)
+        mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()[None, None]
+        hidden = target.decoder(x, mask, torch.arange(length, device=x.device)[None], cache, first=True)
+        logits = target.output(target.norm(hidden[0, places]))
+        wanted = torch.stack([row[stream] for row in ar.logits])
+        worst = max(worst, _apart(logits, wanted))
+    return worst
+
+
+def _apart(a: Float[Tensor, "*N V"], b: Float[Tensor, "*N V"]) -> float:
+    """Largest difference; infinity where a number is not finite."""
+    far = float((a.float() - b.float()).abs().max())
+    return far if math.isfinite(far) else math.inf
+
+
+def _embedded(target: LanguageTarget, ids: Sequence[int]) -> Float[Tensor, "N d"]:
+    return target.decoder.embedding(torch.tensor(list(ids), device=target.device))
+
+
+def check_ar(ar: Rows) -> Finding:
+    """AR takes one pass a cell, and its scores are numbers."""
+    cells, expected = len(ar.tokens), "one pass a cell, row ends with none; finite scores"
+    broken = next((cell for cell, row in enumerate(ar.logits) if not bool(row.isfinite().all())), None)
+    if broken is not None:
+        got = f"scores of cell {broken} that are not finite"
+        return Finding(check="ar", status="failed", got=got, expected=expected, advice=OVERFLOW)
+    right = ar.passes == cells
+    return Finding(
+        check="ar",
+        status="ok" if right else "failed",
+        got=f"{ar.passes} passes, {cells} cells",
+        expected=expected,
+        advice="" if right else "a fault of this library: report it with this line",
+    )
+
+
+def check_scores(target: Target, request: Request, ar: Rows, found: Difference) -> Iterator[Finding]:
+    """Trees, kept paths and row ends are scored as AR's passes are, and the same pass twice gives the same."""
+    allowed = TOLERANCE.get(target.dtype, TOLERANCE[torch.float32]) * found.largest
+    where = f"{target.device.type}, {dtype_name(target.dtype)}"
+    expected = f"at most {allowed:.1e} ({where}, logits up to {found.largest:.0f})"
+    parts = ", ".join(f"{part} {far:.1e}" for part, far in found.parts.items())
+    yield _within("one pass for many cells", found.worst, allowed, f"from AR's scores: {parts}", expected)
+    yield Finding(
+        check="repeats",
+        status="ok" if found.repeats else "warning",
+        got="the same numbers from the same pass" if found.repeats else "other numbers from the same pass",
+        expected="the same to the last bit",
+        advice="" if found.repeats else NOISY,
+    )
+    if isinstance(target, LanguageTarget):
+        far = sequence_difference(target, request, ar)
+        what = "from the plain sequence of prompt, cells and row ends"
+        yield _within("sequence", far, allowed, what, expected)
+
+
+def _within(check: str, far: float, allowed: float, what: str, expected: str) -> Finding:
+    right = far <= allowed
+    status: Status = "ok" if right else "failed"
+    return Finding(
+        check=check, status=status, got=f"{far:.1e} {what}", expected=expected, advice="" if right else WRONG
+    )

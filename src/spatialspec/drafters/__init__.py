@@ -1,1 +1,0 @@
-"""Drafters: guesses for cells not yet written. One file per published rule."""

@@ -1,0 +1,1 @@
+"""Draft weights: folders, training for any target, cards."""

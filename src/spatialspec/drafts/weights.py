@@ -1,0 +1,227 @@
+"""Draft weights in a folder: `config.json` with a `speculators_config` block, `model.safetensors`, `README.md`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from huggingface_hub import ModelHubMixin, snapshot_download
+
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.grid import Grid
+from spatialspec.core.interfaces import Target
+from spatialspec.core.setting import Unfit
+from spatialspec.core.sizes import read_name, read_sizes
+from spatialspec.files import read_config, read_text, write_text
+from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.predictors import SSDConfig, SSDPredictors
+from spatialspec.methods.spatial_model.config import SpatialModelConfig
+from spatialspec.methods.spatial_model.drafter import depth
+from spatialspec.methods.spatial_model.network import SpatialNetwork
+from spatialspec.methods.spatial_model.vocabulary import DraftVocabulary, output_rows
+from spatialspec.tensors import load_module, write_weights
+
+Drafts = HawkHeads | SSDPredictors | SpatialNetwork
+KINDS: dict[str, tuple[type[Any], type[Any]]] = {
+    "hawk": (HawkHeads, HawkConfig),
+    "ssd": (SSDPredictors, SSDConfig),
+    "spatial-model": (SpatialNetwork, SpatialModelConfig),
+}
+FILES = ("config.json", "model.safetensors", "README.md")
+REQUIRED = ("sizes", "target_fingerprint", "speculators_config")
+TRAIN = "train drafts for it with `spatialspec train draft`, or go without: spatial needs none"
+
+
+def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
+    """Make untrained drafts.
+
+    Args:
+        algorithm: key of KINDS.
+        sizes: fields of its configuration.
+    """
+    kind, config = KINDS[algorithm]
+    return kind(config(**sizes))
+
+
+@dataclass
+class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-decoding", "text-to-image"]):
+    """Drafts and what they were made for, with `save_pretrained`, `from_pretrained` and `push_to_hub`.
+
+    Attributes:
+        drafts: the network, without any weight of the target.
+        target: name of the target.
+        fingerprint: of the target; they are of no use with another.
+        grid: that they were trained on; None where that was not written down.
+        card: text of `README.md`; empty for none.
+    """
+
+    drafts: Drafts
+    target: str
+    fingerprint: str
+    grid: Grid | None = None
+    card: str = ""
+
+    @property
+    def algorithm(self) -> str:
+        """Key of KINDS."""
+        (name,) = (name for name, (kind, _) in KINDS.items() if isinstance(self.drafts, kind))
+        return name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `config.json` holds."""
+        sizes = asdict(self.drafts.config)
+        method: dict[str, Any] = {"proposal_type": "spatial"}
+        if "horizontal" in sizes:
+            method["speculative_tokens"] = sizes["horizontal"] + sizes["vertical"]
+        return {
+            "model_type": "spatialspec_draft",
+            "architectures": [type(self.drafts).__name__],
+            "sizes": sizes,
+            **({"grid": asdict(self.grid)} if self.grid else {}),
+            "target_fingerprint": self.fingerprint,
+            "speculators_config": {
+                "algorithm": self.algorithm,
+                "proposal_methods": [method],
+                "default_proposal_method": "spatial",
+                "verifier": {"name_or_path": self.target},
+            },
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write weights (bfloat16), configuration and card, each whole or not at all.
+
+        Raises:
+            OSError: a file could not be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        write_weights(self.drafts, folder / "model.safetensors")
+        write_text(folder / "config.json", json.dumps(self.config, indent=2) + "\n")
+        if self.card:
+            write_text(folder / "README.md", self.card)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.write(save_directory)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **unknown: Any,
+    ) -> Self:
+        if Path(model_id).is_dir():
+            return cls.read(Path(model_id))
+        found = snapshot_download(
+            model_id, revision=revision, cache_dir=cache_dir, force_download=force_download, token=token,
+            local_files_only=local_files_only, allow_patterns=list(FILES),
+        )  # fmt: skip
+        return cls.read(Path(found))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a folder.
+
+        Raises:
+            BadInput: a file is missing, damaged or foreign.
+        """
+        where, weights, card = folder / "config.json", folder / "model.safetensors", folder / "README.md"
+        if not where.is_file():
+            raise BadInput(f"no file {where}", "a folder of draft weights", "check the path")
+        config = read_config(where, REQUIRED, "give a folder of draft weights, as `train draft` writes them")
+        block = config["speculators_config"] if isinstance(config["speculators_config"], dict) else {}
+        verifier = block.get("verifier", {})
+        target = verifier.get("name_or_path", "") if isinstance(verifier, dict) else ""
+        name = block.get("algorithm")
+        if not isinstance(name, str) or name not in KINDS:
+            raise BadInput(f"drafts for the algorithm {shown(name)}", f"one of {', '.join(KINDS)}", where=where)
+        kind, sizes = KINDS[name]
+        read = read_sizes(sizes, config["sizes"], f"{where}: sizes")
+        grid = read_sizes(Grid, config["grid"], f"{where}: grid") if "grid" in config else None
+        fingerprint = read_name(config["target_fingerprint"], f"{where}: target_fingerprint")
+        drafts = load_module(lambda: kind(read), weights, where, dtype=torch.float32)
+        for part in drafts.modules():
+            if isinstance(part, DraftVocabulary):
+                part.check(weights)
+        text = read_text(card) if card.is_file() else ""
+        return cls(drafts, read_name(target, f"{where}: verifier") if target else "", fingerprint, grid, text)
+
+    def check(self, target: Target) -> None:
+        """Refuse drafts that are of no use to a target.
+
+        Raises:
+            BadInput: they were made for another one, have another width, want more tokens or blocks than it has, or
+                hold numbers that are not finite.
+        """
+        c, maker = self.drafts.config, f"{self.algorithm} for {self.target or 'a target'}"
+        if self.fingerprint != target.fingerprint:
+            got = f"drafts for target {self.fingerprint} ({maker})"
+            raise BadInput(got, f"{target.fingerprint} ({target.name})", TRAIN)
+        if c.width != target.width:
+            raise BadInput(f"width {c.width} ({maker})", f"width {target.width} of {target.name}", TRAIN)
+        if not all(bool(weight.isfinite().all()) for weight in self.drafts.parameters()):
+            raise BadInput(f"numbers that are not finite ({maker})", "finite numbers", f"fetch them again, or {TRAIN}")
+        if isinstance(c, SpatialModelConfig):
+            c.blocks(depth(target))
+        for part in self.drafts.modules():
+            if isinstance(part, DraftVocabulary) and part.tokens is not None:
+                output_rows(target, int(part.tokens.max()) + 1)
+
+
+def save(drafts: Drafts, folder: Path, fingerprint: str, target: str, grid: Grid | None = None, card: str = "") -> None:
+    """Write drafts made for a target; see :class:`DraftModel`."""
+    DraftModel(drafts, target, fingerprint, grid, card).write(folder)
+
+
+def load(folder: Path, target: Target) -> Drafts:
+    """Read drafts made for a target, where it works and in its type.
+
+    Raises:
+        BadInput: a file is missing, damaged or foreign, or the drafts do not fit the target.
+    """
+    found = load_beside(folder, target)
+    if isinstance(found, Unfit):
+        raise found.error
+    return found
+
+
+def draft_folders(folder: Path) -> list[Path]:
+    """The folder, if it holds drafts, or else all that do directly inside it."""
+    if (folder / "config.json").is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.glob("*/config.json")) if folder.is_dir() else []
+
+
+def load_all(folder: Path, target: Target) -> list[Drafts]:
+    """Read a folder of drafts, or every folder of drafts directly inside it.
+
+    Raises:
+        BadInput: there are none, or some are damaged or do not fit the target.
+    """
+    folders = draft_folders(folder)
+    if not folders:
+        got = f"no draft weights in {shown(str(folder))}"
+        raise BadInput(got, "config.json there, or in folders inside it", "check --draft")
+    return [load(path, target) for path in folders]
+
+
+def load_beside(folder: Path, target: Target) -> Drafts | Unfit:
+    """Read drafts that nobody named; that they are for another target is no fault before a method asks for them.
+
+    Raises:
+        BadInput: a file is missing, damaged or foreign.
+    """
+    model = DraftModel.read(folder)
+    try:
+        model.check(target)
+    except BadInput as error:
+        return Unfit(model.algorithm, BadInput(error.got, error.expected, error.advice, folder))
+    return model.drafts.to(device=target.device, dtype=target.dtype).eval().requires_grad_(False)

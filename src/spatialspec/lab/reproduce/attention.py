@@ -1,0 +1,125 @@
+"""Attention weights of one pass over a whole picture, averaged over heads and layers, for any target.
+
+While the pass runs, every call of scaled dot-product attention is watched: the model's own queries, keys and mask, so
+there is no second implementation of any target.
+
+    weights = softmax(q k^T / sqrt(D)) under the mask
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from spatialspec.core.errors import BadInput
+from spatialspec.core.grid import Grid
+from spatialspec.core.interfaces import Target
+from spatialspec.core.proposal import Proposal
+from spatialspec.core.sampling import Sampling
+from spatialspec.core.state import State
+from spatialspec.targets.language_slots import Slots
+
+
+class Watch(TorchFunctionMode):
+    """Adds up the attention weights of the first row of the batch, over layers.
+
+    Attributes:
+        total: sum over layers of the mean over heads.
+        layers: number of layers seen.
+    """
+
+    def __init__(self, slots: int) -> None:
+        super().__init__()
+        self.slots, self.layers = slots, 0
+        self.total: Float[Tensor, "N N"] | None = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Look at attention over exactly these slots; leave everything as it is."""
+        given = dict(kwargs or {})
+        if func is F.scaled_dot_product_attention and args[0].shape[-2] == args[1].shape[-2] == self.slots:
+            weights = _weights(*args, **given)
+            self.total = weights if self.total is None else self.total + weights.to(self.total.device)
+            self.layers += 1
+        return func(*args, **given)
+
+
+def _weights(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+) -> Float[Tensor, "N N"]:  # fmt: skip
+    """What this call of attention does with its first row, mean over heads."""
+    q, k = query[0].float(), key[0].float()
+    k = k.repeat_interleave(len(q) // len(k), dim=0)
+    score = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if is_causal:
+        score = score.masked_fill(~torch.ones_like(score[0], dtype=torch.bool).tril(), -math.inf)
+    if attn_mask is not None:
+        mask = attn_mask[0] if attn_mask.ndim == 4 else attn_mask
+        score = score.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else score + mask.float()
+    return score.softmax(-1).mean(0)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where every cell but the first looks while it is written: row i speaks of cell i + 1.
+
+    Attributes:
+        cells: attention on the cells of the picture.
+        text: on each slot before the picture, without padding.
+        ends: on all tokens that the layout dictates. The three sum to one.
+        forced: number of such tokens after each row.
+    """
+
+    cells: Float[np.ndarray, "cells-1 cells"]
+    text: Float[np.ndarray, "cells-1 P"]
+    ends: Float[np.ndarray, "cells-1"]
+    forced: int
+
+
+@torch.no_grad()
+def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Sampling, grid: Grid) -> Attention:
+    """Read a picture and watch; the conditional stream alone.
+
+    Raises:
+        BadInput: the target does not hand out its attention.
+    """
+    session: Any = target.session([prompt], [""], sampling, grid)
+    prefix = getattr(session, "prefix", None)
+    if not isinstance(prefix, Tensor):
+        raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prefix", "not measured")
+    chain, before = Proposal.chain(0, list(tokens[:-1])), prefix.shape[1]
+    forced = len(getattr(session, "forced", ()))
+    slots = Slots.of(State(grid), chain, forced)
+    watch = Watch(before + len(slots))
+    with watch:
+        session.score([State(grid)], [chain])
+    if watch.total is None:
+        raise BadInput(
+            f"{target.name}, which does not run scaled dot-product attention over the whole picture",
+            "it",
+            'for a model of transformers call model.set_attn_implementation("sdpa")',
+        )
+    weights = (watch.total / watch.layers).double().cpu().numpy()
+    rows = weights[before + slots.last]  # entry t is cell t; its last slot outputs cell t + 1
+    own: Bool[np.ndarray, "N"] = slots.steps == 0
+    where: Int[np.ndarray, "N"] = before + np.flatnonzero(own)
+    found = np.zeros((len(rows), grid.cells))
+    found[:, slots.entries[own]] = rows[:, where]
+    ends = rows[:, before + np.flatnonzero(~own)].sum(1)
+    first = int(np.flatnonzero(rows[:, :before].sum(0))[0])  # nobody looks at padding
+    return Attention(found, rows[:, first:before], ends, forced)

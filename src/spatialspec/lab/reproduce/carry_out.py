@@ -1,0 +1,93 @@
+"""An experiment from its name to its files: `<name>.json`, `<name>.png` and, last, the page `<name>.md`."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from spatialspec.core.errors import BadInput
+from spatialspec.files import check_output, read_config, write_text
+from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.page import page
+from spatialspec.lab.reproduce.plots import empty_plot, save
+from spatialspec.lab.reproduce.registry import EXPERIMENTS
+from spatialspec.lab.reproduce.report import Report, ReproduceSettings
+from spatialspec.lab.reproduce.verdict import verdict
+from spatialspec.measure.bench import describe
+
+
+def carry_out(
+    name: str, lab: Lab, folder: Path, call: str, show: Callable[[Report], object] = lambda report: None
+) -> Report:
+    """Run an experiment and write its files, each whole or not at all.
+
+    Args:
+        name: key of EXPERIMENTS.
+        lab: target, drafts, prompts.
+        folder: for the files; it exists.
+        call: the command line, for the page.
+        show: called with the report before anything is written.
+
+    Raises:
+        ImportError: there is no matplotlib; before anything is computed.
+        BadInput: drafts are missing, the target does not hand out what is needed, or a file would be overwritten that
+            `check_files` keeps.
+    """
+    check_files(name, folder, lab.quick)
+    plot, entry = empty_plot(), EXPERIMENTS[name]
+    lab = replace(lab.with_drafts([]) if entry.folders else lab, unmeasured=set())  # nothing of another experiment's
+    module, _, function = entry.where.partition(":")
+    start = time.perf_counter()
+    outcome: Outcome = getattr(import_module(module), function)(lab)
+    settings = ReproduceSettings(
+        **describe("reproduce", lab.pipeline, lab.workload).model_dump(),
+        call=call,
+        machine=platform.machine(),
+        quick=lab.quick,
+        seconds=time.perf_counter() - start,
+    )
+    report = Report(
+        settings=settings,
+        name=name,
+        summary=entry.summary,
+        source=entry.source,
+        about=outcome.about,
+        verdict=verdict(outcome.claims),
+        claims=[claim.result for claim in outcome.claims],
+        tables=outcome.tables,
+        notes=[*outcome.notes, *sorted(lab.unmeasured)],
+    )
+    try:
+        show(report)
+    finally:  # also where it cannot be shown
+        outcome.draw(plot)
+        save(plot, folder / f"{name}.png")
+        write_text(folder / f"{name}.json", report.json_text())
+        write_text(folder / f"{name}.md", page(report))
+    return report
+
+
+def check_files(name: str, folder: Path, quick: bool) -> None:
+    """Find out whether the files of an experiment may be written, or written again.
+
+    Raises:
+        BadInput: they cannot be; there is one that this command did not write; or a full run lies where a quick one
+            would.
+    """
+    files = [folder / f"{name}{ending}" for ending in (".json", ".png", ".md")]
+    for file in files:
+        check_output(file, file.suffix, "--out")
+    record, there = files[0], [file for file in files if file.exists()]
+    try:
+        earlier = Report.model_validate(read_config(record)) if there else None
+    except ValueError as error:  # no record of ours
+        got = f"{there[0]}, which no `reproduce {name}` wrote"
+        raise BadInput(got, "a folder without it", "give another by --out") from error
+    if earlier is not None and earlier.name != name:
+        raise BadInput(f"{record} of {earlier.name}", f"one of {name}", "give another folder by --out")
+    if quick and earlier is not None and not earlier.settings.quick:
+        raise BadInput(f"--quick, but {record} is of a full run", "another folder", "give one by --out")

@@ -1,0 +1,143 @@
+"""Hawk's figures 1 and 7: where a cell looks while it is written, averaged over heads and layers.
+
+The slot that outputs cell c reads the token of the cell before it. Seen from c: the left part of its own row, the row
+above, rows further up, the text, and tokens that the layout dictates. A share is the attention on all of a part; times
+uniform is that share over the share of slots that the part has.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from spatialspec.core.grid import Grid
+from spatialspec.lab.reproduce.attention import Attention, attention
+from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.plots import bars
+from spatialspec.lab.reproduce.readings import draw as draw_pictures
+from spatialspec.lab.reproduce.report import Column, Table, Value
+from spatialspec.lab.reproduce.verdict import Claim
+from spatialspec.measure.intervals import mean_over_prompts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PARTS = ("left", "above", "elsewhere", "text", "row ends")
+UP, SIDE = 3, 6  # rows and cells around a cell in the map
+COLUMNS = (
+    Column(key="part", label="a cell looks"),
+    Column(key="share", label="share of attention", form="{:.1%}"),
+    Column(key="slots", label="share of slots", form="{:.1%}"),
+    Column(key="uniform", label="times uniform", form="{:.2f}"),
+)
+ABOUT = (
+    "Averaged over heads and layers, the attention of Lumina-mGPT's central token has a peak at the row above that "
+    "is higher than at any token of its own row, besides a sink at the first token; a language model's attention "
+    "decays within about five tokens. The paper averages logits, this page weights."
+)
+
+
+def shares(found: Attention, grid: Grid) -> dict[str, tuple[float, float]]:
+    """Share of attention and share of slots of every part, mean over cells with a cell above and to the left."""
+    means = {part: np.zeros(2) for part in (*PARTS, "first slot")}
+
+    count = 0
+    for cell in range(1, grid.cells):
+        row, column = divmod(cell, grid.columns)
+        if not row or not column:
+            continue
+        looks, count = found.cells[cell - 1], count + 1
+        start, above = row * grid.columns, (row - 1) * grid.columns
+        ends = row * found.forced
+        parts = {
+            "left": (looks[start:cell].sum(), column),
+            "above": (looks[above:start].sum(), grid.columns),
+            "elsewhere": (looks[:above].sum(), above),
+            "text": (found.text[cell - 1].sum(), found.text.shape[1]),
+            "row ends": (found.ends[cell - 1], ends),
+            "first slot": (found.text[cell - 1, 0], 1),
+        }
+        slots = cell + found.text.shape[1] + ends
+        for part, (weight, size) in parts.items():
+            means[part] += weight, size / slots
+    return {part: (float(a) / count, float(b) / count) for part, (a, b) in means.items()}
+
+
+def neighbourhood(found: Attention, grid: Grid) -> Float[np.ndarray, "UP+1 2*SIDE+1"]:
+    """Mean attention on the cell so many rows up and cells to the side; NaN where none was written yet.
+
+    The mean is over all cells of the picture that have a cell there.
+    """
+    mean = np.full((UP + 1, 2 * SIDE + 1), np.nan)
+    cells = np.arange(1, grid.cells)
+    row, column = np.divmod(cells, grid.columns)
+    for up in range(UP + 1):
+        for side in range(-SIDE, 0 if not up else SIDE + 1):
+            there = (row >= up) & (column + side >= 0) & (column + side < grid.columns)
+            if there.any():
+                own = cells[there]
+                mean[up, side + SIDE] = found.cells[own - 1, own - up * grid.columns + side].mean()
+    return mean
+
+
+def run(lab: Lab) -> Outcome:
+    """Every picture that AR draws, read once."""
+    grid, workload = lab.grid, lab.workload
+    found, maps = [], []
+    drawn = draw_pictures(lab)
+    with lab.bar(len(drawn) * grid.cells) as report:
+        for prompt, tokens in zip(workload.prompts, drawn, strict=True):
+            one = attention(lab.target, prompt, tokens, workload.sampling, grid)
+            found.append(shares(one, grid))
+            maps.append(neighbourhood(one, grid))
+            report("attention", grid.cells)
+    samples = len(found)
+    means = {part: np.mean([one[part] for one in found], axis=0) for part in found[0]}
+    rows: list[dict[str, Value]] = []
+    for part, (share, slots) in means.items():
+        if slots:
+            rows.append({"part": part, "share": float(share), "slots": float(slots), "uniform": float(share / slots)})
+    table = Table(caption="Means over cells with a cell above and to the left:", columns=list(COLUMNS), rows=rows)
+    peaks = [(float(np.nanmax(one[1])), float(np.nanmax(one[0, : SIDE - 1]))) for one in maps]
+    mean_map = np.mean(maps, axis=0)
+    near: list[dict[str, Value]] = [
+        {"place": name, "weight": float(mean_map[up, SIDE + side])}
+        for name, up, side in (
+            ("the cell before it, which its slot reads", 0, -1), ("two to the left", 0, -2), ("above", 1, 0),
+            ("above and left", 1, -1), ("above and right", 1, 1), ("two rows above", 2, 0),
+        )
+    ]  # fmt: skip
+    places = Table(
+        caption="Attention on single cells:",
+        columns=[Column(key="place", label="cell"), Column(key="weight", label="attention", form="{:.4f}")],
+        rows=near,
+    )
+
+    def claim(text: str, differences: list[float]) -> Claim:
+        return Claim(text, mean_over_prompts(differences, range(samples)), samples, "of all attention")
+
+    sink = [share - slots for share, slots in (one["first slot"] for one in found)]
+    claims = [
+        claim(
+            "the row above has a higher peak than the own row, the cell just read left out", [a - b for a, b in peaks]
+        ),
+        claim("the row above as a whole gets more than the own row", [o["above"][0] - o["left"][0] for o in found]),
+        claim("the first slot of the sequence gets more than an even share", sink),
+    ]
+
+    def draw(plot: Figure) -> None:
+        plot.set_size_inches(10, 3.6)
+        left, right = plot.subplots(1, 2)
+        shown = left.imshow(mean_map, extent=(-SIDE - 0.5, SIDE + 0.5, UP + 0.5, -0.5), cmap="viridis")
+        left.set(xlabel="cells to the side", ylabel="rows up", title="attention on single cells", yticks=range(UP + 1))
+        plot.colorbar(shown, ax=left, shrink=0.7)
+        both = [[float(row[key] or 0) for row in rows] for key in ("share", "slots")]
+        bars(right, [str(row["part"]) for row in rows], both[0], both[1], "shares", ("attention", "slots"))
+
+    notes = [
+        "“first slot” is part of the text. With guidance, the conditional stream is looked at.",
+        "The cell just read is left out of the first claim: its slot looks at itself.",
+    ]
+    return Outcome(ABOUT, [table, places], claims, draw, notes)

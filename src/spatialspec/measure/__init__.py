@@ -1,0 +1,1 @@
+"""What decoding costs, and how far a relaxed method is from AR."""

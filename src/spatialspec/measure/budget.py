@@ -1,0 +1,206 @@
+"""`--budget auto`: what a pass costs against its width on this machine, and the budget that is fastest here.
+
+Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a few pictures, large ones
+on their first rows. Budgets that are clearly slower than the best drop out: the others are told apart on more pictures.
+Budget 0 drafts nothing and is AR. The figures are kept in the user's cache folder and measured once for each target,
+drafts, method, sampling, machine, device, type and number of images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, median
+
+import torch
+
+from spatialspec import __version__
+from spatialspec.core.noise import image_seed
+from spatialspec.decode import decode
+from spatialspec.generation import Request, assemble
+from spatialspec.identity import identity
+from spatialspec.measure.runs import Progress, Workload
+from spatialspec.methods.method import Method
+from spatialspec.pipeline import SpatialPipeline
+from spatialspec.quality.store import digest, read_sealed, write_sealed
+
+# A pass has one row more, and rows come in eights; 64 is the default of `spatial`
+BUDGETS = (0, 3, 7, 15, 23, 31, 47, 64)
+WIDE = (95, 127)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
+CELLS = 600  # of each picture that is decoded with each budget, in whole rows
+PICTURES = 6  # on a single one luck decides between budgets that are nearly as good
+SLOWER = 1.15  # times the best so far: such a budget drops out
+GAIN = 1.03  # how much faster than AR a budget must be to be worth its spread
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a budget costs.
+
+    Attributes:
+        budget: drafted nodes of a pass.
+        seconds: of a pass, drafting and verifying included; the median over pictures.
+        cells: committed by a pass, mean over pictures.
+    """
+
+    budget: int
+    seconds: float
+    cells: float
+
+    @property
+    def seconds_of_a_cell(self) -> float:
+        """What is to be small."""
+        return self.seconds / self.cells
+
+
+def budgets(device: torch.device) -> tuple[int, ...]:
+    """What is tried on a device."""
+    return BUDGETS + WIDE if device.type == "cuda" else BUDGETS
+
+
+def measured_cells(workload: Workload) -> int:
+    """Cells that are decoded with each budget."""
+    return min(workload.grid.rows, max(1, CELLS // workload.grid.columns)) * workload.grid.columns
+
+
+def effort(workload: Workload, device: torch.device) -> int:
+    """Cells that a measurement draws."""
+    return len(budgets(device)) * PICTURES * measured_cells(workload) * workload.images
+
+
+def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
+    """Decode pictures with every budget that may still be the best, all of them taking turns.
+
+    Args:
+        pipeline: target and drafts.
+        method: one with a budget.
+        workload: its first prompts are drawn, as many images at once as it asks for.
+        report: called after every pass of every image, as `report(method, cells just committed)`.
+    """
+    stop = measured_cells(workload)
+    _decode(pipeline, method, workload, 0, 0, min(12, stop), report)  # warms up
+    left = budgets(pipeline.target.device)
+    found: dict[int, list[tuple[float, int]]] = {budget: [] for budget in left}
+    for picture in range(PICTURES):
+        for budget in found.keys() - set(left):
+            report(f"budget {budget} dropped out", stop * workload.images)
+        for budget in left:
+            found[budget].append(_decode(pipeline, method, workload, budget, picture, stop, report))
+        slow = SLOWER * min(_seconds_of_a_cell(found[budget]) for budget in left)
+        left = tuple(budget for budget in left if _seconds_of_a_cell(found[budget]) <= slow)
+    best = found[min(left, key=lambda budget: _seconds_of_a_cell(found[budget]))]
+    return [_cost(budget, measured, best, stop) for budget, measured in found.items()]
+
+
+def _seconds_of_a_cell(measured: Sequence[tuple[float, int]]) -> float:
+    """But for a factor that is the same for all."""
+    return median(seconds / passes for seconds, passes in measured) * fmean(passes for _, passes in measured)
+
+
+def _cost(budget: int, measured: list[tuple[float, int]], best: list[tuple[float, int]], stop: int) -> Cost:
+    """Of one budget; what dropped out is taken to fare on the other pictures as the best one did. AR fares the same."""
+    passes, of_best = fmean(count for _, count in measured), [count for _, count in best]
+    harder = fmean(of_best) / fmean(of_best[: len(measured)]) if budget else 1.0
+    return Cost(budget, median(seconds / count for seconds, count in measured), stop / (passes * harder))
+
+
+def _decode(
+    pipeline: SpatialPipeline,
+    method: Method,
+    workload: Workload,
+    budget: int,
+    picture: int,
+    stop: int,
+    report: Progress,
+) -> tuple[float, int]:
+    """Seconds and passes until every image of a picture has `stop` cells.
+
+    Pictures are of different prompts where there are several, and always of different seeds.
+    """
+    prompts = [workload.prompts[picture % len(workload.prompts)]] * workload.images
+    seeds = [image_seed(workload.seed, picture * workload.images + i) for i in range(workload.images)]
+    negatives = [workload.negative_prompt] * len(prompts)
+    request = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, negatives)
+    images = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), request)
+    session = request.session(pipeline.target)
+    start = time.perf_counter()
+    for step in decode(session, images):
+        report(f"measuring budget {budget}", len(step.verdict.tokens(step.proposal)))
+        if min(image.state.frontier for image in images) >= stop:
+            break
+    return time.perf_counter() - start, max(image.state.passes for image in images)
+
+
+def choose(costs: Sequence[Cost]) -> int:
+    """The budget with the least expected time; 0, AR's, where none is clearly faster."""
+    ar = next(cost for cost in costs if cost.budget == 0)
+    best = min(costs, key=lambda cost: (cost.seconds_of_a_cell, cost.budget))
+    return best.budget if best.seconds_of_a_cell * GAIN <= ar.seconds_of_a_cell else 0
+
+
+def costs_here(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
+    """What each budget costs here, measured if it is not known yet."""
+    path = _folder() / f"{_key(pipeline, method, workload)}.json"
+    if (known := read_sealed(path)) is not None:
+        return [Cost(**cost) for cost in known["costs"]]
+    costs = measure(pipeline, method, workload, report)
+    with suppress(OSError):  # no room or no right to write: measured again next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_sealed(path, {"method": str(method), "costs": [asdict(cost) for cost in costs]})
+    return costs
+
+
+def best_budget(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> int:
+    """The budget to use here."""
+    return choose(costs_here(pipeline, method, workload, report))
+
+
+def _folder() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():  # not set, or none, as its specification has it
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError:  # a user without a home, as in some containers
+            cache = Path(tempfile.gettempdir())
+    return cache / "spatialspec" / "budgets"
+
+
+def machine(device: torch.device) -> str:
+    """Processor, computer, and the accelerator or the number of threads."""
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {torch.get_num_threads()}"
+    return f"{processor()}, {platform.node()}, {where}"
+
+
+def processor(info: Path = Path("/proc/cpuinfo")) -> str:
+    """Model of the processor, as well as the system knows it."""
+    with suppress(OSError):
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _key(pipeline: SpatialPipeline, method: Method, workload: Workload) -> str:
+    """What the figures depend on."""
+    weight = pipeline.target.embed(torch.zeros(1, dtype=torch.long, device=pipeline.target.device))
+    facts = (
+        identity(pipeline.target),
+        [(type(drafts).__name__, digest([drafts])) for drafts in pipeline.drafts],
+        str(method),
+        workload.verifier,
+        machine(weight.device),
+        str(weight.dtype),
+        workload.images,
+        repr(workload.sampling),
+        str(workload.grid),
+        torch.__version__,
+        __version__,
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:20]

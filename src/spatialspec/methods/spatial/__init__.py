@@ -1,0 +1,1 @@
+"""Our method: refined window, memory of passes, tree at the front."""

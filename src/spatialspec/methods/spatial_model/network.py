@@ -1,0 +1,113 @@
+"""Network of the spatial draft model: a light transformer that guesses a whole window of open cells in one pass.
+
+    c_t = W [RMSNorm(h_t) ...; RMSNorm(e_t)]        a known cell t < f: the target's states and the token's embedding
+    x_i = o                                         an open cell f <= i < f + N: one learned vector, no token
+    x  <- x + Attention(x; keys of c and of x), x + SwiGLU(x)     in every layer
+    q_i = softmax(Output(Norm(x_i)))                through the target's own final norm and output layer
+
+What sees what, and where it is, says `spatial_model_config.py`. Known cells are not refined: their keys and values are
+made once, when they are written. The states h_t are one or several (`config.features`): that of the target's last block
+and of others below it, joined (multi-layer features as in EAGLE-3, Li et al., 2025, arXiv 2503.01840, section 3.1).
+
+| variable | symbol |
+|---|---|
+| `known` | keys and values of c in every layer |
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from spatialspec.core.rotary import Rotation, rotate
+from spatialspec.methods.spatial_model.config import SpatialModelConfig
+from spatialspec.methods.spatial_model.vocabulary import DraftVocabulary
+
+
+class SpatialLayer(nn.Module):
+    """x + attention(norm(x)), then x + SwiGLU(norm(x)); the identity at first."""
+
+    def __init__(self, config: SpatialModelConfig) -> None:
+        super().__init__()
+        d, self.heads = config.width, config.heads
+        self.attention_norm = nn.RMSNorm(d, eps=1e-6)
+        self.query = nn.Linear(d, d, bias=False)
+        self.key_value = nn.Linear(d, 2 * d, bias=False)
+        self.query_norm = nn.RMSNorm(d // self.heads, eps=1e-6)
+        self.key_norm = nn.RMSNorm(d // self.heads, eps=1e-6)
+        self.out = nn.Linear(d, d, bias=False)
+        self.mlp_norm = nn.RMSNorm(d, eps=1e-6)
+        self.gate_up = nn.Linear(d, 2 * config.expansion * d, bias=False)
+        self.down = nn.Linear(config.expansion * d, d, bias=False)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.down.weight)
+
+    def keys_values(self, normed: Float[Tensor, "B N d"], rotation: Rotation) -> Float[Tensor, "2 B H N D"]:
+        """Keys and values of cells, from their normed vectors."""
+        k, v = self.key_value(normed).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return torch.stack((rotate(self.key_norm(k), rotation), v))
+
+    def forward(
+        self,
+        x: Float[Tensor, "B M d"],
+        rotation: Rotation,
+        known: Float[Tensor, "2 B H S D"],
+        mask: Bool[Tensor, "B 1 M S+M"],
+    ) -> Float[Tensor, "B M d"]:
+        """One layer."""
+        normed = self.attention_norm(x)
+        q = self.query(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = torch.cat((known, self.keys_values(normed, rotation)), dim=-2)
+        seen = F.scaled_dot_product_attention(rotate(self.query_norm(q), rotation), k, v, attn_mask=mask)
+        x = x + self.out(seen.transpose(1, 2).flatten(2))
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
+        return x + self.down(F.silu(gate) * up)
+
+
+class SpatialNetwork(nn.Module):
+    """The network; what comes out are pre-norm states in the target's own space."""
+
+    def __init__(self, config: SpatialModelConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.config = config
+        self.state_norm = nn.RMSNorm(d, eps=1e-6)
+        self.token_norm = nn.RMSNorm(d, eps=1e-6)
+        self.read_in = nn.Linear((config.features + 1) * d, d, bias=False)
+        self.open = nn.Parameter(0.02 * torch.randn(d))
+        self.vocabulary = DraftVocabulary(config.vocabulary)
+        self.layers = nn.ModuleList(SpatialLayer(config) for _ in range(config.layers))
+
+    def read(
+        self, hidden: Float[Tensor, "B N features*d"], embedding: Float[Tensor, "B N d"], rotation: Rotation
+    ) -> Float[Tensor, "L 2 B H N D"]:
+        """Keys and values of known cells in every layer.
+
+        Args:
+            hidden: the target's states in the slots that output these cells, joined; the pre-norm ones come last.
+            embedding: of their tokens, by the target.
+            rotation: of these cells, (N, P) or (B, 1, N, P).
+        """
+        states = self.state_norm(hidden.unflatten(-1, (self.config.features, -1))).flatten(-2)
+        c = self.read_in(torch.cat((states, self.token_norm(embedding)), dim=-1))
+        layers = cast("list[SpatialLayer]", self.layers)
+        return torch.stack([layer.keys_values(layer.attention_norm(c), rotation) for layer in layers])
+
+    def forward(
+        self, known: Float[Tensor, "L 2 B H S D"], rotation: Rotation, mask: Bool[Tensor, "B 1 M S+M"]
+    ) -> Float[Tensor, "B M d"]:
+        """States that output open cells.
+
+        Args:
+            known: of :meth:`read`.
+            rotation: of the open cells, (M, P) or (B, 1, M, P).
+            mask: of :meth:`SpatialModelConfig.visible`, with a dimension for the heads.
+        """
+        x = self.open.expand(known.shape[2], mask.shape[-2], -1)
+        for layer, slots in zip(self.layers, known, strict=True):
+            x = layer(x, rotation, slots, mask)
+        return x

@@ -1,0 +1,1 @@
+"""One image and how it came about, as a page."""

@@ -1,0 +1,122 @@
+"""Traces as one HTML page that needs nothing else: style, script, figures and pictures are inside."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spatialspec.core.interfaces import Target
+from spatialspec.show.trace import FATES, WRITERS, Trace
+
+TEMPLATE = Path(__file__).parent / "template"
+ACROSS = 16  # frames of guesses in a line of their atlas
+MOST_PIXELS = 12_000_000  # of an atlas; a larger one is left out, and guesses are shown as frames only
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One method on the page.
+
+    Attributes:
+        trace: of its image.
+        picture: the finished image.
+        atlas: one frame for each pass, ACROSS in a line, with the picture of the cells guessed in it; None for none.
+    """
+
+    trace: Trace
+    picture: Image.Image
+    atlas: Image.Image | None
+
+
+def panel(target: Target, trace: Trace) -> Panel:
+    """Decode the finished picture, and what every pass guessed."""
+    picture, count = target.pixels(trace.tokens, trace.grid), len(trace.passes)
+    small = picture.width * picture.height * count <= MOST_PIXELS
+    atlas = _atlas(target, trace, picture) if small and any(p.guesses for p in trace.passes) else None
+    return Panel(trace, picture, atlas)
+
+
+def _atlas(target: Target, trace: Trace, picture: Image.Image) -> Image.Image:
+    """Frames of guesses; grey where nothing was guessed."""
+    width, height = picture.size
+    sheet = Image.new("RGB", (ACROSS * width, -(-len(trace.passes) // ACROSS) * height), "grey")
+    for number, one in enumerate(trace.passes):
+        if not one.guesses:
+            continue
+        tokens: list[int] = []
+        for cell in range(trace.grid.cells):  # what is not known yet continues the column, and is not shown
+            known = trace.tokens[cell] if trace.cells[cell].turn <= number else one.guesses.get(cell)
+            tokens.append(tokens[max(cell - trace.grid.columns, 0)] if known is None and tokens else known or 0)
+        shown = np.zeros((trace.grid.rows, trace.grid.columns), dtype=np.uint8)
+        shown.flat[list(one.guesses)] = 255
+        mask = Image.fromarray(shown).resize((width, height), Image.Resampling.NEAREST)
+        place = (number % ACROSS * width, number // ACROSS * height)
+        sheet.paste(target.pixels(tokens, trace.grid), place, mask)
+    return sheet
+
+
+def page(prompt: str, panels: Sequence[Panel], settings: str) -> str:
+    """The page.
+
+    Args:
+        prompt: what was drawn.
+        panels: the method, and AR beside it if there are two; of one grid.
+        settings: one line for the foot of the page.
+    """
+    shared = zip(*(one.trace.tokens for one in panels), strict=True)
+    grid = panels[0].trace.grid
+    data = {
+        "prompt": prompt,
+        "grid": [grid.rows, grid.columns],
+        "writers": WRITERS,
+        "fates": FATES,
+        "across": ACROSS,
+        "same": sum(len(set(tokens)) == 1 for tokens in shared),
+        "settings": settings,
+        "panels": [_data(one) for one in panels],
+    }
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")  # no tag can end early
+    return Template(_read("page.html")).substitute(
+        title=html.escape(f"{prompt}: {panels[0].trace.method}"),
+        style=_read("page.css"),
+        data=text,
+        script=_read("page.js"),
+    )
+
+
+def _read(name: str) -> str:
+    return (TEMPLATE / name).read_text(encoding="utf-8").rstrip()
+
+
+def _data(one: Panel) -> dict[str, Any]:
+    cells, passes = one.trace.cells, one.trace.passes
+    return {
+        "name": "plain AR" if one.trace.method == "ar" else one.trace.method,
+        "label": one.trace.method.partition(":")[0],
+        "image": _url(one.picture, "PNG"),
+        "atlas": None if one.atlas is None else _url(one.atlas, "WEBP"),
+        "turn": [cell.turn for cell in cells],
+        "writer": [WRITERS.index(cell.writer) for cell in cells],
+        "fate": [FATES.index(cell.fate) for cell in cells],
+        "entropy": [round(cell.entropy, 3) for cell in cells],
+        "distance": [None if cell.distance is None else round(cell.distance, 3) for cell in cells],
+        "looks": [cell.looks for cell in cells],
+        "rows": [p.rows for p in passes],
+        "guesses": [sorted(p.guesses) for p in passes],
+    }
+
+
+def _url(picture: Image.Image, kind: str) -> str:
+    buffer = BytesIO()
+    picture.save(buffer, kind, quality=80)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,218 @@
+"""One image watched while it is drawn: who wrote each cell and when, how unsure the target was, how far off the draft.
+
+| writer | the token of the cell is |
+|---|---|
+| target | the target's own: nothing was drafted there, or the drafts were refused |
+| vertical, horizontal | an accepted draft that came from the row above, or from the cells to the left |
+| refined | an accepted draft that an earlier pass of the target had put in the place of the first one |
+| other | an accepted first draft from neither direction (SJD's uniform start) |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spatialspec.core.errors import BadInput
+from spatialspec.core.grid import Grid
+from spatialspec.core.interfaces import Drafter
+from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.state import State
+from spatialspec.decode import Step, decode
+from spatialspec.generation import Request, assemble
+from spatialspec.methods.method import Method
+from spatialspec.pipeline import SpatialPipeline
+
+WRITERS = ("target", "vertical", "horizontal", "refined", "other")
+FATES = ("accepted", "refused", "none")  # of the draft of a cell, in the pass that wrote it
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How a cell was written.
+
+    Attributes:
+        turn: the pass that wrote it, from 1.
+        writer: one of WRITERS.
+        fate: of its draft in that pass, one of FATES.
+        entropy: of the target's distribution that decided it, in nats.
+        distance: total variation, 0 to 1, between that distribution and the one that the draft came from: the
+            drafter's q, else the target's own of the last look before. None where neither is there, as for copies.
+        looks: passes that scored the cell, the last one too.
+    """
+
+    turn: int
+    writer: str
+    fate: str
+    entropy: float
+    distance: float | None
+    looks: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of the target.
+
+    Attributes:
+        rows: cells scored.
+        guesses: first drafted token of every cell that was drafted.
+        frontier: cells written in raster order after the pass.
+    """
+
+    rows: int
+    guesses: dict[int, int]
+    frontier: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A whole image.
+
+    Attributes:
+        method: that drew it.
+        grid: its cells.
+        tokens: in raster order.
+        cells: one for each token.
+        passes: in order.
+    """
+
+    method: str
+    grid: Grid
+    tokens: tuple[int, ...]
+    cells: list[Cell]
+    passes: list[Pass]
+
+
+@dataclass
+class _Open:
+    """What is known of a cell that is not written yet: its first draft, the law of its last one, p of its last look."""
+
+    first: int | None = None
+    law: Float[Tensor, "V"] | None = None
+    seen: Float[Tensor, "V"] | None = None
+    looks: int = 0
+
+
+def first_source(method: Method) -> Callable[[int, Grid], str]:
+    """Where a method that names no sources takes the first draft of a cell from."""
+    if method.name == "mtp":
+        return lambda cell, grid: "horizontal"
+    if method.name == "pjd" or method.parameters.get("start") == "uniform":
+        return lambda cell, grid: "other"
+    return lambda cell, grid: "vertical" if cell >= grid.columns else "horizontal"
+
+
+@dataclass
+class Watch:
+    """A drafter that takes notes on another one and changes nothing.
+
+    Attributes:
+        drafter: at work.
+        source: of first drafts, see `first_source`.
+        cells: what was written so far.
+        passes: made so far.
+    """
+
+    drafter: Drafter
+    source: Callable[[int, Grid], str]
+    cells: dict[int, Cell] = field(default_factory=dict)
+    passes: list[Pass] = field(default_factory=list)
+    _open: dict[int, _Open] = field(default_factory=dict)
+
+    def propose(self, state: State) -> Proposal:
+        """The drafter's own."""
+        return self.drafter.propose(state)
+
+    def observe(
+        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
+    ) -> None:
+        """Note what the pass looked at, drafted and wrote; then let the drafter learn."""
+        guesses: dict[int, int] = {}
+        for cell, token in zip(proposal.cells, proposal.tokens, strict=True):
+            guesses.setdefault(cell, token)
+        after = [cell + 1 for cell in (*(state.pending or (-1,)), *proposal.cells)]
+        for cell, token in guesses.items():
+            known = self._open.setdefault(cell, _Open())
+            known.first = token if known.first is None else known.first
+        if proposal.q is not None:
+            for tests in proposal.tests.values():
+                for node, q_row in reversed(tests):
+                    self._open[proposal.cells[node]].law = proposal.q[q_row]
+        for cell in set(after):
+            self._open.setdefault(cell, _Open()).looks += 1
+        for cell, written, kept, row in _written(state, proposal, verdict, after):
+            self._note(cell, written, kept, p[row], state, proposal, cell in guesses)
+        for row, cell in reversed(list(enumerate(after))):  # the first node of a cell is the main one
+            if cell in self._open:
+                self._open[cell].seen = p[row]
+        frontier = state.frontier + len(verdict.tokens(proposal))
+        self.passes.append(Pass(len(p), guesses, frontier))
+        self.drafter.observe(state, proposal, verdict, p, scores)
+
+    def _note(
+        self, cell: int, token: int, node: int | None, p: Tensor, state: State, proposal: Proposal, drafted: bool
+    ) -> None:
+        known = self._open.pop(cell, _Open())
+        law = known.seen if known.law is None else known.law
+        far = None if law is None else float((p - law).abs().sum()) / 2
+        entropy = float(torch.special.entr(p).sum())
+        fate = "accepted" if node is not None else "refused" if drafted else "none"
+        writer = "target" if node is None else self._writer(cell, token, node, known, state, proposal)
+        self.cells[cell] = Cell(state.passes + 1, writer, fate, entropy, far, known.looks)
+
+    def _writer(self, cell: int, token: int, node: int, known: _Open, state: State, proposal: Proposal) -> str:
+        if proposal.sources:
+            tests = [test for tests in proposal.tests.values() for test in tests]
+            return next(proposal.sources[q_row][0] for tested, q_row in tests if tested == node)
+        return self.source(cell, state.grid) if token == known.first else "refined"
+
+
+def _written(
+    state: State, proposal: Proposal, verdict: Verdict, after: list[int]
+) -> list[tuple[int, int, int | None, int]]:
+    """Cell, token, accepted node or None, and row of p, of everything that a pass wrote."""
+    pending = len(after) - len(proposal)
+    found: list[tuple[int, int, int | None, int]] = []
+    row = 0
+    for node in verdict.path:
+        found.append((proposal.cells[node], proposal.tokens[node], node, row))
+        row = pending + node
+    if verdict.token is not None:
+        found.append((state.frontier + len(verdict.path), verdict.token, None, row))
+    for cell, token in verdict.ahead:
+        found.append((cell, token, None, after.index(cell)))
+    for node in verdict.elsewhere:
+        up = proposal.parents[node]
+        row = after.index(proposal.cells[node]) if up == ROOT else pending + up
+        found.append((proposal.cells[node], proposal.tokens[node], node, row))
+    return found
+
+
+def trace(
+    pipeline: SpatialPipeline, method: Method, request: Request, on_step: Callable[[Step], object] = lambda step: None
+) -> Trace:
+    """Draw the one image of a request and watch.
+
+    Args:
+        pipeline: target and drafts.
+        method: how to decode.
+        request: of one prompt and one seed.
+        on_step: called after every pass.
+
+    Raises:
+        BadInput: not one image, or what `generate` refuses.
+    """
+    if len(request.prompts) != 1 or len(request.seeds) != 1:
+        raise BadInput(f"{len(request.prompts)} prompts and {len(request.seeds)} seeds", "one of each")
+    (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
+    watch = Watch(image.drafter, first_source(method))
+    image.drafter = watch
+    session = request.session(pipeline.target)
+    for step in decode(session, [image]):
+        on_step(step)
+    cells = [watch.cells[cell] for cell in range(request.grid.cells)]
+    return Trace(str(method), request.grid, image.state.tokens, cells, watch.passes)

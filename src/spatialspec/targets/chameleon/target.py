@@ -1,0 +1,199 @@
+"""Anole (arXiv 2407.06135) and others that draw with Chameleon (arXiv 2405.09818), in the checkpoints of transformers.
+
+One language model over text and image tokens; image token k is the id named IMGIMG<k in letters, A for 0>Z. The model
+of transformers has no picture decoder, and its `forward`, hence its `generate`, gives image tokens no probability; so
+the blocks are called here, and the output rows of image tokens. A prompt is the words, the end of a turn, and the token
+that begins an image; the unconditional one has neither words nor end of turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from PIL import Image as PILImage
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import ChameleonForConditionalGeneration, PreTrainedModel
+
+from spatialspec.core.errors import BadInput
+from spatialspec.core.grid import Grid
+from spatialspec.core.sampling import Sampling
+from spatialspec.targets.chameleon.files import load_reader, load_vq
+from spatialspec.targets.chameleon.vq import ChameleonVQ
+from spatialspec.targets.image_vocabulary import ImageVocabulary
+from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.pictures import signed
+from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, recommended, tell_ignored
+from spatialspec.targets.words import Words
+
+# Names in vocabulary_map, as facebookresearch/chameleon reads them (chameleon/inference/vocab.py).
+BOS, BEGIN_IMAGE, END_TURN = "<s>", "<racm3:break>", "<reserved08706>"
+
+
+class Anole(ChameleonForConditionalGeneration):
+    """The model of transformers, where the checkpoint holds the picture decoder too, which `load_vq` reads."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^model\.vqmodel\.decoder\."]  # noqa: RUF012
+
+
+class ChameleonTarget(ImageVocabulary):
+    """A model of the Chameleon family with its tokenizer and picture decoder.
+
+    Args:
+        model: loaded model, which stays as it is.
+        processor: its processor, its tokenizer, or a `tokenizers.Tokenizer`.
+        name: shown in reports and errors.
+        vq: its picture decoder; by default that in the folder that the model was loaded from.
+
+    Raises:
+        BadInput: there is no picture decoder, or the vocabulary lacks a token.
+    """
+
+    kind: ClassVar[type[PreTrainedModel]] = Anole
+    authors: ClassVar[Sampling] = Sampling(guidance=3.0, temperature=0.7, top_p=0.9)  # GAIR-NLP/anole, Options.Image
+
+    def __init__(self, model: PreTrainedModel, processor: Any, name: str, vq: ChameleonVQ | None = None) -> None:
+        check_kinds(model, ChameleonForConditionalGeneration)
+        config: Any = model.config
+        self.name, self.model, self._names = name, model, dict(config.vocabulary_map)
+        self._origin = str(config.name_or_path)
+        self.decoder, self.words = Decoder(model.model), Words(getattr(processor, "tokenizer", processor))
+        self.vq = _vq_of(config.name_or_path) if vq is None else vq
+        tell_ignored(model.generation_config, name)
+        _ = self.default
+        side = config.vq_config.resolution // self.vq.patch
+        self.grid = Grid(side, side)
+        self._bos, self._begin, self._end_turn = (self.id_of(token) for token in (BOS, BEGIN_IMAGE, END_TURN))
+        self.take_ids(model.model.vocabulary_mapping.img2bpe, len(self.vq.codebook))
+        self._images = set(self.ids.tolist())
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        device_map: DeviceMap | None = None,
+    ) -> ChameleonTarget:
+        """Load a checkpoint; the picture decoder stays in fp32.
+
+        Raises:
+            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
+        """
+        vq, tokenizer = load_vq(folder), _load_tokenizer(folder)
+        return cls(load_model(cls.kind, folder, device, dtype, device_map), tokenizer, folder.name, vq)
+
+    def begin(self) -> None:
+        """Look at the model again, before a session.
+
+        Raises:
+            BadInput: it was changed into one that cannot be drawn from.
+        """
+        super().begin()
+        self.vq.to(self.device)
+
+    @property
+    def default(self) -> Sampling:
+        """As generation_config.json has it, else the published code."""
+        return recommended(self.model.generation_config, self.authors)
+
+    def id_of(self, token: str) -> int:
+        """Id of a token of the vocabulary.
+
+        Raises:
+            BadInput: there is no such token.
+        """
+        if token not in self._names:
+            raise BadInput(f"no {token} in vocabulary_map", "one", "fetch config.json again", where=self.name)
+        return int(self._names[token])
+
+    def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
+        """One turn with the prompt, then what begins an image; without words only the latter."""
+        rows = []
+        for text in (*prompts, *negatives):
+            self.words.check(text, self._images)
+        for prompt, negative in zip(prompts, negatives, strict=True):
+            rows.append([*self._turn(prompt, grid), *self._opening(grid)])
+            if streams == 2:
+                rows.append([*self._turn(negative, grid), *self._opening(grid)] if negative else self._empty(grid))
+        return rows
+
+    def _turn(self, prompt: str, grid: Grid) -> list[int]:
+        """The user's turn."""
+        return [self._bos, *self.words.ids(prompt), self._end_turn]
+
+    def _opening(self, grid: Grid) -> list[int]:
+        """What begins an image."""
+        return [self._begin]
+
+    def _empty(self, grid: Grid) -> list[int]:
+        """The unconditional prompt."""
+        return [self._bos, *self._opening(grid)]
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Entries of the VQ tokenizer."""
+        return self.vq.codebook
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of one cell."""
+        return self.vq.patch
+
+    @property
+    def reader(self) -> Any:
+        """The encoder of transformers: in the model, or in a file beside it where the checkpoint has none.
+
+        Raises:
+            BadInput: it is in neither.
+        """
+        return getattr(self.model.model, "vqmodel", None) or self._beside
+
+    @cached_property
+    def _beside(self) -> Any:
+        return load_reader(Path(self._origin), self.device)
+
+    @torch.inference_mode()
+    def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
+        """Image tokens of pictures, by the encoder of transformers; of pixels from -1 to 1, as published.
+
+        Raises:
+            BadInput: the checkpoint came without its encoder.
+        """
+        reader = self.reader
+        tokens: Tensor = reader.encode(signed(pixels).to(reader.quant_conv.weight)).image_tokens
+        return tokens.view(len(pixels), -1)
+
+    @torch.no_grad()
+    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+        """Picture of a grid of tokens, 16 pixels a cell."""
+        codes = torch.tensor(tokens, device=self.codebook.device).view(1, grid.rows, grid.columns)
+        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().to("cpu", torch.uint8)
+        return PILImage.fromarray(picture.numpy())
+
+
+def _vq_of(origin: str) -> ChameleonVQ:
+    """The picture decoder in the folder that a model was loaded from."""
+    if not (Path(origin) / "config.json").is_file():
+        raise BadInput(
+            f"a model from {origin!r}",
+            "one that was loaded from a folder, where its picture decoder is",
+            "give vq=load_vq(FOLDER) (spatialspec.targets.chameleon.files)",
+        )
+    return load_vq(Path(origin))
+
+
+def _load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer as tokenizer.json has it: classes of transformers that build their own would split words anew."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise BadInput(f"no file {path}", "the tokenizer of prompts", "fetch it, see docs/targets")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more special
+        raise BadInput(f"a damaged file ({error})", "a tokenizer", "fetch it again", where=path) from error

@@ -1,0 +1,187 @@
+"""From LlamaGen's published `.pt` files to a folder of safetensors and `config.json`.
+
+Sizes are inferred from the shapes of tensors, then every name and shape is checked against a model of these sizes. Two
+things are in no shape: the number of heads, known for the published widths, and the grid, named by the file
+(`c2i_L_384.pt` draws 384 pixels, 24 x 24 tokens of 16 pixels).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.grid import Grid
+from spatialspec.core.sizes import LONGEST, read_sizes
+from spatialspec.files import LONGEST as LONGEST_NAME
+from spatialspec.files import write_text
+from spatialspec.targets.llamagen.target import config_text
+from spatialspec.targets.llamagen.transformer import LlamaGenConfig, LlamaGenTransformer
+from spatialspec.targets.llamagen.vq import LlamaGenVQ, LlamaGenVQConfig
+from spatialspec.targets.published import LLAMAGEN, LLAMAGEN_VQ, check_numbers, read
+from spatialspec.tensors import build, write_tensors
+
+HEADS = {768: 12, 1024: 16, 1280: 20, 1536: 24, 2048: 32, 2560: 40, 3200: 32, 4096: 32}  # by width, gpt.py of LlamaGen
+LEFT_OUT = re.compile(r"freqs_cis|causal_mask|.*\.kv_cache\..*")  # tables and caches, made again for every session
+VQ_LEFT_OUT = re.compile(r"encoder\..*|quant_conv\..*|quantize\.codebook_used")  # drawing needs no encoder
+
+
+def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None = None, heads: int | None = None) -> str:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        source: the transformer, `.pt`, `.pth` or `.safetensors`; of a pickle nothing but tensors is read.
+        out: new folder.
+        vq: the picture decoder, `vq_ds16_c2i.pt`, `vq_ds8_c2i.pt` or `vq_ds16_t2i.pt`.
+        size: grid of the model; None reads it from the name of `source`.
+        heads: attention heads; None knows them for the published widths.
+
+    Returns:
+        One line on what it is.
+
+    Raises:
+        BadInput: a file that is missing, damaged or foreign, tensors that are missing, left over or of a wrong shape,
+            a size that cannot be told, or a folder that exists.
+    """
+    if vq is None:
+        raise BadInput("no picture decoder", "--vq FILE", "fetch vq_ds16_c2i.pt or vq_ds16_t2i.pt too")
+    check_new_folder(out)
+    pixels, tensors = read(vq, LLAMAGEN_VQ), read(source, LLAMAGEN)
+    vq_sizes = infer_vq(pixels, vq)
+    sizes = infer(tensors, source, size or _grid(source, vq_sizes.patch), heads)
+    if sizes.codes != vq_sizes.codes:
+        raise BadInput(f"{sizes.codes} tokens in {source} and {vq_sizes.codes} codes in {vq}", "as many")
+    decoder, model = build(lambda: LlamaGenVQ(vq_sizes), vq), build(lambda: LlamaGenTransformer(sizes), source)
+    parts = {"transformer": _select(model, tensors, LEFT_OUT, source), "vq": _select(decoder, pixels, VQ_LEFT_OUT, vq)}
+    name = "".join(c for c in source.stem if c.isprintable())[:LONGEST].strip() or "LlamaGen"
+    with writing_folder(out) as partial:
+        for file, part in parts.items():
+            write_tensors(partial / f"{file}.safetensors", part)
+        text = config_text(name, sizes, vq_sizes, {"transformer": source.name, "vq": vq.name})
+        write_text(partial / "config.json", text)
+    count = sum(tensor.numel() for tensor in parts["transformer"].values())
+    return f"LlamaGen, {sizes.kind}-conditional, {count / 1e6:.0f}M parameters, grid {sizes.rows}x{sizes.columns}"
+
+
+def _grid(source: Path, patch: int) -> Grid:
+    """The grid that the name of a published file says."""
+    pixels = re.search(r"_(\d{2,4})$", source.stem)
+    if pixels is None or int(pixels[1]) % patch:
+        raise BadInput(f"{source.name}, which says no picture size", "--size, for example 24x24")
+    return Grid(int(pixels[1]) // patch, int(pixels[1]) // patch)
+
+
+def infer(tensors: Mapping[str, Tensor], path: Path, grid: Grid, heads: int | None) -> LlamaGenConfig:
+    """Sizes of a transformer.
+
+    Raises:
+        BadInput: a tensor that tells a size is missing, or the heads are not known.
+    """
+    codes, width = _shape(tensors, "tok_embeddings.weight", path, 2)
+    inner, _ = _shape(tensors, "layers.0.feed_forward.w1.weight", path, 2)
+    layers = 1 + max(int(m[1]) for name in tensors if (m := re.match(r"layers\.(\d{1,4})\.", name)))
+    if heads is None and width not in HEADS:
+        widths = ", ".join(map(str, HEADS))
+        raise BadInput(f"width {width}", f"--heads, or a published width ({widths})", where=path)
+    sizes: dict[str, Any] = {"kind": "class", "prefix": 1}
+    if "cls_embedding.uncond_embedding" in tensors:
+        prefix, caption = _shape(tensors, "cls_embedding.uncond_embedding", path, 2)
+        sizes = {"kind": "text", "prefix": prefix, "caption_width": caption}
+    else:
+        sizes["classes"] = _shape(tensors, "cls_embedding.embedding_table.weight", path, 2)[0] - 1
+    sizes |= {"rows": grid.rows, "columns": grid.columns, "codes": codes, "width": width, "mlp_width": inner}
+    sizes |= {"layers": layers, "heads": HEADS[width] if heads is None else heads}
+    return read_sizes(LlamaGenConfig, sizes, path, "check --heads and --size, or fetch the file again")
+
+
+def infer_vq(tensors: Mapping[str, Tensor], path: Path) -> LlamaGenVQConfig:
+    """Sizes of a picture decoder.
+
+    Raises:
+        BadInput: a tensor that tells a size is missing.
+    """
+    codes, code_width = _shape(tensors, "quantize.embedding.weight", path, 2)
+    latent = _shape(tensors, "post_quant_conv.weight", path, 4)[0]
+    places = [re.match(r"decoder\.conv_blocks\.(\d{1,2})\.res\.(\d{1,2})\.", name) for name in tensors]
+    pairs = {(int(place[1]), int(place[2])) for place in places if place}
+    levels, blocks = (1 + max((pair[i] for pair in pairs), default=0) for i in (0, 1))
+    names = [f"decoder.conv_blocks.{level}.res.0.conv1.weight" for level in reversed(range(levels))]
+    channels = [_shape(tensors, name, path, 4)[0] for name in names]
+    sizes = {"codes": codes, "code_width": code_width, "latent": latent, "channels": channels, "blocks": blocks}
+    return read_sizes(LlamaGenVQConfig, sizes, path)
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str, path: Path, dimensions: int) -> tuple[int, ...]:
+    if name not in tensors:
+        raise BadInput(f"no tensor {name}", "it", "the file is no LlamaGen checkpoint of this kind", where=path)
+    shape = tuple(tensors[name].shape)
+    if len(shape) != dimensions:
+        raise BadInput(f"{shape}", f"{dimensions} dimensions", "fetch it again", f"{path}: tensor {name}")
+    return shape
+
+
+def _select(module: nn.Module, tensors: Mapping[str, Tensor], out: re.Pattern[str], path: Path) -> dict[str, Tensor]:
+    """The module's tensors, all of them and no others but those that are known to be of no use."""
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    kept = {name: tensor.contiguous() for name, tensor in tensors.items() if not out.fullmatch(name)}
+    got = {name: tuple(tensor.shape) for name, tensor in kept.items()}
+    wrong = [n for n in expected if n in got and got[n] != expected[n]]
+    for what, names in (("missing", expected.keys() - got.keys()), ("surplus", got.keys() - expected.keys())):
+        if names:
+            some = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+            raise BadInput(f"{len(names)} {what} tensors ({some})", "a published checkpoint", where=path)
+    if wrong:
+        raise BadInput(f"{got[wrong[0]]}", f"{expected[wrong[0]]}", where=f"{path}: tensor {wrong[0]}")
+    check_numbers(kept, path)
+    return kept
+
+
+def check_new_folder(path: Path) -> None:
+    """Find out whether a new folder can be made, without leaving a trace.
+
+    Raises:
+        BadInput: it exists, has a name that no folder can have, or is in one where nothing can be written.
+    """
+    advice = "choose another name"
+    if "\0" in str(path) or not path.name or any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        raise BadInput(shown(str(path)), f"a folder's name of at most {LONGEST_NAME} bytes", advice)
+    try:
+        if path.exists() or path.is_symlink():
+            raise BadInput(f"{path}, which exists", "a new folder", advice)
+        there = next(parent for parent in path.parents if parent.exists())
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        got = f"{path} ({error.strerror or error})"
+        raise BadInput(got, "a new folder where one can be made", advice) from error
+
+
+@contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """Where to write the files of a new folder, which has its name at the end of the block, whole.
+
+    Raises:
+        OSError: it could not be written; nothing is left.
+    """
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".partial"))
+        yield partial
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o777 & ~mask)  # what makes temporary folders keeps them private
+        partial.rename(path)
+    except BaseException as error:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.strerror:
+            raise OSError(f"{path}: could not be written ({error.strerror}): make room and try again") from error
+        raise

@@ -1,1 +1,0 @@
-"""Verifiers: which drafted tokens stay. One file per rule."""
