@@ -25,8 +25,9 @@ import torch
 from torch import Tensor
 
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.drafts.acceptance import by_coupling, by_rejection
 from spatialspec.drafts.corpus import Corpus, from_pictures, picture_size, read_pictures
 from spatialspec.drafts.distil import self_distil
@@ -38,7 +39,7 @@ from spatialspec.lab.replay.replay import measure_cost
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import HawkHeads
-from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings, depth
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions, depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
@@ -104,11 +105,11 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
     if isinstance(drafts, SpatialNetwork):
         noise, half = Noise(0, grid.cells, target.vocabulary, target.device), grid.cells // 2
         count = min(length, grid.cells - half - READ)
-        model = SpatialModel(drafts, target, target.default, Coupled(noise), SpatialModelSettings(), grid)
+        model = SpatialModel(drafts, target, target.default, Coupled(noise), SpatialModelOptions(), grid)
         state, verdict = State(grid, tuple([0] * half)), Verdict(tuple(range(READ - 1)), 0)
         scores = Scores(h, h, dict.fromkeys(model.blocks, h))
         read = (state, Proposal.chain(half, tokens[1:]), verdict, h[0], scores)
-        return lambda: (model.observe(*read), model.laws(half + READ, count))
+        return lambda: (model.observe(*read), model.distributions(half + READ, count))
     heads = [(heads, k) for heads in (drafts.horizontal, drafts.vertical) for k in range(len(heads))]
 
     def work() -> object:

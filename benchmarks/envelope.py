@@ -24,8 +24,7 @@ from spatialspec.files import check_output, write_text
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.measure.bench import bench, describe
 from spatialspec.measure.runs import Workload
-from spatialspec.methods.method import Method
-from spatialspec.methods.registry import VERIFIERS
+from spatialspec.methods.method import RULES, Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 
@@ -64,7 +63,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=4, help="prompts")
     parser.add_argument("--out", type=Path, default=Path("envelope"), help="path without its ending")
     parser.add_argument("--families", default=",".join(FAMILIES), help="which of them to draw")
-    parser.add_argument("--verifier", default="coupled", choices=list(VERIFIERS), help="of methods that leave it open")
+    parser.add_argument("--verifier", default="coupled", choices=list(RULES), help="of methods that leave it open")
     options = parser.parse_args()
     for ending in (".json", ".md", ".png"):
         check_output(options.out.with_suffix(ending), "", "--out")
@@ -81,7 +80,7 @@ def main() -> None:
         missing = [m for m in drawn(family, options.verifier) if str(m) not in known]
         if not missing:
             continue
-        document = bench(pipeline, [Method("ar"), *missing], workload, lambda method, cells: None)
+        document = bench(pipeline, [Method.parse("ar"), *missing], workload, lambda method, cells: None)
         rows = [row.model_dump() | {"family": family} for row in document.methods]
         done["methods"] += rows if "ar" not in known else rows[1:]
         done["settings"] = settings

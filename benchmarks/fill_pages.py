@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spatialspec.files import write_text
 from spatialspec.methods.method import Method
-from spatialspec.methods.registry import PRESETS
+from spatialspec.methods.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = re.compile(r"(<!-- (docs/results/\S+\.json)(?:: ([^>]+))? -->\n).*?(<!-- end -->)", re.DOTALL)

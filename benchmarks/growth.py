@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 
 from spatialspec.files import check_output, write_text
 from spatialspec.lab.reproduce.plots import save
-from spatialspec.methods.registry import PRESETS
+from spatialspec.methods.presets import PRESETS
 
 FAST = "spatial:" + ":".join(f"{name}={value:g}" for name, value in PRESETS["fast"].values.items())
 STEPS = ("steps", "sketch_steps", "draft_steps", "batch", "width", "layers", "limit")

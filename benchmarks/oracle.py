@@ -30,7 +30,7 @@ from spatialspec.measure.runs import Workload
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.methods.spatial.drafter import Spatial
-from spatialspec.methods.spatial.memory import Candidates, Key, Memory, Said
+from spatialspec.methods.spatial.memory import Candidates, Key, Memory, Ranking
 from spatialspec.methods.spatial.starts import Start
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
@@ -41,7 +41,7 @@ SURE = 0.97  # probability of a candidate that the oracle names
 def sure(tokens: list[int]) -> Candidates:
     """The first token is right with probability SURE, the others share the rest."""
     behind = [log(SURE * max(1, len(tokens) - 1) / (1 - SURE))] * len(tokens)
-    said = Said(np.array([tokens]), np.array([[0.0, *behind[1:]]]), np.empty(0))
+    said = Ranking(np.array([tokens]), np.array([[0.0, *behind[1:]]]), np.empty(0))
     return Candidates(said, 0, 1.0, 1 / SURE)
 
 
@@ -107,7 +107,7 @@ def passes(
     Raises:
         RuntimeError: it did not.
     """
-    (image,) = assemble(pipeline.target, pipeline.drafts, Method("spatial"), request)
+    (image,) = assemble(pipeline.target, pipeline.drafts, Method.parse("spatial"), request)
     drafter = image.drafter
     assert isinstance(drafter, Spatial)
     if first or changed:

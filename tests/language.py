@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 import torch
+from spatialspec.targets.language_session import LanguageSession
 from torch import Tensor, nn
 from transformers import ChameleonConfig, Emu3TextConfig, LlamaConfig
 from transformers.models.chameleon.modeling_chameleon import ChameleonModel
@@ -14,7 +15,6 @@ from transformers.models.llama.modeling_llama import LlamaModel
 
 from spatialspec.core.grid import Grid
 from spatialspec.targets.language_decoder import Decoder
-from spatialspec.targets.language_session import LanguageSession
 
 CODES, WIDTH, WORDS = 13, 32, 7  # text tokens are 0 .. 6, row ends 7 and 8, image token k is 9 + k
 FIRST = 9

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from spatialspec.targets.grid_session import GridSession
 from torch import Tensor
 
 from spatialspec.audit import replicas
-from spatialspec.core import distribution
+from spatialspec.core import sampling as distribution
 from spatialspec.core.interfaces import Session
 from spatialspec.core.noise import Purpose, inverse_cdf
-from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
-from spatialspec.decode import Image, Step
+from spatialspec.core.step import Step, Verdict
+from spatialspec.decode import Image
 from spatialspec.methods import rejection
 from spatialspec.methods.rejection import Rejection
-from spatialspec.targets.grid_session import GridSession
 
 Patch = pytest.MonkeyPatch
 TABLE, FEW_TOKENS, CACHE = 0, 1, 2  # the cases of the quick audit

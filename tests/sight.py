@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
-from spatialspec.decode import Image, Step, decode
+from spatialspec.core.step import Scores, Step, Verdict
+from spatialspec.decode import Image, decode
 from spatialspec.methods.method import Method
 
 
@@ -86,15 +87,15 @@ def run(
 ) -> tuple[list[Seen], list[int]]:
     """Decode an image; all passes, and for each cell the pass that wrote it, counted from 1."""
     shape = Grid.parse(grid)
-    setting = Setting(session, [], Sampling(), shape, Noise(seed, shape.cells, session.vocabulary))  # type: ignore
-    image = Image(State(shape), *Method.parse(method).make(setting, rule), Sampling(), written)
+    context = DecodeContext(session, [], Sampling(), shape, Noise(seed, shape.cells, session.vocabulary))  # type: ignore
+    image = Image(State(shape), *Method.parse(method).make(context, rule), Sampling(), written)
     before, passes, when = image.state, [], [0] * shape.cells
     for step in decode(session, [image]):
         for cell in range(shape.cells):
-            then, now = before.token(cell), step.state.token(cell)
+            then, now = before.token(cell), step.after.token(cell)
             assert then is None or then == now, "written once"
             if then is None and now is not None:
-                when[cell] = step.state.passes
+                when[cell] = step.after.passes
         passes.append(Seen(before, step, Sampling().distribution(session.last)))
         before = step.state
     assert before.complete and not before.ahead and min(when) > 0 and max(when) == before.passes

@@ -24,7 +24,7 @@ from spatialspec.audit.findings import MethodAudit
 from spatialspec.audit.law import distribution
 from spatialspec.core.sampling import Sampling
 from spatialspec.methods.method import Method
-from spatialspec.methods.registry import REGISTRY, audited
+from spatialspec.methods.registry import audited, methods
 from spatialspec.pipeline import SpatialPipeline
 from tiny import call_main, tiny_folder
 
@@ -95,7 +95,7 @@ def test_relaxed_methods_are_found_out_and_do_not_fail() -> None:
 
 def test_every_registered_method_is_tried_by_every_rule() -> None:
     tried = pairs(EVERYTHING)
-    assert {method.name for method, _ in tried} == set(REGISTRY)
+    assert {method.name for method, _ in tried} == set(methods())
     for method in EVERYTHING:
         rules = [rule for other, rule in tried if other == method]
         assert rules == ([method.entry.rule] if method.entry.rule else ["coupled", "rejection"])
@@ -236,7 +236,7 @@ def test_the_law_is_made_as_the_definitions_say() -> None:
 def test_methods_without_drafts_are_tried_on_toys_alone(tmp_path: Path) -> None:
     """A model without drafts is no reason not to try Hawk, only not to draw with it on that model."""
     bare = SpatialPipeline(SpatialPipeline.from_pretrained(tiny_folder(tmp_path)).target)
-    ar, hawk = Method("ar"), Method("hawk")
+    ar, hawk = Method.parse("ar"), Method.parse("hawk")
     plan = replace(SMALL, cases=SMALL.cases[:1])
     with pytest.raises(ValueError, match="hawk"):
         audit([hawk], plan, pipeline=bare)

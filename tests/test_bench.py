@@ -191,12 +191,12 @@ def test_bad_requests_stop_before_anything_is_drawn(pipeline, methods, changes, 
 def test_a_negative_prompt_needs_guidance(pipeline):
     plain = replace(pipeline.target.default, guidance=1.0)
     with pytest.raises(ValueError, match="negative prompt"):
-        check(pipeline, [Method("ar")], workload_for(pipeline, sampling=plain, negative_prompt="text"))
+        check(pipeline, [Method.parse("ar")], workload_for(pipeline, sampling=plain, negative_prompt="text"))
 
 
 def test_drafts_are_asked_for_before_anything_is_drawn(pipeline):
     with pytest.raises(ValueError, match="--draft"):
-        check(SpatialPipeline(pipeline.target), [Method("ssd")], workload_for(pipeline))
+        check(SpatialPipeline(pipeline.target), [Method.parse("ssd")], workload_for(pipeline))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is that of the whole process")

@@ -34,12 +34,12 @@ def test_wide_budgets_are_for_cuda() -> None:
     assert budgets(torch.device("cuda")) == budgets(torch.device("cuda", 1)) == (0, 3, 7, 15, 23, 31, 47, 64, 95, 127)
     for text in ("spatial", "hawk", "spatial-model"):
         for value in budgets(torch.device("cuda")):
-            Method(text).with_value("budget", str(value))
+            Method(text).with_default("budget", str(value))
 
 
 def test_all_that_are_to_be_tried_are_measured(pipeline: SpatialPipeline, monkeypatch: Patch) -> None:
     monkeypatch.setattr(budget, "budgets", lambda device: (0, 128))
-    measured = budget.measure(pipeline, Method("spatial"), workload_of(pipeline), lambda method, cells: None)
+    measured = budget.measure(pipeline, Method.parse("spatial"), workload_of(pipeline), lambda method, cells: None)
     assert [cost.budget for cost in measured] == [0, 128]
 
 
@@ -59,7 +59,7 @@ def test_slow_budgets_drop_out_and_do_not_compete(pipeline: SpatialPipeline, mon
     monkeypatch.setattr(budget, "budgets", lambda device: (0, 4, 8))
     reported: list[int] = []
     costs = budget.measure(
-        pipeline, Method("spatial"), workload_of(pipeline), lambda name, cells: reported.append(cells)
+        pipeline, Method.parse("spatial"), workload_of(pipeline), lambda name, cells: reported.append(cells)
     )
     assert [b for b, _ in drawn[1:]] == [0, 4, 8, *[4] * (budget.PICTURES - 1)]  # the first one warms up
     assert [picture for b, picture in drawn if b == 4] == list(range(budget.PICTURES))
@@ -80,7 +80,7 @@ def test_pictures_of_a_measurement_differ(pipeline: SpatialPipeline, monkeypatch
         budget, "assemble", lambda *given: asked.append((given[3].prompts, list(given[3].seeds))) or plain(*given)
     )
     workload = replace(workload_of(pipeline), prompts=("a cat", "a dog"), images=2, seed=5)
-    budget.measure(pipeline, Method("spatial"), workload, lambda name, cells: None)
+    budget.measure(pipeline, Method.parse("spatial"), workload, lambda name, cells: None)
     assert asked[1] == (["a cat"] * 2, [5, 6])
     seen = [seeds for _, seeds in asked[1:]]
     assert {prompts[0] for prompts, _ in asked} == {"a cat", "a dog"}
@@ -125,7 +125,7 @@ def test_what_figures_depend_on(name: str, pipeline: SpatialPipeline, tmp_path: 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     measured = []
     monkeypatch.setattr(budget, "measure", lambda *_: measured.append(name) or [])
-    method, workload = Method("hawk"), workload_of(pipeline)
+    method, workload = Method.parse("hawk"), workload_of(pipeline)
     for _ in range(2):
         costs_here(pipeline, method, workload, lambda *_: None)
     assert len(measured) == 1

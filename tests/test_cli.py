@@ -14,7 +14,7 @@ from PIL import Image
 
 from spatialspec import __version__
 from spatialspec.cli.display import progress, table
-from spatialspec.methods.registry import REGISTRY
+from spatialspec.methods.registry import methods
 from spatialspec.prompts import BUILT_IN
 from tiny import call_main, tiny_folder, write_pictures
 
@@ -65,7 +65,7 @@ def test_no_command_prints_help(call):
 
 def test_models_lists_methods_with_parameters(call):
     code, out, _ = call("models")
-    assert code == 0 and all(f"  {name}: {entry.summary}" in out for name, entry in REGISTRY.items())
+    assert code == 0 and all(f"  {name}: {entry.summary}" in out for name, entry in methods().items())
     assert "rounds=2" in out and "not exact" in out
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spatialspec.methods.registry import PRESETS
+from spatialspec.methods.presets import PRESETS
 from tiny import call_main, tiny_folder
 
 

@@ -13,8 +13,8 @@ import torch
 
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import Scores
 from spatialspec.core.sampling import Sampling
+from spatialspec.core.step import Scores
 from spatialspec.measure.distance import Drawn, distance, explained, first_divergence, ks, measure, weigh
 from spatialspec.pipeline import SpatialPipeline
 from tiny import CODES, tiny_target

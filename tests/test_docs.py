@@ -14,7 +14,7 @@ from spatialspec.audit.cases import QUICK
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
 from spatialspec.methods.method import Method
-from spatialspec.methods.registry import REGISTRY, Entry
+from spatialspec.methods.registry import methods
 from tiny import call_main, tiny_folder
 from toys import ToyTarget, Trial
 
@@ -30,7 +30,7 @@ def registered(page: str, module: str, monkeypatch: pytest.MonkeyPatch) -> str:
     exec(compile(code, page, "exec"), made.__dict__)
     parts = {"Entry": Entry, "_D": "spatialspec.drafters.", "_V": "spatialspec.verifiers."}
     ((name, entry),) = eval("{" + line + "}", parts).items()
-    monkeypatch.setitem(REGISTRY, name, entry)
+    monkeypatch.setitem(methods(), name, entry)
     return name
 
 
@@ -76,5 +76,5 @@ def test_a_rule_that_keeps_the_law_alone_says_rejection(monkeypatch: pytest.Monk
     """As the page on verifiers says: under the word coupled it would promise AR's tokens."""
     parts = "spatialspec.methods.sjd:SJD", "spatialspec.methods.rejection:Rejection"
     for word, ok in (("rejection", True), ("coupled", False)):
-        monkeypatch.setitem(REGISTRY, "law-alone", Entry("of the law alone", parts[0], word, parts[1]))
-        assert audit([Method("law-alone")], replace(QUICK, cases=QUICK.cases[1:2])).ok == ok
+        monkeypatch.setitem(methods(), "law-alone", Entry("of the law alone", parts[0], word, parts[1]))
+        assert audit([Method.parse("law-alone")], replace(QUICK, cases=QUICK.cases[1:2])).ok == ok

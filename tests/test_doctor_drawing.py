@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from spatialspec.targets.grid_session import GridSession
 from torch import nn
 
 from doctors import diagnose, give_curve, named
@@ -21,7 +22,6 @@ from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets import language_slots
-from spatialspec.targets.grid_session import GridSession
 from tiny import tiny_folder, tiny_target
 from tiny_checkpoints import tiny_emu3
 
@@ -71,7 +71,7 @@ def test_row_ends_that_the_session_leaves_out(tmp_path: Path, monkeypatch: pytes
 def rows_of(folder: Path) -> tuple[SpatialPipeline, Request, Rows]:
     pipeline = SpatialPipeline.from_pretrained(folder)
     request = Request(["a cat"], [0], pipeline.target.default, pipeline.target.grid)
-    return pipeline, request, draw_rows(pipeline, Method("ar"), request, 24, lambda what, cells: None)
+    return pipeline, request, draw_rows(pipeline, Method.parse("ar"), request, 24, lambda what, cells: None)
 
 
 def test_passes_that_do_not_repeat(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_a_cache_that_underflows(folder: Path, tmp_path: Path) -> None:
 def test_quality_that_degrades(folder: Path) -> None:
     """Another token than AR's: a fault where AR was sure of it, a tie where rounding could decide."""
     pipeline, request, ar = rows_of(folder)
-    same = replace(ar, method=Method("spatial"))
+    same = replace(ar, method=Method.parse("spatial"))
     exact, coarse = (Difference({"tree": far}, 5.0, True) for far in (1e-6, 100.0))
     count = pipeline.target.vocabulary
     assert check_quality(request, ar, same, exact, count).got == "AR's tokens in 24 cells"

@@ -17,9 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from lessons import common_target, corpus, run
 from spatialspec.audit.chi_square import fit
 from spatialspec.audit.grid_toy import GridToy
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.drafts import spatial_model as lessons_file
 from spatialspec.drafts import weights
 from spatialspec.drafts.corpus import Corpus
@@ -27,7 +27,7 @@ from spatialspec.drafts.features import Streamed
 from spatialspec.drafts.spatial_model import SpatialModelLesson, SpatialModelRecipe
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
-from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.methods.spatial_model.vocabulary import NOT_COVERED, DraftVocabulary
 from toys import Table, TableNoise, ToyTarget, Trial, codes
@@ -65,12 +65,12 @@ def test_the_most_frequent_tokens_in_ascending_order() -> None:
 def test_the_law_is_that_of_the_covered_tokens_and_nothing_elsewhere() -> None:
     toy = GridToy.random("3x4", 6, 0)
     vocabulary, states = network(toy.width, [1, 2, 5]).vocabulary, torch.randn(2, 7, toy.width)
-    q = vocabulary.laws(toy, SAMPLING, states)
+    q = vocabulary.distributions(toy, SAMPLING, states)
     expected = SAMPLING.distribution(toy.output(toy.norm(states))[..., [1, 2, 5]])
     assert torch.allclose(q[:, [1, 2, 5]], expected) and not q[:, [0, 3, 4]].any() and q.shape == (7, 6)
-    assert vocabulary.places(torch.tensor([[5, 0], [1, 4]]), toy).tolist() == [[2, NOT_COVERED], [0, NOT_COVERED]]
+    assert vocabulary.positions(torch.tensor([[5, 0], [1, 4]]), toy).tolist() == [[2, NOT_COVERED], [0, NOT_COVERED]]
     every = DraftVocabulary(0)
-    assert torch.equal(every.laws(toy, SAMPLING, states), SAMPLING.distribution(toy.output(toy.norm(states))))
+    assert torch.equal(every.distributions(toy, SAMPLING, states), SAMPLING.distribution(toy.output(toy.norm(states))))
 
 
 def test_the_targets_rows_are_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 def test_what_a_target_cannot_give(target: Any, size: int, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         SpatialModelRecipe(vocabulary=size).config(target)
-    setting = Setting(
+    context = DecodeContext(
         target,
         [SpatialNetwork(SpatialModelConfig(target.width, vocabulary=size))],
         SAMPLING,
@@ -133,7 +133,7 @@ def test_what_a_target_cannot_give(target: Any, size: int, expected: str) -> Non
         Noise(0, 6, 4),
     )
     with pytest.raises(ValueError, match=expected):
-        SpatialModel.make(setting, SpatialModelSettings(), Coupled(Noise(0, 6, 4)))
+        SpatialModel(context, SpatialModelOptions(), Coupled(Noise(0, 6, 4)))
 
 
 def lesson(pictures: Corpus, **settings: Any) -> SpatialModelLesson:

@@ -12,9 +12,9 @@ from spatialspec.core.grid import Grid
 from spatialspec.drafts import weights
 from spatialspec.drafts.weights import DraftModel
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.network import SpatialNetwork
-from spatialspec.methods.ssd import SSDConfig, SSDPredictors
 from spatialspec.models import WEIGHTS
 from spatialspec.targets.loading import load_target
 

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from spatialspec.audit.chi_square import CAUTION, Fit, fit, survival
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
-from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.core.step import Verdict
 from spatialspec.methods.rejection import Rejection
 from spatialspec.methods.scd import SCD
-from spatialspec.methods.window import Window
+from spatialspec.methods.sjd import Window
 from toys import Remembered, Table, TableNoise, ToyTarget, Trial, codes
 
 PLAIN = Sampling()

@@ -9,19 +9,20 @@ from functools import cache, lru_cache
 
 import pytest
 import torch
+from spatialspec.targets.grid_session import GridSession
 from torch import Tensor
 
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.decode import Image, decode
-from spatialspec.methods.ar import Nothing
+from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
-from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
+from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkOptions
 from spatialspec.targets import grid_session
-from spatialspec.targets.grid_session import GridSession
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 
 CODES = 13
@@ -198,8 +199,8 @@ def test_a_batch_is_its_images_alone(grid: str, streams: int) -> None:
         made = []
         for row in rows:
             rule = Coupled(Noise(row, shape.cells, CODES))
-            hawk = Hawk(heads, Target(), sampling, rule, HawkShape(vertical_samples=2), shape.columns)
-            made.append(Image(State(shape), hawk if drafted else Nothing(), rule, sampling))
+            hawk = Hawk(heads, Target(), sampling, rule, HawkOptions(vertical_samples=2), shape.columns)
+            made.append(Image(State(shape), hawk if drafted else AR(), rule, sampling))
         for _ in decode(session_of(grid, rows, streams), made):
             pass
         return made

@@ -7,18 +7,19 @@ import torch
 from torch import Tensor
 
 from spatialspec.core.interfaces import Verifier
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.decode import Image
-from spatialspec.methods.ar import Nothing
+from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
-from spatialspec.methods.hawk import Hawk, HawkHeads, HawkShape
+from spatialspec.methods.hawk import Hawk, HawkHeads, HawkOptions
 from spatialspec.methods.rejection import Rejection
 from test_loop import SAMPLING, noise_of, run
 from toys import ToyTarget
 
 
-class Remembering(Nothing):
+class Remembering(AR):
     """Runs shipped Hawk beside a naive one, which keeps every output of every head at every cell for ever."""
 
     def __init__(self, hawk: Hawk, heads: HawkHeads, verifier: Verifier) -> None:
@@ -77,7 +78,7 @@ def test_hawk_against_one_that_never_forgets(grid: str, vertical: int, horizonta
     target = ToyTarget.random(grid, 4, 6)
     heads = target.drafts("hawk", vertical)
     assert isinstance(heads, HawkHeads)
-    shape = HawkShape(horizontal, vertical, horizontal or 3, vertical_samples=2, horizontal_samples=1)
+    shape = HawkOptions(horizontal, vertical, horizontal or 3, vertical_samples=2, horizontal_samples=1)
     for seed in range(3):
         rule = (Coupled if verifier == "coupled" else Rejection)(noise_of(target, seed))
         hawk = Hawk(heads, target, SAMPLING, rule, shape, target.grid.columns)

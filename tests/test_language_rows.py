@@ -10,8 +10,9 @@ from torch import Tensor
 
 from language import Toy
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.decode import decode
 from test_session_rows import BATCHES, images_of
 
@@ -127,5 +128,5 @@ def test_rows_against_a_recomputation(forced: int, name: str) -> None:
     grid, toy = Grid(3, 4), Toy("llama")
     images, watched = images_of(str(grid), BATCHES[name]), Watched(toy, grid, [0, 1, 2], forced)
     for step in decode(watched, images):
-        assert all(step.state.token(cell) is not None for cell in range(step.state.frontier))
+        assert all(step.after.token(cell) is not None for cell in range(step.after.frontier))
     assert all(image.state.complete for image in images) and watched.rows > 1, "the test has seen what it is for"

@@ -7,15 +7,16 @@ import random
 
 import pytest
 import torch
+from spatialspec.targets.language_session import LanguageSession
 from transformers import LlamaConfig, LlamaModel
 
 from language import CODES, SIZES, Toy, after
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.targets import language_session
 from spatialspec.targets.language_decoder import Decoder
-from spatialspec.targets.language_session import LanguageSession
 from test_grid_session import path_to, random_tree
 
 CLOSE = {"atol": 1e-5, "rtol": 0.0}

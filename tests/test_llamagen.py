@@ -16,12 +16,13 @@ from torch import Tensor
 from llamagen_tiny import CAPTION, CLASSES, CODES, PREFIX, SIDE, condition, reference, tiny_folder, transformer_tensors
 from spatialspec import SpatialPipeline
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.drafts.weights import Drafts
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
-from spatialspec.methods.ssd import SSDConfig, SSDPredictors
+from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.targets.llamagen.target import LlamaGenTarget
 
 KINDS = ("class", "text")

@@ -9,19 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Drafter
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.methods.ar import Nothing
+from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
-from spatialspec.methods.registry import REGISTRY
+from spatialspec.methods.predictors import SSDPredictors
+from spatialspec.methods.registry import methods
 from spatialspec.methods.rejection import Rejection
-from spatialspec.methods.ssd import SSDPredictors, SSDShape
+from spatialspec.methods.ssd import SSDOptions
 from toys import ToySession, ToyTarget, Trial
 
 SAMPLING = Sampling(guidance=2.0, temperature=0.9)
@@ -37,7 +38,7 @@ def noise_of(target: ToyTarget, seed: int = 0) -> Noise:
     return Noise(seed, target.grid.cells, target.vocabulary)
 
 
-class Oracle(Nothing):
+class Oracle(AR):
     """Knows AR's tokens, and errs at cells of its choice."""
 
     def __init__(self, truth: Sequence[int], depth: int, errs: Callable[[int], bool], vocabulary: int) -> None:
@@ -56,7 +57,7 @@ def test_always_never_and_sometimes_agreeing(depth: int) -> None:
     def image(drafter: Drafter) -> Image:
         return Image(State(target.grid), drafter, Coupled(noise), SAMPLING)
 
-    (ar,) = run(target, [image(Nothing())])
+    (ar,) = run(target, [image(AR())])
     assert ar.state.passes == cells
     passes = {}
     for name, errs in (("always", lambda t: False), ("never", lambda t: True), ("sometimes", lambda t: t % 5 == 2)):
@@ -68,7 +69,7 @@ def test_always_never_and_sometimes_agreeing(depth: int) -> None:
     assert passes["always"] < passes["sometimes"] < passes["never"] or depth == 1
 
 
-class Mirror(Nothing):
+class Mirror(AR):
     """Drafts from the target's own law, as only a toy allows."""
 
     def __init__(self, target: ToyTarget, depth: int, verifier: Rejection) -> None:
@@ -122,11 +123,11 @@ def test_a_batch_is_its_images_alone(method: str, verifier: str) -> None:
 
 def test_methods_refuse_what_the_weights_lack() -> None:
     target = ToyTarget.random("3x2", 3, 1)
-    setting = Setting(target, [target.drafts("hawk", 0, 2)], SAMPLING, target.grid, noise_of(target))
+    context = DecodeContext(target, [target.drafts("hawk", 0, 2)], SAMPLING, target.grid, noise_of(target))
     with pytest.raises(ValueError, match="got horizontal=3, vertical=2, expected at most the 2 and 2 heads"):
-        Method.parse("hawk:horizontal=3").make(setting, "coupled")
+        Method.parse("hawk:horizontal=3").make(context, "coupled")
     with pytest.raises(ValueError, match="got no ssd draft weights"):
-        Method.parse("ssd").make(setting, "coupled")
+        Method.parse("ssd").make(context, "coupled")
 
 
 @cache
@@ -140,8 +141,8 @@ def ssd_target(grid: str) -> tuple[ToyTarget, SSDPredictors]:
 def ssd_passes(grid: str, method: str, verifier: str = "coupled") -> int:
     target, drafts = ssd_target(grid)
     plain = Sampling()
-    setting = Setting(target, [drafts], plain, target.grid, noise_of(target))
-    (one,) = run(target, [Image(State(target.grid), *Method.parse(method).make(setting, verifier), plain)])
+    context = DecodeContext(target, [drafts], plain, target.grid, noise_of(target))
+    (one,) = run(target, [Image(State(target.grid), *Method.parse(method).make(context, verifier), plain)])
     assert one.state.complete
     return one.state.passes
 
@@ -170,8 +171,8 @@ def test_ssd_passes_on_luminas_grid(rows: int, rounds: int, inner: int, passes: 
 
 @pytest.mark.parametrize("grid", ["6x6", "7x4", "2x5", "1x6", "5x1"])
 @pytest.mark.parametrize("rows", [1, 2, 3])
-@pytest.mark.parametrize("shape", [SSDShape(0), SSDShape(1), SSDShape(3, horizontal=2), SSDShape(2, inner="0")])
-def test_ssd_passes_in_general(grid: str, rows: int, shape: SSDShape) -> None:
+@pytest.mark.parametrize("shape", [SSDOptions(0), SSDOptions(1), SSDOptions(3, horizontal=2), SSDOptions(2, inner="0")])
+def test_ssd_passes_in_general(grid: str, rows: int, shape: SSDOptions) -> None:
     """1 + 2 ceil((columns - 1) / k_h) for row 0; r + 1 and (k - 1)(i + 1) for every group of k rows."""
     n, columns = map(int, grid.split("x"))
     groups = [min(rows, n - first) for first in range(1, n, rows)]
@@ -182,24 +183,22 @@ def test_ssd_passes_in_general(grid: str, rows: int, shape: SSDShape) -> None:
     assert ssd_passes(grid, method + ":draft=argmax:q=draft", "rejection") == expected
 
 
-@pytest.mark.parametrize("name", [name for name in REGISTRY if "budget" in Method(name).fields])
+@pytest.mark.parametrize("name", [name for name in methods() if "budget" in Method(name).fields])
 def test_a_budget_of_none_drafts_and_learns_nothing(name: str) -> None:
     """It is AR and costs no more: nothing is kept of a pass for drafts that are never made."""
     target = ToyTarget.random("3x2", 4, 1)
     drafts = [target.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
-    setting = Setting(target, drafts, SAMPLING, target.grid, noise_of(target))
-    assert isinstance(Method.parse(f"{name}:budget=0").make(setting, "coupled")[0], Nothing)
-    assert not isinstance(Method(name).make(setting, "coupled")[0], Nothing)
+    context = DecodeContext(target, drafts, SAMPLING, target.grid, noise_of(target))
+    assert isinstance(Method.parse(f"{name}:budget=0").make(context, "coupled")[0], AR)
+    assert not isinstance(Method(name).make(context, "coupled")[0], AR)
 
 
 def test_kept_steps_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The drafter is handed the scores of the pass, whoever collects steps does not keep those of all passes."""
     target, scores = ToyTarget.random("2x3", 4, 3), []
-    monkeypatch.setattr(
-        Nothing, "observe", lambda self, state, proposal, verdict, p, said: scores.append(verdict.score)
-    )
+    monkeypatch.setattr(AR, "observe", lambda self, state, proposal, verdict, p, said: scores.append(verdict.score))
     noise = noise_of(target)
-    image = Image(State(target.grid), Nothing(), Coupled(noise), SAMPLING)
+    image = Image(State(target.grid), AR(), Coupled(noise), SAMPLING)
     steps = list(decode(ToySession(target, 2), [image]))
     assert len(scores) == len(steps) == 6 and all(score.shape == (1, target.vocabulary) for score in scores)
     assert all(step.verdict.score is None and step.verdict.token is not None for step in steps)

@@ -21,8 +21,8 @@ from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.decode import decode
-from spatialspec.methods.csd import CSD, CSDSettings
-from spatialspec.methods.gsd import GSD, GSDSettings
+from spatialspec.methods.csd import CSD, CSDOptions
+from spatialspec.methods.gsd import GSD, GSDOptions
 from spatialspec.methods.lantern import Lantern, LanternPlus, neighbours
 from spatialspec.methods.rejection import Rejection
 from tiny import CODES, tiny_target
@@ -45,8 +45,8 @@ V, NOISE = 40, Noise(0, 1, 40)
 # whole coordinates: many equal distances, and several codes at the same place
 BOOK = torch.randint(0, 4, (V, 2), generator=torch.Generator().manual_seed(0)).float()
 RULES = {  # relaxed far enough to be seen in 1000 samples
-    "gsd": partial(GSD, codebook=BOOK, settings=GSDSettings(14, 1.0)),
-    "csd": partial(CSD, settings=CSDSettings(0.2, 1.0)),
+    "gsd": partial(GSD, codebook=BOOK, settings=GSDOptions(14, 1.0)),
+    "csd": partial(CSD, settings=CSDOptions(0.2, 1.0)),
     "lantern": partial(Lantern, codebook=BOOK, k=8, bound=0.3),
     "lantern++": partial(LanternPlus, codebook=BOOK, k=8, bound=4.0),
 }
@@ -121,7 +121,7 @@ def literal_group(p: list[float], x: int, size: int, delta: float, d: float) -> 
 @pytest.mark.parametrize("size", [1, 2, 3, 14, 100])
 @pytest.mark.parametrize(("delta", "d"), [(1.0, math.inf), (0.02, math.inf), (1.0, 4.0), (0.05, 6.0)])
 def test_gsd_against_loops(size: int, delta: float, d: float) -> None:
-    rule = GSD(NOISE, BOOK, GSDSettings(size, delta, d))
+    rule = GSD(NOISE, BOOK, GSDOptions(size, delta, d))
     for seed in range(4):
         p, q = laws(seed)
         for x in range(V):
@@ -137,7 +137,7 @@ def test_gsd_against_loops(size: int, delta: float, d: float) -> None:
 def test_csd_against_loops(dials: tuple[float, float, set[int]]) -> None:
     """Acceptance, and the total variation that docs/papers/csd.md derives: with the filter open and closed."""
     strength, delta, filters = dials
-    rule, opened = CSD(NOISE, CSDSettings(strength, delta)), set()
+    rule, opened = CSD(NOISE, CSDOptions(strength, delta)), set()
     for seed in range(8):
         p, q = laws(seed, spread=0.3 + 0.3 * seed)
         entropy = -sum(a * math.log(a) for a in p.tolist() if a > 0)
@@ -218,7 +218,7 @@ def test_when_nothing_is_left_of_p() -> None:
 def passes(method: str) -> list[int]:
     target = ToyTarget.random("5x4", 4, 1)
     images = [Trial(method, "coupled", COOL, target).image(Noise(seed, 20, 4)) for seed in range(20)]
-    return list({step.image: step.state.passes for step in decode(ToySession(target, 1), images)}.values())
+    return list({step.image: step.after.passes for step in decode(ToySession(target, 1), images)}.values())
 
 
 DIALS = [  # one method, tighter to looser

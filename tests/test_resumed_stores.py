@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.methods.coupled import Coupled
-from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkShape
+from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkOptions
 from spatialspec.methods.method import Method
-from spatialspec.methods.window import Window
+from spatialspec.methods.sjd import Window
 from toys import ToyTarget
 
 TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
@@ -40,7 +41,7 @@ class WrittenOnce(dict):
 @pytest.mark.parametrize("method", ["sjd:length=2", "scd:length=2", "gsd:length=2"])
 def test_a_window_keeps_the_laws_of_the_last_cells(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = Noise(1, 6, 4)
-    drafter, _ = Method.parse(method).make(Setting(TARGET, [], SAMPLING, TARGET.grid, noise), "rejection")
+    drafter, _ = Method.parse(method).make(DecodeContext(TARGET, [], SAMPLING, TARGET.grid, noise), "rejection")
     assert isinstance(drafter, Window) and len(drafter.law) == 4
     kept = WrittenOnce(4)
     monkeypatch.setattr(drafter, "law", kept)
@@ -51,7 +52,7 @@ def test_a_window_keeps_the_laws_of_the_last_cells(method: str, monkeypatch: pyt
 
 def test_hawk_keeps_the_heads_of_the_last_cells() -> None:
     heads = HawkHeads(HawkConfig(TARGET.width, vertical=2)).requires_grad_(False)
-    hawk = Hawk(heads, TARGET, SAMPLING, Coupled(Noise(1, 6, 4)), HawkShape(), 2)
+    hawk = Hawk(heads, TARGET, SAMPLING, Coupled(Noise(1, 6, 4)), HawkOptions(), 2)
     hawk._cache = stores = [WrittenOnce(2), WrittenOnce(4)]  # type: ignore[assignment]
     hidden = torch.randn(2, 6, TARGET.width, generator=torch.Generator().manual_seed(0))
     hawk.observe(State(TARGET.grid), *RESUMED, torch.zeros(6, 4), Scores(torch.zeros(2, 6, 4), hidden))

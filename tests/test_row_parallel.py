@@ -18,7 +18,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.methods.pjd_verifier import RowByRow
+from spatialspec.methods.pjd import RowByRow
 from spatialspec.methods.rejection import Rejection
 from toys import Remembered, TableNoise, check_law, table
 
@@ -49,7 +49,7 @@ def test_zipar_writes_every_cell_in_its_pass(grid: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize("window", [2, 3, 5])
-def test_zipar_stand_ins_are_near(window: int) -> None:
+def test_zipar_placeholders_are_near(window: int) -> None:
     """One for each row's first cell, with the token of a written cell nearest to the place it stands in."""
     seen, _ = run(f"zipar:window={window}", "coupled", "7x7", Sight(50))
     with_node = [one for one in seen if len(one.step.proposal)]
@@ -82,8 +82,8 @@ def test_zipar_adaptive(grid: str, rule: str, window: int) -> None:
         found = gaps(when, grid)
         assert len(found) == rows - 1 and all(bounds[0] <= w <= bounds[1] for w in found)
         assert len(seen) == columns + sum(found)
-        stand_ins = {(*one.step.proposal.cells, *one.step.proposal.tokens) for one in seen if len(one.step.proposal)}
-        assert len({cell for cell, _ in stand_ins}) == len(stand_ins), "not changed while a row waits"
+        placeholders = {(*one.step.proposal.cells, *one.step.proposal.tokens) for one in seen if len(one.step.proposal)}
+        assert len({cell for cell, _ in placeholders}) == len(placeholders), "not changed while a row waits"
 
 
 def test_zipar_adaptive_rows_wait_differently() -> None:
@@ -159,7 +159,7 @@ def test_pjd_under_rejection(grid: str, c: int) -> None:
     for one in passes:
         have = counts(one.step.state)
         assert have == sorted(have, reverse=True)
-        assert one.step.state.frontier > one.before.frontier
+        assert one.step.after.frontier > one.before.frontier
 
 
 def test_pjd_lower_rows_draw_nothing_of_their_own() -> None:
@@ -198,8 +198,8 @@ def test_exact_limits(method: str, sampling: Sampling, grid: str, vocabulary: in
 @pytest.mark.parametrize("rule", RULES)
 def test_saved_tokens_are_gone_on_from(method: str, rule: str) -> None:
     """The first cells stay as they were, wherever in a row they end; rows are opened again from there."""
-    whole = run(method, rule, "5x4", Sight())[0][-1].step.state.tokens
+    whole = run(method, rule, "5x4", Sight())[0][-1].step.after.tokens
     for length in (1, 3, 4, 6, 17, 19):
         passes, when = run(method, rule, "5x4", Sight(), written=whole[:length])
         assert when[:length] == [1] * length and min(when[length:]) > 1
-        assert passes[-1].step.state.tokens[:length] == whole[:length]
+        assert passes[-1].step.after.tokens[:length] == whole[:length]

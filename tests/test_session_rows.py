@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.decode import Image, decode
-from spatialspec.methods.ar import Nothing
+from spatialspec.methods.ar import AR
 from spatialspec.methods.method import Method
 from test_grid_session import CLOSE, CODES, GRIDS, Target, model, session_of, texts
 
@@ -122,7 +123,7 @@ class Watched:
         self.open = [replay for i, replay in enumerate(self.open) if i not in images]
 
 
-class Scatter(Nothing):
+class Scatter(AR):
     """Drafter and verifier at once: chains behind every written cell and behind a stand-in, of which anything stays."""
 
     def __init__(self, seed: int) -> None:
@@ -183,8 +184,8 @@ def images_of(grid: str, makes: Sequence[str]) -> list[Image]:
             made.append(Image(State(shape), both, both, SAMPLING))  # type: ignore[arg-type]
         else:
             name, _, rule = method.partition("@")
-            setting = Setting(Target(), [], SAMPLING, shape, Noise(i, shape.cells, CODES))
-            made.append(Image(State(shape), *Method.parse(name).make(setting, rule), SAMPLING))
+            context = DecodeContext(Target(), [], SAMPLING, shape, Noise(i, shape.cells, CODES))
+            made.append(Image(State(shape), *Method.parse(name).make(context, rule), SAMPLING))
     return made
 
 
@@ -201,7 +202,7 @@ BATCHES = {
 def test_rows_against_a_recomputation(grid: str, name: str) -> None:
     images, watched = images_of(grid, BATCHES[name]), Watched(grid, [0, 1, 2])
     for step in decode(watched, images):
-        assert all(step.state.token(cell) is not None for cell in range(step.state.frontier))
+        assert all(step.after.token(cell) is not None for cell in range(step.after.frontier))
     assert [list(image.state.tokens) for image in images] == [
         [replay.written[cell] for cell in range(image.state.grid.cells)]
         for image, replay in zip(images, watched.all, strict=True)

@@ -231,4 +231,4 @@ def test_in_a_browser(pipeline, tmp_path):
 def test_a_trace_is_of_one_image(pipeline):
     _, request = watch(pipeline, "ar")
     with pytest.raises(ValueError, match="expected one of each"):
-        trace(pipeline, Method("ar"), replace(request, prompts=["a", "b"], seeds=[0, 1]))
+        trace(pipeline, Method.parse("ar"), replace(request, prompts=["a", "b"], seeds=[0, 1]))

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.methods.coupled import Coupled
-from spatialspec.methods.spatial.drafter import Spatial, SpatialSettings
-from spatialspec.methods.spatial.memory import NONE, REACH, TAU, Candidates, Memory, Row, Said
+from spatialspec.methods.spatial.drafter import Spatial, SpatialOptions
+from spatialspec.methods.spatial.memory import NONE, REACH, TAU, Candidates, Entry, Memory, Ranking
 from spatialspec.methods.spatial.starts import STARTS
 from toys import ToySession, ToyTarget, Trial
 
@@ -24,7 +24,7 @@ SAMPLING = Sampling(guidance=1.5)
 TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
 DRAFTS = [TARGET.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
 
-SETTINGS = [SpatialSettings(), SpatialSettings(40, 1.0, 3), SpatialSettings(8, 0.5, 2), SpatialSettings(1, 0, 1)]
+SETTINGS = [SpatialOptions(), SpatialOptions(40, 1.0, 3), SpatialOptions(8, 0.5, 2), SpatialOptions(1, 0, 1)]
 
 
 def noises(count: int) -> list[Noise]:
@@ -39,15 +39,15 @@ def law(tokens: list[int]) -> Tensor:
     return SAMPLING.distribution(TARGET.logits[:, prefix])
 
 
-def drafted(settings: SpatialSettings, noise: Noise) -> Image:
-    setting = Setting(TARGET, DRAFTS, SAMPLING, TARGET.grid, noise)
+def drafted(settings: SpatialOptions, noise: Noise) -> Image:
+    context = DecodeContext(TARGET, DRAFTS, SAMPLING, TARGET.grid, noise)
     rule = Coupled(noise)
-    return Image(State(TARGET.grid), Spatial.make(setting, settings, rule), rule, SAMPLING)
+    return Image(State(TARGET.grid), Spatial(context, settings, rule), rule, SAMPLING)
 
 
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_draws_ars_tokens(settings: SpatialSettings, start: str) -> None:
+def test_draws_ars_tokens(settings: SpatialOptions, start: str) -> None:
     """Whatever the tree; no tree is larger than its budget, and there are branches where there is room for them."""
     ar = Trial("ar", "coupled", SAMPLING, TARGET).tokens(noises(20))
     images = [drafted(replace(settings, start=start), noise) for noise in noises(20)]
@@ -61,7 +61,7 @@ def test_draws_ars_tokens(settings: SpatialSettings, start: str) -> None:
 
 
 def test_budget_of_none_is_ar() -> None:
-    (step, *others) = decode(ToySession(TARGET, 2), [drafted(SpatialSettings(0), noises(1)[0])])
+    (step, *others) = decode(ToySession(TARGET, 2), [drafted(SpatialOptions(0), noises(1)[0])])
     assert len(others) == TARGET.grid.cells - 1 and not any(len(s.proposal) for s in (step, *others))
 
 
@@ -69,7 +69,7 @@ def test_remembers_what_the_pass_said() -> None:
     """The guess behind every node that stays open is the best token under the target's law behind its whole path."""
     seen = branches = 0
     for noise in noises(20):
-        image = drafted(SpatialSettings(24, 0.5, 4), noise)
+        image = drafted(SpatialOptions(24, 0.5, 4), noise)
         before = image.state
         for step in decode(ToySession(TARGET, 2), [image]):
             proposal, memory = step.proposal, image.drafter.memory
@@ -77,13 +77,13 @@ def test_remembers_what_the_pass_said() -> None:
             for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
                 paths.append([*paths[parent + 1], token])
             for path in paths:
-                if step.state.frontier <= len(path) < TARGET.grid.cells:
+                if step.after.frontier <= len(path) < TARGET.grid.cells:
                     guesses = memory.find(len(path), Memory.key(path))
                     best = law(path).log() + noise.gumbel([len(path)])[0]
                     if [p for p in paths if Memory.key(p) == Memory.key(path) and len(p) == len(path)] == [path]:
                         assert guesses.token(0) == int(best.argmax())
                         seen += 1
-                        branches += path[: step.state.frontier] != list(step.state.tokens)
+                        branches += path[: step.after.frontier] != list(step.after.tokens)
             before = step.state
     assert seen > 50 and branches > 5
 
@@ -96,7 +96,7 @@ def memory(*rows: tuple[list[int], int, int]) -> Memory:
     for before, best, turn in rows:
         score = torch.full((1, 256), -torch.inf)
         score[0, best], score[0, 255 - best] = 2.0, 0.0
-        made.add(9, Memory.key(before), Row(Said.of(score, 2), 0, turn))
+        made.add(9, Memory.key(before), Entry(Ranking.of(score, 2), 0, turn))
     return made
 
 
@@ -153,11 +153,11 @@ def test_the_best_tokens_of_a_row_and_how_likely_they_are(count: int) -> None:
     """Against a softmax over what a full sort puts first; tokens without mass among them."""
     score = torch.randn(7, 12, generator=torch.Generator().manual_seed(3)) * 4
     score[2, :6] = -torch.inf
-    said = Said.of(score, count)
+    said = Ranking.of(score, count)
     best, tokens = score.sort(dim=-1, descending=True)
     for number in range(len(score)):
         for equal, age in ((0, 0), (2, 1), (REACH, 3), (REACH, 9)):
-            found = Row(said, number).candidates(equal, age)
+            found = Entry(said, number).candidates(equal, age)
             tau = TAU[equal, min(age, 3)]
             expected = (best[number, :count] / tau).softmax(-1)
             assert torch.allclose(torch.tensor(probabilities(found)), expected, atol=1e-6)

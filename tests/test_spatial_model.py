@@ -12,17 +12,18 @@ import torch
 from spatialspec.audit.chi_square import fit
 from spatialspec.audit.grid_toy import GridToy
 from spatialspec.cli import main
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.rotary import rotate
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
-from spatialspec.methods.registry import REGISTRY, audited
+from spatialspec.methods.registry import audited, methods
 from spatialspec.methods.spatial_model.config import NOWHERE, SpatialModelConfig
-from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from tiny import tiny_folder
 from toys import Table, TableNoise, ToyTarget, Trial, codes
@@ -106,8 +107,8 @@ def grown(config: SpatialModelConfig) -> SpatialNetwork:
 
 def drafter(network: SpatialNetwork, target: ToyTarget, sampling: Sampling = GUIDED) -> SpatialModel:
     noise = Noise(0, target.grid.cells, target.vocabulary)
-    setting = Setting(target, [network], sampling, target.grid, noise)
-    return SpatialModel.make(setting, SpatialModelSettings(), Coupled(noise))
+    context = DecodeContext(target, [network], sampling, target.grid, noise)
+    return SpatialModel(context, SpatialModelOptions(), Coupled(noise))
 
 
 def write(model: SpatialModel, hidden: torch.Tensor, tokens: list[int]) -> SpatialModel:
@@ -130,11 +131,11 @@ def test_a_far_cell_changes_nothing_and_a_near_one_does(attention: str) -> None:
     draw = torch.Generator().manual_seed(1)
     hidden, tokens = torch.randn(2, 30, 8, generator=draw), torch.randint(4, (30,), generator=draw).tolist()
     frontier = 17
-    base = write(drafter(network, target), hidden[:, :frontier], tokens[:frontier]).laws(frontier, 4)
+    base = write(drafter(network, target), hidden[:, :frontier], tokens[:frontier]).distributions(frontier, 4)
     for cell in range(frontier):
         other = hidden.clone()
         other[:, cell] += 1.0
-        laws = write(drafter(network, target), other[:, :frontier], tokens[:frontier]).laws(frontier, 4)
+        laws = write(drafter(network, target), other[:, :frontier], tokens[:frontier]).distributions(frontier, 4)
         config, window = network.config, range(frontier, frontier + 4)
         near = any(sees(config, 5, frontier, own, cell) for own in window)
         assert torch.equal(laws, base) != near, f"cell {cell}"
@@ -144,14 +145,16 @@ def test_it_reads_the_token_and_the_state_of_a_cell() -> None:
     target = ToyTarget.random("4x4", 4, 2)
     network = grown(SpatialModelConfig(8))
     hidden, tokens = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1)), [0, 1, 2, 3, 0, 1]
-    base = write(drafter(network, target), hidden, tokens).laws(6, 3)
+    base = write(drafter(network, target), hidden, tokens).distributions(6, 3)
     assert base.shape == (3, 4) and torch.allclose(base.sum(-1), torch.ones(3))
-    assert not torch.equal(write(drafter(network, target), hidden, [*tokens[:5], 2]).laws(6, 3), base)
+    assert not torch.equal(write(drafter(network, target), hidden, [*tokens[:5], 2]).distributions(6, 3), base)
     other = hidden.clone()
     other[1] += 1.0
-    assert not torch.equal(write(drafter(network, target), other, tokens).laws(6, 3), base), "both streams count"
-    single = write(drafter(network, target, Sampling()), hidden[:1], tokens).laws(6, 3)
-    assert torch.allclose(single, write(drafter(network, target, Sampling()), other[:1], tokens).laws(6, 3))
+    assert not torch.equal(write(drafter(network, target), other, tokens).distributions(6, 3), base), (
+        "both streams count"
+    )
+    single = write(drafter(network, target, Sampling()), hidden[:1], tokens).distributions(6, 3)
+    assert torch.allclose(single, write(drafter(network, target, Sampling()), other[:1], tokens).distributions(6, 3))
 
 
 def test_the_tree_is_a_chain_with_candidates_beside_it() -> None:
@@ -160,7 +163,7 @@ def test_the_tree_is_a_chain_with_candidates_beside_it() -> None:
     model = write(drafter(network, target), torch.randn(2, 5, 8), [0, 1, 2, 3, 0])
     state = State(target.grid, (0, 1, 2, 3, 0), 3, (4,))
     for length, samples, budget, count in ((3, 2, 64, 3), (9, 3, 13, 4), (9, 1, 4, 4), (30, 1, 64, 11), (3, 2, 1, 0)):
-        model.settings = SpatialModelSettings(length, samples, budget)
+        model.settings = SpatialModelOptions(length, samples, budget)
         tree = model.propose(state)
         assert len(tree) == count * samples, "coupled noise names different tokens"
         firsts = [row * samples for row in range(count)]
@@ -196,9 +199,9 @@ def test_law_under_rejection() -> None:
 
 def test_no_weights_is_an_error() -> None:
     target = ToyTarget.random("3x2", 4, 1)
-    setting = Setting(target, [], GUIDED, target.grid, Noise(0, 6, 4))
+    context = DecodeContext(target, [], GUIDED, target.grid, Noise(0, 6, 4))
     with pytest.raises(ValueError, match="got no spatial-model draft weights"):
-        Method("spatial-model").make(setting, "coupled")
+        Method.parse("spatial-model").make(context, "coupled")
 
 
 @pytest.mark.parametrize(
@@ -232,4 +235,4 @@ def test_the_audit_of_everything_tries_on_toys_what_the_model_has_no_drafts_for(
     lacking = ["spatial:budget=3:start=spatial-model", "spatial-model"]
     assert f"has no drafts for them: {', '.join(lacking)}\n" in capsys.readouterr().out
     assert asked == [[str(Method.parse(name)) for name in audited()], lacking]
-    assert set(REGISTRY) | {lacking[0]} <= set(asked[0])
+    assert set(methods()) | {lacking[0]} <= set(asked[0])

@@ -16,12 +16,13 @@ import llamagen_tiny
 from language import Toy
 from lessons import common_target, corpus
 from spatialspec.audit.grid_toy import GridToy
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
+from spatialspec.core.step import Verdict
 from spatialspec.decode import Image, decode
 from spatialspec.drafts.features import Prepared, Streamed
 from spatialspec.drafts.teacher import _one_pass, states
@@ -29,7 +30,7 @@ from spatialspec.drafts.weights import build
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
-from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.targets.icons.transformer import GridTransformer
 from spatialspec.targets.llamagen.target import LlamaGenTarget
@@ -190,17 +191,17 @@ def test_seed_identity(method: str, written: int) -> None:
         nn.init.normal_(weight, std=0.5)
     images = []
     for noise, tokens in zip(noises, ar, strict=True):
-        setting = Setting(toy, [network], GUIDED, toy.grid, noise)
-        images.append(Image(State(toy.grid), *Method.parse(method).make(setting, "coupled"), GUIDED, tokens[:written]))
+        context = DecodeContext(toy, [network], GUIDED, toy.grid, noise)
+        images.append(Image(State(toy.grid), *Method.parse(method).make(context, "coupled"), GUIDED, tokens[:written]))
     asked = {step.proposal.blocks for step in decode(toy.session([""] * 6, [""] * 6, GUIDED, toy.grid), images)}
     assert [list(image.state.tokens) for image in images] == ar and asked == {(1,)}
 
 
 def test_a_target_that_hands_out_the_last_states_only() -> None:
     toy = ToyTarget.random("3x2", 4, 1)
-    setting = Setting(toy, [SpatialNetwork(SpatialModelConfig(8, features=2))], GUIDED, toy.grid, Noise(0, 6, 4))
+    context = DecodeContext(toy, [SpatialNetwork(SpatialModelConfig(8, features=2))], GUIDED, toy.grid, Noise(0, 6, 4))
     with pytest.raises(ValueError, match="got features 2, expected at most 1, the blocks whose states this target"):
-        SpatialModel.make(setting, SpatialModelSettings(), Coupled(Noise(0, 6, 4)))
+        SpatialModel(context, SpatialModelOptions(), Coupled(Noise(0, 6, 4)))
 
 
 def test_from_the_command_line(capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,28 +8,29 @@ from typing import Any
 
 import pytest
 import torch
+from spatialspec.targets.grid_session import GridSession
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lessons import common_target, corpus, equal, run
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.decode import Image, decode
 from spatialspec.drafts.features import Streamed
 from spatialspec.drafts.recipes import make_recipe, read_config
 from spatialspec.drafts.spatial_model import SpatialModelLesson, SpatialModelRecipe, guesses, laws
 from spatialspec.drafts.teacher import streams
 from spatialspec.drafts.windows import Windows
-from spatialspec.methods.ar import Nothing
+from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
-from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.models import WEIGHTS
-from spatialspec.targets.grid_session import GridSession
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from tiny import call_main, tiny_folder
 
@@ -87,18 +88,18 @@ def test_the_loop_sees_what_the_training_saw(settings: dict[str, Any]) -> None:
     network, target = grown(made), made.target
     noise = Noise(3, 36, target.vocabulary)
     rule = Coupled(noise)
-    setting = Setting(target, [network], target.default, target.grid, noise)
-    model = SpatialModel.make(setting, SpatialModelSettings(), rule)
+    context = DecodeContext(target, [network], target.default, target.grid, noise)
+    model = SpatialModel(context, SpatialModelOptions(), rule)
     seen: list[torch.Tensor] = []
 
-    class Onlooker(Nothing):
+    class Onlooker(AR):
         def propose(self, state: State) -> Proposal:
             return Proposal(blocks=model.blocks)
 
         def observe(self, state: State, proposal: Proposal, verdict: Verdict, p: torch.Tensor, scores: Scores) -> None:
             model.observe(state, proposal, verdict, p, scores)
             if state.frontier < 35:
-                seen.append(model.laws(state.frontier + 1, min(9, 35 - state.frontier)))
+                seen.append(model.distributions(state.frontier + 1, min(9, 35 - state.frontier)))
 
     image = Image(State(target.grid), Onlooker(), rule, target.default)
     for _ in decode(target.session(["a cat"], [""], target.default, target.grid), [image]):
@@ -168,13 +169,13 @@ def test_a_pass_costs_at_most_35_percent_of_the_targets() -> None:
 
     noise = Noise(0, grid.cells, model.config.codes)
     sampling = Sampling(guidance=2.5)
-    drafter = SpatialModel(network, Head, sampling, Coupled(noise), SpatialModelSettings(), grid)  # type: ignore[arg-type]
+    drafter = SpatialModel(network, Head, sampling, Coupled(noise), SpatialModelOptions(), grid)  # type: ignore[arg-type]
     drafter.observe(state, written, verdict, scores.logits[0], scores)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as target_cost:  # it does not count the others
         (scores,) = session.score([after], [Proposal.chain(half, [0] * 31)])
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as draft_cost:
         drafter.observe(after, Proposal.chain(half, [0] * 7), Verdict(tuple(range(7)), 0), scores.logits[0], scores)
-        drafter.laws(half + 8, 32)
+        drafter.distributions(half + 8, 32)
     share = draft_cost.get_total_flops() / target_cost.get_total_flops()
     print(f"{share:.1%} of the target's multiply-adds")
     assert 0.1 < share <= 0.35
@@ -228,4 +229,4 @@ def test_from_the_command_line(
     assert (code, err) == (0, ""), err
     assert json.loads(Path("a.json").read_text())["methods"][1]["same_tokens_as_ar"] == 1
     code, _, err = call_main(capsys, "train", "draft", "--target", "target", *options, "--horizontal", 2)
-    assert code == 2 and "got setting 'horizontal', expected one of steps" in err
+    assert code == 2 and "got context 'horizontal', expected one of steps" in err

@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from spatialspec.audit.grid_toy import GridToy
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
-from spatialspec.decode import Image, Step, decode
+from spatialspec.core.step import Scores, Step, Verdict
+from spatialspec.decode import Image, decode
 from spatialspec.drafts.weights import Drafts
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import HawkHeads
 from spatialspec.methods.method import Method
-from spatialspec.methods.spatial.drafter import Spatial, SpatialSettings
-from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelSettings
+from spatialspec.methods.spatial.drafter import Spatial, SpatialOptions
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from tiny import call_main, tiny_folder
 from toys import Trial
@@ -52,20 +53,20 @@ def drafts(start: str) -> Drafts:
 class Watched:
     """`spatial` beside a look at every proposal; what a draft knows is worked out anew from states and tokens."""
 
-    def __init__(self, noise: Noise, rule: Coupled, settings: SpatialSettings) -> None:
-        setting = Setting(target(), [drafts(settings.start)], GUIDED, target().grid, noise)
-        self.noise, self.spatial = noise, Spatial.make(setting, settings, rule)
+    def __init__(self, noise: Noise, rule: Coupled, settings: SpatialOptions) -> None:
+        context = DecodeContext(target(), [drafts(settings.start)], GUIDED, target().grid, noise)
+        self.noise, self.spatial = noise, Spatial(context, settings, rule)
         self.states: list[Tensor] = []  # normed, of every cell
         self.model: SpatialModel | None = None
         if settings.start == "spatial-model":
-            self.model = SpatialModel.make(setting, SpatialModelSettings(), rule)
+            self.model = SpatialModel(context, SpatialModelOptions(), rule)
         self.winners: list[list[int]] = []  # what AR would take in every row of every pass
         self.guessed = self.copied = 0
 
     def law(self, cell: int, state: State, window: int) -> Tensor | None:
         """q of an open cell, None where there is none."""
         if self.model is not None:
-            return self.model.laws(state.frontier, window)[cell - state.frontier]
+            return self.model.distributions(state.frontier, window)[cell - state.frontier]
         heads, columns = drafts("hawk"), state.grid.columns
         assert isinstance(heads, HawkHeads)
         ahead = cell - state.frontier
@@ -82,7 +83,7 @@ class Watched:
         proposal = self.spatial.propose(state)
         window = min(self.spatial.settings.main, state.grid.cells - state.frontier)
         written = list(state.tokens)
-        assert proposal.stand_ins == {i for i, cell in enumerate(proposal.cells) if cell not in memory}
+        assert proposal.placeholders == {i for i, cell in enumerate(proposal.cells) if cell not in memory}
         for i, (cell, token) in enumerate(zip(proposal.cells[:window], proposal.tokens, strict=False)):
             assert proposal.parents[i] == i - 1, "the main path comes first"
             if cell not in memory:
@@ -107,7 +108,7 @@ class Watched:
                 one.observe(state, proposal, verdict, p, scores)
 
 
-def watch(settings: SpatialSettings, seed: int, tolerance: float = 0.0) -> tuple[Watched, list[Step]]:
+def watch(settings: SpatialOptions, seed: int, tolerance: float = 0.0) -> tuple[Watched, list[Step]]:
     noise = Noise(seed, target().grid.cells, target().vocabulary)
     rule = Coupled(noise, tolerance)
     drafter = Watched(noise, rule, settings)
@@ -120,7 +121,7 @@ def test_new_cells_start_from_the_law_of_the_draft(start: str) -> None:
     """Best first, other candidates beside it; a cell without a law copies the one above, or to its left in row 0."""
     guessed = copied = 0
     for seed in range(6):
-        drafter, _ = watch(SpatialSettings(6, 0.3, 3, start), seed)
+        drafter, _ = watch(SpatialOptions(6, 0.3, 3, start), seed)
         guessed, copied = guessed + drafter.guessed, copied + drafter.copied
     assert guessed > 20 and (copied > 20) == (start == "hawk")
 
@@ -128,9 +129,9 @@ def test_new_cells_start_from_the_law_of_the_draft(start: str) -> None:
 @pytest.mark.parametrize("start", DRAFTED)
 def test_drafted_candidates_stand_beside_new_cells_at_the_front(start: str) -> None:
     """Behind the first token nothing is remembered, so the whole tree is drafted."""
-    _, steps = watch(SpatialSettings(64, 0.5, 3, start), 0)
+    _, steps = watch(SpatialOptions(64, 0.5, 3, start), 0)
     first = steps[1].proposal
-    assert len(first.stand_ins) == len(first) > 19 and first.cells[0] == 1
+    assert len(first.placeholders) == len(first) > 19 and first.cells[0] == 1
     assert sum(parent == ROOT for parent in first.parents) > 1
     assert any(cell == 2 and first.parents[i] != 0 for i, cell in enumerate(first.cells)), "and goes on behind them"
 
@@ -140,12 +141,12 @@ def test_no_tolerance_keeps_a_start(start: str) -> None:
     """Every guess would do, but of starts only those that AR would take."""
     starts = others = 0
     for seed in range(4):
-        drafter, steps = watch(SpatialSettings(12, 0.3, 3, start), seed, math.inf)
+        drafter, steps = watch(SpatialOptions(12, 0.3, 3, start), seed, math.inf)
         for step, winners in zip(steps, drafter.winners, strict=True):
             for row, node in zip((0, *(i + 1 for i in step.verdict.path)), step.verdict.path, strict=False):
                 right = step.proposal.tokens[node] == winners[row]
-                assert right or node not in step.proposal.stand_ins
-                starts, others = starts + (node in step.proposal.stand_ins), others + (not right)
+                assert right or node not in step.proposal.placeholders
+                starts, others = starts + (node in step.proposal.placeholders), others + (not right)
     assert starts and others, "the test has seen what it is for"
 
 
@@ -155,12 +156,12 @@ def test_one_pass_of_the_network_and_only_where_there_is_a_new_cell(monkeypatch:
     honest = SpatialNetwork.forward
     monkeypatch.setattr(SpatialNetwork, "forward", lambda *a: calls.append(a[3].shape[-2]) or honest(*a))
     noise = Noise(0, 20, 5)
-    setting, rule = Setting(target(), [network], GUIDED, target().grid, noise), Coupled(noise)
-    settings = SpatialSettings(8, 0.0, 3, "spatial-model")
-    image = Image(State(target().grid), Spatial.make(setting, settings, rule), rule, GUIDED)
+    context, rule = DecodeContext(target(), [network], GUIDED, target().grid, noise), Coupled(noise)
+    settings = SpatialOptions(8, 0.0, 3, "spatial-model")
+    image = Image(State(target().grid), Spatial(context, settings, rule), rule, GUIDED)
     wanted = []
     for step in decode(target().session([""], [""], GUIDED, target().grid), [image]):
-        wanted += [len(step.proposal)] * bool(step.proposal.stand_ins)
+        wanted += [len(step.proposal)] * bool(step.proposal.placeholders)
     assert calls == wanted and 0 < len(wanted) < image.state.passes - 1, "no tree: the proposal is the window"
 
 

@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from spatialspec.audit.chi_square import CAUTION
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
-from spatialspec.decode import Image, Step, decode
+from spatialspec.core.step import Step
+from spatialspec.decode import Image, decode
 from spatialspec.methods.method import Method
-from spatialspec.methods.ssd import SSDConfig, SSDPredictors
+from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from test_grid_session import CODES, Target, session_of
 from toys import Remembered, ToySession, ToyTarget, check_law
 
@@ -42,11 +43,11 @@ def run(
     method: str, rule: str, target: ToyTarget, drafts: SSDPredictors, s: Sampling, written: tuple[int, ...] = ()
 ) -> list[tuple[State, Step]]:
     """Every pass of an image, with the state before it."""
-    setting = Setting(target, [drafts], s, target.grid, Noise(0, target.grid.cells, target.vocabulary))
-    image = Image(State(target.grid), *Method.parse(method).make(setting, rule), s, written)
+    context = DecodeContext(target, [drafts], s, target.grid, Noise(0, target.grid.cells, target.vocabulary))
+    image = Image(State(target.grid), *Method.parse(method).make(context, rule), s, written)
     steps, before = [], image.state
     for step in decode(ToySession(target, s.streams), [image]):
-        assert step.state.tokens[: before.frontier] == before.tokens
+        assert step.after.tokens[: before.frontier] == before.tokens
         steps.append((before, step))
         before = step.state
     assert before.complete and before.passes == len(steps)
@@ -84,7 +85,7 @@ def test_mtp_blocks(grid: str, k: int, rounds: int) -> None:
             n = min(k, cells - state.frontier)
             assert proposal.cells == list(range(state.frontier, state.frontier + n))
             assert proposal.parents == list(range(-1, n - 1)) and proposal.final == (turn == rounds)
-            assert step.state.frontier == state.frontier + n * (turn == rounds)
+            assert step.after.frontier == state.frontier + n * (turn == rounds)
             if turn:
                 assert tuple(proposal.tokens) == others[i - 1][1].verdict.refined[:n]  # type: ignore[index]
             elif rounds:
@@ -169,8 +170,8 @@ def test_a_batch_is_its_images_alone(grid: str, rule: str) -> None:
     def states(methods: dict[int, str]) -> list[State]:
         images = []
         for row, method in methods.items():
-            setting = Setting(Target(), [drafts], sampling, shape, Noise(row, shape.cells, CODES))  # type: ignore
-            images.append(Image(State(shape), *Method.parse(method).make(setting, rule), sampling))
+            context = DecodeContext(Target(), [drafts], sampling, shape, Noise(row, shape.cells, CODES))  # type: ignore
+            images.append(Image(State(shape), *Method.parse(method).make(context, rule), sampling))
         for _ in decode(session_of(grid, list(methods)), images):
             pass
         return [image.state for image in images]
@@ -199,9 +200,9 @@ def test_saved_tokens_are_gone_on_from(method: str, rule: str) -> None:
 def test_too_few_predictors() -> None:
     target, _ = toy("2x5")
     few = target.drafts("ssd", 0, 2)
-    setting = Setting(target, [few], PLAIN, target.grid, Noise(0, 10, 3))
+    context = DecodeContext(target, [few], PLAIN, target.grid, Noise(0, 10, 3))
     for method in ("mtp", "ssd-strict"):
         with pytest.raises(ValueError, match=r"got horizontal=5, .* expected at most the 2 and 2 predictors"):
-            Method.parse(method).make(setting, "coupled")
+            Method.parse(method).make(context, "coupled")
         with pytest.raises(ValueError, match="got no ssd draft weights"):
-            Method.parse(method).make(replace(setting, drafts=[]), "coupled")
+            Method.parse(method).make(replace(context, drafts=[]), "coupled")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spatialspec.decode import Step
+from spatialspec.core.step import Step
 from spatialspec.pipeline import SpatialPipeline
 from tiny import tiny_pipeline
 
@@ -30,11 +30,11 @@ def test_committed_tokens_do_not_change(pipeline: SpatialPipeline, method: str) 
 
     def look(pipe: SpatialPipeline, passes: int, step: Step) -> None:
         before = seen.get(step.image, ())
-        assert step.state.tokens[: len(before)] == before and step.state.passes == passes
-        seen[step.image] = step.state.tokens
+        assert step.after.tokens[: len(before)] == before and step.after.passes == passes
+        seen[step.image] = step.after.tokens
         picture = pipe.preview(step.state)
         heights.add(picture.height if picture else 0)
-        assert (picture.height if picture else 0) == step.state.frontier // 6 * 4
+        assert (picture.height if picture else 0) == step.after.frontier // 6 * 4
 
     out = pipeline(PROMPTS, method=method, seed=3, callback_on_step_end=look)
     assert [seen[i] for i in range(3)] == out.tokens and 24 in heights and len(heights) > 3
@@ -49,7 +49,7 @@ def test_cancelled_and_resumed(pipeline: SpatialPipeline, method: str, after: in
 
     def stop(pipe: SpatialPipeline, passes: int, step: Step) -> None:
         if step.image < 2:
-            saved[step.image] = step.state.tokens
+            saved[step.image] = step.after.tokens
         if passes > after:
             raise Cancelled
 

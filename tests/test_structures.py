@@ -6,11 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spatialspec.targets.kv_cache import KVCache
 
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import ROOT, Proposal, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.targets.kv_cache import KVCache
+from spatialspec.core.step import Verdict
 
 
 def test_grid() -> None:
@@ -71,10 +72,10 @@ def test_verdict_and_state() -> None:
     tree.add(0, 6, ROOT)
     c = tree.add(1, 4, a)
     own = Verdict((a, c), 9)
-    assert own.tokens(tree) == [5, 4, 9] and own.rows() == [0, 1 + a, 1 + c]
+    assert own.tokens(tree) == [5, 4, 9] and own.slots() == [0, 1 + a, 1 + c]
     block = Verdict((a, c))
-    assert block.tokens(tree) == [5, 4] and block.rows() == [0, 1 + a]
-    assert Verdict(refined=(1, 2, 3)).tokens(tree) == [] and Verdict(refined=(1,)).rows() == []
+    assert block.tokens(tree) == [5, 4] and block.slots() == [0, 1 + a]
+    assert Verdict(refined=(1, 2, 3)).tokens(tree) == [] and Verdict(refined=(1,)).slots() == []
 
     start = State(Grid(2, 2))
     assert (start.frontier, start.pending, start.complete) == (0, (), False)

@@ -16,9 +16,10 @@ from torch import Tensor
 from transformers import AutoProcessor, AutoTokenizer, Emu3ForConditionalGeneration, JanusForConditionalGeneration
 
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import ROOT, Proposal, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.core.step import Verdict
 from spatialspec.targets.chameleon.lumina import ChameleonXLLMXForConditionalGeneration
 from spatialspec.targets.chameleon.target import Anole
 from spatialspec.targets.language_target import LanguageTarget

@@ -212,5 +212,5 @@ def test_every_space_of_the_ablation_learns_and_draws(tmp_path: Path, name: str)
     assert loaded.config == drafts.config
     request = Request(["a cat"], [0], lesson.target.default, Grid(4, 4))
     exact, _ = generate(lesson.target, [loaded], Method.parse("ssd-strict:horizontal=1"), request)
-    plain, _ = generate(lesson.target, [], Method("ar"), request)
+    plain, _ = generate(lesson.target, [], Method.parse("ar"), request)
     assert exact == plain

@@ -103,7 +103,7 @@ def test_own_pictures_depend_on_prompt_and_seed_alone(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one")) and len(alone) == 7
     assert torch.equal(drawn(0, tmp_path / "other", 2), alone), "pictures of a batch"
     request = Request([PROMPTS[5]], [3 + 5], target.default, target.grid)
-    assert alone[5].tolist() == list(generate(target, [], Method("ar"), request)[0][0])
+    assert alone[5].tolist() == list(generate(target, [], Method.parse("ar"), request)[0][0])
 
 
 @pytest.mark.parametrize("room", [4, 1])

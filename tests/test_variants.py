@@ -12,11 +12,11 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
 from spatialspec.decode import decode
 from spatialspec.methods.method import Method
-from spatialspec.methods.registry import REGISTRY, audited
+from spatialspec.methods.registry import audited, methods
 from tiny import tiny_pipeline
 from toys import ToyTarget, Trial
 
-VARIANTS = [(name, given) for name, entry in REGISTRY.items() for given in entry.variants]
+VARIANTS = [(name, given) for name, entry in methods().items() for given in entry.variants]
 TOY = ToyTarget.random("3x2", 4, 1, spread=0.7)
 PICTURE = ToyTarget.random(QUICK.size, 4, 1, spread=0.7)  # seed-exact methods are compared on one of this size, too
 
@@ -31,9 +31,9 @@ def drafted(method: str, target: ToyTarget, count: int = 8) -> list[tuple[object
 
 def test_all_are_audited_behind_their_method() -> None:
     everything = audited()
-    assert len(everything) == len(set(everything)) == len(REGISTRY) + len(VARIANTS)
+    assert len(everything) == len(set(everything)) == len(methods()) + len(VARIANTS)
     for name, given in VARIANTS:
-        assert everything.index(name) < everything.index(f"{name}:{given}") and Method.parse(f"{name}:{given}").exact()
+        assert everything.index(name) < everything.index(f"{name}:{given}") and Method.parse(f"{name}:{given}").exact
     for asked in ("start=above", "form=gumbel", "width=", "front=0", "budget=", "start=hawk", "length="):
         assert any(asked in given for _, given in VARIANTS), asked
 
@@ -41,7 +41,7 @@ def test_all_are_audited_behind_their_method() -> None:
 @pytest.mark.parametrize(("name", "given"), VARIANTS)
 def test_every_word_of_a_variant_shows_where_it_is_audited(name: str, given: str) -> None:
     """A window over the whole toy, say, is drawn before there is a law above, and would never take one."""
-    words, target = given.split(":"), TOY if REGISTRY[name].rule == "rejection" else PICTURE
+    words, target = given.split(":"), TOY if methods()[name].rule == "rejection" else PICTURE
     for word in words:
         others = ":".join([name, *(other for other in words if other != word)])
         assert drafted(f"{name}:{given}", target) != drafted(others, target), word
@@ -74,5 +74,5 @@ def test_a_model_says_which_it_can_draw(tmp_path: Path) -> None:
 
 
 def test_help_says_what_an_infinite_tolerance_keeps() -> None:
-    help_text = Method("jacobi").fields["tolerance"].metadata["help"]
+    help_text = Method.parse("jacobi").fields["tolerance"].metadata["help"]
     assert "inf: every guess stays but stand-ins" in help_text

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.methods.method import Method
@@ -141,14 +141,14 @@ def test_infinite_tolerance_keeps_all_guesses_but_no_copies() -> None:
     guesses = copies = 0
     for noise in noises():
         before = State(TARGET.grid)
-        setting = Setting(TARGET, [], SAMPLING, TARGET.grid, noise)
-        image = Image(before, *Method.parse("jacobi:length=4:tolerance=inf").make(setting, "coupled"), SAMPLING)
+        context = DecodeContext(TARGET, [], SAMPLING, TARGET.grid, noise)
+        image = Image(before, *Method.parse("jacobi:length=4:tolerance=inf").make(context, "coupled"), SAMPLING)
         for step in decode(ToySession(TARGET, 2), [image]):
             proposal, path = step.proposal, list(before.tokens)
             for node in range(len(proposal)):  # a chain
                 winner = int((law(path).log() + noise.gumbel([len(path)])[0]).argmax())
                 stays = node in step.verdict.path
-                if node not in proposal.stand_ins:
+                if node not in proposal.placeholders:
                     assert stays
                     guesses += proposal.tokens[node] != winner
                 elif proposal.tokens[node] != winner:
@@ -171,6 +171,6 @@ def test_tolerance_from_exact_to_everything() -> None:
     assert passes == sorted(passes, reverse=True) and passes[0] > passes[-1]
     assert same[0] == 1 and same == sorted(same, reverse=True) and same[0] > same[-1]
     assert Method.parse("spatial:tolerance=0").seed_exact("coupled")
-    assert not Method.parse("spatial:tolerance=0.5").exact()
+    assert not Method.parse("spatial:tolerance=0.5").exact
     with pytest.raises(ValueError, match="got tolerance=nan"):
         Method.parse("spatial:tolerance=nan")

@@ -12,7 +12,7 @@ from torch import nn
 from spatialspec.core.sampling import Sampling
 from spatialspec.drafts import weights
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
-from spatialspec.methods.ssd import SSDConfig, SSDPredictors
+from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 from spatialspec.targets.icons.target import IconsTarget

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from spatialspec.core.errors import NotFinite
 from spatialspec.core.interfaces import Drafter, Session, Verifier
-from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.core.step import Step, Verdict
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Image:
         drafter: its own, with what it has observed.
         verifier: its own, with the noise of the image's seed.
         sampling: how distributions are made from logits.
-        written: tokens of its first cells from an earlier run; the first pass reads them and takes them as they are.
+        written: tokens of its first cells from an earlier run; the first pass reads and commits them.
     """
 
     state: State
@@ -35,50 +36,27 @@ class Image:
     written: Sequence[int] = ()
 
     def propose(self) -> Proposal:
-        """What the drafter guesses; in the first pass what is written already."""
+        """What the drafter guesses; in the first pass what an earlier run has written."""
         if self.written and not self.state.frontier:
-            asked = getattr(self.drafter, "blocks", ())  # states that a drafter reads wherever a cell was written
-            return replace(Proposal.chain(0, list(self.written), final=True), blocks=asked)
-        return self.drafter.propose(self.state)
+            return Proposal.chain(0, list(self.written), final=True)
+        if self.state.frontier or self.drafter.drafts_first_cell:
+            return self.drafter.propose(self.state)
+        return Proposal()
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Verdict:
-        """What the verifier says; a final block stays as it stands.
+        """What the verifier accepts; a final block is committed as it stands.
 
         Raises:
-            NotFinite: scores of the target that are no numbers.
+            NotFinite: the target's scores are no numbers.
         """
-        verdict = self.verifier.verify(proposal, p, self.state)
-        named = (verdict.token or 0, *(verdict.refined or ()), *(token for _, token in verdict.ahead))
-        if max(named) == p.shape[-1]:  # no token: `best` and `inverse_cdf` found none
-            raise NotFinite(self._broken(proposal, p), self.state.passes)
         if proposal.final:
-            return Verdict(tuple(range(len(proposal))), refined=verdict.refined, score=verdict.score)
+            return Verdict.all(proposal)
+        verdict = self.verifier.verify(proposal, p, self.state)
+        if p.shape[-1] in verdict.named:  # no token: `best` and `inverse_cdf` found none
+            after = [cell + 1 for cell in (*(self.state.pending or (-1,)), *proposal.cells)]
+            broken = [cell for cell, row in zip(after, p, strict=True) if not row.isfinite().all()]
+            raise NotFinite(min(broken, default=self.state.frontier), self.state.passes)
         return verdict
-
-    def _broken(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> int:
-        """The first cell whose distribution is not one."""
-        after = [cell + 1 for cell in (*(self.state.pending or (-1,)), *proposal.cells)]
-        finite = p.isfinite().all(-1).tolist()
-        return next((cell for cell, whole in zip(after, finite, strict=True) if not whole), self.state.frontier)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one pass read and wrote for one image.
-
-    Attributes:
-        image: index of the image.
-        proposal: what was drafted.
-        verdict: what stayed.
-        state: after the pass.
-        rows: cells that the pass scored.
-    """
-
-    image: int
-    proposal: Proposal
-    verdict: Verdict
-    state: State
-    rows: int
 
 
 @torch.inference_mode()
@@ -88,17 +66,17 @@ def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
     AR is this loop with empty proposals.
     """
     open_images = list(range(len(images)))
+    layers = {layer for image in images for layer in image.drafter.layers}
     while open_images:
-        states = [images[i].state for i in open_images]
         proposals = [images[i].propose() for i in open_images]
-        scored = session.score(states, proposals)  # the one pass of the target
-        for place, (i, proposal, scores) in enumerate(zip(open_images, proposals, scored, strict=True)):
-            image = images[i]
+        scored = session.score([images[i].state for i in open_images], proposals, layers)  # the one pass of the target
+        for index, (i, proposal, scores) in enumerate(zip(open_images, proposals, scored, strict=True)):
+            image, before = images[i], images[i].state
             p = image.sampling.distribution(scores.logits)
-            verdict = image.verify(proposal, p)
-            image.drafter.observe(image.state, proposal, verdict, p, scores)
-            image.state = image.state.extend(proposal, verdict)
-            session.keep(place, proposal, verdict, image.state)
-            yield Step(i, proposal, replace(verdict, score=None), image.state, len(p))  # whoever keeps it keeps little
-        session.close([place for place, i in enumerate(open_images) if images[i].state.complete])
+            step = Step.of(i, before, proposal, p, scores, image.verify(proposal, p))
+            image.state = step.after
+            image.drafter.observe(step)
+            session.keep(index, step)
+            yield step
+        session.close([index for index, i in enumerate(open_images) if images[i].state.complete])
         open_images = [i for i in open_images if not images[i].state.complete]

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from spatialspec.core.context import DecodeContext, Unfit
 from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Session, Target
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting, Unfit
 from spatialspec.core.state import State
-from spatialspec.decode import Image, Step, decode
+from spatialspec.core.step import Step
+from spatialspec.decode import Image, decode
 from spatialspec.drafts.weights import Drafts
 from spatialspec.identity import damaged, weights
 from spatialspec.methods.method import Method
@@ -100,8 +101,8 @@ def assemble(target: Target, drafts: Sequence[Drafts | Unfit], method: Method, r
     images = []
     for seed, tokens in zip(request.seeds, request.written, strict=True):
         noise = Noise(seed, request.grid.cells, target.vocabulary, target.device)
-        setting = Setting(target, drafts, request.sampling, request.grid, noise)
-        images.append(Image(State(request.grid), *method.make(setting, request.verifier), request.sampling, tokens))
+        context = DecodeContext(target, drafts, request.sampling, request.grid, noise)
+        images.append(Image(State(request.grid), *method.make(context, request.verifier), request.sampling, tokens))
     return images
 
 
@@ -135,7 +136,7 @@ def generate(
     try:
         for step in decode(started.session(target), [images[i] for i in unfinished]) if unfinished else ():
             passes += 1
-            scored += step.rows
+            scored += len(step.p)
             commits += step.verdict.commits
             on_step(replace(step, image=unfinished[step.image]))
     except NotFinite as error:
@@ -150,8 +151,8 @@ def generate(
     count = len(unfinished) or 1
     report = Report(
         method=str(method),
-        verifier=method.rule(request.verifier),
-        exact=method.exact(),
+        verifier=method.rule_under(request.verifier),
+        exact=method.exact,
         seed_exact=method.seed_exact(request.verifier),
         target_passes=passes / count,
         tokens_per_pass=scored / (passes or 1),

@@ -12,12 +12,12 @@ import torch
 from PIL import Image as PILImage
 
 from spatialspec import arguments
+from spatialspec.core.context import Unfit
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
-from spatialspec.core.setting import Unfit
 from spatialspec.core.state import State
-from spatialspec.decode import Step
+from spatialspec.core.step import Step
 from spatialspec.drafts import weights as draft_weights
 from spatialspec.generation import Report, Request, generate
 from spatialspec.methods.method import Method
@@ -139,8 +139,8 @@ class SpatialPipeline:
             size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's own grid.
             verifier: "coupled" (same tokens as AR) or "rejection" (same law).
             callback_on_step_end: called as `callback(pipeline, passes, step)` after every pass of every image. It may
-                raise to cancel; the pipeline stays usable. `step.state.tokens` are committed and do not change.
-            written: for each image the tokens of its first cells (`step.state.tokens` of an earlier call with the same
+                raise to cancel; the pipeline stays usable. `step.after.tokens` are committed and do not change.
+            written: for each image the tokens of its first cells (`step.after.tokens` of an earlier call with the same
                 arguments), to go on from: to the same picture under a seed-exact method, else to one of the method's
                 law. Cells that `zipar` and `pjd` wrote ahead of them are drawn again. Finished images are given back
                 as they are, and the report counts the others.
@@ -167,7 +167,7 @@ class SpatialPipeline:
 
         def notify(step: Step) -> None:
             if callback_on_step_end is not None:
-                callback_on_step_end(self, step.state.passes, step)
+                callback_on_step_end(self, step.after.passes, step)
 
         repeated = [text for text in negatives for _ in range(images)]
         request = Request(prompts, seeds, sampling, grid, verifier, repeated, begun)

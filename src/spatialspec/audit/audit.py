@@ -26,8 +26,7 @@ from spatialspec.audit.findings import AuditDocument, AuditSettings, CaseResult,
 from spatialspec.audit.ground import AR, ModelGround, ToyGround, departures
 from spatialspec.audit.replicas import Table
 from spatialspec.measure.runs import Progress
-from spatialspec.methods.method import Method
-from spatialspec.methods.registry import REGISTRY, VERIFIERS, Entry
+from spatialspec.methods.method import RULES, Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.processes import Workers
 
@@ -37,15 +36,15 @@ SEED_EXACT, EXACT, NOT_EXACT, NO_DEVIATION = "seed-exact", "exact", "not exact",
 
 def pairs(methods: Sequence[Method]) -> list[tuple[Method, str]]:
     """Every method with every rule; with its own alone where it has one, with coupled alone under a tolerance."""
-    rules = [(method, method.rule(verifier)) for method in methods for verifier in VERIFIERS]
-    return [pair for pair in dict.fromkeys(rules) if pair[1] == "coupled" or not pair[0].parameters.get("tolerance")]
+    rules = [(method, method.rule_under(verifier)) for method in methods for verifier in RULES]
+    return [pair for pair in dict.fromkeys(rules) if pair[1] == "coupled" or pair[0].exact or not pair[0].lossless]
 
 
 def declared(method: Method, verifier: str) -> str:
     """What a method says of itself."""
     if method.seed_exact(verifier):
         return SEED_EXACT
-    return EXACT if method.exact() else NOT_EXACT
+    return EXACT if method.exact else NOT_EXACT
 
 
 def images_of(method: Method, verifier: str, plan: Plan) -> list[int]:
@@ -114,10 +113,9 @@ def on_toys(toys: Sequence[ToyGround], method: Method, verifier: str) -> OnToys:
 _remembered_grounds = cache(grounds)
 
 
-def _in_worker(plan: Plan, seed: int, method: Method, verifier: str, entry: Entry) -> OnToys:
+def _in_worker(plan: Plan, seed: int, method: str, verifier: str) -> OnToys:
     torch.set_num_threads(1)
-    REGISTRY[method.name] = entry
-    return on_toys(_remembered_grounds(plan, seed), method, verifier)
+    return on_toys(_remembered_grounds(plan, seed), Method.parse(method), verifier)
 
 
 @contextmanager
@@ -132,16 +130,17 @@ def _toys(plan: Plan, seed: int, workers: int) -> Iterator[Callable[[Method, str
         return on_toys(own(), method, verifier)
 
     def begin(method: Method, verifier: str) -> Callable[[], OnToys]:
-        if workers == 1 or not _ours(method.entry):
+        if workers == 1 or not _ours(method):
             return partial(here, method, verifier)
-        return pool.submit(_in_worker, plan, seed, method, verifier, method.entry).result
+        return pool.submit(_in_worker, plan, seed, str(method), verifier).result
 
     with Workers(workers) as pool:
         yield begin
 
 
-def _ours(entry: Entry) -> bool:
-    return all(part.startswith("spatialspec.") for part in (entry.drafter, entry.verifier) if part)
+def _ours(method: Method) -> bool:
+    parts = (method.drafter, method.verifier or method.drafter)
+    return all(part.__module__.startswith("spatialspec.") for part in parts)
 
 
 def audit(

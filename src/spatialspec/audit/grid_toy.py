@@ -16,9 +16,10 @@ from spatialspec.audit.toys import random_drafts
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.drafts.weights import Drafts
-from spatialspec.targets.grid_session import GridSession
+from spatialspec.targets.engine import Prompt
 from spatialspec.targets.icons.head import GridHead
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
+from spatialspec.targets.session import Session
 
 WORDS = 7  # text vocabulary
 
@@ -64,11 +65,10 @@ class GridToy(GridHead):
     def _told(self) -> Float[Tensor, "2 cells+1 d"]:
         return self.model.told(self.text, self.grid.rows, self.grid.columns)
 
-    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> GridSession:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start one image per prompt; whatever the words, the prompt is the toy's own."""
-        prefix = self._prefix[: sampling.streams].repeat(len(prompts), 1, 1)
-        told = self._told[: sampling.streams].repeat(len(prompts), 1, 1)
-        return GridSession(self.model, prefix, sampling.streams, grid, told=told)
+        prompt = Prompt(list(self._prefix[: sampling.streams]), grid, self._told[: sampling.streams])
+        return Session(self, [prompt] * len(prompts))
 
     @torch.inference_mode()
     def law(self, sampling: Sampling) -> Float[np.ndarray, "images"]:

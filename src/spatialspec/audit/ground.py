@@ -20,7 +20,7 @@ from spatialspec.measure.runs import Progress
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 
-AR = Method("ar")
+AR = Method.parse("ar")
 HEADS = 16  # of random draft weights in each direction: the most that a method may ask for
 ROWS = 250  # images of a large batch
 
@@ -117,7 +117,7 @@ class ModelGround:
             self.drafts,
             method,
             self.request,
-            lambda step: self.report(str(method), len(step.verdict.tokens(step.proposal))),
+            lambda step: self.report(str(method), len(step.written)),
         )
         return tokens
 

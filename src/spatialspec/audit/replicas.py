@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Head, Session
 from spatialspec.core.noise import Noise, Purpose, philox, unit
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.drafts.weights import KINDS, Drafts
@@ -121,8 +121,8 @@ class Trial:
     def image(self, noise: Noise) -> Image:
         """An image to decode, made by the registry of methods."""
         t = self.target
-        setting = Setting(t, self.drafts, self.sampling, t.grid, noise)
-        return Image(State(t.grid), *self._parsed.make(setting, self.verifier), self.sampling)
+        context = DecodeContext(t, self.drafts, self.sampling, t.grid, noise)
+        return Image(State(t.grid), *self._parsed.make(context, self.verifier), self.sampling)
 
     def tokens(self, noises: Sequence[Noise], batch: int = 250) -> Int[np.ndarray, "images cells"]:
         """Decode one image per noise, `batch` images in a run of the shipped loop."""

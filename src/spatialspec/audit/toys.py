@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, reduce
 
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from spatialspec.audit.law import distribution, joint
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Step
 from spatialspec.drafts.weights import KINDS, Drafts, build
 
 AVERAGE = {3: ([0.07, 0.80, 0.13], [0.01, 0.51, 0.48]), 4: ([0.10, 0.47, 0.07, 0.36], [0.01, 0.30, 0.65, 0.04])}
@@ -156,7 +157,9 @@ class ToySession:
         self.target, self.streams, self.passes = target, streams, 0
         self._seen: dict[tuple[int, ...], Scores] = {}
 
-    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
+    def score(
+        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+    ) -> list[Scores]:
         """Rows of the pending cells and of the nodes of every image."""
         self.passes += 1
         return [self._one(state, proposal) for state, proposal in zip(states, proposals, strict=True)]
@@ -184,7 +187,7 @@ class ToySession:
             seen.append([token for other, token in written if other <= cell] + own)
         return [reduce(self.target.child, tokens, 0) for tokens in seen]
 
-    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
+    def keep(self, index: int, step: Step) -> None:
         """Nothing to keep: a prefix is its own cache."""
 
     def close(self, images: Sequence[int]) -> None:

@@ -55,7 +55,7 @@ def generate(
         budget, tolerance, quality, device, dtype,
     )  # fmt: skip
     methods = common.parse_methods()
-    ar = Method("ar")
+    ar = Method.parse("ar")
     if compare or ar in methods:
         methods = list(dict.fromkeys([ar, *methods]))
     arguments.prompts(prompt)

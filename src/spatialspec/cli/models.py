@@ -8,9 +8,9 @@ from pathlib import Path
 from spatialspec.cli.display import say, waiting, wrapped
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.files import read_config, read_text
-from spatialspec.methods.method import Method
+from spatialspec.methods.method import RULES
 from spatialspec.methods.options import explain
-from spatialspec.methods.registry import REGISTRY, VERIFIERS
+from spatialspec.methods.registry import methods
 from spatialspec.models import FAMILIES, WEIGHTS, embedded
 
 SIZES = ("rows", "columns", "codes")
@@ -31,14 +31,13 @@ def models() -> None:
         )
     _line("methods")
     with waiting("reading the options of methods"):  # imports torch
-        options = {name: Method(name).fields for name in REGISTRY}
-    for name, entry in REGISTRY.items():
-        exact = "exact" if Method(name).exact() else "not exact"
-        needs = f", needs {entry.drafts} drafts" if entry.drafts else ""
-        _line(f"  {name}: {entry.summary} ({exact}{needs})")
-        for key, field in options[name].items():
-            _line(f"    {explain(field, Method(name).parameters[key])}")
-    _line(f"verifiers: {', '.join(VERIFIERS)}")
+        table = methods()
+    for name, method in table.items():
+        needs = f", needs {method.drafts} drafts" if method.drafts else ""
+        _line(f"  {name}: {method.summary} ({'exact' if method.exact else 'not exact'}{needs})")
+        for key, field in type(method.options).model_fields.items():
+            _line(f"    {explain(key, field)}")
+    _line(f"verifiers: {', '.join(RULES)}")
 
 
 def _line(line: str) -> None:

@@ -15,8 +15,8 @@ from spatialspec.cli.display import Display, progress, waiting
 from spatialspec.core.arguments import whole
 from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.core.grid import Grid
-from spatialspec.methods.method import Method
-from spatialspec.methods.registry import PRESETS, VERIFIERS
+from spatialspec.methods.method import RULES, Method
+from spatialspec.methods.presets import PRESETS
 
 if TYPE_CHECKING:
     from spatialspec.measure.runs import Workload
@@ -98,17 +98,17 @@ class Common:
         given = preset | typed
         with loading(self.model):  # options of methods stand beside their networks: this imports torch
             methods = Method.parse_list(self.methods)
-        if self.budget == AUTO and not any("budget" in method.fields for method in methods):
+        if self.budget == AUTO and not any(method.has("budget") for method in methods):
             raise BadInput(f"--budget auto for {self.methods}", "a method with a budget", "try spatial")
         for name, value in given.items():
-            if not any(name in method.fields for method in methods):
+            if not any(method.has(name) for method in methods):
                 dial = f"--{name} {value}" if name in typed else f"--quality {self.quality}"
                 raise BadInput(f"{dial} for {self.methods}", "a method with that", "try spatial")
-            methods = [m if m.name == "ar" else m.with_value(name, str(value)) for m in methods]
+            methods = [m.with_default(name, value) for m in methods]
         methods = list(dict.fromkeys(methods))
         if not methods:
             raise BadInput(f"no method in {self.methods!r}", "names separated by commas", "see `models`")
-        _among("--verifier", self.verifier, tuple(VERIFIERS))
+        _among("--verifier", self.verifier, tuple(RULES))
         arguments.dtype_name(self.dtype or arguments.AUTO)
         images = arguments.images("--num-images", self.num_images)
         whole("--seed", self.seed, 0, 2**63 - images, f"0 to 2^63 - {images}")
@@ -168,10 +168,10 @@ class Common:
         from spatialspec.measure.budget import best_budget, effort
 
         def tune(method: Method) -> Method:
-            if "budget" not in method.fields or "budget" in dict(method.given):
+            if not method.has("budget") or "budget" in method.options.given:
                 return method
             with progress(effort(workload, pipeline.target.device)) as report:
-                return method.with_value("budget", str(best_budget(pipeline, method, workload, report)))
+                return method.with_default("budget", best_budget(pipeline, method, workload, report))
 
         return [tune(method) for method in methods]
 

@@ -54,19 +54,19 @@ def show(
     methods = common.tuned(methods, pipeline, workload)
 
     from spatialspec import __version__
-    from spatialspec.decode import Step
+    from spatialspec.core.step import Step
     from spatialspec.generation import Request
     from spatialspec.show.page import page, panel
     from spatialspec.show.trace import trace
 
     drawn = Request([prompt], [seed], workload.sampling, workload.grid, verifier, [negative_prompt])
-    shown = list(dict.fromkeys([*methods, Method("ar")]))
+    shown = list(dict.fromkeys([*methods, Method.parse("ar")]))
     traces = []
     with progress(len(shown) * workload.grid.cells, timed=False) as report:
         for one in shown:
 
             def tell(step: Step, name: str = str(one)) -> None:
-                report(name, len(step.verdict.tokens(step.proposal)))
+                report(name, len(step.written))
 
             traces.append(trace(pipeline, one, drawn, tell))
     with waiting("decoding what every pass guessed"):
@@ -74,7 +74,7 @@ def show(
     s = workload.sampling
     settings = (
         f"spatialspec {__version__}, model {pipeline.target.name}, {workload.grid} tokens, seed {seed}, verifier "
-        f"{methods[0].rule(verifier)}, guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, "
+        f"{methods[0].rule_under(verifier)}, guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, "
         f"top-p {s.top_p:g}."
     )
     passes = ", ".join(f"{one.trace.method} {len(one.trace.passes)}" for one in panels)

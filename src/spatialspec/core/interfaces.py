@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -11,9 +12,10 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Step, Verdict
 
 
 class Head(Protocol):
@@ -50,14 +52,16 @@ class Head(Protocol):
 class Session(Protocol):
     """A target at work on some images: their prefixes and caches."""
 
-    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
-        """One target pass over the pending tokens and the proposal of every open image."""
+    def score(
+        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+    ) -> list[Scores]:
+        """One target pass over the pending tokens and the proposal of every open image; `layers` as drafters read."""
         ...
 
-    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
-        """Commit the cache slots of what stays, all but what is pending `after` the pass.
+    def keep(self, index: int, step: Step) -> None:
+        """Commit the cache slots of what was accepted, all but what is pending after the pass.
 
-        `image` counts the open images of the last `score`.
+        `index` counts the open images of the last `score`.
         """
         ...
 
@@ -139,29 +143,37 @@ class Target(Head, Protocol):
         ...
 
 
-class Drafter(Protocol):
-    """Guesses tokens of one image."""
+class Drafter(ABC):
+    """Guesses tokens of one image. A subclass says what it proposes, and what it learns from a pass.
 
+    Attributes:
+        drafts_first_cell: whether it is asked before the first token of an image is written, too.
+        first_source: where it takes the first draft of a cell from, if its proposals name no sources: "neighbour" (the
+            cell above, in row 0 the one to the left), "horizontal", or "other".
+        layers: numbers of the target's blocks, counted from 1, whose states it reads besides those of the last.
+    """
+
+    drafts_first_cell: ClassVar[bool] = False
+    first_source: Literal["neighbour", "horizontal", "other"] = "neighbour"
+    layers: tuple[int, ...] = ()
+
+    @abstractmethod
     def propose(self, state: State) -> Proposal:
         """Guesses for open cells, possibly none."""
-        ...
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
-        """Learn from a pass over `proposal` that was made in `state`."""
-        ...
+    def observe(self, step: Step) -> None:  # noqa: B027
+        """Learn from a pass; nothing, unless a drafter says otherwise."""
 
 
 class Verifier(Protocol):
-    """Decides what stays, for one image, and how candidates must be drawn for its promise to hold."""
+    """Decides what is accepted, for one image, and how candidates must be drawn for its promise to hold."""
 
-    def draw(self, q: Float[Tensor, "Q V"], rows: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
-        """One candidate for each pair (row of q, cell); a pair may occur again for a further candidate."""
+    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
+        """One candidate for each pair (index of q, cell), in pass `turn`; a pair may occur again for a further one."""
         ...
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
-        """Judge a proposal; row i of p is the target's distribution after row i of the pass."""
+        """Judge a proposal; p of slot i is the target's distribution after that slot of the pass."""
         ...
 
 
@@ -171,5 +183,5 @@ class Coupling(Verifier, Protocol):
     def couple(
         self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Sequence[int], cells: Sequence[int], turn: int
     ) -> list[int]:
-        """Samples of p, each the sample of q that it is given as often as can be (maximal coupling)."""
+        """Samples of p, each equal to the given sample of q as often as can be (maximal coupling)."""
         ...

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.proposal import Proposal
+from spatialspec.core.step import Verdict
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spatialspec.core.interfaces import Session
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Step
 from spatialspec.decode import decode
 from spatialspec.generation import Request, assemble
 from spatialspec.measure.runs import Progress
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 
@@ -67,15 +69,17 @@ class Recorder:
         self.session = session
         self.logits: list[Float[Tensor, "G V"]] = []
 
-    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
+    def score(
+        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+    ) -> list[Scores]:
         """One target pass."""
-        scored = self.session.score(states, proposals)
+        scored = self.session.score(states, proposals, layers)
         self.logits.append(scored[0].logits[:, -1])
         return scored
 
-    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
-        """Commit what stays."""
-        self.session.keep(image, proposal, verdict, after)
+    def keep(self, index: int, step: Step) -> None:
+        """Commit what was accepted."""
+        self.session.keep(index, step)
 
     def close(self, images: Sequence[int]) -> None:
         """Drop finished images."""
@@ -87,7 +91,7 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
     session: Session = request.session(pipeline.target)
     recorder = Recorder(session)
-    used: Session = recorder if method.name == "ar" else session
+    used: Session = recorder if method == AR else session
     passes = commits = below = uncovered = 0
     start = time.perf_counter()
     for step in decode(used, [image]):
@@ -95,8 +99,8 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
         commits += step.verdict.commits
         drafted, covered = _from_above(step.proposal, request.grid.columns)
         below, uncovered = below + len(drafted), uncovered + len(drafted - covered)
-        report(f"drawing with {method}", len(step.verdict.tokens(step.proposal)))
-        if step.state.frontier >= stop:
+        report(f"drawing with {method}", len(step.written))
+        if step.after.frontier >= stop:
             break
     if pipeline.target.device.type == "cuda":
         torch.cuda.synchronize(pipeline.target.device)

@@ -18,13 +18,14 @@ from torch import Tensor
 
 from spatialspec.core.errors import OVERFLOW, BadInput
 from spatialspec.core.interfaces import Session, Target
-from spatialspec.core.proposal import ROOT, Proposal, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.doctor.report import Finding, Status
 from spatialspec.doctor.rows import Rows
 from spatialspec.generation import Request
 from spatialspec.measure.results import dtype_name
-from spatialspec.targets.language_cache import LanguageCache
+from spatialspec.targets.cache import Cache
 from spatialspec.targets.language_target import LanguageTarget
 
 DEPTH = 5
@@ -97,27 +98,25 @@ def compare(target: Target, request: Request, ar: Rows) -> Difference:
             tree.add(n + level + 1, tokens[n + level + 1], decoy)
         parent = tree.add(n + level, tokens[n + level], parent)
         main.append(parent)
-    logits = session.score([state], [tree])[0].logits
+    scores = session.score([state], [tree])[0]
+    logits = scores.logits
     again = session.score([state], [tree])[0].logits
     for cell, row in enumerate([0, *(node + 1 for node in main)], start=n):
         found.cell("tree", cell, logits[:, row])
 
-    verdict = Verdict(tuple(main))
-    after = state.extend(tree, verdict)
-    session.keep(0, tree, verdict, after)
-    found.cell("after a kept path", n + depth, session.score([after], [Proposal()])[0].logits[:, 0])
+    step = _step(request, state, tree, scores, Verdict(tuple(main)))
+    session.keep(0, step)
+    found.cell("after a kept path", n + depth, session.score([step.after], [Proposal()])[0].logits[:, 0])
 
     alone, state = _begin(target, request, tokens[:n], found)
     branch = [wrong[0], *([tokens[n + 1]] if depth > 1 else [])]
     node = ROOT
-    for token in branch:
-        verdict = Verdict((), token)
-        alone.score([state], [Proposal()])
-        after = state.extend(Proposal(), verdict)
-        alone.keep(0, Proposal(), verdict, after)
-        state, node = after, int(tree.find(node, token) or 0)
-        scores = alone.score([state], [Proposal()])[0].logits[:, 0]
-        found.add("branch", logits[:, node + 1], scores)
+    for level, token in enumerate(branch):
+        (one,) = alone.score([state], [Proposal()])
+        step = _step(request, state, Proposal(), one, Verdict((), token))
+        alone.keep(0, step)
+        state, node = step.after, int(tree.find(node, n + level, token) or 0)
+        found.add("branch", logits[:, node + 1], alone.score([state], [Proposal()])[0].logits[:, 0])
     return Difference(found.parts, found.largest, torch.equal(logits, again))
 
 
@@ -125,13 +124,16 @@ def _begin(target: Target, request: Request, tokens: list[int], found: _Comparis
     """A session that has read AR's first tokens in one pass."""
     session = request.session(target)
     state, chain = State(request.grid), Proposal.chain(0, tokens, final=True)
-    logits = session.score([state], [chain])[0].logits
+    (scores,) = session.score([state], [chain])
     for cell in range(len(tokens) + 1):
-        found.cell("chain", cell, logits[:, cell])
-    verdict = Verdict(tuple(range(len(tokens))))
-    after = state.extend(chain, verdict)
-    session.keep(0, chain, verdict, after)
-    return session, after
+        found.cell("chain", cell, scores.logits[:, cell])
+    step = _step(request, state, chain, scores, Verdict.all(chain))
+    session.keep(0, step)
+    return session, step.after
+
+
+def _step(request: Request, state: State, proposal: Proposal, scores: Scores, verdict: Verdict) -> Step:
+    return Step.of(0, state, proposal, request.sampling.distribution(scores.logits), scores, verdict)
 
 
 @torch.inference_mode()
@@ -148,7 +150,8 @@ def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> f
             places.append(places[-1] + 1 + (len(forced) if ends else 0))
         x = torch.cat([part.to(parts[0]) for part in parts])[None]
         length = x.shape[1]
-        cache = LanguageCache(1, length, fixed=False)
+        cache = Cache(target.decoder.devices, length)
+        cache.add(1)
         cache.begin(length, x.device)
         mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()[None, None]
         hidden = target.decoder(x, mask, torch.arange(length, device=x.device)[None], cache, first=True)

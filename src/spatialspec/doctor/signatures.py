@@ -19,6 +19,7 @@ from spatialspec.doctor.rows import Rows
 from spatialspec.doctor.scores import Difference
 from spatialspec.generation import Request
 from spatialspec.measure.distance import TIE, first_divergence
+from spatialspec.methods.hawk import HawkOptions
 from spatialspec.methods.method import Method
 
 SHORT = 1.5  # accepted length
@@ -47,7 +48,7 @@ def signatures(
     """
     yield _accepted(rows)
     yield check_quality(request, ar, rows, rounding, vocabulary)
-    if rows.method.name == "hawk":
+    if isinstance(rows.method.options, HawkOptions) and rows.method.options.vertical:
         yield _cache(rows)
     yield _verification(rows.method, expected, request.grid.cells)
 
@@ -59,7 +60,7 @@ def _accepted(rows: Rows) -> Finding:
         status="warning" if seen else "ok",
         got=f"{rows.accepted_length:.2f} cells a pass in the first {len(rows.tokens)}",
         expected=f"at least {SHORT}",
-        advice=(DRAFTS if rows.method.entry.drafts else HOT) if seen else "",
+        advice=(DRAFTS if rows.method.drafts else HOT) if seen else "",
     )
 
 
@@ -120,5 +121,5 @@ def _verification(method: Method, expected: Expectation, cells: int) -> Finding:
         status="warning" if seen else "ok",
         got=f"a pass takes as long as {kept / expected.times_as_fast:.2f} of AR's and keeps {kept:.2f} cells",
         expected="more cells than that",
-        advice=f"verification dominates: {SHALLOW if method.entry.drafts else SMALLER}" if seen else "",
+        advice=f"verification dominates: {SHALLOW if method.drafts else SMALLER}" if seen else "",
     )

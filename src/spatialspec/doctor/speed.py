@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 
 import torch
@@ -15,12 +15,15 @@ from spatialspec.drafts.weights import KINDS
 from spatialspec.measure.budget import GAIN, Cost, choose, costs_here, measured_cells
 from spatialspec.measure.budget import effort as effort_of_budgets
 from spatialspec.measure.runs import Progress, Workload
-from spatialspec.methods.hawk import HawkHeads
+from spatialspec.methods.ar import METHOD as AR_METHOD
+from spatialspec.methods.hawk import HawkHeads, HawkOptions
 from spatialspec.methods.method import Method
-from spatialspec.methods.registry import REGISTRY
+from spatialspec.methods.registry import methods
+from spatialspec.methods.spatial.drafter import METHOD as SPATIAL_METHOD
+from spatialspec.methods.spatial.drafter import SpatialOptions
 from spatialspec.pipeline import SpatialPipeline
 
-AR, SPATIAL = Method("ar"), Method("spatial")
+AR, SPATIAL = AR_METHOD, SPATIAL_METHOD
 ROWS = 4  # of the picture, for a short run
 TIMED = 3  # turns of it
 
@@ -67,21 +70,22 @@ def run_in_turns(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callabl
 def _at_best(costs: Sequence[Cost]) -> list[Method]:
     """`spatial` at the fastest budget, where that is neither AR's nor its own."""
     best = choose(costs)
-    return [] if best in (0, SPATIAL.parameters["budget"]) else [SPATIAL.with_value("budget", str(best))]
+    return [] if best in (0, SpatialOptions().budget) else [SPATIAL.with_default("budget", best)]
 
 
 def _drafted(pipeline: SpatialPipeline) -> list[Method]:
     """Exact methods that bear the name of drafts that are there, with no more heads than these have."""
-    methods = []
+    table, drafted = methods(), []
     for name, (kind, _) in KINDS.items():
         for drafts in pipeline.drafts:
-            if isinstance(drafts, kind) and name in REGISTRY and REGISTRY[name].exact:
-                method, sizes = Method(name), asdict(drafts.config)
-                for heads in ("horizontal", "vertical"):
-                    if isinstance(drafts, HawkHeads):
-                        method = method.with_value(heads, str(min(sizes[heads], int(method.parameters[heads]))))
-                methods.append(method)
-    return methods
+            method = table.get(name)
+            if isinstance(drafts, kind) and method is not None and method.exact:
+                if isinstance(drafts, HawkHeads) and isinstance(method.options, HawkOptions):
+                    for heads in ("horizontal", "vertical"):
+                        few = min(getattr(drafts.config, heads), getattr(method.options, heads))
+                        method = method.with_default(heads, few)
+                drafted.append(method)
+    return drafted
 
 
 def expectations(costs: Sequence[Cost], runs: Sequence[Run], workload: Workload) -> list[Expectation]:
@@ -113,7 +117,9 @@ def expectations(costs: Sequence[Cost], runs: Sequence[Run], workload: Workload)
 
 def _on_curve(method: Method, costs: Sequence[Cost]) -> Cost | None:
     """What was measured of a method's budget; None where it is not on the curve."""
-    budget = {"ar": 0, "spatial": method.parameters.get("budget")}.get(method.name)
+    if method == AR:
+        return next(cost for cost in costs if not cost.budget)
+    budget = method.options.budget if isinstance(method.options, SpatialOptions) else None
     return next((cost for cost in costs if cost.budget == budget), None)
 
 

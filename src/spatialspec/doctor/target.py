@@ -18,9 +18,9 @@ from spatialspec.doctor.files import Folder
 from spatialspec.doctor.report import Finding
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.image_vocabulary import ImageVocabulary
-from spatialspec.targets.language_slots import Slots
 from spatialspec.targets.language_target import LanguageTarget
 from spatialspec.targets.llamagen.target import LlamaGenTarget
+from spatialspec.targets.slots import Slots
 
 IMAGE_NAMES = ("IMGIMG", "<|visual token")  # how vocabularies name image tokens: Chameleon's family, Emu3
 PROMPTS = ("a red apple", "0")  # words, or a class
@@ -130,7 +130,7 @@ def check_row_ends(target: Target, grid: Grid) -> Iterator[Finding]:
     row = [0] * grid.columns + list(range(1, len(forced) + 1))
     wanted = np.array((row * grid.rows)[: len(slots.steps)])
     whole = len(slots) == grid.cells + (grid.rows - 1) * len(forced)
-    if not (whole and (slots.steps == wanted).all() and (slots.places == np.arange(len(slots))).all()):
+    if not (whole and (slots.steps == wanted).all() and (slots.positions == np.arange(len(slots))).all()):
         got = f"{int((slots.steps > 0).sum())} forced tokens in {len(slots)} places"
         expected = f"{(grid.rows - 1) * len(forced)}: {len(forced)} behind every row but the last"
         advice = "a fault of this library: report it with this line"

@@ -15,10 +15,10 @@ from spatialspec.core.interfaces import Target
 from spatialspec.drafts import objectives
 from spatialspec.drafts.corpus import Corpus
 from spatialspec.drafts.features import Features
+from spatialspec.drafts.limits import check_memory
 from spatialspec.drafts.material import Material
 from spatialspec.drafts.origin import Origin
 from spatialspec.identity import identity
-from spatialspec.training.limits import check_memory
 
 OBJECTIVES = ("cross-entropy", "kl", "total-variation", "features")
 OWN, HELD_OUT = 64, 32  # pictures that the target draws to learn from; pictures for the figures

@@ -25,7 +25,7 @@ from spatialspec.drafts import shards
 from spatialspec.drafts.progress import DrawingProgress
 from spatialspec.generation import Request, generate
 from spatialspec.identity import identity
-from spatialspec.methods.method import Method
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.tensors import write_tensors
 
 EVERY = 60  # seconds from one file of an unfinished piece to the next
@@ -83,7 +83,7 @@ def self_distil(
                 progress.drawn(len(now.drawn) * target.grid.cells + sum(map(len, now.written)))
 
             try:
-                drawn += generate(target, [], Method("ar"), request, on_step)[0]
+                drawn += generate(target, [], AR, request, on_step)[0]
                 written = []
             except torch.OutOfMemoryError:
                 if written:  # it was too much to read at once: begin again
@@ -125,7 +125,7 @@ class _Unfinished:
 
     def observe(self, step: Step) -> None:
         """After a pass of a picture."""
-        self.written[step.image] = step.state.tokens
+        self.written[step.image] = step.after.tokens
         if time.monotonic() - self._saved > EVERY:
             self.save()
 

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spatialspec.drafts.limits import check_settings
 from spatialspec.drafts.origin import Origin
-from spatialspec.training.limits import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)

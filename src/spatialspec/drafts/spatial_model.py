@@ -66,7 +66,7 @@ class SpatialModelRecipe(SpatialModelOptions, Recipe):
             BadInput: it cannot be built, or needs what the target does not give.
         """
         made = SpatialModelConfig(target.width, **{f.name: getattr(self, f.name) for f in fields(SpatialModelOptions)})
-        made.blocks(depth(target))
+        made.layers_read(depth(target))
         if made.vocabulary:
             output_rows(target, made.vocabulary)
         return made
@@ -107,7 +107,7 @@ def laws(
 ) -> Float[Tensor, "B M V"]:
     """q at the open cells of all windows, from the target's states in every stream."""
     found = torch.stack([guesses(target, drafts, stream, codes, windows).to(stream.dtype) for stream in hidden])
-    return drafts.vocabulary.laws(target, sampling, found)
+    return drafts.vocabulary.distributions(target, sampling, found)
 
 
 class SpatialModelLesson(CorpusLesson):
@@ -125,7 +125,7 @@ class SpatialModelLesson(CorpusLesson):
     @classmethod
     def blocks(cls, target: Target, recipe: SpatialModelRecipe) -> Sequence[int]:
         """See :class:`CorpusLesson`."""
-        return recipe.config(target).blocks(depth(target))
+        return recipe.config(target).layers_read(depth(target))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -156,7 +156,7 @@ class SpatialModelLesson(CorpusLesson):
         Cells whose token is not covered are left out.
         """
         guess = guesses(self.target, drafts, batch.hidden, batch.codes, batch.windows)
-        last, places = batch.hidden[..., -self.config.width :], self.vocabulary.places(batch.codes, self.target)
+        last, places = batch.hidden[..., -self.config.width :], self.vocabulary.positions(batch.codes, self.target)
         parts = []
         for i, cells in enumerate(batch.windows.cells):
             learned = batch.windows.there[i] & (places[i, cells] != NOT_COVERED)
@@ -199,7 +199,7 @@ class SpatialModelLesson(CorpusLesson):
         own = {f"accepted probability, {name}": value for name, value in best.figures.items()}
         if self.recipe.vocabulary:
             codes = self.held_out.codes.long().to(self.target.device)
-            covered = self.vocabulary.places(codes, self.target) != NOT_COVERED
+            covered = self.vocabulary.positions(codes, self.target) != NOT_COVERED
             own["share of cells whose token is covered"] = covered.double().mean().item()
         guided = self._accepted(drafts, self.target.default, {"rejection": by_rejection, "coupled": by_coupling})
         names = guided["rejection"]

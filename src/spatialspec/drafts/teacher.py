@@ -76,9 +76,9 @@ def _one_pass(
     """All cells but the last as one chain behind the prompt: the rows of that pass output cells 0, 1, 2, ..."""
     sampling = replace(target.default, guidance=1.0 if count == 1 else UNCONDITIONAL)
     session = target.session(list(prompts), [""] * len(prompts), sampling, target.grid)
-    chains = [replace(Proposal.chain(0, row[:-1]), blocks=tuple(blocks)) for row in codes.tolist()]
-    scored = session.score([State(target.grid)] * len(chains), chains)
-    joined = [torch.cat([*(scores.blocks[block] for block in blocks), scores.hidden], dim=-1) for scores in scored]
+    chains = [Proposal.chain(0, row[:-1]) for row in codes.tolist()]
+    scored = session.score([State(target.grid)] * len(chains), chains, blocks)
+    joined = [torch.cat([*(scores.layers[block] for block in blocks), scores.hidden], dim=-1) for scores in scored]
     # a copy: what an inference mode has made cannot be saved for a backward pass
     return torch.stack(joined, dim=1).clone()
 

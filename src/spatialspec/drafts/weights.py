@@ -10,10 +10,10 @@ from typing import Any, Self
 import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
 
+from spatialspec.core.context import Unfit
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
-from spatialspec.core.setting import Unfit
 from spatialspec.core.sizes import read_name, read_sizes
 from spatialspec.files import read_config, read_text, write_text
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
@@ -170,7 +170,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         if not all(bool(weight.isfinite().all()) for weight in self.drafts.parameters()):
             raise BadInput(f"numbers that are not finite ({maker})", "finite numbers", f"fetch them again, or {TRAIN}")
         if isinstance(c, SpatialModelConfig):
-            c.blocks(depth(target))
+            c.layers_read(depth(target))
         for part in self.drafts.modules():
             if isinstance(part, DraftVocabulary) and part.tokens is not None:
                 output_rows(target, int(part.tokens.max()) + 1)

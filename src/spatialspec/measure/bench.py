@@ -21,7 +21,7 @@ from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.quality.store import digest
 
-AR = Method("ar")
+AR = Method.parse("ar")
 SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
 
 
@@ -56,8 +56,8 @@ def summarise(
     peaks = [sample.peak for sample in samples if sample.peak is not None]
     return MethodResult(
         method=str(method),
-        verifier=method.rule(workload.verifier),
-        exact=method.exact(),
+        verifier=method.rule_under(workload.verifier),
+        exact=method.exact,
         seed_exact=method.seed_exact(workload.verifier),
         images=len(samples),
         target_passes=fmean(r.target_passes for r in reports),

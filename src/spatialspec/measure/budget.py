@@ -128,11 +128,11 @@ def _decode(
     seeds = [image_seed(workload.seed, picture * workload.images + i) for i in range(workload.images)]
     negatives = [workload.negative_prompt] * len(prompts)
     request = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, negatives)
-    images = assemble(pipeline.target, pipeline.drafts, method.with_value("budget", str(budget)), request)
+    images = assemble(pipeline.target, pipeline.drafts, method.with_default("budget", budget), request)
     session = request.session(pipeline.target)
     start = time.perf_counter()
     for step in decode(session, images):
-        report(f"measuring budget {budget}", len(step.verdict.tokens(step.proposal)))
+        report(f"measuring budget {budget}", len(step.written))
         if min(image.state.frontier for image in images) >= stop:
             break
     return time.perf_counter() - start, max(image.state.passes for image in images)

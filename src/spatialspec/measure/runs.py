@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from spatialspec import arguments
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise, image_seed
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.generation import Report
 from spatialspec.measure.distance import Drawn
 from spatialspec.measure.memory import peak, reset_peak
@@ -86,8 +86,8 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Worklo
     noise = Noise(workload.seed, workload.grid.cells, pipeline.target.vocabulary)
     drafts = [*pipeline.drafts, *pipeline.unfit]
     for method in methods:
-        setting = Setting(pipeline.target, drafts, workload.sampling, workload.grid, noise)
-        method.make(setting, workload.verifier)
+        context = DecodeContext(pipeline.target, drafts, workload.sampling, workload.grid, noise)
+        method.make(context, workload.verifier)
 
 
 def draw(
@@ -108,7 +108,7 @@ def draw(
         top_p=sampling.top_p,
         size=workload.grid,
         verifier=workload.verifier,
-        callback_on_step_end=lambda _, __, step: report(str(method), len(step.verdict.tokens(step.proposal))),
+        callback_on_step_end=lambda _, __, step: report(str(method), len(step.written)),
     )
     most, asked = peak(device), (prompt, workload.negative_prompt, sampling, workload.grid)
     drawn = [Drawn(*asked, image_seed(seed, i), tokens) for i, tokens in enumerate(out.tokens)]

@@ -1,31 +1,20 @@
-"""The drafter of plain AR: no guesses."""
+"""Plain autoregressive decoding, the reference: every pass commits the target's own token and no more."""
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor
-
-from spatialspec.core.interfaces import Verifier
-from spatialspec.core.proposal import Proposal, Scores, Verdict
-from spatialspec.core.setting import NoSettings, Setting
+from spatialspec.core.interfaces import Drafter
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import Options
 
 
-class Nothing:
-    """Proposes nothing, so that every pass commits the target's own token and no more."""
-
-    Settings = NoSettings
-
-    @classmethod
-    def make(cls, setting: Setting, settings: NoSettings, verifier: Verifier) -> Nothing:
-        """The drafter of one image."""
-        return cls()
+class AR(Drafter):
+    """Proposes nothing."""
 
     def propose(self, state: State) -> Proposal:
         """An empty proposal."""
         return Proposal()
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
-        """Learn nothing."""
+
+METHOD = Method("ar", "plain AR: one token per pass, the reference", Options(), lambda *_: AR())

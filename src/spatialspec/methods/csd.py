@@ -5,8 +5,8 @@
     accept x if U < p(x) / q(x) + eps
     refused: sample from normalise(max(p - q, 0))
 
-Not exact; the law of a cell, given those before, is off by sum over q > p of min(q - p, eps q), which is less than
-delta. At lambda = 0 or delta = 0 it is the rule of SJD. Decisions and differences: docs/papers/csd.md.
+Not exact; the distribution of a cell, given those before, is off by sum over q > p of min(q - p, eps q), which is less
+than delta. At lambda = 0 or delta = 0 it is the rule of SJD. Decisions and differences: docs/papers/csd.md.
 
 | variable | symbol |
 |---|---|
@@ -18,39 +18,31 @@ delta. At lambda = 0 or delta = 0 it is the rule of SJD. Decisions and differenc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
-from spatialspec.core.noise import Noise
-from spatialspec.core.setting import Setting
-from spatialspec.methods.options import parameter
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.interfaces import Verifier
+from spatialspec.methods.method import Method
 from spatialspec.methods.rejection import Rejection
+from spatialspec.methods.sjd import SJD, WindowOptions
 
 
-@dataclass(frozen=True)
-class CSDSettings:
+class CSDOptions(WindowOptions):
     """How much is added to the ratio, and where."""
 
-    strength: float = parameter(0.5, "lambda: what is added to p / q, per nat of entropy")
-    delta: float = parameter(0.65, "only where the total variation of p and q is less", high=2)
+    strength: float = Field(default=0.5, ge=0, le=1024, description="lambda: added to p / q, per nat of entropy")
+    delta: float = Field(default=0.65, ge=0, le=2, description="only where the total variation of p and q is less")
 
 
 class CSD(Rejection):
     """Verifier by rejection with a bonus for entropy."""
 
-    Settings = CSDSettings
-
-    @classmethod
-    def make(cls, setting: Setting, settings: CSDSettings, rule: str) -> CSD:
-        """The verifier of one image; by rejection, whichever rule was asked for."""
-        return cls(setting.noise, settings)
-
-    def __init__(self, noise: Noise, settings: CSDSettings) -> None:
-        super().__init__(noise)
-        self.strength, self.delta = settings.strength, settings.delta
+    def __init__(self, context: DecodeContext, options: CSDOptions, rule: Verifier) -> None:
+        super().__init__(context.noise)
+        self.strength, self.delta = options.strength, options.delta
 
     def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
         """p(x) + eps q(x), and q(x)."""
@@ -58,3 +50,8 @@ class CSD(Rejection):
         h, tv, above, below = torch.stack((entropy, variation, p[token], q[token])).tolist()
         eps = self.strength * h if tv < self.delta else 0.0
         return above + eps * below, below
+
+
+METHOD = Method(
+    "csd", "SJD, looser where the target is unsure", CSDOptions(), SJD, verifier=CSD, rule="rejection", lossless=False
+)

@@ -9,61 +9,60 @@ Not exact, but at G = 1, delta = 0 or d = 0 it is the rule of SJD. Decisions and
 
 | variable | symbol |
 |---|---|
-| `size` | G |
-| `delta` | delta |
-| `d`, `apart` | d, D: squared Euclidean distance of rows of the code book |
+| `options.group` | G |
+| `options.delta` | delta |
+| `options.d` | d, compared with D: squared Euclidean distance of code vectors |
 | `group` | C(x) |
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor
 
-from spatialspec.core.noise import Noise
-from spatialspec.core.setting import Setting
-from spatialspec.methods.options import parameter
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.interfaces import Verifier
+from spatialspec.methods.method import Method
 from spatialspec.methods.rejection import Rejection
+from spatialspec.methods.sjd import SJD, WindowOptions
 
 
-@dataclass(frozen=True)
-class GSDSettings:
-    """Which codes may stand together with a draft."""
+class GSDOptions(WindowOptions):
+    """Which codes may be judged together with a draft."""
 
-    group: int = parameter(14, "codes of a group G, the draft itself included", 1)
-    delta: float = parameter(0.15, "probabilities in a group differ from the draft's by less", high=1)
-    d: float = parameter(math.inf, "squared distances of codes in a group to the draft are less", high=math.inf)
+    group: int = Field(default=14, ge=1, le=1024, description="codes of a group G, the draft itself included")
+    delta: float = Field(default=0.15, ge=0, le=1, description="probabilities in a group differ by less")
+    d: float = Field(default=math.inf, ge=0, description="squared distances of codes in a group to the draft are less")
 
 
 class GSD(Rejection):
     """Verifier by rejection on sums over groups."""
 
-    Settings = GSDSettings
-
-    @classmethod
-    def make(cls, setting: Setting, settings: GSDSettings, rule: str) -> GSD:
-        """The verifier of one image; by rejection, whichever rule was asked for."""
-        return cls(setting.noise, setting.target.codebook, settings)
-
-    def __init__(self, noise: Noise, codebook: Float[Tensor, "V c"], settings: GSDSettings) -> None:
-        super().__init__(noise)
-        self.codebook, self.size, self.delta, self.d = codebook, settings.group, settings.delta, settings.d
+    def __init__(self, context: DecodeContext, options: GSDOptions, rule: Verifier) -> None:
+        super().__init__(context.noise)
+        self.codebook, self.options = context.target.codebook, options
 
     def group(self, p: Float[Tensor, "V"], token: int) -> Bool[Tensor, "V"]:
         """C(x) as a mask: codes next to x in the order of p, cut at the ends; of equals the lower number is first."""
         rank = p.argsort(stable=True).argsort()
-        place = rank - rank[token] + self.size // 2
-        apart = (self.codebook - self.codebook[token]).square().sum(-1)
-        members = (place >= 0) & (place < self.size) & ((p - p[token]).abs() < self.delta) & (apart < self.d)
+        size, position = self.options.group, rank - rank[token] + self.options.group // 2
+        members = (position >= 0) & (position < size) & ((p - p[token]).abs() < self.options.delta)
+        members &= (self.codebook - self.codebook[token]).square().sum(-1) < self.options.d
         members[token] = True
         return members
 
     def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
-        """p'(C) and q'(C); a token outside the target's law gets nothing."""
+        """p'(C) and q'(C); a token without probability under the target gets nothing."""
         members = self.group(p, token)
         own, above, below = torch.stack((p[token], (p * members).sum(), (q * members).sum())).tolist()
         return above if own > 0 else 0.0, below
+
+
+METHOD = Method(
+    "gsd", "SJD, drafts judged in groups of like odds", GSDOptions(), SJD, verifier=GSD, rule="rejection",
+    lossless=False,
+)  # fmt: skip

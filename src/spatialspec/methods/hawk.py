@@ -11,8 +11,8 @@
 h_t is the state from which the target's own head draws cell t. A head is x + SiLU(W x) on the normed state (Medusa's
 residual block; section 3.1), followed by the frozen output layer. The pool at cell P is VertSpec(P) = {head k at
 P - k * IW} and HorizSpec(P) = {head j at P - j}; candidates are drawn vertical first, round robin over the heads, then
-horizontal; where row 0 has no vertical source the horizontal one takes its places. The tree is the Cartesian product.
-`medusa` is horizontal heads alone, `hawk-vertical` vertical heads alone.
+horizontal; where row 0 has no vertical source the horizontal one takes its share. The tree is the Cartesian product.
+`hawk-vertical` is vertical heads alone; horizontal heads alone are Medusa (`medusa.py`).
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
-from spatialspec.core.interfaces import Head, Verifier
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
-from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
+from spatialspec.core.interfaces import Drafter, Verifier
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sizes import CountOrNone, Size
 from spatialspec.core.state import State
-from spatialspec.methods.options import parameter
+from spatialspec.core.step import Step
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import Budget, Tolerance
 
 
 @dataclass(frozen=True)
@@ -66,98 +68,93 @@ class HawkHeads(nn.Module):
         return (flat + F.silu(moved)).view(len(weight), *states.shape)
 
 
-@dataclass(frozen=True)
-class HawkShape:
-    """What to draft in every pass.
+class TreeOptions(Budget):
+    """What to draft in every pass. Depth is cut where the full product would exceed the budget."""
 
-    Depth is cut where the full product would exceed the budget.
+    horizontal: int = Field(default=2, ge=0, le=16, description="horizontal heads n in use")
+    vertical: int = Field(default=2, ge=0, le=16, description="vertical heads VSD in use")
+    depth: int = Field(default=2, ge=1, le=16, description="cells drafted ahead")
+    vertical_samples: int = Field(default=1, ge=0, le=64, description="candidates per depth from vertical heads, a")
+    horizontal_samples: int = Field(default=1, ge=0, le=64, description="candidates per depth from horizontal heads, b")
+
+
+class HawkOptions(TreeOptions, Tolerance):
+    """The tree, and how it is verified under coupled noise."""
+
+
+class HawkVerticalOptions(HawkOptions):
+    """Of vertical heads alone: two candidates, as many as Hawk has in all."""
+
+    horizontal: int = Field(default=0, ge=0, le=16, description="horizontal heads n in use")
+    vertical_samples: int = Field(default=2, ge=0, le=64, description="candidates per depth from vertical heads, a")
+    horizontal_samples: int = Field(default=0, ge=0, le=64, description="candidates per depth from horizontal heads, b")
+
+
+class Hawk(Drafter):
+    """Heads, vertical cache, pool and tree for one image.
+
+    Raises:
+        BadInput: there are no draft weights, or they have too few heads.
     """
 
-    horizontal: int = parameter(2, "horizontal heads n in use", high=16)
-    vertical: int = parameter(2, "vertical heads VSD in use", high=16)
-    depth: int = parameter(2, "cells drafted ahead", 1, 16)
-    vertical_samples: int = parameter(1, "candidates per depth from vertical heads, a", high=64)
-    horizontal_samples: int = parameter(1, "candidates per depth from horizontal heads, b", high=64)
-    budget: int = parameter(64, "most nodes of the tree; 0 is AR", 0, 128)
-
-
-class Hawk:
-    """The drafter: heads, vertical cache, pool and tree for one image."""
-
-    Settings = HawkShape
-
-    @classmethod
-    def make(cls, setting: Setting, settings: HawkShape, verifier: Verifier) -> Hawk:
-        """The drafter of one image.
-
-        Raises:
-            BadInput: there are no draft weights, or they have too few heads.
-        """
-        heads = setting.find(HawkHeads, "hawk")
-        there = heads.config
-        if settings.horizontal > there.horizontal or settings.vertical > there.vertical:
+    def __init__(self, context: DecodeContext, options: TreeOptions, verifier: Verifier) -> None:
+        heads = context.find(HawkHeads, "hawk")
+        sizes = heads.config
+        if options.horizontal > sizes.horizontal or options.vertical > sizes.vertical:
             raise BadInput(
-                f"horizontal={settings.horizontal}, vertical={settings.vertical}",
-                f"at most the {there.horizontal} and {there.vertical} heads of the draft weights",
+                f"horizontal={options.horizontal}, vertical={options.vertical}",
+                f"at most the {sizes.horizontal} and {sizes.vertical} heads of the draft weights",
             )
-        return cls(heads, setting.target, setting.sampling, verifier, settings, setting.grid.columns)
-
-    def __init__(
-        self, heads: HawkHeads, target: Head, sampling: Sampling, verifier: Verifier, shape: HawkShape, columns: int
-    ) -> None:
-        self.target, self.sampling, self.verifier, self.shape = target, sampling, verifier, shape
-        self.right = heads.horizontal[: shape.horizontal]
-        self.down = heads.vertical[: shape.vertical]
-        self.columns = columns
-        # depth k is needed for k rows: entry of cell t lies at t modulo k * IW
+        self.target, self.sampling, self.verifier, self.options = context.target, context.sampling, verifier, options
+        self.right = heads.horizontal[: options.horizontal]
+        self.down = heads.vertical[: options.vertical]
+        self.columns = context.grid.columns
+        # depth k is needed for k rows: the entry of cell t lies at t modulo k * IW
         self._cache = [
-            heads.vertical.new_empty(k * columns, sampling.streams, target.width) for k in range(1, shape.vertical + 1)
+            heads.vertical.new_empty(k * self.columns, self.sampling.streams, self.target.width)
+            for k in range(1, options.vertical + 1)
         ]
         self._right_states: Float[Tensor, "n G d"] | None = None
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
+    def observe(self, step: Step) -> None:
         """Run the heads at the cells just committed; store vertical outputs."""
-        rows = verdict.rows()
-        states = self.target.norm(scores.hidden[:, rows] if len(rows) > 1 else scores.hidden[:, rows[0] : rows[0] + 1])
-        if self.shape.vertical:
+        slots, hidden, frontier = step.verdict.slots(), step.scores.hidden, step.before.frontier
+        states = self.target.norm(hidden[:, slots] if len(slots) > 1 else hidden[:, slots[0] : slots[0] + 1])
+        if self.options.vertical:
             below = HawkHeads.apply_heads(self.down, states)
             for k, store in enumerate(self._cache):
-                cells = range(state.frontier, state.frontier + len(rows))[-len(store) :]  # each place once
+                cells = range(frontier, frontier + len(slots))[-len(store) :]  # each entry once
                 store[[cell % len(store) for cell in cells]] = below[k][:, -len(cells) :].transpose(0, 1)
-        if self.shape.horizontal:
+        if self.options.horizontal:
             self._right_states = HawkHeads.apply_heads(self.right, states[:, -1])
 
     def propose(self, state: State) -> Proposal:
-        """Pool and tree for the cells behind the frontier; nothing before the first token."""
-        if not state.frontier:
-            return Proposal()
+        """Pool and tree for the cells behind the frontier."""
         sources: list[Float[Tensor, "G d"]] = []
         origins: list[tuple[str, int]] = []
         plan = [self.pool(state.frontier + j, j, sources, origins) for j in range(self._depth(state))]
         if not sources:
             return Proposal()
         q = self.sampling.distribution(self.target.output(torch.stack(sources, dim=1)))
-        rows = [row for level in plan for row in level]
+        indices = [index for level in plan for index in level]
         cells = [state.frontier + j for j, level in enumerate(plan) for _ in level]
-        tokens = iter(self.verifier.draw(q, rows, cells, state.passes))
+        tokens = iter(self.verifier.draw(q, indices, cells, state.passes))
         proposal = Proposal(q=q, sources=origins)
         parents = [ROOT]
         for j, level in enumerate(plan):
-            drawn = [(next(tokens), row) for row in level]
-            parents = [proposal.add(state.frontier + j, token, up, row) for up in parents for token, row in drawn]
+            drawn = [(next(tokens), index) for index in level]
+            parents = [proposal.add(state.frontier + j, token, up, index) for up in parents for token, index in drawn]
             parents = list(dict.fromkeys(parents))
         return proposal
 
     def pool(
         self, cell: int, ahead: int, sources: list[Float[Tensor, "G d"]], origins: list[tuple[str, int]]
     ) -> list[int]:
-        """Append a cell's sources and their origins; return a row of q for each of its candidates, vertical first."""
-        s = self.shape
+        """Append a cell's sources and origins; return an index of q for each of its candidates, vertical first."""
+        s = self.options
         vertical = []
         for k, store in enumerate(self._cache, start=1):
-            if cell >= k * self.columns > ahead:  # there is such a row, and its cell is committed
+            if cell >= k * self.columns > ahead:  # that row exists, and its cell is committed
                 vertical.append(len(sources))
                 sources.append(store[cell % len(store)])  # written at cell - k * IW
                 origins.append(("vertical", k))
@@ -171,10 +168,15 @@ class Hawk:
 
     def _depth(self, state: State) -> int:
         """Levels of the tree: known before anything is drawn, as rejection needs it."""
-        s = self.shape
+        s = self.options
         per_level = s.vertical_samples * bool(s.vertical) + s.horizontal_samples * bool(s.horizontal)
         depth, nodes = 0, 0
         while depth < s.depth and nodes + per_level ** (depth + 1) <= s.budget:
             depth += 1
             nodes += per_level**depth
         return min(depth, state.grid.cells - state.frontier)
+
+
+_DRAFTS = "hawk"
+HAWK = Method("hawk", "vertical and horizontal heads, spatial pool", HawkOptions(), Hawk, drafts=_DRAFTS)
+HAWK_VERTICAL = Method("hawk-vertical", "Hawk's vertical heads alone", HawkVerticalOptions(), Hawk, drafts=_DRAFTS)

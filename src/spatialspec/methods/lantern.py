@@ -1,6 +1,6 @@
 """LANTERN (arXiv 2410.03355) and LANTERN++ (arXiv 2502.06352): codes that look alike lend a draft their probability.
 
-    B_k(x): the k codes nearest to x in the code book, nearest first, without x
+    B_k(x): the k codes nearest to x in the codebook, nearest first, without x
     A(x) = x and the first m of B_k(x), m as large as possible with
            sum of p over these m  <=  delta                LANTERN
            sum of p over A(x)     <=  lambda p(x)          LANTERN++
@@ -20,42 +20,44 @@ Not exact; at k = 0, delta = 0 or lambda = 1 it is rejection. Decisions and diff
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from spatialspec.core.noise import Noise
-from spatialspec.core.setting import Setting
-from spatialspec.methods.options import parameter
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.interfaces import Verifier
+from spatialspec.methods.hawk import Hawk, TreeOptions
+from spatialspec.methods.method import Method
 from spatialspec.methods.rejection import Rejection
 
 SIXTEENTH = -1  # as k: the paper's 1000 of 16384 codes, scaled
 
 
-@dataclass(frozen=True)
-class LanternSettings:
+_K = "nearest codes that may lend to a draft; -1 is a sixteenth of all"
+
+
+class LanternOptions(TreeOptions):
     """How many neighbours may lend how much."""
 
-    k: int = parameter(SIXTEENTH, "nearest codes that may lend to a draft; -1 is a sixteenth of all", SIXTEENTH, 65535)
-    delta: float = parameter(0.1, "most probability that moves to a draft", high=1)
+    k: int = Field(default=SIXTEENTH, ge=SIXTEENTH, le=65535, description=_K)
+    delta: float = Field(default=0.1, ge=0, le=1, description="most probability that moves to a draft")
 
 
-@dataclass(frozen=True)
-class LanternPlusSettings:
+class LanternPlusOptions(TreeOptions):
     """How many neighbours may lend how much."""
 
-    k: int = parameter(10, "nearest codes that may lend to a draft; -1 is a sixteenth of all", SIXTEENTH, 65535)
-    factor: float = parameter(5.0, "lambda: a draft's probability grows at most so many times", 1)
+    k: int = Field(default=10, ge=SIXTEENTH, le=65535, description=_K)
+    factor: float = Field(default=5.0, ge=1, le=1024, description="lambda: most growth of a draft's probability")
 
 
-_KNOWN = WeakIdKeyDictionary()  # code book -> k -> neighbours; they go with the code book
+_KNOWN = WeakIdKeyDictionary()  # codebook -> k -> neighbours; they go with the codebook
 
 
 def neighbours(codebook: Float[Tensor, "V c"], k: int) -> Int[Tensor, "V K"]:
-    """The k nearest codes of every code, made once for a code book."""
+    """The k nearest codes of every code, made once for a codebook."""
     made: dict[int, Int[Tensor, "V K"]] = _KNOWN.setdefault(codebook, {})
     if k not in made:
         made[k] = nearest(codebook, k)
@@ -76,21 +78,15 @@ def nearest(codebook: Float[Tensor, "V c"], k: int) -> Int[Tensor, "V K"]:
 class Lantern(Rejection):
     """Verifier by rejection on pooled probabilities, with a bound on the mass that moves."""
 
-    Settings = LanternSettings
-
-    @classmethod
-    def make(cls, setting: Setting, settings: LanternSettings, rule: str) -> Lantern:
-        """The verifier of one image; by rejection, whichever rule was asked for."""
-        return cls(setting.noise, setting.target.codebook, settings.k, settings.delta)
-
-    def __init__(self, noise: Noise, codebook: Float[Tensor, "V c"], k: int, bound: float) -> None:
-        super().__init__(noise)
-        self.bound = bound
-        self.near = neighbours(codebook, len(codebook) // 16 if k == SIXTEENTH else k)
+    def __init__(self, context: DecodeContext, options: LanternOptions | LanternPlusOptions, rule: Verifier) -> None:
+        super().__init__(context.noise)
+        codebook, self.options = context.target.codebook, options
+        self.near = neighbours(codebook, len(codebook) // 16 if options.k == SIXTEENTH else options.k)
 
     def room(self, own: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
         """The most mass that may move to a draft of this probability."""
-        return self.bound
+        assert isinstance(self.options, LanternOptions)
+        return self.options.delta
 
     def pooled(self, p: Float[Tensor, "V"], token: int) -> Float[Tensor, "V"]:
         """p_A: the longest prefix of x's neighbours that fits gives its mass to x."""
@@ -116,15 +112,17 @@ class Lantern(Rejection):
 class LanternPlus(Lantern):
     """The bound as a factor on the draft's own probability."""
 
-    Settings = LanternPlusSettings  # type: ignore[assignment]
-
-    @classmethod
-    def make(  # type: ignore[override]
-        cls, setting: Setting, settings: LanternPlusSettings, rule: str
-    ) -> LanternPlus:
-        """The verifier of one image; by rejection, whichever rule was asked for."""
-        return cls(setting.noise, setting.target.codebook, settings.k, settings.factor)
-
     def room(self, own: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
         """(lambda - 1) p(x)."""
-        return (self.bound - 1) * own
+        assert isinstance(self.options, LanternPlusOptions)
+        return (self.options.factor - 1) * own
+
+
+LANTERN = Method(
+    "lantern", "Hawk, neighbours in the codebook lend to a draft", LanternOptions(), Hawk,
+    verifier=Lantern, rule="rejection", lossless=False, drafts="hawk",
+)  # fmt: skip
+LANTERN_PLUS = Method(
+    "lantern++", "LANTERN, lent in proportion to the draft", LanternPlusOptions(), Hawk,
+    verifier=LanternPlus, rule="rejection", lossless=False, drafts="hawk",
+)  # fmt: skip

@@ -1,136 +1,145 @@
-"""Decoding methods by name, with parameters: `hawk:horizontal=2:depth=1`."""
+"""A decoding method with its options: `hawk:horizontal=2:depth=1`."""
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass
-from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.methods.options import Value, parameters, read
-from spatialspec.methods.registry import REGISTRY, VERIFIERS, Entry
+from spatialspec.core.interfaces import Drafter, Verifier
+from spatialspec.methods.options import Budget, Options, Tolerance
 
-if TYPE_CHECKING:
-    from spatialspec.core.interfaces import Drafter, Verifier
-    from spatialspec.core.setting import DrafterPart, Setting, VerifierPart
+Rule = Literal["coupled", "rejection"]
+RULES: tuple[str, ...] = get_args(Rule)
 
-
-@cache
-def _part(where: str) -> Any:
-    module, _, name = where.partition(":")
-    return getattr(import_module(module), name)
+DrafterFactory = Callable[[DecodeContext, Any, Any], Drafter]
+VerifierFactory = Callable[[DecodeContext, Any, Any], Verifier]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method with its parameters.
+    """A decoding method with its options.
 
     Attributes:
-        name: key of the registry.
-        given: the parameters that were named.
+        name: on the command line and in results.
+        summary: one line for help.
+        options: values of its options.
+        drafter: makes the drafter of one image from context, options and verifier; a class will do.
+        verifier: makes a verifier of its own from context, options and the verifier of the exact rule; None takes that.
+        rule: "coupled" or "rejection" where only one of them makes sense; None for the one that the user asks for.
+        lossless: whether the distribution of its images is the target's, at a tolerance of 0.
+        drafts: algorithm of the draft weights that it needs, or "".
+        variants: options, as in `key=value:key=value`, that take another way through its parts; audited besides it.
     """
 
     name: str
-    given: tuple[tuple[str, Value], ...] = ()
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or self.name not in REGISTRY:
-            raise BadInput(f"method {shown(self.name)}", f"one of {', '.join(REGISTRY)}")
-        if not isinstance(self.given, tuple):
-            raise BadInput(f"parameters {shown(self.given)}", "pairs (key, value)")
-        if self.given:
-            object.__setattr__(self, "given", tuple(self._read(pair) for pair in self.given))
-            if len(dict(self.given)) < len(self.given):
-                raise BadInput(f"a parameter twice in {self}", "every key once")
-
-    def _read(self, pair: tuple[str, Value]) -> tuple[str, Value]:
-        known = self.fields
-        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str) or pair[0] not in known:
-            there = ", ".join(known) or "none: it takes no parameters"
-            raise BadInput(f"parameter {shown(pair)} for {self.name}", f"key=value with a key of {there}")
-        return pair[0], read(known[pair[0]], pair[1])
+    summary: str
+    options: Options
+    drafter: DrafterFactory
+    verifier: VerifierFactory | None = None
+    rule: Rule | None = None
+    lossless: bool = True
+    drafts: str = ""
+    variants: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return ":".join([self.name, *(f"{key}={value}" for key, value in self.given)])
+        return ":".join([self.name, *(f"{name}={value}" for name, value in self.options.given.items())])
 
-    @property
-    def entry(self) -> Entry:
-        """Its entry of the registry."""
-        return REGISTRY[self.name]
+    def __repr__(self) -> str:
+        return f"Method({str(self)!r})"
 
-    @property
-    def fields(self) -> dict[str, Field[Any]]:
-        """Its parameters, of drafter and verifier; imports both. Where the rule is asked for, it is the default one."""
-        verifier = self.entry.verifier or VERIFIERS[self.rule("coupled")]
-        return parameters(_part(self.entry.drafter).Settings) | parameters(_part(verifier).Settings)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Method) and (self.name, self.options) == (other.name, other.options)
 
-    @property
-    def parameters(self) -> dict[str, Value]:
-        """Given values over defaults."""
-        own = {name: cast("Value", field.default) for name, field in self.fields.items()}
-        return own | dict(self.entry.defaults) | dict(self.given)
+    def __hash__(self) -> int:
+        return hash((self.name, self.options))
 
-    def with_value(self, name: str, text: str) -> Method:
-        """The same with a parameter read from `text`, where it has one of this name that was not given.
+    def has(self, option: str) -> bool:
+        """Whether it has an option of this name."""
+        return option in type(self.options).model_fields
+
+    def with_options(self, **values: Any) -> Method:
+        """The same with other values of some options.
 
         Raises:
-            BadInput: the value is out of range.
+            BadInput: an unknown option, or a value that is not allowed.
         """
-        if name not in self.fields or name in dict(self.given):
+        return replace(self, options=type(self.options).read({**self.options.given, **values}))
+
+    def with_default(self, name: str, value: Any) -> Method:
+        """The same with a value for an option, if it has one of this name that was not given and has another value."""
+        if not self.has(name) or name in self.options.given:
             return self
-        chosen = Method(self.name, (*self.given, (name, text)))
-        return self if chosen.parameters[name] == self.parameters[name] else chosen
+        changed = self.with_options(**{name: value})
+        return self if changed.options == self.options else changed
 
+    @property
     def exact(self) -> bool:
-        """Whether the law of the image is the target's."""
-        return self.entry.exact and not self.parameters.get("tolerance")
+        """Whether the distribution of the image is the target's, with the options that hold."""
+        return self.lossless and not (isinstance(self.options, Tolerance) and self.options.tolerance)
 
-    def seed_exact(self, verifier: str) -> bool:
-        """Whether the tokens equal AR's for the same seed."""
-        return self.exact() and self.rule(verifier) == "coupled"
+    def seed_exact(self, rule: str) -> bool:
+        """Whether the tokens equal AR's for the same seed, where `rule` is asked for."""
+        return self.exact and self.rule_under(rule) == "coupled"
 
-    def rule(self, verifier: str) -> str:
-        """The rule at work where `verifier` was asked for."""
-        return self.entry.rule or verifier
+    def rule_under(self, rule: str) -> str:
+        """The rule that verifies where `rule` is asked for."""
+        return self.rule or rule
 
-    def make(self, setting: Setting, verifier: str) -> tuple[Drafter, Verifier]:
-        """Drafter and verifier for one image; `verifier` is the rule asked for, coupled or rejection.
+    def make(self, context: DecodeContext, rule: str) -> tuple[Drafter, Verifier]:
+        """Drafter and verifier for one image.
+
+        Args:
+            context: of the image.
+            rule: "coupled" or "rejection", as asked for.
 
         Raises:
             BadInput: the rule is unknown, or draft weights are missing or too small.
         """
-        if not isinstance(verifier, str) or verifier not in VERIFIERS:
-            raise BadInput(f"verifier {shown(verifier)}", f"one of {', '.join(VERIFIERS)}")
-        values, rule = self.parameters, self.rule(verifier)
-        if values.get("tolerance") and rule != "coupled":
-            raise BadInput(f"{self} with the verifier {verifier}", "coupled", "only it has a tolerance")
-        judge_part = cast("VerifierPart", _part(self.entry.verifier or VERIFIERS[rule]))
-        draft_part = cast("DrafterPart", _part(self.entry.drafter))
-        judge = judge_part.make(setting, _settings(judge_part.Settings, values), rule)
-        drafter = draft_part.make(setting, _settings(draft_part.Settings, values), judge)
-        if values.get("budget") == 0:  # AR, and no dearer
-            drafter = _part(REGISTRY["ar"].drafter)()
-        return drafter, judge
+        from spatialspec.methods.ar import AR
+        from spatialspec.methods.coupled import Coupled
+        from spatialspec.methods.rejection import Rejection
+
+        if rule not in RULES:
+            raise BadInput(f"verifier {shown(rule)}", f"one of {', '.join(RULES)}")
+        tolerance = self.options.tolerance if isinstance(self.options, Tolerance) else 0.0
+        verifier: Verifier
+        if self.rule_under(rule) == "coupled":
+            verifier = Coupled(context.noise, tolerance)
+        elif tolerance:
+            raise BadInput(f"{self} with the verifier {rule}", "coupled", "only it has a tolerance")
+        else:
+            verifier = Rejection(context.noise)
+        if self.verifier is not None:
+            verifier = self.verifier(context, self.options, verifier)
+        drafter = self.drafter(context, self.options, verifier)
+        if isinstance(self.options, Budget) and not self.options.budget:  # AR, at no other cost
+            drafter = AR()
+        return drafter, verifier
 
     @classmethod
     def parse(cls, text: str) -> Method:
         """Read `name[:key=value[:key=value]]`.
 
         Raises:
-            BadInput: unknown method or parameter, or a value out of range; the message lists what there is.
+            BadInput: unknown method or option, or a value that is not allowed; the message lists what there is.
         """
-        if not isinstance(text, str):
-            raise BadInput(f"method {shown(text)}", "name[:key=value...]")
+        from spatialspec.methods.registry import find
+
         name, *pairs = text.strip().split(":")
-        given = (pair.partition("=") for pair in pairs)
-        return cls(name, tuple((key if equals else f"{key} without a value", value) for key, equals, value in given))
+        method = find(name)
+        values: dict[str, str] = {}
+        for pair in pairs:
+            key, equals, value = pair.partition("=")
+            if not equals or key in values:
+                known = ", ".join(type(method.options).model_fields) or "none: it takes no options"
+                raise BadInput(f"option {shown(pair)} for {name}", f"key=value, once, with a key of {known}")
+            values[key] = value
+        return method.with_options(**values) if values else method
 
     @classmethod
     def parse_list(cls, text: str) -> list[Method]:
         """Read methods separated by commas."""
         return [cls.parse(part) for part in text.split(",") if part.strip()]
-
-
-def _settings(kind: type, values: dict[str, Value]) -> Any:
-    return kind(**{name: values[name] for name in parameters(kind)})

@@ -1,55 +1,100 @@
-"""Parameters of methods: fields of a dataclass that say what they do and which values are allowed."""
+"""Options of methods: pydantic models whose fields say what they do and which values are allowed."""
 
 from __future__ import annotations
 
+import types
 from contextlib import suppress
-from dataclasses import Field, field, fields
-from typing import Any
+from math import inf
+from operator import index
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from spatialspec.core.arguments import number, whole
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
 from spatialspec.core.errors import BadInput, shown
 
-Value = int | float | str
+
+class Options(BaseModel):
+    """Options of a method: frozen, none but those that are declared. Two of one class are equal if their values are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Self:
+        """Options from values of any kind; those of the command line are words.
+
+        Raises:
+            BadInput: an unknown option, or a value that is not allowed.
+        """
+        try:
+            return cls(**{name: _plain(name, value) for name, value in values.items()})
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+        if name not in cls.model_fields:
+            known = ", ".join(cls.model_fields) or "none: it takes no options"
+            raise BadInput(f"option {shown(name)}", f"key=value with a key of {known}")
+        value = values[name] if isinstance(values[name], str) else shown(values[name])
+        raise BadInput(f"{name}={value[:60]}", allowed(cls.model_fields[name]))
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Values that were named, in the order of their declaration."""
+        return {name: value for name, value in self if name in self.model_fields_set}
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
 
 
-def parameter(default: Value, help: str, low: float = 0, high: float = 1024, choices: tuple[str, ...] = ()) -> Any:
-    """A field of a settings dataclass.
+class Tolerance(Options):
+    """The dial from exact to fast, of methods that coupled noise verifies."""
 
-    Args:
-        default: value when it is not given; its type is the parameter's.
-        help: what it does.
-        low: smallest number.
-        high: largest number.
-        choices: allowed words, for a parameter that is not a number.
-    """
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+    tolerance: float = Field(
+        default=0.0,
+        ge=0,
+        description="score gap to the best that a guess may have, per nat of entropy; 0 is exact",
+    )
 
 
-def parameters(settings: type) -> dict[str, Field[Any]]:
-    """The parameters of a settings dataclass by name."""
-    return {f.name: f for f in fields(settings)}
+class Budget(Options):
+    """The size of a tree."""
+
+    budget: int = Field(default=64, ge=0, le=128, description="most drafted nodes of a pass; 0 is AR")
 
 
-def read(field: Field[Any], value: object) -> Value:
-    """Read the value of a parameter, which may be a text, as on the command line.
-
-    Raises:
-        BadInput: of another kind, out of range or not allowed.
-    """
-    rule, name = field.metadata, f"{field.name} ="
-    if rule["choices"]:
-        if not isinstance(value, str) or value not in rule["choices"]:
-            raise BadInput(f"{name} {shown(value)}", f"one of {', '.join(rule['choices'])}")
-        return str(value)
-    kind, reader = (int, whole) if isinstance(field.default, int) else (float, number)
-    with suppress(ValueError):  # then it stays a text, which is no number
-        value = kind(value) if isinstance(value, str) else value
-    border = f"a {'whole ' if kind is int else ''}number from {rule['low']:g} to {rule['high']:g}"
-    return reader(name, value, rule["low"], rule["high"], border)
+def _plain(name: str, value: object) -> object:
+    """Whole numbers and numbers of other libraries as Python's own."""
+    if isinstance(value, bool):
+        raise BadInput(f"{name}={value}", "a number or a word")
+    if isinstance(value, str | int | float):
+        return value
+    with suppress(Exception):
+        return index(value)  # type: ignore[arg-type]
+    with suppress(Exception):
+        return float(value)  # type: ignore[arg-type]
+    return value
 
 
-def explain(field: Field[Any], default: Value) -> str:
-    """One line for people."""
-    rule = field.metadata
-    allowed = "|".join(rule["choices"]) or f"{rule['low']:g} to {rule['high']:g}"
-    return f"{field.name}={default}  {rule['help']}, {allowed}"
+def explain(name: str, field: FieldInfo) -> str:
+    """One line for people: default, meaning and allowed values of an option."""
+    return f"{name}={field.default}  {field.description}, {allowed(field)}"
+
+
+def allowed(field: FieldInfo) -> str:
+    """The allowed values of an option, in words."""
+    return _allowed(field.annotation, field.metadata)
+
+
+def _allowed(kind: Any, rules: list[Any]) -> str:
+    if get_origin(kind) is Annotated:
+        return _allowed(get_args(kind)[0], kind.__metadata__[0].metadata)
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(_allowed(part, rules) for part in get_args(kind))
+    low = next((rule.ge for rule in rules if isinstance(rule, Ge)), -inf)
+    high = next((rule.le for rule in rules if isinstance(rule, Le)), inf)
+    return f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}"

@@ -5,7 +5,17 @@
     L_i = min(W, C - c_i - 1)                                 drafts of the top row
 
 A row's drafts are what its slots of the last pass named (`refined`, with q = p there), cut to L_i and filled up with
-tokens drawn uniformly, whose q is all mass on the token. A row without a cell starts behind a stand-in, as in ZipAR.
+tokens drawn uniformly, whose q is all mass on the token. A row without a cell starts behind a placeholder, as in ZipAR.
+
+The verifier tests every active row on its own, left to right:
+
+    accept x_ij if u < min(1, p^(k)_ij(x_ij) / q_ij(x_ij))
+    top row:    a sample of normalise(max(0, p - q)) at the first rejection, or of p after the last draft
+    lower rows: nothing at the first rejection, nothing after the last draft
+
+Behind that every slot names a fresh sample of p^(k), the next draft of the cell after it. Under coupled noise a slot
+names argmax(log p + g), and a draft stays if it is that token. Not exact, but for a single row at a time: a lower row
+is read before the row above it is complete, and favours tokens on which two passes agree.
 
 | variable | symbol |
 |---|---|
@@ -13,82 +23,79 @@ tokens drawn uniformly, whose q is all mass on the token. A row without a cell s
 | `width` | W |
 | `written`, `above` | c_i, c_{i-1} |
 | `_p`, `_named` | p^(k-1) of every slot; the draft that a slot named for a cell, and the slot |
+| `p`, `proposal.q` | p^(k), q |
+| `decided` | x_ij where it stays, else the sample of the residual |
+| `named` | a fresh sample of p^(k) at every slot |
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
-from spatialspec.core.interfaces import Verifier
-from spatialspec.core.noise import Noise, Purpose
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
-from spatialspec.core.setting import Setting
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.interfaces import Drafter, Verifier
+from spatialspec.core.noise import Purpose
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.methods.options import parameter
-from spatialspec.methods.zipar import StandIns
+from spatialspec.core.step import Step, Verdict
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import Options
+from spatialspec.methods.rejection import Rejection
+from spatialspec.methods.zipar import Placeholders
 
 FILL = 1  # candidate number of a uniform fill; candidate 0 of the same cell and pass is the verifier's fresh sample
 
 
-@dataclass(frozen=True)
-class PJDShape:
+class PJDOptions(Options):
     """When a row opens, and how far it is drafted."""
 
-    context: int = parameter(4, "cells of a row after which the next opens, c", 1)
-    width: int = parameter(7, "longest draft of a row, W", 1, 64)
+    context: int = Field(default=4, ge=1, le=1024, description="cells of a row after which the next opens, c")
+    width: int = Field(default=7, ge=1, le=64, description="longest draft of a row, W")
 
 
-class PJD:
+class PJD(Drafter):
     """The drafter of one image."""
 
-    Settings = PJDShape
+    first_source = "other"
 
-    @classmethod
-    def make(cls, setting: Setting, settings: PJDShape, verifier: Verifier) -> PJD:
-        """The drafter of one image."""
-        return cls(settings, setting.noise)
-
-    def __init__(self, shape: PJDShape, noise: Noise) -> None:
-        self.shape, self.noise = shape, noise
-        self.stand_ins = StandIns()
+    def __init__(self, context: DecodeContext, options: PJDOptions, verifier: Verifier) -> None:
+        self.options, self.noise = options, context.noise
+        self.placeholders = Placeholders()
         self._p: Float[Tensor, "R V"] | None = None
         self._named: dict[int, tuple[int, int]] = {}
 
     def propose(self, state: State) -> Proposal:
-        """A chain for every active row; row of q = node, a stand-in has no test."""
+        """A chain for every active row; index of q = node, a placeholder has no test."""
         if self._p is None:
             return Proposal()
-        columns, width = state.grid.columns, self.shape.width
+        columns, width = state.grid.columns, self.options.width
         proposal = Proposal()
         row, written = divmod(state.frontier, columns)
         self._extend(proposal, state, state.frontier, min(width, columns - written - 1))
         above = written
-        while above >= self.shape.context and (row := row + 1) < state.grid.rows:
+        while above >= self.options.context and (row := row + 1) < state.grid.rows:
             first = row * columns
             written = next(j for j in range(columns) if first + j not in state.ahead)
             self._extend(proposal, state, first + written, min(width, above - written))
             above = written
-        proposal.q = self._laws(proposal, self._p)
+        proposal.q = self._distributions(proposal, self._p)
         return proposal
 
     def _extend(self, proposal: Proposal, state: State, first: int, length: int) -> None:
-        """Add the chain of one row, behind a stand-in where the cell before it is open."""
+        """Add the chain of one row, behind a placeholder where the cell before it is open."""
         parent = ROOT
         if state.token(first - 1) is None:
-            parent = len(proposal)
-            _append(proposal, first - 1, self.stand_ins.at(first - 1, state), ROOT)
+            parent = proposal.add(first - 1, self.placeholders.at(first - 1, state), ROOT)
         cells = range(first, first + length)
         new = [cell for cell in cells if cell not in self._named]
         fills = dict(zip(new, self._uniform(new, state.passes), strict=True))
         for cell in cells:
-            node = len(proposal)
-            _append(proposal, cell, fills[cell] if cell in fills else self._named[cell][0], parent)
-            proposal.tests.setdefault(parent + 1, []).append((node, node))
-            parent = node
+            token = fills[cell] if cell in fills else self._named[cell][0]
+            parent = proposal.add(cell, token, parent, len(proposal))
 
     def _uniform(self, cells: list[int], turn: int) -> list[int]:
         if not cells:
@@ -96,7 +103,7 @@ class PJD:
         u = self.noise.uniform(Purpose.DRAFT, turn, cells, [FILL] * len(cells))
         return (u * self.noise.vocabulary).long().clamp_(max=self.noise.vocabulary - 1).tolist()
 
-    def _laws(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Float[Tensor, "N V"]:
+    def _distributions(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Float[Tensor, "N V"]:
         """q of every node: p of the slot that named it, or all mass on it."""
         q = torch.zeros(len(proposal), p.shape[1], dtype=p.dtype, device=p.device)
         named = [(node, self._named[cell][1]) for node, cell in enumerate(proposal.cells) if cell in self._named]
@@ -105,19 +112,59 @@ class PJD:
         q[fixed, [proposal.tokens[node] for node in fixed]] = 1.0
         return q
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
+    def observe(self, step: Step) -> None:
         """Remember what every slot named for the cell after it."""
-        assert verdict.refined is not None
-        slots = [*(state.pending or (-1,)), *proposal.cells]
-        self._p = p
+        slots = [*(step.before.pending or (-1,)), *step.proposal.cells]
+        self._p = step.p
         self._named = {
-            cell + 1: (token, slot) for slot, (cell, token) in enumerate(zip(slots, verdict.refined, strict=True))
+            cell + 1: (token, slot)
+            for slot, (cell, token) in enumerate(zip(slots, step.verdict.refined or (), strict=False))
         }
 
 
-def _append(proposal: Proposal, cell: int, token: int, parent: int) -> None:
-    proposal.cells.append(cell)
-    proposal.tokens.append(token)
-    proposal.parents.append(parent)
+class RowByRow:
+    """Verifier of one chain per row of the picture; works on the rule of another verifier."""
+
+    def __init__(self, context: DecodeContext, options: PJDOptions, rule: Coupled | Rejection) -> None:
+        self.rule, self.draw = rule, rule.draw
+
+    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+        """Test all chains at once; nodes without a test are placeholders and are never written."""
+        cells, parents, first = proposal.cells, proposal.parents, max(len(state.pending), 1)
+        drafted = sorted(node for tests in proposal.tests.values() for node, _ in tests)  # the top row's come first
+        pending = {cell: row for row, cell in enumerate(state.pending)}
+        slots = [pending[cells[i] - 1] if parents[i] == ROOT else first + parents[i] for i in drafted]
+        named = self._name(p, [cell + 1 for cell in (*(state.pending or (-1,)), *cells)], state.passes)
+        decided = self._decide(proposal, p, drafted, slots, named, state.passes)
+        accepted: dict[int, bool] = {}
+        for node, token in zip(drafted, decided, strict=True):
+            accepted[node] = token == proposal.tokens[node] and accepted.get(parents[node], True)
+        top = [node for node in drafted if cells[node] // state.grid.columns == state.frontier // state.grid.columns]
+        path = [node for node in top if accepted[node]]
+        own = decided[len(path)] if len(path) < len(top) else named[first + path[-1] if path else 0]
+        lower = [node for node in drafted[len(top) :] if accepted[node]]
+        return Verdict(tuple(path), own, tuple(named), elsewhere=tuple(lower))
+
+    def _name(self, p: Float[Tensor, "R V"], after: list[int], turn: int) -> list[int]:
+        """A fresh sample at every slot, for the cell after it."""
+        if isinstance(self.rule, Coupled):
+            return self.rule.best(p, after)
+        return self.rule.draw(p, range(len(after)), after, turn)
+
+    def _decide(
+        self,
+        proposal: Proposal,
+        p: Float[Tensor, "R V"],
+        drafted: list[int],
+        slots: list[int],
+        named: list[int],
+        turn: int,
+    ) -> list[int]:
+        """Each draft where it stays, else the sample that takes its place."""
+        if isinstance(self.rule, Coupled) or proposal.q is None:
+            return [named[slot] for slot in slots]
+        tokens, cells = [proposal.tokens[i] for i in drafted], [proposal.cells[i] for i in drafted]
+        return self.rule.couple(p[slots], proposal.q[drafted], tokens, cells, turn)
+
+
+METHOD = Method("pjd", "Jacobi drafts in several rows at once", PJDOptions(), PJD, verifier=RowByRow, lossless=False)

@@ -3,7 +3,7 @@
     p <- p_target(. | accepted prefix)
     for x, q in candidates, vertical first, then horizontal:
         accept x if U < p(x) / q(x), else p <- normalise(max(p - q, 0))
-    if none stays: sample from the last p
+    if none is accepted: sample from the last p
 
 The recursive form of speculative sampling (Leviathan et al., 2023; Chen et al., 2023) with a q of its own for each
 candidate. Equations 9 and 11 of the paper print q_vert where q_horiz is meant. Exact, not seed-exact.
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -27,9 +26,9 @@ from torch import Tensor
 
 from spatialspec.core.errors import NotFinite
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
-from spatialspec.core.proposal import Proposal, Verdict
-from spatialspec.core.setting import NoSettings, Setting
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Verdict
 
 
 def residual(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Tensor, "*N V"]:
@@ -42,19 +41,12 @@ def residual(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Tensor
 class Rejection:
     """Verifier by rejection, for trees whose candidates were drawn by `draw` from the q that they are tested with."""
 
-    Settings: type[Any] = NoSettings
-
-    @classmethod
-    def make(cls, setting: Setting, settings: Any, rule: str) -> Rejection:
-        """The verifier of one image."""
-        return cls(setting.noise)
-
     def __init__(self, noise: Noise) -> None:
         self.noise = noise
 
-    def draw(self, q: Float[Tensor, "Q V"], rows: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
+    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
         """An independent sample for each pair; the k-th pair of a cell is its candidate k."""
-        if not rows:
+        if not indices:
             return []
         seen: Counter[int] = Counter()
         candidates = []
@@ -62,7 +54,7 @@ class Rejection:
             candidates.append(seen[cell])
             seen[cell] += 1
         u = self.noise.uniform(Purpose.DRAFT, turn, list(cells), candidates)
-        tokens = inverse_cdf(q[list(rows)], u).tolist()
+        tokens = inverse_cdf(q[list(indices)], u).tolist()
         if max(tokens) == q.shape[-1]:
             raise NotFinite(cells[tokens.index(q.shape[-1])], turn)
         return tokens
@@ -70,14 +62,14 @@ class Rejection:
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
         """Test the candidates of one depth after the other."""
         path: list[int] = []
-        row = 0
+        slot = 0
         while True:
             cell = state.frontier + len(path)
-            tests, target, accepted = proposal.tests.get(row, []), p[row], None
+            tests, target, accepted = proposal.tests.get(slot, []), p[slot], None
             u = self.uniforms(cell, len(tests), state.passes)
-            for (node, q_row), threshold in zip(tests, u, strict=True):
+            for (node, index), threshold in zip(tests, u, strict=True):
                 assert proposal.q is not None
-                q, token = proposal.q[q_row], proposal.tokens[node]
+                q, token = proposal.q[index], proposal.tokens[node]
                 above, below = self.masses(target, q, token)
                 if threshold * below < above:
                     accepted = node
@@ -89,10 +81,10 @@ class Rejection:
             path.append(accepted)
             if cell + 1 == state.grid.cells:
                 return Verdict(tuple(path))
-            row = accepted + 1
+            slot = accepted + 1
 
     def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
-        """What is compared: a draft stays if U times the second is less than the first; relaxed rules change it."""
+        """A draft is accepted if U times the second is less than the first; relaxed rules change them."""
         return float(p[token]), float(q[token])
 
     def refuse(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> Float[Tensor, "V"]:
@@ -105,14 +97,18 @@ class Rejection:
             return []
         return self.noise.uniform(Purpose.ACCEPT, turn, [cell] * count, list(range(count))).tolist()
 
+    def sample(self, p: Float[Tensor, "N V"], cells: Sequence[int], turn: int) -> list[int]:
+        """A sample of the target's distribution at each cell, with the numbers that residuals are sampled with."""
+        return inverse_cdf(p, self.noise.uniform(Purpose.RESIDUAL, turn, list(cells), [0] * len(cells))).tolist()
+
     def couple(
         self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Sequence[int], cells: Sequence[int], turn: int
     ) -> list[int]:
-        """The test at cells that `verify` has not reached: a draft stays, or a sample of the residual replaces it."""
+        """The test where `verify` has not come: a draft is accepted, or a sample of the residual replaces it."""
         if not tokens:
             return []
         drawn, zeros = torch.tensor(tokens, device=p.device)[:, None], [0] * len(tokens)
         u = self.noise.uniform(Purpose.ACCEPT, turn, list(cells), zeros)
-        stays = u * q.gather(-1, drawn)[:, 0] < p.gather(-1, drawn)[:, 0]
+        accepted = u * q.gather(-1, drawn)[:, 0] < p.gather(-1, drawn)[:, 0]
         fresh = inverse_cdf(residual(p, q), self.noise.uniform(Purpose.RESIDUAL, turn, list(cells), zeros))
-        return torch.where(stays, drawn[:, 0], fresh).tolist()
+        return torch.where(accepted, drawn[:, 0], fresh).tolist()

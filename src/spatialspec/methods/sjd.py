@@ -1,37 +1,125 @@
-"""SJD, Speculative Jacobi Decoding (arXiv 2410.01699): the last iteration's samples are drafts, its laws their q.
+"""SJD, Speculative Jacobi Decoding (arXiv 2410.01699): samples of the last pass are drafts, its p their q.
 
     accept x_i if U < min(1, p^t(x_i) / p^{t-1}(x_i)); stop at the first refusal, which is sampled from the residual;
     every cell behind it: x_i ~ p^t_i, drawn afresh
 
+`Window` is what its descendants (SCD, SJD-PAC, GSD, CSD) share.
+
 | variable | symbol in the paper |
 |---|---|
 | `p` | p_theta(. | x^{t-1}), of this pass |
-| `law`, `q` | p of the pass before |
+| `q` | p of the pass before |
+| `length` | L, slots of a pass: the pending token and L - 1 drafts |
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import Literal
+
+import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
-from spatialspec.core.interfaces import Verifier
-from spatialspec.core.setting import Setting
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.interfaces import Drafter, Verifier
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
-from spatialspec.methods.window import Window, WindowSettings
+from spatialspec.core.step import Step
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import Options
+
+
+class WindowOptions(Options):
+    """How far the window reaches and how it is filled."""
+
+    length: int = Field(default=16, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
+    start: Literal["uniform", "above"] = Field(default="uniform", description="q of new cells")
+
+
+class Window(Drafter):
+    """Base of drafters that keep a window of drafts, each with the distribution it was drawn from.
+
+    A subclass says how `refresh` makes the next drafts. A new cell is drawn from the uniform distribution, or from that
+    of the cell above.
+
+    Attributes:
+        tokens: x_i, drafts of the cells from the frontier on.
+        q: q_i where cell i is open, the p_i that it was written under where it is not; a ring over the cells.
+    """
+
+    drafts_first_cell = True
+
+    def __init__(self, context: DecodeContext, options: WindowOptions, verifier: Verifier) -> None:
+        self.grid, self.noise, self.verifier, self.options = context.grid, context.noise, verifier, options
+        self.first_source = "other" if options.start == "uniform" else "neighbour"
+        vocabulary, size = context.target.vocabulary, context.grid.columns + options.length
+        self.q = torch.full((size, vocabulary), 1.0 / vocabulary, device=context.noise.device)
+        self.tokens: list[int] = []
+
+    def indices(self, cells: range) -> list[int]:
+        """Where the ring `q` holds these cells."""
+        return [cell % len(self.q) for cell in cells]
+
+    def fill(self, state: State) -> range:
+        """Draw drafts for the cells that enter the window; return all cells of the window."""
+        window = range(state.frontier, min(state.frontier + self.options.length - 1, self.grid.cells))
+        new = window[len(self.tokens) :]
+        if new:
+            for cell, index in zip(new, self.indices(new), strict=True):
+                above = cell - self.grid.columns
+                if self.options.start == "above" and above >= 0:
+                    self.q[index] = self.q[above % len(self.q)]
+                else:
+                    self.q[index] = 1.0 / self.q.shape[1]
+            self.tokens += self.verifier.draw(self.q[self.indices(new)], range(len(new)), new, state.passes)
+        return window
+
+    def propose(self, state: State) -> Proposal:
+        """The window as a chain."""
+        window = self.fill(state)
+        return Proposal.chain(state.frontier, self.tokens, self.q[self.indices(window)])
+
+    def observe(self, step: Step) -> None:
+        """Move behind what was committed and make new drafts of what is left."""
+        state, p, proposal = step.before, step.p, step.proposal
+        scored = range(state.frontier, min(state.frontier + len(p), self.grid.cells))
+        last = scored[-len(self.q) :]  # a pass over an earlier run's tokens may score more cells than the ring holds
+        self.q[self.indices(last)] = p[len(scored) - len(last) : len(scored)]
+        done = len(step.written)
+        if left := scored[done:]:
+            q = p[:0] if proposal.q is None else proposal.q[done:]
+            self.tokens = self.refresh(self.tokens[done:], q, p[done : len(scored)], left, state)
+        else:
+            self.tokens = []
+
+    @abstractmethod
+    def refresh(
+        self, tokens: list[int], q: Float[Tensor, "N V"], p: Float[Tensor, "M V"], cells: range, state: State
+    ) -> list[int]:
+        """Drafts for `cells`, with the distributions p.
+
+        Args:
+            tokens: the drafts that were read, of the first N cells.
+            q: what they were drawn from.
+            p: the target's distributions in this pass; M = N, or N + 1 with the cell behind the last draft.
+            cells: M open cells.
+            state: before the pass.
+        """
 
 
 class SJD(Window):
     """The drafter; the verifier is rejection, or a relaxed form of it (GSD, CSD)."""
-
-    Settings = WindowSettings
-
-    @classmethod
-    def make(cls, setting: Setting, settings: WindowSettings, verifier: Verifier) -> SJD:
-        """The drafter of one image."""
-        return cls(setting, settings, verifier)
 
     def refresh(
         self, tokens: list[int], q: Float[Tensor, "N V"], p: Float[Tensor, "M V"], cells: range, state: State
     ) -> list[int]:
         """A fresh sample of every p."""
         return self.verifier.draw(p, range(len(cells)), cells, state.passes + 1)
+
+
+METHOD = Method(
+    "sjd", "samples of the last pass as drafts", WindowOptions(), SJD, rule="rejection",
+    variants=("length=2:start=above",),
+)  # fmt: skip

@@ -11,73 +11,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Coupling
 from spatialspec.core.noise import Purpose, inverse_cdf
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
-from spatialspec.core.setting import Setting
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.methods.options import parameter
-from spatialspec.methods.scd import SCD, SCDSettings
-from spatialspec.methods.window import WindowSettings
+from spatialspec.core.step import Step
+from spatialspec.methods.method import Method
+from spatialspec.methods.scd import SCD
+from spatialspec.methods.sjd import WindowOptions
 
 
-@dataclass(frozen=True)
-class PACSettings(WindowSettings):
+class SJDPACOptions(WindowOptions):
     """Window and tree."""
 
-    length: int = parameter(64, "rows of a pass L, root and tree included", 2, 128)
-    width: int = parameter(4, "candidates of a cell K", 1, 16)
-    depth: int = parameter(3, "levels of the tree D, root included", 1, 8)
+    length: int = Field(default=64, ge=2, le=128, description="slots of a pass L, root and tree included")
+    width: int = Field(default=4, ge=1, le=16, description="candidates of a cell K")
+    depth: int = Field(default=3, ge=1, le=8, description="levels of the tree D, root included")
 
 
 class SJDPAC(SCD):
     """The drafter; the verifier is rejection, which takes the first candidate that passes."""
 
-    Settings = PACSettings  # type: ignore[assignment]
-
-    @classmethod
-    def make(cls, setting: Setting, settings: PACSettings, verifier: Coupling) -> SJDPAC:  # type: ignore[override]
-        """The drafter of one image."""
-        return cls(setting, settings, verifier)
-
-    def __init__(self, setting: Setting, settings: PACSettings, verifier: Coupling) -> None:
-        super().__init__(setting, SCDSettings(length=settings.length, start=settings.start), verifier)
-        self.width, self.depth = settings.width, settings.depth
+    def __init__(self, context: DecodeContext, options: SJDPACOptions, verifier: Coupling) -> None:
+        super().__init__(context, options, verifier)
+        self.width, self.depth = options.width, options.depth
         self.scored = 0  # cells before this one have been in a pass
         self.main: list[int] = []
 
     def propose(self, state: State) -> Proposal:
         """Tree and chain."""
         window = self.fill(state)
-        q = self.law[self.places(window)]
+        q = self.q[self.indices(window)]
         lists = self._lists(state, window, q)
-        proposal, rows = Proposal(), list(q)
+        proposal, distributions = Proposal(), list(q)
         level, self.main = [ROOT], []
         for i, cell in enumerate(window):
-            if len(proposal) + 2 > self.settings.length:
+            if len(proposal) + 2 > self.options.length:
                 break
             candidates = [(self.tokens[i], i)]
-            for token, law in lists[i] if i < len(lists) else ():
-                candidates.append((token, len(rows)))
-                rows.append(law)
+            for token, rest in lists[i] if i < len(lists) else ():
+                candidates.append((token, len(distributions)))
+                distributions.append(rest)
             ups = level if i < len(lists) else level[:1]  # behind the tree only the main path goes on
-            level = [proposal.add(cell, token, up, row) for up in ups for token, row in candidates]
+            level = [proposal.add(cell, token, up, index) for up in ups for token, index in candidates]
             self.main.append(level[0])
-        proposal.q = torch.stack(rows) if rows else None
+        proposal.q = torch.stack(distributions) if distributions else None
         self.tokens = self.tokens[: len(self.main)]
         return proposal
 
     def _lists(self, state: State, window: range, q: Float[Tensor, "N V"]) -> list[list[tuple[int, Tensor]]]:
-        """Candidates 2 .. K, with their laws, of the cells in the tree; whole levels only, as many as have room."""
+        """Candidates 2 .. K, with their q, of the cells in the tree; whole levels only, as many as have room."""
         levels, nodes = 0, 1
         known = min(self.depth - 1, len(window), max(0, self.scored - state.frontier))
-        while levels < known and nodes + self.width ** (levels + 1) <= self.settings.length:
+        while levels < known and nodes + self.width ** (levels + 1) <= self.options.length:
             levels += 1
             nodes += self.width**levels
         lists: list[list[tuple[int, Tensor]]] = [[] for _ in range(levels)]
@@ -89,22 +81,27 @@ class SJDPAC(SCD):
             rest = rest / mass.clamp(min=torch.finfo(rest.dtype).tiny)
             u = self.noise.uniform(Purpose.DRAFT, state.passes, list(window[:levels]), [k] * levels)
             last = inverse_cdf(rest, u.to(rest.device)).clamp(max=rest.shape[-1] - 1)
-            for i, (token, there) in enumerate(zip(last.tolist(), (mass[:, 0] > 0).tolist(), strict=True)):
-                if there and len(lists[i]) == k - 1:
+            for i, (token, possible) in enumerate(zip(last.tolist(), (mass[:, 0] > 0).tolist(), strict=True)):
+                if possible and len(lists[i]) == k - 1:
                     lists[i].append((token, rest[i].clone()))
         return lists
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
+    def observe(self, step: Step) -> None:
         """Continue on the main path behind what was committed, wherever the walk went."""
-        rows = [0, *(node + 1 for node in self.main)]
-        scored = range(state.frontier, min(state.frontier + len(rows), self.grid.cells))
-        done = len(verdict.tokens(proposal))
-        rows[:done] = verdict.rows()[: len(rows)]
-        laws = p[rows[: len(scored)]]
-        self.law[self.places(scored)] = laws
+        state, proposal, verdict = step.before, step.proposal, step.verdict
+        slots = [0, *(node + 1 for node in self.main)]
+        scored = range(state.frontier, min(state.frontier + len(slots), self.grid.cells))
+        done = len(step.written)
+        slots[:done] = verdict.slots()[: len(slots)]
+        p = step.p[slots[: len(scored)]]
+        self.q[self.indices(scored)] = p
         self.scored = max(self.scored, scored.stop)
         left = scored[done:]
         q = proposal.q[done : len(self.main)] if proposal.q is not None else p[:0]
-        self.tokens = self.refresh(self.tokens[done:], q, laws[done:], left, state) if left else []
+        self.tokens = self.refresh(self.tokens[done:], q, p[done:], left, state) if left else []
+
+
+METHOD = Method(
+    "sjd-pac", "SJD, continued behind a rejection, and a tree there", SJDPACOptions(), SJDPAC, rule="rejection",
+    variants=("length=4:width=2:start=above", "width=2:depth=4"),
+)  # fmt: skip

@@ -9,52 +9,58 @@
 
 Row 0: one pass of the target for its first cell, then blocks of k_h cells, one round and a commit each. Then k_v rows
 at a time. On n columns and rows, k_v = 1: 1 + 2 ceil((n - 1) / k_h) + (n - 1) (r + 1) passes.
+
+Verification is auto-correction (section 1.5 of docs/papers/ssd.md). In a round every drafted cell is judged on its own,
+given the drafts to its left: under rejection it stays with probability min(1, p/q) or is replaced by a sample of
+normalise(max(p - q, 0)); under coupled noise it becomes argmax(log p + g). Nothing behind a replacement is thrown away.
+After a fixed number of rounds a pass commits the block as it stands. Not exact: p is conditioned on drafts that may
+change in the same round, and nobody asks whether they did.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
-from spatialspec.core.interfaces import Head, Verifier
-from spatialspec.core.proposal import Proposal, Scores, Verdict
+from spatialspec.core.interfaces import Drafter, Head, Verifier
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
-from spatialspec.core.setting import Setting
 from spatialspec.core.state import State
-from spatialspec.methods.options import parameter
-from spatialspec.methods.predictors import SSDConfig, SSDPredictors
+from spatialspec.core.step import Step, Verdict
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import Options
+from spatialspec.methods.predictors import SSDPredictors
+from spatialspec.methods.rejection import Rejection
 
-__all__ = ["SSD", "Block", "Recent", "SSDConfig", "SSDPredictors", "SSDShape"]
 
-
-@dataclass(frozen=True)
-class SSDShape:
+class SSDOptions(Options):
     """Schedule of drafting and correcting.
 
     `inner` is i, further rounds of every row of a block after its first. `draft`: the argmax is what the text of
-    equation 2 says, and biased under rejection. `q`: what a replaced or kept token counts as drawn from in later
+    equation 2 says, and biased under rejection. `q`: what a replaced or accepted token counts as drawn from in later
     rounds, p of the previous round, or always the predictor's own q.
     """
 
-    rounds: int = parameter(2, "correction passes per block of rows, r", high=64)
-    rows: int = parameter(1, "rows drafted at once, k_v", 1, 16)
-    inner: str = parameter(
-        "staged",
-        "rounds of each further row of a block: rounds - 1, or a number",
-        choices=("staged", *map(str, range(17))),
+    rounds: int = Field(default=2, ge=0, le=64, description="correction passes per block of rows, r")
+    rows: int = Field(default=1, ge=1, le=16, description="rows drafted at once, k_v")
+    inner: Literal["staged"] | Annotated[int, Field(ge=0, le=16)] = Field(
+        default="staged", description="rounds of each further row of a block; staged: rounds - 1"
     )
-    horizontal: int = parameter(5, "cells of a block of row 0, k_h", 1, 16)
-    draft: str = parameter("sample", "how drafts are taken from q", choices=("sample", "argmax"))
-    q: str = parameter("previous", "q of later rounds", choices=("previous", "draft"))
+    horizontal: int = Field(default=5, ge=1, le=16, description="cells of a block of row 0, k_h")
+    draft: Literal["sample", "argmax"] = Field(default="sample", description="how drafts are taken from q")
+    q: Literal["previous", "draft"] = Field(default="previous", description="q of later rounds")
 
     @property
     def later_rounds(self) -> int:
         """Rounds of every row of a block but the first."""
-        return max(self.rounds - 1, 0) if self.inner == "staged" else int(self.inner)
+        return max(self.rounds - 1, 0) if self.inner == "staged" else self.inner
 
 
 class Recent:
@@ -68,31 +74,31 @@ class Recent:
     """
 
     @classmethod
-    def make(cls, setting: Setting, horizontal: int, vertical: int, length: int) -> Recent:
+    def make(cls, context: DecodeContext, horizontal: int, vertical: int, length: int) -> Recent:
         """The memory of one image.
 
         Raises:
             BadInput: there are no draft weights, or they have fewer predictors than asked for.
         """
-        predictors = setting.find(SSDPredictors, "ssd")
+        predictors = context.find(SSDPredictors, "ssd")
         there = predictors.config
         if horizontal > there.horizontal or vertical > there.vertical:
             raise BadInput(
                 f"horizontal={horizontal}, rows={vertical}",
                 f"at most the {there.horizontal} and {there.vertical} predictors of the draft weights",
             )
-        return cls(predictors, setting.target, setting.sampling, length)
+        return cls(predictors, context.target, context.sampling, length)
 
     def __init__(self, predictors: SSDPredictors, target: Head, sampling: Sampling, length: int) -> None:
         self.predictors, self.target, self.sampling, self.length = predictors, target, sampling, length
         self.hidden: Float[Tensor, "G N d"] | None = None
         self.tokens: list[int] = []
 
-    def add(self, proposal: Proposal, verdict: Verdict, scores: Scores) -> None:
+    def add(self, step: Step) -> None:
         """Remember what a pass wrote."""
-        rows = verdict.rows()
-        fresh, tokens = scores.hidden[:, rows], verdict.tokens(proposal)
-        if self.hidden is not None and len(rows) < self.length:
+        slots, tokens = step.verdict.slots(), step.written
+        fresh = step.scores.hidden[:, slots]
+        if self.hidden is not None and len(slots) < self.length:
             fresh = torch.cat((self.hidden, fresh), dim=1)
             tokens = [*self.tokens, *tokens]
         self.hidden, self.tokens = fresh[:, -self.length :], tokens[-self.length :]
@@ -145,13 +151,13 @@ class Block:
             return Proposal.chain(state.frontier, self.tokens, self.q)
         return Proposal.chain(state.frontier, self.tokens[:leading], final=True)
 
-    def correct(self, verdict: Verdict, p: Float[Tensor, "R V"]) -> None:
+    def correct(self, step: Step) -> None:
         """Take over a round's tokens."""
-        assert verdict.refined is not None
-        self.tokens = list(verdict.refined[: len(self.tokens)])
+        assert step.verdict.refined is not None
+        self.tokens = list(step.verdict.refined[: len(self.tokens)])
         self.rounds -= 1
         if self.previous:
-            self.q = p[:-1]
+            self.q = step.p[:-1]
 
     def drop(self, count: int, rounds: int) -> None:
         """Forget tokens that were written; the others have some rounds to go."""
@@ -160,43 +166,58 @@ class Block:
             self.q = self.q[count:]
 
 
-class SSD:
-    """The drafter: blocks of row 0, then whole rows, for one image."""
+class SSD(Drafter):
+    """Blocks of row 0, then whole rows, for one image."""
 
-    Settings = SSDShape
-
-    @classmethod
-    def make(cls, setting: Setting, settings: SSDShape, verifier: Verifier) -> SSD:
-        """The drafter of one image.
-
-        Raises:
-            BadInput: there are no draft weights, or they have too few predictors.
-        """
-        recent = Recent.make(setting, settings.horizontal, settings.rows, setting.grid.columns)
-        return cls(recent, Block(verifier, settings.draft, settings.q), settings)
-
-    def __init__(self, recent: Recent, block: Block, shape: SSDShape) -> None:
-        self.recent, self.block, self.shape = recent, block, shape
+    def __init__(self, context: DecodeContext, options: SSDOptions, verifier: Verifier) -> None:
+        self.recent = Recent.make(context, options.horizontal, options.rows, context.grid.columns)
+        self.block, self.options = Block(verifier, options.draft, options.q), options
 
     def propose(self, state: State) -> Proposal:
         """The open block, for a round or for its commit; a new one is drafted first if there is none."""
-        if not state.frontier:
-            return Proposal()
         columns, block = state.grid.columns, self.block
         row, column = divmod(state.frontier, columns)
         if not block.tokens and not row:
-            block.open(self.recent.right(min(self.shape.horizontal, columns - column)), 1, state)
+            block.open(self.recent.right(min(self.options.horizontal, columns - column)), 1, state)
         elif not block.tokens:
-            rows = min(self.shape.rows, state.grid.rows - row)
-            block.open(self.recent.below(rows)[: rows * columns - column], self.shape.rounds, state)
+            rows = min(self.options.rows, state.grid.rows - row)
+            block.open(self.recent.below(rows)[: rows * columns - column], self.options.rounds, state)
         return block.proposal(state, columns - column)
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
+    def observe(self, step: Step) -> None:
         """Take over corrected tokens, or remember the states of what was committed."""
-        if not verdict.commits:
-            self.block.correct(verdict, p)
+        if not step.verdict.commits:
+            self.block.correct(step)
             return
-        self.recent.add(proposal, verdict, scores)
-        self.block.drop(len(proposal), self.shape.later_rounds)
+        self.recent.add(step)
+        self.block.drop(len(step.proposal), self.options.later_rounds)
+
+
+class AutoCorrect:
+    """Rounds of correction over a chain, then a commit; works on an exact rule, which draws.
+
+    Args:
+        context: of the image.
+        options: of the method.
+        rule: coupled noise or rejection.
+    """
+
+    def __init__(self, context: DecodeContext, options: Options, rule: Coupled | Rejection) -> None:
+        self.rule, self.draw = rule, rule.draw
+
+    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+        """Correct a block; without drafts, one token as in AR."""
+        if not len(proposal):
+            return self.rule.verify(proposal, p, state)
+        if isinstance(self.rule, Coupled):
+            return Verdict(refined=tuple(self.rule.winners(proposal, p, state)))
+        assert proposal.q is not None
+        return Verdict(
+            refined=tuple(self.rule.couple(p[:-1], proposal.q, proposal.tokens, proposal.cells, state.passes))
+        )
+
+
+METHOD = Method(
+    "ssd", "whole rows from predictors, fixed rounds of correction", SSDOptions(), SSD,
+    verifier=AutoCorrect, lossless=False, drafts="ssd",
+)  # fmt: skip

@@ -3,37 +3,53 @@
     C(i, j) = 1  if {x_{i-1,k} : j <= k < min(j + s, C)} is written,  else 0
 
 A cell may be written when C(i, j) = 1. All open rows advance by one cell per pass, so only a row's start has to be
-decided: row i + 1 opens when row i has s cells. Nothing is drafted; the one node of a proposal is the *stand-in* at
+decided: row i + 1 opens when row i has s cells. Nothing is drafted; the one node of a proposal is the *placeholder* at
 (i, C-1), from whose slot x_{i+1,0} is predicted while the true cell is open. Passes: C + (R - 1) s.
+
+Verification: a cell takes a sample of p at its slot, under coupled noise argmax(log p + g). With the adaptive window
+the first cell x of row i + 1 is a draft that is tested once per pass, while row i grows to k cells:
+
+    u < min(1, p_k(x) / p_{k-1}(x)):  write x
+    else:                             x <- a sample of normalise(max(p_k - p_{k-1}, 0)), still a draft
+
+and is written at the latest when row i is complete, k = C. Under coupled noise a draft is accepted when windows k - 1
+and k name the same token. Not exact: early cells are sampled with less context than AR gives them.
 
 | variable | symbol |
 |---|---|
-| `window` | s, or s_min of the adaptive rule (in the verifier) |
+| `window` | s, or s_min of the adaptive rule |
 | `written` | cells of row i |
+| `_drafts` | x and p_{k-1}, by the cell of x |
+| `whole` | k = C |
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
-from spatialspec.core.interfaces import Verifier
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
-from spatialspec.core.setting import Setting
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.interfaces import Drafter, Verifier
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.methods.options import parameter
+from spatialspec.core.step import Verdict
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import Options
+from spatialspec.methods.rejection import Rejection
 
 
-@dataclass(frozen=True)
-class ZipARShape:
-    """When a row opens; windows wider than the picture are the picture's width, which is AR."""
+class ZipAROptions(Options):
+    """When a row opens; windows wider than the image are the image's width, which is AR."""
 
-    window: int = parameter(8, "cells of a row after which the next opens, s", 1)
+    window: int = Field(default=8, ge=1, le=1024, description="cells of a row after which the next opens, s")
+    kind: Literal["fixed", "adaptive"] = Field(default="fixed", description="adaptive: `window` or more")
 
 
-class StandIns:
+class Placeholders:
     """Tokens read in place of a row's last cell while that cell is open; chosen once for each row."""
 
     def __init__(self) -> None:
@@ -48,32 +64,59 @@ class StandIns:
         return self._chosen.setdefault(cell, state.tokens[(complete or state.frontier) - 1])
 
 
-class ZipAR:
+class ZipAR(Drafter):
     """The drafter of one image: opens rows."""
 
-    Settings = ZipARShape
-
-    @classmethod
-    def make(cls, setting: Setting, settings: ZipARShape, verifier: Verifier) -> ZipAR:
-        """The drafter of one image."""
-        return cls(settings)
-
-    def __init__(self, shape: ZipARShape) -> None:
-        self.shape = shape
-        self.stand_ins = StandIns()
+    def __init__(self, context: DecodeContext, options: ZipAROptions, verifier: Verifier) -> None:
+        self.window = options.window
+        self.placeholders = Placeholders()
 
     def propose(self, state: State) -> Proposal:
-        """A stand-in if the window below the lowest row is full and the row itself is not."""
-        if not state.frontier:
-            return Proposal()
+        """A placeholder if the window below the lowest row is full and the row itself is not."""
         columns = state.grid.columns
         row, column = divmod(max(state.ahead, default=state.frontier - 1), columns)
         written, end = column + 1, (row + 1) * columns - 1
-        if row + 1 == state.grid.rows or not self.shape.window <= written < columns:
+        if row + 1 == state.grid.rows or not self.window <= written < columns:
             return Proposal()
-        return Proposal([end], [self.stand_ins.at(end, state)], [ROOT])
+        return Proposal([end], [self.placeholders.at(end, state)], [ROOT])
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
-        """Learn nothing."""
+
+class EveryRow:
+    """Verifier that samples the next cell of every row; draws by the rule of another verifier."""
+
+    def __init__(self, context: DecodeContext, options: ZipAROptions, rule: Coupled | Rejection) -> None:
+        self.rule, self.draw, self.adaptive = rule, rule.draw, options.kind == "adaptive"
+        self._drafts: dict[int, tuple[int, Float[Tensor, "V"]]] = {}
+
+    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+        """Write the open cell behind every pending cell and every placeholder, but for drafts that have to wait."""
+        after = [cell + 1 for cell in (*(state.pending or (-1,)), *proposal.cells)]
+        slots = [slot for slot, cell in enumerate(after) if cell < state.grid.cells and state.token(cell) is None]
+        cells = [after[slot] for slot in slots]
+        first_placeholder = len(after) - len(proposal)
+        written: dict[int, int] = {}
+        for slot, cell, fresh in zip(slots, cells, self.rule.sample(p[slots], cells, state.passes), strict=True):
+            token: int | None = fresh
+            if self.adaptive and cell and not cell % state.grid.columns:
+                token = self._test(p[slot], cell, fresh, slot < first_placeholder, state.passes)
+            if token is not None:
+                written[cell] = token
+        return Verdict(token=written.pop(state.frontier), ahead=tuple(written.items()))
+
+    def _test(self, p: Float[Tensor, "V"], cell: int, fresh: int, whole: bool, turn: int) -> int | None:
+        """The token of a row's first cell, None while its draft waits; `fresh` is a sample of p."""
+        if cell in self._drafts:
+            draft, q = self._drafts.pop(cell)
+            if isinstance(self.rule, Rejection):
+                (fresh,) = self.rule.couple(p[None], q[None], [draft], [cell], turn)
+            whole = whole or fresh == draft  # the residual never names a draft that it replaces
+        if whole:
+            return fresh
+        self._drafts[cell] = fresh, p
+        return None
+
+
+METHOD = Method(
+    "zipar", "every row of the image a window behind the row above", ZipAROptions(), ZipAR,
+    verifier=EveryRow, lossless=False,
+)  # fmt: skip

@@ -67,7 +67,7 @@ def evaluate(
     for method in listed:
         stage(f"kernel distance, alignment and intervals of {method}")
         figures = summarise(measured[method], ar, truth, instruments, captions, method == AR)
-        known = (str(method), method.rule(workload.verifier), method.exact(), method.seed_exact(workload.verifier))
+        known = (str(method), method.rule_under(workload.verifier), method.exact, method.seed_exact(workload.verifier))
         results.append(_quality(known, measured[method], ar if method != AR else None, figures))
     settings = QualitySettings(
         **describe("evaluate", pipeline, workload).model_dump(),

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.core.interfaces import Drafter
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.decode import Step, decode
+from spatialspec.core.step import Step, Verdict
+from spatialspec.decode import decode
 from spatialspec.generation import Request, assemble
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -97,40 +97,24 @@ class _Open:
     looks: int = 0
 
 
-def first_source(method: Method) -> Callable[[int, Grid], str]:
-    """Where a method that names no sources takes the first draft of a cell from."""
-    if method.name == "mtp":
-        return lambda cell, grid: "horizontal"
-    if method.name == "pjd" or method.parameters.get("start") == "uniform":
-        return lambda cell, grid: "other"
-    return lambda cell, grid: "vertical" if cell >= grid.columns else "horizontal"
-
-
 @dataclass
 class Watch:
-    """A drafter that takes notes on another one and changes nothing.
+    """Notes on the steps of one image.
 
     Attributes:
-        drafter: at work.
-        source: of first drafts, see `first_source`.
+        first_source: where the drafter takes the first draft of a cell from, see `Drafter`.
         cells: what was written so far.
         passes: made so far.
     """
 
-    drafter: Drafter
-    source: Callable[[int, Grid], str]
+    first_source: str
     cells: dict[int, Cell] = field(default_factory=dict)
     passes: list[Pass] = field(default_factory=list)
     _open: dict[int, _Open] = field(default_factory=dict)
 
-    def propose(self, state: State) -> Proposal:
-        """The drafter's own."""
-        return self.drafter.propose(state)
-
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
-        """Note what the pass looked at, drafted and wrote; then let the drafter learn."""
+    def note(self, step: Step) -> None:
+        """Note what the pass looked at, drafted and wrote."""
+        state, proposal, verdict, p = step.before, step.proposal, step.verdict, step.p
         guesses: dict[int, int] = {}
         for cell, token in zip(proposal.cells, proposal.tokens, strict=True):
             guesses.setdefault(cell, token)
@@ -151,7 +135,6 @@ class Watch:
                 self._open[cell].seen = p[row]
         frontier = state.frontier + len(verdict.tokens(proposal))
         self.passes.append(Pass(len(p), guesses, frontier))
-        self.drafter.observe(state, proposal, verdict, p, scores)
 
     def _note(
         self, cell: int, token: int, node: int | None, p: Tensor, state: State, proposal: Proposal, drafted: bool
@@ -168,7 +151,11 @@ class Watch:
         if proposal.sources:
             tests = [test for tests in proposal.tests.values() for test in tests]
             return next(proposal.sources[q_row][0] for tested, q_row in tests if tested == node)
-        return self.source(cell, state.grid) if token == known.first else "refined"
+        if token != known.first:
+            return "refined"
+        if self.first_source != "neighbour":
+            return self.first_source
+        return "vertical" if cell >= state.grid.columns else "horizontal"
 
 
 def _written(
@@ -209,10 +196,10 @@ def trace(
     if len(request.prompts) != 1 or len(request.seeds) != 1:
         raise BadInput(f"{len(request.prompts)} prompts and {len(request.seeds)} seeds", "one of each")
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
-    watch = Watch(image.drafter, first_source(method))
-    image.drafter = watch
+    watch = Watch(image.drafter.first_source)
     session = request.session(pipeline.target)
     for step in decode(session, [image]):
+        watch.note(step)
         on_step(step)
     cells = [watch.cells[cell] for cell in range(request.grid.cells)]
     return Trace(str(method), request.grid, image.state.tokens, cells, watch.passes)

@@ -7,11 +7,12 @@ import inspect
 from typing import Any
 
 import torch
+import transformers
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.targets.language_cache import LanguageCache
+from spatialspec.targets.cache import Cache
 
 ATTENTION = ("sdpa", "eager")  # the others take no mask of one's own: silently wrong, or an abort of the process
 GROWING = ("dynamic", "longrope")  # rotations of all tokens change with the longest sequence of a pass
@@ -118,6 +119,11 @@ class Decoder:
         return self.embedding.weight.device
 
     @property
+    def devices(self) -> list[torch.device]:
+        """Of every block."""
+        return [next(block.parameters()).device for block in self.model.layers]
+
+    @property
     def dtype(self) -> torch.dtype:
         """Of the text embedding."""
         return self.embedding.weight.dtype
@@ -139,7 +145,7 @@ class Decoder:
         x: Float[Tensor, "B N d"],
         mask: Bool[Tensor, "B 1 N S"],
         positions: Int[Tensor, "B N"],
-        cache: LanguageCache,
+        cache: Cache,
         first: bool,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
@@ -155,16 +161,28 @@ class Decoder:
             states.extend(found)
         return found[-1].to(x.device)
 
-    def _forward(
-        self, x: Tensor, mask: Tensor, positions: Tensor, cache: LanguageCache, every: bool
-    ) -> tuple[Tensor, ...]:
+    def _forward(self, x: Tensor, mask: Tensor, positions: Tensor, cache: Cache, every: bool) -> tuple[Tensor, ...]:
         """States after every block, or after the last alone."""
         out = self._trunk(
             inputs_embeds=x, attention_mask=mask, position_ids=positions, use_cache=True, output_hidden_states=every,
             return_dict=True,
-            **{self._keyword: cache},
+            **{self._keyword: _Adapter(cache)},
         )  # fmt: skip
         return out.hidden_states[1:] if every else (out.last_hidden_state,)
+
+
+class _Adapter(transformers.Cache):
+    """A cache under the interface of transformers."""
+
+    def __init__(self, cache: Cache) -> None:
+        super().__init__(layers=[])
+        self._cache = cache
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Called by every layer."""
+        return self._cache.write(layer_idx, key_states, value_states)
 
 
 def _additive(mask: Bool[Tensor, "B 1 N S"], dtype: torch.dtype) -> Float[Tensor, "B 1 N S"]:

@@ -6,11 +6,11 @@ A target adds how prompts read, what an image token is, and how tokens become a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
@@ -18,9 +18,10 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.identity import sign_fingerprint
-from spatialspec.targets.language_cache import LanguageCache
+from spatialspec.targets.cache import Cache
+from spatialspec.targets.engine import Prompt
 from spatialspec.targets.language_decoder import Decoder
-from spatialspec.targets.language_session import LanguageSession
+from spatialspec.targets.session import Session
 
 
 class LanguageTarget(ABC):
@@ -176,25 +177,61 @@ class LanguageTarget(ABC):
     @torch.no_grad()
     def try_out(self) -> None:
         """Read one token: what is wrong in a configuration and in no shape of a weight comes out here."""
-        cache = LanguageCache(rows=1, capacity=1, fixed=False)
+        cache = Cache(self.decoder.devices, 1)
+        cache.add(1)
         mask = torch.ones(1, 1, 1, cache.begin(1, self.device), dtype=torch.bool, device=self.device)
         positions = torch.zeros(1, 1, dtype=torch.long, device=self.device)
         hidden = self.decoder(self._text([0])[None], mask, positions, cache, first=True)
         self.output(self.norm(hidden))
 
     @torch.no_grad()
-    def session(
-        self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid
-    ) -> LanguageSession:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start images, one per prompt; the model is put into evaluation mode.
 
         Raises:
             BadInput: a prompt is empty or too long, or the model cannot draw the grid.
         """
-        rows = self._ids(prompts, negatives, sampling.streams, grid)
+        streams = sampling.streams
+        ids = self._ids(prompts, negatives, streams, grid)
         self.model.eval()
-        prefixes = [self._text(row) for row in rows]
-        return LanguageSession(self, prefixes, self._text(self.row_end), sampling.streams, grid)
+        embedded = [self._text(row) for row in ids]
+        images = [embedded[i : i + streams] for i in range(0, len(embedded), streams)]
+        return Session(self, [Prompt(prefixes, grid) for prefixes in images])
+
+    # What a session asks for; see :class:`Engine`.
+
+    causal_alone = False
+
+    @property
+    def pass_width(self) -> int | None:
+        """Slots of a pass, where shapes are fixed."""
+        return self.decoder.pass_width
+
+    @property
+    def forced(self) -> Float[Tensor, "F d"]:
+        """Embedded tokens behind each row of the image."""
+        return self._text(self.row_end)
+
+    def cache(self, slots: int) -> Cache:
+        """An empty cache, each layer's part where the layer is."""
+        return Cache(self.decoder.devices, slots, fixed=self.pass_width is not None)
+
+    def run(
+        self,
+        x: Float[Tensor, "B N d"],
+        positions: Int[Tensor, "B N"],
+        lengths: Int[Tensor, "B"],
+        grid: Grid,
+        mask: Bool[Tensor, "B 1 N S"] | None,
+        cache: Cache,
+        first: bool,
+        layers: Collection[int],
+    ) -> tuple[Float[Tensor, "B N d"], dict[int, Float[Tensor, "B N d"]]]:
+        """Run the decoder."""
+        assert mask is not None
+        states: list[Tensor] | None = [] if layers else None
+        hidden = self.decoder(x, mask, positions, cache, first, states)
+        return hidden, {layer: states[layer - 1] for layer in layers} if states else {}
 
     def _text(self, ids: Sequence[int]) -> Float[Tensor, "N d"]:
         """Embedding of text tokens."""

@@ -20,12 +20,12 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from spatialspec.core.errors import BadInput
+from spatialspec.drafts.limits import check_memory
 from spatialspec.files import inside
 from spatialspec.lab.icons.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
 from spatialspec.pictures import read_picture, write_picture
 from spatialspec.processes import Workers
 from spatialspec.tables import read_table, write_table
-from spatialspec.training.limits import check_memory
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -21,6 +21,7 @@ from torch import Tensor
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts import shards
 from spatialspec.drafts.checkpoint import check_finite, learning_rate
+from spatialspec.drafts.limits import check_settings
 from spatialspec.drafts.origin import credits
 from spatialspec.files import write_text
 from spatialspec.lab.icons.data import Pictures
@@ -30,7 +31,6 @@ from spatialspec.lab.icons.target import caption
 from spatialspec.quality.efficientnet import picture_features
 from spatialspec.quality.judge import Judge, JudgeConfig, Precision, r_precision
 from spatialspec.quality.sentence import load_sentence_encoder
-from spatialspec.training.limits import check_settings
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite
+from spatialspec.drafts.limits import check_settings
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.tokenizer import to_float
 from spatialspec.targets.icons.sketch import Sketch
-from spatialspec.training.limits import check_settings
 
 EVERY = 500  # steps from one resume state to the next
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.drafts.limits import check_memory, check_settings
 from spatialspec.lab.icons.sketch import SketchRecipe
 from spatialspec.targets.icons.transformer import GridTransformerConfig
-from spatialspec.training.limits import check_memory, check_settings
 
 LARGEST = 256  # cells a side: of pictures of 1,024 pixels
 DIGITS = 10  # of a number on the command line

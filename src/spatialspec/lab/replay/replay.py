@@ -20,8 +20,9 @@ import torch
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import Proposal, Verdict
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Step, Verdict
 from spatialspec.files import read_config
 from spatialspec.pipeline import SpatialPipeline
 
@@ -111,16 +112,16 @@ def measure_cost(
         raise BadInput(f"a pass of {max(sizes)} rows on {shape}", f"at most {half}", "give a larger grid")
     session = target.session(["red apple, 3d"], [""], target.default, shape)
     written = Proposal.chain(0, [0] * half, final=True)
-    state, verdict = State(shape), Verdict(tuple(range(half)))
-    session.score([state], [written])
-    after = state.extend(written, verdict)
-    session.keep(0, written, verdict, after)
+    (scores,) = session.score([State(shape)], [written])
+    p = target.default.distribution(scores.logits)
+    step = Step.of(0, State(shape), written, p, scores, Verdict.all(written))
+    session.keep(0, step)
     found: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(turns):
         for size in sizes:
             _wait(target.device)
             start = time.perf_counter()
-            session.score([after], [Proposal.chain(half, [0] * (size - 1))])
+            session.score([step.after], [Proposal.chain(half, [0] * (size - 1))])
             _wait(target.device)
             found[size].append(time.perf_counter() - start)
     return PassCost({size: median(times) for size, times in found.items()}, f"measured on {target.device}")

@@ -9,24 +9,23 @@ passes that wrote them, so the replay of any shape is exact, but for ties.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
+from spatialspec.core.interfaces import Drafter
 from spatialspec.core.noise import Noise
-from spatialspec.core.proposal import Proposal, Scores, Verdict
-from spatialspec.core.setting import Setting
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
+from spatialspec.core.step import Step
 from spatialspec.decode import Image, decode
 from spatialspec.generation import Request
 from spatialspec.lab.replay.replay import Prediction
 from spatialspec.methods.coupled import Coupled
-from spatialspec.methods.hawk import Hawk, HawkHeads, HawkShape
+from spatialspec.methods.hawk import Hawk, HawkHeads, HawkOptions
 from spatialspec.methods.method import Method
-from spatialspec.methods.options import parameters
 from spatialspec.pipeline import SpatialPipeline
 
 NODES = 128  # of the tree that is recorded, the most that a session has room for
@@ -70,7 +69,7 @@ class HeadRecord:
 
 
 @dataclass
-class _Onlooker:
+class _Onlooker(Drafter):
     """Lets heads draft in every pass, writes their drafts down, and proposes nothing."""
 
     hawk: Hawk
@@ -88,17 +87,15 @@ class _Onlooker:
                 self._waiting.setdefault(cell, []).append((state.frontier, seen.sources[row], seen.q[row]))
         return Proposal()
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
+    def observe(self, step: Step) -> None:
         """Rank the token just written among what was drafted for its cell."""
-        cell, (token,) = state.frontier, verdict.tokens(proposal)
-        self.entropy.append(float(torch.special.entr(p[0]).sum()))
+        cell, (token,) = step.before.frontier, step.written
+        self.entropy.append(float(torch.special.entr(step.p[0]).sum()))
         for start, (direction, back), q in self._waiting.pop(cell, []):
             score = q.log() + self.noise.gumbel([cell])[0]
             rank = int((score > score[token]).sum())
             self.drafts.setdefault((start, cell), []).append(Draft(direction, back, rank))
-        self.hawk.observe(state, proposal, verdict, p, scores)
+        self.hawk.observe(step)
 
 
 def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
@@ -112,14 +109,17 @@ def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
         BadInput: there are no draft weights of Hawk.
     """
     noise = Noise(request.seeds[0], request.grid.cells, pipeline.target.vocabulary, pipeline.target.device)
-    setting = Setting(pipeline.target, pipeline.drafts, request.sampling, request.grid, noise)
-    heads = setting.find(HawkHeads, "hawk").config
+    context = DecodeContext(pipeline.target, pipeline.drafts, request.sampling, request.grid, noise)
+    heads = context.find(HawkHeads, "hawk").config
     each = max(heads.vertical, 1) + 1  # one candidate of every vertical head, one of the horizontal one
     depth = max(d for d in range(1, 17) if sum(each**j for j in range(1, d + 1)) <= NODES)
-    shape = HawkShape(heads.horizontal, heads.vertical, depth, max(heads.vertical, 1), 1, NODES)
-    judge = Coupled(noise)
-    look = _Onlooker(Hawk.make(setting, shape, judge), noise)
-    image = Image(State(request.grid), look, judge, request.sampling)
+    options = HawkOptions(
+        horizontal=heads.horizontal, vertical=heads.vertical, depth=depth,
+        vertical_samples=max(heads.vertical, 1), horizontal_samples=1, budget=NODES,
+    )  # fmt: skip
+    verifier = Coupled(noise)
+    look = _Onlooker(Hawk(context, options, verifier), noise)
+    image = Image(State(request.grid), look, verifier, request.sampling)
     session = request.session(pipeline.target)
     for _ in decode(session, [image]):
         pass
@@ -140,14 +140,14 @@ def replay_heads(record: HeadRecord, method: Method) -> Prediction:
     Raises:
         BadInput: another method, or one that reaches farther than the record.
     """
-    if method.name not in ("hawk", "medusa", "hawk-vertical") or not method.exact():
+    options = method.options
+    if not isinstance(options, HawkOptions) or not method.exact:
         raise BadInput(f"{method}", "hawk, medusa or hawk-vertical without a tolerance", "only these replay")
-    shape = HawkShape(**{name: cast("int", method.parameters[name]) for name in parameters(HawkShape)})
-    if shape.vertical > record.vertical or shape.horizontal > record.horizontal:
+    if options.vertical > record.vertical or options.horizontal > record.horizontal:
         raise BadInput(f"{method}", f"at most {record.vertical} and {record.horizontal} heads", "record more")
     rows, start = [1], 1
     while start < record.cells:
-        levels = [_candidates(record, shape, start, start + j) for j in range(_depth(record, shape, start))]
+        levels = [_candidates(record, options, start, start + j) for j in range(_depth(record, options, start))]
         kept, width, nodes = 0, 1, 0
         for candidates in levels:
             width *= sum(count for count, _ in candidates)
@@ -161,11 +161,12 @@ def replay_heads(record: HeadRecord, method: Method) -> Prediction:
     return Prediction(rows)
 
 
-def _depth(record: HeadRecord, shape: HawkShape, start: int) -> int:
+def _depth(record: HeadRecord, options: HawkOptions, start: int) -> int:
     """Levels of the tree, as Hawk counts them."""
-    per_level = shape.vertical_samples * bool(shape.vertical) + shape.horizontal_samples * bool(shape.horizontal)
+    s = options
+    per_level = s.vertical_samples * bool(s.vertical) + s.horizontal_samples * bool(s.horizontal)
     depth, nodes = 0, 0
-    while depth < shape.depth and nodes + per_level ** (depth + 1) <= shape.budget:
+    while depth < options.depth and nodes + per_level ** (depth + 1) <= options.budget:
         depth += 1
         nodes += per_level**depth
     if depth > record.depth:
@@ -173,12 +174,12 @@ def _depth(record: HeadRecord, shape: HawkShape, start: int) -> int:
     return min(depth, record.cells - start)
 
 
-def _candidates(record: HeadRecord, shape: HawkShape, start: int, cell: int) -> list[tuple[int, Draft]]:
+def _candidates(record: HeadRecord, options: HawkOptions, start: int, cell: int) -> list[tuple[int, Draft]]:
     """How many candidates every head has at a cell, and what it said."""
     said = record.drafts.get((start, cell), [])
-    down = [d for d in said if d.direction == "vertical" and d.back <= shape.vertical]
-    right = [d for d in said if d.direction == "horizontal" and d.back <= shape.horizontal]
-    turns = [(shape.vertical_samples + len(down) - 1 - i) // len(down) for i in range(len(down))]  # round robin
-    free = shape.vertical_samples if shape.vertical and not down else 0
-    both = [*zip(turns, down, strict=True), *((shape.horizontal_samples + free, d) for d in right)]
+    down = [d for d in said if d.direction == "vertical" and d.back <= options.vertical]
+    right = [d for d in said if d.direction == "horizontal" and d.back <= options.horizontal]
+    turns = [(options.vertical_samples + len(down) - 1 - i) // len(down) for i in range(len(down))]  # round robin
+    free = options.vertical_samples if options.vertical and not down else 0
+    both = [*zip(turns, down, strict=True), *((options.horizontal_samples + free, d) for d in right)]
     return [(count, draft) for count, draft in both if count]

@@ -27,6 +27,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.decode import decode
 from spatialspec.generation import Request, assemble
 from spatialspec.lab.replay.replay import Prediction
+from spatialspec.methods.jacobi import JacobiOptions
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 
@@ -69,7 +70,7 @@ def record_window(pipeline: SpatialPipeline, request: Request, length: int = LON
     start = 0
     for step in decode(session, [image]):
         passes.append((start, list(step.proposal.tokens), step.verdict.refined or ()))
-        start = step.state.frontier
+        start = step.after.frontier
     tokens, cells = image.state.tokens, request.grid.cells
     wrong: list[list[np.ndarray]] = [[] for _ in range(cells)]
     right: list[list[bool]] = [[] for _ in range(cells)]
@@ -88,9 +89,10 @@ def replay_window(record: WindowRecord, method: Method) -> Prediction:
     Raises:
         BadInput: another method, or a window longer than the recorded one.
     """
-    length = method.parameters.get("length") if method.name == "jacobi" else None
-    if not isinstance(length, int) or length > record.length:
+    options = method.options
+    if not isinstance(options, JacobiOptions) or options.length > record.length:
         raise BadInput(f"{method}", f"jacobi with a length of at most {record.length}", "record a longer one")
+    length = options.length
     cells, columns, tokens = record.grid.cells, record.grid.columns, record.tokens
     weight = _weights(record.length, columns)
     rows, start = [1], 1

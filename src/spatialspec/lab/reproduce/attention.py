@@ -26,7 +26,7 @@ from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.targets.language_slots import Slots
+from spatialspec.targets.slots import Slots
 
 
 class Watch(TorchFunctionMode):

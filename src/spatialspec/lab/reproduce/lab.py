@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.noise import Noise
-from spatialspec.core.setting import Setting
 from spatialspec.drafts.weights import Drafts, load_all
 from spatialspec.lab.reproduce.report import Table
 from spatialspec.lab.reproduce.verdict import Claim
@@ -63,7 +63,7 @@ class Lab:
             BadInput: there are none.
         """
         noise = Noise(0, 1, 1)
-        return Setting(self.target, self.pipeline.drafts, self.workload.sampling, self.grid, noise).find(
+        return DecodeContext(self.target, self.pipeline.drafts, self.workload.sampling, self.grid, noise).find(
             kind, algorithm
         )
 

@@ -53,9 +53,7 @@ def draw(lab: Lab) -> list[tuple[int, ...]]:
         for start in range(0, len(missing), BATCH):
             prompts, seeds = zip(*missing[start : start + BATCH], strict=True)
             asked = Request(prompts, seeds, lab.workload.sampling, lab.grid)
-            drawn, _ = generate(
-                lab.target, [], AR, asked, lambda step: report("ar", len(step.verdict.tokens(step.proposal)))
-            )
+            drawn, _ = generate(lab.target, [], AR, asked, lambda step: report("ar", len(step.written)))
             lab.album.update({(*job, size): tokens for job, tokens in zip(missing[start:], drawn, strict=False)})
     return [lab.album[(*job, size)] for job in jobs]
 

@@ -27,7 +27,7 @@ class Entry:
     folders: bool = False
 
 
-_R = "spatialspec.reproduce."
+_R = "spatialspec.lab.reproduce."
 _HAWK, _SSD = "Hawk, arXiv 2510.25739, ", "SSD, arXiv 2606.20543, "
 _OPEN = _HAWK + "an open question"
 

@@ -11,6 +11,7 @@ import torch
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.card import card
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate
+from spatialspec.drafts.limits import check_settings
 from spatialspec.drafts.origin import of_pictures
 from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.files import write_text
@@ -22,7 +23,6 @@ from spatialspec.lab.scenes.scene_lesson import goals, loss_of
 from spatialspec.lab.scenes.scene_maps import make_maps
 from spatialspec.lab.scenes.scene_network import STRIDE, Maps, SceneConfig, SceneHead
 from spatialspec.lab.scenes.scene_scores import Reference, tally, write_references
-from spatialspec.training.limits import check_settings
 
 SHOWN = 600  # scenes to learn from that the figure for known drawings is taken on
 EVERY = 100  # steps from one resume state to the next

@@ -17,9 +17,10 @@ from spatialspec.lab.scenes.judge import Found, SceneJudge
 from spatialspec.lab.scenes.scene import CATEGORIES, Scene, prompts, wrong
 from spatialspec.measure.intervals import mean_over_prompts
 from spatialspec.measure.results import Strict
+from spatialspec.models import WEIGHTS
 from spatialspec.quality.quality_results import Interval, Quality
 
-SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "scene-judge"
+SHIPPED = WEIGHTS / "scene-judge"
 MOST = 1_000_000  # scenes
 FIELDS = {"scenes": CATEGORIES} | {f"scenes_{category}": (category,) for category in CATEGORIES}
 """Figures of a method, and the categories that each is the mean over."""

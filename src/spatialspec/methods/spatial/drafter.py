@@ -1,16 +1,16 @@
-"""Our own exact decoder: a window refined under coupled noise, a memory of what past passes said, a tree at the front.
+"""Our own exact decoder: a window refined under coupled noise, a memory of past scores, a tree at the front.
 
 1. A window of open cells. A new cell copies the token above it (to its left in row 0), or starts from a draft where
    there are draft weights and `start` names them (`starts.py`); from then on every pass of the target scores it:
    log p + g, as in Jacobi decoding.
-2. Memory. The scores of every row of every pass are kept, with the tokens that the row had read. The guess for a cell
-   comes from the row that read the same tokens before it, or the most similar ones, not from the last pass.
+2. Memory. The scores of every slot of every pass are stored with the tokens that the slot had read. The guess for a
+   cell comes from the slot that read the same tokens before it, or the most similar ones, not from the last pass.
 3. Main path. Through the whole window, cell after cell, the best guess behind the guesses so far.
 4. Tree. The rest of the budget goes to other candidates at the front, the likeliest first: the probability of a node is
-   that of its parent times P(candidate) = softmax((log p + g) / tau), where tau grows as the row found fits less.
+   that of its parent times P(candidate) = softmax((log p + g) / tau), where tau grows as the stored entry fits less.
 
-It needs no training and no weights. What a new cell starts from stands in for a guess of the target's
-(`Proposal.stand_ins`): a tolerance does not keep it.
+It needs no training and no weights. What a new cell starts from is a placeholder for a guess of the target's
+(`Proposal.placeholders`): no tolerance accepts it.
 
 | variable | symbol |
 |---|---|
@@ -22,32 +22,30 @@ It needs no training and no weights. What a new cell starts from stands in for a
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from itertools import count
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from jaxtyping import Float
-from torch import Tensor
+from pydantic import Field
 
-from spatialspec.core.interfaces import Verifier
-from spatialspec.core.proposal import ROOT, Proposal, Scores, Verdict
-from spatialspec.core.setting import Setting
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.interfaces import Drafter, Verifier
+from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.methods.options import parameter
-from spatialspec.methods.spatial.memory import Candidates, Key, Memory, Row, Said
-from spatialspec.methods.spatial.starts import STARTS, Start
+from spatialspec.core.step import Step
+from spatialspec.methods.method import Method
+from spatialspec.methods.options import Budget, Tolerance
+from spatialspec.methods.spatial.memory import Candidates, Entry, Key, Memory, Ranking
+from spatialspec.methods.spatial.starts import STARTS
 
 MAIN = 40
 
 
-@dataclass(frozen=True)
-class SpatialSettings:
+class SpatialOptions(Budget, Tolerance):
     """How the nodes of a pass are spent."""
 
-    budget: int = parameter(64, "drafted nodes of a pass; 0 is AR", 0, 128)
-    front: float = parameter(0.33, "share of them for the tree beside the main path", 0, 1)
-    candidates: int = parameter(32, "tokens of a cell that are remembered", 1, 64)
-    start: str = parameter("copy", "what new cells start from", choices=tuple(STARTS))
+    front: float = Field(default=0.33, ge=0, le=1, description="share of the budget for the tree beside the main path")
+    candidates: int = Field(default=32, ge=1, le=64, description="tokens of a cell that are remembered")
+    start: Literal["copy", "hawk", "spatial-model"] = Field(default="copy", description="what new cells start from")
 
     @property
     def main(self) -> int:
@@ -68,30 +66,20 @@ class _Branch(NamedTuple):
     rank: int
 
 
-class Spatial:
-    """The drafter of one image; the verifier is coupled noise, exact or with a tolerance."""
+class Spatial(Drafter):
+    """The drafter of one image; the verifier is coupled noise, exact or with a tolerance.
 
-    Settings = SpatialSettings
+    Raises:
+        BadInput: new cells are to start from draft weights that are not there.
+    """
 
-    @classmethod
-    def make(cls, setting: Setting, settings: SpatialSettings, verifier: Verifier) -> Spatial:
-        """The drafter of one image.
-
-        Raises:
-            BadInput: new cells are to start from draft weights that are not there.
-        """
-        return cls(setting, settings, STARTS[settings.start](setting, verifier, settings.candidates))
-
-    def __init__(self, setting: Setting, settings: SpatialSettings, start: Start) -> None:
-        self.settings, self.start = settings, start
-        self.memory, self.blocks = Memory(setting.target.codebook), start.blocks
+    def __init__(self, context: DecodeContext, options: SpatialOptions, verifier: Verifier) -> None:
+        self.options, self.start = options, STARTS[options.start](context, verifier, options.candidates)
+        self.memory, self.layers = Memory(context.target.codebook), self.start.layers
 
     def propose(self, state: State) -> Proposal:
-        """Main path and tree; nothing before the first token."""
-        proposal = Proposal(blocks=self.blocks)
-        s, room = self.settings, state.grid.cells - state.frontier
-        if not state.frontier:
-            return proposal
+        """Main path and tree."""
+        proposal, s, room = Proposal(), self.options, state.grid.cells - state.frontier
         numbers, branches = count(), list[_Branch]()
 
         def branch(cell: int, parent: int, key: Key, reached: float, guesses: Candidates, rank: int) -> None:
@@ -120,22 +108,27 @@ class Spatial:
             key = (token, *b.key[:-1])
             if (guesses := self.memory.find(b.cell + 1, key) or started.get(b.cell + 1)) is not None:
                 branch(b.cell + 1, node, key, -b.cost, guesses, 0)
-        proposal.stand_ins = {node for node, cell in enumerate(proposal.cells) if cell not in self.memory}
+        proposal.placeholders = {node for node, cell in enumerate(proposal.cells) if cell not in self.memory}
         return proposal
 
-    def observe(
-        self, state: State, proposal: Proposal, verdict: Verdict, p: Float[Tensor, "R V"], scores: Scores
-    ) -> None:
-        """Remember what the pass said about cells that stay open."""
-        self.start.observe(state, proposal, verdict, p, scores)
-        first = state.frontier + len(verdict.tokens(proposal))
-        cells = [state.frontier, *(cell + 1 for cell in proposal.cells)]
-        keys = [Memory.key(state.tokens)]
-        for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
-            keys.append((token, *keys[parent + 1][:-1]))
-        if still := [row for row, cell in enumerate(cells) if first <= cell < state.grid.cells]:
-            assert verdict.score is not None  # of coupled noise
-            said = Said.of(verdict.score[still], self.settings.candidates)
-            for number, row in enumerate(still):
-                self.memory.add(cells[row], keys[row], Row(said, number, state.passes))
+    def observe(self, step: Step) -> None:
+        """Remember what the pass scored of cells that stay open."""
+        self.start.observe(step)
+        before, proposal, ranking = step.before, step.proposal, step.verdict.ranking
+        first = before.frontier + len(step.written)
+        if ranking is not None:  # nothing was ranked where an earlier run's tokens were read
+            cells = [before.frontier, *(cell + 1 for cell in proposal.cells)]
+            keys = [Memory.key(before.tokens)]
+            for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
+                keys.append((token, *keys[parent + 1][:-1]))
+            if still := [slot for slot, cell in enumerate(cells) if first <= cell < before.grid.cells]:
+                best = Ranking.of(ranking[still], self.options.candidates)
+                for index, slot in enumerate(still):
+                    self.memory.add(cells[slot], keys[slot], Entry(best, index, before.passes))
         self.memory.forget(first)
+
+
+METHOD = Method(
+    "spatial", "ours: refined window, memory of passes, tree at the front", SpatialOptions(), Spatial, rule="coupled",
+    variants=("front=0", "budget=3", "budget=3:start=hawk", "budget=3:start=spatial-model"),
+)  # fmt: skip

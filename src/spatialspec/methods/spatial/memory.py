@@ -1,11 +1,11 @@
-"""What past passes said about open cells, found again by the tokens that they read.
+"""Cache of earlier target scores for open cells, keyed by position and preceding tokens.
 
 While a window is refined its tokens flip back and forth. The token that a disagreement puts at a cell was often tried
-there a few passes ago, in the window or in a branch of the tree, and the scores of that row tell far more about the
-next cell than those of the last pass, which read another token. Where the very token was never tried, the row that read
-the nearest code is the next best.
+there a few passes ago, in the window or in a branch of the tree. The scores behind it then predict the next cell far
+better than those of the last pass, which read another token. Where that token was never tried, the entry that read the
+nearest code is the next best.
 
-    row(cell, x) = argmax over rows of   m + cos(e_a, e_b) - age / 32
+    entry(cell, x) = argmax over entries of   m + cos(e_a, e_b) - age / 32
 
 m counts equal tokens right before the cell, up to `REACH`; a and b are the first tokens that differ (no term where all
 are equal); e are code vectors; the age is counted in passes.
@@ -28,19 +28,19 @@ NONE = -1  # in place of tokens before the first cell
 
 # How far scores err, tau, where m tokens are equal; it grows with age. Fitted to the embedded model's decoding:
 # docs/papers/spatial.md
-SPREAD = (1.6, 0.45, 0.3, 0.25, 0.25)
-TAU = np.outer(SPREAD, 1 + np.arange(4) / 4)  # by m and age; rows of three passes ago and older err alike
+DEVIATION = (1.6, 0.45, 0.3, 0.25, 0.25)
+TAU = np.outer(DEVIATION, 1 + np.arange(4) / 4)  # by m and age; entries of three passes ago and older err alike
 RATE = (-1 / TAU).astype(np.float32)[:, :, None]
 
 
 Key = tuple[int, ...]  # the last tokens before a cell, the nearest first
 
 
-class Said(NamedTuple):
-    """What rows of a pass say about their cells.
+class Ranking(NamedTuple):
+    """The best tokens of every scored slot of a pass.
 
     Attributes:
-        tokens: best ones of every row, best first.
+        tokens: the best of every slot, best first.
         behind: how far each is behind the best, nats.
         mass: sums of exp(-behind / tau), for every tau in `TAU`.
     """
@@ -50,57 +50,57 @@ class Said(NamedTuple):
     mass: Float[np.ndarray, "R m age"]
 
     @classmethod
-    def of(cls, score: Float[Tensor, "R V"], count: int) -> Said:
-        """The best `count` tokens of every row."""
+    def of(cls, score: Float[Tensor, "R V"], count: int) -> Ranking:
+        """The best `count` tokens of every slot."""
         best, tokens = _best(score, min(count, score.shape[-1]))
         behind = best[:, :1] - best
         return cls(tokens, behind, np.exp(behind[:, None, None] * RATE).sum(-1))
 
 
-class Row(NamedTuple):
-    """One of them, and the pass it is from."""
+class Entry(NamedTuple):
+    """One slot of a ranking, and the pass it is from."""
 
-    said: Said
-    number: int
+    ranking: Ranking
+    slot: int
     turn: int = 0
 
     def candidates(self, equal: int, age: int) -> Candidates:
-        """Guesses behind tokens of which `equal` are those that the row read, so many passes later."""
+        """Guesses behind tokens of which `equal` are those that the entry read, so many passes later."""
         err = equal, min(age, TAU.shape[1] - 1)
-        return Candidates(self.said, self.number, TAU.item(err), self.said.mass.item(self.number, *err))
+        return Candidates(self.ranking, self.slot, TAU.item(err), self.ranking.mass.item(self.slot, *err))
 
 
 class Candidates(NamedTuple):
-    """Guesses for a cell, likeliest first: number k is right with probability softmax((log p + g) / tau)_k.
+    """Guesses for a cell, likeliest first: candidate k is right with probability softmax((log p + g) / tau)_k.
 
     Attributes:
-        said: where they are.
-        number: of the row.
+        ranking: where they are.
+        slot: of the pass.
         tau: how far its scores err.
         mass: sum over candidates of exp(-behind / tau).
     """
 
-    said: Said
-    number: int
+    ranking: Ranking
+    slot: int
     tau: float
     mass: float
 
     @property
     def size(self) -> int:
-        """How many there are."""
-        return self.said.tokens.shape[1]
+        """Number of candidates."""
+        return self.ranking.tokens.shape[1]
 
     def token(self, rank: int) -> int:
         """The guess."""
-        return self.said.tokens.item(self.number, rank)
+        return self.ranking.tokens.item(self.slot, rank)
 
     def probability(self, rank: int) -> float:
         """That it is right."""
-        return exp(-self.said.behind.item(self.number, rank) / self.tau) / self.mass
+        return exp(-self.ranking.behind.item(self.slot, rank) / self.tau) / self.mass
 
 
 def _best(score: Float[Tensor, "R V"], count: int) -> tuple[Float[np.ndarray, "R K"], Int[np.ndarray, "R K"]]:
-    """The best of every row, best first, and where they are."""
+    """The best of every slot, best first, and their tokens."""
     if score.device.type != "cpu":
         best = score.topk(count, dim=-1)
         return best.values.cpu().numpy(), best.indices.cpu().numpy()
@@ -112,7 +112,7 @@ def _best(score: Float[Tensor, "R V"], count: int) -> tuple[Float[np.ndarray, "R
 
 
 class Memory:
-    """Rows of past passes by cell and by the tokens before it.
+    """Entries of past passes by cell and by the tokens before it.
 
     Args:
         codebook: code vector of every token, of any length.
@@ -122,7 +122,7 @@ class Memory:
         codes = torch.nn.functional.normalize(codebook.float(), dim=-1).cpu().numpy()
         self.codes = np.concatenate((codes, np.zeros_like(codes[:1])))  # the last row is that of NONE
         self.turn = 0
-        self._cells: dict[int, dict[Key, Row]] = {}
+        self._cells: dict[int, dict[Key, Entry]] = {}
         self._likeness: dict[tuple[int, int], float] = {}
 
     @staticmethod
@@ -134,10 +134,10 @@ class Memory:
     def __contains__(self, cell: int) -> bool:
         return cell in self._cells
 
-    def add(self, cell: int, key: Key, row: Row) -> None:
-        """Keep a row; it takes the place of one that read the same."""
-        self._cells.setdefault(cell, {})[key] = row
-        self.turn = row.turn
+    def add(self, cell: int, key: Key, entry: Entry) -> None:
+        """Store an entry; it replaces one that read the same."""
+        self._cells.setdefault(cell, {})[key] = entry
+        self.turn = entry.turn
 
     def forget(self, first: int) -> None:
         """Drop the cells before `first`."""
@@ -145,29 +145,29 @@ class Memory:
             del self._cells[cell]
 
     def find(self, cell: int, key: Key) -> Candidates | None:
-        """The best row for a cell behind these tokens; None where no pass has scored the cell yet."""
-        rows = self._cells.get(cell)
-        if rows is None:
+        """The best entry for a cell behind these tokens; None where no pass has scored the cell yet."""
+        entries = self._cells.get(cell)
+        if entries is None:
             return None
-        row, equal = rows.get(key), REACH
-        if row is None or row.turn < self.turn:
-            row, equal = self._nearest(rows, key)
-        return row.candidates(equal, self.turn - row.turn)
+        entry, equal = entries.get(key), REACH
+        if entry is None or entry.turn < self.turn:
+            entry, equal = self._nearest(entries, key)
+        return entry.candidates(equal, self.turn - entry.turn)
 
-    def _nearest(self, rows: dict[Key, Row], key: Key) -> tuple[Row, int]:
-        """The row with the largest m + cos - age / 32, and its m; cells have few rows, so they are tried in turn."""
-        highest, found = -inf, None
-        for read, row in rows.items():
+    def _nearest(self, entries: dict[Key, Entry], key: Key) -> tuple[Entry, int]:
+        """The entry with the largest m + cos - age / 32, and its m; a cell has few, so they are tried in turn."""
+        highest, best = -inf, None
+        for read, entry in entries.items():
             equal = 0
             while equal < REACH and read[equal] == key[equal]:
                 equal += 1
-            score = equal - FADE * (self.turn - row.turn)
+            score = equal - FADE * (self.turn - entry.turn)
             if equal < REACH and score + 1 > highest:  # else its code cannot help
                 score += self._cosine(read[equal], key[equal])
             if score > highest:
-                highest, found = score, (row, equal)
-        assert found is not None  # a cell has a row
-        return found
+                highest, best = score, (entry, equal)
+        assert best is not None  # a cell has an entry
+        return best
 
     def _cosine(self, a: int, b: int) -> float:
         if (a, b) not in self._likeness:

@@ -92,7 +92,7 @@ class SpatialModelConfig(SpatialModelOptions):
         """Attention heads."""
         return max(1, self.width // self.head_width)
 
-    def blocks(self, depth: int) -> tuple[int, ...]:
+    def layers_read(self, depth: int) -> tuple[int, ...]:
         """Blocks whose states are read beside those of the last, counted from 1.
 
         Example: of a target of 6 blocks 3 features are the states after blocks 2, 4 and 6.

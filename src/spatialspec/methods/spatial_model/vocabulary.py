@@ -1,8 +1,8 @@
-"""The image tokens that a draft's law covers: all, or the most frequent ones (FR-Spec, Zhao et al., arXiv 2502.14856).
+"""The image tokens that q covers: all, or the most frequent ones (FR-Spec, Zhao et al., arXiv 2502.14856).
 
     q(v) = softmax(W_S x)_v  for v in S, 0 elsewhere          W_S: rows S of the target's output layer
 
-q sums to one over all tokens, so every exact rule takes it as it takes any other law; what it does not cover is never
+q sums to one over all tokens, so every exact rule takes it like any other; what it does not cover is never
 drafted. A pass of the draft model multiplies with |S| rows instead of V.
 
 | variable | symbol |
@@ -25,7 +25,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Head
 from spatialspec.core.sampling import Sampling
 
-NOT_COVERED = -1  # in place of a token's place
+NOT_COVERED = -1  # in place of a token's position
 
 
 @runtime_checkable
@@ -103,14 +103,14 @@ class DraftVocabulary(nn.Module):
         normed = target.norm(states)
         return target.output(normed) if self._rows is None else F.linear(normed, self._rows)
 
-    def laws(self, target: Head, sampling: Sampling, states: Float[Tensor, "G *N d"]) -> Float[Tensor, "*N V"]:
+    def distributions(self, target: Head, sampling: Sampling, states: Float[Tensor, "G *N d"]) -> Float[Tensor, "*N V"]:
         """q over all tokens, from the states of every stream."""
         q = sampling.distribution(self.logits(target, states))
         if self.tokens is None:
             return q
         return q.new_zeros(*q.shape[:-1], target.vocabulary).index_copy_(-1, self.tokens, q)
 
-    def places(self, codes: Int[Tensor, "*N"], target: Head) -> Int[Tensor, "*N"]:
+    def positions(self, codes: Int[Tensor, "*N"], target: Head) -> Int[Tensor, "*N"]:
         """Where tokens stand among the covered ones; NOT_COVERED for the others."""
         if self.tokens is None:
             return codes

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spatialspec.core.rotary import Rotation
-from spatialspec.targets.kv_cache import KVCache
+from spatialspec.targets.cache import Cache
 
 
 class GridSizes(Protocol):
@@ -78,7 +78,7 @@ class GridModel(Protocol):
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
         mask: Float[Tensor, "B 1 N S"] | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
         """Embedded slots -> pre-norm states; causal where no mask is given. `states` takes those after every block."""

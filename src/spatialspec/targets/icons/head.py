@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image as PILImage
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.identity import fingerprint
+from spatialspec.targets.cache import Cache
 from spatialspec.targets.icons.grid_model import GridModel
 
 
@@ -42,6 +43,8 @@ class GridHead:
 
     model: GridModel
     vq: Codec
+    causal_alone = True
+    pass_width: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -123,3 +126,47 @@ class GridHead:
         if not picture.isfinite().all():
             raise BadInput("pixels that are not finite numbers", "0 to 255", "fetch the picture decoder again")
         return PILImage.fromarray(picture.to(torch.uint8).numpy())
+
+    @property
+    def forced(self) -> Float[Tensor, "0 d"]:
+        """None: rows follow each other."""
+        return self.model.output.weight.new_zeros(0, self.width)
+
+    def cache(self, slots: int) -> Cache:
+        """An empty cache."""
+        return Cache([self.device] * self.depth, slots)
+
+    def run(
+        self,
+        x: Float[Tensor, "B N d"],
+        positions: Int[Tensor, "B N"],
+        lengths: Int[Tensor, "B"],
+        grid: Grid,
+        mask: Bool[Tensor, "B 1 N S"] | None,
+        cache: Cache,
+        first: bool,
+        layers: Collection[int],
+    ) -> tuple[Float[Tensor, "B N d"], dict[int, Float[Tensor, "B N d"]]]:
+        """See :class:`Engine`. Cells are rotated by row and column, prompts by nothing."""
+        cos, sin = self._rotations(grid)
+        cells = (positions - lengths[:, None] + 1).clamp(min=0)  # 0 is the prompt, cell t is t + 1
+        rotation = cos[cells][:, None], sin[cells][:, None]
+        # 0 where a slot is seen and -inf elsewhere, as attention adds it: of booleans every layer would make that again
+        bias = None if mask is None else x.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+        states: list[Tensor] | None = [] if layers else None
+        hidden = self.model(x, rotation, bias, cache, states)
+        return hidden, {layer: states[layer - 1] for layer in layers} if states else {}
+
+    def _rotations(self, grid: Grid) -> tuple[Float[Tensor, "cells+1 D"], Float[Tensor, "cells+1 D"]]:
+        """Cosines and sines of the prompt, which is not rotated or blanked, and of every cell."""
+        key = grid, self.device, self.dtype
+        if key not in self._tables:
+            self._tables.clear()
+            cos, sin = self.model.rotations(grid.rows, grid.columns)
+            still = torch.zeros_like(cos[:1])
+            self._tables[key] = torch.cat((still + self.model.prefix_cosine, cos)), torch.cat((still, sin))
+        return self._tables[key]
+
+    @cached_property
+    def _tables(self) -> dict[tuple[Grid, torch.device, torch.dtype], tuple[Tensor, Tensor]]:
+        return {}

@@ -19,12 +19,13 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.sizes import read_name, read_sizes
 from spatialspec.files import read_config, write_text
-from spatialspec.targets.grid_session import GridSession
+from spatialspec.targets.engine import Prompt
 from spatialspec.targets.icons.head import GridHead
 from spatialspec.targets.icons.text import PromptTokenizer
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.pictures import signed
+from spatialspec.targets.session import Session
 from spatialspec.tensors import load_module, write_weights
 
 
@@ -120,7 +121,7 @@ class IconsTarget(GridHead):
         self.prompts([*prompts, *negatives])
 
     @torch.inference_mode()
-    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> GridSession:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start images, one per prompt.
 
         Args:
@@ -133,7 +134,9 @@ class IconsTarget(GridHead):
             BadInput: a prompt is empty or too long.
         """
         self.check_prompts(prompts, negatives, grid)
-        rows = [row for pair in zip(prompts, negatives, strict=True) for row in pair[: sampling.streams]]
-        tokens = self.prompts(rows).to(self.model.code_embedding.weight.device)
-        told = self.model.told(tokens, grid.rows, grid.columns)
-        return GridSession(self.model, self.model.encode_text(tokens), sampling.streams, grid, told=told)
+        streams = sampling.streams
+        words = [row for pair in zip(prompts, negatives, strict=True) for row in pair[:streams]]
+        tokens = self.prompts(words).to(self.device)
+        text, conditioning = self.model.encode_text(tokens), self.model.told(tokens, grid.rows, grid.columns)
+        images = [slice(i, i + streams) for i in range(0, len(words), streams)]
+        return Session(self, [Prompt(list(text[image]), grid, conditioning[image]) for image in images])

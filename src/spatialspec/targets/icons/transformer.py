@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.core.rotary import Rotation, rotate
 from spatialspec.core.sizes import Base, Count, CountOrNone, Side, Size
+from spatialspec.targets.cache import Cache
 from spatialspec.targets.icons.sketch import Sketch, Told
-from spatialspec.targets.kv_cache import KVCache
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Attention(nn.Module):
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
         mask: Float[Tensor, "B 1 N S"] | None,
-        cache: KVCache | None,
+        cache: Cache | None,
         layer: int,
     ) -> Float[Tensor, "B N d"]:
         """Attend to where `mask` is 0 and not -inf, in the cache too; causal where no mask is given."""
@@ -111,7 +111,7 @@ class Block(nn.Module):
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
         mask: Float[Tensor, "B 1 N S"] | None,
-        cache: KVCache | None,
+        cache: Cache | None,
         layer: int,
     ) -> Float[Tensor, "B N d"]:
         """One block of layer number `layer`."""
@@ -178,7 +178,7 @@ class GridTransformer(nn.Module):
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
         mask: Float[Tensor, "B 1 N S"] | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
         """Embedded slots -> pre-norm states; causal where no mask is given. `states` takes those after every block."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from safetensors import safe_open
 from torch import Tensor
 
@@ -181,14 +181,9 @@ class CaptionCondition:
                 "see docs/targets/llamagen.md",
             )
 
-    def __call__(self, images: Sequence[Sequence[str]]) -> tuple[Float[Tensor, "B P d"], Bool[Tensor, "B P"] | None]:
-        """States of the prompts of every image, "" being no caption; and which are seen, where lengths differ."""
-        rows = [feature for image in images for feature in self._features(image)]
-        longest = max(len(row) for row in rows)
-        features = torch.stack([torch.nn.functional.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
-        lengths = torch.tensor([len(row) for row in rows], device=features.device)
-        visible = torch.arange(longest, device=features.device) >= longest - lengths[:, None]
-        return self.embedding(features), None if bool(visible.all()) else visible
+    def __call__(self, images: Sequence[Sequence[str]]) -> list[list[Float[Tensor, "P d"]]]:
+        """States of the prompts of every image, "" being no caption."""
+        return [[self.embedding(features) for features in self._features(image)] for image in images]
 
     def _features(self, image: Sequence[str]) -> list[Float[Tensor, "n c"]]:
         captions = [_cleaned(prompt) for prompt in image if prompt]

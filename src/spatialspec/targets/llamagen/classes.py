@@ -78,7 +78,8 @@ class ClassCondition:
         for prompt in prompts:
             class_id(prompt, self.classes)
 
-    def __call__(self, images: Sequence[Sequence[str]]) -> tuple[Float[Tensor, "B 1 d"], None]:
-        """States of the prompts of every image, "" being no class; none of them is hidden."""
-        ids = [class_id(prompt, self.classes) if prompt else self.classes for image in images for prompt in image]
-        return self.embedding(torch.tensor(ids, device=self.embedding.embedding_table.weight.device)), None
+    def __call__(self, images: Sequence[Sequence[str]]) -> list[list[Float[Tensor, "1 d"]]]:
+        """States of the prompts of every image, "" being no class."""
+        device = self.embedding.embedding_table.weight.device
+        ids = [[class_id(p, self.classes) if p else self.classes for p in image] for image in images]
+        return [list(self.embedding(torch.tensor(image, device=device))) for image in ids]

@@ -21,12 +21,13 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.sizes import read_name, read_sizes
 from spatialspec.files import read_config
-from spatialspec.targets.grid_session import GridSession
+from spatialspec.targets.engine import Prompt
 from spatialspec.targets.icons.head import GridHead
 from spatialspec.targets.llamagen.captions import CaptionCondition
 from spatialspec.targets.llamagen.classes import ClassCondition
 from spatialspec.targets.llamagen.transformer import ClassEmbedding, LlamaGenConfig, LlamaGenTransformer
 from spatialspec.targets.llamagen.vq import LlamaGenVQ, LlamaGenVQConfig
+from spatialspec.targets.session import Session
 from spatialspec.tensors import load_module
 
 MODEL_TYPE = "llamagen"
@@ -119,7 +120,7 @@ class LlamaGenTarget(GridHead):
         self.condition.check([*prompts, *filter(None, negatives)])
 
     @torch.inference_mode()
-    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> GridSession:
+    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start images, one per prompt.
 
         Args:
@@ -133,5 +134,5 @@ class LlamaGenTarget(GridHead):
         """
         self.check_grid(grid)
         self.check_prompts(prompts, negatives, grid)
-        prefix, visible = self.condition([pair[: sampling.streams] for pair in zip(prompts, negatives, strict=True)])
-        return GridSession(self.model, prefix, sampling.streams, grid, visible)
+        states = self.condition([pair[: sampling.streams] for pair in zip(prompts, negatives, strict=True)])
+        return Session(self, [Prompt(prefixes, grid) for prefixes in states])

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.core.rotary import Rotation
 from spatialspec.core.sizes import Base, Count, Side, Size, Within
-from spatialspec.targets.kv_cache import KVCache
+from spatialspec.targets.cache import Cache
 
 KINDS = ("class", "text")
 
@@ -90,7 +90,7 @@ class Attention(nn.Module):
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
         mask: Float[Tensor, "B 1 N S"] | None,
-        cache: KVCache | None,
+        cache: Cache | None,
         layer: int,
     ) -> Float[Tensor, "B N d"]:
         """Attend to where `mask` is 0 and not -inf, in the cache too; causal where no mask is given."""
@@ -132,7 +132,7 @@ class Block(nn.Module):
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
         mask: Float[Tensor, "B 1 N S"] | None,
-        cache: KVCache | None,
+        cache: Cache | None,
         layer: int,
     ) -> Float[Tensor, "B N d"]:
         """One block of layer number `layer`."""
@@ -166,7 +166,7 @@ class CaptionEmbedding(nn.Module):
         self.cap_proj = nn.ModuleDict(layers)
         self.register_buffer("uncond_embedding", torch.randn(c.prefix, c.caption_width) / c.caption_width**0.5)
 
-    def forward(self, features: Float[Tensor, "B P c"]) -> Float[Tensor, "B P d"]:
+    def forward(self, features: Float[Tensor, "*B P c"]) -> Float[Tensor, "*B P d"]:
         """Features -> prefix states."""
         return self.cap_proj["fc2"](F.gelu(self.cap_proj["fc1"](features), approximate="tanh"))
 
@@ -212,7 +212,7 @@ class LlamaGenTransformer(nn.Module):
         x: Float[Tensor, "B N d"],
         rotation: Rotation,
         mask: Float[Tensor, "B 1 N S"] | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
         """Embedded slots -> pre-norm states; causal where no mask is given. `states` takes those after every block."""

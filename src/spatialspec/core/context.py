@@ -1,14 +1,14 @@
-"""What a drafter or a verifier of one image is made from."""
+"""What a drafter and a verifier of one image are made from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.core.interfaces import Drafter, Head, Verifier
+from spatialspec.core.interfaces import Head
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
 
@@ -29,12 +29,12 @@ class Unfit:
 
 
 @dataclass(frozen=True)
-class Setting:
+class DecodeContext:
     """One image about to be decoded.
 
     Attributes:
         target: frozen parts of the target that drafters share.
-        drafts: draft weights that are there, and :class:`Unfit` ones.
+        drafts: draft weights that are loaded, of any kind, and :class:`Unfit` ones.
         sampling: how distributions are made from logits.
         grid: of the image.
         noise: all its random numbers.
@@ -61,30 +61,3 @@ class Setting:
             if isinstance(drafts, Unfit) and drafts.algorithm == algorithm:
                 raise drafts.error
         raise BadInput(f"no {algorithm} draft weights", "some", "give --draft, or use a method that needs none")
-
-
-@dataclass(frozen=True)
-class NoSettings:
-    """Settings of a part that has none."""
-
-
-class DrafterPart(Protocol):
-    """A class that the registry names as a drafter."""
-
-    Settings: type[Any]
-
-    @classmethod
-    def make(cls, setting: Setting, settings: Any, verifier: Verifier) -> Drafter:
-        """The drafter of one image, which draws its candidates through `verifier`."""
-        ...
-
-
-class VerifierPart(Protocol):
-    """A class that the registry names as a verifier."""
-
-    Settings: type[Any]
-
-    @classmethod
-    def make(cls, setting: Setting, settings: Any, rule: str) -> Verifier:
-        """The verifier of one image; `rule` is the one that was asked for, coupled or rejection."""
-        ...

@@ -8,14 +8,14 @@ dropped with it. So they cost no pass and are never drafted, sampled or counted.
 
 A worked example, 2 columns, F = 1. Pending is cell 0; the tree has nodes 0 (cell 1), 1 (cell 2, child of 0):
 
-    slot      0       1       2       3         a slot sees its own row's marks, and what is committed
+    slot      0       1       2       3         a slot sees its own line's marks, and what is committed
     entry     cell 0  node 0  end     node 1
-    place     0       1       2       3         position in the sequence, from the end of the prompt
+    position  0       1       2       3         position in the sequence, from the end of the prompt
     slot 0    x
     slot 1    x       x
     slot 2    x       x       x
     slot 3    x       x       x       x
-    scores    slot 0          slot 2  slot 3    rows of the pass: pending cell, node 0 (its end), node 1
+    scores    slot 0          slot 2  slot 3    of the pass: pending cell, node 0 (its end), node 1
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Slots:
         pending: number of pending cells; the entries behind them are nodes.
         tokens: of each slot, 0 in forced ones.
         steps: 0 for the entry itself, j for the j-th forced token behind it.
-        places: position in the sequence, counted from the end of the prompt.
+        positions: position in the sequence, counted from the end of the prompt.
         entries: which entry a slot belongs to.
         last: last slot of each entry, whose state outputs the next cell.
     """
@@ -46,7 +46,7 @@ class Slots:
     pending: int
     tokens: Int[np.ndarray, "N"]
     steps: Int[np.ndarray, "N"]
-    places: Int[np.ndarray, "N"]
+    positions: Int[np.ndarray, "N"]
     entries: Int[np.ndarray, "N"]
     last: Int[np.ndarray, "E"]
 
@@ -62,13 +62,16 @@ class Slots:
         written = [token for cell in state.pending if (token := state.token(cell)) is not None]
         cells = np.array([*state.pending, *proposal.cells], dtype=np.int64)
         tokens = np.array([*written, *proposal.tokens], dtype=np.int64)
+        if not forced:
+            alone = np.arange(len(cells))
+            return cls(len(state.pending), tokens, np.zeros_like(alone), cells, alone, alone)
         counts = 1 + forced * ends_row(cells, state.grid)
         entries = np.repeat(np.arange(len(cells)), counts)
         last = counts.cumsum() - 1
         steps = np.arange(len(entries)) - (last - counts + 1)[entries]
-        places = cells + cells // state.grid.columns * forced
+        positions = cells + cells // state.grid.columns * forced
         tokens = np.where(steps == 0, tokens[entries], 0)
-        return cls(len(state.pending), tokens, steps, places[entries] + steps, entries, last)
+        return cls(len(state.pending), tokens, steps, positions[entries] + steps, entries, last)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -78,8 +81,8 @@ class Slots:
         return range(int(self.last[entry - 1]) + 1 if entry else 0, int(self.last[entry]) + 1)
 
     def mask(self, proposal: Proposal) -> Bool[np.ndarray, "N N"]:
-        """Row i marks the slots of this pass that slot i sees: pending ones up to its place, and its branch."""
-        seen = self.places[None, :] <= self.places[:, None]
+        """Row i marks the slots of this pass that slot i sees: pending ones up to its position, and its branch."""
+        seen = self.positions[None, :] <= self.positions[:, None]
         nodes = self.entries >= self.pending
         above = np.eye(len(self.last), dtype=bool)
         above[self.pending :, self.pending :] = proposal.ancestors()

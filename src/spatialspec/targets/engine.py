@@ -1,0 +1,99 @@
+"""What a session asks of its target, and what an image is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from spatialspec.core.grid import Grid
+from spatialspec.targets.cache import Cache
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What an image is drawn from.
+
+    Attributes:
+        prefixes: embedded prompt of each guidance stream, conditional first; lengths may differ.
+        grid: of the image.
+        conditioning: for each stream what is added to the slot before each cell, and to that of the last cell; None for
+            nothing.
+    """
+
+    prefixes: Sequence[Float[Tensor, "P d"]]
+    grid: Grid
+    conditioning: Float[Tensor, "G cells+1 d"] | None = None
+
+
+class Engine(Protocol):
+    """A target as its sessions see it.
+
+    Attributes:
+        causal_alone: whether a pass of one slot in each of equally long sequences may go without a mask.
+    """
+
+    causal_alone: bool
+
+    @property
+    def pass_width(self) -> int | None:
+        """Slots of every pass behind the first, where shapes are fixed; None where they are not."""
+        ...
+
+    @property
+    def forced(self) -> Float[Tensor, "F d"]:
+        """Embedded tokens that the layout dictates behind each row of the image."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where prompts go in, and where logits and states come out."""
+        ...
+
+    def cache(self, slots: int) -> Cache:
+        """An empty cache with room for so many slots of a sequence."""
+        ...
+
+    def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
+        """Embedding of image tokens."""
+        ...
+
+    def run(
+        self,
+        x: Float[Tensor, "B N d"],
+        positions: Int[Tensor, "B N"],
+        lengths: Int[Tensor, "B"],
+        grid: Grid,
+        mask: Bool[Tensor, "B 1 N S"] | None,
+        cache: Cache,
+        first: bool,
+        layers: Collection[int],
+    ) -> tuple[Float[Tensor, "B N d"], Mapping[int, Float[Tensor, "B N d"]]]:
+        """Run the blocks over embedded slots.
+
+        Args:
+            x: slots of every sequence.
+            positions: of the slots in their sequences, the prompt's first token at 0.
+            lengths: of the prompts.
+            grid: of the images.
+            mask: which slots of the cache each slot sees, at least one; None is causal.
+            cache: has begun the pass.
+            first: whether a prompt is read, so that shapes differ from those of other passes.
+            layers: numbers of blocks, counted from 1, whose states are wanted besides those of the last.
+
+        Returns:
+            Pre-norm states, and those after `layers`.
+        """
+        ...
+
+    def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
+        """Final norm of pre-norm states."""
+        ...
+
+    def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
+        """Normed states -> logits of image tokens."""
+        ...

@@ -1,0 +1,235 @@
+"""A target at work on some images: one pass over prompts, pending tokens and trees, with a cache for each image.
+
+The sequence of an image is `prompt | cell 0 | cell 1 ...`, with the tokens that the layout dictates behind each row of
+the image (`slots.py`). It has one such sequence for each guidance stream. Its first pass reads the prompt too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from spatialspec.core.errors import BadInput
+from spatialspec.core.proposal import Proposal
+from spatialspec.core.state import State
+from spatialspec.core.step import Scores, Step
+from spatialspec.targets.engine import Engine, Prompt
+from spatialspec.targets.slots import Slots
+
+WIDEST = 128  # drafted nodes of a pass that a new cache has room for; each may bring its forced tokens
+
+
+@dataclass
+class _Image:
+    """An image of the session.
+
+    Attributes:
+        prompt: that it is drawn from.
+        sequences: of the cache, one for each stream.
+        positions: of what is committed behind the prompt, in the order of the cache, counted from the prompt's end.
+        slots: of the last pass.
+    """
+
+    prompt: Prompt
+    sequences: range
+    positions: list[int] = field(default_factory=list)
+    slots: Slots | None = None
+
+
+class Session:
+    """Images of one target. The sequences of an image follow each other in the cache.
+
+    Args:
+        engine: runs the passes.
+        prompts: of the first images; others may be admitted between two passes. All have one grid.
+    """
+
+    def __init__(self, engine: Engine, prompts: Sequence[Prompt]) -> None:
+        self.engine, self.forced, self.images = engine, engine.forced, list[_Image]()
+        self.grid, forced = prompts[0].grid, len(self.forced)
+        longest = max(len(prefix) for prompt in prompts for prefix in prompt.prefixes)
+        spare = (1 + WIDEST) * (1 + forced) + (engine.pass_width or 0)
+        self.cache = engine.cache(longest + self.grid.cells + self.grid.rows * forced + spare)
+        self._streams: list[tuple[Prompt, int]] = []  # of every sequence of the cache
+        for prompt in prompts:
+            self.admit(prompt)
+
+    def admit(self, prompt: Prompt) -> None:
+        """Add an image behind the others; the next pass reads its prompt.
+
+        Raises:
+            BadInput: its grid is another one.
+        """
+        if prompt.grid != self.grid:
+            raise BadInput(f"an image of {prompt.grid}", f"{self.grid}, as the others have", "start another session")
+        first, count = len(self.cache.lengths), len(prompt.prefixes)
+        self.images.append(_Image(prompt, range(first, first + count)))
+        self.cache.add(count)
+        self._tabulate([*self._streams, *((prompt, stream) for stream in range(count))])
+
+    def _tabulate(self, streams: list[tuple[Prompt, int]]) -> None:
+        """Lengths and conditioning of every sequence."""
+        self._streams = streams
+        self._prefix = np.array([len(prompt.prefixes[stream]) for prompt, stream in streams], dtype=np.int64)
+        tables = [prompt.conditioning[stream] for prompt, stream in streams if prompt.conditioning is not None]
+        self._conditioning = torch.stack(tables) if tables else None
+
+    @torch.no_grad()
+    def score(
+        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+    ) -> list[Scores]:
+        """One pass: the prompt of an image that has read nothing yet, pending cells, nodes, their forced tokens.
+
+        Returns:
+            Scores of each image: of its pending cells (of the prompt's last token, at the start), then of its nodes.
+        """
+        slots = [Slots.of(s, p, len(self.forced)) for s, p in zip(states, proposals, strict=True)]
+        for image, its in zip(self.images, slots, strict=True):
+            image.slots = its
+        read = np.where(np.array(self.cache.lengths) == 0, self._prefix, 0)  # slots of the prompt in this pass
+        first, body = bool(read.any()), max(map(len, slots))
+        fixed = self.engine.pass_width
+        if fixed is not None and not first:
+            body = -(-body // fixed) * fixed
+        width = body + int(read.max())
+        positions = np.zeros((len(self._streams), width), dtype=np.int64)
+        for image, its in zip(self.images, slots, strict=True):
+            for sequence in image.sequences:
+                start, length = read[sequence], self._prefix[sequence]
+                positions[sequence, :start] = np.arange(start)
+                positions[sequence, start : start + len(its)] = length + its.positions
+        x = self._embed(slots, read, positions, body, width)
+        seen = self.cache.begin(width, x.device)
+        alone = width == 1 and self.engine.causal_alone and self.cache.even and not any(s.ahead for s in states)
+        mask = None if alone else torch.from_numpy(self._mask(states, proposals, read, width, seen)).to(x.device)
+        where = torch.from_numpy(positions).to(x.device), torch.from_numpy(self._prefix).to(x.device)
+        hidden, inner = self.engine.run(x, *where, self.grid, mask, self.cache, first, layers)
+        return self._scores(hidden, inner, slots, read)
+
+    def _embed(
+        self,
+        slots: Sequence[Slots],
+        read: Int[np.ndarray, "B"],
+        positions: Int[np.ndarray, "B N"],
+        body: int,
+        width: int,
+    ) -> Float[Tensor, "B N d"]:
+        """Embedded slots: tokens are looked up once for all streams of an image."""
+        tokens = np.zeros((len(slots), body), dtype=np.int64)
+        steps = np.zeros_like(tokens)
+        for i, its in enumerate(slots):
+            tokens[i, : len(its)], steps[i, : len(its)] = its.tokens, its.steps
+        device, prefix = self.engine.device, self._streams[0][0].prefixes[0]
+        embedded = self.engine.embed(torch.from_numpy(tokens).to(device)).to(prefix)
+        if len(self.forced):
+            table = torch.cat((self.forced[:1], self.forced))  # step j is forced token j - 1; step 0 is not looked up
+            step = torch.from_numpy(steps).to(device)
+            embedded = torch.where((step > 0)[..., None], table[step], embedded)
+        if not read.any() and len(self._streams) == sum(len(image.sequences) for image in self.images):
+            counts = torch.tensor([len(image.sequences) for image in self.images], device=device)
+            x = embedded.repeat_interleave(counts, dim=0, output_size=len(self._streams))
+        else:
+            x = prefix.new_zeros(len(self._streams), width, prefix.shape[1])
+            for i, image in enumerate(self.images):
+                for stream, sequence in enumerate(image.sequences):
+                    start = int(read[sequence])
+                    x[sequence, :start] = image.prompt.prefixes[stream][:start]
+                    x[sequence, start : start + body] = embedded[i]
+        if self._conditioning is not None:  # of the cell behind each slot
+            cells = positions - self._prefix[:, None] + 1
+            behind = torch.from_numpy(np.maximum(cells, 0)).to(device)
+            added = self._conditioning[torch.arange(len(cells), device=device)[:, None], behind]
+            x = x + (added if not read.any() else added * torch.from_numpy(cells >= 0).to(added)[..., None])
+        return x
+
+    def _mask(
+        self, states: Sequence[State], proposals: Sequence[Proposal], read: Int[np.ndarray, "B"], width: int, seen: int
+    ) -> Bool[np.ndarray, "B 1 N S"]:
+        """Slots see the prompt, committed tokens before their own, and of this pass what `Slots.mask` says."""
+        mask = np.zeros((len(self._streams), 1, width, seen), dtype=bool)
+        mask[..., 0] = True  # of a slot that nobody reads, too: attention to nothing is not defined
+        for image, state, proposal in zip(self.images, states, proposals, strict=True):
+            its, streams = image.slots, image.sequences
+            assert its is not None
+            tree = its.mask(proposal)
+            for sequence in streams:
+                start, length, prompt = int(read[sequence]), self.cache.lengths[sequence], int(self._prefix[sequence])
+                stop, first = start + len(its), length + start
+                own = mask[sequence, 0]
+                own[:start, :start] = np.tri(start, dtype=bool)
+                own[start:stop, :first] = True
+                own[start:stop, first : first + len(its)] = tree
+                if state.ahead or its.pending > 1:
+                    own[start:stop, prompt:first] = np.array(image.positions) <= its.positions[:, None]
+        return mask
+
+    def _scores(
+        self,
+        hidden: Float[Tensor, "B N d"],
+        inner: Mapping[int, Float[Tensor, "B N d"]],
+        slots: Sequence[Slots],
+        read: Int[np.ndarray, "B"],
+    ) -> list[Scores]:
+        """Of the slots that output cells; no others go through the output layer."""
+        wanted, shapes = list[Int[np.ndarray, "R"]](), list[tuple[int, int]]()
+        for image, its in zip(self.images, slots, strict=True):
+            for sequence in image.sequences:
+                start = int(read[sequence])
+                last = np.append(start - 1, start + its.last) if start else its.last
+                wanted.append(last + sequence * hidden.shape[1])
+            shapes.append((len(image.sequences), len(wanted[-1])))
+        flat = np.concatenate(wanted)
+
+        def take(states: Float[Tensor, "B N d"]) -> Float[Tensor, "M d"]:
+            every = states.flatten(0, 1)
+            if len(flat) < len(every):  # else they are wanted as they lie
+                every = every[torch.from_numpy(flat).to(every.device)]
+            return every.to(self.engine.device)
+
+        chosen, between = take(hidden), {layer: take(states) for layer, states in inner.items()}
+        logits = self.engine.output(self.engine.norm(chosen))
+        scores, start = [], 0
+        for shape in shapes:
+            part, start = slice(start, start + shape[0] * shape[1]), start + shape[0] * shape[1]
+            layers = {layer: states[part].unflatten(0, shape) for layer, states in between.items()}
+            scores.append(Scores(logits[part].unflatten(0, shape), chosen[part].unflatten(0, shape), layers))
+        return scores
+
+    @torch.no_grad()
+    def keep(self, index: int, step: Step) -> None:
+        """Commit the prompt, and of pending cells and accepted nodes what is not pending after the pass as well.
+
+        A refinement round commits nothing: the next pass reads the same root again.
+        """
+        if not step.verdict.commits:
+            return
+        image, before, proposal = self.images[index], step.before, step.proposal
+        slots = image.slots
+        assert slots is not None
+        accepted = (*step.verdict.path, *step.verdict.elsewhere)
+        entries = [*range(slots.pending), *(slots.pending + node for node in accepted)]
+        cells = [*before.pending, *(proposal.cells[node] for node in accepted)]
+        committed = [entry for entry, cell in zip(entries, cells, strict=True) if cell not in step.after.pending]
+        chosen = [slot for entry in committed for slot in slots.of_entry(entry)]
+        image.positions += [int(slots.positions[slot]) for slot in chosen]
+        prompts = [0 if self.cache.lengths[s] else int(self._prefix[s]) for s in image.sequences]
+        self.cache.commit(image.sequences, prompts, chosen)
+
+    @torch.no_grad()
+    def close(self, indices: Sequence[int]) -> None:
+        """Drop images; where shapes are fixed their sequences run on, unread."""
+        self.images = [image for index, image in enumerate(self.images) if index not in indices]
+        if not indices or self.cache.fixed:
+            return
+        sequences = [sequence for image in self.images for sequence in image.sequences]
+        self.cache.select(sequences)
+        self._tabulate([self._streams[sequence] for sequence in sequences])
+        first = 0
+        for image in self.images:
+            image.sequences = range(first, first + len(image.sequences))
+            first = image.sequences.stop

@@ -1,1 +1,0 @@
-"""How the embedded model and its drafts are made; `spatialspec train`."""
