@@ -25,7 +25,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget, apply
-from spatialspec.targets.pictures import normalised
+from spatialspec.targets.pictures import as_picture, normalised
 from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended, tell_ignored
 from spatialspec.targets.words import Words
 
@@ -152,8 +152,7 @@ class JanusTarget(LanguageTarget):
         row = list(tokens[-grid.columns :])  # the decoder takes whole pictures only
         codes = torch.tensor([*tokens, *(row * self.grid.rows)[:missing]], device=device)[None]
         picture = self.model.decode_image_tokens(codes)[0].float().clamp(-1, 1)
-        shown = picture[: picture.shape[0] * grid.rows // self.grid.rows]
-        return PILImage.fromarray(((shown + 1) * 127.5).round().to("cpu", torch.uint8).numpy())
+        return as_picture(picture[: picture.shape[0] * grid.rows // self.grid.rows])
 
 
 def _either(first: Any, second: Any, name: str) -> int:
