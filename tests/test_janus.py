@@ -130,6 +130,14 @@ def test_negative_prompt(target: JanusTarget) -> None:
         assert given.tokens == pipe("a red apple", seed=1, negative_prompt=negative, method="ar").tokens
 
 
+def test_a_chat_template_of_another_model_is_refused(folder: Path) -> None:
+    """Janus 1.3B has one, and its authors' script does not use what we write."""
+    loaded = JanusTarget.from_folder(folder)
+    loaded.processor.chat_template = "User: {{ messages[0]['content'][0]['text'] }}"
+    with pytest.raises(ValueError, match=r"got a chat template without <\|User\|>"):
+        wrap(loaded.model, loaded.processor)
+
+
 def test_recipes_of_the_page(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     loaded = JanusTarget.from_folder(folder)

@@ -91,6 +91,7 @@ ANEW: dict[str, Callable[[Any], object]] = {
     "top-k": lambda model: setattr(model.generation_config, "top_k", 3),
 }
 REFUSED: dict[str, Callable[[Any], object]] = {
+    "no weights": lambda model: model.to("meta"),
     "fewer rows": lambda model: model.resize_token_embeddings(20),
     "growing rotations": lambda model: setattr(
         model.config.get_text_config(), "rope_parameters", {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}

@@ -44,7 +44,7 @@ FAMILIES = {
     "emu3": Family("BAAI/Emu3-Gen-hf", "90x90, others too", 32768, "Apache-2.0"),
     "chameleon": Family("Anole-7b-v0.1", "32x32", 8192, "Chameleon research licence"),
     "lumina": Family(
-        "Alpha-VLLM/Lumina-mGPT-7B-512, -768, -1024", "32x32, 48x48, 64x64, others too", 8192,
+        "Alpha-VLLM/Lumina-mGPT-7B-512, -768, -1024, 34B-512", "32x32, 48x48, 64x64, others too", 8192,
         "Chameleon research licence",
     ),
     "llamagen": Family("LlamaGen B to XXL, class- or text-conditional", "16x16, 24x24, 32x32", 16384, "see cards"),

@@ -10,8 +10,8 @@ from typing import Any
 
 from spatialspec.core.errors import BadInput
 from spatialspec.doctor.report import Finding
-from spatialspec.files import read_config
-from spatialspec.targets.loading import ARCHITECTURES, KINDS
+from spatialspec.files import inside, read_config
+from spatialspec.targets.loading import kind_of
 from spatialspec.tensors import read_shapes
 
 ICONS = "icons"
@@ -47,11 +47,13 @@ class Folder:
         if self.kind in OWN:
             return list(OWN[self.kind])
         index, names = self.path / INDEX, [SINGLE]
-        if index.is_file():
+        if index.is_file() and not (self.path / SINGLE).is_file():
             table = read_config(index, ("weight_map",))["weight_map"]
             if not isinstance(table, dict) or not table:
                 raise BadInput("no file names", "some in weight_map", f"{FETCH}", where=index)
-            names = sorted({str(name) for name in table.values()})
+            for name in table.values():
+                inside(self.path, name, f"{index}: weight_map")
+            names = sorted(set(table.values()))
         beside = self.kind in WITH_CODEC and (self.path / CODEC).is_file()
         return [*names, CODEC] if beside else names
 
@@ -71,13 +73,7 @@ def open_folder(path: Path) -> Folder:
     config = read_config(path / "config.json", ())
     if "transformer" in config:
         return Folder(path, ICONS, config)
-    built, said = config.get("architectures"), str(config.get("model_type"))
-    names = [str(name) for name in built] if isinstance(built, list) else []
-    kind = next((ARCHITECTURES[name] for name in names if name in ARCHITECTURES), said)
-    if kind not in KINDS:
-        known = ", ".join([ICONS, *KINDS])
-        raise BadInput(f"model_type {kind!r} in config.json", f"one of {known}", "give another folder")
-    return Folder(path, kind, config)
+    return Folder(path, kind_of(config), config)
 
 
 def check_files(folder: Folder) -> Iterator[Finding]:

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
+from spatialspec.core.errors import BadInput
+
 T = TypeVar("T")
 
 
@@ -27,7 +29,13 @@ class Derived(Generic[T]):
         self._stamp: tuple[object, ...] = ()
 
     def of(self, weight: Tensor) -> T:
-        """The value."""
+        """The value.
+
+        Raises:
+            BadInput: the weight is nowhere.
+        """
+        if weight.is_meta:
+            raise BadInput("weights offloaded to disk or to the CPU", "all on devices", "give a device_map")
         version = 0 if weight.is_inference() else weight._version
         stamp = (weight.data_ptr(), weight.shape, weight.dtype, weight.device, version)
         if self._weight() is not weight or self._stamp != stamp:

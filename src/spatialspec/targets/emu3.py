@@ -24,7 +24,7 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
-from spatialspec.targets.pictures import normalised
+from spatialspec.targets.pictures import finite, normalised
 from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended, tell_ignored
 from spatialspec.targets.words import Words
 
@@ -135,7 +135,7 @@ class Emu3Target(ImageVocabulary):
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
         """Picture of a grid of tokens, 8 pixels a cell."""
         codes = torch.tensor(tokens, device=self.codebook.device).view(1, grid.rows, grid.columns)
-        picture = self.vq.decode(codes)[0].float().cpu()
+        picture = finite(self.vq.decode(codes)[0])
         shown: PILImage.Image = self.processor.postprocess([picture], return_tensors="PIL.Image.Image")["pixel_values"][
             0
         ]

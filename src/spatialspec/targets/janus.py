@@ -25,11 +25,12 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget, apply
-from spatialspec.targets.pictures import normalised
+from spatialspec.targets.pictures import as_picture, normalised
 from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended, tell_ignored
 from spatialspec.targets.words import Words
 
-TURN = "<|User|>: {}\n\n<|Assistant|>:"  # of the published code; no template of a folder is run
+USER = "<|User|>"
+TURN = USER + ": {}\n\n<|Assistant|>:"  # of the published code; no template of a folder is run
 AUTHORS = Sampling(guidance=5.0)  # of the published code, where generation_config.json says nothing
 
 
@@ -47,6 +48,9 @@ class JanusTarget(LanguageTarget):
         self.name, self.model, self.processor = name, model, processor
         self.decoder, self.words = Decoder(model.model.language_model), Words(processor.tokenizer)
         self._codebook = Derived[Tensor](lambda weight: weight)
+        template = getattr(processor, "chat_template", None)
+        if isinstance(template, str) and USER not in template:
+            raise BadInput(f"a chat template without {USER}", "that of Janus-Pro", "Janus 1.3B is not understood", name)
         tell_ignored(model.generation_config, name)
         _ = self.default
         side = self.parts.vqmodel.config.num_patches
@@ -148,8 +152,7 @@ class JanusTarget(LanguageTarget):
         row = list(tokens[-grid.columns :])  # the decoder takes whole pictures only
         codes = torch.tensor([*tokens, *(row * self.grid.rows)[:missing]], device=device)[None]
         picture = self.model.decode_image_tokens(codes)[0].float().clamp(-1, 1)
-        shown = picture[: picture.shape[0] * grid.rows // self.grid.rows]
-        return PILImage.fromarray(((shown + 1) * 127.5).round().to("cpu", torch.uint8).numpy())
+        return as_picture(picture[: picture.shape[0] * grid.rows // self.grid.rows])
 
 
 def _either(first: Any, second: Any, name: str) -> int:

@@ -41,7 +41,7 @@ class Decoder:
         self.model: Any = model
         config: Any = model.config
         taken = inspect.signature(type(model).forward).parameters
-        self._keyword = "cache" if "cache" in taken else "past_key_values"  # the name until transformers 5.23
+        self._keyword = "cache" if "cache" in taken else "past_key_values"  # older releases, until 5.40
         self.positions = int(config.max_position_embeddings)
         self.pass_width: int | None = None
         self._trunk: Any = None

@@ -56,7 +56,7 @@ def load_target(
         if device_map is not None:
             raise BadInput("a device map", "none", "this model is small, give a device", where=folder)
         return IconsTarget.from_folder(folder, device, dtype)
-    kind = _kind(config.get("model_type"), config.get("architectures"))
+    kind = _class_of(config)
     target: Target = kind.from_folder(folder, device, dtype, device_map)
     if isinstance(target, LanguageTarget):
         with whole(f"what {type(target.model).__name__} can run", folder / "config.json"):
@@ -77,16 +77,28 @@ def wrap(model: Any, processor: Any) -> Target:
     if not isinstance(config, PreTrainedConfig):
         raise BadInput(f"a {type(model).__name__}", "a model of transformers", "give the model itself")
     name = Path(str(config.name_or_path)).name or str(config.model_type)
-    target: Target = _kind(config.model_type, config.architectures)(model, processor, name)
+    target: Target = _class_of({"model_type": config.model_type, "architectures": config.architectures})(
+        model, processor, name
+    )
     model.eval()
     return target
 
 
-def _kind(model_type: object, architectures: object) -> Any:
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Key of KINDS, of the content of a config.json.
+
+    Raises:
+        BadInput: an unknown kind; the message says where a model in the layout of its authors is to be had.
+    """
+    architectures, name = config.get("architectures"), config.get("model_type")
     built = architectures if isinstance(architectures, list) else []
-    name = next((ARCHITECTURES[a] for a in built if isinstance(a, str) and a in ARCHITECTURES), model_type)
+    name = next((ARCHITECTURES[a] for a in built if isinstance(a, str) and a in ARCHITECTURES), name)
     if not isinstance(name, str) or name not in KINDS:
-        advice = ELSEWHERE.get(name, "") if isinstance(name, str) else ""
+        advice = ELSEWHERE.get(str(name), "give another folder")
         raise BadInput(f"model_type {shown(name)} in config.json", f"icons or one of {', '.join(KINDS)}", advice)
-    module, _, kind = KINDS[name].partition(":")
+    return name
+
+
+def _class_of(config: Mapping[str, Any]) -> Any:
+    module, _, kind = KINDS[kind_of(config)].partition(":")
     return getattr(import_module(module), kind)

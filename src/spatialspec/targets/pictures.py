@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int, UInt8
+from PIL import Image as PILImage
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.errors import OVERFLOW, BadInput, shown
 
 
 @runtime_checkable
@@ -62,6 +64,27 @@ def check_pixels(settings: Any, where: object) -> None:
 def signed(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
     """Bytes -> floats in [-1, 1], on the same device."""
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def finite(pixels: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+    """What a picture decoder gave, on the host.
+
+    Raises:
+        BadInput: a pixel is no number.
+    """
+    there = pixels.float().cpu()
+    if not there.isfinite().all():
+        raise BadInput("pixels that are not finite", "finite numbers", OVERFLOW)
+    return there
+
+
+def as_picture(pixels: Float[Tensor, "H W 3"]) -> PILImage.Image:
+    """Floats in [-1, 1] -> a picture.
+
+    Raises:
+        BadInput: a pixel is no number.
+    """
+    return PILImage.fromarray(finite(((pixels + 1) * 127.5).round()).to(torch.uint8).numpy())
 
 
 def normalised(processor: Any, pixels: UInt8[Tensor, "B H W 3"], like: Tensor) -> Float[Tensor, "B 3 H W"]:

@@ -27,7 +27,7 @@ from spatialspec.targets.chameleon.files import load_reader, load_vq
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_decoder import Decoder
-from spatialspec.targets.pictures import signed
+from spatialspec.targets.pictures import as_picture, signed
 from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, recommended, tell_ignored
 from spatialspec.targets.words import Words
 
@@ -173,8 +173,7 @@ class ChameleonTarget(ImageVocabulary):
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
         """Picture of a grid of tokens, 16 pixels a cell."""
         codes = torch.tensor(tokens, device=self.codebook.device).view(1, grid.rows, grid.columns)
-        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().to("cpu", torch.uint8)
-        return PILImage.fromarray(picture.numpy())
+        return as_picture(self.vq.decode(codes)[0].permute(1, 2, 0))
 
 
 def _vq_of(origin: str) -> ChameleonVQ:

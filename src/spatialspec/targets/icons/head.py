@@ -18,6 +18,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.identity import fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.icons.grid_model import GridModel
+from spatialspec.targets.pictures import as_picture
 
 
 class Codec(Protocol):
@@ -122,10 +123,7 @@ class GridHead:
             BadInput: pixels that are not finite.
         """
         codes = torch.tensor(tokens, device=self.vq.codebook.device).view(1, grid.rows, grid.columns)
-        picture = ((self.vq.decode(codes)[0].permute(1, 2, 0) + 1) * 127.5).round().cpu()
-        if not picture.isfinite().all():
-            raise BadInput("pixels that are not finite numbers", "0 to 255", "fetch the picture decoder again")
-        return PILImage.fromarray(picture.to(torch.uint8).numpy())
+        return as_picture(self.vq.decode(codes)[0].permute(1, 2, 0))
 
     @property
     def forced(self) -> Float[Tensor, "0 d"]:
