@@ -15,7 +15,6 @@ from spatialspec.core import sampling as distribution
 from spatialspec.core.interfaces import Session
 from spatialspec.core.noise import Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal
-from spatialspec.core.state import State
 from spatialspec.core.step import Step, Verdict
 from spatialspec.decode import Image
 from spatialspec.methods import rejection
@@ -58,13 +57,14 @@ def clamped_rows(patch: Patch) -> None:
             laws = [image.sampling.distribution(scores.logits) for image, scores in zip(still, scored, strict=True)]
             judged = [image.verify(x, p) for image, x, p in zip(still, proposals, laws, strict=True)]
             shortest = min(len(verdict.tokens(x)) for verdict, x in zip(judged, proposals, strict=True))
-            for place, (image, x, p, verdict) in enumerate(zip(still, proposals, laws, judged, strict=True)):
-                verdict = clamp(image, x, verdict, p, shortest)
-                image.drafter.observe(image.state, x, verdict, p, scored[place])
-                image.state = image.state.extend(x, verdict)
-                session.keep(place, x, verdict, image.state)
-                yield Step(place, x, verdict, image.state, len(p))
-            session.close([place for place, image in enumerate(still) if image.state.complete])
+            passes = zip(still, proposals, laws, scored, judged, strict=True)
+            for index, (image, x, p, scores, verdict) in enumerate(passes):
+                step = Step.of(index, image.state, x, p, scores, clamp(image, x, verdict, p, shortest))
+                image.drafter.observe(step)
+                image.state = step.after
+                session.keep(index, step)
+                yield step
+            session.close([index for index, image in enumerate(still) if image.state.complete])
             still = [image for image in still if not image.state.complete]
 
     patch.setattr(replicas, "decode", clamped)
@@ -105,13 +105,13 @@ def unconditional_not_rolled_back(patch: Patch) -> None:
     """Rejected drafts stay in the cache of the unconditional stream."""
     honest = GridSession.keep
 
-    def keep(self: GridSession, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
-        row = image * self.streams
-        read = len(self._before[image].pending) + len(proposal)
+    def keep(self: GridSession, index: int, step: Step) -> None:
+        row = index * self.streams
+        read = len(step.before.pending) + len(step.proposal)
         read += 0 if self.cache.lengths[row] else self.prefix.shape[1]
         before = self.cache.lengths[row + self.streams - 1]
-        honest(self, image, proposal, verdict, after)
-        if self.streams == 2 and verdict.commits:
+        honest(self, index, step)
+        if self.streams == 2 and step.verdict.commits:
             self.cache.lengths[row + 1] = before + read
 
     patch.setattr(GridSession, "keep", keep)

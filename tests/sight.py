@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Step, Verdict
+from spatialspec.core.step import Scores, Step
 from spatialspec.decode import Image, decode
 from spatialspec.methods.method import Method
 
@@ -28,7 +28,9 @@ class Sight:
         self.vocabulary = vocabulary
         self.table = torch.randn(997, vocabulary, generator=torch.Generator().manual_seed(0))
 
-    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
+    def score(
+        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+    ) -> list[Scores]:
         return [self._one(*pair) for pair in zip(states, proposals, strict=True)]
 
     def _one(self, state: State, proposal: Proposal) -> Scores:
@@ -48,7 +50,7 @@ class Sight:
     def row(self, seen: frozenset[tuple[int, int]]) -> int:
         return hash(seen) % len(self.table)
 
-    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
+    def keep(self, index: int, step: Step) -> None:
         pass
 
     def close(self, images: Sequence[int]) -> None:
@@ -97,6 +99,6 @@ def run(
             if then is None and now is not None:
                 when[cell] = step.after.passes
         passes.append(Seen(before, step, Sampling().distribution(session.last)))
-        before = step.state
+        before = step.after
     assert before.complete and not before.ahead and min(when) > 0 and max(when) == before.passes
     return passes, when

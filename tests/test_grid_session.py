@@ -12,6 +12,8 @@ import torch
 from spatialspec.targets.grid_session import GridSession
 from torch import Tensor
 
+from passes import keep
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
@@ -66,17 +68,22 @@ def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> GridSession:
         torch.use_deterministic_algorithms(False)
 
 
+def written(grid: str, tokens: tuple[int, ...]) -> State:
+    """The state behind passes of one token each."""
+    return State(Grid.parse(grid), tokens, len(tokens), (len(tokens) - 1,) if tokens else ())
+
+
 @lru_cache(maxsize=400)
 def step(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[GridSession, Scores]:
     """A session after passes of one token each, and what the last said; goes on from a copy of the one before."""
-    state = State(Grid.parse(grid), tokens, pending=(len(tokens) - 1,) if tokens else ())
+    state = written(grid, tokens)
     if not tokens:
         session = session_of(grid, [image])
     else:
         before, _ = step(grid, image, tokens[:-1])
         session = copy.copy(before)
         session.cache = copy.deepcopy(before.cache)
-        session.keep(0, Proposal(), Verdict((), tokens[-1]), state)
+        keep(session, 0, written(grid, tokens[:-1]), Proposal(), Verdict((), tokens[-1]))
     (scores,) = session.score([state], [Proposal()])
     return session, scores
 
@@ -141,8 +148,7 @@ def test_trees_in_a_ragged_batch(grid: str, seed: int, monkeypatch: pytest.Monke
             scattered += path != tuple(range(len(path)))
             end = states[image].frontier + len(path) == states[image].grid.cells
             verdict = Verdict(path, None if end else draw.randrange(CODES))
-            states[image] = states[image].extend(tree, verdict)
-            session.keep(place, tree, verdict, states[image])
+            states[image] = keep(session, place, states[image], tree, verdict)
             if states[image].complete or (image == 1 and len(open_images) == 3 and states[image].frontier > 5):
                 done.append(place)  # image 1 is dropped midway
         ragged += len({states[image].frontier for image in open_images}) > 1
@@ -169,18 +175,15 @@ def test_rounds_and_blocks() -> None:
     grid = "4x4"
     session, state = session_of(grid, [0]), State(Grid.parse(grid))
     session.score([state], [Proposal()])
-    state = state.extend(Proposal(), Verdict((), 3))
-    session.keep(0, Proposal(), Verdict((), 3), state)
+    state = keep(session, 0, state, Proposal(), Verdict((), 3))
     for tokens in ([1, 2, 3, 4], [1, 5, 3, 0]):
         chain = Proposal.chain(1, tokens)
         (scores,) = session.score([state], [chain])
         check(grid, 0, state, chain, scores)
-        state = state.extend(chain, Verdict(refined=(0, 0, 0, 0)))
-        session.keep(0, chain, Verdict(refined=(0, 0, 0, 0)), state)
+        state = keep(session, 0, state, chain, Verdict(refined=(0, 0, 0, 0)))
     block = Proposal.chain(1, [6, 7, 8, 9], final=True)
     (scores,) = session.score([state], [block])
-    state = state.extend(block, Verdict((0, 1, 2, 3)))
-    session.keep(0, block, Verdict((0, 1, 2, 3)), state)
+    state = keep(session, 0, state, block, Verdict((0, 1, 2, 3)))
     assert state.tokens == (3, 6, 7, 8, 9)
     tree = random_tree(state, 10, random.Random(5))
     (scores,) = session.score([state], [tree])
@@ -198,8 +201,9 @@ def test_a_batch_is_its_images_alone(grid: str, streams: int) -> None:
     def images(rows: Sequence[int], drafted: bool) -> list[Image]:
         made = []
         for row in rows:
-            rule = Coupled(Noise(row, shape.cells, CODES))
-            hawk = Hawk(heads, Target(), sampling, rule, HawkOptions(vertical_samples=2), shape.columns)
+            noise = Noise(row, shape.cells, CODES)
+            rule, context = Coupled(noise), DecodeContext(Target(), [heads], sampling, shape, noise)  # type: ignore
+            hawk = Hawk(context, HawkOptions(vertical_samples=2), rule)
             made.append(Image(State(shape), hawk if drafted else AR(), rule, sampling))
         for _ in decode(session_of(grid, rows, streams), made):
             pass

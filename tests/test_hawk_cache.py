@@ -6,17 +6,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Verifier
 from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Verdict
+from spatialspec.core.step import Step
 from spatialspec.decode import Image
 from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import Hawk, HawkHeads, HawkOptions
 from spatialspec.methods.rejection import Rejection
-from test_loop import SAMPLING, noise_of, run
-from toys import ToyTarget
+from toys import ToyTarget, noise_of, run
+
+SAMPLING = Sampling(guidance=2.0, temperature=0.9)
 
 
 class Remembering(AR):
@@ -28,17 +31,17 @@ class Remembering(AR):
         self.right: dict[tuple[int, int], Tensor] = {}
         self.sources_seen: set[int] = set()
 
-    def observe(self, state: State, proposal: Proposal, verdict: Verdict, p: Tensor, scores: Scores) -> None:
-        for i, row in enumerate(verdict.rows()):
-            h = self.hawk.target.norm(scores.hidden[:, row])
+    def observe(self, step: Step) -> None:
+        for i, slot in enumerate(step.verdict.slots()):
+            h = self.hawk.target.norm(step.scores.hidden[:, slot])
             for table, heads in ((self.down, self.heads.vertical), (self.right, self.heads.horizontal)):
                 for k, weight in enumerate(heads, start=1):
-                    table[state.frontier + i, k] = h + torch.nn.functional.silu(h @ weight.T)
-        self.hawk.observe(state, proposal, verdict, p, scores)
+                    table[step.before.frontier + i, k] = h + torch.nn.functional.silu(h @ weight.T)
+        self.hawk.observe(step)
 
     def propose(self, state: State) -> Proposal:
         shipped = self.hawk.propose(state)
-        s, columns, levels = self.hawk.shape, self.hawk.columns, []
+        s, columns, levels = self.hawk.options, self.hawk.columns, []
         for ahead in range(min(s.depth, state.grid.cells - state.frontier)):
             cell = state.frontier + ahead
             over = [self.down[key] for k in range(1, s.vertical + 1) if (key := (cell - k * columns, k)) in self.down]
@@ -49,7 +52,7 @@ class Remembering(AR):
                 samples += [beside] * (s.horizontal_samples + (0 if over or not s.vertical else s.vertical_samples))
             levels += [(cell, x) for x in samples]
         q = [self.hawk.sampling.distribution(self.hawk.target.output(x)) for _, x in levels]
-        tested = [[shipped.q[r] for _, r in shipped.tests[row]] for row in sorted(shipped.tests)]
+        tested = [[shipped.q[index] for _, index in shipped.tests[slot]] for slot in sorted(shipped.tests)]
         self.compare(state, shipped, [cell for cell, _ in levels], q, tested)
         return shipped
 
@@ -61,10 +64,10 @@ class Remembering(AR):
         for node, parent in enumerate(shipped.parents):
             depth[node] = depth[parent] + 1
         assert all(cell == state.frontier + depth[node] - 1 for node, cell in enumerate(shipped.cells))
-        for row, tests in zip(sorted(shipped.tests), tested, strict=True):
-            expected = [x for cell, x in zip(cells, q, strict=True) if cell == state.frontier + depth[row - 1]]
+        for slot, tests in zip(sorted(shipped.tests), tested, strict=True):
+            expected = [x for cell, x in zip(cells, q, strict=True) if cell == state.frontier + depth[slot - 1]]
             torch.testing.assert_close(torch.stack(tests), torch.stack(expected), atol=1e-6, rtol=0)
-        leaves = {row - 1 for row in range(len(shipped) + 1)} - {row - 1 for row in shipped.tests}
+        leaves = {slot - 1 for slot in range(len(shipped) + 1)} - {slot - 1 for slot in shipped.tests}
         for leaf in leaves:
             assert state.frontier + depth[leaf] not in cells, "a node without the children it should have"
 
@@ -78,10 +81,13 @@ def test_hawk_against_one_that_never_forgets(grid: str, vertical: int, horizonta
     target = ToyTarget.random(grid, 4, 6)
     heads = target.drafts("hawk", vertical)
     assert isinstance(heads, HawkHeads)
-    shape = HawkOptions(horizontal, vertical, horizontal or 3, vertical_samples=2, horizontal_samples=1)
+    options = HawkOptions(
+        horizontal=horizontal, vertical=vertical, depth=horizontal or 3, vertical_samples=2, horizontal_samples=1
+    )
     for seed in range(3):
-        rule = (Coupled if verifier == "coupled" else Rejection)(noise_of(target, seed))
-        hawk = Hawk(heads, target, SAMPLING, rule, shape, target.grid.columns)
+        noise = noise_of(target, seed)
+        rule = (Coupled if verifier == "coupled" else Rejection)(noise)
+        hawk = Hawk(DecodeContext(target, [heads], SAMPLING, target.grid, noise), options, rule)
         assert sum(len(store) for store in hawk._cache) == target.grid.columns * vertical * (vertical + 1) // 2
         naive = Remembering(hawk, heads, rule)
         (one,) = run(target, [Image(State(target.grid), naive, rule, SAMPLING)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from language import Toy
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Verdict
+from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.decode import decode
 from test_session_rows import BATCHES, images_of
 
@@ -103,19 +103,20 @@ class Watched:
     def __init__(self, toy: Toy, grid: Grid, images: list[int], forced: int) -> None:
         self.session = toy.session(grid, images, forced)
         self.open = [Replay(toy, grid, image, forced) for image in images]
-        self.before: Sequence[State] = ()
         self.rows = 0
 
-    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
-        scored, self.before = self.session.score(states, proposals), tuple(states)
+    def score(
+        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+    ) -> list[Scores]:
+        scored = self.session.score(states, proposals, layers)
         for replay, state, proposal, scores in zip(self.open, states, proposals, scored, strict=True):
             replay.check(state, proposal, scores)
             self.rows = max(self.rows, len({cell // state.grid.columns for cell in state.pending}))
         return scored
 
-    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
-        self.session.keep(image, proposal, verdict, after)
-        self.open[image].write(self.before[image], proposal, verdict)
+    def keep(self, index: int, step: Step) -> None:
+        self.session.keep(index, step)
+        self.open[index].write(step.before, step.proposal, step.verdict)
 
     def close(self, images: Sequence[int]) -> None:
         self.session.close(images)

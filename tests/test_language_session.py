@@ -11,6 +11,7 @@ from spatialspec.targets.language_session import LanguageSession
 from transformers import LlamaConfig, LlamaModel
 
 from language import CODES, SIZES, Toy, after
+from passes import keep
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
@@ -66,8 +67,7 @@ def test_trees_in_a_ragged_batch(
             crossed += any(tree.cells[node] % GRID.columns == GRID.columns - 1 for node in path[:-1])
             end = states[image].frontier + len(path) == GRID.cells
             verdict = Verdict(path, None if end else draw.randrange(CODES))
-            states[image] = states[image].extend(tree, verdict)
-            session.keep(place, tree, verdict, states[image])
+            states[image] = keep(session, place, states[image], tree, verdict)
             if states[image].complete or (image == 1 and len(open_images) == 3 and states[image].frontier > 6):
                 done.append(place)  # image 1 is dropped midway
         ragged += len({states[image].frontier for image in open_images}) > 1
@@ -81,18 +81,15 @@ def test_rounds_and_blocks() -> None:
     kind, forced, toy = "emu3", 1, Toy("emu3")
     session, state = toy.session(GRID, [0], forced), State(GRID)
     session.score([state], [Proposal()])
-    state = state.extend(Proposal(), Verdict((), 3))
-    session.keep(0, Proposal(), Verdict((), 3), state)
+    state = keep(session, 0, state, Proposal(), Verdict((), 3))
     for tokens in ([1, 2, 3, 4], [1, 5, 3, 0]):
         chain, verdict = Proposal.chain(1, tokens), Verdict(refined=(0, 0, 0, 0))
         (scores,) = session.score([state], [chain])
         check(toy, kind, forced, 0, state, chain, scores)
-        state = state.extend(chain, verdict)
-        session.keep(0, chain, verdict, state)
+        state = keep(session, 0, state, chain, verdict)
     block, verdict = Proposal.chain(1, [6, 7, 8, 9], final=True), Verdict((0, 1, 2, 3))
     (scores,) = session.score([state], [block])
-    state = state.extend(block, verdict)
-    session.keep(0, block, verdict, state)
+    state = keep(session, 0, state, block, verdict)
     tree = random_tree(state, 9, random.Random(5))
     (scores,) = session.score([state], [tree])
     check(toy, kind, forced, 0, state, tree, scores)
@@ -143,8 +140,7 @@ def test_fixed_shapes() -> None:
             path = path_to(tree, len(tree) - 1)
             end = states[i].frontier + len(path) == GRID.cells
             verdict = Verdict(path, None if end else 1)
-            states[i] = states[i].extend(tree, verdict)
-            session.keep(i, tree, verdict, states[i])
+            states[i] = keep(session, i, states[i], tree, verdict)
         session.close([i for i, state in enumerate(states) if state.complete])
         states = [state for state in states if not state.complete]
     assert len(shapes) == 1, shapes
@@ -162,15 +158,13 @@ def test_slots_that_were_not_kept_leave_no_trace() -> None:
     toy, state = Toy("chameleon"), State(GRID)
     session = toy.session(GRID, [1], 2)
     session.score([state], [Proposal()])
-    state = state.extend(Proposal(), Verdict((), 3))
-    session.keep(0, Proposal(), Verdict((), 3), state)
+    state = keep(session, 0, state, Proposal(), Verdict((), 3))
     other, tree = copied(session), random_tree(state, 9, random.Random(1))
     verdict = Verdict((), 4)
     plain, drafted = session.score([state], [Proposal()]), other.score([state], [tree])
     torch.testing.assert_close(plain[0].hidden[:, 0], drafted[0].hidden[:, 0], **CLOSE)
-    after_both = state.extend(Proposal(), verdict)
-    session.keep(0, Proposal(), verdict, after_both)
-    other.keep(0, tree, verdict, after_both)
+    after_both = keep(session, 0, state, Proposal(), verdict)
+    assert keep(other, 0, state, tree, verdict) == after_both
     small = Proposal.chain(2, [1, 2, 3])
     a, b = session.score([after_both], [small]), other.score([after_both], [small])
     torch.testing.assert_close(a[0].hidden, b[0].hidden, **CLOSE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -11,35 +12,27 @@ from torch import Tensor
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Drafter
-from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.core.step import Step, Verdict
 from spatialspec.decode import Image, decode
 from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.methods.predictors import SSDPredictors
-from spatialspec.methods.registry import methods
+from spatialspec.methods.registry import find, methods
 from spatialspec.methods.rejection import Rejection
 from spatialspec.methods.ssd import SSDOptions
-from toys import ToySession, ToyTarget, Trial
+from toys import ToySession, ToyTarget, Trial, noise_of, run
 
 SAMPLING = Sampling(guidance=2.0, temperature=0.9)
 
 
-def run(target: ToyTarget, images: Sequence[Image]) -> list[Image]:
-    for _ in decode(ToySession(target, images[0].sampling.streams), images):
-        pass
-    return list(images)
-
-
-def noise_of(target: ToyTarget, seed: int = 0) -> Noise:
-    return Noise(seed, target.grid.cells, target.vocabulary)
-
-
 class Oracle(AR):
     """Knows AR's tokens, and errs at cells of its choice."""
+
+    drafts_first_cell = True
 
     def __init__(self, truth: Sequence[int], depth: int, errs: Callable[[int], bool], vocabulary: int) -> None:
         self.guesses = [(token + errs(cell)) % vocabulary for cell, token in enumerate(truth)]
@@ -71,6 +64,8 @@ def test_always_never_and_sometimes_agreeing(depth: int) -> None:
 
 class Mirror(AR):
     """Drafts from the target's own law, as only a toy allows."""
+
+    drafts_first_cell = True
 
     def __init__(self, target: ToyTarget, depth: int, verifier: Rejection) -> None:
         self.target, self.depth, self.verifier = target, depth, verifier
@@ -169,9 +164,12 @@ def test_ssd_passes_on_luminas_grid(rows: int, rounds: int, inner: int, passes: 
     assert ssd_passes("48x48", f"ssd:rounds={rounds}:rows={rows}:inner={inner}") == passes
 
 
+SHAPES = [SSDOptions(rounds=0), SSDOptions(rounds=1), SSDOptions(rounds=3, horizontal=2), SSDOptions(rounds=2, inner=0)]
+
+
 @pytest.mark.parametrize("grid", ["6x6", "7x4", "2x5", "1x6", "5x1"])
 @pytest.mark.parametrize("rows", [1, 2, 3])
-@pytest.mark.parametrize("shape", [SSDOptions(0), SSDOptions(1), SSDOptions(3, horizontal=2), SSDOptions(2, inner="0")])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_ssd_passes_in_general(grid: str, rows: int, shape: SSDOptions) -> None:
     """1 + 2 ceil((columns - 1) / k_h) for row 0; r + 1 and (k - 1)(i + 1) for every group of k rows."""
     n, columns = map(int, grid.split("x"))
@@ -183,22 +181,85 @@ def test_ssd_passes_in_general(grid: str, rows: int, shape: SSDOptions) -> None:
     assert ssd_passes(grid, method + ":draft=argmax:q=draft", "rejection") == expected
 
 
-@pytest.mark.parametrize("name", [name for name in methods() if "budget" in Method(name).fields])
+@pytest.mark.parametrize("name", [name for name, method in methods().items() if method.has("budget")])
 def test_a_budget_of_none_drafts_and_learns_nothing(name: str) -> None:
     """It is AR and costs no more: nothing is kept of a pass for drafts that are never made."""
     target = ToyTarget.random("3x2", 4, 1)
     drafts = [target.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
     context = DecodeContext(target, drafts, SAMPLING, target.grid, noise_of(target))
     assert isinstance(Method.parse(f"{name}:budget=0").make(context, "coupled")[0], AR)
-    assert not isinstance(Method(name).make(context, "coupled")[0], AR)
+    assert not isinstance(find(name).make(context, "coupled")[0], AR)
 
 
-def test_kept_steps_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The drafter is handed the scores of the pass, whoever collects steps does not keep those of all passes."""
-    target, scores = ToyTarget.random("2x3", 4, 3), []
-    monkeypatch.setattr(AR, "observe", lambda self, state, proposal, verdict, p, said: scores.append(verdict.score))
-    noise = noise_of(target)
-    image = Image(State(target.grid), AR(), Coupled(noise), SAMPLING)
+@pytest.mark.parametrize("method", ["ar", "hawk", "ssd", "jacobi", "sjd", "sjd-pac", "spatial", "spatial-model", "pjd"])
+def test_a_pass_is_handed_on_whole_and_kept_by_nobody(method: str) -> None:
+    """Drafters and whoever watches get all scores of a pass; of passes before the last, nobody holds any."""
+    target, rule = ToyTarget.random("4x4", 4, 3), methods()[method].rule_under("coupled")
+    image = Trial(method, rule, SAMPLING, target, count=5).image(noise_of(target))
+    observed: list[Step] = []
+    image.drafter.observe = partial(_first, observed.append, image.drafter.observe)  # type: ignore[method-assign]
+    alive: list[list[weakref.ref[Tensor]]] = []
+    for step in decode(ToySession(target, 2), [image]):
+        assert observed.pop() is step and not observed
+        slots = max(1, len(step.before.pending)) + len(step.proposal)
+        assert step.p.shape == (slots, target.vocabulary) and step.scores.logits.shape[:2] == (2, slots)
+        assert step.after is image.state and step.before.passes + 1 == step.after.passes
+        tensors = [step.p] if step.verdict.ranking is None else [step.p, step.verdict.ranking]
+        assert len(tensors) == 2 or rule == "rejection" or method in ("ssd", "pjd")
+        alive.append([weakref.ref(tensor) for tensor in tensors])
+        del step, tensors
+        assert not any(tensor() is not None for earlier in alive[:-1] for tensor in earlier)
+    assert len(alive) == image.state.passes > 4
+
+
+def _first(first: Callable[[Step], None], then: Callable[[Step], None], step: Step) -> None:
+    first(step)
+    then(step)
+
+
+class Unasked(Coupled):
+    """Fails if it is asked for a final block."""
+
+    def verify(self, proposal: Proposal, p: Tensor, state: State) -> Verdict:
+        assert not proposal.final
+        return super().verify(proposal, p, state)
+
+
+class Final(AR):
+    """Wrong tokens, final in every second pass."""
+
+    def propose(self, state: State) -> Proposal:
+        rest = state.grid.cells - state.frontier
+        return Proposal.chain(state.frontier, [3, 3, 3][:rest], final=bool(state.passes % 2))
+
+
+def test_a_final_block_is_committed_as_it_stands() -> None:
+    """No verifier is asked, no token of the target's is written behind it, and nothing is refined."""
+    target = ToyTarget.random("4x4", 4, 3)
+    image = Image(State(target.grid), Final(), Unasked(noise_of(target)), SAMPLING)
     steps = list(decode(ToySession(target, 2), [image]))
-    assert len(scores) == len(steps) == 6 and all(score.shape == (1, target.vocabulary) for score in scores)
-    assert all(step.verdict.score is None and step.verdict.token is not None for step in steps)
+    final = [step for step in steps if step.proposal.final]
+    assert len(final) > 2 and all(step.written == step.proposal.tokens for step in final)
+    assert all(step.verdict == Verdict(tuple(range(len(step.proposal)))) for step in final)
+    assert image.state.complete and len(final) < len(steps)
+
+
+class Eager(AR):
+    """Counts how often it is asked, and where it is first."""
+
+    def __init__(self, first: bool) -> None:
+        self.drafts_first_cell, self.asked = first, list[int]()  # type: ignore[misc]
+
+    def propose(self, state: State) -> Proposal:
+        self.asked.append(state.frontier)
+        return Proposal.chain(state.frontier, [0])
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_nothing_is_drafted_before_the_first_token_but_where_a_drafter_wants_it(first: bool) -> None:
+    target = ToyTarget.random("2x2", 4, 3)
+    drafter = Eager(first)
+    image = Image(State(target.grid), drafter, Coupled(noise_of(target)), SAMPLING)
+    step = next(decode(ToySession(target, 2), [image]))
+    assert len(step.proposal) == first and (drafter.asked == [0]) == first
+    assert image.propose() == Proposal.chain(image.state.frontier, [0]) and drafter.asked[-1] == image.state.frontier

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from functools import cache, partial
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from spatialspec.audit.chi_square import CAUTION, fit
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
@@ -23,7 +26,8 @@ from spatialspec.core.state import State
 from spatialspec.decode import decode
 from spatialspec.methods.csd import CSD, CSDOptions
 from spatialspec.methods.gsd import GSD, GSDOptions
-from spatialspec.methods.lantern import Lantern, LanternPlus, neighbours
+from spatialspec.methods.lantern import Lantern, LanternOptions, LanternPlus, LanternPlusOptions, neighbours
+from spatialspec.methods.options import Options
 from spatialspec.methods.rejection import Rejection
 from tiny import CODES, tiny_target
 from toys import Remembered, Table, TableNoise, ToySession, ToyTarget, Trial, codes
@@ -44,11 +48,19 @@ EXACT = [  # method, the exact one that it becomes, sampling, grid, vocabulary, 
 V, NOISE = 40, Noise(0, 1, 40)
 # whole coordinates: many equal distances, and several codes at the same place
 BOOK = torch.randint(0, 4, (V, 2), generator=torch.Generator().manual_seed(0)).float()
+
+
+def made(kind: type[Rejection], options: Options, noise: Noise = NOISE, book: Tensor = BOOK) -> Any:
+    """A verifier, of a target that is a codebook and nothing else."""
+    context = DecodeContext(SimpleNamespace(codebook=book), [], Sampling(), Grid(1, 1), noise)  # type: ignore[arg-type]
+    return kind(context, options, Rejection(noise))  # type: ignore[arg-type, call-arg]
+
+
 RULES = {  # relaxed far enough to be seen in 1000 samples
-    "gsd": partial(GSD, codebook=BOOK, settings=GSDOptions(14, 1.0)),
-    "csd": partial(CSD, settings=CSDOptions(0.2, 1.0)),
-    "lantern": partial(Lantern, codebook=BOOK, k=8, bound=0.3),
-    "lantern++": partial(LanternPlus, codebook=BOOK, k=8, bound=4.0),
+    "gsd": partial(made, GSD, GSDOptions(group=14, delta=1.0)),
+    "csd": partial(made, CSD, CSDOptions(strength=0.2, delta=1.0)),
+    "lantern": partial(made, Lantern, LanternOptions(k=8, delta=0.3)),
+    "lantern++": partial(made, LanternPlus, LanternPlusOptions(k=8, factor=4.0)),
 }
 LEVEL = 1e-6 / (len(EXACT) + len(RULES)) / CAUTION
 
@@ -102,8 +114,8 @@ def test_verify_follows_the_rule(name: str) -> None:
     (p, q), (_, other), first = laws(4, 2.0), laws(6, 2.0), []
     for noise in noises(4, 1000):
         rule, proposal = RULES[name](noise), Proposal(q=torch.stack((q, other)))
-        for row, token in enumerate(rule.draw(proposal.q, [0, 1], [0, 0], 0)):
-            proposal.add(0, token, ROOT, row)
+        for index, token in enumerate(rule.draw(proposal.q, [0, 1], [0, 0], 0)):
+            proposal.add(0, token, ROOT, index)
         first.append(rule.verify(proposal, p.expand(3, -1), State(Grid(1, 2))).tokens(proposal)[0])
     assert odds(first, outcome(rule, p, q, other).numpy()) > LEVEL
     assert odds(first, p.numpy()) < LEVEL
@@ -121,7 +133,7 @@ def literal_group(p: list[float], x: int, size: int, delta: float, d: float) -> 
 @pytest.mark.parametrize("size", [1, 2, 3, 14, 100])
 @pytest.mark.parametrize(("delta", "d"), [(1.0, math.inf), (0.02, math.inf), (1.0, 4.0), (0.05, 6.0)])
 def test_gsd_against_loops(size: int, delta: float, d: float) -> None:
-    rule = GSD(NOISE, BOOK, GSDOptions(size, delta, d))
+    rule = made(GSD, GSDOptions(group=size, delta=delta, d=d))
     for seed in range(4):
         p, q = laws(seed)
         for x in range(V):
@@ -137,7 +149,7 @@ def test_gsd_against_loops(size: int, delta: float, d: float) -> None:
 def test_csd_against_loops(dials: tuple[float, float, set[int]]) -> None:
     """Acceptance, and the total variation that docs/papers/csd.md derives: with the filter open and closed."""
     strength, delta, filters = dials
-    rule, opened = CSD(NOISE, CSDOptions(strength, delta)), set()
+    rule, opened = made(CSD, CSDOptions(strength=strength, delta=delta)), set()
     for seed in range(8):
         p, q = laws(seed, spread=0.3 + 0.3 * seed)
         entropy = -sum(a * math.log(a) for a in p.tolist() if a > 0)
@@ -163,7 +175,7 @@ def test_neighbours_against_loops() -> None:
     assert neighbours(BOOK, 8) is neighbours(BOOK, 8), "made once"
     big = torch.randn(2100, 3, generator=torch.Generator().manual_seed(1))
     assert neighbours(big, 5)[2050].tolist() == (big - big[2050]).double().norm(dim=-1).argsort()[1:6].tolist()
-    assert Lantern(NOISE, big, -1, 0.1).near.shape == (2100, 131)
+    assert made(Lantern, LanternOptions(k=-1), book=big).near.shape == (2100, 131)
 
 
 def literal_pooled(p: list[float], x: int, k: int, room: float) -> list[float]:
@@ -180,7 +192,8 @@ def literal_pooled(p: list[float], x: int, k: int, room: float) -> list[float]:
 @pytest.mark.parametrize("bound", [0.05, 0.4, 1.5, 10.0])
 def test_lantern_against_loops(k: int, bound: float) -> None:
     """Bounds above 1 are factors, LANTERN++."""
-    rule = Lantern(NOISE, BOOK, k, bound) if bound < 1 else LanternPlus(NOISE, BOOK, k, bound)
+    options = LanternOptions(k=k, delta=bound) if bound < 1 else LanternPlusOptions(k=k, factor=bound)
+    rule = made(Lantern if bound < 1 else LanternPlus, options)
     for seed in range(4):
         p, q = laws(seed)
         for x in range(V):

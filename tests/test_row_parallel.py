@@ -13,12 +13,13 @@ import torch
 
 from sight import Fickle, Seen, Settled, Sight, run
 from spatialspec.audit.chi_square import CAUTION
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.methods.pjd import RowByRow
+from spatialspec.methods.pjd import PJDOptions, RowByRow
 from spatialspec.methods.rejection import Rejection
 from toys import Remembered, TableNoise, check_law, table
 
@@ -122,7 +123,7 @@ def follow_pjd(passes: list[Seen], noise: Noise, c: int, w: int) -> int:
             length = min(w, columns - n - 1) if above == columns else min(w, above - n)
             cells = [row * columns + n + j for j in range(length)]
             if above < columns and n == 0:
-                expected[row * columns - 1] = None  # the stand-in
+                expected[row * columns - 1] = None  # the placeholder
             expected |= {cell: left.get(cell) for cell in cells}
             stay = next((k for k, cell in enumerate(cells) if drafts[cell] != names[cell]), length)
             idle += above < columns and stay == 0
@@ -132,7 +133,7 @@ def follow_pjd(passes: list[Seen], noise: Noise, c: int, w: int) -> int:
             above = n
         assert drafts.keys() == expected.keys()
         assert all(token in (None, drafts[cell]) for cell, token in expected.items())
-        after = one.step.state
+        after = one.step.after
         wrote = {t: after.token(t) for t in range(noise.cells) if state.token(t) is None and after.token(t) is not None}
         assert wrote == (new if state.frontier else {0: names[0]})
         left = {cell: token for cell, token in names.items() if cell < noise.cells and after.token(cell) is None}
@@ -157,7 +158,7 @@ def test_pjd_under_rejection(grid: str, c: int) -> None:
     """Complete, no cell twice, a row never ahead of the one above it, the top row further in every pass."""
     passes, _ = run(f"pjd:context={c}:width=3", "rejection", grid, Sight(3))
     for one in passes:
-        have = counts(one.step.state)
+        have = counts(one.step.after)
         assert have == sorted(have, reverse=True)
         assert one.step.after.frontier > one.before.frontier
 
@@ -168,7 +169,9 @@ def test_pjd_lower_rows_draw_nothing_of_their_own() -> None:
     state = State(Grid(2, 3), (0,), 1, (0, 3), {3: 1})
     stayed, trials = 0, 1000
     for seed in range(trials):
-        judge = RowByRow(Rejection(TableNoise(seed, table(4, 6))))
+        noise = TableNoise(seed, table(4, 6))
+        context = DecodeContext(Sight(), [], Sampling(), state.grid, noise)  # type: ignore[arg-type]
+        judge = RowByRow(context, PJDOptions(), Rejection(noise))
         (draft,) = judge.draw(q[None], [0], [4], 0)
         proposal = Proposal([1, 4], [0, draft], [ROOT, ROOT], {0: [(0, 0), (1, 1)]}, torch.stack((p, q)))
         verdict = judge.verify(proposal, p.expand(4, 4), state)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
+from passes import keep
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Verdict
+from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.decode import Image, decode
 from spatialspec.methods.ar import AR
 from spatialspec.methods.method import Method
@@ -103,20 +104,20 @@ class Watched:
     def __init__(self, grid: str, rows: Sequence[int]) -> None:
         self.session = session_of(grid, rows)
         self.open = self.all = [Replay(grid, row) for row in rows]
-        self.before: Sequence[State] = ()
         self.ragged = 0
 
-    def score(self, states: Sequence[State], proposals: Sequence[Proposal]) -> list[Scores]:
-        scored = self.session.score(states, proposals)
-        self.before = states
+    def score(
+        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+    ) -> list[Scores]:
+        scored = self.session.score(states, proposals, layers)
         self.ragged += len({len(s.pending) + len(p) for s, p in zip(states, proposals, strict=True)}) > 1
         for replay, state, proposal, scores in zip(self.open, states, proposals, scored, strict=True):
             replay.check(state, proposal, scores)
         return scored
 
-    def keep(self, image: int, proposal: Proposal, verdict: Verdict, after: State) -> None:
-        self.session.keep(image, proposal, verdict, after)
-        self.open[image].write(self.before[image], proposal, verdict)
+    def keep(self, index: int, step: Step) -> None:
+        self.session.keep(index, step)
+        self.open[index].write(step.before, step.proposal, step.verdict)
 
     def close(self, images: Sequence[int]) -> None:
         self.session.close(images)
@@ -124,7 +125,9 @@ class Watched:
 
 
 class Scatter(AR):
-    """Drafter and verifier at once: chains behind every written cell and behind a stand-in, of which anything stays."""
+    """Drafter and verifier at once: chains behind every written cell and behind a placeholder; any node may stay."""
+
+    drafts_first_cell = True
 
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
@@ -136,8 +139,8 @@ class Scatter(AR):
         for first in free:
             if first - 1 not in free:  # the frontier, and behind what is written ahead
                 self._chain(proposal, first, ROOT, free)
-        stand_in = self.draw.choice(free)
-        self._chain(proposal, stand_in + 1, self._add(proposal, stand_in, ROOT), free)
+        placeholder = self.draw.choice(free)
+        self._chain(proposal, placeholder + 1, self._add(proposal, placeholder, ROOT), free)
         return proposal
 
     def _chain(self, proposal: Proposal, first: int, parent: int, free: Sequence[int]) -> None:
@@ -216,9 +219,7 @@ def test_one_open_cell_above_a_written_one() -> None:
     state, verdicts = State(shape), [Verdict((), 1, ahead=((3, 2),)), Verdict((), 3), Verdict((), 4)]
     for verdict in verdicts:
         watched.score([state], [Proposal()])
-        after = state.extend(Proposal(), verdict)
-        watched.keep(0, Proposal(), verdict, after)
-        state = after
+        state = keep(watched, 0, state, Proposal(), verdict)
     assert state.tokens == (1, 3, 4, 2)
 
 

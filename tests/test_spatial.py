@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -24,7 +22,12 @@ SAMPLING = Sampling(guidance=1.5)
 TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
 DRAFTS = [TARGET.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
 
-SETTINGS = [SpatialOptions(), SpatialOptions(40, 1.0, 3), SpatialOptions(8, 0.5, 2), SpatialOptions(1, 0, 1)]
+SETTINGS = [
+    SpatialOptions(),
+    SpatialOptions(budget=40, front=1.0, candidates=3),
+    SpatialOptions(budget=8, front=0.5, candidates=2),
+    SpatialOptions(budget=1, front=0, candidates=1),
+]
 
 
 def noises(count: int) -> list[Noise]:
@@ -50,7 +53,7 @@ def drafted(settings: SpatialOptions, noise: Noise) -> Image:
 def test_draws_ars_tokens(settings: SpatialOptions, start: str) -> None:
     """Whatever the tree; no tree is larger than its budget, and there are branches where there is room for them."""
     ar = Trial("ar", "coupled", SAMPLING, TARGET).tokens(noises(20))
-    images = [drafted(replace(settings, start=start), noise) for noise in noises(20)]
+    images = [drafted(SpatialOptions(**{**settings.given, "start": start}), noise) for noise in noises(20)]
     largest = accepted = branched = 0
     for step in decode(ToySession(TARGET, 2), images):
         largest, accepted = max(largest, len(step.proposal)), accepted + len(step.verdict.path)
@@ -61,7 +64,7 @@ def test_draws_ars_tokens(settings: SpatialOptions, start: str) -> None:
 
 
 def test_budget_of_none_is_ar() -> None:
-    (step, *others) = decode(ToySession(TARGET, 2), [drafted(SpatialOptions(0), noises(1)[0])])
+    (step, *others) = decode(ToySession(TARGET, 2), [drafted(SpatialOptions(budget=0), noises(1)[0])])
     assert len(others) == TARGET.grid.cells - 1 and not any(len(s.proposal) for s in (step, *others))
 
 
@@ -69,7 +72,7 @@ def test_remembers_what_the_pass_said() -> None:
     """The guess behind every node that stays open is the best token under the target's law behind its whole path."""
     seen = branches = 0
     for noise in noises(20):
-        image = drafted(SpatialOptions(24, 0.5, 4), noise)
+        image = drafted(SpatialOptions(budget=24, front=0.5, candidates=4), noise)
         before = image.state
         for step in decode(ToySession(TARGET, 2), [image]):
             proposal, memory = step.proposal, image.drafter.memory
@@ -84,7 +87,7 @@ def test_remembers_what_the_pass_said() -> None:
                         assert guesses.token(0) == int(best.argmax())
                         seen += 1
                         branches += path[: step.after.frontier] != list(step.after.tokens)
-            before = step.state
+            before = step.after
     assert seen > 50 and branches > 5
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from passes import pass_of
 from spatialspec.audit.chi_square import fit
 from spatialspec.audit.grid_toy import GridToy
 from spatialspec.cli import main
@@ -118,8 +119,9 @@ def write(model: SpatialModel, hidden: torch.Tensor, tokens: list[int]) -> Spati
         chain = Proposal.chain(first, tokens[first : last - 1])
         verdict = Verdict(tuple(range(last - first - 1)), tokens[last - 1])
         scores = Scores(hidden[:, first:last, :1], hidden[:, first:last])
-        model.observe(state, chain, verdict, hidden[0, :, :1], scores)
-        state = state.extend(chain, verdict)
+        step = pass_of(state, chain, verdict, scores=scores)
+        model.observe(step)
+        state = step.after
     return model
 
 
@@ -163,7 +165,7 @@ def test_the_tree_is_a_chain_with_candidates_beside_it() -> None:
     model = write(drafter(network, target), torch.randn(2, 5, 8), [0, 1, 2, 3, 0])
     state = State(target.grid, (0, 1, 2, 3, 0), 3, (4,))
     for length, samples, budget, count in ((3, 2, 64, 3), (9, 3, 13, 4), (9, 1, 4, 4), (30, 1, 64, 11), (3, 2, 1, 0)):
-        model.settings = SpatialModelOptions(length, samples, budget)
+        model.options = SpatialModelOptions(length=length, samples=samples, budget=budget)
         tree = model.propose(state)
         assert len(tree) == count * samples, "coupled noise names different tokens"
         firsts = [row * samples for row in range(count)]
@@ -173,7 +175,7 @@ def test_the_tree_is_a_chain_with_candidates_beside_it() -> None:
             assert [[q for _, q in tests] for _, tests in sorted(tree.tests.items())] == [
                 [r] * samples for r in range(count)
             ]
-    assert not len(model.propose(State(target.grid))), "nothing before the first token"
+    assert not model.drafts_first_cell, "nothing before the first token"
 
 
 @pytest.mark.parametrize(("directions", "attention"), [("both", "local"), ("vertical", "local"), ("both", "global")])

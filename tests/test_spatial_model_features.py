@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import llamagen_tiny
 from language import Toy
 from lessons import common_target, corpus
+from passes import keep
 from spatialspec.audit.grid_toy import GridToy
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
@@ -53,14 +54,8 @@ def outputs(block: nn.Module):
     hook.remove()
 
 
-def asking(first: int, tokens: list[int], *blocks: int) -> Proposal:
-    chain = Proposal.chain(first, tokens)
-    chain.blocks = blocks
-    return chain
-
-
 def test_a_grid_transformer_hands_out_states_of_its_blocks() -> None:
-    """Teacher forcing as hooks see it; the session: prompt, pending token, chain, an image that does not ask."""
+    """Teacher forcing as hooks see it; the session: prompt, pending token, chain, a pass that nobody asks in."""
     codes = torch.randint(13, (1, 12), generator=torch.Generator().manual_seed(2))
     tokens = codes[0].tolist()
     with outputs(model().blocks[0]) as low, outputs(model().blocks[1]) as middle:
@@ -68,19 +63,17 @@ def test_a_grid_transformer_hands_out_states_of_its_blocks() -> None:
     expected = {1: low[0][0, 4:], 2: middle[0][0, 4:]}  # a prefix of 5 slots
     joined = model().teacher_forced(texts(3)[2:3], codes, 3, 4, blocks=(2, 1))
     assert torch.equal(joined[0], torch.cat((expected[2], expected[1], plain[0]), dim=-1))
-    session, states = session_of("3x4", [0, 1]), [State(Grid(3, 4))] * 2
-    for first, last in ((0, 4), (5, 12)):
-        chains = [asking(first, tokens[first:last]), asking(first, tokens[first:last], *((2, 1) if first else (1,)))]
-        silent, scores = session.score(tuple(states), chains)
-        assert not silent.blocks and set(scores.blocks) == set(chains[1].blocks)
-        for block, found in scores.blocks.items():
-            count = min(last - first + 1, 12 - first)
-            torch.testing.assert_close(found[0, :count], expected[block][first : first + count], **CLOSE)
-            assert found.shape == scores.hidden.shape and (found[0] - found[1]).abs().max() > 1e-3, "two streams"
+    session, states = session_of("3x4", [1, 1]), [State(Grid(3, 4))] * 2
+    for first, last, layers in ((0, 4, (1,)), (5, 7, ()), (8, 12, (2, 1))):
+        chain = Proposal.chain(first, tokens[first:last])
+        for scores in session.score(tuple(states), [chain] * 2, layers):
+            assert set(scores.layers) == set(layers)
+            for layer, found in scores.layers.items():
+                count = min(last - first + 1, 12 - first)
+                torch.testing.assert_close(found[0, :count], expected[layer][first : first + count], **CLOSE)
+                assert found.shape == scores.hidden.shape and (found[0] - found[1]).abs().max() > 1e-3, "two streams"
         verdict = Verdict(tuple(range(last - first)), tokens[last] if last < 12 else None)
-        for place, chain in enumerate(chains):
-            states[place] = states[place].extend(chain, verdict)
-            session.keep(place, chain, verdict, states[place])
+        states = [keep(session, index, state, chain, verdict) for index, state in enumerate(states)]
 
 
 def test_nobody_asks_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,19 +94,19 @@ def test_language_models_hand_out_states_of_their_blocks(kind: str, forced: int,
         toy.decoder.fix(fixed, compiled=False)
     session, state = toy.session(grid, [0, 1], forced), State(grid)
     for first, last in ((0, 2), (3, 6)):
-        chain = asking(first, tokens[first:last], 1)
-        scores, silent = session.score([state] * 2, [chain, Proposal.chain(first, tokens[first:last])])
-        assert not silent.blocks
+        chain = Proposal.chain(first, tokens[first:last])
+        assert not session.score([state] * 2, [chain] * 2)[0].layers, "nobody asks"
+        scores, _ = session.score([state] * 2, [chain] * 2, (1,))
+        assert set(scores.layers) == {1}
         for row in range(min(last - first + 1, 6 - first)):
             for stream in range(2):
                 with outputs(toy.model.layers[0]) as seen:
                     sequence = toy.sequence(stream, tuple(tokens[: first + row]), grid, forced)
                     toy.model(inputs_embeds=sequence[None], use_cache=False)
-                torch.testing.assert_close(scores.blocks[1][stream, row], seen[0][0, -1], **CLOSE)
+                torch.testing.assert_close(scores.layers[1][stream, row], seen[0][0, -1], **CLOSE)
         verdict = Verdict(tuple(range(last - first)), tokens[last] if last < 6 else None)
-        after = state.extend(chain, verdict)
-        session.keep(0, chain, verdict, after)
-        session.keep(1, chain, verdict, after)
+        after = keep(session, 0, state, chain, verdict)
+        assert keep(session, 1, state, chain, verdict) == after
         state = after
 
 
@@ -149,11 +142,11 @@ def test_which_blocks() -> None:
     def of(features: int) -> SpatialModelConfig:
         return SpatialModelConfig(16, features=features)
 
-    assert of(1).blocks(6) == of(1).blocks(1) == ()
-    assert (of(2).blocks(6), of(3).blocks(6), of(3).blocks(24)) == ((3,), (2, 4), (8, 16))
-    assert of(4).blocks(4) == (1, 2, 3) and of(3).blocks(7) == (2, 4)
+    assert of(1).layers_read(6) == of(1).layers_read(1) == ()
+    assert (of(2).layers_read(6), of(3).layers_read(6), of(3).layers_read(24)) == ((3,), (2, 4), (8, 16))
+    assert of(4).layers_read(4) == (1, 2, 3) and of(3).layers_read(7) == (2, 4)
     with pytest.raises(ValueError, match="got features 3, expected at most 2"):
-        of(3).blocks(2)
+        of(3).layers_read(2)
     with pytest.raises(ValueError, match="got features 0, expected 1 to 16"):
         of(0)
 
@@ -193,8 +186,8 @@ def test_seed_identity(method: str, written: int) -> None:
     for noise, tokens in zip(noises, ar, strict=True):
         context = DecodeContext(toy, [network], GUIDED, toy.grid, noise)
         images.append(Image(State(toy.grid), *Method.parse(method).make(context, "coupled"), GUIDED, tokens[:written]))
-    asked = {step.proposal.blocks for step in decode(toy.session([""] * 6, [""] * 6, GUIDED, toy.grid), images)}
-    assert [list(image.state.tokens) for image in images] == ar and asked == {(1,)}
+    read = {tuple(step.scores.layers) for step in decode(toy.session([""] * 6, [""] * 6, GUIDED, toy.grid), images)}
+    assert [list(image.state.tokens) for image in images] == ar and read == {(1,)}
 
 
 def test_a_target_that_hands_out_the_last_states_only() -> None:

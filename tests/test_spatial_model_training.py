@@ -13,12 +13,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lessons import common_target, corpus, equal, run
+from passes import keep, pass_of
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Verdict
+from spatialspec.core.step import Step, Verdict
 from spatialspec.decode import Image, decode
 from spatialspec.drafts.features import Streamed
 from spatialspec.drafts.recipes import make_recipe, read_config
@@ -93,20 +94,19 @@ def test_the_loop_sees_what_the_training_saw(settings: dict[str, Any]) -> None:
     seen: list[torch.Tensor] = []
 
     class Onlooker(AR):
-        def propose(self, state: State) -> Proposal:
-            return Proposal(blocks=model.blocks)
+        layers = model.layers
 
-        def observe(self, state: State, proposal: Proposal, verdict: Verdict, p: torch.Tensor, scores: Scores) -> None:
-            model.observe(state, proposal, verdict, p, scores)
-            if state.frontier < 35:
-                seen.append(model.distributions(state.frontier + 1, min(9, 35 - state.frontier)))
+        def observe(self, step: Step) -> None:
+            model.observe(step)
+            if step.before.frontier < 35:
+                seen.append(model.distributions(step.after.frontier, min(9, 35 - step.before.frontier)))
 
     image = Image(State(target.grid), Onlooker(), rule, target.default)
     for _ in decode(target.session(["a cat"], [""], target.default, target.grid), [image]):
         pass
     codes = torch.tensor([image.state.tokens])
     windows = Windows.at(torch.arange(1, 36)[None], 9, 36)
-    hidden = streams(target, ["a cat"], codes, blocks=model.blocks)
+    hidden = streams(target, ["a cat"], codes, blocks=model.layers)
     found = laws(target, network, target.default, hidden, codes, windows)[0, windows.there[0]]
     torch.testing.assert_close(torch.cat(seen), found, rtol=0, atol=1e-5)
     assert found.max() > 0.1 and (found[0] - found[-1]).abs().max() > 1e-3, "laws that could be told apart"
@@ -161,20 +161,19 @@ def test_a_pass_costs_at_most_35_percent_of_the_targets() -> None:
     session = GridSession(model, torch.randn(2, model.config.prefix, model.config.width), 2, grid)
     state, written, verdict = State(grid), Proposal.chain(0, [0] * half, final=True), Verdict(tuple(range(half)))
     (scores,) = session.score([state], [written])
-    after = state.extend(written, verdict)
-    session.keep(0, written, verdict, after)
+    after = keep(session, 0, state, written, verdict)
 
     class Head:
         norm, output, embed = model.norm, model.output, model.code_embedding
 
     noise = Noise(0, grid.cells, model.config.codes)
-    sampling = Sampling(guidance=2.5)
-    drafter = SpatialModel(network, Head, sampling, Coupled(noise), SpatialModelOptions(), grid)  # type: ignore[arg-type]
-    drafter.observe(state, written, verdict, scores.logits[0], scores)
+    context = DecodeContext(Head, [network], Sampling(guidance=2.5), grid, noise)  # type: ignore[arg-type]
+    drafter = SpatialModel(context, SpatialModelOptions(), Coupled(noise))
+    drafter.observe(pass_of(state, written, verdict, scores=scores))
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as target_cost:  # it does not count the others
         (scores,) = session.score([after], [Proposal.chain(half, [0] * 31)])
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as draft_cost:
-        drafter.observe(after, Proposal.chain(half, [0] * 7), Verdict(tuple(range(7)), 0), scores.logits[0], scores)
+        drafter.observe(pass_of(after, Proposal.chain(half, [0] * 7), Verdict(tuple(range(7)), 0), scores=scores))
         drafter.distributions(half + 8, 32)
     share = draft_cost.get_total_flops() / target_cost.get_total_flops()
     print(f"{share:.1%} of the target's multiply-adds")
@@ -229,4 +228,4 @@ def test_from_the_command_line(
     assert (code, err) == (0, ""), err
     assert json.loads(Path("a.json").read_text())["methods"][1]["same_tokens_as_ar"] == 1
     code, _, err = call_main(capsys, "train", "draft", "--target", "target", *options, "--horizontal", 2)
-    assert code == 2 and "got context 'horizontal', expected one of steps" in err
+    assert code == 2 and "got setting 'horizontal', expected one of steps" in err

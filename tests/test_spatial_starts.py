@@ -16,9 +16,10 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Step, Verdict
+from spatialspec.core.step import Step
 from spatialspec.decode import Image, decode
 from spatialspec.drafts.weights import Drafts
+from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import HawkHeads
 from spatialspec.methods.method import Method
@@ -50,7 +51,7 @@ def drafts(start: str) -> Drafts:
     return made
 
 
-class Watched:
+class Watched(AR):
     """`spatial` beside a look at every proposal; what a draft knows is worked out anew from states and tokens."""
 
     def __init__(self, noise: Noise, rule: Coupled, settings: SpatialOptions) -> None:
@@ -81,7 +82,7 @@ class Watched:
     def propose(self, state: State) -> Proposal:
         memory = self.spatial.memory
         proposal = self.spatial.propose(state)
-        window = min(self.spatial.settings.main, state.grid.cells - state.frontier)
+        window = min(self.spatial.options.main, state.grid.cells - state.frontier)
         written = list(state.tokens)
         assert proposal.placeholders == {i for i, cell in enumerate(proposal.cells) if cell not in memory}
         for i, (cell, token) in enumerate(zip(proposal.cells[:window], proposal.tokens, strict=False)):
@@ -100,12 +101,12 @@ class Watched:
             written.append(token)
         return proposal
 
-    def observe(self, state: State, proposal: Proposal, verdict: Verdict, p: Tensor, scores: Scores) -> None:
-        self.winners.append(Coupled(self.noise).winners(proposal, p, state))
-        self.states += [target().norm(scores.hidden[:, row]) for row in verdict.rows()]
+    def observe(self, step: Step) -> None:
+        self.winners.append(Coupled(self.noise).winners(step.proposal, step.p, step.before))
+        self.states += [target().norm(step.scores.hidden[:, slot]) for slot in step.verdict.slots()]
         for one in (self.spatial, self.model):
             if one is not None:
-                one.observe(state, proposal, verdict, p, scores)
+                one.observe(step)
 
 
 def watch(settings: SpatialOptions, seed: int, tolerance: float = 0.0) -> tuple[Watched, list[Step]]:
@@ -121,7 +122,7 @@ def test_new_cells_start_from_the_law_of_the_draft(start: str) -> None:
     """Best first, other candidates beside it; a cell without a law copies the one above, or to its left in row 0."""
     guessed = copied = 0
     for seed in range(6):
-        drafter, _ = watch(SpatialOptions(6, 0.3, 3, start), seed)
+        drafter, _ = watch(SpatialOptions(budget=6, front=0.3, candidates=3, start=start), seed)
         guessed, copied = guessed + drafter.guessed, copied + drafter.copied
     assert guessed > 20 and (copied > 20) == (start == "hawk")
 
@@ -129,7 +130,7 @@ def test_new_cells_start_from_the_law_of_the_draft(start: str) -> None:
 @pytest.mark.parametrize("start", DRAFTED)
 def test_drafted_candidates_stand_beside_new_cells_at_the_front(start: str) -> None:
     """Behind the first token nothing is remembered, so the whole tree is drafted."""
-    _, steps = watch(SpatialOptions(64, 0.5, 3, start), 0)
+    _, steps = watch(SpatialOptions(budget=64, front=0.5, candidates=3, start=start), 0)
     first = steps[1].proposal
     assert len(first.placeholders) == len(first) > 19 and first.cells[0] == 1
     assert sum(parent == ROOT for parent in first.parents) > 1
@@ -141,7 +142,7 @@ def test_no_tolerance_keeps_a_start(start: str) -> None:
     """Every guess would do, but of starts only those that AR would take."""
     starts = others = 0
     for seed in range(4):
-        drafter, steps = watch(SpatialOptions(12, 0.3, 3, start), seed, math.inf)
+        drafter, steps = watch(SpatialOptions(budget=12, front=0.3, candidates=3, start=start), seed, math.inf)
         for step, winners in zip(steps, drafter.winners, strict=True):
             for row, node in zip((0, *(i + 1 for i in step.verdict.path)), step.verdict.path, strict=False):
                 right = step.proposal.tokens[node] == winners[row]
@@ -157,7 +158,7 @@ def test_one_pass_of_the_network_and_only_where_there_is_a_new_cell(monkeypatch:
     monkeypatch.setattr(SpatialNetwork, "forward", lambda *a: calls.append(a[3].shape[-2]) or honest(*a))
     noise = Noise(0, 20, 5)
     context, rule = DecodeContext(target(), [network], GUIDED, target().grid, noise), Coupled(noise)
-    settings = SpatialOptions(8, 0.0, 3, "spatial-model")
+    settings = SpatialOptions(budget=8, front=0.0, candidates=3, start="spatial-model")
     image = Image(State(target().grid), Spatial(context, settings, rule), rule, GUIDED)
     wanted = []
     for step in decode(target().session([""], [""], GUIDED, target().grid), [image]):

@@ -49,7 +49,7 @@ def run(
     for step in decode(ToySession(target, s.streams), [image]):
         assert step.after.tokens[: before.frontier] == before.tokens
         steps.append((before, step))
-        before = step.state
+        before = step.after
     assert before.complete and before.passes == len(steps)
     return steps
 
@@ -78,7 +78,7 @@ def test_mtp_blocks(grid: str, k: int, rounds: int) -> None:
     cells = target.grid.cells
     for rule in RULES:
         first, *others = run(f"mtp:horizontal={k}:rounds={rounds}", rule, target, drafts, GUIDED)
-        assert len(first[1].proposal) == 0 and first[1].state.frontier == 1
+        assert len(first[1].proposal) == 0 and first[1].after.frontier == 1
         assert 1 + len(others) == 1 + (rounds + 1) * -(-(cells - 1) // k)
         for i, (state, step) in enumerate(others):
             proposal, turn = step.proposal, i % (rounds + 1)
@@ -190,9 +190,9 @@ def test_a_batch_is_its_images_alone(grid: str, rule: str) -> None:
 def test_saved_tokens_are_gone_on_from(method: str, rule: str) -> None:
     """Wherever in a row they end, the last one too."""
     target, drafts = toy("4x5")
-    whole = run(method, rule, target, drafts, GUIDED)[-1][1].state.tokens
+    whole = run(method, rule, target, drafts, GUIDED)[-1][1].after.tokens
     for length in (1, 4, 5, 8, 17, 19):
-        last = run(method, rule, target, drafts, GUIDED, whole[:length])[-1][1].state
+        last = run(method, rule, target, drafts, GUIDED, whole[:length])[-1][1].after
         assert last.tokens[:length] == whole[:length]
         assert last.tokens == whole or not (method == "ssd-strict" and rule == "coupled")
 

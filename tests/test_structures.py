@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,8 +36,22 @@ def test_proposal_merges_siblings_and_keeps_their_tests() -> None:
     assert tree.add(5, 9, a) == 4
     assert (tree.cells, tree.tokens, tree.parents) == ([4, 4, 5, 5, 5], [7, 8, 7, 7, 9], [ROOT, ROOT, a, b, a])
     assert tree.tests == {0: [(a, 0), (b, 1), (a, 1)], 1 + a: [(c, 2)], 1 + b: [(d, 2)]}, "tested once per source"
-    assert tree.find(ROOT, 8) == b and tree.find(a, 9) == 4 and tree.find(a, 8) is None
+    assert tree.find(ROOT, 4, 8) == b and tree.find(a, 5, 9) == 4 and tree.find(a, 5, 8) is None
+    assert tree.find(ROOT, 5, 8) is None, "the same token at another cell"
     assert len(tree) == 5 and len(Proposal()) == 0 and Proposal().ancestors().shape == (0, 0)
+
+
+def test_a_proposal_that_is_built_directly_finds_its_nodes() -> None:
+    assert Proposal([5], [7], [ROOT]).find(ROOT, 5, 7) == 0
+    tree = Proposal([5, 5, 6, 6], [7, 8, 7, 7], [ROOT, ROOT, 0, 1])
+    assert [tree.find(ROOT, 5, 8), tree.find(0, 6, 7), tree.find(1, 6, 7)] == [1, 2, 3]
+    assert tree.find(ROOT, 5, 9) is None and tree.find(2, 7, 7) is None
+    assert tree.add(6, 7, 1) == 3 and tree.add(7, 7, 3) == 4 == tree.find(3, 7, 7), (
+        "goes on as one that was added to"
+    )
+    cut = replace(tree, cells=tree.cells[:2], tokens=tree.tokens[:2], parents=tree.parents[:2])
+    assert cut.find(ROOT, 5, 8) == 1 and cut.find(0, 6, 7) is None
+    assert Proposal([5, 5], [7, 7], [ROOT, ROOT]).find(ROOT, 5, 7) == 0, "the first of two that are alike"
 
 
 def test_chain() -> None:
@@ -88,10 +104,10 @@ def test_verdict_and_state() -> None:
 
 
 def test_rows_ahead_of_the_prefix() -> None:
-    """Two rows at once on 3 x 3: samples, an accepted node, a stand-in that nobody keeps, rows that meet."""
+    """Two rows at once on 3 x 3: samples, an accepted node, a placeholder that nobody keeps, rows that meet."""
     state = State(Grid(3, 3), (5, 6), 2, (1,))
-    stand_in = Proposal([2], [6], [ROOT])
-    state = state.extend(stand_in, Verdict(token=7, ahead=((3, 8),)))
+    placeholder = Proposal([2], [6], [ROOT])
+    state = state.extend(placeholder, Verdict(token=7, ahead=((3, 8),)))
     assert (state.tokens, state.ahead, state.pending) == ((5, 6, 7, 8), {}, (3, 2)), "the end of row 0 is read once"
 
     state = state.extend(Proposal(), Verdict(token=9, ahead=((6, 1),)))

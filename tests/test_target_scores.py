@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import AutoProcessor, AutoTokenizer, Emu3ForConditionalGeneration, JanusForConditionalGeneration
 
+from passes import keep
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
@@ -126,8 +127,7 @@ def test_one_pass_scores_a_tree_like_the_model_alone(folders: dict[str, Path], k
                 assert wanted.std() > 0.1, "flat logits would hide every mistake"
                 assert scores.logits[stream].shape == wanted.shape
                 worst = max(worst, float((scores.logits[stream] - wanted).abs().max() / wanted.abs().max()))
-            states[i] = state.extend(proposal, verdict := accept(state, proposal, target.vocabulary, rng))
-            session.keep(place, proposal, verdict, states[i])
+            states[i] = keep(session, place, state, proposal, accept(state, proposal, target.vocabulary, rng))
             passes += 1
         session.close([place for place, i in enumerate(images) if states[i].complete])
         images = [i for i in images if not states[i].complete]

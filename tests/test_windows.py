@@ -156,7 +156,7 @@ def test_infinite_tolerance_keeps_all_guesses_but_no_copies() -> None:
                     copies += 1
                     break
                 path.append(proposal.tokens[node])
-            before = step.state
+            before = step.after
     assert guesses > 10 and copies > 10
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -9,11 +10,37 @@ import numpy as np
 from spatialspec.audit.chi_square import fit
 from spatialspec.audit.replicas import Table, TableNoise, Trial, codes
 from spatialspec.audit.toys import Remembered, ToySession, ToyTarget
+from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
+from spatialspec.decode import Image, decode
 
-__all__ = ["Remembered", "Table", "TableNoise", "ToySession", "ToyTarget", "Trial", "check_law", "codes", "table"]
+__all__ = [
+    "Remembered",
+    "Table",
+    "TableNoise",
+    "ToySession",
+    "ToyTarget",
+    "Trial",
+    "check_law",
+    "codes",
+    "noise_of",
+    "run",
+    "table",
+]
 
 REPLICAS, ALIKE = 1500, 100
+
+
+def noise_of(target: ToyTarget, seed: int = 0) -> Noise:
+    """The random numbers of one image."""
+    return Noise(seed, target.grid.cells, target.vocabulary)
+
+
+def run(target: ToyTarget, images: Sequence[Image]) -> list[Image]:
+    """Decode images to the end."""
+    for _ in decode(ToySession(target, images[0].sampling.streams), images):
+        pass
+    return list(images)
 
 
 @cache

@@ -100,7 +100,7 @@ class Verdict:
 class Step:
     """One pass of the target for one image: all that it read, computed and wrote.
 
-    Whoever keeps a step keeps its tensors; `proposal`, `verdict` and `after` are small.
+    Whoever keeps a step keeps its tensors, those of the proposal and the verdict too; `written` and `after` are small.
 
     Attributes:
         image: index of the image.

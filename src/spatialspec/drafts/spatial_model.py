@@ -22,7 +22,7 @@ from spatialspec.drafts.acceptance import by_coupling, by_rejection
 from spatialspec.drafts.corpus_lesson import OBJECTIVES, CorpusLesson
 from spatialspec.drafts.lesson import Best, Recipe
 from spatialspec.drafts.windows import Rule, Windows, accepted
-from spatialspec.methods.spatial_model.config import SpatialModelConfig, SpatialModelOptions
+from spatialspec.methods.spatial_model.config import SpatialModelConfig, SpatialModelSizes
 from spatialspec.methods.spatial_model.drafter import depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.methods.spatial_model.vocabulary import NOT_COVERED, DraftVocabulary, output_rows
@@ -33,7 +33,7 @@ SHIFT = 2.0**20  # the digits of a lot that did not decide whether the caption w
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpatialModelRecipe(SpatialModelOptions, Recipe):
+class SpatialModelRecipe(SpatialModelSizes, Recipe):
     """Settings, with the options of the network among them.
 
     Attributes:
@@ -65,7 +65,7 @@ class SpatialModelRecipe(SpatialModelOptions, Recipe):
         Raises:
             BadInput: it cannot be built, or needs what the target does not give.
         """
-        made = SpatialModelConfig(target.width, **{f.name: getattr(self, f.name) for f in fields(SpatialModelOptions)})
+        made = SpatialModelConfig(target.width, **{f.name: getattr(self, f.name) for f in fields(SpatialModelSizes)})
         made.layers_read(depth(target))
         if made.vocabulary:
             output_rows(target, made.vocabulary)

@@ -10,11 +10,13 @@ from spatialspec.methods.options import Options
 
 
 class AR(Drafter):
-    """Proposes nothing."""
+    """Proposes nothing, and needs nothing of what drafters are made from."""
+
+    def __init__(self, *parts: object) -> None: ...
 
     def propose(self, state: State) -> Proposal:
         """An empty proposal."""
         return Proposal()
 
 
-METHOD = Method("ar", "plain AR: one token per pass, the reference", Options(), lambda *_: AR())
+METHOD = Method("ar", "plain AR: one token per pass, the reference", Options(), AR)

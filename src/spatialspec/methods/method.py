@@ -66,7 +66,7 @@ class Method:
         Raises:
             BadInput: an unknown option, or a value that is not allowed.
         """
-        return replace(self, options=type(self.options).read({**self.options.given, **values}))
+        return replace(self, options=type(self.options)(**{**self.options.given, **values}))
 
     def with_default(self, name: str, value: Any) -> Method:
         """The same with a value for an option, if it has one of this name that was not given and has another value."""

@@ -6,7 +6,7 @@ import types
 from contextlib import suppress
 from math import inf
 from operator import index
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,31 +16,36 @@ from spatialspec.core.errors import BadInput, shown
 
 
 class Options(BaseModel):
-    """Options of a method: frozen, none but those that are declared. Two of one class are equal if their values are."""
+    """Options of a method: frozen, none but those that are declared. Two of one class are equal if their values are.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    Values may be words, as on the command line. A bool counts as the word that Python prints.
 
-    @classmethod
-    def read(cls, values: dict[str, Any]) -> Self:
-        """Options from values of any kind; those of the command line are words.
+    Raises:
+        BadInput: an unknown option, or a value that is not allowed.
+    """
 
-        Raises:
-            BadInput: an unknown option, or a value that is not allowed.
-        """
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    _given: tuple[str, ...] = ()
+
+    def __init__(self, /, **values: Any) -> None:
         try:
-            return cls(**{name: _plain(name, value) for name, value in values.items()})
+            super().__init__(**{name: _plain(name, value) for name, value in values.items()})
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
-        if name not in cls.model_fields:
-            known = ", ".join(cls.model_fields) or "none: it takes no options"
+        else:
+            self._given = tuple(values)
+            return
+        fields = type(self).model_fields
+        if name not in fields:
+            known = ", ".join(fields) or "none: it takes no options"
             raise BadInput(f"option {shown(name)}", f"key=value with a key of {known}")
         value = values[name] if isinstance(values[name], str) else shown(values[name])
-        raise BadInput(f"{name}={value[:60]}", allowed(cls.model_fields[name]))
+        raise BadInput(f"{name}={value[:60]}", allowed(fields[name]))
 
     @property
     def given(self) -> dict[str, Any]:
-        """Values that were named, in the order of their declaration."""
-        return {name: value for name, value in self if name in self.model_fields_set}
+        """Values that were named, in that order."""
+        return {name: getattr(self, name) for name in self._given}
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -55,7 +60,8 @@ class Tolerance(Options):
     tolerance: float = Field(
         default=0.0,
         ge=0,
-        description="score gap to the best that a guess may have, per nat of entropy; 0 is exact",
+        description="score gap to the best that a guess may have, per nat of entropy; 0 is exact, "
+        "inf accepts every guess but placeholders",
     )
 
 
@@ -95,6 +101,8 @@ def _allowed(kind: Any, rules: list[Any]) -> str:
         return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) in (Union, types.UnionType):
         return " or ".join(_allowed(part, rules) for part in get_args(kind))
+    if kind not in (int, float):
+        return f"a {getattr(kind, '__name__', kind)}"
     low = next((rule.ge for rule in rules if isinstance(rule, Ge)), -inf)
     high = next((rule.le for rule in rules if isinstance(rule, Le)), inf)
     return f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}"

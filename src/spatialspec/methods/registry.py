@@ -38,18 +38,25 @@ def _table() -> dict[str, Method]:
         ar, medusa, HAWK_VERTICAL, HAWK, ssd, jacobi, sjd, scd, sjd_pac, gsd, csd, LANTERN, LANTERN_PLUS, spatial,
         spatial_model, MTP_METHOD, STRICT_METHOD, zipar, pjd,
     ]  # fmt: skip
-    table = {method.name: method for method in shipped}
+    return {method.name: method for method in shipped}
+
+
+@cache
+def _load_plugins() -> None:
     for entry in entry_points(group=GROUP):
-        _add(table, entry.load(), f"entry point {entry.name} of {GROUP}")
-    return table
+        where = f"entry point {entry.name} of {GROUP}"
+        try:
+            method = entry.load()
+        except Exception as error:  # of somebody else's module: anything
+            raise BadInput(f"{type(error).__name__}: {error}", "a module that can be imported", where=where) from error
+        _add(method, where)
 
 
-def _add(table: dict[str, Method], method: object, where: str) -> None:
+def _add(method: object, where: str) -> None:
     if not isinstance(method, Method):
-        raise BadInput(f"a {type(method).__name__}", "a spatialspec.Method", "see docs/add-a-drafter.md", where)
-    if method.name in table and table[method.name] is not method:
+        raise BadInput(f"a {type(method).__name__}", "a Method", "see docs/add-a-drafter.md", where)
+    if _table().setdefault(method.name, method) is not method:
         raise BadInput(f"a second method {shown(method.name)}", "a name of its own", "rename it", where)
-    table[method.name] = method
 
 
 def register(method: Method) -> Method:
@@ -61,12 +68,13 @@ def register(method: Method) -> Method:
     Raises:
         BadInput: no Method, or one whose name is taken.
     """
-    _add(_table(), method, "register")
+    _add(method, "register")
     return method
 
 
 def methods() -> dict[str, Method]:
     """All methods by name, with their defaults."""
+    _load_plugins()
     return dict(_table())
 
 
@@ -76,9 +84,10 @@ def find(name: str) -> Method:
     Raises:
         BadInput: there is none; the message lists the names.
     """
-    if name not in _table():
-        raise BadInput(f"method {shown(name)}", f"one of {', '.join(_table())}")
-    return _table()[name]
+    table = methods()
+    if name not in table:
+        raise BadInput(f"method {shown(name)}", f"one of {', '.join(table)}")
+    return table[name]
 
 
 def audited() -> list[str]:

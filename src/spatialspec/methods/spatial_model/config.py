@@ -36,7 +36,7 @@ NOWHERE = -1  # in place of a cell: an empty slot, or behind the last cell
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpatialModelOptions:
+class SpatialModelSizes:
     """What may be chosen for the network: its size, and what the ablations change.
 
     Attributes:
@@ -66,7 +66,7 @@ class SpatialModelOptions:
 
 
 @dataclass(frozen=True)
-class SpatialModelConfig(SpatialModelOptions):
+class SpatialModelConfig(SpatialModelSizes):
     """The network for one target.
 
     Attributes:
