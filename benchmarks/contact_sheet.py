@@ -1,5 +1,6 @@
 """Draw the first 64 built-in prompts with plain AR on one sheet: `python benchmarks/contact_sheet.py OUT.png`."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -29,4 +30,7 @@ def main(out: str, model: str = "icons") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", help="a PNG file")
+    parser.add_argument("model", nargs="?", default="icons", help="name or folder")
+    main(**vars(parser.parse_args()))

@@ -24,10 +24,11 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Verdict
+from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.drafts.acceptance import by_coupling, by_rejection
 from spatialspec.drafts.corpus import Corpus, from_pictures, picture_size, read_pictures
 from spatialspec.drafts.distil import self_distil
@@ -105,11 +106,12 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
     if isinstance(drafts, SpatialNetwork):
         noise, half = Noise(0, grid.cells, target.vocabulary, target.device), grid.cells // 2
         count = min(length, grid.cells - half - READ)
-        model = SpatialModel(drafts, target, target.default, Coupled(noise), SpatialModelOptions(), grid)
+        context = DecodeContext(target, [drafts], target.default, grid, noise)
+        model = SpatialModel(context, SpatialModelOptions(), Coupled(noise))
         state, verdict = State(grid, tuple([0] * half)), Verdict(tuple(range(READ - 1)), 0)
-        scores = Scores(h, h, dict.fromkeys(model.blocks, h))
-        read = (state, Proposal.chain(half, tokens[1:]), verdict, h[0], scores)
-        return lambda: (model.observe(*read), model.distributions(half + READ, count))
+        scores = Scores(h, h, dict.fromkeys(model.layers, h))
+        step = Step.of(0, state, Proposal.chain(half, tokens[1:]), h[0], scores, verdict)
+        return lambda: (model.observe(step), model.distributions(half + READ, count))
     heads = [(heads, k) for heads in (drafts.horizontal, drafts.vertical) for k in range(len(heads))]
 
     def work() -> object:
@@ -206,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             count = sum(p.numel() for p in drafts.parameters())
             return {"parameters": count, "minutes": minutes(folder), "milliseconds": draft, "share": share}
 
-        blocks = drafts.config.blocks(depth(target)) if isinstance(drafts, SpatialNetwork) else ()
+        blocks = drafts.config.layers_read(depth(target)) if isinstance(drafts, SpatialNetwork) else ()
         for name, laws in variants(folder.name, drafts, target).items():
             measure(name, digest, laws, cost, blocks)
     page = table(settings, list(wanted.values()))

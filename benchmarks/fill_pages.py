@@ -5,6 +5,7 @@ recorded setting of one (`hawk` alone) or for a preset. What stands between that
 here: the settings of the run and a row for each method. A test holds README and docs to the records.
 """
 
+import argparse
 import json
 import re
 from math import floor
@@ -106,6 +107,7 @@ def about(settings: dict, path: str, rows: dict[str, dict]) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = page.read_text()
         if fill(text) != text:

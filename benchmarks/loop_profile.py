@@ -4,7 +4,7 @@ Prints, for each method, milliseconds per pass inside the target (blocks and out
 share outside. One image, one warm-up before it.
 """
 
-import sys
+import argparse
 import time
 from typing import Any
 
@@ -46,4 +46,6 @@ def main(methods: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["ar", "medusa", "hawk-vertical", "hawk", "ssd"])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help="name[:key=value...]")
+    main(parser.parse_args().methods or ["ar", "medusa", "hawk-vertical", "hawk", "ssd"])

@@ -76,7 +76,7 @@ class KnowingStart(Start):
     """New cells start as AR's tokens."""
 
     def __init__(self, plain: Start, tokens: Sequence[int]) -> None:
-        super().__init__(plain.setting, Coupled(plain.setting.noise), plain.count)
+        super().__init__(plain.context, Coupled(plain.context.noise), plain.count)
         self.tokens = tokens
 
     def guesses(self, window: range, new: Sequence[int]) -> dict[int, Candidates]:

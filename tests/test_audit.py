@@ -98,7 +98,7 @@ def test_every_registered_method_is_tried_by_every_rule() -> None:
     assert {method.name for method, _ in tried} == set(methods())
     for method in EVERYTHING:
         rules = [rule for other, rule in tried if other == method]
-        assert rules == ([method.entry.rule] if method.entry.rule else ["coupled", "rejection"])
+        assert rules == ([method.rule] if method.rule else ["coupled", "rejection"])
     assert {case.sampling.streams for case in FULL.cases} == {1, 2}
     assert {case.cached for case in QUICK.cases} == {True, False}
 

@@ -34,7 +34,7 @@ def test_wide_budgets_are_for_cuda() -> None:
     assert budgets(torch.device("cuda")) == budgets(torch.device("cuda", 1)) == (0, 3, 7, 15, 23, 31, 47, 64, 95, 127)
     for text in ("spatial", "hawk", "spatial-model"):
         for value in budgets(torch.device("cuda")):
-            Method(text).with_default("budget", str(value))
+            Method.parse(text).with_default("budget", str(value))
 
 
 def test_all_that_are_to_be_tried_are_measured(pipeline: SpatialPipeline, monkeypatch: Patch) -> None:

@@ -159,7 +159,7 @@ def forgotten_law(patch: Patch) -> None:
 
     def fill(self: Window, state: State) -> range:
         known, window = len(self.tokens), honest(self, state)
-        self.law[self.places(window[known:])] = 1.0 / self.law.shape[1]
+        self.q[self.indices(window[known:])] = 1.0 / self.q.shape[1]
         return window
 
     patch.setattr(Window, "fill", fill)

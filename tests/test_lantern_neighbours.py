@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gc
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
+from spatialspec.core.sampling import Sampling
 from spatialspec.methods import lantern
-from spatialspec.methods.lantern import Lantern, neighbours
+from spatialspec.methods.lantern import Lantern, LanternOptions, neighbours
+from spatialspec.methods.rejection import Rejection
 
 
 def book(seed: int) -> torch.Tensor:
@@ -29,9 +34,11 @@ def test_tables_are_made_once_and_are_small(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_tables_go_with_the_code_book() -> None:
     codes = book(1)
-    verifier = Lantern(Noise(0, 4, 12), codes, 3, 0.1)
+    noise, target = Noise(0, 4, 12), SimpleNamespace(codebook=codes)
+    context = DecodeContext(target, [], Sampling(), Grid(2, 2), noise)  # type: ignore[arg-type]
+    verifier = Lantern(context, LanternOptions(k=3), Rejection(noise))
     table, of_codes = weakref.ref(neighbours(codes, 3)), weakref.ref(codes)
     assert table() is verifier.near
-    del codes, verifier
+    del codes, target, context, verifier
     gc.collect()
     assert of_codes() is None and table() is None

@@ -32,7 +32,7 @@ def test_committed_tokens_do_not_change(pipeline: SpatialPipeline, method: str) 
         before = seen.get(step.image, ())
         assert step.after.tokens[: len(before)] == before and step.after.passes == passes
         seen[step.image] = step.after.tokens
-        picture = pipe.preview(step.state)
+        picture = pipe.preview(step.after)
         heights.add(picture.height if picture else 0)
         assert (picture.height if picture else 0) == step.after.frontier // 6 * 4
 

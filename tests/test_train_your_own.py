@@ -18,7 +18,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("tokenizer", "target"):
-        monkeypatch.setattr(f"spatialspec.training.{name}.tune_threads", lambda: None)
+        monkeypatch.setattr(f"spatialspec.lab.icons.{name}.tune_threads", lambda: None)
     Path("photos").mkdir()
     rng = np.random.default_rng(0)
     rows = ["\ufefffile_name,text"]

@@ -18,15 +18,14 @@ if TYPE_CHECKING:
     from spatialspec.audit.findings import MethodAudit
     from spatialspec.pipeline import SpatialPipeline
 
-ALL = ",".join(audited())
 WORKERS = 4  # processes at most; each holds 0.3 GB
 
 
 def audit(
     methods: Annotated[
-        str,
-        typer.Option(help="name[:key=value...], separated by commas.", show_default="all that there are, and variants"),
-    ] = ALL,
+        str | None,
+        typer.Option(help="name[:key=value...], separated by commas. [default: all that there are, and variants]"),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer toys and images, smaller pictures.")] = False,
     model: options.Model = "icons",
     seed: options.Seed = 0,
@@ -39,7 +38,7 @@ def audit(
     on the toys and on the model. Exit code 1 if a method that says exact or seed-exact is not.
     """
     with options.loading(model):  # imports torch
-        listed = list(dict.fromkeys(Method.parse_list(methods)))
+        listed = list(dict.fromkeys(Method.parse_list(",".join(audited()) if methods is None else methods)))
     if not listed:
         raise BadInput(f"no method in {methods!r}", "names separated by commas", "see `models`")
     if not 0 <= seed < 2**62:
@@ -57,7 +56,7 @@ def audit(
         torch.set_num_threads(1)  # the processes share the cores
         plan = QUICK if quick else FULL
         pipeline = SpatialPipeline.from_pretrained(model)
-        missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods == ALL else []
+        missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods is None else []
     if missing:
         say(wrapped(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}"))
     cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)

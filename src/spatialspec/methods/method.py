@@ -1,21 +1,23 @@
-"""A decoding method with its options: `hawk:horizontal=2:depth=1`."""
+"""A decoding method with its options: `hawk:horizontal=2:depth=1`. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.core.interfaces import Drafter, Verifier
 from spatialspec.methods.options import Budget, Options, Tolerance
+
+if TYPE_CHECKING:
+    from spatialspec.core.context import DecodeContext
+    from spatialspec.core.interfaces import Drafter, Verifier
 
 Rule = Literal["coupled", "rejection"]
 RULES: tuple[str, ...] = get_args(Rule)
 
-DrafterFactory = Callable[[DecodeContext, Any, Any], Drafter]
-VerifierFactory = Callable[[DecodeContext, Any, Any], Verifier]
+DrafterFactory = Callable[["DecodeContext", Any, Any], "Drafter"]
+VerifierFactory = Callable[["DecodeContext", Any, Any], "Verifier"]
 
 
 @dataclass(frozen=True)

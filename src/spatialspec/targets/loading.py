@@ -21,9 +21,9 @@ _T = "spatialspec.targets."
 KINDS = {  # `model_type` of config.json -> module:Class
     "janus": _T + "janus:JanusTarget",
     "emu3": _T + "emu3:Emu3Target",
-    "chameleon": _T + "chameleon:ChameleonTarget",
-    "lumina_mgpt": _T + "lumina:LuminaTarget",
-    "llamagen": _T + "llamagen:LlamaGenTarget",
+    "chameleon": _T + "chameleon.target:ChameleonTarget",
+    "lumina_mgpt": _T + "chameleon.lumina:LuminaTarget",
+    "llamagen": _T + "llamagen.target:LlamaGenTarget",
 }
 ARCHITECTURES = {"ChameleonXLLMXForConditionalGeneration": "lumina_mgpt"}  # these say "chameleon" for model_type
 
