@@ -46,6 +46,22 @@ def test_ssd_costs_the_passes_of_the_paper(pipeline, rounds, passes):
     assert not report.exact
 
 
+PASSES = {  # of "red apple, 3d", seed 0; AR takes 576
+    "spatial": 59,
+    "spatial:front=0": 59,
+    "spatial:budget=24": 89,
+    "spatial:budget=128": 49,
+    "spatial:front=0:tolerance=6": 44,
+    "jacobi": 82,
+}
+
+
+@pytest.mark.parametrize("method", PASSES)
+def test_a_changed_constant_is_noticed(pipeline: SpatialPipeline, method: str) -> None:
+    """Forty nodes of the main path, say: with 64 `spatial` takes 57 passes, with 48 it takes 58."""
+    assert pipeline("red apple, 3d", method=method, seed=0).report.target_passes == PASSES[method]
+
+
 def test_every_shipped_artefact_has_a_card_with_licence_and_figures():
     folders = [path.parent for path in WEIGHTS.rglob("*.safetensors")]
     assert folders

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llamagen_tiny import CAPTION, CLASSES, CODES, PREFIX, SIDE, condition, reference, tiny_folder, transformer_tensors
+from passes import keep
 from spatialspec import SpatialPipeline
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal
@@ -128,8 +129,7 @@ def test_trees_of_a_ragged_batch_equal_sequential_scoring(folder, seed):
                 path.append(rng.choice(children))
                 children = [i for i, parent in enumerate(trees[place].parents) if parent == path[-1]]
             verdict = Verdict(tuple(path), token=rng.randrange(CODES))
-            states[place] = states[place].extend(trees[place], verdict)
-            session.keep(place, trees[place], verdict, states[place])
+            states[place] = keep(session, place, states[place], trees[place], verdict)
         done = [place for place, state in enumerate(states) if state.complete or (turn == 1 and place == 0)]
         session.close(done)
         images = [image for place, image in enumerate(images) if place not in done]

@@ -26,10 +26,9 @@ from spatialspec.core.state import State
 from spatialspec.decode import decode
 from spatialspec.methods.csd import CSD, CSDOptions
 from spatialspec.methods.gsd import GSD, GSDOptions
-from spatialspec.methods.lantern import Lantern, LanternOptions, LanternPlus, LanternPlusOptions, neighbours
+from spatialspec.methods.lantern import Lantern, LanternOptions, LanternPlus, LanternPlusOptions
 from spatialspec.methods.options import Options
 from spatialspec.methods.rejection import Rejection
-from tiny import CODES, tiny_target
 from toys import Remembered, Table, TableNoise, ToySession, ToyTarget, Trial, codes
 
 PLAIN, GUIDED, COOL = Remembered(), Remembered(guidance=2.0), Remembered(temperature=0.7)
@@ -167,17 +166,6 @@ def test_csd_against_loops(dials: tuple[float, float, set[int]]) -> None:
     assert opened == filters
 
 
-def test_neighbours_against_loops() -> None:
-    book = BOOK.tolist()
-    for k in (0, 1, 8, V - 1, 1000):
-        for x, found in enumerate(neighbours(BOOK, k).tolist()):
-            assert found == sorted(set(range(V)) - {x}, key=lambda c: (math.dist(book[c], book[x]), c))[:k]
-    assert neighbours(BOOK, 8) is neighbours(BOOK, 8), "made once"
-    big = torch.randn(2100, 3, generator=torch.Generator().manual_seed(1))
-    assert neighbours(big, 5)[2050].tolist() == (big - big[2050]).double().norm(dim=-1).argsort()[1:6].tolist()
-    assert made(Lantern, LanternOptions(k=-1), book=big).near.shape == (2100, 131)
-
-
 def literal_pooled(p: list[float], x: int, k: int, room: float) -> list[float]:
     book, moved, pooled = BOOK.tolist(), 0.0, list(p)
     for c in sorted(set(range(V)) - {x}, key=lambda c: (math.dist(book[c], book[x]), c))[:k]:
@@ -255,9 +243,3 @@ def test_greedy_is_one_image(method: str) -> None:
     expected = Trial("ar", "coupled", greedy, target).tokens([Noise(0, 20, 4)])
     images = Trial(method, "coupled", greedy, target).tokens([Noise(seed, 20, 4) for seed in range(3)])
     assert (images == expected).all()
-
-
-def test_the_code_book_is_the_tokenizers() -> None:
-    target = tiny_target()
-    assert target.codebook.shape == (CODES, target.vq.config.code_width)
-    assert target.vq.nearest(target.codebook).tolist() == list(range(CODES))

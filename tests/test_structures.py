@@ -46,9 +46,7 @@ def test_a_proposal_that_is_built_directly_finds_its_nodes() -> None:
     tree = Proposal([5, 5, 6, 6], [7, 8, 7, 7], [ROOT, ROOT, 0, 1])
     assert [tree.find(ROOT, 5, 8), tree.find(0, 6, 7), tree.find(1, 6, 7)] == [1, 2, 3]
     assert tree.find(ROOT, 5, 9) is None and tree.find(2, 7, 7) is None
-    assert tree.add(6, 7, 1) == 3 and tree.add(7, 7, 3) == 4 == tree.find(3, 7, 7), (
-        "goes on as one that was added to"
-    )
+    assert tree.add(6, 7, 1) == 3 and tree.add(7, 7, 3) == 4 == tree.find(3, 7, 7), "goes on as one that was added to"
     cut = replace(tree, cells=tree.cells[:2], tokens=tree.tokens[:2], parents=tree.parents[:2])
     assert cut.find(ROOT, 5, 8) == 1 and cut.find(0, 6, 7) is None
     assert Proposal([5, 5], [7, 7], [ROOT, ROOT]).find(ROOT, 5, 7) == 0, "the first of two that are alike"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spatialspec.training import limits
 
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.lesson import Recipe
@@ -17,7 +18,6 @@ from spatialspec.lab.icons.target_recipe import Stage, TargetRecipe, check_room,
 from spatialspec.lab.icons.tokenizer import TokenizerRecipe
 from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe
 from spatialspec.targets.icons.transformer import GridTransformerConfig
-from spatialspec.training import limits
 from tiny import call_main, tiny_folder, write_pictures
 
 DIGITS = "9" * 5000

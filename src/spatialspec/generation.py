@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from spatialspec.core.context import DecodeContext, Unfit
+from torch import nn
+
+from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Session, Target
@@ -15,7 +17,6 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.decode import Image, decode
-from spatialspec.drafts.weights import Drafts
 from spatialspec.identity import damaged, weights
 from spatialspec.methods.method import Method
 
@@ -92,7 +93,7 @@ class Report:
     seconds: float
 
 
-def assemble(target: Target, drafts: Sequence[Drafts | Unfit], method: Method, request: Request) -> list[Image]:
+def assemble(target: Target, drafts: Sequence[object], method: Method, request: Request) -> list[Image]:
     """Drafter, verifier and noise for every image.
 
     Raises:
@@ -108,7 +109,7 @@ def assemble(target: Target, drafts: Sequence[Drafts | Unfit], method: Method, r
 
 def generate(
     target: Target,
-    drafts: Sequence[Drafts | Unfit],
+    drafts: Sequence[object],
     method: Method,
     request: Request,
     on_step: Callable[[Step], object] = lambda step: None,
@@ -140,7 +141,7 @@ def generate(
             commits += step.verdict.commits
             on_step(replace(step, image=unfinished[step.image]))
     except NotFinite as error:
-        networks = [part for part in drafts if not isinstance(part, Unfit)]
+        networks = [part for part in drafts if isinstance(part, nn.Module)]
         drafted = ((f"draft weights {name}", w) for part in networks for name, w in part.named_parameters())
         if name := damaged([*weights(target), *drafted]):
             advice = f"{name} holds numbers that are not finite: fetch the weights again"

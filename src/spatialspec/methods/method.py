@@ -62,7 +62,7 @@ class Method:
         """Whether it has an option of this name."""
         return option in type(self.options).model_fields
 
-    def with_options(self, **values: Any) -> Method:
+    def with_options(self, /, **values: Any) -> Method:
         """The same with other values of some options.
 
         Raises:
