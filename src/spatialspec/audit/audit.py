@@ -3,7 +3,7 @@
 Every method runs through the shipped loop on toys whose law is known. Its images are counted against the joint law of
 all cells by chi-square, in two enumerations: from the first cell, and from the last, where images that share their last
 tokens are neighbours. A method that says seed-exact must besides draw AR's tokens, image by image, on the toys and on a
-model; a tie of AR's two best scores explains a divergence, as in `evaluation.distance`.
+model; a tie of AR's two best scores explains a divergence, as in `measure.distance`.
 
 The level of one test is FALSE_ALARM / (number of tests) / CAUTION: the odds that an audit of honest methods fails are
 below FALSE_ALARM, however the tests depend on each other.

@@ -1,4 +1,4 @@
-"""Sizes of the spatial draft model, where its cells are and what they see (`spatial_model_network.py` is the network).
+"""Sizes of the spatial draft model, where its cells are and what they see (`network.py` is the network).
 
 Queries and keys are turned by the place of their cell: half of the pairs of a head by its row, half by its column
 (RoPE, Su et al., 2021, in two dimensions). Attention is local: an open cell sees the known and the open cells of its
@@ -50,7 +50,7 @@ class SpatialModelSizes:
         directions: one of DIRECTIONS; "horizontal" sees its own row and the last known cell, "vertical" the rows above.
         features: states of a known cell that are read, of the target's last block and of others spread evenly below;
             EAGLE-3 reads 3, here 1 is the last alone.
-        vocabulary: image tokens that the law covers; 0 is all (`draft_vocabulary.py`).
+        vocabulary: image tokens that the law covers; 0 is all (`vocabulary.py`).
     """
 
     layers: int = 2

@@ -1,6 +1,6 @@
 """The spatial draft model as a drafter: a chain along the row, guessed in one pass, with other candidates beside it.
 
-    q_f .. q_{f+n-1} = network(c_t, t < f)                   one pass of the draft model (`spatial_model_network.py`)
+    q_f .. q_{f+n-1} = network(c_t, t < f)                   one pass of the draft model (`network.py`)
     cell f + j: `samples` candidates drawn from q_{f+j}; the chain goes on behind the first of them
 
 All candidates of a cell come from one q, which depends on known cells alone, and the shape of the tree is settled

@@ -5,7 +5,7 @@
     x  <- x + Attention(x; keys of c and of x), x + SwiGLU(x)     in every layer
     q_i = softmax(Output(Norm(x_i)))                through the target's own final norm and output layer
 
-What sees what, and where it is, says `spatial_model_config.py`. Known cells are not refined: their keys and values are
+What sees what, and where it is, says `config.py`. Known cells are not refined: their keys and values are
 made once, when they are written. The states h_t are one or several (`config.features`): that of the target's last block
 and of others below it, joined (multi-layer features as in EAGLE-3, Li et al., 2025, arXiv 2503.01840, section 3.1).
 
