@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache, lru_cache
 from typing import Any
 
 import torch
-from spatialspec.targets.language_session import LanguageSession
 from torch import Tensor, nn
 from transformers import ChameleonConfig, Emu3TextConfig, LlamaConfig
 from transformers.models.chameleon.modeling_chameleon import ChameleonModel
@@ -14,7 +14,10 @@ from transformers.models.emu3.modeling_emu3 import Emu3TextModel
 from transformers.models.llama.modeling_llama import LlamaModel
 
 from spatialspec.core.grid import Grid
+from spatialspec.targets.engine import Prompt
 from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.language_target import LanguageTarget
+from spatialspec.targets.session import Session
 
 CODES, WIDTH, WORDS = 13, 32, 7  # text tokens are 0 .. 6, row ends 7 and 8, image token k is 9 + k
 FIRST = 9
@@ -49,6 +52,9 @@ class Toy:
     """What a session needs, around one decoder."""
 
     vocabulary = CODES
+    forced: Tensor
+    causal_alone, pass_width = False, LanguageTarget.pass_width
+    cache, run = LanguageTarget.cache, LanguageTarget.run
 
     def __init__(self, kind: str, attention: str = "sdpa") -> None:
         self.model = decoder_of(kind, attention)
@@ -72,9 +78,10 @@ class Toy:
     def row_end(self, forced: int) -> Tensor:
         return self.decoder.embedding(torch.arange(WORDS, WORDS + forced))
 
-    def session(self, grid: Grid, images: list[int], forced: int) -> LanguageSession:
-        rows = [self.prompt(2 * image + stream) for image in images for stream in range(2)]
-        return LanguageSession(self, rows, self.row_end(forced), 2, grid)
+    def session(self, grid: Grid, images: list[int], forced: int) -> Session:
+        engine = copy.copy(self)
+        engine.forced = self.row_end(forced)
+        return Session(engine, [Prompt([self.prompt(2 * i), self.prompt(2 * i + 1)], grid) for i in images])
 
     def sequence(self, row: int, tokens: tuple[int, ...], grid: Grid, forced: int) -> Tensor:
         """Embedded prompt and tokens with all row ends, as the model was trained on it."""

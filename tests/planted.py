@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from spatialspec.targets.grid_session import GridSession
 from torch import Tensor
 
 from spatialspec.audit import replicas
@@ -19,6 +18,7 @@ from spatialspec.core.step import Step, Verdict
 from spatialspec.decode import Image
 from spatialspec.methods import rejection
 from spatialspec.methods.rejection import Rejection
+from spatialspec.targets.session import Session
 
 Patch = pytest.MonkeyPatch
 TABLE, FEW_TOKENS, CACHE = 0, 1, 2  # the cases of the quick audit
@@ -103,18 +103,18 @@ def uniform_fallback(patch: Patch) -> None:
 
 def unconditional_not_rolled_back(patch: Patch) -> None:
     """Rejected drafts stay in the cache of the unconditional stream."""
-    honest = GridSession.keep
+    honest = Session.keep
 
-    def keep(self: GridSession, index: int, step: Step) -> None:
-        row = index * self.streams
-        read = len(step.before.pending) + len(step.proposal)
-        read += 0 if self.cache.lengths[row] else self.prefix.shape[1]
-        before = self.cache.lengths[row + self.streams - 1]
+    def keep(self: Session, index: int, step: Step) -> None:
+        image = self.images[index]
+        last = image.sequences[-1]
+        before = self.cache.lengths[last]
+        read = len(step.before.pending) + len(step.proposal) + (0 if before else len(image.prompt.prefixes[-1]))
         honest(self, index, step)
-        if self.streams == 2 and step.verdict.commits:
-            self.cache.lengths[row + 1] = before + read
+        if len(image.sequences) == 2 and step.verdict.commits:
+            self.cache.lengths[last] = before + read
 
-    patch.setattr(GridSession, "keep", keep)
+    patch.setattr(Session, "keep", keep)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from spatialspec.targets.grid_session import GridSession
 from torch import nn
 
 from doctors import diagnose, give_curve, named
@@ -22,6 +21,7 @@ from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets import language_slots
+from spatialspec.targets.session import Session
 from tiny import tiny_folder, tiny_target
 from tiny_checkpoints import tiny_emu3
 
@@ -100,7 +100,7 @@ def test_a_device_that_gives_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     def stop(*_: object) -> None:
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(GridSession, "score", stop)
+    monkeypatch.setattr(Session, "score", stop)
     found = diagnose(folder)
     assert named(found.checks, "ar").got == "RuntimeError: no such kernel"
     assert not found.ok and not found.methods and not found.advice

@@ -19,7 +19,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets.grid_session import GridSession
+from spatialspec.targets.session import Session
 from tiny import tiny_folder
 
 JSON = st.recursive(
@@ -36,7 +36,7 @@ ODD: list[Any] = [
     "999999999x999999999", "\u0663x\u0663", ["a cat", None], ["a cat", "b\ud800"], [[1, 2, 3]], [[64]], [[0] * 4],
     [[0] * 10**5], [[-1]], [["a"]], [None], [torch.tensor([1, 2])], torch.tensor([[1, 2]]), np.zeros((1, 4), int),
     range(3), {"a": 1}, {"a"}, object(), int, len, lambda *rest: None, iter(["a cat"]), Path("icons"), Path("a" * 300),
-    Method("ar"), Grid(2, 3), math, Ellipsis, "ar", "spatial:tolerance=inf", "spatial:tolerance=nan",
+    Method.parse("ar"), Grid(2, 3), math, Ellipsis, "ar", "spatial:tolerance=inf", "spatial:tolerance=nan",
     "spatial:budget=3", "spatial:budget=99999999999", "hawk:", "coupled", "rejection", "cuda", "cuda:99", "meta",
     "fp16", "bfloat16", "auto", "float64", "complex64", "nan",
 ]  # fmt: skip
@@ -61,14 +61,14 @@ def pipe(folder: Path) -> SpatialPipeline:
 def passes() -> Iterator[list[int]]:
     """The number of images of every pass that a session makes."""
     counted: list[int] = []
-    score = GridSession.score
+    score = Session.score
 
-    def count(self: GridSession, states: Any, proposals: Any) -> Any:
+    def count(self: Session, states: Any, proposals: Any, layers: Any = ()) -> Any:
         counted.append(len(states))
-        return score(self, states, proposals)
+        return score(self, states, proposals, layers)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GridSession, "score", count)
+        patch.setattr(Session, "score", count)
         yield counted
 
 

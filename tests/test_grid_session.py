@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import pytest
 import torch
-from spatialspec.targets.grid_session import GridSession
 from torch import Tensor
 
 from passes import keep
+from sessions import copied
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
@@ -24,8 +23,11 @@ from spatialspec.decode import Image, decode
 from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkOptions
-from spatialspec.targets import grid_session
+from spatialspec.targets import session as session_module
+from spatialspec.targets.engine import Prompt
+from spatialspec.targets.icons.head import GridHead
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
+from spatialspec.targets.session import Session
 
 CODES = 13
 GRIDS = ("4x4", "3x5", "6x3")  # of the configuration; others have interpolated places
@@ -56,14 +58,15 @@ def texts(images: int) -> Tensor:
     return torch.randint(11, (2 * images, 5), generator=torch.Generator().manual_seed(1))
 
 
-def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> GridSession:
+def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> Session:
     """A session over some images, made while memory that nobody has written holds NaN."""
     text = torch.cat([texts(3)[2 * row : 2 * row + streams] for row in rows])
     shape = Grid.parse(grid)
     prefix, told = model().encode_text(text), model().told(text, shape.rows, shape.columns)
     torch.use_deterministic_algorithms(True)  # this fills new memory with NaN
     try:
-        return GridSession(model(), prefix, streams, shape, told=told)
+        images = [slice(i, i + streams) for i in range(0, len(text), streams)]
+        return Session(Target(), [Prompt(list(prefix[image]), shape, told[image]) for image in images])
     finally:
         torch.use_deterministic_algorithms(False)
 
@@ -74,15 +77,14 @@ def written(grid: str, tokens: tuple[int, ...]) -> State:
 
 
 @lru_cache(maxsize=400)
-def step(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[GridSession, Scores]:
+def step(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[Session, Scores]:
     """A session after passes of one token each, and what the last said; goes on from a copy of the one before."""
     state = written(grid, tokens)
     if not tokens:
         session = session_of(grid, [image])
     else:
         before, _ = step(grid, image, tokens[:-1])
-        session = copy.copy(before)
-        session.cache = copy.deepcopy(before.cache)
+        session = copied(before)
         keep(session, 0, written(grid, tokens[:-1]), Proposal(), Verdict((), tokens[-1]))
     (scores,) = session.score([state], [Proposal()])
     return session, scores
@@ -131,7 +133,7 @@ def test_trees_in_a_ragged_batch(grid: str, seed: int, monkeypatch: pytest.Monke
 
     There are too few slots at first.
     """
-    monkeypatch.setattr(grid_session, "SPARE", -6)
+    monkeypatch.setattr(session_module, "WIDEST", -7)
     draw = random.Random(seed)
     session, open_images = session_of(grid, [0, 1, 2]), [0, 1, 2]
     states = [State(Grid.parse(grid)) for _ in range(3)]
@@ -215,16 +217,8 @@ def test_a_batch_is_its_images_alone(grid: str, streams: int) -> None:
     assert min(state.passes for state in together) < shape.cells
 
 
-class Target:
-    """The `Head` of the transformer."""
+class Target(GridHead):
+    """The transformer as sessions and drafters see it."""
 
-    width, vocabulary = 32, CODES
-
-    def norm(self, hidden: Tensor) -> Tensor:
-        return model().norm(hidden)
-
-    def output(self, states: Tensor) -> Tensor:
-        return model().output(states)
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        return model().code_embedding(tokens)
+    def __init__(self) -> None:
+        self.model = model()

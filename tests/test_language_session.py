@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import random
 
 import pytest
 import torch
-from spatialspec.targets.language_session import LanguageSession
 from transformers import LlamaConfig, LlamaModel
 
 from language import CODES, SIZES, Toy, after
 from passes import keep
+from sessions import copied
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Verdict
-from spatialspec.targets import language_session
+from spatialspec.targets import session as session_module
 from spatialspec.targets.language_decoder import Decoder
 from test_grid_session import path_to, random_tree
 
@@ -46,7 +45,7 @@ def test_trees_in_a_ragged_batch(
 
     There are too few slots at first.
     """
-    monkeypatch.setattr(language_session, "WIDEST", -8)
+    monkeypatch.setattr(session_module, "WIDEST", -8)
     draw, toy = random.Random(forced + 4), Toy(kind, attention)
     if fixed is not None:
         toy.decoder.fix(fixed, compiled=False)
@@ -144,13 +143,6 @@ def test_fixed_shapes() -> None:
         session.close([i for i, state in enumerate(states) if state.complete])
         states = [state for state in states if not state.complete]
     assert len(shapes) == 1, shapes
-
-
-def copied(session: LanguageSession) -> LanguageSession:
-    """The same session once more, with a cache of its own."""
-    other = copy.copy(session)
-    other.cache = copy.deepcopy(session.cache)
-    return other
 
 
 def test_slots_that_were_not_kept_leave_no_trace() -> None:

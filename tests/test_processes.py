@@ -98,15 +98,15 @@ AUDIT = """
     from spatialspec.audit.audit import audit
     from spatialspec.audit.cases import QUICK
     from dataclasses import replace
-    from spatialspec.methods.ar import Nothing
+    from spatialspec.methods.ar import AR
     from spatialspec.methods.method import Method
-    from spatialspec.methods.registry import REGISTRY, Entry
+    from spatialspec.methods.registry import methods
 
-    class Mine(Nothing):
+    class Mine(AR):
         pass
 
-    REGISTRY["mine"] = Entry("one of my own", "__main__:Mine")
-    REGISTRY["ours"] = replace(REGISTRY["jacobi"], summary="by another name")
+    methods()["mine"] = Entry("one of my own", "__main__:Mine")
+    methods()["ours"] = replace(methods()["jacobi"], summary="by another name")
     cases = tuple(replace(case, images=250) for case in QUICK.cases[1:2])
     plan = replace(QUICK, cases=cases, others=250, threes=3)
     document = audit([Method.parse(name) for name in ("ar", "mine", "ours")], plan, workers=2)

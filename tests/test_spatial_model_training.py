@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from spatialspec.targets.grid_session import GridSession
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,7 +31,10 @@ from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.models import WEIGHTS
+from spatialspec.targets.engine import Prompt
+from spatialspec.targets.icons.head import GridHead
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
+from spatialspec.targets.session import Session
 from tiny import call_main, tiny_folder
 
 SMALL: dict[str, Any] = {"steps": 4, "batch": 4, "warmup": 1, "window": 9, "frontiers": 3, "rows": 1, "columns": 2}
@@ -158,7 +160,10 @@ def test_a_pass_costs_at_most_35_percent_of_the_targets() -> None:
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters")
     assert sum(p.numel() for p in network.parameters()) < 0.15 * sum(p.numel() for p in model.parameters())
     grid, half = common_target().grid.parse("24x24"), 288
-    session = GridSession(model, torch.randn(2, model.config.prefix, model.config.width), 2, grid)
+    engine = GridHead()
+    engine.model = model
+    prompt = Prompt(list(torch.randn(2, model.config.prefix, model.config.width)), grid)
+    session = Session(engine, [prompt])
     state, written, verdict = State(grid), Proposal.chain(0, [0] * half, final=True), Verdict(tuple(range(half)))
     (scores,) = session.score([state], [written])
     after = keep(session, 0, state, written, verdict)

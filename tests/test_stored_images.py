@@ -82,10 +82,10 @@ def test_budgets_of_other_models_or_settings_are_measured(
     monkeypatch.setattr(budget, "measure", lambda *_: measured.append(1) or COSTS)
     workload = workload_of(pipeline)
     for _ in range(2):
-        assert costs_here(pipeline, Method("hawk"), workload, lambda *_: None) == COSTS
+        assert costs_here(pipeline, Method.parse("hawk"), workload, lambda *_: None) == COSTS
     assert len(measured) == 1
     changed = CHANGES[name](pipeline, workload) or workload
-    costs_here(pipeline, Method("hawk"), changed, lambda *_: None)
+    costs_here(pipeline, Method.parse("hawk"), changed, lambda *_: None)
     assert len(measured) == 2
 
 
@@ -118,7 +118,7 @@ def test_damaged_budgets_are_measured_again(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(budget, "measure", lambda *_: COSTS)
-    ask = (pipeline, Method("hawk"), workload_of(pipeline), lambda *_: None)
+    ask = (pipeline, Method.parse("hawk"), workload_of(pipeline), lambda *_: None)
     costs_here(*ask)
     (file,) = (tmp_path / "spatialspec" / "budgets").iterdir()
     whole = file.read_bytes()
@@ -184,7 +184,7 @@ def test_a_cache_that_cannot_be_written_is_no_failure(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(budget, "measure", lambda *_: COSTS)
-    ask = (pipeline, Method("hawk"), workload_of(pipeline), lambda *_: None)
+    ask = (pipeline, Method.parse("hawk"), workload_of(pipeline), lambda *_: None)
     for place in (tmp_path / "file", "/proc", "/dev/null"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(place))
         assert costs_here(*ask) == COSTS

@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spatialspec.targets.kv_cache import KVCache
 
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Verdict
+from spatialspec.targets.cache import Cache
 
 
 def test_grid() -> None:
@@ -137,11 +137,12 @@ passes = st.lists(
 def test_cache_against_lists(plan: list[tuple[int, list[set[int]], bool]], alike: bool) -> None:
     """Rows progress at their own pace, or all alike; a row is dropped now and then."""
     layers, heads, width, counter = 2, 2, 3, 0
-    cache = KVCache(layers, 3, heads, 4, width, torch.zeros(1))  # it grows
+    cache = Cache([torch.device("cpu")] * layers, 4)  # it grows
+    cache.add(3)
     naive: list[list[float]] = [[], [], []]  # the number written into each committed slot
     for n, keeps, drop in plan:
         rows = len(naive)
-        seen = cache.begin(n)
+        seen = cache.begin(n, torch.device("cpu"))
         assert seen == max(map(len, naive)) + n
         fresh = torch.arange(counter, counter + rows * n, dtype=torch.float32).view(rows, n)
         counter += rows * n
@@ -157,9 +158,9 @@ def test_cache_against_lists(plan: list[tuple[int, list[set[int]], bool]], alike
         for row in range(rows):
             kept = sorted(slot for slot in keeps[0 if alike else row] if slot < n)
             if not alike:
-                cache.keep(slice(row, row + 1), kept)
+                cache.commit(range(row, row + 1), [0], kept)
             elif row == 0:
-                cache.keep(slice(0, rows), kept)
+                cache.commit(range(rows), [0] * rows, kept)
             naive[row] += fresh[row, kept].tolist()
         assert cache.lengths == [len(committed) for committed in naive]
         assert cache.even == (len(set(map(len, naive))) == 1)
