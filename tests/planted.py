@@ -11,7 +11,6 @@ from torch import Tensor
 
 from spatialspec.audit import replicas
 from spatialspec.core import sampling as distribution
-from spatialspec.core.interfaces import Session
 from spatialspec.core.noise import Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.step import Step, Verdict

@@ -21,7 +21,7 @@ def test_grid() -> None:
     for text in ("24", "24x", "x", "-1x4", "2x2x2", "axb", " 2 x 2", "2.0x2"):
         with pytest.raises(ValueError, match="expected ROWSxCOLUMNS"):
             Grid.parse(text)
-    with pytest.raises(ValueError, match="got a grid of 0x3, expected at least 1x1"):
+    with pytest.raises(ValueError, match="got a grid with rows 0, expected at least 1x1"):
         Grid.parse("0x3")
 
 
