@@ -119,7 +119,8 @@ def test_what_it_recommends_can_be_run(
     dtype: str, beside: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In every type, with drafts beside the model and with others, in a folder with a blank in its name."""
-    give_curve(monkeypatch, [Cost(budget, 0.01 * (1 + budget) ** 2, 1.01 + budget / 99) for budget in (0, 15, 64)])
+    steep = [Cost(budget, 0.01 * (1 + budget) ** 2, 1.01 + budget / 99) for budget in (0, 15, 64)]
+    give_curve(monkeypatch, FLAT if dtype == "fp32" else steep)  # spatial is the best, or has the fewest passes
     monkeypatch.chdir(tmp_path)
     folder = tiny_folder(tmp_path / "tiny")
     if not beside:
@@ -128,7 +129,7 @@ def test_what_it_recommends_can_be_run(
     code, out, _ = call_main(capsys, "doctor", *options)
     assert code == 0
     advised = re.findall(r"(?:use|fewest passes:) (--method .*?)(?:: |, about)", out)
-    assert advised and ("my drafts" in " ".join(advised)) != beside
+    assert advised and all(("my drafts" in words) != beside for words in advised if "method ar" not in words)
     own = "" if beside else " --draft 'my drafts'"
     for words in {*advised, *(f"--method {said}{own}" for said in ("hawk", "ssd"))}:
         typed = ["generate", "a cat", "--model", folder, "--dtype", dtype, *shlex.split(words)]
