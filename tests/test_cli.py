@@ -14,7 +14,7 @@ from PIL import Image
 
 from spatialspec import __version__
 from spatialspec.cli.display import progress, table
-from spatialspec.methods.registry import methods
+from spatialspec.methods.registry import _table, methods
 from spatialspec.prompts import BUILT_IN
 from tiny import call_main, tiny_folder, write_pictures
 
@@ -63,9 +63,9 @@ def test_no_command_prints_help(call):
     assert code == 0 and "tokenizer" in out
 
 
-def test_models_lists_methods_with_parameters(call):
-    code, out, _ = call("models")
-    assert code == 0 and all(f"  {name}: {entry.summary}" in out for name, entry in methods().items())
+def test_methods_are_listed_with_options(call):
+    code, out, _ = call("methods")
+    assert code == 0 and all(f"{name}: {entry.summary}" in out for name, entry in methods().items())
     assert "rounds=2" in out and "not exact" in out
 
 
@@ -209,3 +209,27 @@ def test_tables_are_never_cut(monkeypatch):
     monkeypatch.setenv("COLUMNS", "10")
     wide = "a" * 300
     assert table((("method", str), ("x", lambda text: str(len(text)))), [wide]).splitlines()[1].startswith(wide + "  ")
+
+
+PLUGIN = """from spatialspec import Method, register
+from spatialspec.methods.jacobi import Jacobi, JacobiOptions
+
+METHOD = register(Method("plugged", "a window from a file", JacobiOptions(), Jacobi, rule="coupled"))
+"""
+
+
+def test_a_method_from_a_file(call, folder, tmp_path, monkeypatch):
+    """Known to the command that names the file, listed, and AR's tokens as it promises."""
+    known = dict(_table())
+    monkeypatch.setattr("spatialspec.methods.registry._table", lambda: known)
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    plug = ("--plugin", tmp_path / "mine.py")
+    code, out, _ = call("methods", *plug)
+    assert code == 0 and "plugged: a window from a file (exact)" in out
+    assert call("generate", "a cat", "--model", folder, "--method", "plugged:length=3", "--out", "a.png", *plug)[0] == 0
+    assert call("generate", "a cat", "--model", folder, "--method", "ar", "--out", "b.png")[0] == 0
+    assert Image.open("a.png").tobytes() == Image.open("b.png").tobytes()
+    for text in ("1 / 0", "def", None):
+        (tmp_path / "broken.py").write_text(text) if text else (tmp_path / "broken.py").unlink()
+        code, out, err = call("generate", "a cat", "--model", folder, "--plugin", tmp_path / "broken.py")
+        assert (code, out) == (2, "") and err.count("\n") == 1 and "broken.py" in err

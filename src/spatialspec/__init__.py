@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from spatialspec.pipeline import SpatialPipeline
+    from spatialspec.core.errors import BadInput
+    from spatialspec.core.grid import Grid
+    from spatialspec.core.sampling import Sampling
+    from spatialspec.core.step import Step
+    from spatialspec.generation import Report
+    from spatialspec.methods.method import Method
+    from spatialspec.methods.registry import register
+    from spatialspec.pipeline import Output, SpatialPipeline
+    from spatialspec.targets.loading import wrap
 
-__all__ = ["SpatialPipeline", "__version__"]
+_HOMES = {
+    "BadInput": "core.errors",
+    "Grid": "core.grid",
+    "Method": "methods.method",
+    "Output": "pipeline",
+    "Report": "generation",
+    "Sampling": "core.sampling",
+    "SpatialPipeline": "pipeline",
+    "Step": "core.step",
+    "register": "methods.registry",
+    "wrap": "targets.loading",
+}
+__all__ = [
+    "BadInput", "Grid", "Method", "Output", "Report", "Sampling", "SpatialPipeline", "Step", "__version__", "register",
+    "wrap",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
-    """Import the pipeline, and with it torch, only when it is asked for."""
-    if name == "SpatialPipeline":
-        from spatialspec.pipeline import SpatialPipeline
-
-        return SpatialPipeline
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a public name, and with it torch, only when it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spatialspec import __version__
-from spatialspec.cli import audit, bench, convert, doctor, draft, evaluate, generate, models, show
+from spatialspec.cli import audit, bench, convert, doctor, draft, evaluate, generate, methods, models, show
 from spatialspec.cli.display import say
 from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.lab.cli import reproduce, scenes, train
@@ -40,6 +40,7 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
+app.command("methods")(methods.methods)
 app.command("convert")(convert.convert)
 train.app.command("draft")(draft.draft)
 train.app.command("scenes")(scenes.scenes)

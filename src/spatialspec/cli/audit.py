@@ -30,6 +30,7 @@ def audit(
     model: options.Model = "icons",
     seed: options.Seed = 0,
     json: options.Json = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Prove that methods are exact, or find that they are not.
 

@@ -37,6 +37,7 @@ def bench(
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     json: options.Json = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Measure methods on the same prompts.
 

@@ -31,6 +31,7 @@ def doctor(
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     json: options.Json = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Check a model and its drafts, say what to use here.
 

@@ -64,6 +64,7 @@ def evaluate(
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     json: options.Json = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Measure the pictures of methods, with intervals.
 

@@ -44,6 +44,7 @@ def generate(
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     json: options.Json = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Draw a picture from words.
 

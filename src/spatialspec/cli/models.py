@@ -8,8 +8,6 @@ from pathlib import Path
 from spatialspec.cli.display import say, waiting, wrapped
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.files import read_config, read_text
-from spatialspec.methods.method import RULES
-from spatialspec.methods.options import explain
 from spatialspec.methods.registry import methods
 from spatialspec.models import FAMILIES, WEIGHTS, embedded
 
@@ -18,7 +16,7 @@ REMEDY = "install it again"
 
 
 def models() -> None:
-    """List models, their drafts, and methods."""
+    """List models and their drafts."""
     names = embedded()
     _line("models" if names else "models: none in this installation; give --model a folder")
     for name in names:
@@ -29,15 +27,9 @@ def models() -> None:
             f"  {name}: {family.checkpoints}: grid {family.grid}, vocabulary {family.vocabulary}, "
             f"licence {family.licence}, drafts none published: train them"
         )
-    _line("methods")
-    with waiting("reading the options of methods"):  # imports torch
+    with waiting("reading methods"):  # imports torch
         table = methods()
-    for name, method in table.items():
-        needs = f", needs {method.drafts} drafts" if method.drafts else ""
-        _line(f"  {name}: {method.summary} ({'exact' if method.exact else 'not exact'}{needs})")
-        for key, field in type(method.options).model_fields.items():
-            _line(f"    {explain(key, field)}")
-    _line(f"verifiers: {', '.join(RULES)}")
+    _line(f"methods, `spatialspec methods` has more: {', '.join(table)}")
 
 
 def _line(line: str) -> None:

@@ -34,6 +34,7 @@ def show(
     quality: options.Quality = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Watch a picture grow, pass by pass, beside plain AR.
 

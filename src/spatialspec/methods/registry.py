@@ -6,8 +6,13 @@ when one is asked for.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import os
+import sys
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.methods.method import Method
@@ -70,6 +75,29 @@ def register(method: Method) -> Method:
     """
     _add(method, "register")
     return method
+
+
+def load_file(path: Path) -> None:
+    """Run a Python file that registers methods, once.
+
+    Raises:
+        BadInput: it cannot be read or run.
+    """
+    name = f"spatialspec_plugin_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if name in sys.modules:
+        return
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise BadInput(f"no Python file {path}", "one that calls spatialspec.register", "check --plugin")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # of somebody else's file: anything
+        del sys.modules[name]
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{type(error).__name__}: {error}", "a file that runs", "mend it", path) from error
 
 
 def methods() -> dict[str, Method]:
