@@ -32,6 +32,7 @@ def run_in_terminal(
     """
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background shell has its children ignore it
         words = [sys.executable, "-m", "spatialspec", *map(str, arguments)]
         os.environ.pop("COLUMNS", None)
         settings = {"TERM": "xterm", "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"} | environment

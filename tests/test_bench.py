@@ -79,7 +79,8 @@ class Recorder:
     """A pipeline that notes its calls."""
 
     def __init__(self, pipeline) -> None:
-        self.pipeline, self.target, self.drafts, self.calls = pipeline, pipeline.target, pipeline.drafts, []
+        self.pipeline, self.target, self.calls = pipeline, pipeline.target, []
+        self.drafts, self.unfit = pipeline.drafts, pipeline.unfit
 
     def __call__(self, prompt, **settings):
         self.calls.append((prompt, str(settings["method"]), settings["seed"]))

@@ -22,6 +22,12 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [SRC, *s
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 
 
+def heed_signals() -> None:
+    """Undo what a background shell has its children ignore."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def started(folder: Path, program: str) -> subprocess.Popen[str]:
     (folder / "script.py").write_text(textwrap.dedent(program))
     return subprocess.Popen(
@@ -31,6 +37,7 @@ def started(folder: Path, program: str) -> subprocess.Popen[str]:
         text=True,
         env=ENVIRONMENT,
         start_new_session=True,
+        preexec_fn=heed_signals,
     )
 
 
@@ -100,13 +107,15 @@ AUDIT = """
     from dataclasses import replace
     from spatialspec.methods.ar import AR
     from spatialspec.methods.method import Method
-    from spatialspec.methods.registry import methods
+    from spatialspec.methods.options import Options
+    from spatialspec.methods.registry import find, register
 
     class Mine(AR):
-        pass
+        def __init__(self, context, options, verifier):
+            pass
 
-    methods()["mine"] = Entry("one of my own", "__main__:Mine")
-    methods()["ours"] = replace(methods()["jacobi"], summary="by another name")
+    register(Method("mine", "one of my own", Options(), Mine))
+    register(replace(find("jacobi"), name="ours"))
     cases = tuple(replace(case, images=250) for case in QUICK.cases[1:2])
     plan = replace(QUICK, cases=cases, others=250, threes=3)
     document = audit([Method.parse(name) for name in ("ar", "mine", "ours")], plan, workers=2)

@@ -38,7 +38,7 @@ def literal_weights(target, prompt: str, tokens: list[int]) -> np.ndarray:
     for module, x, rotation in calls:
         q, k, _ = module.qkv(x).view(1, size, 3, module.heads, -1).permute(2, 0, 3, 1, 4)
         q, k = rotate(module.q_norm(q), rotation)[0], rotate(module.k_norm(k), rotation)[0]
-        prefix = session.prefix.shape[1]
+        prefix = len(session.images[0].prompt.prefixes[0])
         for head in range(module.heads):
             for i in range(size):
                 seen = range(max(i + 1, prefix if i >= prefix else 0))

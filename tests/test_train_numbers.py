@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spatialspec.training import limits
 
 from spatialspec.core.errors import BadInput
+from spatialspec.drafts import limits
 from spatialspec.drafts.lesson import Recipe
 from spatialspec.lab.icons import target_recipe
 from spatialspec.lab.icons.judge import JudgeRecipe

@@ -195,16 +195,18 @@ def writing(path: Path) -> Iterator[Path]:
     """Where to write a new file; at the end of the block it is on the disk, whole, and replaces the old one.
 
     The name of the temporary file is its own, so that two writers of one path do not meet. Where the path is a link,
-    the file that it leads to is replaced.
+    the file that it leads to is replaced. A device, a pipe or a folder is never replaced.
 
     Raises:
-        OSError: it could not be written; the old file is as it was, and no part of the new one is left.
+        OSError: it could not be written, or something else than a file lies there; the old file is as it was, and no part of the new one is left.
     """
     place, partial = Path(os.path.realpath(path)), None
     try:
+        _only_files(place)
         partial = _partial(place.parent)
         yield partial
         _flush(partial)  # a rename may reach the disk before what it names
+        _only_files(place)
         os.replace(partial, place)
         with suppress(OSError):  # not every file system can
             _flush(place.parent)
@@ -215,11 +217,16 @@ def writing(path: Path) -> Iterator[Path]:
         if not isinstance(error, OSError):
             raise
         reason = getattr(error, "strerror", None) or error
-        remedy = "check the folder" if isinstance(error, (FileNotFoundError, PermissionError)) else "make room"
+        remedy = "check the folder" if isinstance(error, (FileExistsError, FileNotFoundError, PermissionError)) else "make room"
         raise OSError(
             f"{path}: could not be written ({reason}): {remedy} and run the same command again; what is finished is "
             "kept"
         ) from error
+
+
+def _only_files(place: Path) -> None:
+    if place.exists() and not place.is_file():
+        raise FileExistsError(errno.EEXIST, "no regular file lies there", str(place))
 
 
 def _flush(path: Path) -> None:

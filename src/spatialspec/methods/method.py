@@ -104,7 +104,7 @@ class Method:
         from spatialspec.methods.coupled import Coupled
         from spatialspec.methods.rejection import Rejection
 
-        if rule not in RULES:
+        if not isinstance(rule, str) or rule not in RULES:
             raise BadInput(f"verifier {shown(rule)}", f"one of {', '.join(RULES)}")
         tolerance = self.options.tolerance if isinstance(self.options, Tolerance) else 0.0
         verifier: Verifier
@@ -130,6 +130,8 @@ class Method:
         """
         from spatialspec.methods.registry import find
 
+        if not isinstance(text, str):
+            raise BadInput(f"method {shown(text)}", "name[:key=value...]")
         name, *pairs = text.strip().split(":")
         method = find(name)
         values: dict[str, str] = {}

@@ -74,7 +74,7 @@ class Budget(Options):
 def _plain(name: str, value: object) -> object:
     """Whole numbers and numbers of other libraries as Python's own."""
     if isinstance(value, bool):
-        raise BadInput(f"{name}={value}", "a number or a word")
+        return str(value)
     if isinstance(value, str | int | float):
         return value
     with suppress(Exception):

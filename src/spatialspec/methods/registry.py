@@ -21,7 +21,8 @@ GROUP = "spatialspec.methods"  # of entry points; each names a Method
 
 
 @cache
-def _table() -> dict[str, Method]:
+def shipped() -> tuple[Method, ...]:
+    """The methods of the package."""
     from spatialspec.methods.ar import METHOD as ar
     from spatialspec.methods.csd import METHOD as csd
     from spatialspec.methods.gsd import METHOD as gsd
@@ -39,11 +40,15 @@ def _table() -> dict[str, Method]:
     from spatialspec.methods.ssd_baselines import MTP_METHOD, STRICT_METHOD
     from spatialspec.methods.zipar import METHOD as zipar
 
-    shipped = [
+    return (
         ar, medusa, HAWK_VERTICAL, HAWK, ssd, jacobi, sjd, scd, sjd_pac, gsd, csd, LANTERN, LANTERN_PLUS, spatial,
         spatial_model, MTP_METHOD, STRICT_METHOD, zipar, pjd,
-    ]  # fmt: skip
-    return {method.name: method for method in shipped}
+    )  # fmt: skip
+
+
+@cache
+def _table() -> dict[str, Method]:
+    return {method.name: method for method in shipped()}
 
 
 @cache

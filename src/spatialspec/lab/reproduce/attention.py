@@ -26,6 +26,7 @@ from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.targets.session import Session
 from spatialspec.targets.slots import Slots
 
 
@@ -98,12 +99,11 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
     Raises:
         BadInput: the target does not hand out its attention.
     """
-    session: Any = target.session([prompt], [""], sampling, grid)
-    prefix = getattr(session, "prefix", None)
-    if not isinstance(prefix, Tensor):
-        raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prefix", "not measured")
-    chain, before = Proposal.chain(0, list(tokens[:-1])), prefix.shape[1]
-    forced = len(getattr(session, "forced", ()))
+    session = target.session([prompt], [""], sampling, grid)
+    if not isinstance(session, Session):
+        raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prompt", "not measured")
+    chain, before = Proposal.chain(0, list(tokens[:-1])), len(session.images[0].prompt.prefixes[0])
+    forced = len(session.forced)
     slots = Slots.of(State(grid), chain, forced)
     watch = Watch(before + len(slots))
     with watch:
