@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from spatialspec.methods.presets import PRESETS
+from spatialspec.quality.store import read_sealed, write_sealed
 from tiny import call_main, tiny_folder
 
 
@@ -92,13 +93,14 @@ def test_auto_budget_is_measured_once_and_draws_the_same(
     ar, ours = drawn(capsys, folder, "--budget", "auto", "--compare", "--method", "spatial,ar")
     assert ar["method"] == "ar" and ours["same_tokens_as_ar"] == 1.0
     (known,) = (tmp_path / "spatialspec" / "budgets").glob("*.json")
-    table = json.loads(known.read_text())
+    table = read_sealed(known)
+    assert table is not None
     assert [cost["budget"] for cost in table["costs"]] == [0, 3, 7, 15, 23, 31, 47, 64]
     assert table["costs"][0]["cells"] == 1.0, "budget 0 is AR"
     # the figures that are there decide: with these, three nodes are best
     for cost in table["costs"]:
         cost |= {"seconds": 1.0 + (cost["budget"] > 3), "cells": 1.0 + (cost["budget"] > 0)}
-    known.write_text(json.dumps(table))
+    write_sealed(known, table)
     (named,) = drawn(capsys, folder, "--budget", "auto")
     assert named["method"] == "spatial:budget=3"
     known.write_text("cut off")

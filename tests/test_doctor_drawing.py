@@ -77,9 +77,9 @@ def rows_of(folder: Path) -> tuple[SpatialPipeline, Request, Rows]:
 def test_passes_that_do_not_repeat(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline, request, ar = rows_of(folder)
     assert compare(pipeline.target, request, ar).repeats
-    head = type(pipeline.target.model).head  # type: ignore[attr-defined]
-    noisy = lambda model, hidden: (y := head(model, hidden)) + 1e-6 * torch.randn_like(y)  # noqa: E731
-    monkeypatch.setattr(type(pipeline.target.model), "head", noisy)  # type: ignore[attr-defined]
+    output = type(pipeline.target).output
+    noisy = lambda target, states: (y := output(target, states)) + 1e-6 * torch.randn_like(y)  # noqa: E731
+    monkeypatch.setattr(type(pipeline.target), "output", noisy)
     assert not compare(pipeline.target, request, ar).repeats
     found = named(diagnose(folder).checks, "repeats")
     assert found.status == "warning" and "a seed will not always repeat its picture" in found.advice

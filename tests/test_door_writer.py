@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from processes import result, start
@@ -18,6 +19,7 @@ from spatialspec.lab.reproduce.plots import empty_plot, save
 from spatialspec.lab.scenes.cut_outs import read_cut_outs
 from spatialspec.pictures import write_picture
 from spatialspec.tables import write_table
+from spatialspec.tensors import write_tensors
 
 LENGTH, TIMES = 200_000, 60  # bytes, several writes of the operating system; writes of each process
 

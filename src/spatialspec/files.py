@@ -198,7 +198,8 @@ def writing(path: Path) -> Iterator[Path]:
     the file that it leads to is replaced. A device, a pipe or a folder is never replaced.
 
     Raises:
-        OSError: it could not be written, or something else than a file lies there; the old file is as it was, and no part of the new one is left.
+        OSError: it could not be written, or something else than a file lies there; the old file is as it was, and no
+            part of the new one is left.
     """
     place, partial = Path(os.path.realpath(path)), None
     try:
@@ -217,7 +218,11 @@ def writing(path: Path) -> Iterator[Path]:
         if not isinstance(error, OSError):
             raise
         reason = getattr(error, "strerror", None) or error
-        remedy = "check the folder" if isinstance(error, (FileExistsError, FileNotFoundError, PermissionError)) else "make room"
+        remedy = (
+            "check the folder"
+            if isinstance(error, (FileExistsError, FileNotFoundError, PermissionError))
+            else "make room"
+        )
         raise OSError(
             f"{path}: could not be written ({reason}): {remedy} and run the same command again; what is finished is "
             "kept"
