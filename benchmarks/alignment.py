@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spatialspec import SpatialPipeline
-from spatialspec.lab.icons.data import Pictures, load
+from spatialspec.drafts.image_folder import Pictures, load
 from spatialspec.quality.judge import alignment
 
 BATCH = 50

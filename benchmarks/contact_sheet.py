@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from spatialspec import SpatialPipeline
-from spatialspec.files import check_output
+from spatialspec.outputs import check_output
 from spatialspec.pictures import write_picture
 from spatialspec.prompts import BUILT_IN
 

@@ -35,13 +35,14 @@ from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.spatial_model import laws as model_laws
 from spatialspec.drafts.weights import Drafts, load
 from spatialspec.drafts.windows import Windows, accepted
-from spatialspec.files import check_output, write_text
+from spatialspec.files import write_text
 from spatialspec.lab.replay.replay import measure_cost
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import HawkHeads
 from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions, depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
+from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 

@@ -20,11 +20,12 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 
-from spatialspec.files import check_output, write_text
+from spatialspec.files import write_text
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.measure.bench import bench, describe
 from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import RULES, Method
+from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 

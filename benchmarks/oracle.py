@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from spatialspec.decode import decode
-from spatialspec.files import check_output, write_text
+from spatialspec.files import write_text
 from spatialspec.generation import Request, assemble
 from spatialspec.measure.bench import describe
 from spatialspec.measure.distance import Drawn, explained
@@ -32,6 +32,7 @@ from spatialspec.methods.method import Method
 from spatialspec.methods.spatial.drafter import Spatial
 from spatialspec.methods.spatial.memory import Candidates, Key, Memory, Ranking
 from spatialspec.methods.spatial.starts import Start
+from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 

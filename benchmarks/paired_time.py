@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from spatialspec import SpatialPipeline
-from spatialspec.files import check_output, write_text
+from spatialspec.files import write_text
 from spatialspec.measure.bench import describe
 from spatialspec.measure.intervals import mean_over_prompts
 from spatialspec.measure.results import DTYPES
 from spatialspec.measure.runs import Workload
+from spatialspec.outputs import check_output
 from spatialspec.prompts import BUILT_IN
 
 

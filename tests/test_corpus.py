@@ -15,8 +15,8 @@ from spatialspec.core.errors import BadInput
 from spatialspec.drafts.corpus import from_pictures, read_pictures
 from spatialspec.drafts.hawk import HawkLesson, HawkRecipe
 from spatialspec.drafts.hub import read_dataset
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.drafts.material import Material
-from spatialspec.lab.icons.data import Pictures
 from spatialspec.lab.icons.target import caption
 from spatialspec.quality.real import load_real
 from spatialspec.targets.loading import load_target

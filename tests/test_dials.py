@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spatialspec.methods.presets import PRESETS
-from spatialspec.quality.store import read_sealed, write_sealed
+from spatialspec.sealed import read_sealed, write_sealed
 from tiny import call_main, tiny_folder
 
 

@@ -17,7 +17,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.doctor.files import OWN, open_folder
 from spatialspec.doctor.report import Finding, from_error
 from spatialspec.measure.budget import Cost
-from spatialspec.quality.store import read_sealed, write_sealed
+from spatialspec.sealed import read_sealed, write_sealed
 from spatialspec.targets.loading import KINDS
 from tiny import call_main, tiny_folder
 

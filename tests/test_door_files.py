@@ -14,16 +14,16 @@ from PIL import Image
 
 from spatialspec import files
 from spatialspec.core.errors import BadInput
+from spatialspec.drafts.image_folder import rows_of
 from spatialspec.drafts.recipes import LARGEST, read_config
-from spatialspec.lab.icons.data import rows_of
 from spatialspec.lab.icons.sources import SOURCES, pictures, read_labels
 from spatialspec.lab.replay.replay import PassCost
 from spatialspec.lab.reproduce.carry_out import check_files
-from spatialspec.lab.scenes.scene import Scene
-from spatialspec.lab.scenes.scene_scores import read_references
 from spatialspec.pictures import read_picture
 from spatialspec.prompts import read_prompts
 from spatialspec.quality.prompt_sets import published
+from spatialspec.quality.scenes.scene import Scene
+from spatialspec.quality.scenes.scores import read_references
 from spatialspec.tables import read_table, write_table
 
 COUNT = '{"passed": 1, "of": 2}'

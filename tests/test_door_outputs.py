@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_folder, check_output
+from spatialspec.outputs import check_folder, check_output
 from tiny import call_main, tiny_folder, write_pictures
 
 LONG = "x" * 256

@@ -7,7 +7,7 @@ import scipy.stats
 from spatialspec.lab.reproduce.content_direction import regress
 from spatialspec.lab.reproduce.paired import of_means
 from spatialspec.measure.intervals import bootstrapped, mean_over_prompts, student, widening
-from spatialspec.measure.measuring import Instruments, Measured
+from spatialspec.quality.measuring import Instruments, Measured
 from spatialspec.quality.quality import summarise
 
 

@@ -14,10 +14,10 @@ import torch
 
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts import checkpoint
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.identity import identity, weights_digest
 from spatialspec.lab.icons import target
 from spatialspec.lab.icons import tokenizer as tokenizers
-from spatialspec.lab.icons.data import Pictures
 from spatialspec.lab.icons.sketch import SketchRecipe
 from spatialspec.lab.icons.target import prompt_tokenizer
 from spatialspec.lab.icons.target_recipe import Stage, TargetRecipe

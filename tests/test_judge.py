@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spatialspec.lab.icons.data import Pictures
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.lab.icons.judge import JudgeRecipe, info_nce, train
 from spatialspec.quality import frozen

@@ -123,7 +123,7 @@ def test_what_cannot_run_says_what_to_do(call, folder, monkeypatch):
 
 def test_all_goes_on_behind_what_cannot_run(call, folder, monkeypatch):
     few = {name: EXPERIMENTS[name] for name in ("ssd-data", "hawk-fig6")}
-    monkeypatch.setattr("spatialspec.lab.cli.reproduce.EXPERIMENTS", few)
+    monkeypatch.setattr("spatialspec.cli.reproduce.EXPERIMENTS", few)
     code, out, err = call("all", "--model", folder, "--quick", "--out", "pages")
     assert code == 0 and "ssd-data: not run: " in err and "hawk-fig6: cannot be told" in out
     assert "hawk-fig6.md" in os.listdir("pages") and "ssd-data.md" not in os.listdir("pages")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from spatialspec.drafts import weights
+from spatialspec.identity import drafts_digest
 from spatialspec.lab.reproduce import backbone, hawk_sampling
 from spatialspec.lab.reproduce.carry_out import carry_out
 from spatialspec.lab.reproduce.lab import QUICK, Lab
@@ -22,7 +23,6 @@ from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.quality import alignment, efficientnet, frozen
-from spatialspec.quality.store import digest
 from tiny import tiny_pipeline
 
 RECORDS = Path(__file__).parents[1] / "docs" / "results"
@@ -64,7 +64,7 @@ def test_compared_folders_have_a_hash_each_and_the_models_own_drafts_none(lab, t
     report = carry_out("ssd-data", given, tmp_path, "call")
     assert given.pipeline.drafts and report.settings.drafts == ""
     found = {row["drafts"]: row["weights"] for row in report.tables[0].rows}
-    assert found == {folder.name: digest(lab.load(folder)) for folder in folders} and found["8"] != found["64"]
+    assert found == {folder.name: drafts_digest(lab.load(folder)) for folder in folders} and found["8"] != found["64"]
     assert found["8"] in (tmp_path / "ssd-data.md").read_text()
 
 

@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 
 from shapes import SHAPES, cut_outs
 from spatialspec.drafts import checkpoint
-from spatialspec.lab.icons.data import Pictures, load
-from spatialspec.lab.scenes.judge import Found, SceneJudge
-from spatialspec.lab.scenes.scene import CATEGORIES, COLOURS, Scene, Thing, wrong
+from spatialspec.drafts.image_folder import Pictures, load
 from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train
-from spatialspec.lab.scenes.scene_network import SceneConfig, SceneHead
-from spatialspec.lab.scenes.scene_scores import SHIPPED, SceneTest
 from spatialspec.lab.scenes.scenes import compose, make, write_scenes
+from spatialspec.quality.scenes.judge import Found, SceneJudge
+from spatialspec.quality.scenes.network import SceneConfig, SceneHead
+from spatialspec.quality.scenes.scene import CATEGORIES, COLOURS, Scene, Thing, wrong
+from spatialspec.quality.scenes.scores import SHIPPED, SceneTest
 from tiny import call_main, tiny_folder
 
 RECIPE = SceneJudgeRecipe(side=64, hidden=32, epochs=14, batch=16, rate=1e-2)
@@ -229,7 +229,7 @@ def test_bad_input(
     config = json.loads(Path("foreign/config.json").read_text())
     Path("foreign/config.json").write_text(json.dumps(config | {"concepts": "disc"}))
     write_icons(Path("icons"))
-    monkeypatch.setattr("spatialspec.measure.measuring.draw", lambda *_: pytest.fail("something was computed"))
+    monkeypatch.setattr("spatialspec.quality.measuring.draw", lambda *_: pytest.fail("something was computed"))
     code, out, err = call_main(
         capsys, *arguments, *(["--model", tiny_folder(Path("model"))] if arguments[0] == "evaluate" else [])
     )

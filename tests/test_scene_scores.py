@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from spatialspec.lab.scenes.scene import CATEGORIES
-from spatialspec.lab.scenes.scene_scores import FIELDS, Count, Reference, read_references, write_references
-from spatialspec.measure.measuring import Instruments, Measured
+from spatialspec.quality.measuring import Instruments, Measured
 from spatialspec.quality.quality import summarise
+from spatialspec.quality.scenes.scene import CATEGORIES
+from spatialspec.quality.scenes.scores import FIELDS, Count, Reference, read_references, write_references
 
 CATEGORY = {"a key": "single", "two keys": "counting"}  # of two prompts, two pictures each
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.lab.icons.data import Pictures
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.lab.icons.sketch import SketchRecipe, sketch_error, train_sketch
 from spatialspec.targets.icons.sketch import Sketch, Told
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.lab.icons import target as training
-from spatialspec.lab.icons.data import Pictures
 from spatialspec.lab.icons.sketch import SketchRecipe
 from spatialspec.lab.icons.target_recipe import Stage, TargetRecipe, parse_stages
 from spatialspec.targets.icons.text import PromptTokenizer, train_bpe

@@ -21,7 +21,7 @@ from spatialspec.cli.evaluate import COLUMNS
 from spatialspec.doctor import doctor as examination
 from spatialspec.doctor.report import Finding
 from spatialspec.drafts.corpus import from_pictures
-from spatialspec.lab.icons.data import Pictures
+from spatialspec.drafts.image_folder import Pictures
 from terminal import run_in_terminal, screen
 from tiny import WORDS, call_main, tiny_folder, tiny_target
 

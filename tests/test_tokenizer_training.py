@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.lab.icons.data import Pictures
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.lab.icons.tokenizer import Codebook, TokenizerRecipe, psnr, train
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from spatialspec.drafts import origin
 from spatialspec.drafts.draft import accelerator
-from spatialspec.lab.icons.data import Pictures
+from spatialspec.drafts.image_folder import Pictures
 from tiny import call_main, tiny_folder, write_pictures
 
 SHIPPED = {"style": "3d", "licence": "MIT", "concept": "cat"}

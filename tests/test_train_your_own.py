@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spatialspec.lab.icons.data import Pictures
+from spatialspec.drafts.image_folder import Pictures
 from tiny import call_main
 
 

@@ -78,6 +78,16 @@ def weights_digest(*found: nn.Module) -> str:
     return _of_weights(found, hashlib.sha256())
 
 
+def drafts_digest(drafts: Sequence[nn.Module]) -> str:
+    """Hash of draft weights: images of relaxed methods hang on them."""
+    found = hashlib.sha256()
+    for module in drafts:
+        for name, tensor in sorted(module.state_dict().items()):
+            found.update(name.encode())
+            found.update(tensor.detach().to("cpu", torch.float32).numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
 @torch.no_grad()
 def _of_weights(found: Sequence[nn.Module], digest: Any) -> str:
     for name, weight in _weights(found):

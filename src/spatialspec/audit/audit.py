@@ -25,11 +25,11 @@ from spatialspec.audit.chi_square import CAUTION
 from spatialspec.audit.findings import AuditDocument, AuditSettings, CaseResult, MethodAudit, SeedIdentity
 from spatialspec.audit.ground import AR, ModelGround, ToyGround, departures
 from spatialspec.audit.replicas import Table
-from spatialspec.measure.runs import Progress
 from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.registry import shipped
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.processes import Workers
+from spatialspec.progress import Progress
 
 FALSE_ALARM = 1e-6
 SEED_EXACT, EXACT, NOT_EXACT, NO_DEVIATION = "seed-exact", "exact", "not exact", "no deviation"

@@ -16,9 +16,9 @@ from spatialspec.audit.replicas import Table, TableNoise, Trial, codes
 from spatialspec.audit.toys import Remembered
 from spatialspec.generation import Request, assemble, generate
 from spatialspec.measure.distance import Drawn, Target, explained
-from spatialspec.measure.runs import Progress
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.progress import Progress
 
 AR = Method.parse("ar")
 HEADS = 16  # of random draft weights in each direction: the most that a method may ask for

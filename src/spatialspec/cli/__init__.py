@@ -17,10 +17,23 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spatialspec import __version__
-from spatialspec.cli import audit, bench, convert, doctor, draft, evaluate, generate, methods, models, show
+from spatialspec.cli import (
+    audit,
+    bench,
+    convert,
+    doctor,
+    draft,
+    evaluate,
+    generate,
+    methods,
+    models,
+    reproduce,
+    scenes,
+    show,
+    train,
+)
 from spatialspec.cli.display import say
 from spatialspec.core.errors import BadInput, printable, shown
-from spatialspec.lab.cli import reproduce, scenes, train
 
 INTERRUPTED = 130  # exit code
 LONGEST = 1000  # characters of an error

@@ -10,7 +10,7 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, saved, say, table
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output
+from spatialspec.outputs import check_output
 from spatialspec.prompts import BUILT_IN, read_prompts
 
 

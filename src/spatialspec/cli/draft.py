@@ -18,7 +18,7 @@ from spatialspec.core.errors import BadInput
 
 if TYPE_CHECKING:
     from spatialspec.core.interfaces import Target
-    from spatialspec.lab.icons.data import Pictures
+    from spatialspec.drafts.image_folder import Pictures
 
 DRAFTERS = ("hawk", "ssd", "spatial-model")
 HUB = "hub:"  # in front of the name of a data set: nothing is downloaded by a wrong path

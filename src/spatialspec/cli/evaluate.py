@@ -11,7 +11,7 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, kept, progress, saved, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_folder, check_output
+from spatialspec.outputs import check_folder, check_output
 from spatialspec.prompts import BUILT_IN, check_prompt, read_prompts
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def evaluate(
     asked = None if prompts is None else _read(prompts)
 
     with options.loading(model):  # imports torch
-        from spatialspec.lab.icons.data import rows_of
-        from spatialspec.lab.scenes.scene_scores import SceneTest
+        from spatialspec.drafts.image_folder import rows_of
         from spatialspec.quality.export import check_count
         from spatialspec.quality.prompt_sets import PromptSet
+        from spatialspec.quality.scenes.scores import SceneTest
 
         if real is not None:
             rows_of(real)
@@ -108,11 +108,11 @@ def evaluate(
     from dataclasses import replace
 
     from spatialspec.measure.bench import AR
-    from spatialspec.measure.measuring import Instruments
     from spatialspec.measure.runs import check
     from spatialspec.quality.alignment import Alignment
     from spatialspec.quality.clip_score import ClipScore
     from spatialspec.quality.features import feature_extractor
+    from spatialspec.quality.measuring import Instruments
     from spatialspec.quality.quality import evaluate
     from spatialspec.quality.real import load_real
     from spatialspec.quality.store import Store
@@ -214,7 +214,7 @@ def _shown(name: str, form: str) -> Callable[[Quality], str]:
 
 
 def _scene_columns() -> tuple[Column, ...]:
-    from spatialspec.lab.scenes.scene import CATEGORIES
+    from spatialspec.quality.scenes.scene import CATEGORIES
 
     by_category = [(name, _shown(f"scenes_{name}", "{:.1%}")) for name in CATEGORIES]
     return (COLUMNS[0], *by_category, ("all", _shown("scenes", "{:.1%}")))

@@ -12,8 +12,8 @@ import typer
 from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.display import AGAINST_AR, COST, progress, saved, say, table, waiting, wrapped
-from spatialspec.files import check_output
 from spatialspec.methods.method import Method
+from spatialspec.outputs import check_output
 
 if TYPE_CHECKING:
     from spatialspec.measure.results import MethodResult

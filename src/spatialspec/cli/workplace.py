@@ -15,7 +15,7 @@ from spatialspec.cli.display import kept, say, waiting
 from spatialspec.core.errors import BadInput, printable
 
 if TYPE_CHECKING:
-    from spatialspec.lab.icons.data import Pictures
+    from spatialspec.drafts.image_folder import Pictures
 
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
 Batch = Annotated[int | None, typer.Option(help="Pictures per step. [default: the recipe's]")]

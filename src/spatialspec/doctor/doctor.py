@@ -27,9 +27,10 @@ from spatialspec.doctor.speed import AR, advise, curve, expectations, run_in_tur
 from spatialspec.drafts.weights import Drafts
 from spatialspec.generation import Request
 from spatialspec.measure.results import dtype_name
-from spatialspec.measure.runs import Progress, Workload
+from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.progress import Progress
 from spatialspec.targets.loading import load_target
 
 T = TypeVar("T")

@@ -16,10 +16,10 @@ from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
 from spatialspec.decode import decode
 from spatialspec.generation import Request, assemble
-from spatialspec.measure.runs import Progress
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.progress import Progress
 
 
 @dataclass(frozen=True)

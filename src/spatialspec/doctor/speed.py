@@ -14,7 +14,7 @@ from spatialspec.doctor.rows import Rows
 from spatialspec.drafts.weights import KINDS
 from spatialspec.measure.budget import GAIN, Cost, choose, costs_here, measured_cells
 from spatialspec.measure.budget import effort as effort_of_budgets
-from spatialspec.measure.runs import Progress, Workload
+from spatialspec.measure.runs import Workload
 from spatialspec.methods.ar import METHOD as AR_METHOD
 from spatialspec.methods.hawk import HawkHeads, HawkOptions
 from spatialspec.methods.method import Method
@@ -22,6 +22,7 @@ from spatialspec.methods.registry import methods
 from spatialspec.methods.spatial.drafter import METHOD as SPATIAL_METHOD
 from spatialspec.methods.spatial.drafter import SpatialOptions
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.progress import Progress
 
 AR, SPATIAL = AR_METHOD, SPATIAL_METHOD
 ROWS = 4  # of the picture, for a short run

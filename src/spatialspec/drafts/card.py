@@ -14,8 +14,8 @@ from spatialspec import __version__
 from spatialspec.drafts.origin import Origin, of_pictures
 
 if TYPE_CHECKING:
+    from spatialspec.drafts.image_folder import Pictures
     from spatialspec.drafts.lesson import Lesson
-    from spatialspec.lab.icons.data import Pictures
     from spatialspec.lab.icons.target_recipe import TargetRecipe
     from spatialspec.targets.icons.target import IconsTarget
 OPEN = "no licence is set here: their maker decides, who knows what the licences of the data allow."

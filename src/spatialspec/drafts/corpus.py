@@ -15,10 +15,10 @@ from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
+from spatialspec.drafts.image_folder import Pictures, load, rows_of
 from spatialspec.drafts.teacher import check_caption
-from spatialspec.lab.icons.data import Pictures, load, rows_of
 from spatialspec.lab.icons.target import caption
-from spatialspec.measure.runs import Bar, silent
+from spatialspec.progress import Bar, silent
 from spatialspec.targets.pictures import ReadsPictures
 
 MOST, PIXELS = 64, 2**20  # pictures that are encoded at once, and pixels of all of them

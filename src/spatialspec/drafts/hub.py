@@ -11,7 +11,7 @@ import numpy as np
 from huggingface_hub.constants import HF_HOME, HF_HUB_CACHE
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.lab.icons.data import Pictures, fitted
+from spatialspec.drafts.image_folder import Pictures, fitted
 from spatialspec.pictures import read_picture
 
 CAPTIONS = ("text", "caption", "prompt")  # in this order of preference

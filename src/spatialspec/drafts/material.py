@@ -11,11 +11,11 @@ from spatialspec.core.interfaces import Target
 from spatialspec.drafts.corpus import Corpus, captions, from_pictures, readable, split
 from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.features import Features, Prepared, Streamed, pairs_of
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.drafts.lesson import Recipe
 from spatialspec.drafts.limits import check_memory
 from spatialspec.drafts.origin import Origin, of_captions, of_pictures, of_prompts
-from spatialspec.lab.icons.data import Pictures
-from spatialspec.measure.runs import Bar, silent
+from spatialspec.progress import Bar, silent
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from statistics import fmean, median
 import torch
 
 from spatialspec import __version__
+from spatialspec.identity import drafts_digest
 from spatialspec.measure.distance import distance, explained, measure
 from spatialspec.measure.results import Document, MethodResult, Settings, dtype_name, quartiles
-from spatialspec.measure.runs import STRIDE, Progress, Sample, Workload, check, draw
+from spatialspec.measure.runs import STRIDE, Sample, Workload, check, draw
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.quality.store import digest
+from spatialspec.progress import Progress
 
 AR = Method.parse("ar")
 SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
@@ -89,7 +90,7 @@ def describe(command: str, pipeline: SpatialPipeline, workload: Workload, rule: 
         command=command,
         model=target.name,
         fingerprint=target.fingerprint,
-        drafts=digest(pipeline.drafts) if pipeline.drafts else "",
+        drafts=drafts_digest(pipeline.drafts) if pipeline.drafts else "",
         prompts=len(workload.prompts),
         num_images=workload.images,
         seed=workload.seed,

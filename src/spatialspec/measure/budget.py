@@ -25,11 +25,12 @@ from spatialspec import __version__
 from spatialspec.core.noise import image_seed
 from spatialspec.decode import decode
 from spatialspec.generation import Request, assemble
-from spatialspec.identity import identity
-from spatialspec.measure.runs import Progress, Workload
+from spatialspec.identity import drafts_digest, identity
+from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.quality.store import digest, read_sealed, write_sealed
+from spatialspec.progress import Progress
+from spatialspec.sealed import read_sealed, write_sealed
 
 # A pass has one row more, and rows come in eights; 64 is the default of `spatial`
 BUDGETS = (0, 3, 7, 15, 23, 31, 47, 64)
@@ -192,7 +193,7 @@ def _key(pipeline: SpatialPipeline, method: Method, workload: Workload) -> str:
     weight = pipeline.target.embed(torch.zeros(1, dtype=torch.long, device=pipeline.target.device))
     facts = (
         identity(pipeline.target),
-        [(type(drafts).__name__, digest([drafts])) for drafts in pipeline.drafts],
+        [(type(drafts).__name__, drafts_digest([drafts])) for drafts in pipeline.drafts],
         str(method),
         workload.verifier,
         machine(weight.device),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +17,9 @@ from spatialspec.measure.distance import Drawn
 from spatialspec.measure.memory import peak, reset_peak
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.progress import Progress
 
 STRIDE = 1_000_003  # from the seed of a prompt to the next prompt's
-
-Progress = Callable[[str, int], None]  # (method, tokens just committed)
-Bar = Callable[[int], AbstractContextManager[Progress]]  # shows how many of so many tokens are done
-
-
-@contextmanager
-def silent(total: int) -> Iterator[Progress]:
-    """A bar that shows nothing."""
-    yield lambda method, tokens: None
 
 
 @dataclass(frozen=True)

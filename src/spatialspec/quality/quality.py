@@ -8,20 +8,21 @@ from math import inf
 
 import numpy as np
 
-from spatialspec.lab.scenes.scene_scores import FIELDS
 from spatialspec.measure.bench import AR, describe
 from spatialspec.measure.intervals import Figure, mean_over_prompts
-from spatialspec.measure.measuring import Instruments, Measured, look, measure_all, stacked
-from spatialspec.measure.runs import Progress, Workload, check
+from spatialspec.measure.runs import Workload, check
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.progress import Progress
 from spatialspec.quality.diversity import diversity
 from spatialspec.quality.frechet import frechet_distance
 from spatialspec.quality.kernel import Features, kernel_difference, kernel_distance
+from spatialspec.quality.measuring import Instruments, Measured, look, measure_all, stacked
 from spatialspec.quality.pixels import decibels
 from spatialspec.quality.prompt_sets import PromptSet
 from spatialspec.quality.quality_results import Difference, Quality, QualityDocument, QualitySettings
 from spatialspec.quality.real import Real
+from spatialspec.quality.scenes.scores import FIELDS
 
 SHARES = ("alignment", *FIELDS)
 

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from spatialspec.core.errors import BadInput
-from spatialspec.lab.icons.data import rows_of
+from spatialspec.drafts.image_folder import rows_of
 from spatialspec.pictures import read_picture
 
 MOST = 5000

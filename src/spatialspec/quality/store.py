@@ -8,24 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
-from torch import nn
 
-from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_config, read_text, write_bytes, write_text
-from spatialspec.identity import check_same, facts_digest
+from spatialspec.files import read_config, write_bytes, write_text
+from spatialspec.identity import check_same
 from spatialspec.pictures import png, read_picture
 from spatialspec.processes import alone
-
-SEAL = "hash"  # key of a document: of all that is in it besides
-LARGEST = 2**26  # bytes of a picture, or of what is kept of one
+from spatialspec.sealed import LARGEST, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -94,37 +88,6 @@ class Store:
 
     def _path(self, method: str, prompt: int, image: int) -> Path:
         return self.folder / slug(method) / f"{prompt:05d}-{image:04d}"
-
-
-def write_sealed(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object with a hash of its contents.
-
-    Raises:
-        OSError: it could not be written.
-    """
-    write_text(path, json.dumps({**value, SEAL: facts_digest(value)}) + "\n")
-
-
-def read_sealed(path: Path) -> dict[str, Any] | None:
-    """What `write_sealed` wrote; None if it is not there, or not as it was written."""
-    try:
-        found = parse_json(read_text(path, limit=LARGEST), path)
-    except BadInput:
-        return None
-    if not isinstance(found, dict) or SEAL not in found:
-        return None
-    seal = found.pop(SEAL)
-    return found if seal == facts_digest(found) else None
-
-
-def digest(drafts: Sequence[nn.Module]) -> str:
-    """Hash of draft weights: images of relaxed methods hang on them."""
-    found = hashlib.sha256()
-    for module in drafts:
-        for name, tensor in sorted(module.state_dict().items()):
-            found.update(name.encode())
-            found.update(tensor.detach().to("cpu", torch.float32).numpy().tobytes())
-    return found.hexdigest()[:16]
 
 
 def slug(method: str) -> str:

@@ -21,10 +21,10 @@ from torch import Tensor
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts import shards
 from spatialspec.drafts.checkpoint import check_finite, learning_rate
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.drafts.limits import check_settings
 from spatialspec.drafts.origin import credits
 from spatialspec.files import write_text
-from spatialspec.lab.icons.data import Pictures
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.lab.icons.sources import concept_of
 from spatialspec.lab.icons.target import caption

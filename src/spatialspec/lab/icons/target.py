@@ -23,8 +23,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, tune_threads
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.identity import facts_digest, weights_digest
-from spatialspec.lab.icons.data import Pictures, epoch_batch
+from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.muon import Muon
 from spatialspec.lab.icons.sketch import sketch_error, train_sketch
 from spatialspec.lab.icons.target_recipe import TargetRecipe, check_room

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, tune_threads
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.drafts.limits import check_memory, check_settings
-from spatialspec.lab.icons.data import Pictures
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.pictures import signed
 

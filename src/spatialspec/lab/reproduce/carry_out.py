@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_output, read_config, write_text
+from spatialspec.files import read_config, write_text
 from spatialspec.lab.reproduce.lab import Lab, Outcome
 from spatialspec.lab.reproduce.page import page
 from spatialspec.lab.reproduce.plots import empty_plot, save
@@ -18,6 +18,7 @@ from spatialspec.lab.reproduce.registry import EXPERIMENTS
 from spatialspec.lab.reproduce.report import Report, ReproduceSettings
 from spatialspec.lab.reproduce.verdict import verdict
 from spatialspec.measure.bench import describe
+from spatialspec.outputs import check_output
 
 
 def carry_out(

@@ -16,8 +16,8 @@ from torch import Tensor
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.lab.reproduce.readings import inner_cells
-from spatialspec.measure.runs import Progress
 from spatialspec.methods.hawk import HawkHeads
+from spatialspec.progress import Progress
 
 REACH = 3
 OFFSETS = {  # name -> rows down, cells right

@@ -12,12 +12,12 @@ import numpy as np
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.acceptance import by_rejection
 from spatialspec.files import read_text
+from spatialspec.identity import drafts_digest
 from spatialspec.lab.reproduce.lab import Lab
 from spatialspec.lab.reproduce.paired import FIGURES, draw_all
 from spatialspec.lab.reproduce.readings import draft_law, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.methods.predictors import SSDPredictors
-from spatialspec.quality.store import digest
 
 METHOD = "ssd:rounds=0"  # the paper's ablations of training are without correction
 TRAINED = re.compile(r"trained on ([\d,]+) ")  # of the card
@@ -100,7 +100,7 @@ def compare_folders(
         right, down = (accepted(lab, folder.predictors, down=down) for down in (False, True))
         own: dict[str, Value] = {
             "drafts": name, "right": right, "down": down, "paper_dpg": paper.get(name),
-            "weights": digest([folder.predictors]),
+            "weights": drafts_digest([folder.predictors]),
         }  # fmt: skip
         rows.append(found.row(METHOD) | own)
     return Table(caption="SSD without rounds, means over prompts:", columns=columns, rows=rows), away

@@ -14,8 +14,9 @@ from spatialspec.core.noise import Noise
 from spatialspec.drafts.weights import Drafts, load_all
 from spatialspec.lab.reproduce.report import Table
 from spatialspec.lab.reproduce.verdict import Claim
-from spatialspec.measure.runs import Bar, Workload, silent
+from spatialspec.measure.runs import Workload
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.progress import Bar, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Plot

@@ -11,18 +11,19 @@ import torch
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.card import card
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.drafts.limits import check_settings
 from spatialspec.drafts.origin import of_pictures
 from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.files import write_text
 from spatialspec.identity import facts_digest
-from spatialspec.lab.icons.data import Pictures, epoch_batch
-from spatialspec.lab.scenes.judge import SceneJudge
-from spatialspec.lab.scenes.scene import COLOURS, Scene
+from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.scenes.scene_lesson import goals, loss_of
 from spatialspec.lab.scenes.scene_maps import make_maps
-from spatialspec.lab.scenes.scene_network import STRIDE, Maps, SceneConfig, SceneHead
-from spatialspec.lab.scenes.scene_scores import Reference, tally, write_references
+from spatialspec.quality.scenes.judge import SceneJudge
+from spatialspec.quality.scenes.network import STRIDE, Maps, SceneConfig, SceneHead
+from spatialspec.quality.scenes.scene import COLOURS, Scene
+from spatialspec.quality.scenes.scores import Reference, tally, write_references
 
 SHOWN = 600  # scenes to learn from that the figure for known drawings is taken on
 EVERY = 100  # steps from one resume state to the next

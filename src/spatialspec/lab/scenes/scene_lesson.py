@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.lab.scenes.scene import COLOURS, Scene
-from spatialspec.lab.scenes.scene_network import Maps, SceneHead
+from spatialspec.quality.scenes.network import Maps, SceneHead
+from spatialspec.quality.scenes.scene import COLOURS, Scene
 
 NEAR = 0.5  # goal of the heat from which a cell says concept and colour
 

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from spatialspec.drafts.image_folder import Pictures
 from spatialspec.drafts.shards import kept
-from spatialspec.lab.icons.data import Pictures
 from spatialspec.lab.icons.degradation import degrade
-from spatialspec.lab.scenes.scene_network import Maps, picture_maps
+from spatialspec.quality.scenes.network import Maps, picture_maps
 
 PIECE = 256  # pictures whose maps lie in one file
 

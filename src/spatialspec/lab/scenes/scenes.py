@@ -17,8 +17,8 @@ from PIL import Image
 
 from spatialspec.core.errors import BadInput
 from spatialspec.lab.scenes.cut_outs import CutOuts, tint
-from spatialspec.lab.scenes.scene import CATEGORIES, Scene, ask
 from spatialspec.pictures import write_picture
+from spatialspec.quality.scenes.scene import CATEGORIES, Scene, ask
 from spatialspec.tables import write_table
 
 SPLITS = ("train", "pair", "style")

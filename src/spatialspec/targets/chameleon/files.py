@@ -17,7 +17,8 @@ from torch import Tensor
 from transformers import ChameleonVQVAE, ChameleonVQVAEConfig
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import check_output, read_config
+from spatialspec.files import read_config
+from spatialspec.outputs import check_output
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 from spatialspec.targets.model_files import LARGEST, check_sizes, shards
 from spatialspec.targets.published import VQGAN, check_numbers, read

@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from spatialspec.core.arguments import LONGEST
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
 from spatialspec.core.sizes import LONGEST, read_sizes

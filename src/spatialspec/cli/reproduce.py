@@ -11,8 +11,8 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
-from spatialspec.files import check_folder
 from spatialspec.lab.reproduce.registry import EXPERIMENTS
+from spatialspec.outputs import check_folder
 from spatialspec.prompts import BUILT_IN, read_prompts
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from spatialspec.core.errors import BadInput
 from spatialspec.files import read_config, write_text
-from spatialspec.lab.scenes.judge import Found, SceneJudge
-from spatialspec.lab.scenes.scene import CATEGORIES, Scene, prompts, wrong
 from spatialspec.measure.intervals import mean_over_prompts
 from spatialspec.measure.results import Strict
 from spatialspec.models import WEIGHTS
 from spatialspec.quality.quality_results import Interval, Quality
+from spatialspec.quality.scenes.judge import Found, SceneJudge
+from spatialspec.quality.scenes.scene import CATEGORIES, Scene, prompts, wrong
 
 SHIPPED = WEIGHTS / "scene-judge"
 MOST = 1_000_000  # scenes

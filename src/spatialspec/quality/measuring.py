@@ -12,12 +12,12 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from spatialspec.lab.scenes.scene_scores import SceneTest
 from spatialspec.measure.bench import AR
 from spatialspec.measure.distance import measure
-from spatialspec.measure.runs import Progress, Workload, draw
+from spatialspec.measure.runs import Workload, draw
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.progress import Progress
 from spatialspec.quality.alignment import Alignment
 from spatialspec.quality.clip_score import ClipScore
 from spatialspec.quality.efficientnet import picture_features
@@ -25,6 +25,7 @@ from spatialspec.quality.export import export, export_table
 from spatialspec.quality.features import FeatureExtractor
 from spatialspec.quality.pixels import squared_error
 from spatialspec.quality.prompt_sets import PromptSet
+from spatialspec.quality.scenes.scores import SceneTest
 from spatialspec.quality.store import Kept, Store, slug
 
 

@@ -21,8 +21,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.lab.scenes.scene import COLOURS
 from spatialspec.quality.efficientnet import STAGES, load_efficientnet
+from spatialspec.quality.scenes.scene import COLOURS
 
 STRIDE = 8  # pixels a side of a cell
 _ENDS = list(accumulate(stage[-1] for stage in STAGES))

@@ -22,8 +22,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from spatialspec.core.errors import BadInput
 from spatialspec.files import read_config, write_text
-from spatialspec.lab.scenes.scene import COLOURS, Scene, Thing
-from spatialspec.lab.scenes.scene_network import BATCH, Maps, SceneConfig, SceneHead, picture_maps
+from spatialspec.quality.scenes.network import BATCH, Maps, SceneConfig, SceneHead, picture_maps
+from spatialspec.quality.scenes.scene import COLOURS, Scene, Thing
 from spatialspec.tensors import read_weights, write_weights
 
 HEAT = 0.3

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
-    from spatialspec.lab.icons.data import Pictures
+    from spatialspec.drafts.image_folder import Pictures
 
 MOST_WORDS = 1_000_000  # room for them is made at once
 COMMAND = "command.txt"  # file in the folder of pictures and of the tokenizer, for the card of the target

@@ -1,0 +1,1 @@
+"""Composed scenes as a metric: what a caption asks for, and a judge of it."""

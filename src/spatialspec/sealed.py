@@ -1,0 +1,36 @@
+"""JSON objects with a hash of their contents: what was changed or cut off since is not taken for what was written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from spatialspec.core.documents import parse_json
+from spatialspec.core.errors import BadInput
+from spatialspec.files import read_text, write_text
+from spatialspec.identity import facts_digest
+
+SEAL = "hash"  # key of a document: of all that is in it besides
+LARGEST = 2**26  # bytes of a picture, or of what is kept of one
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object with a hash of its contents.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    write_text(path, json.dumps({**value, SEAL: facts_digest(value)}) + "\n")
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """What `write_sealed` wrote; None if it is not there, or not as it was written."""
+    try:
+        found = parse_json(read_text(path, limit=LARGEST), path)
+    except BadInput:
+        return None
+    if not isinstance(found, dict) or SEAL not in found:
+        return None
+    seal = found.pop(SEAL)
+    return found if seal == facts_digest(found) else None
