@@ -123,7 +123,7 @@ def test_the_lab_is_imported_by_the_command_line_alone_and_late():
     """Inside functions of a command, so that a plain install runs without what the lab needs."""
     files = [path for path in sources() if unit_of(path) == "cli"]
     early = {m for path in files for m in imported_modules(path, at_the_top=True) if room_of(m) == "lab"}
-    assert not early, early
+    assert early <= {"lab.reproduce.registry"}, early  # names of experiments, for --help
 
 
 def test_files_fit_on_a_few_screens():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spatialspec.measure import measuring
 from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
+from spatialspec.quality import measuring
 from spatialspec.quality.features import DEFAULT
 from spatialspec.quality.measuring import Instruments
 from spatialspec.quality.prompt_sets import PromptSet

@@ -18,11 +18,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spatialspec.core.arguments import LONGEST
+from spatialspec.core.arguments import LONGEST as LONGEST_NAME
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
 from spatialspec.core.sizes import LONGEST, read_sizes
-from spatialspec.files import LONGEST as LONGEST_NAME
 from spatialspec.files import write_text
 from spatialspec.targets.llamagen.target import config_text
 from spatialspec.targets.llamagen.transformer import LlamaGenConfig, LlamaGenTransformer
