@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from spatialspec.core.errors import OVERFLOW, BadInput
+from spatialspec.core.errors import BadInput, overflow
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
@@ -103,7 +103,7 @@ def check_vocabulary(target: Target, folder: Folder) -> Iterator[Finding]:
         advice = "the codec or config.json is another model's: fetch it again"
         yield Finding(check=check, status="failed", got=", ".join(wrong), expected=expected, advice=advice)
     elif not all(bool(x.isfinite().all()) for x in (embedded, logits, target.codebook)):
-        got, advice = "numbers that are not finite", OVERFLOW
+        got, advice = "numbers that are not finite", overflow(target.dtype)
         yield Finding(check=check, status="failed", got=got, expected="finite numbers", advice=advice)
     else:
         got = f"{v:,} image tokens, {target.codebook.shape[1]} numbers a code, width {target.width}"

@@ -100,7 +100,7 @@ class ChameleonTarget(ImageVocabulary):
     @property
     def default(self) -> Sampling:
         """As generation_config.json has it, else the published code."""
-        return recommended(self.model.generation_config, self.authors)
+        return recommended(self.model, self.authors)
 
     def id_of(self, token: str) -> int:
         """Id of a token of the vocabulary.
