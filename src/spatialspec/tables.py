@@ -70,6 +70,7 @@ def read_table(path: Path, required: Sequence[str] = (), what: str = "cell") -> 
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     records = _records(_read(path), delimiter, path)
     columns = tuple(cell.strip() for cell in next(records, (1, []))[1])
+    _check_separator(columns, delimiter, path)
     missing = [name for name in required if name not in columns]
     if missing or not any(columns):
         wanted = " and ".join(required) or "their names in the first line"

@@ -21,8 +21,8 @@ from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_target import LanguageTarget
 from spatialspec.targets.llamagen.target import LlamaGenTarget
 from spatialspec.targets.slots import Slots
+from spatialspec.targets.words import IMAGE_NAMES
 
-IMAGE_NAMES = ("IMGIMG", "<|visual token")  # how vocabularies name image tokens: Chameleon's family, Emu3
 PROMPTS = ("a red apple", "0")  # words, or a class
 
 
