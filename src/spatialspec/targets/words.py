@@ -78,7 +78,8 @@ class Words:
         ids = self.ids(text, special=True)
         if not ids or (ids[0], ids[-1]) != (first, last):
             got = f"a tokenizer that begins with {ids[:1]} and ends with {ids[-1:]}"
-            expected = " and ".join("a token that it lacks" if i is None else str(i) for i in (first, last))
+            known = first is not None and last is not None
+            expected = f"{first} and {last}" if known else "tokens of its own there"
             raise BadInput(got, expected, f"{ANOTHERS}, or split_special_tokens is on")
         return ids
 

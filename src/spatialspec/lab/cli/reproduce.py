@@ -81,7 +81,7 @@ def reproduce(
     out.mkdir(exist_ok=True)
     for one in chosen:
         check_files(one, out, quick)
-    pipeline, workload = common.load(methods, words[:1])
+    pipeline, workload = common.load(methods, words[:1], own=prompts is not None)
 
     from dataclasses import replace
 
