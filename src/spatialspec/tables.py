@@ -99,7 +99,9 @@ def _check_separator(header: Sequence[str], delimiter: str, path: Path) -> None:
     first = header[0] if header else ""
     names = {",": "commas", "\t": "tabs", ";": "semicolons"}
     if first.strip().lower().startswith("sep="):
-        raise BadInput(f"a first line {shown(first)}", f"the names of the columns, with {names[delimiter]}", "take it out", path)
+        raise BadInput(
+            f"a first line {shown(first)}", f"the names of the columns, with {names[delimiter]}", "take it out", path
+        )
     if len(header) == 1 and (other := next((s for s in ";\t," if s != delimiter and s in first), None)):
         expected = f"{names[delimiter]}, as the name ends in {path.suffix}"
         advice = "save it with commas as .csv, or with tabs as .tsv"

@@ -124,9 +124,11 @@ def _record(*given: Any, **named: Any) -> logging.LogRecord:
     return record
 
 
-def _warning(message: Any, kind: type[Warning], file: str, number: int, line: str | None = None) -> str:
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """A warning as Python writes it, without control characters and without the code."""
-    return f"{file}:{number}: {kind.__name__}: {printable(message)}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {printable(message)}\n"
 
 
 def _no_empty_option(words: Sequence[str]) -> None:

@@ -44,7 +44,10 @@ class NotFinite(BadInput):
 
 def overflow(dtype: object) -> str:
     """What to do about numbers that are not finite, in a type of weights of torch."""
-    wider = {"torch.float16": "give dtype bf16 or fp32, since fp16 overflows, or ", "torch.bfloat16": "give dtype fp32, or "}
+    wider = {
+        "torch.float16": "give dtype bf16 or fp32, since fp16 overflows, or ",
+        "torch.bfloat16": "give dtype fp32, or ",
+    }
     return f"{wider.get(str(dtype), '')}fetch the weights again"
 
 
