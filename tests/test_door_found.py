@@ -3,9 +3,7 @@
 import json
 import logging
 import math
-import os
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -15,9 +13,7 @@ import pytest
 import torch
 import transformers
 
-import llamagen_tiny
 import tiny_chameleon
-from spatialspec import arguments
 from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.generation import Request
@@ -30,7 +26,7 @@ from spatialspec.show.page import panel
 from spatialspec.show.trace import trace
 from spatialspec.targets.chameleon.target import ChameleonTarget
 from spatialspec.targets.loading import wrap
-from tiny import call_main, tiny_folder
+from tiny import tiny_folder
 from tiny_checkpoints import tiny_emu3, tiny_janus
 
 ESCAPE = "\x1b]0;evil\x07"
@@ -49,14 +45,6 @@ def pipe(folder: Path) -> SpatialPipeline:
 @pytest.fixture(scope="module")
 def janus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_janus(tmp_path_factory.mktemp("janus") / "janus")
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Run the command line in an empty folder, which is also the home folder of `~`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return partial(call_main, capsys)
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -79,18 +67,6 @@ def test_libraries_do_not_repeat_a_folder(tmp_path: Path, kind: str, capfd: pyte
     said = "".join(capfd.readouterr())
     assert "\x1b" not in said and "transformers]" not in said and not [w for w in caught if "evil" in str(w.message)]
     assert logging.getLogger("transformers").level <= logging.WARNING  # as it was
-
-
-def test_no_message_of_a_library_reaches_a_terminal_raw(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    factory, form = logging.getLogRecordFactory(), warnings.formatwarning
-    try:
-        call("methods")
-        record = logging.getLogRecordFactory()("a", 30, "b", 1, "%s %d", (ESCAPE, 3), None)
-        assert record.getMessage() == r"\x1b]0;evil\x07 3"
-        assert ESCAPE not in warnings.formatwarning(ESCAPE, UserWarning, "file", 1)
-    finally:
-        logging.setLogRecordFactory(factory)
-        warnings.formatwarning = form
 
 
 BAD_MAPS: list[Any] = [
@@ -155,86 +131,6 @@ def test_advice_fits_the_dtype(folder: Path, dtype: str, advice: str) -> None:
     assert advice in str(refused.value) and (dtype != "fp32" or "dtype" not in refused.value.advice)
 
 
-def test_home_folders(call: Any, tmp_path: Path) -> None:
-    draw = ("generate", "red apple, 3d", "--size", "2x2")
-    assert call(*draw, "--out=~/a.png", "--json", "~/a.json")[0] == 0
-    assert (tmp_path / "a.png").is_file() and (tmp_path / "a.json").is_file() and not (tmp_path / "~").exists()
-    (tmp_path / "some.txt").write_text("red apple, 3d\n")
-    assert call("bench", "--methods", "ar", "--size", "2x2", "--prompts", "~/some.txt", "--json=~/b.json")[0] == 0
-    for words in (
-        ("evaluate", "--out", "~/no/out"), ("evaluate", "--export=~/no/out"), ("evaluate", "--prompts", "~/no/a.txt"),
-        ("evaluate", "--real", "~/no"), ("generate", "a", "--draft", "~/no"), ("doctor", "--model", "~/no"),
-        ("convert", "~/no", "~/new"), ("evaluate", "--features", "~/no"), ("train", "draft", "--config", "~/no.yaml"),
-        ("evaluate", "--clip", "~/no"), ("evaluate", "--scenes", "~/no"), ("generate", "a", "--plugin", "~/no.py"),
-    ):  # fmt: skip
-        code, _, err = call(*words)
-        assert code == 2 and "~" not in err and str(tmp_path) in err, (words, err)
-    assert arguments.path("draft", "~/a") == tmp_path / "a"
-
-
-class Broken:
-    """Raises whatever it is asked."""
-
-    def _fail(self, *given: Any) -> Any:
-        raise ZeroDivisionError(ESCAPE)
-
-    __len__ = __bool__ = __iter__ = __index__ = __eq__ = __repr__ = __str__ = __fspath__ = __float__ = _fail
-    __hash__ = __getattr__ = __getitem__ = __int__ = __call__ = __contains__ = _fail  # type: ignore[assignment]
-
-
-class Hidden:
-    """Even its class cannot be asked for."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise RuntimeError(name)
-
-
-class LongList(list[Any]):
-    """Says that it is longer than it is."""
-
-    def __len__(self) -> int:
-        return 5
-
-
-class Word(str):
-    """A text whose methods raise."""
-
-    def strip(self, *given: Any) -> Any:
-        raise OSError
-
-    __eq__ = __hash__ = lower = startswith = split = strip  # type: ignore[assignment]
-
-
-FOREIGN: list[Any] = [np, torch, math, Broken(), Hidden(), LongList([1]), LongList(), Word("a"), MagicMock(), Broken]
-FOREIGN += [MagicMock(ndim=3), MagicMock(spec=list), MagicMock(spec=str), MagicMock(spec=torch.dtype), [Broken()]]
-CALL = ["prompt", "method", "seed", "negative_prompt", "num_images_per_prompt", "guidance_scale", "temperature"]
-CALL += ["top_k", "top_p", "size", "verifier", "written"]
-
-
-@pytest.mark.parametrize("name", CALL)
-def test_foreign_objects(pipe: SpatialPipeline, name: str) -> None:
-    usual: dict[str, Any] = {"prompt": "a cat", "method": "ar", "size": "2x2"}
-    for value in FOREIGN:
-        try:
-            pipe(**(usual | {name: value}))
-        except BadInput as error:
-            assert str(error).isprintable()
-
-
-@pytest.mark.parametrize("name", ["model", "draft", "device", "torch_dtype", "dtype", "device_map"])
-def test_foreign_objects_for_loading(folder: Path, name: str) -> None:
-    for value in FOREIGN:
-        try:
-            SpatialPipeline.from_pretrained(**({"model": folder} | {name: value}))
-        except BadInput as error:
-            assert str(error).isprintable()
-
-
-def test_paths_of_the_system(folder: Path) -> None:
-    (entry,) = (entry for entry in os.scandir(folder.parent) if entry.name == folder.name)
-    assert SpatialPipeline.from_pretrained(entry).target.name == "tiny"  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("document", ['{"a": %s}', '{"prompt": "a", "n": [%s]}', "%s", '{"a": {"b": -%s}}'])
 def test_numbers_of_many_digits(document: str) -> None:
     with pytest.raises(BadInput) as refused:
@@ -258,16 +154,6 @@ def test_separators(tmp_path: Path, name: str, text: str, got: str) -> None:
         read_prompts(tmp_path / name)
 
 
-def test_models_of_classes_need_prompts_of_their_own(call: Any, tmp_path: Path) -> None:
-    model = llamagen_tiny.tiny_folder(tmp_path / "llamagen", "class")
-    (tmp_path / "classes.txt").write_text("tench\n")
-    for command in ("bench", "evaluate"):
-        code, _, err = call(command, "--model", model, "--methods", "ar")
-        assert code == 2 and "give --prompts FILE" in err, err
-    code, _, err = call("evaluate", "--model", model, "--methods", "ar", "--prompts", "classes.txt", "--num-images", 1)
-    assert code == 0, err
-
-
 def test_a_tokenizer_of_another_model(janus: Path, tmp_path: Path) -> None:
     emu3 = tiny_emu3(tmp_path / "emu3")
     model = transformers.JanusForConditionalGeneration.from_pretrained(janus)
@@ -289,32 +175,6 @@ def test_recommended_sampling_names_its_folder(tmp_path: Path) -> None:
         with pytest.raises(BadInput) as refused:
             SpatialPipeline.from_pretrained(folder)
         assert refused.value.where == str(folder / "generation_config.json") and str(refused.value).isprintable()
-
-
-SAID = {
-    "generate a --seed x": "got --seed 'x', expected a whole number",
-    "generate a --seed=1.5": "got --seed '1.5', expected a whole number",
-    "generate a --guidance x": "got --guidance 'x', expected a number",
-    "convert a b --heads x": "got --heads 'x', expected a whole number",
-    "generate a b c": "got the surplus words 'b c', expected PROMPT and options alone",
-    "doctor icons": "got the surplus words 'icons', expected no word and options alone",
-    "generate a --sed 3": "did you mean --seed? see --help",
-    "generate a --colour red": "got the option '--colour', expected one of --out, --method",
-    "genrate a": "got the command 'genrate', expected one of generate, bench",
-    "train drft": "did you mean draft? see --help",
-    "generate a --dtype int8": "got --dtype 'int8', expected one of fp32",
-    "generate a --device cuda:77": "got --device 'cuda:77', expected one that this machine has",
-    "doctor --device xpu:9": "got --device 'xpu:9'",
-    "doctor --dtype int8": "got --dtype 'int8'",
-    "generate a --size 3y3": "got --size '3y3', expected ROWSxCOLUMNS",
-    "generate a --top-k -1": "got --top-k -1",
-}
-
-
-@pytest.mark.parametrize("words", SAID)
-def test_sentences_of_the_command_line(call: Any, words: str) -> None:
-    code, _, err = call(*words.split())
-    assert code == 2 and SAID[words] in err and err.count("\n") == 1, err
 
 
 def test_no_false_alarms(pipe: SpatialPipeline, folder: Path) -> None:
