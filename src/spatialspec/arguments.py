@@ -7,10 +7,12 @@ in proportion to a number before it was found to be in range. Imports torch wher
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from spatialspec.core.arguments import LONGEST, listed, nameable, whole
+from spatialspec.core.arguments import LONGEST, dimensions, listed, nameable, whole
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.prompts import check_prompt
 
@@ -20,6 +22,31 @@ if TYPE_CHECKING:
 IMAGES = 1024  # of one prompt in one call
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # as the command line names them, as torch does
 AUTO = "auto"  # fp32 on the CPU, bf16 elsewhere
+PROMPTS = "a text, or a list of at least one"
+SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")  # device maps that accelerate makes
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Arguments may be objects of anybody's: one that raises while it is read is bad input.
+
+    Raises:
+        BadInput: there is one.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        got = f"an argument that cannot be read ({type(error).__name__}: {shown(_words(error))})"
+        raise BadInput(got, "plain text, numbers and lists of them") from error
+
+
+def _words(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # an error of anybody's, too
+        return ""
 
 
 def prompts(value: object) -> list[str]:
@@ -30,9 +57,10 @@ def prompts(value: object) -> list[str]:
     """
     if isinstance(value, str):
         return [check_prompt(value)]
-    if not isinstance(value, list | tuple) or not value:
-        raise BadInput(f"prompt {shown(value)}", "a text, or a list of at least one", "say what to draw")
-    return [check_prompt(text, f"prompt {i} of {len(value)}") for i, text in enumerate(value, start=1)]
+    texts = listed("prompt", value, PROMPTS) if isinstance(value, list | tuple) else []
+    if not texts:
+        raise BadInput(f"prompt {shown(value)}", PROMPTS, "say what to draw")
+    return [check_prompt(text, f"prompt {i} of {len(texts)}") for i, text in enumerate(texts, start=1)]
 
 
 def negatives(value: object, count: int) -> list[str]:
@@ -45,9 +73,10 @@ def negatives(value: object, count: int) -> list[str]:
         BadInput: it is anything else, another number of them, or a text that no model can read.
     """
     if isinstance(value, list | tuple):
-        if len(value) != count:
-            raise BadInput(f"{len(value)} negative prompts", f"{count}, one for each prompt")
-        return [_negative(text) for text in value]
+        texts = listed("negative_prompt", value, "one for each prompt")
+        if len(texts) != count:
+            raise BadInput(f"{len(texts)} negative prompts", f"{count}, one for each prompt")
+        return [_negative(text) for text in texts]
     return [_negative(value)] * count
 
 
@@ -73,7 +102,7 @@ def seeds(value: object, count: int) -> list[int]:
     """
     from spatialspec.core.noise import image_seed
 
-    if isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0:
+    if isinstance(value, list | tuple) or dimensions(value):
         several = listed("seed", value, "a whole number, or one for each image")
         if len(several) != count:
             raise BadInput(f"{len(several)} seeds", f"{count}, one for each image")
@@ -104,19 +133,22 @@ def written(value: object, count: int, cells: int, vocabulary: int) -> list[tupl
 
 
 def path(name: str, value: object) -> Path:
-    """Read a path, which need not exist.
+    """Read a path, which need not exist; `~` in front is the home folder.
 
     Raises:
         BadInput: it is no path, or one that no file can have.
     """
-    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    try:
+        text = os.path.expanduser(os.fspath(cast("str", value)))
+    except Exception:  # whatever a foreign object raises
+        text = ""
     if not isinstance(text, str) or not text or not nameable(text):
         raise BadInput(f"{name} {shown(value)}", f"a path, whose names have at most {LONGEST} bytes")
     return Path(text)
 
 
-def dtype_name(value: object) -> str:
-    """Read the name of a type of weights: one of DTYPES, as torch names it, or AUTO.
+def dtype_name(value: object, argument: str = "dtype") -> str:
+    """Read the name of a type of weights: one of DTYPES, as torch names it, or AUTO; `argument` is for the message.
 
     Raises:
         BadInput: it is none of these.
@@ -124,7 +156,7 @@ def dtype_name(value: object) -> str:
     name = str(value).removeprefix("torch.") if isinstance(value, str) or type(value).__name__ == "dtype" else ""
     known = {short: short for short in DTYPES} | {full: short for short, full in DTYPES.items()} | {AUTO: AUTO}
     if name not in known:
-        raise BadInput(f"dtype {shown(value)}", f"one of {', '.join([*DTYPES, AUTO])}")
+        raise BadInput(f"{argument} {shown(value)}", f"one of {', '.join([*DTYPES, AUTO])}")
     return known[name]
 
 
@@ -145,18 +177,58 @@ def dtype(value: object, where: torch.device) -> torch.dtype:
     return found
 
 
-def device(value: object) -> torch.device:
-    """Read a device that this machine has; None is the CPU.
+def device(value: object, argument: str = "device") -> torch.device:
+    """Read a device that this machine has; None is the CPU, and `argument` is for the message.
 
     Raises:
         BadInput: it is none; the message lists them.
     """
     import torch
 
+    there = _devices()
+    name = "cpu" if value is None else str(value) if isinstance(value, str | torch.device) else ""
+    if name == "cpu:0":  # there is one
+        name = "cpu"
+    if name not in there:
+        raise BadInput(f"{argument} {shown(value)}", "one that this machine has", ", ".join(there))
+    return torch.device(name)
+
+
+def _devices() -> list[str]:
+    """The CPU, an accelerator, and each of those that there are."""
+    import torch
+
     there = ["cpu"]
     if (other := torch.accelerator.current_accelerator()) is not None and torch.accelerator.is_available():
         there += [other.type, *(f"{other.type}:{i}" for i in range(torch.accelerator.device_count()))]
-    name = "cpu" if value is None else str(value) if isinstance(value, str | torch.device) else ""
-    if name not in there:
-        raise BadInput(f"device {shown(value)}", "one that this machine has", ", ".join(there))
-    return torch.device(name)
+    return there
+
+
+def device_map(value: object) -> str | dict[str, torch.device] | None:
+    """Read a device map: None, one of SPREAD, a device, or a mapping of names of modules to devices.
+
+    A device may be the number of an accelerator. Which modules there are, the model knows.
+
+    Raises:
+        BadInput: it is anything else, or names a device that this machine lacks.
+    """
+    if value is None or (isinstance(value, str) and value in SPREAD):
+        return value
+    try:
+        if not isinstance(value, Mapping):
+            return {"": _place(value)}
+        found = {str(name): _place(where) for name, where in dict(value).items() if isinstance(name, str)}
+        if found and len(found) == len(value):
+            return found
+    except Exception:  # BadInput of `device`, and whatever a foreign object raises
+        pass
+    there = ", ".join(_devices())
+    expected = f"{', '.join(SPREAD)}, a device that this machine has, or a mapping of module names to devices"
+    raise BadInput(f"device_map {shown(value)}", expected, there)
+
+
+def _place(value: object) -> torch.device:
+    if isinstance(value, int) and not isinstance(value, bool):
+        numbered = [name for name in _devices() if name.endswith(f":{value}")] if 0 <= value < IMAGES else []
+        return device(numbered[0] if numbered else "")
+    return device("" if value is None else value)

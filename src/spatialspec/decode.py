@@ -55,7 +55,7 @@ class Image:
         if p.shape[-1] in verdict.named:  # no token: `best` and `inverse_cdf` found none
             after = [cell + 1 for cell in (*(self.state.pending or (-1,)), *proposal.cells)]
             broken = [cell for cell, row in zip(after, p, strict=True) if not row.isfinite().all()]
-            raise NotFinite(min(broken, default=self.state.frontier), self.state.passes)
+            raise NotFinite(f"scores of cell {min(broken, default=self.state.frontier)}", self.state.passes)
         return verdict
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from torch import nn
 
 from spatialspec.core.context import DecodeContext
-from spatialspec.core.errors import BadInput, NotFinite
+from spatialspec.core.errors import NotFinite, overflow
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Session, Target
 from spatialspec.core.noise import Noise
@@ -107,6 +108,35 @@ def assemble(target: Target, drafts: Sequence[object], method: Method, request: 
     return images
 
 
+@contextmanager
+def traced(target: Target, drafts: Sequence[object] = ()) -> Iterator[None]:
+    """Numbers that are not finite are traced to the model, and to the weight of it or of its drafts that is damaged.
+
+    Raises:
+        NotFinite: as it came, with what was found.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        networks = [part for part in drafts if isinstance(part, nn.Module)]
+        drafted = ((f"draft weights {name}", w) for part in networks for name, w in part.named_parameters())
+        name = damaged([*weights(target), *drafted])
+        advice = f"{name} holds numbers that are not finite: fetch the weights again"
+        error.advice = advice if name else overflow(target.dtype)
+        error.where = target.name
+        raise
+
+
+def steps(target: Target, drafts: Sequence[object], session: Session, images: Sequence[Image]) -> Iterator[Step]:
+    """The passes of `decode`, for everybody who has a target with its drafts.
+
+    Raises:
+        NotFinite: in the first pass with scores that are; as from `traced`.
+    """
+    with traced(target, drafts):
+        yield from decode(session, images)
+
+
 def generate(
     target: Target,
     drafts: Sequence[object],
@@ -134,19 +164,12 @@ def generate(
     started = request.only(unfinished)
     start = time.perf_counter()
     passes = scored = commits = 0
-    try:
-        for step in decode(started.session(target), [images[i] for i in unfinished]) if unfinished else ():
-            passes += 1
-            scored += len(step.p)
-            commits += step.verdict.commits
-            on_step(replace(step, image=unfinished[step.image]))
-    except NotFinite as error:
-        networks = [part for part in drafts if isinstance(part, nn.Module)]
-        drafted = ((f"draft weights {name}", w) for part in networks for name, w in part.named_parameters())
-        if name := damaged([*weights(target), *drafted]):
-            advice = f"{name} holds numbers that are not finite: fetch the weights again"
-            raise BadInput(error.got, error.expected, advice, target.name) from error
-        raise
+    left = [images[i] for i in unfinished]
+    for step in steps(target, drafts, started.session(target), left) if left else ():
+        passes += 1
+        scored += len(step.p)
+        commits += step.verdict.commits
+        on_step(replace(step, image=unfinished[step.image]))
     seconds = time.perf_counter() - start
     drawn = request.grid.cells * len(unfinished) - sum(map(len, started.written))
     count = len(unfinished) or 1

@@ -13,14 +13,14 @@ from PIL import Image as PILImage
 
 from spatialspec import arguments
 from spatialspec.core.context import Unfit
-from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.drafts import weights as draft_weights
-from spatialspec.generation import Report, Request, generate
-from spatialspec.methods.method import Method
+from spatialspec.generation import Report, Request, generate, traced
+from spatialspec.methods.method import RULES, Method
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.targets.loading import load_target
 
@@ -55,10 +55,10 @@ class SpatialPipeline:
     """
 
     def __init__(self, target: Target, draft: Sequence[draft_weights.Drafts | Unfit] | str | Path = ()) -> None:
-        if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
-            raise BadInput(
-                f"a {type(target).__name__} for a target", "one", "use from_pretrained, or wrap(model, processor)"
-            )
+        with arguments.reading():
+            if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
+                advice = "use from_pretrained, or wrap(model, processor)"
+                raise BadInput(f"a {type(target).__name__} for a target", "one", advice)
         self.target = target
         if not isinstance(draft, list | tuple):
             draft = draft_weights.load_all(arguments.path("draft", draft), target)
@@ -67,6 +67,11 @@ class SpatialPipeline:
                 raise BadInput(f"a {type(part).__name__} for draft weights", "those of a draft, or their folder")
         self.drafts = [drafts for drafts in draft if not isinstance(drafts, Unfit)]
         self.unfit = [drafts for drafts in draft if isinstance(drafts, Unfit)]
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(printable(type(part).__name__) for part in self.drafts) or "none"
+        where = f"{self.target.device}, {str(self.target.dtype).removeprefix('torch.')}"
+        return f"SpatialPipeline({type(self.target).__name__} {printable(self.target.name)}, {where}, drafts: {kinds})"
 
     @classmethod
     def from_pretrained(
@@ -93,13 +98,16 @@ class SpatialPipeline:
             BadInput: unknown name, damaged files, drafts made for another target, a type that weights cannot have, or a
                 device that this machine lacks.
         """
-        folder = model_folder(str(arguments.path("model", model)))
-        drafts = draft_folder(str(model), None if draft is None else str(arguments.path("draft", draft)))
-        where = arguments.device(device)
-        if dtype is not None and torch_dtype is not None and dtype != torch_dtype:
-            raise BadInput(f"dtype {shown(dtype)} and torch_dtype {shown(torch_dtype)}", "one of them")
-        kind = arguments.dtype(torch_dtype if dtype is None else dtype, where)
-        target = load_target(folder, str(where), kind, device_map)
+        with arguments.reading():
+            name = str(arguments.path("model", model))
+            folder = model_folder(name)
+            drafts = draft_folder(name, None if draft is None else str(arguments.path("draft", draft)))
+            where = arguments.device(device)
+            if dtype is not None and torch_dtype is not None and dtype != torch_dtype:
+                raise BadInput(f"dtype {shown(dtype)} and torch_dtype {shown(torch_dtype)}", "one of them")
+            kind = arguments.dtype(torch_dtype if dtype is None else dtype, where)
+            spread = arguments.device_map(device_map)
+        target = load_target(folder, str(where), kind, spread)
         if draft is None:  # those that lie there need not fit, as long as no method asks for them
             beside = [] if drafts is None else draft_weights.draft_folders(drafts)
             return cls(target, [draft_weights.load_beside(path, target) for path in beside])
@@ -152,18 +160,22 @@ class SpatialPipeline:
             BadInput: a bad argument, before anything is computed; or scores that are not finite, in the pass that met
                 them.
         """
-        chosen = method if isinstance(method, Method) else Method.parse(method)
         given: dict[str, Any] = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        sampling = replace(self.target.default, **{k: v for k, v in given.items() if v is not None})
-        grid, images = self.grid(size), arguments.images("num_images_per_prompt", num_images_per_prompt)
-        prompts = [text for text in arguments.prompts(prompt) for _ in range(images)]
-        negatives = arguments.negatives(negative_prompt, len(prompts) // images)
+        default = self.target.default
+        with arguments.reading():
+            chosen = method if isinstance(method, Method) else Method.parse(method)
+            sampling = replace(default, **{k: v for k, v in given.items() if v is not None})
+            grid, images = self.grid(size), arguments.images("num_images_per_prompt", num_images_per_prompt)
+            prompts = [text for text in arguments.prompts(prompt) for _ in range(images)]
+            negatives = arguments.negatives(negative_prompt, len(prompts) // images)
+            seeds = arguments.seeds(seed, len(prompts))
+            begun = arguments.written(written, len(prompts), grid.cells, self.target.vocabulary)
+            if not isinstance(verifier, str) or verifier not in RULES:
+                raise BadInput(f"verifier {shown(verifier)}", f"one of {', '.join(RULES)}")
+            if callback_on_step_end is not None and not callable(callback_on_step_end):
+                raise BadInput(f"callback_on_step_end {shown(callback_on_step_end)}", "a function, or None")
         if any(negatives) and sampling.streams == 1:
             warnings.warn("negative_prompt has no effect with guidance_scale 1", stacklevel=2)
-        seeds = arguments.seeds(seed, len(prompts))
-        begun = arguments.written(written, len(prompts), grid.cells, self.target.vocabulary)
-        if callback_on_step_end is not None and not callable(callback_on_step_end):
-            raise BadInput(f"callback_on_step_end {shown(callback_on_step_end)}", "a function, or None")
 
         def notify(step: Step) -> None:
             if callback_on_step_end is not None:
@@ -172,7 +184,8 @@ class SpatialPipeline:
         repeated = [text for text in negatives for _ in range(images)]
         request = Request(prompts, seeds, sampling, grid, verifier, repeated, begun)
         tokens, report = generate(self.target, [*self.drafts, *self.unfit], chosen, request, notify)
-        return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)
+        with traced(self.target):
+            return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)
 
     def preview(self, state: State) -> PILImage.Image | None:
         """The finished rows of an image on its way, None before the first; its lower edge may still change a little."""
@@ -180,7 +193,8 @@ class SpatialPipeline:
         if not rows:
             return None
         finished = Grid(rows, state.grid.columns)
-        return self.target.pixels(state.tokens[: finished.cells], finished)
+        with traced(self.target):
+            return self.target.pixels(state.tokens[: finished.cells], finished)
 
     def grid(self, size: str | Grid | tuple[int, int] | None) -> Grid:
         """The grid that was asked for, or the model's own.

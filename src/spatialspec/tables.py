@@ -67,8 +67,10 @@ def read_table(path: Path, required: Sequence[str] = (), what: str = "cell") -> 
             fewer cells than there are columns; a quote is not closed; a line ends with \r alone or holds a NUL; there
             are more than MOST rows or WIDEST columns.
     """
-    records = _records(_read(path), "\t" if path.suffix.lower() == ".tsv" else ",", path)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    records = _records(_read(path), delimiter, path)
     columns = tuple(cell.strip() for cell in next(records, (1, []))[1])
+    _check_separator(columns, delimiter, path)
     missing = [name for name in required if name not in columns]
     if missing or not any(columns):
         wanted = " and ".join(required) or "their names in the first line"
@@ -86,6 +88,24 @@ def read_table(path: Path, required: Sequence[str] = (), what: str = "cell") -> 
             raise _too_many(path)
         rows.append((line, dict(zip(columns, cells, strict=True))))
     return columns, rows
+
+
+def _check_separator(header: Sequence[str], delimiter: str, path: Path) -> None:
+    """Refuse a header that has one column only as others are behind another separator: Excel's of Europe is `;`.
+
+    Raises:
+        BadInput: it is such a header.
+    """
+    first = header[0] if header else ""
+    names = {",": "commas", "\t": "tabs", ";": "semicolons"}
+    if first.strip().lower().startswith("sep="):
+        raise BadInput(
+            f"a first line {shown(first)}", f"the names of the columns, with {names[delimiter]}", "take it out", path
+        )
+    if len(header) == 1 and (other := next((s for s in ";\t," if s != delimiter and s in first), None)):
+        expected = f"{names[delimiter]}, as the name ends in {path.suffix}"
+        advice = "save it with commas as .csv, or with tabs as .tsv"
+        raise BadInput(f"columns that are separated by {names[other]}", expected, advice, path)
 
 
 def listed(columns: Iterable[str]) -> str:

@@ -7,10 +7,13 @@ what to do.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -37,6 +40,8 @@ from spatialspec.core.errors import BadInput, printable, shown
 
 INTERRUPTED = 130  # exit code
 LONGEST = 1000  # characters of an error
+NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
+FOLDERS = {"model", "target", "draft", "data", "features", "clip", "scenes", "config"}  # texts that may be a path
 
 app = typer.Typer(
     name="spatialspec",
@@ -91,9 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
+    logging.setLogRecordFactory(_record)
+    warnings.formatwarning = _warning
     try:
         _no_empty_option(words)
-        code = typer.main.get_command(app).main(words, prog_name="spatialspec", standalone_mode=False)
+        command = typer.main.get_command(app)
+        _take_homes(command)
+        code = command.main(words, prog_name="spatialspec", standalone_mode=False)
     except (ValueError, OSError, ImportError) as error:
         _complain(_reason(error))
     except (KeyboardInterrupt, typer.Abort):
@@ -105,6 +114,34 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if code == INTERRUPTED:
         say("interrupted", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _take_homes(command: Any) -> None:
+    """Read `~` as the home folder in every option that is a path: a shell does not, in `--out=~/a.png`."""
+    for param in command.params:
+        param.callback = param.callback or _with_home
+    for inner in getattr(command, "commands", {}).values():
+        _take_homes(inner)
+
+
+def _with_home(context: Any, param: Any, value: Any) -> Any:
+    if isinstance(value, Path) or (isinstance(value, str) and param.name in FOLDERS):
+        return type(value)(os.path.expanduser(value))
+    return value
+
+
+def _record(*given: Any, **named: Any) -> logging.LogRecord:
+    """A message of any library, which may quote a file, without control characters."""
+    record = logging.LogRecord(*given, **named)
+    record.msg, record.args = printable(record.getMessage()), ()
+    return record
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as Python writes it, without control characters and without the code."""
+    return f"{filename}:{lineno}: {category.__name__}: {printable(message)}\n"
 
 
 def _no_empty_option(words: Sequence[str]) -> None:
@@ -130,12 +167,34 @@ def _cut(word: str, most: int = 120) -> str:
 def _usage(error: Any, words: list[str]) -> str:
     """Message of a usage error, with the value that was got where an option got a wrong one."""
     message = " ".join(map(_cut, f"{error.format_message().rstrip('.')}: see --help".split(" ")))
-    for option in getattr(getattr(error, "param", None), "opts", ()):
+    param = getattr(error, "param", None)
+    kind = NUMBERS.get(getattr(getattr(param, "type_descriptor", None), "annotation", None))
+    for option in getattr(param, "opts", ()):
         for here, following in zip(words, [*words[1:], ""], strict=True):
             if here == option or here.startswith(f"{option}="):
                 value = here.partition("=")[2] if "=" in here else following
-                return f"got {option} {shown(value)}: {message}"
-    return message
+                return f"got {option} {shown(value)}" + (f", expected {kind}" if kind else f": {message}")
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    if param is not None or command is None:
+        return message
+    there = [name for p in command.params if p.param_type_name == "option" for name in p.opts]
+    if hasattr(error, "option_name"):
+        return _unknown("the option", error.option_name, [*there, "--help"])
+    if commands := list(getattr(command, "commands", ())):
+        known = {*error.ctx.command_path.split(), *commands}
+        words = [word for word in words if not word.startswith("-") and word not in known]
+        return _unknown("the command", words[0], commands) if words else message
+    wanted = [str(p.name).upper() for p in command.params if p.param_type_name == "argument"]
+    surplus = error.message.rpartition("(")[2].rstrip(").")
+    expected = f"{' '.join(wanted) or 'no word'} and options alone"
+    return f"got the surplus words {shown(surplus)}, expected {expected}: put what has blanks in quotes, see --help"
+
+
+def _unknown(what: str, word: str, there: list[str]) -> str:
+    """Message about a word that names nothing, with what it may have been meant for."""
+    near = get_close_matches(word[:100], there, 1, 0.7)
+    advice = f"did you mean {near[0]}? see --help" if near else "see --help"
+    return f"got {what} {shown(word)}, expected one of {', '.join(there)}: {advice}"
 
 
 def _reason(error: Exception) -> str:

@@ -54,7 +54,7 @@ def bench(
     if json is not None:
         check_output(json, "", "--json", [prompts, *options.folders(model, draft)])
     words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
-    pipeline, workload = common.load(listed, words)
+    pipeline, workload = common.load(listed, words, own=prompts is not None)
     listed = common.tuned(listed, pipeline, workload)
 
     from spatialspec.measure.bench import AR, bench

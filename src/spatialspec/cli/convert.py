@@ -27,7 +27,7 @@ def convert(
     Meta's vqgan.ckpt, OUT the folder of the checkpoint that wants a picture decoder. Which it is, the names of its
     tensors say. Of a pickle only tensors are read.
     """
-    grid = None if size is None else Grid.parse(size)
+    grid = None if size is None else Grid.parse(size, "--size")
 
     with waiting(f"converting {printable(source)}"):
         from spatialspec.targets.published import LLAMAGEN, VQGAN, identify

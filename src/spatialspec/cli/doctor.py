@@ -41,12 +41,12 @@ def doctor(
     """
     folder = find(model)
     drafts = draft_folder(model, draft) if (folder / "config.json").is_file() else _given(draft)
-    grid = None if size is None else Grid.parse(size)
-    arguments.dtype_name(dtype or arguments.AUTO)
+    grid = None if size is None else Grid.parse(size, "--size")
+    arguments.dtype_name(dtype or arguments.AUTO, "--dtype")
     if json is not None:
         check_output(json, "", "--json", [folder, drafts])
     with options.loading(model):
-        where = arguments.device(device)
+        where = arguments.device(device, "--device")
         from spatialspec.doctor.doctor import examine, measure
         from spatialspec.doctor.speed import effort
         from spatialspec.measure.results import dtype_name

@@ -73,7 +73,7 @@ def draft(
         options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
         listed = settings.pop("pictures", None)
         count = _count(listed if pictures is None else pictures)
-        arguments.dtype_name(dtype or arguments.AUTO)
+        arguments.dtype_name(dtype or arguments.AUTO, "--dtype")
         folder = model_folder(target)
         prompts = _prompts(self_distil)
         out = out or folder / "drafts" / chosen

@@ -103,12 +103,14 @@ def evaluate(
         asked = PromptSet.plain(list(test.prompts))
     if export is not None and asked is not None:
         check_count(asked.kind, num_images)
-    pipeline, workload = common.load(listed, BUILT_IN[:1])  # the prompts may hang on the size of its pictures
+    own = asked is not None or real is not None
+    first = asked.prompts if asked is not None else () if own else BUILT_IN  # captions hang on the size of pictures
+    pipeline, workload = common.load(listed, first[:1], own)
 
     from dataclasses import replace
 
+    from spatialspec.generation import traced
     from spatialspec.measure.bench import AR
-    from spatialspec.measure.runs import check
     from spatialspec.quality.alignment import Alignment
     from spatialspec.quality.clip_score import ClipScore
     from spatialspec.quality.features import feature_extractor
@@ -119,14 +121,15 @@ def evaluate(
 
     notes: list[str] = []
     with waiting("reading real images" if real is not None else "checking the prompts") as now:
-        side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
+        with traced(pipeline.target):
+            side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
         truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
         if asked is None:
             words = BUILT_IN if truth is None else dict.fromkeys(truth.captions)
             asked = PromptSet.plain([check_prompt(text, real or "") for text in words])
         asked = asked.first(limit)
         workload = replace(workload, prompts=asked.prompts)
-        check(pipeline, listed, workload)
+        options.checked(pipeline, listed, workload, own)
         listed = common.tuned(listed, pipeline, workload)
         now.stage("loading the networks that measure images")
         captions = [*asked.prompts, *(truth.captions if truth is not None else ())]

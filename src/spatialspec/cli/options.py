@@ -63,7 +63,7 @@ def _run_plugins(paths: list[Path] | None) -> list[Path] | None:
     for path in paths or ():
         from spatialspec.methods.registry import load_file
 
-        load_file(path)
+        load_file(path.expanduser())
     return paths
 
 
@@ -126,30 +126,37 @@ class Common:
         if not methods:
             raise BadInput(f"no method in {self.methods!r}", "names separated by commas", "see `models`")
         _among("--verifier", self.verifier, tuple(RULES))
-        arguments.dtype_name(self.dtype or arguments.AUTO)
+        arguments.dtype_name(self.dtype or arguments.AUTO, "--dtype")
         images = arguments.images("--num-images", self.num_images)
         whole("--seed", self.seed, 0, 2**63 - images, f"0 to 2^63 - {images}")
         arguments.negatives(self.negative_prompt, 1)
         if self.size is not None:
-            Grid.parse(self.size)  # which sizes a model draws, it says itself
+            Grid.parse(self.size, "--size")  # which sizes a model draws, it says itself
         model_folder(str(arguments.path("--model", self.model)))
         draft_folder(self.model, None if self.draft is None else str(arguments.path("--draft", self.draft)))
         return methods
 
-    def load(self, methods: Sequence[Method], prompts: Sequence[str]) -> tuple[SpatialPipeline, Workload]:
+    def load(
+        self, methods: Sequence[Method], prompts: Sequence[str], own: bool = True
+    ) -> tuple[SpatialPipeline, Workload]:
         """Check numbers and device, load the model, and check that every method can draw every prompt.
+
+        Args:
+            methods: as `parse_methods` gives them.
+            prompts: to draw; none where they are not known yet, and then nothing is checked that depends on them.
+            own: whether they were, and are not the built-in ones.
 
         Raises:
             BadInput: a bad option, prompt or file.
         """
         with loading(self.model):
-            return self._load(methods, prompts)
+            return self._load(methods, prompts, own)
 
-    def _load(self, methods: Sequence[Method], prompts: Sequence[str]) -> tuple[SpatialPipeline, Workload]:
+    def _load(self, methods: Sequence[Method], prompts: Sequence[str], own: bool) -> tuple[SpatialPipeline, Workload]:
         from dataclasses import replace
 
         from spatialspec.core.sampling import Sampling
-        from spatialspec.measure.runs import Workload, check
+        from spatialspec.measure.runs import Workload
         from spatialspec.pipeline import SpatialPipeline
 
         numbers: dict[str, Any] = {
@@ -163,7 +170,9 @@ class Common:
             try:
                 Sampling(**{name: value})
             except BadInput as error:
-                raise BadInput(error.got, error.expected, f"change --{name.replace('_', '-')}") from error
+                option = f"--{name.replace('_', '-')}"
+                raise BadInput(f"{option} {shown(value)}", error.expected, f"change {option}") from error
+        arguments.device(self.device, "--device")
         dtype = self.dtype or arguments.AUTO
         pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
         workload = Workload(
@@ -175,7 +184,8 @@ class Common:
             verifier=self.verifier,
             negative_prompt=arguments.negatives(self.negative_prompt, 1)[0],
         )
-        check(pipeline, methods, workload)
+        if prompts:
+            checked(pipeline, methods, workload, own)
         return pipeline, workload
 
     def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, workload: Workload) -> list[Method]:
@@ -201,6 +211,30 @@ def loading(model: str) -> AbstractContextManager[Display]:
     with suppress(BadInput, OSError):  # one that is not there is refused elsewhere
         size = sum(file.stat().st_size for file in model_folder(model).glob("*.safetensors"))
     return waiting(f"loading {printable(model)}" + (f", {size / 1e6:,.1f} MB" if size else ""))
+
+
+def checked(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Workload, own: bool) -> None:
+    """Check a workload, as `measure.runs.check` does.
+
+    Args:
+        pipeline: target and drafts.
+        methods: to run.
+        workload: for all of them.
+        own: whether its prompts were; not every model draws the built-in ones.
+
+    Raises:
+        BadInput: something would stop the run.
+    """
+    from spatialspec.measure.runs import check
+
+    if not own:
+        prompts, target = workload.prompts, pipeline.target
+        try:
+            target.check_prompts(prompts, [""] * len(prompts), workload.grid)
+        except BadInput as error:
+            advice = f"{target.name} does not draw the built-in prompts, give --prompts FILE with some of its own"
+            raise BadInput(error.got, error.expected, advice) from error
+    check(pipeline, methods, workload)
 
 
 def folders(model: str, draft: str | None = None) -> list[Path | None]:

@@ -70,7 +70,7 @@ def reproduce(
     methods = common.parse_methods()
     words = list(BUILT_IN) if prompts is None else read_prompts(prompts)
     chosen = list(EXPERIMENTS) if name == ALL else [name]
-    folders = tuple(Path(part) for part in (drafts or "").split(",") if part.strip())
+    folders = tuple(Path(part).expanduser() for part in (drafts or "").split(",") if part.strip())
     check_folder(out, "--out", [*options.folders(model, draft), *folders])
 
     with waiting("getting ready to plot"):  # imports torch and matplotlib
@@ -81,7 +81,7 @@ def reproduce(
     out.mkdir(exist_ok=True)
     for one in chosen:
         check_files(one, out, quick)
-    pipeline, workload = common.load(methods, words[:1])
+    pipeline, workload = common.load(methods, words[:1], own=prompts is not None)
 
     from dataclasses import replace
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,19 +49,28 @@ def _scalar(value: object) -> bool:
     """Whether a value may be a single number: no text, no truth value, no array that has dimensions."""
     if isinstance(value, bool | str | bytes | bytearray) or "bool" in str(getattr(value, "dtype", "")):
         return False
-    return not getattr(value, "ndim", 0)
+    return not dimensions(value)
 
 
-def listed(name: str, value: object, expected: str) -> Sequence[Any]:
+def dimensions(value: object) -> int:
+    """Of an array of numpy or torch; 0 of everything else."""
+    found = getattr(value, "ndim", 0)  # numpy itself has one, a function
+    return found if type(found) is int else 0
+
+
+def listed(name: str, value: object, expected: str) -> list[Any]:
     """Read a list: of Python, a tuple, or an array of numpy or torch with one dimension or more.
+
+    Returns:
+        A list of Python's own, whatever a subclass says of its length and items.
 
     Raises:
         BadInput: it is none.
     """
-    if isinstance(value, list | tuple):
-        return value
     try:
-        if getattr(value, "ndim", 0):
+        if isinstance(value, list | tuple):
+            return list.copy(value) if isinstance(value, list) else list(tuple.__iter__(value))
+        if dimensions(value):
             return list(cast("Any", value).tolist())
     except Exception:  # whatever a foreign object raises
         pass

@@ -51,4 +51,8 @@ def _finite(text: str) -> float:
 
 
 def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if not isinstance(error, json.JSONDecodeError):  # what `int` raises
+        return "a number of more digits than are read"
+    return str(error)

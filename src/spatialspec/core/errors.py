@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-OVERFLOW = "give --dtype bf16 or fp32, since fp16 overflows, or fetch the weights again"
-
 
 class BadInput(ValueError):
     """Input that cannot be used, from Python, from the command line or from a file; its text is one sentence.
@@ -32,15 +30,25 @@ class BadInput(ValueError):
 
 
 class NotFinite(BadInput):
-    """Probabilities of a cell, the model's or a draft's, that are no numbers: it overflows, or a weight is damaged.
+    """What a model or a draft computes is no number: it overflows, or a weight is damaged.
 
     Args:
-        cell: raster index.
+        what: it computed.
         passes: of the target, made before.
     """
 
-    def __init__(self, cell: int, passes: int) -> None:
-        super().__init__(f"scores of cell {cell} that are not finite, in pass {passes + 1}", "finite numbers", OVERFLOW)
+    def __init__(self, what: str, passes: int | None = None) -> None:
+        when = "" if passes is None else f", in pass {passes + 1}"
+        super().__init__(f"{what} that are not finite{when}", "finite numbers", "fetch the weights again")
+
+
+def overflow(dtype: object) -> str:
+    """What to do about numbers that are not finite, in a type of weights of torch."""
+    wider = {
+        "torch.float16": "give dtype bf16 or fp32, since fp16 overflows, or ",
+        "torch.bfloat16": "give dtype fp32, or ",
+    }
+    return f"{wider.get(str(dtype), '')}fetch the weights again"
 
 
 def printable(text: object) -> str:

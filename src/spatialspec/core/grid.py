@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from spatialspec.core.arguments import whole
+from spatialspec.core.arguments import listed, whole
 from spatialspec.core.errors import BadInput, shown
 
 MOST = 4096  # rows or columns
@@ -37,20 +37,20 @@ class Grid:
         return self.rows * self.columns
 
     @classmethod
-    def parse(cls, text: str) -> Grid:
-        """Read "ROWSxCOLUMNS".
+    def parse(cls, text: str, name: str = "size") -> Grid:
+        """Read "ROWSxCOLUMNS"; the name is that of the option, for the message.
 
         Raises:
             BadInput: the text is anything else.
         """
         found = re.fullmatch("([0-9]{1,9})x([0-9]{1,9})", text, re.IGNORECASE)
         if found is None:
-            raise BadInput(f"size {shown(text)}", "ROWSxCOLUMNS, for example 24x24")
+            raise BadInput(f"{name} {shown(text)}", "ROWSxCOLUMNS, for example 24x24")
         return cls(int(found[1]), int(found[2]))
 
     @classmethod
     def read(cls, value: object) -> Grid:
-        """Read a grid, "ROWSxCOLUMNS", or a pair (rows, columns).
+        """Read a grid, "ROWSxCOLUMNS", or a pair (rows, columns), which may be an array.
 
         Raises:
             BadInput: it is anything else.
@@ -59,6 +59,8 @@ class Grid:
             return value
         if isinstance(value, str):
             return cls.parse(value)
-        if isinstance(value, list | tuple) and len(value) == 2:
-            return cls(*value)
-        raise BadInput(f"size {shown(value)}", "ROWSxCOLUMNS, a pair (rows, columns) or a Grid")
+        expected = "ROWSxCOLUMNS, a pair (rows, columns) or a Grid"
+        pair = listed("size", value, expected)
+        if len(pair) != 2:
+            raise BadInput(f"size {shown(value)}", expected)
+        return cls(*pair)

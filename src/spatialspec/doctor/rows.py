@@ -14,8 +14,7 @@ from spatialspec.core.interfaces import Session
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
-from spatialspec.decode import decode
-from spatialspec.generation import Request, assemble
+from spatialspec.generation import Request, assemble, steps
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -94,7 +93,7 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
     used: Session = recorder if method == AR else session
     passes = commits = below = uncovered = 0
     start = time.perf_counter()
-    for step in decode(used, [image]):
+    for step in steps(pipeline.target, pipeline.drafts, used, [image]):
         passes += 1
         commits += step.verdict.commits
         drafted, covered = _from_above(step.proposal, request.grid.columns)

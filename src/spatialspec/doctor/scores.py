@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spatialspec.core.errors import OVERFLOW, BadInput
+from spatialspec.core.errors import BadInput, overflow
 from spatialspec.core.interfaces import Session, Target
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
@@ -176,8 +176,8 @@ def check_ar(ar: Rows) -> Finding:
     cells, expected = len(ar.tokens), "one pass a cell, row ends with none; finite scores"
     broken = next((cell for cell, row in enumerate(ar.logits) if not bool(row.isfinite().all())), None)
     if broken is not None:
-        got = f"scores of cell {broken} that are not finite"
-        return Finding(check="ar", status="failed", got=got, expected=expected, advice=OVERFLOW)
+        got, advice = f"scores of cell {broken} that are not finite", overflow(ar.logits[broken].dtype)
+        return Finding(check="ar", status="failed", got=got, expected=expected, advice=advice)
     right = ar.passes == cells
     return Finding(
         check="ar",

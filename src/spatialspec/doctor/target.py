@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from spatialspec.core.errors import OVERFLOW, BadInput
+from spatialspec.core.errors import BadInput, overflow
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
@@ -21,8 +21,8 @@ from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_target import LanguageTarget
 from spatialspec.targets.llamagen.target import LlamaGenTarget
 from spatialspec.targets.slots import Slots
+from spatialspec.targets.words import IMAGE_NAMES
 
-IMAGE_NAMES = ("IMGIMG", "<|visual token")  # how vocabularies name image tokens: Chameleon's family, Emu3
 PROMPTS = ("a red apple", "0")  # words, or a class
 
 
@@ -103,7 +103,7 @@ def check_vocabulary(target: Target, folder: Folder) -> Iterator[Finding]:
         advice = "the codec or config.json is another model's: fetch it again"
         yield Finding(check=check, status="failed", got=", ".join(wrong), expected=expected, advice=advice)
     elif not all(bool(x.isfinite().all()) for x in (embedded, logits, target.codebook)):
-        got, advice = "numbers that are not finite", OVERFLOW
+        got, advice = "numbers that are not finite", overflow(target.dtype)
         yield Finding(check=check, status="failed", got=got, expected="finite numbers", advice=advice)
     else:
         got = f"{v:,} image tokens, {target.codebook.shape[1]} numbers a code, width {target.width}"

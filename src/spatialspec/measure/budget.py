@@ -23,8 +23,7 @@ import torch
 
 from spatialspec import __version__
 from spatialspec.core.noise import image_seed
-from spatialspec.decode import decode
-from spatialspec.generation import Request, assemble
+from spatialspec.generation import Request, assemble, steps
 from spatialspec.identity import drafts_digest, identity
 from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
@@ -132,7 +131,7 @@ def _decode(
     images = assemble(pipeline.target, pipeline.drafts, method.with_default("budget", budget), request)
     session = request.session(pipeline.target)
     start = time.perf_counter()
-    for step in decode(session, images):
+    for step in steps(pipeline.target, pipeline.drafts, session, images):
         report(f"measuring budget {budget}", len(step.written))
         if min(image.state.frontier for image in images) >= stop:
             break

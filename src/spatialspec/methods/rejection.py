@@ -56,7 +56,7 @@ class Rejection:
         u = self.noise.uniform(Purpose.DRAFT, turn, list(cells), candidates)
         tokens = inverse_cdf(q[list(indices)], u).tolist()
         if max(tokens) == q.shape[-1]:
-            raise NotFinite(cells[tokens.index(q.shape[-1])], turn)
+            raise NotFinite(f"scores of cell {cells[tokens.index(q.shape[-1])]}", turn)
         return tokens
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from spatialspec.core.interfaces import Target
+from spatialspec.generation import traced
 from spatialspec.show.trace import FATES, WRITERS, Trace
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -40,9 +41,10 @@ class Panel:
 
 def panel(target: Target, trace: Trace) -> Panel:
     """Decode the finished picture, and what every pass guessed."""
-    picture, count = target.pixels(trace.tokens, trace.grid), len(trace.passes)
-    small = picture.width * picture.height * count <= MOST_PIXELS
-    atlas = _atlas(target, trace, picture) if small and any(p.guesses for p in trace.passes) else None
+    with traced(target):
+        picture, count = target.pixels(trace.tokens, trace.grid), len(trace.passes)
+        small = picture.width * picture.height * count <= MOST_PIXELS
+        atlas = _atlas(target, trace, picture) if small and any(p.guesses for p in trace.passes) else None
     return Panel(trace, picture, atlas)
 
 

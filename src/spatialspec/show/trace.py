@@ -22,8 +22,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step, Verdict
-from spatialspec.decode import decode
-from spatialspec.generation import Request, assemble
+from spatialspec.generation import Request, assemble, steps
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 
@@ -198,7 +197,7 @@ def trace(
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
     watch = Watch(image.drafter.first_source)
     session = request.session(pipeline.target)
-    for step in decode(session, [image]):
+    for step in steps(pipeline.target, pipeline.drafts, session, [image]):
         watch.note(step)
         on_step(step)
     cells = [watch.cells[cell] for cell in range(request.grid.cells)]

@@ -82,7 +82,7 @@ class Emu3Target(ImageVocabulary):
     @property
     def default(self) -> Sampling:
         """As generation_config.json has it, else the published code."""
-        return recommended(self.model.generation_config, AUTHORS)
+        return recommended(self.model, AUTHORS)
 
     @property
     def row_end(self) -> tuple[int, ...]:

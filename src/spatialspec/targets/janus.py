@@ -101,7 +101,7 @@ class JanusTarget(LanguageTarget):
     @property
     def default(self) -> Sampling:
         """As generation_config.json has it, else the published code."""
-        return recommended(self.model.generation_config, AUTHORS)
+        return recommended(self.model, AUTHORS)
 
     @property
     def vocabulary(self) -> int:

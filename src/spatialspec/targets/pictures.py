@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image as PILImage
 from torch import Tensor
 
-from spatialspec.core.errors import OVERFLOW, BadInput, shown
+from spatialspec.core.errors import BadInput, NotFinite, shown
 
 
 @runtime_checkable
@@ -70,11 +70,11 @@ def finite(pixels: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
     """What a picture decoder gave, on the host.
 
     Raises:
-        BadInput: a pixel is no number.
+        NotFinite: a pixel is no number.
     """
     there = pixels.float().cpu()
     if not there.isfinite().all():
-        raise BadInput("pixels that are not finite", "finite numbers", OVERFLOW)
+        raise NotFinite("pixels")
     return there
 
 
@@ -82,7 +82,7 @@ def as_picture(pixels: Float[Tensor, "H W 3"]) -> PILImage.Image:
     """Floats in [-1, 1] -> a picture.
 
     Raises:
-        BadInput: a pixel is no number.
+        NotFinite: a pixel is no number.
     """
     return PILImage.fromarray(finite(((pixels + 1) * 127.5).round()).to(torch.uint8).numpy())
 

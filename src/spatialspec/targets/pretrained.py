@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
-from transformers.utils import logging
+from transformers.utils import logging as bars
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.sampling import Sampling
@@ -30,6 +31,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {  # settings of transformers that are not
     "exponential_decay_length_penalty": (), "watermarking_config": (), "encoder_repetition_penalty": (1,),
     "diversity_penalty": (0,), "forced_bos_token_id": (), "forced_eos_token_id": (), "min_length": (0,),
 }  # fmt: skip
+LIBRARIES = ("transformers", "huggingface_hub", "accelerate")  # whose loggers quote what files say
 DeviceMap = str | Mapping[str, int | str | torch.device]
 
 
@@ -62,7 +64,10 @@ def load_model(
         config = loader.config_class.from_dict(settings)
         with torch.device("meta"):
             bare: PreTrainedModel = kind(config)
-        count = sum(tensor.numel() for tensor in (*bare.parameters(), *bare.buffers()))
+        parts = dict([*bare.named_parameters(), *bare.named_buffers()])
+        count = sum(tensor.numel() for tensor in parts.values())
+    if isinstance(device_map, Mapping):
+        _check_cover(device_map, parts, kind.__name__)
     there = numbers(shapes)
     if count > SLACK * there + LITTLE:
         raise BadInput(
@@ -71,7 +76,7 @@ def load_model(
             "fetch both again, one of them is another model's",
             folder / "config.json",
         )
-    with whole(checkpoint, folder), _quiet():
+    with whole(checkpoint, folder):
         model, report = loader.from_pretrained(
             folder,
             config=config,
@@ -118,8 +123,18 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
     own = settings.get("processor_config.json", {}).get("image_processor")
     name = "preprocessor_config.json" if own is None else "processor_config.json"
     check_pixels(settings.get(name, {}) if own is None else own, folder / name)
-    with whole("a processor beside the weights", folder, PROCESSOR), _quiet():
+    with whole("a processor beside the weights", folder, PROCESSOR):
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _check_cover(device_map: Mapping[str, object], parts: Mapping[str, torch.Tensor], model: str) -> None:
+    """Refuse a device map that leaves a weight without a device, or names what is no part of the model."""
+    over = {name: {m for m in device_map if m in ("", name) or name.startswith(f"{m}.")} for name in parts}
+    surplus = set(device_map).difference(*over.values(), {""})
+    if lost := next((name for name, modules in over.items() if not modules), None):
+        raise BadInput(f"device_map without a device for {lost}", f"one for every part of {model}", 'add "", the rest')
+    if surplus:
+        raise BadInput(f"device_map with {shown(min(surplus))}", f"modules of {model}", "leave it out")
 
 
 def check_kinds(model: Any, kind: type[Any], processor: Any = None, its: type[Any] | None = None) -> None:
@@ -136,24 +151,25 @@ def check_kinds(model: Any, kind: type[Any], processor: Any = None, its: type[An
         raise BadInput(f"a processor of class {type(processor).__name__}", f"{its.__name__} of transformers", advice)
 
 
-def recommended(config: GenerationConfig, otherwise: Sampling) -> Sampling:
-    """Sampling as `generation_config.json` has it; what it leaves open is filled in.
+def recommended(model: Any, otherwise: Sampling) -> Sampling:
+    """Sampling as the model's `generation_config.json` has it; what it leaves open is filled in.
 
     Raises:
         BadInput: a setting is no number, or out of range.
     """
+    config, where = model.generation_config, Path(str(model.name_or_path)) / GENERATION
     found: dict[str, Any] = {}
     for name, key in (("guidance", "guidance_scale"), *((name, name) for name in ("temperature", "top_k", "top_p"))):
         value, whole = getattr(config, key, None), name == "top_k"
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise BadInput(f"{key} {shown(value)}", f"a {'whole ' * whole}number", FETCH, GENERATION)
+            raise BadInput(f"{key} {shown(value)}", f"a {'whole ' * whole}number", FETCH, where)
         found[name] = value if whole or abs(value) > LARGEST else float(value)
     try:
         return replace(otherwise, **found)
     except BadInput as error:
-        raise BadInput(error.got, error.expected, FETCH, GENERATION) from error
+        raise BadInput(error.got, error.expected, FETCH, where) from error
 
 
 def tell_ignored(config: GenerationConfig, name: str) -> None:
@@ -170,24 +186,30 @@ def tell_ignored(config: GenerationConfig, name: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Errors instead of warnings, which they repeat; progress on a terminal only."""
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    """Errors instead of messages and warnings, which repeat them in words of a file; progress on a terminal only."""
+    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    levels, bar = [logger.level for logger in loggers], bars.is_progress_bar_enabled()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     if bar and not sys.stderr.isatty():
-        logging.disable_progress_bar()
+        bars.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logging.set_verbosity(verbosity)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if bar:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
 
 
 @contextmanager
 def whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
-    """Whatever goes wrong while a library reads files is their fault."""
+    """Whatever goes wrong while a library reads files is their fault, and what it says besides is not shown."""
     try:
-        yield
+        with _quiet():
+            yield
     except BadInput:
         raise
     except Exception as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from spatialspec.core.errors import BadInput, shown
+
+IMAGE_NAMES = ("IMGIMG", "<|visual token")  # how vocabularies name image tokens: Chameleon's family, Emu3
+ANOTHERS = "it is another model's, or its files are damaged"
 
 
 class Words:
@@ -36,6 +39,21 @@ class Words:
         found = self.tokenizer.token_to_id(name) if own else self.tokenizer.get_vocab().get(name)
         return None if found is None else int(found)
 
+    def _name(self, token: int) -> Any:
+        own = isinstance(self.tokenizer, Tokenizer)
+        return self.tokenizer.id_to_token(token) if own else self.tokenizer.convert_ids_to_tokens(token)
+
+    def check_ids(self, names: Mapping[str, int]) -> None:
+        """Refuse a tokenizer in which control tokens of the model have other ids.
+
+        Raises:
+            BadInput: one has.
+        """
+        for name, number in names.items():
+            if (found := self.id_of(name)) != number:
+                got = f"a tokenizer {'without' if found is None else f'with the id {found} for'} {name}"
+                raise BadInput(got, f"the id {number}, as in the model's vocabulary", ANOTHERS)
+
     def ids(self, text: str, special: bool = False) -> list[int]:
         """Ids of a text, in which control tokens are what they are; `special` adds what begins and ends a sequence.
 
@@ -60,7 +78,9 @@ class Words:
         ids = self.ids(text, special=True)
         if not ids or (ids[0], ids[-1]) != (first, last):
             got = f"a tokenizer that begins with {ids[:1]} and ends with {ids[-1:]}"
-            raise BadInput(got, f"{first} and {last}", "fetch its files again, and leave split_special_tokens off")
+            known = first is not None and last is not None
+            expected = f"{first} and {last}" if known else "tokens of its own there"
+            raise BadInput(got, expected, f"{ANOTHERS}, or split_special_tokens is on")
         return ids
 
     def check(self, prompt: str, images: Iterable[int] = ()) -> None:
@@ -74,12 +94,14 @@ class Words:
             images: ids of image tokens.
 
         Raises:
-            BadInput: there is one in it.
+            BadInput: there is one in it, or the tokenizer reads words as tokens of an image.
         """
         own = isinstance(self.tokenizer, Tokenizer)
         added = self.tokenizer.get_added_tokens_decoder() if own else self.tokenizer.added_tokens_decoder
         read = set(self.ids(prompt))
         names = [token.content for i, token in added.items() if i in read and (token.special or len(token.content) > 1)]
-        if names or not read.isdisjoint(images):
+        if names or (pictured := read.intersection(images)):
             name = shown(names[0]) if names else "of an image"
+            if not names and not str(self._name(min(pictured))).startswith(IMAGE_NAMES):
+                raise BadInput("a tokenizer that reads words as tokens of an image", "this model's own", ANOTHERS)
             raise BadInput(f"a prompt with the control token {name}", "words alone", "leave it out or write it apart")

@@ -20,8 +20,8 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
-from spatialspec.decode import Image, decode
-from spatialspec.generation import Request
+from spatialspec.decode import Image
+from spatialspec.generation import Request, steps
 from spatialspec.lab.replay.replay import Prediction
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import Hawk, HawkHeads, HawkOptions
@@ -121,7 +121,7 @@ def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
     look = _Onlooker(Hawk(context, options, verifier), noise)
     image = Image(State(request.grid), look, verifier, request.sampling)
     session = request.session(pipeline.target)
-    for _ in decode(session, [image]):
+    for _ in steps(pipeline.target, pipeline.drafts, session, [image]):
         pass
     return HeadRecord(
         request.grid.cells,

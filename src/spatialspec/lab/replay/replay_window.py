@@ -24,8 +24,7 @@ from jaxtyping import Bool, Float
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.decode import decode
-from spatialspec.generation import Request, assemble
+from spatialspec.generation import Request, assemble, steps
 from spatialspec.lab.replay.replay import Prediction
 from spatialspec.methods.jacobi import JacobiOptions
 from spatialspec.methods.method import Method
@@ -68,7 +67,7 @@ def record_window(pipeline: SpatialPipeline, request: Request, length: int = LON
     session = request.session(pipeline.target)
     passes: list[tuple[int, list[int], tuple[int, ...]]] = []
     start = 0
-    for step in decode(session, [image]):
+    for step in steps(pipeline.target, pipeline.drafts, session, [image]):
         passes.append((start, list(step.proposal.tokens), step.verdict.refined or ()))
         start = step.after.frontier
     tokens, cells = image.state.tokens, request.grid.cells

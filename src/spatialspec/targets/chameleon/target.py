@@ -69,6 +69,7 @@ class ChameleonTarget(ImageVocabulary):
         side = config.vq_config.resolution // self.vq.patch
         self.grid = Grid(side, side)
         self._bos, self._begin, self._end_turn = (self.id_of(token) for token in (BOS, BEGIN_IMAGE, END_TURN))
+        self.words.check_ids({token: self.id_of(token) for token in (BOS, BEGIN_IMAGE, END_TURN)})
         self.take_ids(model.model.vocabulary_mapping.img2bpe, len(self.vq.codebook))
         self._images = set(self.ids.tolist())
 
@@ -100,7 +101,7 @@ class ChameleonTarget(ImageVocabulary):
     @property
     def default(self) -> Sampling:
         """As generation_config.json has it, else the published code."""
-        return recommended(self.model.generation_config, self.authors)
+        return recommended(self.model, self.authors)
 
     def id_of(self, token: str) -> int:
         """Id of a token of the vocabulary.

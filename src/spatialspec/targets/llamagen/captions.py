@@ -74,19 +74,15 @@ class T5Captions:
     def _parts(self) -> tuple[Any, Any]:
         from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
-        from spatialspec.targets.pretrained import load_model
+        from spatialspec.targets.pretrained import load_model, whole
 
-        expected, again = "T5's encoder and tokenizer", "fetch it again"
-        try:
+        again = "fetch it again"
+        with whole("T5's encoder and tokenizer", self.folder, again):
             encoder = load_model(T5EncoderModel, self.folder, str(self.device), self.dtype)
             tokenizer = PreTrainedTokenizerFast.from_pretrained(
                 self.folder, local_files_only=True, trust_remote_code=False
             )
             largest = max(tokenizer.get_vocab().values(), default=0)
-        except BadInput:
-            raise
-        except Exception as error:  # its files may be odd in any way
-            raise BadInput(f"others ({type(error).__name__}: {error})", expected, again, self.folder) from error
         if largest >= self.sizes.vocab_size:
             raise BadInput(f"the token id {largest}", f"ids below {self.sizes.vocab_size}", again, self.folder)
         return tokenizer, encoder
