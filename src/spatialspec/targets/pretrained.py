@@ -53,7 +53,7 @@ def load_model(
         BadInput: a weight is missing, left over or of another shape, or a file is damaged.
     """
     checkpoint = f"a checkpoint of {kind.__name__}"
-    settings, shapes = read_model_config(folder)
+    settings, shapes = read_model_config(folder, kind.config_class)
     check_side_files(folder)
     loader: Any = kind
     model: Model
