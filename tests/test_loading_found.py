@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from real_targets import MAKES
 from spatialspec import SpatialPipeline
 from spatialspec.core.errors import BadInput
-from spatialspec.targets.loading import load_target, wrap
+from spatialspec.targets.loading import load_target
+from spatialspec.tensors import read_shapes
 
 MODELS = ("janus", "emu3", "anole", "lumina")
 
@@ -106,3 +105,105 @@ def test_damaged_drafts_stop_only_the_methods_that_want_them(copy: Callable[[str
     with pytest.raises(BadInput, match="drafts/hawk") as caught:
         SpatialPipeline.from_pretrained(folder, draft="hawk")
     assert "go without" not in str(caught.value)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_pointers_of_git_lfs_are_told_for_every_file(copy: Callable[[str], Path], kind: str) -> None:
+    folder = copy(kind)
+    for path in sorted(folder.iterdir()):
+        if kind == "emu3" and path.suffix == ".jinja":  # which nobody reads
+            continue
+        whole = path.read_bytes()
+        path.write_text(POINTER)
+        said = fault(folder)
+        assert path.name in said and "git-lfs pointer" in said and "run `git lfs pull`" in said
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_an_index_without_metadata_is_named(copy: Callable[[str], Path], kind: str) -> None:
+    folder = copy(kind)
+    path, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if single.exists():
+        single.rename(folder / "one.safetensors")
+        index = {"weight_map": dict.fromkeys(read_shapes(folder / "one.safetensors"), "one.safetensors")}
+    else:
+        index = {"weight_map": json.loads(path.read_text())["weight_map"]}
+    for missing in ({}, {"metadata": None}, {"metadata": [1]}):
+        path.write_text(json.dumps(index | missing))
+        said = fault(folder)
+        assert f"{path}: got metadata" in said and 'add "metadata": {} to it' in said
+    path.write_text(json.dumps(index | {"metadata": {}}))
+    load_target(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("chat_template.jinja", ""),
+        ("chat_template.jinja", " \n"),
+        ("chat_template.json", "{}"),
+        ("chat_template.json", '{"chat_template": ""}'),
+    ],
+)
+def test_an_empty_chat_template_is_one_without_the_user(copy: Callable[[str], Path], name: str, text: str) -> None:
+    folder = copy("janus")
+    (folder / "chat_template.jinja").unlink()
+    load_target(folder)
+    (folder / name).write_text(text)
+    assert f"{folder / name}: got a chat template without <|User|>" in fault(folder)
+
+
+@pytest.mark.parametrize("kind", ["janus", "emu3"])
+@pytest.mark.parametrize(
+    ("file", "keys"),
+    [
+        ("processor_config.json", ("image_processor", "image_processor_type")),
+        ("tokenizer_config.json", ("tokenizer_class",)),
+    ],
+)
+@pytest.mark.parametrize("value", ["Evil", 5])
+def test_classes_that_there_are_not_are_named_by_file_and_key(
+    copy: Callable[[str], Path], kind: str, file: str, keys: tuple[str, ...], value: Any
+) -> None:
+    folder = copy(kind)
+    if keys == ("tokenizer_class",):
+        (folder / "tokenizer.json").unlink()  # with it no class is needed
+    put(folder / file, *keys, value=value)
+    said = fault(folder)
+    assert f"{folder / file}: got {keys[-1]} {value!r}, expected the name of a class of transformers" in said
+
+
+@pytest.mark.parametrize("kind", ["janus", "emu3", "anole"])
+def test_ordinary_words_that_were_added_stay_text(made: dict[str, Path], kind: str) -> None:
+    target: Any = load_target(made[kind])
+    tokenizer = target.words.tokenizer
+    grid = target.grid if MAKES[kind].size is None else SpatialPipeline(target).grid(MAKES[kind].size)
+    tokenizer.add_tokens(["red", "<cat-toy>", "<|fim|>"])
+    target.model.resize_token_embeddings(target.model.get_input_embeddings().num_embeddings + 8)
+    for prompt in ("a red apple", "a <cat-toy>"):
+        target.check_prompts([prompt], [""], grid)
+        assert SpatialPipeline(target)(prompt, size=grid, method="spatial").tokens
+    for name in ("<|fim|>", {"janus": "<begin_of_image>", "emu3": "<image>", "anole": "<racm3:break>"}[kind]):
+        with pytest.raises(BadInput, match="control token"):
+            target.check_prompts([f"a {name}"], [""], grid)
+
+
+@pytest.mark.parametrize("kind", ["janus", "emu3"])
+def test_no_warning_of_a_library_about_a_file(copy: Callable[[str], Path], kind: str) -> None:
+    folder = copy(kind)
+    put(folder / "config.json", "rope_scaling", value=None)
+    put(folder / "config.json", "text_config", "rope_scaling", value=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_target(folder)
+
+
+@pytest.mark.parametrize("section", ["transformer", "vq", "sampling"])
+def test_an_unknown_key_in_a_folder_of_ours_is_named(copy: Callable[[str], Path], section: str) -> None:
+    folder = copy("icons")
+    put(folder / "config.json", section, "min_q", value=0.1)
+    assert f"config.json: {section}: got the key 'min_q', expected one of" in fault(folder)
