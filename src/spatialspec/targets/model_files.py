@@ -61,9 +61,12 @@ def shards(folder: Path, expected: str = "weights in safetensors") -> list[Path]
                 "fetch the safetensors of this model, or load it with transformers and call save_pretrained(FOLDER)"
             )
         raise BadInput(got, expected, advice, folder)
-    table = read_config(index, ("weight_map",))["weight_map"]
+    whole = read_config(index, ("weight_map",))
+    table = whole["weight_map"]
     if not isinstance(table, dict) or not table:
         raise BadInput(f"weight_map {shown(table)}", "a file name for each tensor", FETCH, index)
+    if not isinstance(whole.get("metadata"), dict):  # transformers wants one, whatever it holds
+        raise BadInput(f"metadata {shown(whole.get('metadata'))}", "an object", 'add "metadata": {} to it', index)
     where = f"{index}: weight_map"
     for name in table.values():
         inside(folder, name, where)
@@ -176,7 +179,9 @@ def _leaves(value: Any, kind: type[PreTrainedConfig] | None, key: str = "") -> I
         for name, inner in value.items():
             if name not in NAMES and (kind is None or name in REFUSED or _has(kind, name)):
                 part = None if kind is None else kind.sub_configs.get(name)
-                known = part is None or hasattr(part, "sub_configs")  # AutoConfig, which is no class of settings, has none
+                known = part is None or hasattr(
+                    part, "sub_configs"
+                )  # which AutoConfig has not
                 yield from _leaves(inner, part if known else _class_of(inner), name)
     elif isinstance(value, list):
         if len(value) > 65536:
