@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+import transformers
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
@@ -30,6 +32,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {  # settings of transformers that are not
     "exponential_decay_length_penalty": (), "watermarking_config": (), "encoder_repetition_penalty": (1,),
     "diversity_penalty": (0,), "forced_bos_token_id": (), "forced_eos_token_id": (), "min_length": (0,),
 }  # fmt: skip
+CLASSES = ("tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type")
+ADVICE = re.compile(r"https?:|\b(?:please|make sure|you need|should have)\b", re.IGNORECASE)  # not to be passed on
 DeviceMap = str | Mapping[str, int | str | torch.device]
 
 
@@ -58,7 +62,7 @@ def load_model(
     loader: Any = kind
     model: Model
     report: dict[str, Any]
-    with whole(checkpoint, folder / "config.json"):
+    with whole(checkpoint, folder / "config.json"), _quiet():
         config = loader.config_class.from_dict(settings)
         with torch.device("meta"):
             bare: PreTrainedModel = kind(config)
@@ -118,8 +122,23 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
     own = settings.get("processor_config.json", {}).get("image_processor")
     name = "preprocessor_config.json" if own is None else "processor_config.json"
     check_pixels(settings.get(name, {}) if own is None else own, folder / name)
-    with whole("a processor beside the weights", folder, PROCESSOR), _quiet():
-        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        with whole("a processor beside the weights", folder, PROCESSOR), _quiet():
+            return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except BadInput as error:
+        _blame(settings, folder, error)
+        raise
+
+
+def _blame(settings: Mapping[str, dict[str, Any]], folder: Path, error: BadInput) -> None:
+    """Name the file and the key that ask for a class that there is not, if that is why nothing was loaded."""
+    for file, content in settings.items():
+        own = content.get("image_processor")
+        for part in (content, own if isinstance(own, dict) else {}):
+            for key in CLASSES:
+                if (name := part.get(key)) is not None and (not isinstance(name, str) or name not in dir(transformers)):
+                    expected = "the name of a class of transformers"
+                    raise BadInput(f"{key} {shown(name)}", expected, FETCH, folder / file) from error
 
 
 def check_kinds(model: Any, kind: type[Any], processor: Any = None, its: type[Any] | None = None) -> None:
@@ -170,13 +189,15 @@ def tell_ignored(config: GenerationConfig, name: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Errors instead of warnings, which they repeat; progress on a terminal only."""
+    """Errors instead of warnings, which they repeat or which are for who wrote a file; progress on a terminal only."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     if bar and not sys.stderr.isatty():
         logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bar:
@@ -191,5 +212,6 @@ def whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        sentences = re.split(r"(?<=[.?!:]) ", " ".join(str(error).split()))
+        reason = " ".join(said for said in sentences if not ADVICE.search(said))[:300]
         raise BadInput(f"one that does not load ({reason or type(error).__name__})", expected, advice, where) from error
