@@ -179,9 +179,7 @@ def _leaves(value: Any, kind: type[PreTrainedConfig] | None, key: str = "") -> I
         for name, inner in value.items():
             if name not in NAMES and (kind is None or name in REFUSED or _has(kind, name)):
                 part = None if kind is None else kind.sub_configs.get(name)
-                known = part is None or hasattr(
-                    part, "sub_configs"
-                )  # which AutoConfig has not
+                known = part is None or hasattr(part, "sub_configs")  # which AutoConfig has not
                 yield from _leaves(inner, part if known else _class_of(inner), name)
     elif isinstance(value, list):
         if len(value) > 65536:
