@@ -73,17 +73,19 @@ def small(**settings: Any) -> Tokenizer:
         '{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0,"b":1,"?":2},"unk_token":"?"},'
         '"pre_tokenizer":{"type":"Whitespace"}}'
     )
-    found.add_tokens([AddedToken("\u00fc"), AddedToken("ab cd")])
+    names = ("\u00fc", "ab cd", "<cat>", "<break>", "<|x|>", "<\uff5cx\uff5c>")
+    found.add_tokens([AddedToken(name) for name in names])
     for name, options in settings.items():
         getattr(found, name)(**options)
     return found
 
 
-def test_letters_that_were_added_are_text() -> None:
-    words = Words(small())
-    words.check("a \u00fc b")
-    for prompt in ("ab cd", "a ab cd"):
-        with pytest.raises(BadInput, match="'ab cd'"):
+def test_words_that_were_added_are_text() -> None:
+    words = Words(small(), ["ab cd", "<break>", "a"])
+    for prompt in ("a \u00fc b", "ab cd", "a ab cd", "a <cat>"):
+        words.check(prompt)
+    for prompt in ("<|x|>", "a <\uff5cx\uff5c>", "a <break> b"):
+        with pytest.raises(BadInput, match="a prompt with the control token '<"):
             words.check(prompt)
     with pytest.raises(BadInput, match="of an image"):
         words.check("a b", [1])

@@ -76,7 +76,7 @@ class Report:
     Attributes:
         method: as asked for.
         verifier: the rule at work.
-        exact: the law of the images is the target's.
+        exact: the law of the images that were drawn is the target's; False where none was.
         seed_exact: moreover the tokens are AR's for the same seed.
         target_passes: forward calls of the target per image, prefill too.
         tokens_per_pass: cells scored per pass.
@@ -176,8 +176,8 @@ def generate(
     report = Report(
         method=str(method),
         verifier=method.rule_under(request.verifier),
-        exact=method.exact,
-        seed_exact=method.seed_exact(request.verifier),
+        exact=bool(unfinished) and method.exact,
+        seed_exact=bool(unfinished) and method.seed_exact(request.verifier),
         target_passes=passes / count,
         tokens_per_pass=scored / (passes or 1),
         accepted_length=drawn / (commits - sum(map(bool, started.written)) or 1),

@@ -151,7 +151,7 @@ class SpatialPipeline:
             written: for each image the tokens of its first cells (`step.after.tokens` of an earlier call with the same
                 arguments), to go on from: to the same picture under a seed-exact method, else to one of the method's
                 law. Cells that `zipar` and `pjd` wrote ahead of them are drawn again. Finished images are given back
-                as they are, and the report counts the others.
+                as they are, and the report is of the others.
 
         Returns:
             Pictures, tokens and report.

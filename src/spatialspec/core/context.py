@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Unfit:
-    """Draft weights beside a model that do not fit it: no fault before a method asks for some.
+    """Draft weights beside a model that do not fit it or are damaged: no fault before a method asks for some.
 
     Attributes:
-        algorithm: of the drafts.
+        algorithm: of the drafts; "" where their configuration does not say.
         error: why not.
     """
 
@@ -57,7 +57,8 @@ class DecodeContext:
             raise BadInput(f"{len(fitting)} {algorithm} draft weights", "one", "name a folder of them with --draft")
         if fitting:
             return fitting[0]
-        for drafts in self.drafts:
-            if isinstance(drafts, Unfit) and drafts.algorithm == algorithm:
-                raise drafts.error
+        unfit = [drafts for drafts in self.drafts if isinstance(drafts, Unfit) and drafts.algorithm in (algorithm, "")]
+        if unfit:
+            error = max(unfit, key=lambda drafts: drafts.algorithm).error
+            raise BadInput(error.got, error.expected, f"{error.advice}, or go without: spatial needs none", error.where)
         raise BadInput(f"no {algorithm} draft weights", "some", "give --draft, or use a method that needs none")

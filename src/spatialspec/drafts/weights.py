@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -32,7 +33,7 @@ KINDS: dict[str, tuple[type[Any], type[Any]]] = {
 }
 FILES = ("config.json", "model.safetensors", "README.md")
 REQUIRED = ("sizes", "target_fingerprint", "speculators_config")
-TRAIN = "train drafts for it with `spatialspec train draft`, or go without: spatial needs none"
+TRAIN = "train drafts for it with `spatialspec train draft`"
 
 
 def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
@@ -140,9 +141,10 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         block = config["speculators_config"] if isinstance(config["speculators_config"], dict) else {}
         verifier = block.get("verifier", {})
         target = verifier.get("name_or_path", "") if isinstance(verifier, dict) else ""
-        name = block.get("algorithm")
-        if not isinstance(name, str) or name not in KINDS:
-            raise BadInput(f"drafts for the algorithm {shown(name)}", f"one of {', '.join(KINDS)}", where=where)
+        name = _algorithm(config)
+        if name not in KINDS:
+            got = f"drafts for the algorithm {shown(block.get('algorithm'))}"
+            raise BadInput(got, f"one of {', '.join(KINDS)}", "fetch it again", where)
         kind, sizes = KINDS[name]
         read = read_sizes(sizes, config["sizes"], f"{where}: sizes")
         grid = read_sizes(Grid, config["grid"], f"{where}: grid") if "grid" in config else None
@@ -174,6 +176,17 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         for part in self.drafts.modules():
             if isinstance(part, DraftVocabulary) and part.tokens is not None:
                 output_rows(target, int(part.tokens.max()) + 1)
+
+
+def _algorithm(config: dict[str, Any]) -> str:
+    """Key of KINDS that a configuration names; "" for none."""
+    block = config.get("speculators_config")
+    name = block.get("algorithm") if isinstance(block, dict) else None
+    return name if isinstance(name, str) and name in KINDS else ""
+
+
+def _placed(error: BadInput, folder: Path) -> BadInput:
+    return BadInput(error.got, error.expected, error.advice or "fetch it again", error.where or folder)
 
 
 def save(drafts: Drafts, folder: Path, fingerprint: str, target: str, grid: Grid | None = None, card: str = "") -> None:
@@ -214,14 +227,12 @@ def load_all(folder: Path, target: Target) -> list[Drafts]:
 
 
 def load_beside(folder: Path, target: Target) -> Drafts | Unfit:
-    """Read drafts that nobody named; that they are for another target is no fault before a method asks for them.
-
-    Raises:
-        BadInput: a file is missing, damaged or foreign.
-    """
-    model = DraftModel.read(folder)
+    """Read drafts that nobody named; that they are damaged or foreign is no fault before a method asks for them."""
     try:
+        model = DraftModel.read(folder)
         model.check(target)
     except BadInput as error:
-        return Unfit(model.algorithm, BadInput(error.got, error.expected, error.advice, folder))
+        with suppress(BadInput):
+            return Unfit(_algorithm(read_config(folder / "config.json")), _placed(error, folder))
+        return Unfit("", _placed(error, folder))
     return model.drafts.to(device=target.device, dtype=target.dtype).eval().requires_grad_(False)

@@ -43,8 +43,10 @@ class Emu3Target(ImageVocabulary):
     def __init__(self, model: Emu3ForConditionalGeneration, processor: Any, name: str) -> None:
         check_kinds(model, Emu3ForConditionalGeneration, processor, Emu3Processor)
         self.name, self.model, self.processor = name, model, processor
-        self.name, self.model, self.processor = name, model, processor
-        self.decoder, self.words = Decoder(model.model.text_model), Words(processor.tokenizer)
+        self.decoder, self.words = (
+            Decoder(model.model.text_model),
+            Words(processor.tokenizer, model.config.vocabulary_map or ()),
+        )
         tell_ignored(model.generation_config, name)
         _ = self.default
         self.grid = Grid(

@@ -22,6 +22,7 @@ from transformers import JanusForConditionalGeneration, JanusProcessor
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
+from spatialspec.files import read_text
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget, apply
@@ -31,6 +32,7 @@ from spatialspec.targets.words import Words
 
 USER = "<|User|>"
 TURN = USER + ": {}\n\n<|Assistant|>:"  # of the published code; no template of a folder is run
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
 AUTHORS = Sampling(guidance=5.0)  # of the published code, where generation_config.json says nothing
 
 
@@ -46,11 +48,11 @@ class JanusTarget(LanguageTarget):
     def __init__(self, model: JanusForConditionalGeneration, processor: Any, name: str) -> None:
         check_kinds(model, JanusForConditionalGeneration, processor, JanusProcessor)
         self.name, self.model, self.processor = name, model, processor
-        self.decoder, self.words = Decoder(model.model.language_model), Words(processor.tokenizer)
+        self.decoder, self.words = Decoder(model.model.language_model), Words(processor.tokenizer, _control(processor))
         self._codebook = Derived[Tensor](lambda weight: weight)
         template = getattr(processor, "chat_template", None)
-        if isinstance(template, str) and USER not in template:
-            raise BadInput(f"a chat template without {USER}", "that of Janus-Pro", "Janus 1.3B is not understood", name)
+        if isinstance(template, str):
+            _check_template(template, name)
         tell_ignored(model.generation_config, name)
         _ = self.default
         side = self.parts.vqmodel.config.num_patches
@@ -73,6 +75,9 @@ class JanusTarget(LanguageTarget):
         Raises:
             BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
         """
+        for path in (folder / name for name in TEMPLATES):  # transformers passes over an empty one
+            if path.exists():
+                _check_template(read_text(path), path)
         processor = load_processor(JanusProcessor, folder)
         model = load_model(JanusForConditionalGeneration, folder, device, dtype, device_map)
         return cls(model, processor, folder.name)
@@ -153,6 +158,17 @@ class JanusTarget(LanguageTarget):
         codes = torch.tensor([*tokens, *(row * self.grid.rows)[:missing]], device=device)[None]
         picture = self.model.decode_image_tokens(codes)[0].float().clamp(-1, 1)
         return as_picture(picture[: picture.shape[0] * grid.rows // self.grid.rows])
+
+
+def _check_template(template: str, where: object) -> None:
+    if USER not in template:
+        raise BadInput(f"a chat template without {USER}", "that of Janus-Pro", "Janus 1.3B is not understood", where)
+
+
+def _control(processor: Any) -> list[str]:
+    """Names of the tokens that stand around images."""
+    tokens = (getattr(processor.tokenizer, name, None) for name in ("image_token", "boi_token", "eoi_token"))
+    return [token for token in (processor.image_token, processor.image_start_token, *tokens) if isinstance(token, str)]
 
 
 def _either(first: Any, second: Any, name: str) -> int:

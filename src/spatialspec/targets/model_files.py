@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.files import inside, read_config
 from spatialspec.tensors import read_shapes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIDE = (  # JSON that transformers reads where it is there
@@ -58,9 +61,12 @@ def shards(folder: Path, expected: str = "weights in safetensors") -> list[Path]
                 "fetch the safetensors of this model, or load it with transformers and call save_pretrained(FOLDER)"
             )
         raise BadInput(got, expected, advice, folder)
-    table = read_config(index, ("weight_map",))["weight_map"]
+    whole = read_config(index, ("weight_map",))
+    table = whole["weight_map"]
     if not isinstance(table, dict) or not table:
         raise BadInput(f"weight_map {shown(table)}", "a file name for each tensor", FETCH, index)
+    if not isinstance(whole.get("metadata"), dict):  # transformers wants one, whatever it holds
+        raise BadInput(f"metadata {shown(whole.get('metadata'))}", "an object", 'add "metadata": {} to it', index)
     where = f"{index}: weight_map"
     for name in table.values():
         inside(folder, name, where)
@@ -81,8 +87,14 @@ def numbers(shapes: dict[str, tuple[int, ...]]) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-def read_model_config(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+def read_model_config(
+    folder: Path, kind: type[PreTrainedConfig] | None = None
+) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
     """config.json of a model, whose counts and sizes are possible with the weights beside it, and their shapes.
+
+    Args:
+        folder: of the checkpoint.
+        kind: class that its configuration is for; by default that of its `model_type`.
 
     Returns:
         The configuration without the keys that are not for a file to decide, and `weight_shapes`.
@@ -95,14 +107,16 @@ def read_model_config(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[int
     built = config.get("architectures")
     name = built[0] if isinstance(built, list) and built and isinstance(built[0], str) else "a model of transformers"
     shapes = weight_shapes(folder, f"a checkpoint of {name}, in safetensors")
-    check_sizes(config, path, len(shapes), numbers(shapes))
+    check_sizes(config, path, len(shapes), numbers(shapes), kind or _class_of(config))
     for name in REFERENCES:
         if (folder / name).exists():
             raise BadInput(f"{name}, which names another model", "none", "merge it with its model", folder)
     return _without(config), shapes
 
 
-def check_sizes(config: dict[str, Any], where: Path, parts: int, most: int) -> None:
+def check_sizes(
+    config: dict[str, Any], where: Path, parts: int, most: int, kind: type[PreTrainedConfig] | None
+) -> None:
     """Refuse counts of parts and sizes that no weights can have.
 
     Args:
@@ -110,11 +124,12 @@ def check_sizes(config: dict[str, Any], where: Path, parts: int, most: int) -> N
         where: that is.
         parts: tensors that there are; a layer, a block or a head has one at least.
         most: numbers that there are.
+        kind: class that it is for; keys that the class does not have may be anything. None: every key is looked at.
 
     Raises:
         BadInput: there is one, or a key that is not followed.
     """
-    for key, value in _leaves(config):
+    for key, value in _leaves(config, kind):
         if key in REFUSED and value not in (None, {}):
             raise BadInput(f"the key {key}", "none", REFUSED[key], where)
         if isinstance(value, bool) or not isinstance(value, int):
@@ -143,19 +158,34 @@ def check_side_files(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key with its value, at any depth, but for tables of names; of a list its items."""
+def _class_of(config: Any) -> type[PreTrainedConfig] | None:
+    """The configuration class of transformers for a document, by its `model_type`."""
+    from transformers import CONFIG_MAPPING
+
+    name = config.get("model_type") if isinstance(config, dict) else None
+    return CONFIG_MAPPING[name] if isinstance(name, str) and name in CONFIG_MAPPING else None
+
+
+def _has(kind: type[PreTrainedConfig], key: str) -> bool:
+    """Whether a configuration class has a setting of this name."""
+    return key in kind.__dataclass_fields__ or key in kind.attribute_map or hasattr(kind, key)
+
+
+def _leaves(value: Any, kind: type[PreTrainedConfig] | None, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key that a class has with its value, at any depth, but for tables of names; of a list its items."""
     if key and (key in REFUSED or not isinstance(value, (dict, list))):
         yield key, value
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name not in NAMES:
-                yield from _leaves(inner, name)
+            if name not in NAMES and (kind is None or name in REFUSED or _has(kind, name)):
+                part = None if kind is None else kind.sub_configs.get(name)
+                known = part is None or hasattr(part, "sub_configs")  # which AutoConfig has not
+                yield from _leaves(inner, part if known else _class_of(inner), name)
     elif isinstance(value, list):
         if len(value) > 65536:
             raise BadInput(f"{key} with {len(value):,} items", "a shorter list", FETCH)
         for inner in value:
-            yield from _leaves(inner, key)
+            yield from _leaves(inner, kind, key)
 
 
 def _without(value: Any) -> Any:

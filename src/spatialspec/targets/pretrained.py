@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+import transformers
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging as bars
 
@@ -32,6 +34,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {  # settings of transformers that are not
     "diversity_penalty": (0,), "forced_bos_token_id": (), "forced_eos_token_id": (), "min_length": (0,),
 }  # fmt: skip
 LIBRARIES = ("transformers", "huggingface_hub", "accelerate")  # whose loggers quote what files say
+CLASSES = ("tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type")
+ADVICE = re.compile(r"https?:|\b(?:please|make sure|you need|should have)\b", re.IGNORECASE)  # not to be passed on
 DeviceMap = str | Mapping[str, int | str | torch.device]
 
 
@@ -55,12 +59,12 @@ def load_model(
         BadInput: a weight is missing, left over or of another shape, or a file is damaged.
     """
     checkpoint = f"a checkpoint of {kind.__name__}"
-    settings, shapes = read_model_config(folder)
+    settings, shapes = read_model_config(folder, kind.config_class)
     check_side_files(folder)
     loader: Any = kind
     model: Model
     report: dict[str, Any]
-    with whole(checkpoint, folder / "config.json"):
+    with whole(checkpoint, folder / "config.json"), _quiet():
         config = loader.config_class.from_dict(settings)
         with torch.device("meta"):
             bare: PreTrainedModel = kind(config)
@@ -123,8 +127,23 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
     own = settings.get("processor_config.json", {}).get("image_processor")
     name = "preprocessor_config.json" if own is None else "processor_config.json"
     check_pixels(settings.get(name, {}) if own is None else own, folder / name)
-    with whole("a processor beside the weights", folder, PROCESSOR):
-        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        with whole("a processor beside the weights", folder, PROCESSOR), _quiet():
+            return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except BadInput as error:
+        _blame(settings, folder, error)
+        raise
+
+
+def _blame(settings: Mapping[str, dict[str, Any]], folder: Path, error: BadInput) -> None:
+    """Name the file and the key that ask for a class that there is not, if that is why nothing was loaded."""
+    for file, content in settings.items():
+        own = content.get("image_processor")
+        for part in (content, own if isinstance(own, dict) else {}):
+            for key in CLASSES:
+                if (name := part.get(key)) is not None and (not isinstance(name, str) or name not in dir(transformers)):
+                    expected = "the name of a class of transformers"
+                    raise BadInput(f"{key} {shown(name)}", expected, FETCH, folder / file) from error
 
 
 def _check_cover(device_map: Mapping[str, object], parts: Mapping[str, torch.Tensor], model: str) -> None:
@@ -213,5 +232,6 @@ def whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        sentences = re.split(r"(?<=[.?!:]) ", " ".join(str(error).split()))
+        reason = " ".join(said for said in sentences if not ADVICE.search(said))[:300]
         raise BadInput(f"one that does not load ({reason or type(error).__name__})", expected, advice, where) from error

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from spatialspec.core.errors import BadInput, shown
 
 IMAGE_NAMES = ("IMGIMG", "<|visual token")  # how vocabularies name image tokens: Chameleon's family, Emu3
 ANOTHERS = "it is another model's, or its files are damaged"
+MARK = re.compile(r"<[|\uff5c].*[|\uff5c]>", re.DOTALL)  # no word looks so
 
 
 class Words:
@@ -19,12 +21,13 @@ class Words:
 
     Args:
         tokenizer: of transformers or of `tokenizers`; only the former may change later.
+        names: of tokens that the model knows; those in angle brackets are its control tokens.
 
     Raises:
         BadInput: it is neither.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, names: Iterable[str] = ()) -> None:
         if isinstance(tokenizer, Tokenizer):
             tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a file of it may say that texts are cut or padded
             tokenizer.no_truncation()
@@ -32,6 +35,7 @@ class Words:
         elif not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise BadInput(f"a tokenizer of class {type(tokenizer).__name__}", "one of transformers or of tokenizers")
         self.tokenizer = tokenizer
+        self._control = {name for name in names if name.startswith("<") and name.endswith(">") and len(name) > 2}
 
     def id_of(self, name: str) -> int | None:
         """Id of a token; None if there is none."""
@@ -86,8 +90,8 @@ class Words:
     def check(self, prompt: str, images: Iterable[int] = ()) -> None:
         """Refuse a prompt in which a control token would be read.
 
-        A token is one of control if the tokenizer says so or if its name has several letters; single letters that were
-        added to a vocabulary are text.
+        A token that was added to a vocabulary is one of control if the tokenizer says that it is special, if the model
+        uses it as one, or if its name is written <|so|>; all others are text.
 
         Args:
             prompt: words.
@@ -99,9 +103,12 @@ class Words:
         own = isinstance(self.tokenizer, Tokenizer)
         added = self.tokenizer.get_added_tokens_decoder() if own else self.tokenizer.added_tokens_decoder
         read = set(self.ids(prompt))
-        names = [token.content for i, token in added.items() if i in read and (token.special or len(token.content) > 1)]
+        names = [token.content for i, token in added.items() if i in read and self._controls(token)]
         if names or (pictured := read.intersection(images)):
             name = shown(names[0]) if names else "of an image"
             if not names and not str(self._name(min(pictured))).startswith(IMAGE_NAMES):
                 raise BadInput("a tokenizer that reads words as tokens of an image", "this model's own", ANOTHERS)
             raise BadInput(f"a prompt with the control token {name}", "words alone", "leave it out or write it apart")
+
+    def _controls(self, token: AddedToken) -> bool:
+        return token.special or token.content in self._control or MARK.fullmatch(token.content) is not None

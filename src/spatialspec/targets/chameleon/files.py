@@ -14,7 +14,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import safe_open
 from torch import Tensor
-from transformers import ChameleonVQVAE, ChameleonVQVAEConfig
+from transformers import ChameleonConfig, ChameleonVQVAE, ChameleonVQVAEConfig
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.files import read_config
@@ -110,7 +110,7 @@ def _sizes(folder: Path) -> ChameleonVQVAEConfig:
     path = folder / "config.json"
     config = read_config(path, ("vq_config", "vocabulary_map"))
     try:
-        check_sizes({"vq_config": config["vq_config"]}, path, MOST, LARGEST)
+        check_sizes({"vq_config": config["vq_config"]}, path, MOST, LARGEST, ChameleonConfig)
         sizes = ChameleonVQVAEConfig(**config["vq_config"])
     except (TypeError, ValueError, StrictDataclassError) as error:
         if isinstance(error, BadInput):

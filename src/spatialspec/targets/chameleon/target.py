@@ -23,6 +23,7 @@ from transformers import ChameleonForConditionalGeneration, PreTrainedModel
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
+from spatialspec.files import read_text
 from spatialspec.targets.chameleon.files import load_reader, load_vq
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 from spatialspec.targets.image_vocabulary import ImageVocabulary
@@ -62,7 +63,7 @@ class ChameleonTarget(ImageVocabulary):
         config: Any = model.config
         self.name, self.model, self._names = name, model, dict(config.vocabulary_map)
         self._origin = str(config.name_or_path)
-        self.decoder, self.words = Decoder(model.model), Words(getattr(processor, "tokenizer", processor))
+        self.decoder, self.words = Decoder(model.model), Words(getattr(processor, "tokenizer", processor), self._names)
         self.vq = _vq_of(config.name_or_path) if vq is None else vq
         tell_ignored(model.generation_config, name)
         _ = self.default
@@ -191,9 +192,8 @@ def _vq_of(origin: str) -> ChameleonVQ:
 def _load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer as tokenizer.json has it: classes of transformers that build their own would split words anew."""
     path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise BadInput(f"no file {path}", "the tokenizer of prompts", "fetch it, see docs/targets")
+    text = read_text(path, "the tokenizer of prompts", "fetch it, see docs/targets")
     try:
-        return Tokenizer.from_file(str(path))
+        return Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing more special
         raise BadInput(f"a damaged file ({error})", "a tokenizer", "fetch it again", where=path) from error
