@@ -45,7 +45,7 @@ BAD = {
     "temperature inf": (["generate", "cat", "--temperature", "inf"], "change --temperature"),
     "temperature below 0": (["generate", "cat", "--temperature", "-0.1"], "0 to 100"),
     "top-k below 0": (["generate", "cat", "--top-k", "-1"], "change --top-k"),
-    "top-k beyond floats": (["generate", "cat", "--top-k", "1" + "0" * 400], "got top_k 1000"),
+    "top-k beyond floats": (["generate", "cat", "--top-k", "1" + "0" * 400], "got --top-k 1000"),
     "budget beyond floats": (["generate", "cat", "--budget", "1" + "0" * 400], "expected a whole number"),
     "top-k no integer": (["generate", "cat", "--top-k", "2.5"], "2.5"),
     "top-p 0": (["generate", "cat", "--top-p", "0"], "change --top-p"),

@@ -37,7 +37,7 @@ def test_read(tmp_path, name, content):
         ("a.csv", b"id,text\n1,\n", "line 2: got an empty prompt"),
         ("a.csv", b"id,text\n1\n", "line 2: got 1 cells for 2 columns"),
         ("a.csv", b"text\n" + b"x" * 200_000, "line 2: got a prompt of 200,000"),
-        ("a.tsv", b"id,text\n1,cat\n", "got the columns id,text"),
+        ("a.tsv", b"id,text\n1,cat\n", "got columns that are separated by commas"),
         ("a.jsonl", b'{"prompt": "cat"}\n{"prompt"', "line 2: got a document that does not parse"),
         ("a.jsonl", b'["cat"]', "line 1.*expected an object"),
         ("a.jsonl", b'{"word": "cat"}', "got the columns word"),
