@@ -135,7 +135,8 @@ def test_damaged_models_are_one_line(call, folder, tmp_path, name):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     damage(copy / file)
-    code, out, err = call("generate", "cat", "--model", copy)
+    method = "hawk" if file.startswith("drafts") else "spatial"  # which needs no drafts, so that none stop it
+    code, out, err = call("generate", "cat", "--model", copy, "--method", method)
     assert code == 2 and out == "" and err.count("\n") == 1 and expected in err
     assert os.listdir() == []
 
