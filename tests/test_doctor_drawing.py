@@ -90,7 +90,11 @@ def test_scores_that_are_not_finite(folder: Path) -> None:
     assert check_ar(ar).status == "ok"
     broken = [*ar.logits[:7], torch.full_like(ar.logits[7], torch.nan)]
     found = check_ar(replace(ar, logits=broken))
-    assert found.status == "failed" and found.got.startswith("scores of cell 7 ") and found.advice == "fetch the weights again"
+    assert (
+        found.status == "failed"
+        and found.got.startswith("scores of cell 7 ")
+        and found.advice == "fetch the weights again"
+    )
     assert check_ar(replace(ar, passes=25)).status == "failed"
 
 
