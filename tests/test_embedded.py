@@ -1,6 +1,8 @@
 """The embedded model as it ships: same tokens as AR in fp32 whatever the drafter, SSD's passes, cards."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -71,3 +73,14 @@ def test_every_shipped_artefact_has_a_card_with_licence_and_figures():
         assert "## Figures" in card, folder
         assert "CC-BY-4.0" in card, folder
         json.loads((folder / "config.json").read_text())
+
+
+def test_icons_needs_neither_transformers_nor_a_compiler() -> None:
+    """They take 150 MB and a second and a half."""
+    code = (
+        "import sys; from spatialspec import SpatialPipeline; pipe = SpatialPipeline.from_pretrained(); "
+        "pipe('a cat', size='2x2'); "
+        "print([name for name in ('transformers', 'torch._dynamo', 'scipy') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "[]\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.interfaces import Target
@@ -90,8 +90,9 @@ def drafts_digest(drafts: Sequence[nn.Module]) -> str:
 
 @torch.no_grad()
 def _of_weights(found: Sequence[nn.Module], digest: Any) -> str:
+    split = sys.modules.get("torch.distributed.tensor")  # a large import, and nothing is split without it
     for name, weight in _weights(found):
-        whole = weight.full_tensor() if isinstance(weight, DTensor) else weight
+        whole = weight.full_tensor() if split is not None and isinstance(weight, split.DTensor) else weight
         digest.update(f"{name} {tuple(whole.shape)} {whole.dtype}".encode())
         for piece in whole.detach().reshape(-1).split(PIECE):
             digest.update(piece.cpu().view(torch.uint8).numpy())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 
@@ -91,6 +92,21 @@ def read_weights(
         module.load_state_dict(placed, assign=bare)
 
 
+def _uninitialised() -> AbstractContextManager[object]:
+    """Leave out what fills new weights: on the meta device it fills nothing, and imports PyTorch's compiler for it."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Uninitialised(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(func, "__module__", "") == "torch.nn.init" or func is torch.nn.functional.normalize:
+                return args[0] if args else next(iter((kwargs or {}).values()))
+            drawn = func is torch.randn  # which on the meta device imports sympy
+            return (torch.empty if drawn else func)(*args, **(kwargs or {}))
+
+    return Uninitialised()
+
+
 def build(make: Callable[[], Module], where: object) -> Module:
     """Build a network on the meta device, without memory for weights.
 
@@ -104,7 +120,7 @@ def build(make: Callable[[], Module], where: object) -> Module:
     import torch
 
     try:
-        with torch.device("meta"), warnings.catch_warnings():
+        with torch.device("meta"), _uninitialised(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of empty tensors, before the shapes are compared
             return make()
     except (TypeError, RuntimeError, ValueError, AssertionError, ArithmeticError) as error:

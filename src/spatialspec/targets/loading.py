@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.interfaces import Target
 from spatialspec.files import read_config
 from spatialspec.targets.icons.target import IconsTarget
-from spatialspec.targets.language_target import LanguageTarget
-from spatialspec.targets.pretrained import whole
 
 _T = "spatialspec.targets."
 KINDS = {  # `model_type` of config.json -> module:Class
@@ -56,6 +53,9 @@ def load_target(
         if device_map is not None:
             raise BadInput("a device map", "none", "this model is small, give a device", where=folder)
         return IconsTarget.from_folder(folder, device, dtype)
+    from spatialspec.targets.language_target import LanguageTarget  # with transformers behind it
+    from spatialspec.targets.pretrained import whole
+
     kind = _class_of(config)
     target: Target = kind.from_folder(folder, device, dtype, device_map)
     if isinstance(target, LanguageTarget):
@@ -73,6 +73,8 @@ def wrap(model: Any, processor: Any) -> Target:
     Raises:
         BadInput: an unknown kind of model or processor, or an attention that cannot take the masks of trees.
     """
+    from transformers import PreTrainedConfig
+
     config = getattr(model, "config", None)
     if not isinstance(config, PreTrainedConfig):
         raise BadInput(f"a {type(model).__name__}", "a model of transformers", "give the model itself")

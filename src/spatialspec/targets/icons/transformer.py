@@ -133,14 +133,14 @@ class GridTransformer(nn.Module):
         c = config
         self.config = c
         self.text_embedding = nn.Embedding(c.text_vocabulary, c.width)
-        self.text_place = nn.Parameter(0.02 * torch.randn(c.prefix, c.width))
+        self.text_place = nn.Parameter(nn.init.normal_(torch.empty(c.prefix, c.width), std=0.02))
         text_block = nn.TransformerEncoderLayer(
             c.width, c.heads, 4 * c.width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.text_blocks = nn.TransformerEncoder(text_block, c.text_layers, enable_nested_tensor=False)
         self.code_embedding = nn.Embedding(c.codes, c.width)
-        self.row_place = nn.Parameter(0.02 * torch.randn(c.rows, c.width))
-        self.column_place = nn.Parameter(0.02 * torch.randn(c.columns, c.width))
+        self.row_place = nn.Parameter(nn.init.normal_(torch.empty(c.rows, c.width), std=0.02))
+        self.column_place = nn.Parameter(nn.init.normal_(torch.empty(c.columns, c.width), std=0.02))
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.layers))
         self.norm = nn.RMSNorm(c.width, eps=1e-6)
         self.output = nn.Linear(c.width, c.codes, bias=False)
