@@ -176,7 +176,8 @@ class Session:
         read: Int[np.ndarray, "B"],
     ) -> list[Scores]:
         """Of the slots that output cells; no others go through the output layer."""
-        wanted, shapes = list[Int[np.ndarray, "R"]](), list[tuple[int, int]]()
+        wanted: list[Int[np.ndarray, "R"]] = []
+        shapes: list[tuple[int, int]] = []
         for image, its in zip(self.images, slots, strict=True):
             for sequence in image.sequences:
                 start = int(read[sequence])
