@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Rotation = tuple[Float[Tensor, "*N D"], Float[Tensor, "*N D"]]  # cosines and sines
+
+
+def grid_rotation(cells: Int[Tensor, "*N"], columns: int, width: int, base: float) -> Rotation:
+    """Cosines and sines, in fp32, of cells in raster order: half of the pairs turn by row, the others by column.
+
+    Args:
+        cells: numbers of cells, from 0.
+        columns: of the grid.
+        width: of an attention head, a multiple of 4.
+        base: of the angles, as 10000 in Su et al. (2021).
+    """
+    pairs = width // 4
+    angles = base ** (-torch.arange(pairs, device=cells.device) / pairs)
+    turns = torch.cat((cells[..., None] // columns * angles, cells[..., None] % columns * angles), dim=-1)
+    return turns.cos(), turns.sin()
 
 
 def rotate(x: Float[Tensor, "*N D"], rotation: Rotation) -> Float[Tensor, "*N D"]:

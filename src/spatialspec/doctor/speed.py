@@ -137,7 +137,7 @@ def advise(expected: Sequence[Expectation], grid: Grid, options: str = "") -> st
         said = (
             f"use {_options(best.method)}{options}: about {best.passes:.0f} passes and {best.seconds:.3g} s for {grid} "
             f"cells, {best.times_as_fast:.2f} times as fast as ar ({ar.passes:.0f} passes, {ar.seconds:.3g} s), "
-            f"and its very picture"
+            f"and the same image"
         )
     if fewest.method != best.method or best.times_as_fast < GAIN:
         said += f"; fewest passes: {_options(fewest.method)}{options}, about {fewest.passes:.0f}"

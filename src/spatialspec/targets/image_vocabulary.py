@@ -27,10 +27,10 @@ class ImageVocabulary(LanguageTarget):
 
         Args:
             ids: image token -> id, as `vocabulary_mapping.img2bpe` of transformers has it.
-            count: size of the code book.
+            count: size of the codebook.
 
         Raises:
-            BadInput: a code of the code book has no id, or one behind the end of the embedding or the output layer.
+            BadInput: a code of the codebook has no id, or one behind the end of the embedding or the output layer.
         """
         missing = [code for code in range(count) if code not in ids]
         if missing:

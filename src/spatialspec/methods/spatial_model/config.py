@@ -21,7 +21,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.core.rotary import Rotation
+from spatialspec.core.rotary import Rotation, grid_rotation
 from spatialspec.core.sizes import Size
 
 POSITIONS = ("2-d", "1-d")
@@ -117,13 +117,10 @@ class SpatialModelConfig(SpatialModelSizes):
 
     def rotation(self, cells: Int[Tensor, "*N"], columns: int) -> Rotation:
         """Cosines and sines for cells of a grid."""
+        if self.positions == "2-d":
+            return grid_rotation(cells, columns, self.width // self.heads, BASE)
         pairs = self.width // self.heads // 2
-        if self.positions == "1-d":
-            angles = BASE ** (-2 * torch.arange(pairs, device=cells.device) / pairs)
-            turns = cells[..., None] * angles
-        else:
-            angles = BASE ** (-torch.arange(pairs // 2, device=cells.device) / (pairs // 2))
-            turns = torch.cat((cells[..., None] // columns * angles, cells[..., None] % columns * angles), dim=-1)
+        turns = cells[..., None] * BASE ** (-2 * torch.arange(pairs, device=cells.device) / pairs)
         return turns.cos(), turns.sin()
 
     def visible(

@@ -1,4 +1,4 @@
-"""What targets around a grid transformer have in common: `Head` but for the code book, place, type and fingerprint."""
+"""What targets around a grid transformer have in common: `Head` but for the codebook, place, type and fingerprint."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.core.rotary import Rotation, rotate
+from spatialspec.core.rotary import Rotation, grid_rotation, rotate
 from spatialspec.core.sizes import Base, Count, CountOrNone, Side, Size
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.icons.sketch import Sketch, Told
@@ -167,11 +167,9 @@ class GridTransformer(nn.Module):
     def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D"], Float[Tensor, "cells D"]]:
         """Cosines and sines for every cell, computed in fp32 whatever the model's type; the prefix is not rotated."""
         c, weight = self.config, self.output.weight
-        pairs = c.width // c.heads // 4
-        angles = c.rotary_base ** (-torch.arange(pairs, device=weight.device) / pairs)
-        cell = torch.arange(rows * columns, device=weight.device)[:, None]
-        turns = torch.cat((cell // columns * angles, cell % columns * angles), dim=-1)
-        return turns.cos().to(weight.dtype), turns.sin().to(weight.dtype)
+        cells = torch.arange(rows * columns, device=weight.device)
+        cos, sin = grid_rotation(cells, columns, c.width // c.heads, c.rotary_base)
+        return cos.to(weight.dtype), sin.to(weight.dtype)
 
     def forward(
         self,

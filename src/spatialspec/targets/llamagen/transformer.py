@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.core.rotary import Rotation
+from spatialspec.core.rotary import Rotation, grid_rotation
 from spatialspec.core.sizes import Base, Count, Side, Size, Within
 from spatialspec.targets.cache import Cache
 
@@ -200,12 +200,8 @@ class LlamaGenTransformer(nn.Module):
 
     def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D/2"], Float[Tensor, "cells D/2"]]:
         """Cosines and sines for every cell, in fp32."""
-        c, device = self.config, self.output.weight.device
-        pairs = c.width // c.heads // 4
-        angles = c.rotary_base ** (-torch.arange(pairs, device=device) / pairs)
-        cell = torch.arange(rows * columns, device=device)[:, None]
-        turns = torch.cat((cell // columns * angles, cell % columns * angles), dim=-1)
-        return turns.cos(), turns.sin()
+        c, cells = self.config, torch.arange(rows * columns, device=self.output.weight.device)
+        return grid_rotation(cells, columns, c.width // c.heads, c.rotary_base)
 
     def forward(
         self,

@@ -1,6 +1,6 @@
 """LlamaGen's picture decoder (arXiv 2406.06525, section 2.2): a grid of codes -> pixels, 16 or 8 pixels a side of one.
 
-The decoder of VQGAN over a code book of 16384 unit vectors of 8 dimensions. Tensors are named as in the published
+The decoder of VQGAN over a codebook of 16384 unit vectors of 8 dimensions. Tensors are named as in the published
 checkpoints; level 0 has the resolution of the grid and runs first. The encoder is left out: drawing needs none.
 """
 
@@ -25,7 +25,7 @@ class LlamaGenVQConfig:
     """Sizes of the decoder.
 
     Attributes:
-        codes: entries of the code book.
+        codes: entries of the codebook.
         code_width: dimensions of a code.
         latent: channels in front of the decoder.
         channels: channels of each level, from the picture's resolution down to the grid's.
