@@ -68,6 +68,25 @@ def test_damage_in_the_middle_of_an_image(folder: Path) -> None:
     assert seen[-1] == tokens[: first + 1]
 
 
+def test_the_cell_is_the_first_whose_scores_are_broken(folder: Path) -> None:
+    """It need not be the first open one: the output layer overflows for one draft in a window."""
+    pipe, seen = SpatialPipeline.from_pretrained(folder), [0]
+
+    def overflow(_: object, __: object, scores: torch.Tensor) -> torch.Tensor:
+        if len(scores) > 3:
+            scores[3] = NAN
+        return scores
+
+    pipe.target.model.output.register_forward_hook(overflow)  # type: ignore[attr-defined]
+    with pytest.raises(NotFinite) as refused:
+        pipe(
+            "a cat",
+            method="jacobi:length=8",
+            callback_on_step_end=lambda _, n, step: seen.append(step.after.frontier),
+        )
+    assert refused.value.got.startswith(f"scores of cell {seen[-1] + 3} ")
+
+
 @pytest.mark.parametrize("method", ["hawk", "ssd", "ssd-strict", "mtp:draft=argmax", "lantern", "spatial:start=hawk"])
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_damaged_drafts(folder: Path, method: str) -> None:
