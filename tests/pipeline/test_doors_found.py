@@ -16,6 +16,7 @@ import transformers
 from helpers import tiny_chameleon
 from helpers.tiny import tiny_folder
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
+from spatialspec import arguments
 from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.generation import Request
@@ -183,10 +184,10 @@ def test_no_false_alarms(pipe: SpatialPipeline, folder: Path) -> None:
     for device in ("cpu:0", torch.device("cpu", 0), torch.device("cpu")):
         assert SpatialPipeline.from_pretrained(folder, device=device).target.device == torch.device("cpu")
     for size in (np.array([2, 3]), torch.tensor([2, 3]), (np.int64(2), torch.tensor(3)), [2, 3], "2x3"):
-        assert str(pipe.grid(size)) == "2x3"  # type: ignore[arg-type]
+        assert str(arguments.grid(pipe.target, size)) == "2x3"  # type: ignore[arg-type]
     for odd in (np.array([2.0, 3.0]), np.array([2, 3, 4]), np.array(2), torch.tensor([True, True])):
         with pytest.raises(BadInput):
-            pipe.grid(odd)  # type: ignore[arg-type]
+            arguments.grid(pipe.target, odd)  # type: ignore[arg-type]
 
 
 def test_a_pipeline_says_what_it_is(folder: Path) -> None:

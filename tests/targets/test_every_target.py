@@ -10,6 +10,7 @@ from transformers import Emu3Processor
 
 from helpers.real_targets import MAKES, random_drafts
 from helpers.tiny import call_main
+from spatialspec import arguments
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.chameleon import lumina
 
@@ -32,7 +33,7 @@ def test_every_exact_decoder_draws_ar(kind: str, folder: Path) -> None:
     pipe, asked = SpatialPipeline.from_pretrained(folder), MAKES[kind]
     given = {"prompt": list(asked.prompts), "size": asked.size, "seed": 3}
     ar = pipe(**given, method="ar")
-    cells = pipe.grid(asked.size).cells
+    cells = arguments.grid(pipe.target, asked.size).cells
     assert ar.report.target_passes == cells and len(set(ar.tokens)) == 2 < len(set(ar.tokens[0]))
     for method in WITHOUT:
         assert pipe(**given, method=method).tokens == ar.tokens, method

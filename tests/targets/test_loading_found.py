@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from helpers.real_targets import MAKES
-from spatialspec import SpatialPipeline
+from spatialspec import SpatialPipeline, arguments
 from spatialspec.core.errors import BadInput
 from spatialspec.targets.loading import load_target
 from spatialspec.tensors import read_shapes
@@ -181,7 +181,7 @@ def test_classes_that_there_are_not_are_named_by_file_and_key(
 def test_ordinary_words_that_were_added_stay_text(made: dict[str, Path], kind: str) -> None:
     target: Any = load_target(made[kind])
     tokenizer = target.words.tokenizer
-    grid = target.grid if MAKES[kind].size is None else SpatialPipeline(target).grid(MAKES[kind].size)
+    grid = target.grid if MAKES[kind].size is None else arguments.grid(target, MAKES[kind].size)
     tokenizer.add_tokens(["red", "<cat-toy>", "<|fim|>"])
     target.model.resize_token_embeddings(target.model.get_input_embeddings().num_embeddings + 8)
     for prompt in ("a red apple", "a <cat-toy>"):
