@@ -1,11 +1,15 @@
-"""One thread for torch in every test and in the programs that tests start: results and timings that repeat."""
+"""One thread for torch in every test and in the programs that tests start; marks by folder."""
 
 import os
 import sys
 
 import pytest
 
+from helpers.paths import ROOT
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+MARKS = {"lab": "lab", "docs/records": "records"}  # folder of tests -> the mark of all tests in it
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +17,10 @@ def one_thread() -> None:
     """Limit torch, once something has imported it; never import it for this."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for folder, mark in MARKS.items():
+            if item.path.is_relative_to(ROOT / "tests" / folder):
+                item.add_marker(mark)

@@ -67,6 +67,7 @@ def test_bad_dials(capsys: pytest.CaptureFixture[str], folder: Path, dials: tupl
     assert not (folder / "no.png").exists()
 
 
+@pytest.mark.records
 def test_presets_say_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
     path = ROOT / "docs" / "results" / "envelope.json"
     measured = {row["method"]: row for row in json.loads(path.read_text())["methods"]}

@@ -8,11 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spatialspec.drafts.image_folder import Pictures
-from spatialspec.lab.icons.degradation import degrade
-from spatialspec.lab.icons.judge import JudgeRecipe, info_nce, train
 from spatialspec.quality import frozen
-from spatialspec.quality.judge import SHIPPED, Judge, JudgeConfig, alignment, concept_in, r_precision
+from spatialspec.quality.judge import SHIPPED, Judge, JudgeConfig, concept_in, r_precision
 
 SMALL = JudgeConfig(picture=12, text=7, hidden=16, width=8)
 
@@ -130,26 +127,6 @@ def test_missing_package_says_what_to_install():
         frozen.package_folder("no-such-package", "no_such_package")
 
 
-def test_same_concepts_are_no_negatives():
-    """With one concept only, nothing is left to tell apart: the loss is zero."""
-    judge, generator = Judge(SMALL), torch.Generator().manual_seed(0)
-    pictures, texts = torch.randn(6, 12, generator=generator), torch.randn(6, 7, generator=generator)
-    assert info_nce(judge, pictures, texts, torch.zeros(6)).item() == 0.0
-    assert info_nce(judge, pictures, texts, torch.arange(6)).item() > 0.5
-
-
-def test_damage_repeats_and_keeps_the_picture_recognisable():
-    pixels = np.full((8, 96, 96, 3), 255, np.uint8)
-    pixels[:, 30:66, 30:66] = (200, 30, 30)
-    damaged = degrade(pixels, seed=1)
-    assert damaged.shape == pixels.shape
-    assert damaged.dtype == np.uint8
-    assert (damaged == degrade(pixels, seed=1)).all()
-    assert (damaged != degrade(pixels, seed=2)).any()
-    assert (damaged != pixels).any()
-    assert (damaged[:, 44:52, 44:52, 0].mean((1, 2)) > damaged[:, 44:52, 44:52, 1].mean((1, 2)) + 80).all()
-
-
 def test_efficientnet_features():
     from spatialspec.quality.efficientnet import picture_features
 
@@ -174,26 +151,6 @@ def test_sentences_of_like_meaning_are_close():
     assert x[0] @ x[1] > x[0] @ x[2] + 0.2
     assert torch.equal(x[0], x[3])
     assert torch.allclose(encode(["freight train"])[0], x[2], atol=1e-5)  # padding changes nothing
-
-
-def test_training_from_pictures_to_figures(tmp_path: Path):
-    """Coloured squares named by a number: a few epochs on 110 concepts write a judge that can be loaded and asked."""
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (120, 1, 1, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
-    rows = [
-        {"file_name": f"{i}.png", "text": f"colour {i}", "style": "flat", "split": "train" if i < 110 else "concept"}
-        for i in range(120)
-    ]
-    lines: list[str] = []
-    recipe = JudgeRecipe(JudgeConfig(side=32), epochs=2, batch=32, damaged=1, wordings=2)
-    figures = train(Pictures(pixels, rows), tmp_path / "judge", recipe, lines.append, tmp_path / "cache")
-    assert set(figures) == {"train", "concept"}
-    assert len(figures["concept"].hits) == 10
-    assert {path.name for path in (tmp_path / "judge").iterdir()} == {"config.json", "judge.safetensors", "README.md"}
-    assert "MIT" in (tmp_path / "judge" / "README.md").read_text()
-    captions = [f"{row['text']}, flat" for row in rows]
-    asked = alignment(pixels[110:], captions[110:], captions, tmp_path / "judge")
-    assert len(asked.hits) == 10
 
 
 @pytest.mark.skipif(not (SHIPPED / "judge.safetensors").is_file(), reason="the judge is not in this checkout")

@@ -1,31 +1,24 @@
-"""What pages say beside their figures, what is drawn once, and that recorded pages are those of their records."""
+"""What pages say beside their figures, and what is drawn once."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
-from helpers.paths import ROOT
 from helpers.tiny import tiny_pipeline
 from spatialspec.drafts import weights
 from spatialspec.identity import drafts_digest
 from spatialspec.lab.reproduce import backbone, hawk_sampling
 from spatialspec.lab.reproduce.carry_out import carry_out
 from spatialspec.lab.reproduce.lab import QUICK, Lab
-from spatialspec.lab.reproduce.page import page
 from spatialspec.lab.reproduce.plots import empty_plot, powers
-from spatialspec.lab.reproduce.registry import EXPERIMENTS
-from spatialspec.lab.reproduce.report import Report
-from spatialspec.lab.reproduce.verdict import FAILS, HOLDS, OPEN, Claim, Figure
 from spatialspec.measure.runs import Workload
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.quality import alignment, efficientnet, frozen
 
-RECORDS = ROOT / "docs" / "results"
 NOTE = "R-precision was not measured: "
 
 
@@ -104,28 +97,3 @@ def test_logarithmic_ticks_are_the_counts_alone():
     assert axes.get_xscale() == "log" and list(axes.get_xticks()) == [25, 100, 1400]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["25", "100", "1,400"]
     assert not len(axes.get_xticks(minor=True))
-
-
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_recorded_pages_are_those_of_their_records(name):
-    """The page is written from the record, and every verdict in it follows from its intervals."""
-    report = Report.model_validate_json((RECORDS / f"{name}.json").read_text())
-    assert page(report) == (RECORDS / f"{name}.md").read_text() and not report.settings.quick
-    inf = float("inf")
-    for c in report.claims:
-        figure = None if c.value is None else Figure(c.value, c.interval)
-        low, high = (-inf if c.low is None else c.low), (inf if c.high is None else c.high)
-        assert Claim(c.text, figure, report.settings.prompts, c.unit, low, high).found == c.found, c.text
-    found = {c.found for c in report.claims}
-    assert report.verdict == (FAILS if FAILS in found else HOLDS if found == {HOLDS} else OPEN)
-    judged = [row["alignment"] for table in report.tables for row in table.rows if "alignment" in row]
-    shown = [c.key for table in report.tables for c in table.columns]
-    if "alignment" in shown and None in judged:
-        assert any(NOTE in note for note in report.notes), "a `-` is explained"
-    if EXPERIMENTS[name].folders:
-        assert report.settings.drafts == "", "folders are compared, not the model's own drafts"
-
-
-def test_records_are_json():
-    for name in EXPERIMENTS:
-        json.loads((RECORDS / f"{name}.json").read_text(), parse_constant=pytest.fail)
