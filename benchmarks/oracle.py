@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spatialspec import arguments
 from spatialspec.decode import decode
 from spatialspec.files import write_text
 from spatialspec.generation import Request, assemble
@@ -135,7 +136,7 @@ def main(words: list[str] | None = None) -> None:
         check_output(file, "", "--out")
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained()
-    grid = pipeline.grid(options.size)
+    grid = arguments.grid(pipeline.target, options.size)
     workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, grid)
     found: dict[str, list[int]] = {name: [] for name in ORACLES}
     for prompt, seed in workload.jobs():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spatialspec import SpatialPipeline
+from spatialspec import SpatialPipeline, arguments
 from spatialspec.files import write_text
 from spatialspec.measure.bench import describe
 from spatialspec.measure.intervals import mean_over_prompts
@@ -33,7 +33,9 @@ def main(words: list[str] | None = None) -> None:
     check_output(options.out, "", "--out")
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained(torch_dtype=DTYPES[options.dtype])
-    workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, pipeline.grid(options.size))
+    workload = Workload(
+        tuple(BUILT_IN[: options.limit]), pipeline.target.default, arguments.grid(pipeline.target, options.size)
+    )
     seconds: dict[str, list[float]] = {method: [] for method in options.methods}
     for method in seconds:  # warms up
         pipeline(workload.prompts[0], method=method, size=workload.grid)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
 from spatialspec.methods.registry import methods
 from spatialspec.models import GRIDS
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "spatialspec"
 
 FILES = {"core", "files", "tensors", "tables", "pictures", "identity", "processes", "outputs", "sealed", "progress"}

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from spatialspec.generation import Report
     from spatialspec.methods.method import Method
     from spatialspec.methods.registry import register
-    from spatialspec.pipeline import Output, SpatialPipeline
+    from spatialspec.output import Output
+    from spatialspec.pipeline import SpatialPipeline
     from spatialspec.targets.loading import wrap
 
 _HOMES = {
     "BadInput": "core.errors",
     "Grid": "core.grid",
     "Method": "methods.method",
-    "Output": "pipeline",
+    "Output": "output",
     "Report": "generation",
     "Sampling": "core.sampling",
     "SpatialPipeline": "pipeline",

@@ -7,7 +7,7 @@ in proportion to a number before it was found to be in range. Imports torch wher
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,11 +19,11 @@ from spatialspec.prompts import check_prompt
 if TYPE_CHECKING:
     import torch
 
+    from spatialspec.core.grid import Grid
+    from spatialspec.core.interfaces import Target
+
 IMAGES = 1024  # of one prompt in one call
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # as the command line names them, as torch does
-AUTO = "auto"  # fp32 on the CPU, bf16 elsewhere
 PROMPTS = "a text, or a list of at least one"
-SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")  # device maps that accelerate makes
 
 
 @contextmanager
@@ -94,21 +94,116 @@ def images(name: str, value: object) -> int:
     return 1 if value is None else whole(name, value, 1, IMAGES)
 
 
-def seeds(value: object, count: int) -> list[int]:
-    """Read the seeds of `count` images: one for each, or that of the first, s, and then image i has s + i.
+def seeds(value: object, generator: object, count: int) -> list[int]:
+    """Read the seeds of `count` images.
+
+    Args:
+        value: one for each, or that of the first, s, and then image i has s + i; None for those of the generator.
+        generator: of PyTorch, or a list, one for each image; None for PyTorch's own.
+        count: number of images.
 
     Raises:
-        BadInput: it is anything else, another number of them, or one that is not 0 to 2^63 - 1.
+        BadInput: both are given, one is anything else or another number of them, or a seed is not 0 to 2^63 - 1.
     """
     from spatialspec.core.noise import image_seed
 
+    if value is not None and generator is not None:
+        raise BadInput("a seed and a generator", "one of them")
     if isinstance(value, list | tuple) or dimensions(value):
         several = listed("seed", value, "a whole number, or one for each image")
         if len(several) != count:
             raise BadInput(f"{len(several)} seeds", f"{count}, one for each image")
         return [image_seed(seed, 0) for seed in several]
-    first = image_seed(0 if value is None else cast("int", value), 0)
+    if isinstance(generator, list | tuple):
+        several = listed("generator", generator, "torch.Generator, or one for each image")
+        if len(several) != count:
+            raise BadInput(f"{len(several)} generators", f"{count}, one for each image")
+        checked = [_generator(one) for one in several]
+        return [_drawn(one) for one in checked]
+    first = _drawn(_generator(generator)) if value is None else image_seed(cast("int", value), 0)
     return [image_seed(first, i) for i in range(count)]
+
+
+def _generator(value: object) -> torch.Generator | None:
+    import torch
+
+    if value is not None and not isinstance(value, torch.Generator):
+        raise BadInput(f"generator {shown(value)}", "torch.Generator, or one for each image")
+    return value
+
+
+def _drawn(generator: torch.Generator | None) -> int:
+    import torch
+
+    where = "cpu" if generator is None else generator.device
+    return int(torch.randint(2**63 - 1, (), generator=generator, device=where))
+
+
+def grid(target: Target, size: object = None, height: object = None, width: object = None) -> Grid:
+    """Read the size of an image, in tokens, or its height and width in pixels.
+
+    Args:
+        target: that draws it; its own grid is the default, and the side of a height or a width that is not given.
+        size: as `Grid.read` takes it, or None.
+        height: in pixels, or None.
+        width: in pixels, or None.
+
+    Raises:
+        BadInput: both a size and a side are given, a side is no multiple of a cell's, or the model cannot draw it.
+    """
+    from spatialspec.core.grid import Grid
+
+    if size is not None and not (height is None and width is None):
+        raise BadInput("a size in tokens and one in pixels", "one of them", "leave out size, or height and width")
+    if size is None:
+        if height is None and width is None:
+            return target.grid
+        rows = _cells("height", height, target.grid.rows, target.patch)
+        size = (rows, _cells("width", width, target.grid.columns, target.patch))
+    read = Grid.read(size)
+    target.check_grid(read)
+    return read
+
+
+def _cells(name: str, value: object, default: int, patch: int) -> int:
+    """How many cells of `patch` pixels a side has."""
+    pixels = default * patch if value is None else whole(name, value, 1, 2**20)
+    if pixels % patch:
+        below = max(1, pixels // patch) * patch
+        raise BadInput(f"{name} {pixels}", f"a multiple of {patch} pixels", f"{below} or {below + patch}")
+    return pixels // patch
+
+
+def function(name: str, value: object) -> None:
+    """Check a function, or None.
+
+    Raises:
+        BadInput: it is anything else.
+    """
+    if value is not None and not callable(value):
+        raise BadInput(f"{name} {shown(value)}", "a function, or None")
+
+
+def among(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Check a word.
+
+    Raises:
+        BadInput: it is none of those that are allowed.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise BadInput(f"{name} {shown(value)}", f"one of {', '.join(allowed)}")
+
+
+def names(name: str, value: object, allowed: Sequence[str]) -> list[str]:
+    """Read a list of words; None is none.
+
+    Raises:
+        BadInput: it is no list, or has one that is not allowed.
+    """
+    several = [] if value is None else listed(name, value, f"a list of {', '.join(allowed)}")
+    for word in several:
+        among(name, word, allowed)
+    return several
 
 
 def written(value: object, count: int, cells: int, vocabulary: int) -> list[tuple[int, ...]]:
@@ -145,90 +240,3 @@ def path(name: str, value: object) -> Path:
     if not isinstance(text, str) or not text or not nameable(text):
         raise BadInput(f"{name} {shown(value)}", f"a path, whose names have at most {LONGEST} bytes")
     return Path(text)
-
-
-def dtype_name(value: object, argument: str = "dtype") -> str:
-    """Read the name of a type of weights: one of DTYPES, as torch names it, or AUTO; `argument` is for the message.
-
-    Raises:
-        BadInput: it is none of these.
-    """
-    name = str(value).removeprefix("torch.") if isinstance(value, str) or type(value).__name__ == "dtype" else ""
-    known = {short: short for short in DTYPES} | {full: short for short, full in DTYPES.items()} | {AUTO: AUTO}
-    if name not in known:
-        raise BadInput(f"{argument} {shown(value)}", f"one of {', '.join([*DTYPES, AUTO])}")
-    return known[name]
-
-
-def dtype(value: object, where: torch.device) -> torch.dtype:
-    """Read the type of the weights, by name or as torch has it; None is fp32.
-
-    Raises:
-        BadInput: it is none that weights can have.
-    """
-    import torch
-
-    if value is None or value is torch.float64:
-        return torch.float32 if value is None else torch.float64
-    name = dtype_name(value)
-    if name == AUTO:
-        name = "fp32" if where.type == "cpu" else "bf16"
-    found: torch.dtype = getattr(torch, DTYPES[name])
-    return found
-
-
-def device(value: object, argument: str = "device") -> torch.device:
-    """Read a device that this machine has; None is the CPU, and `argument` is for the message.
-
-    Raises:
-        BadInput: it is none; the message lists them.
-    """
-    import torch
-
-    there = _devices()
-    name = "cpu" if value is None else str(value) if isinstance(value, str | torch.device) else ""
-    if name == "cpu:0":  # there is one
-        name = "cpu"
-    if name not in there:
-        raise BadInput(f"{argument} {shown(value)}", "one that this machine has", ", ".join(there))
-    return torch.device(name)
-
-
-def _devices() -> list[str]:
-    """The CPU, an accelerator, and each of those that there are."""
-    import torch
-
-    there = ["cpu"]
-    if (other := torch.accelerator.current_accelerator()) is not None and torch.accelerator.is_available():
-        there += [other.type, *(f"{other.type}:{i}" for i in range(torch.accelerator.device_count()))]
-    return there
-
-
-def device_map(value: object) -> str | dict[str, torch.device] | None:
-    """Read a device map: None, one of SPREAD, a device, or a mapping of names of modules to devices.
-
-    A device may be the number of an accelerator. Which modules there are, the model knows.
-
-    Raises:
-        BadInput: it is anything else, or names a device that this machine lacks.
-    """
-    if value is None or (isinstance(value, str) and value in SPREAD):
-        return value
-    try:
-        if not isinstance(value, Mapping):
-            return {"": _place(value)}
-        found = {str(name): _place(where) for name, where in dict(value).items() if isinstance(name, str)}
-        if found and len(found) == len(value):
-            return found
-    except Exception:  # BadInput of `device`, and whatever a foreign object raises
-        pass
-    there = ", ".join(_devices())
-    expected = f"{', '.join(SPREAD)}, a device that this machine has, or a mapping of module names to devices"
-    raise BadInput(f"device_map {shown(value)}", expected, there)
-
-
-def _place(value: object) -> torch.device:
-    if isinstance(value, int) and not isinstance(value, bool):
-        numbered = [name for name in _devices() if name.endswith(f":{value}")] if 0 <= value < IMAGES else []
-        return device(numbered[0] if numbered else "")
-    return device("" if value is None else value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -70,18 +70,42 @@ class Request:
 
 
 @dataclass(frozen=True)
+class ImageReport:
+    """What one image cost in one call.
+
+    Attributes:
+        prompt: of the image.
+        seed: of the image.
+        passes: of the target, prefill too.
+        cells: scored, over all passes.
+        accepted_length: cells committed per pass that commits, those of an earlier run aside; AR has 1.
+        seconds: from the start of the call to its last token.
+        complete: whether all cells are written.
+    """
+
+    prompt: str
+    seed: int
+    passes: int
+    cells: int
+    accepted_length: float
+    seconds: float
+    complete: bool
+
+
+@dataclass(frozen=True)
 class Report:
     """What decoding cost, means over the images that one call drew; all 0 where it drew none.
 
     Attributes:
-        method: as asked for.
+        method: name and options.
         verifier: the rule at work.
-        exact: the law of the images that were drawn is the target's; False where none was.
+        exact: the distribution of the images is the target's; False where none was drawn.
         seed_exact: moreover the tokens are AR's for the same seed.
         target_passes: forward calls of the target per image, prefill too.
         tokens_per_pass: cells scored per pass.
         accepted_length: cells committed per pass that commits, those of an earlier run aside; AR has 1.
         seconds: prefill and decoding of tokens, per image.
+        images: each by itself, those that were complete before the call left out.
     """
 
     method: str
@@ -92,6 +116,23 @@ class Report:
     tokens_per_pass: float
     accepted_length: float
     seconds: float
+    images: tuple[ImageReport, ...] = field(default=(), repr=False)
+
+
+@dataclass
+class _Counter:
+    """What an image has cost so far; `commits` leaves the pass out that wrote the tokens of an earlier run."""
+
+    commits: int
+    passes: int = 0
+    cells: int = 0
+    seconds: float = 0.0
+
+    def add(self, step: Step, seconds: float) -> None:
+        self.passes += 1
+        self.cells += len(step.p)
+        self.commits += step.verdict.commits
+        self.seconds = seconds
 
 
 def assemble(target: Target, drafts: Sequence[object], method: Method, request: Request) -> list[Image]:
@@ -143,6 +184,7 @@ def generate(
     method: Method,
     request: Request,
     on_step: Callable[[Step], object] = lambda step: None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> tuple[list[tuple[int, ...]], Report]:
     """Draw the images of a request together, each at its own pace.
 
@@ -150,8 +192,9 @@ def generate(
         target: frozen AR model.
         drafts: draft weights made for it.
         method: how to decode.
-        request: what to draw; an image that is written to its end stays as it is, and costs nothing.
+        request: what to draw; an image that is written to its end is returned as it is, and costs nothing.
         on_step: called after every pass of every image.
+        interrupted: asked after `on_step`; True ends the work, with the tokens that are written.
 
     Returns:
         Raster-order tokens of each image, and the cost.
@@ -161,27 +204,38 @@ def generate(
             are not finite, in the first pass that has one.
     """
     images, unfinished = assemble(target, drafts, method, request), request.unfinished
-    started = request.only(unfinished)
+    started, open_images = request.only(unfinished), [images[i] for i in unfinished]
+    counters = [_Counter(-bool(tokens)) for tokens in started.written]
     start = time.perf_counter()
-    passes = scored = commits = 0
-    left = [images[i] for i in unfinished]
-    for step in steps(target, drafts, started.session(target), left) if left else ():
-        passes += 1
-        scored += len(step.p)
-        commits += step.verdict.commits
+    for step in steps(target, drafts, started.session(target), open_images) if open_images else ():
+        counters[step.image].add(step, time.perf_counter() - start)
         on_step(replace(step, image=unfinished[step.image]))
+        if interrupted():
+            break
     seconds = time.perf_counter() - start
-    drawn = request.grid.cells * len(unfinished) - sum(map(len, started.written))
-    count = len(unfinished) or 1
+    tokens = [image.state.tokens or tuple(written) for image, written in zip(images, request.written, strict=True)]
+    drawn = [len(tokens[i]) - len(request.written[i]) for i in unfinished]
+    passes, count = sum(c.passes for c in counters), len(unfinished) or 1
     report = Report(
         method=str(method),
         verifier=method.rule_under(request.verifier),
         exact=bool(unfinished) and method.exact,
         seed_exact=bool(unfinished) and method.seed_exact(request.verifier),
         target_passes=passes / count,
-        tokens_per_pass=scored / (passes or 1),
-        accepted_length=drawn / (commits - sum(map(bool, started.written)) or 1),
+        tokens_per_pass=sum(c.cells for c in counters) / (passes or 1),
+        accepted_length=sum(drawn) / (sum(c.commits for c in counters) or 1),
         seconds=seconds / count,
+        images=tuple(
+            ImageReport(
+                prompt=request.prompts[i],
+                seed=request.seeds[i],
+                passes=c.passes,
+                cells=c.cells,
+                accepted_length=cells / (c.commits or 1),
+                seconds=c.seconds,
+                complete=len(tokens[i]) == request.grid.cells,
+            )
+            for i, c, cells in zip(unfinished, counters, drawn, strict=True)
+        ),
     )
-    tokens = [image.state.tokens or tuple(written) for image, written in zip(images, request.written, strict=True)]
     return tokens, report

@@ -1,17 +1,18 @@
-"""`SpatialPipeline`: words in, pictures out, in the conventions of diffusers."""
+"""`SpatialPipeline`: words in, images out, in the conventions of diffusers."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image as PILImage
+from tqdm.auto import tqdm
 
-from spatialspec import arguments
+from spatialspec import arguments, devices
 from spatialspec.core.context import Unfit
 from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.core.grid import Grid
@@ -19,28 +20,15 @@ from spatialspec.core.interfaces import Target
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.drafts import weights as draft_weights
-from spatialspec.generation import Report, Request, generate, traced
+from spatialspec.generation import Request, generate, traced
 from spatialspec.methods.method import RULES, Method
+from spatialspec.methods.presets import dialled
 from spatialspec.models import draft_folder, model_folder
+from spatialspec.output import OUTPUT_TYPES, Output, finished_rows, images_of
 from spatialspec.targets.loading import load_target
 
-
-@dataclass(frozen=True)
-class Output:
-    """Result of a call.
-
-    Attributes:
-        images: PIL pictures, prompt by prompt.
-        tokens: raster-order tokens of each image.
-        report: cost.
-    """
-
-    images: list[PILImage.Image]
-    tokens: list[tuple[int, ...]]
-    report: Report
-
-
-Callback = Callable[["SpatialPipeline", int, Step], Any]
+Callback = Callable[["SpatialPipeline", int, int, dict[str, Any]], object]
+CALLBACK_INPUTS = ("step", "tokens")
 
 
 class SpatialPipeline:
@@ -60,6 +48,8 @@ class SpatialPipeline:
                 advice = "use from_pretrained, or wrap(model, processor)"
                 raise BadInput(f"a {type(target).__name__} for a target", "one", advice)
         self.target = target
+        self._interrupt = False
+        self._bar: dict[str, Any] = {}
         if not isinstance(draft, list | tuple):
             draft = draft_weights.load_all(arguments.path("draft", draft), target)
         for part in draft:
@@ -102,11 +92,11 @@ class SpatialPipeline:
             name = str(arguments.path("model", model))
             folder = model_folder(name)
             drafts = draft_folder(name, None if draft is None else str(arguments.path("draft", draft)))
-            where = arguments.device(device)
+            where = devices.device(device)
             if dtype is not None and torch_dtype is not None and dtype != torch_dtype:
                 raise BadInput(f"dtype {shown(dtype)} and torch_dtype {shown(torch_dtype)}", "one of them")
-            kind = arguments.dtype(torch_dtype if dtype is None else dtype, where)
-            spread = arguments.device_map(device_map)
+            kind = devices.dtype(torch_dtype if dtype is None else dtype, where)
+            spread = devices.device_map(device_map)
         target = load_target(folder, str(where), kind, spread)
         if draft is None:  # those that lie there need not fit, as long as no method asks for them
             beside = [] if drafts is None else draft_weights.draft_folders(drafts)
@@ -117,93 +107,149 @@ class SpatialPipeline:
         self,
         prompt: str | Sequence[str],
         *,
-        method: str | Method = "spatial",
-        seed: int | Sequence[int] | None = 0,
         negative_prompt: str | Sequence[str | None] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        size: str | Grid | tuple[int, int] | None = None,
         num_images_per_prompt: int | None = 1,
         guidance_scale: float | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
-        size: str | Grid | tuple[int, int] | None = None,
+        min_p: float | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        seed: int | Sequence[int] | None = None,
+        method: str | Method = "spatial",
+        quality: str | None = None,
+        tolerance: float | None = None,
+        budget: int | None = None,
         verifier: str = "coupled",
+        output_type: str = "pil",
+        return_dict: bool = True,
         callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] | None = CALLBACK_INPUTS,
         written: Sequence[Sequence[int]] | None = None,
-    ) -> Output:
-        """Draw pictures.
+    ) -> Output | Any:
+        """Draw images.
 
         Args:
             prompt: what to draw, or a list; at most 10,000 characters each.
-            method: `name[:key=value...]`; `spatialspec models` lists names.
-            seed: of the first image, 0 to 2^63 - 1, and image i of the call has seed + i, modulo 2^63; or a list, one
-                for each image. None is 0.
             negative_prompt: of the unconditional stream, for all prompts, or a list, one for each; None or "" for the
-                model's own unconditional input. It has no effect where guidance is 1, and a warning says so.
-            num_images_per_prompt: pictures for each prompt, 1 to 1024.
-            guidance_scale: see :class:`Sampling`; None takes the model's default, here and in the next three.
-            temperature: see :class:`Sampling`.
-            top_k: see :class:`Sampling`.
-            top_p: see :class:`Sampling`.
+                model's own. It has no effect where guidance is 1, and a warning says so.
+            height: of the images in pixels, instead of `size`; a multiple of the pixels of a cell.
+            width: see `height`; one of them alone takes the model's own other side.
             size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's own grid.
-            verifier: "coupled" (same tokens as AR) or "rejection" (same law).
-            callback_on_step_end: called as `callback(pipeline, passes, step)` after every pass of every image. It may
-                raise to cancel; the pipeline stays usable. `step.after.tokens` are committed and do not change.
-            written: for each image the tokens of its first cells (`step.after.tokens` of an earlier call with the same
-                arguments), to go on from: to the same picture under a seed-exact method, else to one of the method's
-                law. Cells that `zipar` and `pjd` wrote ahead of them are drawn again. Finished images are given back
-                as they are, and the report is of the others.
+            num_images_per_prompt: images for each prompt, 1 to 1024.
+            guidance_scale: see :class:`Sampling`, here and in the next four; None takes the model's default.
+            temperature: 0 is greedy.
+            top_k: 0 is off.
+            top_p: 1 is off.
+            min_p: 0 is off.
+            generator: of PyTorch, from which the seeds are drawn; or a list, one for each image.
+            seed: of the first image, 0 to 2^63 - 1, and image i of the call has seed + i, modulo 2^63; or a list, one
+                for each image. None, without a generator, is a fresh one (of PyTorch's generator): see `output.seeds`.
+            method: `name[:key=value...]`; `spatialspec methods` lists names.
+            quality: "exact", "high", "balanced" or "fast": presets of `spatial`.
+            tolerance: 0 is exact, infinity fastest; overrides that of the preset; a method's own option overrides both.
+            budget: drafted tokens of a pass.
+            verifier: "coupled" (same tokens as AR) or "rejection" (same distribution).
+            output_type: "pil", "np", "pt" or "tokens"; see :class:`Output`.
+            return_dict: False returns a plain tuple of the values of :class:`Output`.
+            callback_on_step_end: called as `callback(pipeline, step, timestep, callback_kwargs)` after every pass of
+                every image: index of the pass, number of cells written, and a dictionary with the record of the pass,
+                "step" (:class:`Step`), and the image's final "tokens" so far. What it returns is not read. It may raise
+                or call `interrupt`.
+            callback_on_step_end_tensor_inputs: which of "step" and "tokens" to give to it; None is none.
+            written: for each image the tokens of its first cells, `output.tokens` of an interrupted call with the same
+                arguments, to continue from: to the same image under a seed-exact method. Cells that `zipar` and `pjd`
+                wrote ahead are drawn again. Finished images are returned as they are, and not in the report.
 
         Returns:
-            Pictures, tokens and report.
+            Images, tokens, seeds and report. An interrupted image is white below its last complete row.
 
         Raises:
             BadInput: a bad argument, before anything is computed; or scores that are not finite, in the pass that met
                 them.
         """
-        given: dict[str, Any] = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        default = self.target.default
+        numbers: dict[str, Any] = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k}
+        numbers |= {"top_p": top_p, "min_p": min_p}
         with arguments.reading():
-            chosen = method if isinstance(method, Method) else Method.parse(method)
-            sampling = replace(default, **{k: v for k, v in given.items() if v is not None})
-            grid, images = self.grid(size), arguments.images("num_images_per_prompt", num_images_per_prompt)
+            parsed = method if isinstance(method, Method) else Method.parse(method)
+            (chosen,) = dialled([parsed], quality, tolerance, budget)
+            sampling = replace(self.target.default, **{k: v for k, v in numbers.items() if v is not None})
+            grid = arguments.grid(self.target, size, height, width)
+            images = arguments.images("num_images_per_prompt", num_images_per_prompt)
             prompts = [text for text in arguments.prompts(prompt) for _ in range(images)]
             negatives = arguments.negatives(negative_prompt, len(prompts) // images)
-            seeds = arguments.seeds(seed, len(prompts))
             begun = arguments.written(written, len(prompts), grid.cells, self.target.vocabulary)
-            if not isinstance(verifier, str) or verifier not in RULES:
-                raise BadInput(f"verifier {shown(verifier)}", f"one of {', '.join(RULES)}")
-            if callback_on_step_end is not None and not callable(callback_on_step_end):
-                raise BadInput(f"callback_on_step_end {shown(callback_on_step_end)}", "a function, or None")
+            arguments.among("verifier", verifier, RULES)
+            arguments.among("output_type", output_type, OUTPUT_TYPES)
+            arguments.function("callback_on_step_end", callback_on_step_end)
+            named = "callback_on_step_end_tensor_inputs"
+            inputs = arguments.names(named, callback_on_step_end_tensor_inputs, CALLBACK_INPUTS)
+            seeds = arguments.seeds(seed, generator, len(prompts))  # last: it draws from the generator
         if any(negatives) and sampling.streams == 1:
             warnings.warn("negative_prompt has no effect with guidance_scale 1", stacklevel=2)
 
         def notify(step: Step) -> None:
             if callback_on_step_end is not None:
-                callback_on_step_end(self, step.after.passes, step)
+                values = {"step": step, "tokens": step.after.tokens}
+                kwargs = {name: values[name] for name in inputs}
+                callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
 
         repeated = [text for text in negatives for _ in range(images)]
         request = Request(prompts, seeds, sampling, grid, verifier, repeated, begun)
-        tokens, report = generate(self.target, [*self.drafts, *self.unfit], chosen, request, notify)
+        output = self.draw(request, chosen, output_type, notify)
+        return output if return_dict else output.to_tuple()
+
+    def draw(
+        self,
+        request: Request,
+        method: Method,
+        output_type: str = "pil",
+        on_step: Callable[[Step], object] = lambda step: None,
+    ) -> Output:
+        """Draw the images of a request; `__call__` makes one from its arguments.
+
+        Args:
+            request: what to draw.
+            method: how to decode.
+            output_type: see :class:`Output`.
+            on_step: called after every pass of every image.
+
+        Raises:
+            BadInput: as from `__call__`.
+        """
+        self._interrupt = False
+        cells = request.grid.cells * len(request.prompts)
+        with self.progress_bar(cells) as bar:
+            bar.update(sum(map(len, request.written)))
+
+            def follow(step: Step) -> None:
+                bar.update(len(step.after.tokens) - len(step.before.tokens))
+                on_step(step)
+
+            tokens, report = generate(
+                self.target, [*self.drafts, *self.unfit], method, request, follow, lambda: self._interrupt
+            )
         with traced(self.target):
-            return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)
+            return Output(
+                images_of(self.target, tokens, request.grid, output_type), tokens, list(request.seeds), report
+            )
+
+    def interrupt(self) -> None:
+        """End the present call after the pass that is under way; it returns what is written."""
+        self._interrupt = True
+
+    def set_progress_bar_config(self, **settings: Any) -> None:
+        """Arguments of `tqdm` for the bars of later calls, as in diffusers; `disable=True` shows none."""
+        self._bar = settings
+
+    def progress_bar(self, total: int) -> tqdm[Any]:
+        """A bar that counts the cells written, of `total`."""
+        return tqdm(**{"total": total, "unit": " tokens", "leave": False, **self._bar})
 
     def preview(self, state: State) -> PILImage.Image | None:
         """The finished rows of an image on its way, None before the first; its lower edge may still change a little."""
-        rows = state.frontier // state.grid.columns
-        if not rows:
-            return None
-        finished = Grid(rows, state.grid.columns)
         with traced(self.target):
-            return self.target.pixels(state.tokens[: finished.cells], finished)
-
-    def grid(self, size: str | Grid | tuple[int, int] | None) -> Grid:
-        """The grid that was asked for, or the model's own.
-
-        Raises:
-            BadInput: the model cannot draw it.
-        """
-        if size is None:
-            return self.target.grid
-        grid = Grid.read(size)
-        self.target.check_grid(grid)
-        return grid
+            return finished_rows(self.target, state.tokens[: state.frontier], state.grid)

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
+from spatialspec import arguments
 from spatialspec.audit.cases import Case, Plan
 from spatialspec.audit.chi_square import fit, variation
 from spatialspec.audit.findings import CaseResult
@@ -99,7 +100,7 @@ class ModelGround:
             prompts=plan.prompts,
             seeds=[seed + i for i in range(len(plan.prompts))],
             sampling=pipeline.target.default,
-            grid=pipeline.grid(plan.size or None),
+            grid=arguments.grid(pipeline.target, plan.size or None),
         )
 
     def check(self, method: Method) -> None:

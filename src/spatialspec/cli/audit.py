@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, progress, saved, say, table, wrapped
 from spatialspec.core.errors import BadInput
@@ -60,7 +61,7 @@ def audit(
         missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods is None else []
     if missing:
         say(wrapped(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}"))
-    cells, workers = pipeline.grid(plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
+    cells, workers = arguments.grid(pipeline.target, plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
     with progress(effort(listed, plan, cells, missing), timed=False) as report:
         document = audit(listed, plan, seed, pipeline, report, workers, missing)
     s = document.settings

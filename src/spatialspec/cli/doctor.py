@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spatialspec import arguments
+from spatialspec import devices
 from spatialspec.cli import options
 from spatialspec.cli.chart import chart
 from spatialspec.cli.display import Column, progress, saved, say, table, terminal_width, wrapped
@@ -42,16 +42,16 @@ def doctor(
     folder = find(model)
     drafts = draft_folder(model, draft) if (folder / "config.json").is_file() else _given(draft)
     grid = None if size is None else Grid.parse(size, "--size")
-    arguments.dtype_name(dtype or arguments.AUTO, "--dtype")
+    devices.dtype_name(dtype or devices.AUTO, "--dtype")
     if json is not None:
         check_output(json, "", "--json", [folder, drafts])
     with options.loading(model):
-        where = arguments.device(device, "--device")
+        where = devices.device(device, "--device")
         from spatialspec.doctor.doctor import examine, measure
         from spatialspec.doctor.speed import effort
         from spatialspec.measure.results import dtype_name
 
-        kind = arguments.dtype(dtype or arguments.AUTO, where)
+        kind = devices.dtype(dtype or devices.AUTO, where)
         say(f"{model} on {where}, {dtype_name(kind)}")
         found = examine(folder, model, drafts, str(where), kind, grid, tell)
     with progress(effort(found.workload, where) if found.workload else 0) as report:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec import arguments
+from spatialspec import devices
 from spatialspec.cli.display import progress
 from spatialspec.cli.options import loading
 from spatialspec.cli.workplace import Steps, clocked, make_folder, typed, working_in
@@ -73,7 +73,7 @@ def draft(
         options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
         listed = settings.pop("pictures", None)
         count = _count(listed if pictures is None else pictures)
-        arguments.dtype_name(dtype or arguments.AUTO, "--dtype")
+        devices.dtype_name(dtype or devices.AUTO, "--dtype")
         folder = model_folder(target)
         prompts = _prompts(self_distil)
         out = out or folder / "drafts" / chosen
@@ -89,7 +89,7 @@ def draft(
         processes = accelerator(tracker, out / "logs")
         report = clocked() if processes.is_main_process else lambda line: None
         place = "cpu" if shard_target else str(processes.device)  # a device may not have room for all of it
-        model = load_target(folder, place, arguments.dtype(dtype or arguments.AUTO, processes.device))
+        model = load_target(folder, place, devices.dtype(dtype or devices.AUTO, processes.device))
         found = None if prompts is not None else _pictures(data, model, count, report)
     hub = data.removeprefix(HUB) if data.startswith(HUB) else None
     bar = partial(progress, timed=False)

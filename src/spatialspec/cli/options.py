@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec import arguments
+from spatialspec import arguments, devices
 from spatialspec.cli.display import Display, progress, waiting
 from spatialspec.core.arguments import whole
 from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.core.grid import Grid
 from spatialspec.methods.method import RULES, Method
-from spatialspec.methods.presets import PRESETS
+from spatialspec.methods.presets import AUTO, PRESETS, dialled
 
 if TYPE_CHECKING:
     from spatialspec.measure.runs import Workload
     from spatialspec.pipeline import SpatialPipeline
 
-AUTO = "auto"  # the budget that is measured
-
-_TYPES = ", ".join(arguments.DTYPES)
+_TYPES = ", ".join(devices.DTYPES)
 QUALITIES = "; ".join(f"{name}: {p.passes} passes, gap {p.gap:+.2f}" for name, p in PRESETS.items())
 Model = Annotated[str, typer.Option(help="Name of a model, or its folder; `spatialspec models` lists names.")]
 Draft = Annotated[str | None, typer.Option(help="Name or folder of draft weights. [default: those of the model]")]
@@ -108,25 +106,15 @@ class Common:
         from spatialspec.models import draft_folder, model_folder
 
         if self.quality is not None:
-            _among("--quality", self.quality, tuple(PRESETS))
-        preset = dict(PRESETS[self.quality].values) if self.quality is not None else {}
-        dials = {"budget": None if self.budget == AUTO else self.budget, "tolerance": self.tolerance}
-        typed = {name: value for name, value in dials.items() if value is not None}
-        given = preset | typed
+            arguments.among("--quality", self.quality, tuple(PRESETS))
         with loading(self.model):  # options of methods stand beside their networks: this imports torch
             methods = Method.parse_list(self.methods)
-        if self.budget == AUTO and not any(method.has("budget") for method in methods):
-            raise BadInput(f"--budget auto for {self.methods}", "a method with a budget", "try spatial")
-        for name, value in given.items():
-            if not any(method.has(name) for method in methods):
-                dial = f"--{name} {value}" if name in typed else f"--quality {self.quality}"
-                raise BadInput(f"{dial} for {self.methods}", "a method with that", "try spatial")
-            methods = [m.with_default(name, value) for m in methods]
+        methods = dialled(methods, self.quality, self.tolerance, self.budget, dashes="--")
         methods = list(dict.fromkeys(methods))
         if not methods:
             raise BadInput(f"no method in {self.methods!r}", "names separated by commas", "see `models`")
-        _among("--verifier", self.verifier, tuple(RULES))
-        arguments.dtype_name(self.dtype or arguments.AUTO, "--dtype")
+        arguments.among("--verifier", self.verifier, RULES)
+        devices.dtype_name(self.dtype or devices.AUTO, "--dtype")
         images = arguments.images("--num-images", self.num_images)
         whole("--seed", self.seed, 0, 2**63 - images, f"0 to 2^63 - {images}")
         arguments.negatives(self.negative_prompt, 1)
@@ -172,13 +160,14 @@ class Common:
             except BadInput as error:
                 option = f"--{name.replace('_', '-')}"
                 raise BadInput(f"{option} {shown(value)}", error.expected, f"change {option}") from error
-        arguments.device(self.device, "--device")
-        dtype = self.dtype or arguments.AUTO
+        devices.device(self.device, "--device")
+        dtype = self.dtype or devices.AUTO
         pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
+        pipeline.set_progress_bar_config(disable=True)  # commands have a bar of their own
         workload = Workload(
             prompts=tuple(prompts),
             sampling=replace(pipeline.target.default, **given),
-            grid=pipeline.grid(self.size),
+            grid=arguments.grid(pipeline.target, self.size),
             seed=self.seed,
             images=self.num_images,
             verifier=self.verifier,
@@ -242,8 +231,3 @@ def folders(model: str, draft: str | None = None) -> list[Path | None]:
     from spatialspec.models import draft_folder, model_folder
 
     return [model_folder(model), draft_folder(model, draft)]
-
-
-def _among(option: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise BadInput(f"{option} {shown(value)}", f"one of {', '.join(choices)}")

@@ -103,6 +103,11 @@ class Target(Head, Protocol):
         """Hash of the weights that drafters depend on."""
         ...
 
+    @property
+    def patch(self) -> int:
+        """Pixels a side of one cell."""
+        ...
+
     def check_grid(self, grid: Grid) -> None:
         """Refuse a grid that the model cannot draw.
 

@@ -28,12 +28,14 @@ class Sampling:
         temperature: >= 0; 0, or less than COLD, is greedy, all mass on the best token.
         top_k: keep the k best tokens; 0 keeps all. Ties at the border are kept.
         top_p: in (0, 1]; keep the smallest set of likeliest tokens whose mass reaches it.
+        min_p: 0 to 1; of what is left keep tokens at least this many times as likely as the likeliest; 0 keeps all.
     """
 
     guidance: float = 1.0
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
 
     def __post_init__(self) -> None:
         read = {
@@ -41,6 +43,7 @@ class Sampling:
             "temperature": number("temperature", self.temperature, 0, 100),
             "top_k": whole("top_k", self.top_k, 0, 2**31),
             "top_p": number("top_p", self.top_p, math.ulp(0), 1, "(0, 1]"),
+            "min_p": number("min_p", self.min_p, 0, 1),
         }
         for name, value in read.items():
             object.__setattr__(self, name, value)
@@ -57,8 +60,8 @@ class Sampling:
 
     @property
     def unfiltered(self) -> Sampling:
-        """The same without top-k and top-p: what the distance from AR is measured under."""
-        return replace(self, top_k=0, top_p=1.0)
+        """The same without top-k, top-p and min-p: what the distance from AR is measured under."""
+        return replace(self, top_k=0, top_p=1.0, min_p=0.0)
 
     def distribution(self, logits: Float[Tensor, "G *N V"]) -> Float[Tensor, "*N V"]:
         """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider.
@@ -77,7 +80,12 @@ class Sampling:
             border = guided.topk(self.top_k, dim=-1).values[..., -1:]
             guided = guided.masked_fill(guided < border, -math.inf)
         p = guided.softmax(-1)
-        return p if self.top_p == 1.0 else _nucleus(p, self.top_p)
+        if self.top_p < 1.0:
+            p = _nucleus(p, self.top_p)
+        if self.min_p:
+            p = p.masked_fill(p < self.min_p * p.amax(-1, keepdim=True), 0.0)
+            p = p / p.sum(-1, keepdim=True)
+        return p
 
 
 def _nucleus(p: Float[Tensor, "*N V"], mass: float) -> Float[Tensor, "*N V"]:

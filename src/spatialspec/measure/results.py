@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from spatialspec import arguments
+from spatialspec import devices
 
-DTYPES: dict[str, torch.dtype] = {name: getattr(torch, full) for name, full in arguments.DTYPES.items()}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, full) for name, full in devices.DTYPES.items()}
 
 
 class Strict(BaseModel):

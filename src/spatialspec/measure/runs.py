@@ -12,7 +12,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise, image_seed
 from spatialspec.core.sampling import Sampling
-from spatialspec.generation import Report
+from spatialspec.generation import Report, Request
 from spatialspec.measure.distance import Drawn
 from spatialspec.measure.memory import peak, reset_peak
 from spatialspec.methods.method import Method
@@ -86,21 +86,16 @@ def draw(
 ) -> list[Sample]:
     """Draw some images of one prompt with one method, all in one batch."""
     sampling, device = workload.sampling, pipeline.target.device
-    reset_peak(device)
-    out = pipeline(
-        prompt,
-        method=method,
-        seed=seed,
-        negative_prompt=workload.negative_prompt,
-        num_images_per_prompt=images,
-        guidance_scale=sampling.guidance,
-        temperature=sampling.temperature,
-        top_k=sampling.top_k,
-        top_p=sampling.top_p,
-        size=workload.grid,
-        verifier=workload.verifier,
-        callback_on_step_end=lambda _, __, step: report(str(method), len(step.written)),
+    request = Request(
+        [prompt] * images,
+        [image_seed(seed, i) for i in range(images)],
+        sampling,
+        workload.grid,
+        workload.verifier,
+        [workload.negative_prompt] * images,
     )
+    reset_peak(device)
+    out = pipeline.draw(request, method, on_step=lambda step: report(str(method), len(step.written)))
     most, asked = peak(device), (prompt, workload.negative_prompt, sampling, workload.grid)
     drawn = [Drawn(*asked, image_seed(seed, i), tokens) for i, tokens in enumerate(out.tokens)]
     return [Sample(d, picture, out.report, most) for d, picture in zip(drawn, out.images, strict=True)]

@@ -18,6 +18,7 @@ from statistics import median
 
 import torch
 
+from spatialspec import arguments
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
@@ -105,7 +106,7 @@ def measure_cost(
     Raises:
         BadInput: a pass is larger than half of the grid.
     """
-    shape, target = pipeline.grid(grid), pipeline.target
+    shape, target = arguments.grid(pipeline.target, grid), pipeline.target
     half = shape.cells // 2
     sizes = [2**k for k in range(8) if 2**k <= half] if rows is None else list(rows)
     if max(sizes) > half:

@@ -96,6 +96,11 @@ class LlamaGenTarget(GridHead):
         return Grid(self.model.config.rows, self.model.config.columns)
 
     @property
+    def patch(self) -> int:
+        """Pixels a side of one cell."""
+        return self.vq.config.patch
+
+    @property
     def codebook(self) -> Float[Tensor, "V c"]:
         """Unit vectors of the picture decoder, one for each image token."""
         return self.vq.codebook

@@ -1,0 +1,88 @@
+"""What a call returns: images in the type that was asked for, their tokens, their seeds, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from torch import Tensor
+
+from spatialspec.core.grid import Grid
+from spatialspec.core.interfaces import Target
+from spatialspec.generation import Report
+
+OutputType = Literal["pil", "np", "pt", "tokens"]
+OUTPUT_TYPES: tuple[str, ...] = get_args(OutputType)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Result of a call; like the outputs of diffusers it has indices and keys, and unpacks in the order below.
+
+    Attributes:
+        images: prompt by prompt. "pil": a list of PIL images; "np": an array (images, height, width, 3) of float32 in
+            [0, 1]; "pt": a tensor (images, 3, height, width), likewise; "tokens": the same list as `tokens`.
+        tokens: raster-order tokens of each image; of an image that was interrupted, those of its first cells.
+        seeds: of each image.
+        report: cost.
+    """
+
+    images: list[PILImage.Image] | np.ndarray | Tensor | list[tuple[int, ...]]
+    tokens: list[tuple[int, ...]]
+    seeds: list[int]
+    report: Report
+
+    def keys(self) -> list[str]:
+        """Names of the values."""
+        return [field.name for field in fields(self)]
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The values in order."""
+        return tuple(getattr(self, name) for name in self.keys())
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        if isinstance(key, str):
+            if key not in self.keys():
+                raise KeyError(key)
+            return getattr(self, key)
+        return self.to_tuple()[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_tuple())
+
+    def __len__(self) -> int:
+        return len(fields(self))
+
+
+def finished_rows(target: Target, tokens: Sequence[int], grid: Grid) -> PILImage.Image | None:
+    """The image down to its last complete row of cells; None before the first."""
+    rows = len(tokens) // grid.columns
+    if not rows:
+        return None
+    return target.pixels(tokens[: rows * grid.columns], Grid(rows, grid.columns))
+
+
+def _full_image(target: Target, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+    """The image at its full size; rows of cells that are not complete are white."""
+    finished = finished_rows(target, tokens, grid)
+    if finished is not None and len(tokens) == grid.cells:
+        return finished
+    image = PILImage.new("RGB", (grid.columns * target.patch, grid.rows * target.patch), "white")
+    if finished is not None:
+        image.paste(finished, (0, 0))
+    return image
+
+
+def images_of(target: Target, tokens: list[tuple[int, ...]], grid: Grid, output_type: str) -> Any:
+    """Images as :class:`Output` has them."""
+    if output_type == "tokens":
+        return tokens
+    images = [_full_image(target, written, grid) for written in tokens]
+    if output_type == "pil":
+        return images
+    array = np.stack([np.asarray(image.convert("RGB"), dtype=np.float32) / 255 for image in images])
+    return array if output_type == "np" else torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()

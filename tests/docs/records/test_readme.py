@@ -1,0 +1,59 @@
+"""The figures of README and docs are those of the recorded runs."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from helpers.paths import ROOT
+from spatialspec.models import WEIGHTS
+from spatialspec.targets.loading import load_target
+
+FILLER = runpy.run_path(str(ROOT / "benchmarks" / "fill_pages.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RESULTS = ROOT / "docs" / "results"
+
+
+ICONS = load_target(WEIGHTS / "icons").fingerprint
+
+
+def record(name: str) -> list[dict]:
+    return json.loads((RESULTS / name).read_text())["methods"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_figures_are_those_of_the_record(page: Path) -> None:
+    assert FILLER["fill"](page.read_text(), page.parent) == page.read_text(), "run `python benchmarks/fill_pages.py`"
+
+
+def test_readme_asks_for_its_figures() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [found[2] for found in FILLER["ASKED"].finditer(text)] == [
+        f"docs/results/{name}.json" for name in ("bench", "envelope", "bench-auto", "bench-bf16", "bench-rejection")
+    ]
+    passes = next(row["target_passes"] for row in record("bench.json") if row["method"] == "spatial")
+    changed = text.replace(f"| {passes:.1f} |", "| 1.0 |")
+    assert changed != text and FILLER["fill"](changed) == text
+
+
+def test_a_method_that_was_not_recorded_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'zipar:window=5', expected one of those in"):
+        FILLER["fill"]("<!-- docs/results/envelope.json: zipar:window=5 -->\n<!-- end -->")
+
+
+def test_the_lead_over_the_best_rival() -> None:
+    rows = [row for row in record("bench.json") if row["exact"]]
+    passes = {row["method"]: row["target_passes"] for row in rows}
+    ours = passes.pop("spatial")
+    assert f"`spatial` needs {min(passes.values()) / ours:.2f} times fewer passes" in (ROOT / "README.md").read_text()
+    assert all(row["unexplained_divergences"] == 0 for row in rows if row["seed_exact"])
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_records_are_of_the_present_weights(path: Path) -> None:
+    settings = json.loads(path.read_text()).get("settings", {})
+    if settings.get("model") == "icons":
+        assert settings.get("fingerprint", settings.get("target")) == ICONS, "run its command again"

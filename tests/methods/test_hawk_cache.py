@@ -1,0 +1,95 @@
+"""Hawk's cache of vertical predictions: of the paper's size, and as good as keeping everything."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers.toys import ToyTarget, noise_of, run
+from spatialspec.core.context import DecodeContext
+from spatialspec.core.interfaces import Verifier
+from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.sampling import Sampling
+from spatialspec.core.state import State
+from spatialspec.core.step import Step
+from spatialspec.decode import Image
+from spatialspec.methods.ar import AR
+from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.hawk import Hawk, HawkHeads, HawkOptions
+from spatialspec.methods.rejection import Rejection
+
+SAMPLING = Sampling(guidance=2.0, temperature=0.9)
+
+
+class Remembering(AR):
+    """Runs shipped Hawk beside a naive one, which keeps every output of every head at every cell for ever."""
+
+    def __init__(self, hawk: Hawk, heads: HawkHeads, verifier: Verifier) -> None:
+        self.hawk, self.heads, self.verifier = hawk, heads, verifier
+        self.down: dict[tuple[int, int], Tensor] = {}  # (source cell, k)
+        self.right: dict[tuple[int, int], Tensor] = {}
+        self.sources_seen: set[int] = set()
+
+    def observe(self, step: Step) -> None:
+        for i, slot in enumerate(step.verdict.slots()):
+            h = self.hawk.target.norm(step.scores.hidden[:, slot])
+            for table, heads in ((self.down, self.heads.vertical), (self.right, self.heads.horizontal)):
+                for k, weight in enumerate(heads, start=1):
+                    table[step.before.frontier + i, k] = h + torch.nn.functional.silu(h @ weight.T)
+        self.hawk.observe(step)
+
+    def propose(self, state: State) -> Proposal:
+        shipped = self.hawk.propose(state)
+        s, columns, levels = self.hawk.options, self.hawk.columns, []
+        for ahead in range(min(s.depth, state.grid.cells - state.frontier)):
+            cell = state.frontier + ahead
+            over = [self.down[key] for k in range(1, s.vertical + 1) if (key := (cell - k * columns, k)) in self.down]
+            beside = self.right.get((state.frontier - 1, ahead + 1))
+            self.sources_seen.add(len(over))
+            samples = [over[i % len(over)] for i in range(s.vertical_samples)] if over else []
+            if beside is not None and s.horizontal:
+                samples += [beside] * (s.horizontal_samples + (0 if over or not s.vertical else s.vertical_samples))
+            levels += [(cell, x) for x in samples]
+        q = [self.hawk.sampling.distribution(self.hawk.target.output(x)) for _, x in levels]
+        tested = [[shipped.q[index] for _, index in shipped.tests[slot]] for slot in sorted(shipped.tests)]
+        self.compare(state, shipped, [cell for cell, _ in levels], q, tested)
+        return shipped
+
+    def compare(
+        self, state: State, shipped: Proposal, cells: list[int], q: list[Tensor], tested: list[list[Tensor]]
+    ) -> None:
+        """The same distributions, in the same order, at every node of every level."""
+        depth = {ROOT: 0}
+        for node, parent in enumerate(shipped.parents):
+            depth[node] = depth[parent] + 1
+        assert all(cell == state.frontier + depth[node] - 1 for node, cell in enumerate(shipped.cells))
+        for slot, tests in zip(sorted(shipped.tests), tested, strict=True):
+            expected = [x for cell, x in zip(cells, q, strict=True) if cell == state.frontier + depth[slot - 1]]
+            torch.testing.assert_close(torch.stack(tests), torch.stack(expected), atol=1e-6, rtol=0)
+        leaves = {slot - 1 for slot in range(len(shipped) + 1)} - {slot - 1 for slot in shipped.tests}
+        for leaf in leaves:
+            assert state.frontier + depth[leaf] not in cells, "a node without the children it should have"
+
+
+@pytest.mark.parametrize("grid", ["5x4", "4x2", "3x5"])
+@pytest.mark.parametrize("vertical", [1, 2, 3])
+@pytest.mark.parametrize("horizontal", [0, 2, 3])
+@pytest.mark.parametrize("verifier", ["coupled", "rejection"])
+def test_hawk_against_one_that_never_forgets(grid: str, vertical: int, horizontal: int, verifier: str) -> None:
+    """Row 0, row ends and last rows included; the cache is of the paper's size."""
+    target = ToyTarget.random(grid, 4, 6)
+    heads = target.drafts("hawk", vertical)
+    assert isinstance(heads, HawkHeads)
+    options = HawkOptions(
+        horizontal=horizontal, vertical=vertical, depth=horizontal or 3, vertical_samples=2, horizontal_samples=1
+    )
+    for seed in range(3):
+        noise = noise_of(target, seed)
+        rule = (Coupled if verifier == "coupled" else Rejection)(noise)
+        hawk = Hawk(DecodeContext(target, [heads], SAMPLING, target.grid, noise), options, rule)
+        assert sum(len(store) for store in hawk._cache) == target.grid.columns * vertical * (vertical + 1) // 2
+        naive = Remembering(hawk, heads, rule)
+        (one,) = run(target, [Image(State(target.grid), naive, rule, SAMPLING)])
+        assert one.state.complete
+        assert naive.sources_seen >= set(range(min(vertical, target.grid.rows - 1) + 1))

@@ -1,0 +1,194 @@
+"""Kept images and measured budgets: those of the same model and settings, as they were written, or done again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from helpers.tiny import tiny_pipeline
+from spatialspec.cli.evaluate import _identity
+from spatialspec.core.errors import BadInput
+from spatialspec.core.grid import Grid
+from spatialspec.measure import budget
+from spatialspec.measure.budget import BUDGETS, Cost, costs_here
+from spatialspec.measure.runs import Workload
+from spatialspec.methods.method import Method
+from spatialspec.pipeline import SpatialPipeline
+from spatialspec.quality.store import Kept, Store
+from spatialspec.targets.icons.text import train_bpe
+
+COSTS = [Cost(value, 0.01 + value / 1e4, 1 + value / 9) for value in BUDGETS]
+KEPT = Kept("a cat", 5, (1, 2, 3, 4), 4.0, 1.5, 1.25)
+ASKED = ("a cat", 5)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> SpatialPipeline:
+    return tiny_pipeline(tmp_path / "model")
+
+
+def add_to(weight: torch.Tensor) -> None:
+    with torch.no_grad():
+        weight.view(-1)[-1] += 1
+
+
+def workload_of(pipeline: SpatialPipeline) -> Workload:
+    return Workload(("a cat",), pipeline.target.default, pipeline.target.grid)
+
+
+Change = Callable[[SpatialPipeline, Workload], Workload | None]
+CHANGES: dict[str, Change] = {
+    "one number of a block": lambda p, w: add_to(p.target.model.blocks[0].down.weight),
+    "one number of the pixels": lambda p, w: add_to(next(p.target.vq.parameters())),
+    "one number of a draft": lambda p, w: add_to(next(p.drafts[0].parameters())),
+    "words": lambda p, w: setattr(p.target.prompts, "tokenizer", train_bpe(["other words"], 300)),
+    "heads": lambda p, w: setattr(p.target.model, "config", replace(p.target.model.config, heads=1)),
+    "temperature": lambda p, w: replace(w, sampling=replace(w.sampling, temperature=0.5)),
+    "guidance": lambda p, w: replace(w, sampling=replace(w.sampling, guidance=3.0)),
+    "top-k": lambda p, w: replace(w, sampling=replace(w.sampling, top_k=7)),
+    "top-p": lambda p, w: replace(w, sampling=replace(w.sampling, top_p=0.5)),
+    "verifier": lambda p, w: replace(w, verifier="rejection"),
+    "grid": lambda p, w: replace(w, grid=Grid(3, 6)),
+}
+OF_IMAGES: dict[str, Change] = {
+    "seed": lambda p, w: replace(w, seed=1),
+    "negative prompt": lambda p, w: replace(w, negative_prompt="ugly"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES | OF_IMAGES)
+def test_images_of_other_models_or_settings_are_refused(name: str, pipeline: SpatialPipeline, tmp_path: Path) -> None:
+    workload = workload_of(pipeline)
+    for _ in range(2):
+        Store(tmp_path / "kept", _identity(pipeline, workload))
+    changed = (CHANGES | OF_IMAGES)[name](pipeline, workload) or workload
+    with pytest.raises(BadInput, match="as what is kept there: choose another --out"):
+        Store(tmp_path / "kept", _identity(pipeline, changed))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_budgets_of_other_models_or_settings_are_measured(
+    name: str, pipeline: SpatialPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    measured: list[int] = []
+    monkeypatch.setattr(budget, "measure", lambda *_: measured.append(1) or COSTS)
+    workload = workload_of(pipeline)
+    for _ in range(2):
+        assert costs_here(pipeline, Method.parse("hawk"), workload, lambda *_: None) == COSTS
+    assert len(measured) == 1
+    changed = CHANGES[name](pipeline, workload) or workload
+    costs_here(pipeline, Method.parse("hawk"), changed, lambda *_: None)
+    assert len(measured) == 2
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "cut": lambda data: data[: len(data) // 2],
+    "no text": lambda data: b"\xff\xfe" + data,
+    "deep": lambda data: b"[" * 100_000 + b"]" * 100_000,
+    "deep below a key": lambda data: b'{"costs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "a list": lambda data: b"[]",
+    "a string": lambda data: b'"x"',
+    "no costs": lambda data: b'{"costs": []}',
+    "words for costs": lambda data: b'{"costs": "x", "tokens": "x"}',
+    "zeros": lambda data: b'{"costs": [{"budget": 0, "seconds": 0, "cells": 0}]}',
+    "negative": lambda data: b'{"costs": [{"budget": 0, "seconds": -1, "cells": -1}], "tokens": [-1]}',
+    "not a number": lambda data: b'{"costs": [{"budget": 0, "seconds": NaN, "cells": 1}], "seed": NaN}',
+    "infinite": lambda data: data.replace(b"1.", b"1e999"),
+    "5,000 digits": lambda data: b'{"costs": [{"budget": ' + b"9" * 5000 + b', "seconds": 1, "cells": 1}]}',
+    "another number": lambda data: data.replace(b"5", b"6"),
+    "a key more": lambda data: json.dumps({**json.loads(data), "more": 1}).encode(),
+    "a key less": lambda data: json.dumps(dict(list(json.loads(data).items())[1:])).encode(),
+    "a key twice": lambda data: data.replace(b"{", b'{"prompt": 1, "prompt": 2, ', 1),
+    "another hash": lambda data: json.dumps({**json.loads(data), "hash": [1]}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_budgets_are_measured_again(
+    name: str, pipeline: SpatialPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(budget, "measure", lambda *_: COSTS)
+    ask = (pipeline, Method.parse("hawk"), workload_of(pipeline), lambda *_: None)
+    costs_here(*ask)
+    (file,) = (tmp_path / "spatialspec" / "budgets").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(DAMAGE[name](whole))
+    assert costs_here(*ask) == COSTS and file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_images_whose_figures_are_damaged_are_drawn_again(name: str, tmp_path: Path) -> None:
+    store = Store(tmp_path, {})
+    store.save("ar", 0, 0, KEPT, Image.new("RGB", (8, 8), "red"))
+    file = tmp_path / "ar" / "00000-0000.json"
+    file.write_bytes(DAMAGE[name](file.read_bytes()))
+    assert store.load("ar", 0, 0, ASKED) is None
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "other size", "other picture", "missing", "folder"])
+def test_images_that_are_damaged_are_drawn_again(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path, {})
+    store.save("ar", 0, 0, KEPT, Image.new("RGB", (8, 8), "red"))
+    found = store.load("ar", 0, 0, ASKED)
+    assert found is not None and found[0] == KEPT and found[1].getpixel((0, 0)) == (255, 0, 0)
+    assert store.load("ar", 0, 0, ("a cat", 6)) is store.load("ar", 0, 0, ("a dog", 5)) is None
+    file = tmp_path / "ar" / "00000-0000.png"
+    data = file.read_bytes()
+    file.unlink()
+    if damage in ("empty", "cut"):
+        file.write_bytes(data[: len(data) // 2 if damage == "cut" else 0])
+    elif damage.startswith("other"):
+        Image.new("RGB", (9, 8) if damage == "other size" else (8, 8), "blue").save(file)
+    elif damage == "folder":
+        file.mkdir()
+    assert store.load("ar", 0, 0, ASKED) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "[" * 100_000, '{"a": 1}', "\xff"])
+def test_damaged_settings_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(BadInput, match=r"choose another --out|save it as UTF-8"):
+        Store(tmp_path, {"seed": 1})
+
+
+def test_what_a_killed_writer_left_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / ".settings.json-x.partial").write_bytes(b"{")
+    Store(tmp_path, {"seed": 1})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    with pytest.raises(BadInput, match="expected an empty folder"):
+        Store(tmp_path / "other", {"seed": 1})
+
+
+@pytest.mark.parametrize("value", ["", "relative/cache", "./x"])
+def test_a_cache_folder_that_is_none_is_the_users_own(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert budget._folder() == tmp_path / ".cache" / "spatialspec" / "budgets"
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(
+    pipeline: SpatialPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(budget, "measure", lambda *_: COSTS)
+    ask = (pipeline, Method.parse("hawk"), workload_of(pipeline), lambda *_: None)
+    for place in (tmp_path / "file", "/proc", "/dev/null"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+        assert costs_here(*ask) == COSTS
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "spatialspec" / "budgets" / f"{budget._key(*ask[:3])}.json").mkdir(parents=True)
+    assert costs_here(*ask) == COSTS
+    assert os.listdir(tmp_path / "spatialspec" / "budgets") == [f"{budget._key(*ask[:3])}.json"]
