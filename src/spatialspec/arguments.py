@@ -174,6 +174,17 @@ def _cells(name: str, value: object, default: int, patch: int) -> int:
     return pixels // patch
 
 
+def flag(name: str, value: object) -> bool:
+    """Read True or False, of Python or numpy.
+
+    Raises:
+        BadInput: it is anything else.
+    """
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        return bool(value)
+    raise BadInput(f"{name} {shown(value)}", "True or False")
+
+
 def function(name: str, value: object) -> None:
     """Check a function, or None.
 

@@ -184,6 +184,7 @@ class SpatialPipeline:
             begun = arguments.written(written, len(prompts), grid.cells, self.target.vocabulary)
             arguments.among("verifier", verifier, RULES)
             arguments.among("output_type", output_type, OUTPUT_TYPES)
+            as_output = arguments.flag("return_dict", return_dict)
             arguments.function("callback_on_step_end", callback_on_step_end)
             named = "callback_on_step_end_tensor_inputs"
             inputs = arguments.names(named, callback_on_step_end_tensor_inputs, CALLBACK_INPUTS)
@@ -200,7 +201,7 @@ class SpatialPipeline:
         repeated = [text for text in negatives for _ in range(images)]
         request = Request(prompts, seeds, sampling, grid, verifier, repeated, begun)
         output = self.draw(request, chosen, output_type, notify)
-        return output if return_dict else output.to_tuple()
+        return output if as_output else output.to_tuple()
 
     def draw(
         self,

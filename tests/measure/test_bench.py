@@ -82,9 +82,9 @@ class Recorder:
         self.pipeline, self.target, self.calls = pipeline, pipeline.target, []
         self.drafts, self.unfit = pipeline.drafts, pipeline.unfit
 
-    def __call__(self, prompt, **settings):
-        self.calls.append((prompt, str(settings["method"]), settings["seed"]))
-        return self.pipeline(prompt, **settings)
+    def draw(self, request, method, **settings):
+        self.calls.append((request.prompts[0], str(method), request.seeds[0]))
+        return self.pipeline.draw(request, method, **settings)
 
 
 def test_methods_take_turns_on_equal_prompts_and_seeds(pipeline):

@@ -19,6 +19,7 @@ from helpers.tiny import tiny_folder
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.methods.method import Method
+from spatialspec.output import Output
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.session import Session
 
@@ -42,7 +43,8 @@ ODD: list[Any] = [
 ]  # fmt: skip
 CALL = [
     "prompt", "method", "seed", "negative_prompt", "num_images_per_prompt", "guidance_scale", "temperature", "top_k",
-    "top_p", "size", "verifier", "callback_on_step_end", "written",
+    "top_p", "min_p", "size", "height", "width", "generator", "quality", "tolerance", "budget", "verifier",
+    "output_type", "return_dict", "callback_on_step_end", "callback_on_step_end_tensor_inputs", "written",
 ]  # fmt: skip
 LOAD = ["model", "draft", "device", "torch_dtype", "device_map", "dtype"]
 
@@ -54,7 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pipe(folder: Path) -> SpatialPipeline:
-    return SpatialPipeline.from_pretrained(folder)
+    pipeline = SpatialPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 @contextmanager
@@ -83,6 +87,7 @@ def draw(pipe: SpatialPipeline, **given: Any) -> None:
             assert not counted, f"refused after {len(counted)} passes: {error}"
             assert len(str(error)) < 2000 and str(error).isprintable()
             return
+    out = out if isinstance(out, Output) else Output(*out)
     cells = len(out.tokens[0])
     assert all(len(tokens) == cells for tokens in out.tokens) and len(out.images) == len(out.tokens)
     assert len(counted) <= cells

@@ -1,6 +1,7 @@
 """Committed rows as they come, cancelling midway, going on from saved tokens; through the real cache."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,11 @@ def test_committed_tokens_do_not_change(pipeline: SpatialPipeline, method: str) 
     seen: dict[int, tuple[int, ...]] = {}
     heights = set()
 
-    def look(pipe: SpatialPipeline, passes: int, step: Step) -> None:
+    def look(pipe: SpatialPipeline, index: int, cells: int, kwargs: dict[str, Any]) -> None:
+        step: Step = kwargs["step"]
         before = seen.get(step.image, ())
-        assert step.after.tokens[: len(before)] == before and step.after.passes == passes
+        assert step.after.tokens[: len(before)] == before and step.before.passes == index
+        assert kwargs["tokens"] == step.after.tokens and len(kwargs["tokens"]) == cells
         seen[step.image] = step.after.tokens
         picture = pipe.preview(step.after)
         heights.add(picture.height if picture else 0)
@@ -47,10 +50,10 @@ def test_cancelled_and_resumed(pipeline: SpatialPipeline, method: str, after: in
     whole = pipeline(PROMPTS, method=method, seed=5).tokens
     saved: list[tuple[int, ...]] = [(), (), ()]
 
-    def stop(pipe: SpatialPipeline, passes: int, step: Step) -> None:
-        if step.image < 2:
-            saved[step.image] = step.after.tokens
-        if passes > after:
+    def stop(pipe: SpatialPipeline, index: int, cells: int, kwargs: dict[str, Any]) -> None:
+        if kwargs["step"].image < 2:
+            saved[kwargs["step"].image] = kwargs["tokens"]
+        if index >= after:
             raise Cancelled
 
     with pytest.raises(Cancelled):

@@ -130,7 +130,9 @@ def test_a_class_model_refuses_a_caption_before_anything_is_computed(tmp_path):
     for words, negative in (("a red apple on a table", ""), ("417", "a blurry picture")):
         with pytest.raises(ValueError, match="expected a class of ImageNet"):
             pipeline(
-                words, negative_prompt=negative, callback_on_step_end=lambda pipe, passes, step: seen.append(passes)
+                words,
+                negative_prompt=negative,
+                callback_on_step_end=lambda pipe, step, cells, kwargs: seen.append(step),
             )
     assert not seen and pipeline.target.model.config.classes == CLASSES
 
