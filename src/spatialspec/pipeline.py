@@ -25,7 +25,7 @@ from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.presets import dialled
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.output import OUTPUT_TYPES, Output, finished_rows, images_of
-from spatialspec.targets.loading import load_target
+from spatialspec.targets.loading import load_target, wrap
 
 Callback = Callable[["SpatialPipeline", int, int, dict[str, Any]], object]
 CALLBACK_INPUTS = ("step", "tokens")
@@ -102,6 +102,11 @@ class SpatialPipeline:
             beside = [] if drafts is None else draft_weights.draft_folders(drafts)
             return cls(target, [draft_weights.load_beside(path, target) for path in beside])
         return cls(target, drafts or ())
+
+    @classmethod
+    def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> SpatialPipeline:
+        """Around a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
+        return cls(wrap(model, processor), draft)
 
     def __call__(
         self,
