@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clean
+.PHONY: help demo test docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1  \2/p' Makefile
@@ -19,6 +19,9 @@ test: $(VENV)/.installed-dev ## lint, types, tests and a quick audit
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4
 	$(BIN)/spatialspec audit --quick
+
+docs: $(VENV)/.installed-docs ## build the documentation site in build/site; any broken link stops it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove .venv, caches and build outputs
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png
@@ -42,3 +45,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "installing spatialspec and its test tools (a few minutes the first time)"
 	@$(INSTALL) -e '.[dev]'
 	@touch $(VENV)/.installed $@
+
+# Sources are read, not imported: the site needs neither torch nor the package.
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.created
+	@echo "installing the tools of the site"
+	@$(INSTALL) $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
+	@touch $@

@@ -1,12 +1,14 @@
 """Write recorded figures into the pages that ask for them: `python benchmarks/fill_pages.py` after a run.
 
 A page asks in a line of its own, `<!-- docs/results/bench.json: hawk, --quality fast -->`, for a method, for every
-recorded setting of one (`hawk` alone) or for a preset. What stands between that line and `<!-- end -->` is written
-here: the settings of the run and a row for each method. A test holds README and docs to the records.
+recorded setting of one (`hawk` alone) or for a preset; names of columns may follow, ` | exact, gap`. What stands
+between that line and `<!-- end -->` is written here: the settings of the run and a row for each method. A test holds
+README and docs to the records.
 """
 
 import argparse
 import json
+import os
 import re
 from math import floor
 from pathlib import Path
@@ -16,7 +18,11 @@ from spatialspec.methods.method import Method
 from spatialspec.methods.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
-ASKED = re.compile(r"(<!-- (docs/results/\S+\.json)(?:: ([^>]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+ASKED = re.compile(
+    r"(<!-- (?P<record>docs/results/\S+\.json)(?:: (?P<methods>[^>|]+?))?(?: \| (?P<columns>[^>]+))? -->\n)"
+    r".*?(<!-- end -->)",
+    re.DOTALL,
+)
 PRESET = "--quality "
 COLUMNS = {
     "exact": lambda r: "yes" if r["exact"] else "no",
@@ -51,17 +57,21 @@ QUALITY = {
 }
 
 
-def fill(page: str) -> str:
-    """The page with the figures of the records in every place that asks for them.
+def fill(page: str, folder: Path = ROOT) -> str:
+    """The page, which lies in `folder`, with the figures of the records in every place that asks for them.
 
     Raises:
-        ValueError: a method is asked for that was not recorded.
+        ValueError: a method or a column is asked for that was not recorded.
     """
-    return ASKED.sub(lambda found: found[1] + figures(found[2], found[3] or "") + found[4], page)
+
+    def table(place: re.Match[str]) -> str:
+        return figures(place["record"], place["methods"] or "", place["columns"] or "", folder)
+
+    return ASKED.sub(lambda place: place[1] + table(place) + place[5], page)
 
 
-def figures(path: str, asked: str) -> str:
-    """Settings of a run and a table of the methods asked for, all of them if none is."""
+def figures(path: str, asked: str, columns: str, folder: Path) -> str:
+    """Settings of a run and a table of the methods and columns asked for, all of them if none is."""
     record = json.loads((ROOT / path).read_text())
     rows = {row["method"]: row for row in record["methods"]}
     chosen: dict[str, dict] = {}
@@ -75,11 +85,14 @@ def figures(path: str, asked: str) -> str:
             raise ValueError(f"got {name!r}, expected one of those in {path}: {', '.join(rows)}")
         chosen |= {name: rows[same[0]]} if name.startswith(PRESET) else {m: rows[m] for m in same}
     shown = chosen or rows
-    lines = [about(record["settings"], path, shown), ""]
-    columns = QUALITY if record["settings"]["command"] == "evaluate" else COLUMNS
-    lines += ["| method | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines = [about(record["settings"], os.path.relpath(ROOT / path, folder), shown), ""]
+    formats = QUALITY if record["settings"]["command"] == "evaluate" else COLUMNS
+    headings = [name.strip() for name in columns.split(",")] if columns else list(formats)
+    for name in set(headings) - set(formats):
+        raise ValueError(f"got column {name!r}, expected one of {', '.join(formats)}")
+    lines += ["| method | " + " | ".join(headings) + " |", "|---" * (len(headings) + 1) + "|"]
     for name, row in shown.items():
-        lines.append(f"| `{name}` | " + " | ".join(show(row) for show in columns.values()) + " |")
+        lines.append(f"| `{name}` | " + " | ".join(formats[heading](row) for heading in headings) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +115,7 @@ def about(settings: dict, path: str, rows: dict[str, dict]) -> str:
         f"`{s['model']}`, {s['prompts']} prompts, {s['size']} tokens, guidance {s['guidance']:g}, temperature "
         f"{s['temperature']:g},\nverifier `{s['verifier']}`{other}, {s['dtype']} on {s['device']} with {s['threads']} "
         f"thread{'s' * (s['threads'] != 1)}, "
-        f"PyTorch {s['torch']}: `{path}`."
+        f"PyTorch {s['torch']}: [{Path(path).name}]({path})."
     )
 
 
@@ -110,6 +123,6 @@ if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = page.read_text()
-        if fill(text) != text:
-            write_text(page, fill(text))
+        if fill(text, page.parent) != text:
+            write_text(page, fill(text, page.parent))
             print(f"filled {page.relative_to(ROOT)}")

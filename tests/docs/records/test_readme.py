@@ -26,17 +26,31 @@ def record(name: str) -> list[dict]:
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
 def test_figures_are_those_of_the_record(page: Path) -> None:
-    assert FILLER["fill"](page.read_text()) == page.read_text(), "run `python benchmarks/fill_pages.py`"
+    assert FILLER["fill"](page.read_text(), page.parent) == page.read_text(), "run `python benchmarks/fill_pages.py`"
 
 
-def test_readme_asks_for_its_figures() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert [found[2] for found in FILLER["ASKED"].finditer(text)] == [
-        f"docs/results/{name}.json" for name in ("bench", "envelope", "bench-auto", "bench-bf16", "bench-rejection")
-    ]
+@pytest.mark.parametrize(
+    ("page", "records"),
+    [
+        ("README.md", ["bench"]),
+        ("docs/results.md", ["bench", "envelope", "bench-auto", "bench-bf16", "bench-rejection"]),
+    ],
+)
+def test_pages_ask_for_their_figures(page: str, records: list[str]) -> None:
+    path = ROOT / page
+    text = path.read_text()
+    assert [place["record"] for place in FILLER["ASKED"].finditer(text)] == [f"docs/results/{n}.json" for n in records]
     passes = next(row["target_passes"] for row in record("bench.json") if row["method"] == "spatial")
     changed = text.replace(f"| {passes:.1f} |", "| 1.0 |")
-    assert changed != text and FILLER["fill"](changed) == text
+    assert changed != text and FILLER["fill"](changed, path.parent) == text
+
+
+def test_a_page_may_choose_columns() -> None:
+    filled = FILLER["fill"]("<!-- docs/results/bench.json: ar | gap, exact -->\n<!-- end -->", ROOT / "docs" / "papers")
+    assert "\n| method | gap | exact |\n|---|---|---|\n| `ar` | +0.006 | yes |\n<!-- end -->" in filled
+    assert "[bench.json](../results/bench.json)" in filled
+    with pytest.raises(ValueError, match="got column 'speed', expected one of exact, target passes"):
+        FILLER["fill"]("<!-- docs/results/bench.json: ar | gap, speed -->\n<!-- end -->")
 
 
 def test_a_method_that_was_not_recorded_is_an_error() -> None:
@@ -48,7 +62,8 @@ def test_the_lead_over_the_best_rival() -> None:
     rows = [row for row in record("bench.json") if row["exact"]]
     passes = {row["method"]: row["target_passes"] for row in rows}
     ours = passes.pop("spatial")
-    assert f"`spatial` needs {min(passes.values()) / ours:.2f} times fewer passes" in (ROOT / "README.md").read_text()
+    lead = f"`spatial` needs {min(passes.values()) / ours:.2f} times fewer passes"
+    assert all(lead in (ROOT / page).read_text() for page in ("README.md", "docs/results.md"))
     assert all(row["unexplained_divergences"] == 0 for row in rows if row["seed_exact"])
 
 

@@ -1,0 +1,104 @@
+"""README and site: short, linked, built without a warning; the Python of the first pages runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+
+from helpers.paths import ROOT
+from helpers.tiny import tiny_folder
+from helpers.tiny_checkpoints import tiny_janus
+from spatialspec import SpatialPipeline
+
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "examples" / "README.md", *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"(?<!`)\[[^][]*\]\(\s*([^)\s]+)\s*\)")
+DRAWING = DOCS / "images" / "drawing.webp"
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings, as GitHub and MkDocs write them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in headings}
+
+
+def fault(link: str, page: Path) -> str:
+    """What is wrong with a link of a page, empty if nothing is; links to other hosts are checked by form alone."""
+    url = urlsplit(link)
+    if url.scheme:
+        return "" if url.scheme == "https" and "." in url.netloc else "expected https://HOST/..."
+    path = (page.parent / url.path).resolve() if url.path else page
+    if not path.is_relative_to(ROOT) or not path.exists():
+        return "no such file"
+    if DOCS in page.parents and DOCS not in path.parents:
+        return "leads out of the site"
+    return "no such heading" if url.fragment and url.fragment not in anchors(path) else ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    assert {link: fault(link, page) for link in LINK.findall(text) if fault(link, page)} == {}
+
+
+def test_broken_links_are_found() -> None:
+    page = DOCS / "index.md"
+    links = ["nowhere.md", "results.md#nothing", "#nothing", "http://example.org", "https://nohost", "../README.md"]
+    assert all(fault(link, page) for link in links)
+    assert not any(fault(link, page) for link in ("results.md#on-a-gpu", "#draw", "https://arxiv.org/abs/2510.25739"))
+
+
+def test_the_readme_is_short() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.split()) <= 800
+    assert "Janus" in "\n".join(text.splitlines()[:40]), "your model comes within the first screen"
+
+
+def test_the_drawing_ends_with_one_image() -> None:
+    assert DRAWING.stat().st_size < 2_000_000
+    with Image.open(DRAWING) as drawing:
+        assert drawing.n_frames == 576, "a frame for each of AR's passes"
+        drawing.seek(575)
+        left, right = (drawing.convert("RGB").crop((x, 12, x + 240, 252)) for x in (12, 264))
+    assert left.tobytes() == right.tobytes() and len(left.getcolors(1 << 16)) > 100
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r"[\w/.-]+\.md\b", (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]))
+    pages = {str(page.relative_to(DOCS)) for page in PAGES if DOCS in page.parents}
+    assert listed == {page for page in pages if not page.startswith(("results/", "adr/"))}
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the extra [docs] is not installed; `make docs` builds the site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert 'id="spatialspec.SpatialPipeline.__call__"' in (tmp_path / "api" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/your-model.md", "docs/python.md"])
+def test_the_python_of_a_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block after block in one program, on tiny models under the names of the page's."""
+    janus, icons = tiny_janus(tmp_path / "janus"), tiny_folder(tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    changes = {
+        "deepseek-community/Janus-Pro-1B": janus, "Janus-Pro-1B": janus, "icons": icons, "cuda": "cpu", "bf16": "fp32"
+    }  # fmt: skip
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        for old, new in changes.items():
+            block = block.replace(f'"{old}"', f'"{new}"')
+        exec(compile(block, page, "exec"), names)
+    assert isinstance(names["pipe"], SpatialPipeline)
+    if page.endswith("python.md"):
+        begun, finished = names["begun"].tokens, names["finished"].tokens
+        assert 0 < len(begun[0]) < 36 and finished == names["pipe"]("a red apple, 3d", seed=0).tokens
