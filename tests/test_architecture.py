@@ -18,12 +18,25 @@ from spatialspec.models import GRIDS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "spatialspec"
 
-FILES = {"core", "files", "tensors", "tables", "pictures", "identity", "processes", "outputs", "sealed", "progress"}
+FILES = {
+    "core",
+    "files",
+    "tensors",
+    "tables",
+    "pictures",
+    "identity",
+    "processes",
+    "outputs",
+    "sealed",
+    "progress",
+    "extras",
+}
 LOOP = FILES | {"methods", "targets", "decode", "generation"}
 DRAWING = LOOP | {"models", "drafts", "pipeline", "prompts", "arguments"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
     "progress": set(),
+    "extras": {"core"},
     "files": {"core"},
     "outputs": {"core", "files"},
     "tables": {"core", "files"},

@@ -34,7 +34,7 @@ def carry_out(
         show: called with the report before anything is written.
 
     Raises:
-        ImportError: there is no matplotlib; before anything is computed.
+        NotInstalled: there is no matplotlib; before anything is computed.
         BadInput: drafts are missing, the target does not hand out what is needed, or a file would be overwritten that
             `check_files` keeps.
     """
