@@ -45,6 +45,7 @@ def reproduce(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Run an experiment of a paper: does its claim hold here?
 
@@ -101,6 +102,7 @@ def reproduce(
         given = {
             "--model": model if model != "icons" else None, "--draft": draft, "--drafts": drafts, "--prompts": prompts,
             "--seed": seed or None, "--device": device if device != "cpu" else None, "--dtype": dtype,
+            "--plugin": plugin,
         }  # fmt: skip
         call = _call(one, given | ({} if quick else {"--limit": len(asked.prompts)}), quick)
         try:
@@ -115,8 +117,9 @@ def reproduce(
 
 
 def _call(name: str, given: dict[str, Any], quick: bool) -> str:
-    """The command line, with what is not default."""
-    words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    """The command line, with what is not default; an option with a list is given several times."""
+    pairs = [(option, one) for option, value in given.items() for one in (value if type(value) is list else [value])]
+    words = [word for option, value in pairs if value is not None for word in (option, str(value))]
     return shlex.join(["spatialspec", "reproduce", name, *words, *(["--quick"] if quick else [])])
 
 
