@@ -10,7 +10,10 @@ from spatialspec.methods.registry import methods as table_of_methods
 
 
 def methods(plugin: options.Plugin = None) -> None:
-    """List methods and their options, and kinds of targets; those of plug-ins too."""
+    """List methods and their options, those of plug-ins too.
+
+    Verifiers and kinds of targets stand at the end.
+    """
     with waiting("reading the options of methods"):  # imports torch
         from spatialspec.targets.registry import REGISTRY
 
