@@ -10,8 +10,13 @@ from spatialspec.methods.registry import methods as table_of_methods
 
 
 def methods(plugin: options.Plugin = None) -> None:
-    """List methods and their options, those of plug-ins too."""
+    """List methods and their options, those of plug-ins too.
+
+    Verifiers and kinds of targets stand at the end.
+    """
     with waiting("reading the options of methods"):  # imports torch
+        from spatialspec.targets.registry import REGISTRY
+
         table = table_of_methods()
     for name, method in table.items():
         needs = f", needs {method.drafts} drafts" if method.drafts else ""
@@ -19,3 +24,4 @@ def methods(plugin: options.Plugin = None) -> None:
         for key, field in type(method.options).model_fields.items():
             say(wrapped(f"  {explain(key, field)}", 4))
     say(f"verifiers: {', '.join(RULES)}")
+    say(wrapped(f"kinds of targets: {', '.join(REGISTRY.all())}", 4))

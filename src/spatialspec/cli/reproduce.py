@@ -11,6 +11,7 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
+from spatialspec.extras import need
 from spatialspec.lab.reproduce.registry import EXPERIMENTS
 from spatialspec.outputs import check_folder
 from spatialspec.prompts import BUILT_IN, read_prompts
@@ -44,6 +45,7 @@ def reproduce(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Run an experiment of a paper: does its claim hold here?
 
@@ -57,6 +59,7 @@ def reproduce(
             line = f"{known:<{width}}  {entry.summary} ({entry.source}; {entry.prompts} prompts{needs})"
             say(wrapped(line, width + 2))
         return
+    need("lab")
     if name not in EXPERIMENTS and name != ALL:
         raise BadInput(f"experiment {name!r}", f"one of {', '.join(EXPERIMENTS)}, or {ALL}")
     if limit is not None and (quick or limit < 1):
@@ -99,6 +102,7 @@ def reproduce(
         given = {
             "--model": model if model != "icons" else None, "--draft": draft, "--drafts": drafts, "--prompts": prompts,
             "--seed": seed or None, "--device": device if device != "cpu" else None, "--dtype": dtype,
+            "--plugin": plugin,
         }  # fmt: skip
         call = _call(one, given | ({} if quick else {"--limit": len(asked.prompts)}), quick)
         try:
@@ -113,8 +117,9 @@ def reproduce(
 
 
 def _call(name: str, given: dict[str, Any], quick: bool) -> str:
-    """The command line, with what is not default."""
-    words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    """The command line, with what is not default; an option with a list is given several times."""
+    pairs = [(option, one) for option, value in given.items() for one in (value if type(value) is list else [value])]
+    words = [word for option, value in pairs if value is not None for word in (option, str(value))]
     return shlex.join(["spatialspec", "reproduce", name, *words, *(["--quick"] if quick else [])])
 
 

