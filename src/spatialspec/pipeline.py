@@ -64,13 +64,6 @@ class SpatialPipeline:
         return f"SpatialPipeline({type(self.target).__name__} {printable(self.target.name)}, {where}, drafts: {kinds})"
 
     @classmethod
-    def wrap(
-        cls, model: Any, processor: Any, draft: str | Path | Sequence[draft_weights.Drafts] = ()
-    ) -> SpatialPipeline:
-        """Of a model of transformers that is loaded already; see :func:`spatialspec.wrap`."""
-        return cls(wrap(model, processor), draft)
-
-    @classmethod
     def from_pretrained(
         cls,
         model: str | Path = "icons",

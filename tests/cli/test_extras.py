@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
 from spatialspec.cli import main
 from spatialspec.extras import EXTRAS, need
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "spatialspec"
 MODULES = {"pillow": "PIL", "pyyaml": "yaml"}  # package -> module, where they differ by more than - and _
 COMMANDS = {
@@ -34,8 +34,8 @@ def declared() -> dict[str, set[str]]:
         found: set[str] = set()
         for line in extras[extra]:
             name = line.split(">")[0].strip()
-            inner = name.removeprefix("spatialspec[").removesuffix("]")
-            found |= {MODULES.get(name, name.replace("-", "_"))} if inner == name else modules(inner)
+            package, _, inner = name.removesuffix("]").partition("[")
+            found |= modules(inner) if package == "spatialspec" else {MODULES.get(package, package.replace("-", "_"))}
         return found
 
     return {extra: modules(extra) for extra in extras}
