@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "spatialspec"
 
 FILES = {"core", "files", "tensors", "tables", "pictures", "identity", "processes", "outputs", "sealed", "progress"}
 LOOP = FILES | {"methods", "targets", "decode", "generation"}
-DRAWING = LOOP | {"models", "drafts", "pipeline", "prompts", "arguments"}
+DRAWING = LOOP | {"models", "drafts", "pipeline", "prompts", "arguments", "devices", "output"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
     "progress": set(),
@@ -39,8 +39,10 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "models": {"core", "files", "targets"},
     "prompts": {"core", "files", "tables"},
     "arguments": {"core", "prompts"},
+    "devices": {"core"},
+    "output": {"core", "generation"},
     "drafts": LOOP | {"models"},
-    "pipeline": LOOP | {"models", "drafts", "arguments"},
+    "pipeline": LOOP | {"models", "drafts", "arguments", "devices", "output"},
     "measure": DRAWING,
     "quality": DRAWING | {"measure"},
     "audit": DRAWING | {"measure"},
@@ -49,7 +51,7 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "lab": DRAWING | {"measure", "quality"},
     "cli": DRAWING | {"measure", "quality", "audit", "doctor", "show", "lab"},
     "__main__": {"cli"},
-    "__init__": {"core", "generation", "methods", "pipeline", "targets"},
+    "__init__": {"core", "generation", "methods", "output", "pipeline", "targets"},
 }
 STILL_UP = {  # what still points up, file -> modules; this list can only shrink
     # what `icons` was made of, which the recipe of the lab should hand over

@@ -28,11 +28,7 @@ PROMPTS = "a text, or a list of at least one"
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Arguments may be objects of anybody's: one that raises while it is read is bad input.
-
-    Raises:
-        BadInput: there is one.
-    """
+    """Arguments may be objects of anybody's: one that raises while it is read is BadInput."""
     try:
         yield
     except BadInput:
@@ -63,11 +59,11 @@ def prompts(value: object) -> list[str]:
     return [check_prompt(text, f"prompt {i} of {len(texts)}") for i, text in enumerate(texts, start=1)]
 
 
-def negatives(value: object, count: int) -> list[str]:
+def negatives(value: object, count: int, images: int = 1) -> list[str]:
     """Read negative prompts: one for each of `count` prompts, a text for all of them, or None for none.
 
     Returns:
-        One for each prompt, "" for none.
+        One for each of the `images` of every prompt, "" for none.
 
     Raises:
         BadInput: it is anything else, another number of them, or a text that no model can read.
@@ -76,8 +72,9 @@ def negatives(value: object, count: int) -> list[str]:
         texts = listed("negative_prompt", value, "one for each prompt")
         if len(texts) != count:
             raise BadInput(f"{len(texts)} negative prompts", f"{count}, one for each prompt")
-        return [_negative(text) for text in texts]
-    return [_negative(value)] * count
+    else:
+        texts = [value] * count
+    return [text for text in map(_negative, texts) for _ in range(images)]
 
 
 def _negative(value: object) -> str:

@@ -16,6 +16,20 @@ DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # those that
 MOST = 1024  # accelerators
 
 
+def placement(
+    where: object, kind: object, torch_kind: object, spread: object
+) -> tuple[str, torch.dtype, str | dict[str, torch.device] | None]:
+    """Read device, type of the weights, under one of its two names, and device map of a model that is to be loaded.
+
+    Raises:
+        BadInput: one of them is none, or the two types differ.
+    """
+    there = device(where)
+    if kind is not None and torch_kind is not None and kind != torch_kind:
+        raise BadInput(f"dtype {shown(kind)} and torch_dtype {shown(torch_kind)}", "one of them")
+    return str(there), dtype(torch_kind if kind is None else kind, there), device_map(spread)
+
+
 def dtype_name(value: object, argument: str = "dtype") -> str:
     """Read the name of a type of weights: one of DTYPES, as torch names it, or AUTO; `argument` is for the message.
 

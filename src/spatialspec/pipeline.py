@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from spatialspec import arguments, devices
 from spatialspec.core.context import Unfit
-from spatialspec.core.errors import BadInput, printable, shown
+from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.state import State
@@ -35,7 +35,7 @@ class SpatialPipeline:
     """A target with its drafts.
 
     Args:
-        target: frozen AR model; `spatialspec.targets.loading.wrap` makes one of a model of transformers.
+        target: frozen AR model; `spatialspec.wrap` makes one of a model of transformers.
         draft: draft weights made for it, or their folder; `spatial`, the default method, needs none.
 
     Raises:
@@ -62,6 +62,13 @@ class SpatialPipeline:
         kinds = ", ".join(printable(type(part).__name__) for part in self.drafts) or "none"
         where = f"{self.target.device}, {str(self.target.dtype).removeprefix('torch.')}"
         return f"SpatialPipeline({type(self.target).__name__} {printable(self.target.name)}, {where}, drafts: {kinds})"
+
+    @classmethod
+    def wrap(
+        cls, model: Any, processor: Any, draft: str | Path | Sequence[draft_weights.Drafts] = ()
+    ) -> SpatialPipeline:
+        """Of a model of transformers that is loaded already; see :func:`spatialspec.wrap`."""
+        return cls(wrap(model, processor), draft)
 
     @classmethod
     def from_pretrained(
@@ -92,15 +99,11 @@ class SpatialPipeline:
             name = str(arguments.path("model", model))
             folder = model_folder(name)
             drafts = draft_folder(name, None if draft is None else str(arguments.path("draft", draft)))
-            where = devices.device(device)
-            if dtype is not None and torch_dtype is not None and dtype != torch_dtype:
-                raise BadInput(f"dtype {shown(dtype)} and torch_dtype {shown(torch_dtype)}", "one of them")
-            kind = devices.dtype(torch_dtype if dtype is None else dtype, where)
-            spread = devices.device_map(device_map)
-        target = load_target(folder, str(where), kind, spread)
+            placement = devices.placement(device, dtype, torch_dtype, device_map)
+        target = load_target(folder, *placement)
         if draft is None:  # those that lie there need not fit, as long as no method asks for them
-            beside = [] if drafts is None else draft_weights.draft_folders(drafts)
-            return cls(target, [draft_weights.load_beside(path, target) for path in beside])
+            folders = [] if drafts is None else draft_weights.draft_folders(drafts)
+            return cls(target, [draft_weights.load_beside(path, target) for path in folders])
         return cls(target, drafts or ())
 
     @classmethod
@@ -173,8 +176,7 @@ class SpatialPipeline:
             Images, tokens, seeds and report. An interrupted image is white below its last complete row.
 
         Raises:
-            BadInput: a bad argument, before anything is computed; or scores that are not finite, in the pass that met
-                them.
+            BadInput: a bad argument, before anything is computed; or scores that are not finite.
         """
         numbers: dict[str, Any] = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k}
         numbers |= {"top_p": top_p, "min_p": min_p}
@@ -185,7 +187,7 @@ class SpatialPipeline:
             grid = arguments.grid(self.target, size, height, width)
             images = arguments.images("num_images_per_prompt", num_images_per_prompt)
             prompts = [text for text in arguments.prompts(prompt) for _ in range(images)]
-            negatives = arguments.negatives(negative_prompt, len(prompts) // images)
+            negatives = arguments.negatives(negative_prompt, len(prompts) // images, images)
             begun = arguments.written(written, len(prompts), grid.cells, self.target.vocabulary)
             arguments.among("verifier", verifier, RULES)
             arguments.among("output_type", output_type, OUTPUT_TYPES)
@@ -203,8 +205,7 @@ class SpatialPipeline:
                 kwargs = {name: values[name] for name in inputs}
                 callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
 
-        repeated = [text for text in negatives for _ in range(images)]
-        request = Request(prompts, seeds, sampling, grid, verifier, repeated, begun)
+        request = Request(prompts, seeds, sampling, grid, verifier, negatives, begun)
         output = self.draw(request, chosen, output_type, notify)
         return output if as_output else output.to_tuple()
 
@@ -215,33 +216,27 @@ class SpatialPipeline:
         output_type: str = "pil",
         on_step: Callable[[Step], object] = lambda step: None,
     ) -> Output:
-        """Draw the images of a request; `__call__` makes one from its arguments.
+        """Draw the images of a request; `__call__` makes one from its arguments, and raises what this raises.
 
         Args:
             request: what to draw.
             method: how to decode.
             output_type: see :class:`Output`.
             on_step: called after every pass of every image.
-
-        Raises:
-            BadInput: as from `__call__`.
         """
         self._interrupt = False
-        cells = request.grid.cells * len(request.prompts)
-        with self.progress_bar(cells) as bar:
-            bar.update(sum(map(len, request.written)))
+        cells, written = request.grid.cells * len(request.prompts), sum(map(len, request.written))
+        with tqdm(**{"total": cells, "initial": written, "unit": " tokens", "leave": False, **self._bar}) as bar:
 
             def follow(step: Step) -> None:
                 bar.update(len(step.after.tokens) - len(step.before.tokens))
                 on_step(step)
 
-            tokens, report = generate(
-                self.target, [*self.drafts, *self.unfit], method, request, follow, lambda: self._interrupt
-            )
+            drafts = [*self.drafts, *self.unfit]
+            tokens, report = generate(self.target, drafts, method, request, follow, lambda: self._interrupt)
         with traced(self.target):
-            return Output(
-                images_of(self.target, tokens, request.grid, output_type), tokens, list(request.seeds), report
-            )
+            images = images_of(self.target, tokens, request.grid, output_type)
+        return Output(images, tokens, list(request.seeds), report)
 
     def interrupt(self) -> None:
         """End the present call after the pass that is under way; it returns what is written."""
@@ -251,11 +246,7 @@ class SpatialPipeline:
         """Arguments of `tqdm` for the bars of later calls, as in diffusers; `disable=True` shows none."""
         self._bar = settings
 
-    def progress_bar(self, total: int) -> tqdm[Any]:
-        """A bar that counts the cells written, of `total`."""
-        return tqdm(**{"total": total, "unit": " tokens", "leave": False, **self._bar})
-
     def preview(self, state: State) -> PILImage.Image | None:
-        """The finished rows of an image on its way, None before the first; its lower edge may still change a little."""
+        """The finished rows of an image that is being drawn, None before the first."""
         with traced(self.target):
             return finished_rows(self.target, state.tokens[: state.frontier], state.grid)

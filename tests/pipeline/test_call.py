@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 
 from helpers.tiny import tiny_pipeline
-from spatialspec import BadInput, Output, SpatialPipeline
+from helpers.tiny_checkpoints import tiny_janus
+from spatialspec import BadInput, Output, SpatialPipeline, wrap
+from spatialspec.targets.loading import load_target
 
 PROMPTS = ["a cat", "red apple, 3d"]
 
@@ -180,3 +182,11 @@ def test_a_bar_unless_it_is_disabled(tmp_path: Path, capsys: pytest.CaptureFixtu
     pipeline.set_progress_bar_config(disable=True)
     pipeline("a cat", seed=1, method="ar")
     assert not capsys.readouterr().err
+
+
+def test_around_a_loaded_model(tmp_path: Path) -> None:
+    """Both ways to wrap a model are the same, and the model stays the user's."""
+    target = load_target(tiny_janus(tmp_path))
+    model, processor = target.model, target.processor  # type: ignore[attr-defined]
+    one, other = SpatialPipeline.wrap(model, processor), SpatialPipeline(target=wrap(model, processor))
+    assert one("a cat", seed=1).tokens == other("a cat", seed=1).tokens and one.target.model is model  # type: ignore[attr-defined]
