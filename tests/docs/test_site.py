@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
+import spatialspec
 from helpers.paths import ROOT
 from helpers.tiny import tiny_folder
 from helpers.tiny_checkpoints import tiny_janus
@@ -73,6 +74,11 @@ def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"[\w/.-]+\.md\b", (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]))
     pages = {str(page.relative_to(DOCS)) for page in PAGES if DOCS in page.parents}
     assert listed == {page for page in pages if not page.startswith(("results/", "adr/"))}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    listed = re.findall(r"^::: spatialspec\.(\w+)$", (DOCS / "api.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(set(spatialspec.__all__) - {"__version__"})
 
 
 def test_the_site_builds(tmp_path: Path) -> None:
