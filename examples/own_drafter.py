@@ -1,7 +1,7 @@
 """A drafter of one's own in one file, beside AR: `python examples/own_drafter.py`.
 
-It guesses that the next cells repeat the last token. Every command takes it with `--plugin examples/own_drafter.py`,
-and `spatialspec audit --quick --methods same --plugin examples/own_drafter.py` tests it.
+It guesses that the next cells repeat the last token. Any command takes it with `--plugin examples/own_drafter.py`, and
+`spatialspec audit --quick --methods same --plugin examples/own_drafter.py` tests it.
 """
 
 import argparse

@@ -99,11 +99,6 @@ class SpatialPipeline:
             return cls(target, [draft_weights.load_beside(path, target) for path in folders])
         return cls(target, drafts or ())
 
-    @classmethod
-    def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> SpatialPipeline:
-        """Around a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
-        return cls(wrap(model, processor), draft)
-
     def __call__(
         self,
         prompt: str | Sequence[str],
