@@ -64,6 +64,11 @@ class SpatialPipeline:
         return f"SpatialPipeline({type(self.target).__name__} {printable(self.target.name)}, {where}, drafts: {kinds})"
 
     @classmethod
+    def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> SpatialPipeline:
+        """Around a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
+        return cls(wrap(model, processor), draft)
+
+    @classmethod
     def from_pretrained(
         cls,
         model: str | Path = "icons",
