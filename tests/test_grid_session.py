@@ -102,7 +102,7 @@ def random_tree(state: State, nodes: int, draw: random.Random) -> Proposal:
     while len(tree) < nodes:
         parent = draw.randrange(-1, len(tree))
         cell = state.frontier if parent == ROOT else tree.cells[parent] + 1
-        if cell < state.grid.cells:
+        if cell < state.layout.cells:
             tree.add(cell, draw.randrange(CODES), parent)
     return tree
 
@@ -120,7 +120,7 @@ def check(grid: str, image: int, state: State, tree: Proposal, scores: Scores) -
     assert scores.logits.shape == (2, 1 + len(tree), CODES)
     for node in range(-1, len(tree)):
         behind = (*state.tokens, *(tree.tokens[i] for i in path_to(tree, node)))
-        if len(behind) < state.grid.cells:
+        if len(behind) < state.layout.cells:
             logits, hidden = sequential(grid, image, behind)
             torch.testing.assert_close(scores.logits[:, node + 1], logits, **CLOSE)
             torch.testing.assert_close(scores.hidden[:, node + 1], hidden, **CLOSE)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from passes import keep
+from spatialspec.audit.toys import parse
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
@@ -134,7 +135,7 @@ class Scatter(AR):
         self.chains: list[tuple[int, list[int]]] = []
 
     def propose(self, state: State) -> Proposal:
-        free = [cell for cell in range(state.grid.cells) if state.token(cell) is None]
+        free = [cell for cell in range(state.layout.cells) if state.token(cell) is None]
         proposal, self.chains = Proposal(), []
         for first in free:
             if first - 1 not in free:  # the frontier, and behind what is written ahead
@@ -169,7 +170,7 @@ class Scatter(AR):
             taken |= {proposal.cells[node] for node in stay}
             kept.append(stay)
             after = first + len(stay)
-            free = after < state.grid.cells and state.token(after) is None and after not in taken
+            free = after < state.layout.cells and state.token(after) is None and after not in taken
             if free and (not sampled or self.draw.random() < 0.5):
                 sampled[after] = self.draw.randrange(CODES)
                 taken.add(after)
@@ -180,7 +181,7 @@ class Scatter(AR):
 
 def images_of(grid: str, makes: Sequence[str]) -> list[Image]:
     """Image i is made by the i-th method, or scattered."""
-    shape, made = Grid.parse(grid), []
+    shape, made = parse(grid), []
     for i, method in enumerate(makes):
         if method == "scatter":
             both = Scatter(i)
@@ -207,7 +208,7 @@ def test_rows_against_a_recomputation(grid: str, name: str) -> None:
     for step in decode(watched, images):
         assert all(step.after.token(cell) is not None for cell in range(step.after.frontier))
     assert [list(image.state.tokens) for image in images] == [
-        [replay.written[cell] for cell in range(image.state.grid.cells)]
+        [replay.written[cell] for cell in range(image.state.layout.cells)]
         for image, replay in zip(images, watched.all, strict=True)
     ]
     assert watched.ragged and max(replay.most_rows for replay in watched.all) > 1, "the test has seen what it is for"

@@ -169,7 +169,7 @@ class SpatialPipeline:
             prompts = [text for text in arguments.prompts(prompt) for _ in range(images)]
             negatives = arguments.negatives(negative_prompt, len(prompts) // images)
             seeds = arguments.seeds(seed, len(prompts))
-            begun = arguments.written(written, len(prompts), grid.cells, self.target.vocabulary)
+            begun = arguments.written(written, len(prompts), self.target.layout(grid).cells, self.target.vocabulary)
             if not isinstance(verifier, str) or verifier not in RULES:
                 raise BadInput(f"verifier {shown(verifier)}", f"one of {', '.join(RULES)}")
             if callback_on_step_end is not None and not callable(callback_on_step_end):
@@ -185,16 +185,15 @@ class SpatialPipeline:
         request = Request(prompts, seeds, sampling, grid, verifier, repeated, begun)
         tokens, report = generate(self.target, [*self.drafts, *self.unfit], chosen, request, notify)
         with traced(self.target):
-            return Output([self.target.pixels(t, grid) for t in tokens], tokens, report)
+            return Output([self.target.pixels(t[-grid.cells :], grid) for t in tokens], tokens, report)
 
     def preview(self, state: State) -> PILImage.Image | None:
-        """The finished rows of an image on its way, None before the first; its lower edge may still change a little."""
-        rows = state.frontier // state.grid.columns
-        if not rows:
+        """The finished rows of an image on its way, see :class:`State`, None before the first; its lower edge may still change a little."""
+        if state.finished is None:
             return None
-        finished = Grid(rows, state.grid.columns)
+        grid, tokens = state.finished
         with traced(self.target):
-            return self.target.pixels(state.tokens[: finished.cells], finished)
+            return self.target.pixels(tokens, grid)
 
     def grid(self, size: str | Grid | tuple[int, int] | None) -> Grid:
         """The grid that was asked for, or the model's own.

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from spatialspec.audit.grid_toy import GridToy
 from spatialspec.audit.replicas import Toy
-from spatialspec.audit.toys import ToyTarget
-from spatialspec.core.grid import Grid
+from spatialspec.audit.toys import ToyTarget, parse
 from spatialspec.core.sampling import Sampling
 
 
@@ -17,7 +16,7 @@ class Case:
 
     Attributes:
         cached: a transformer with caches, else a table.
-        grid: small enough to enumerate; drafts cross the ends of its rows.
+        grid: small enough to enumerate; drafts cross the ends of its rows. "1x2+2x2" are two, for tables.
         vocabulary: V.
         sampling: of the target and the drafts.
         images: of a method that says its law is exact, and of AR.
@@ -42,8 +41,8 @@ class Case:
 
     @property
     def cells(self) -> int:
-        """Cells of the grid."""
-        return Grid.parse(self.grid).cells
+        """Number of cells."""
+        return parse(self.grid).cells
 
     def toy(self) -> Toy:
         """The target."""

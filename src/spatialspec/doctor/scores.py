@@ -123,7 +123,7 @@ def compare(target: Target, request: Request, ar: Rows) -> Difference:
 def _begin(target: Target, request: Request, tokens: list[int], found: _Comparison) -> tuple[Session, State]:
     """A session that has read AR's first tokens in one pass."""
     session = request.session(target)
-    state, chain = State(request.grid), Proposal.chain(0, tokens, final=True)
+    state, chain = State(target.layout(request.grid)), Proposal.chain(0, tokens, final=True)
     (scores,) = session.score([state], [chain])
     for cell in range(len(tokens) + 1):
         found.cell("chain", cell, scores.logits[:, cell])

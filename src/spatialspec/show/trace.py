@@ -154,7 +154,7 @@ class Watch:
             return "refined"
         if self.first_source != "neighbour":
             return self.first_source
-        return "vertical" if cell >= state.grid.columns else "horizontal"
+        return "horizontal" if state.layout.above(cell) is None else "vertical"
 
 
 def _written(
