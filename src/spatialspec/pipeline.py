@@ -188,7 +188,10 @@ class SpatialPipeline:
             return Output([self.target.pixels(t[-grid.cells :], grid) for t in tokens], tokens, report)
 
     def preview(self, state: State) -> PILImage.Image | None:
-        """The finished rows of an image on its way, see :class:`State`, None before the first; its lower edge may still change a little."""
+        """The finished rows of an image on its way, None before the first; its lower edge may still change a little.
+
+        A model that draws a small grid before the image shows that one until the first row of the image is finished.
+        """
         if state.finished is None:
             return None
         grid, tokens = state.finished

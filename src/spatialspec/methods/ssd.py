@@ -9,8 +9,8 @@
 
 Row 0: one pass of the target for its first cell, then blocks of k_h cells, one round and a commit each. Then k_v rows
 at a time. On n columns and rows, k_v = 1: 1 + 2 ceil((n - 1) / k_h) + (n - 1) (r + 1) passes.
-Several grids: each is drafted so, but that the first cell of a later one belongs to the first block of its row 0, drafted
-from the last cell of the grid before.
+Several grids: each in turn. Row 0 of a later one has no pass for its first cell, as its first block is drafted from the
+last cell of the grid before.
 
 Verification is auto-correction (section 1.5 of docs/papers/ssd.md). In a round every drafted cell is judged on its own,
 given the drafts to its left: under rejection it stays with probability min(1, p/q) or is replaced by a sample of

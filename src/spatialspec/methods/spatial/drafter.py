@@ -12,8 +12,8 @@
 It needs no training and no weights. What a new cell starts from is a placeholder for a guess of the target's
 (`Proposal.placeholders`): no tolerance accepts it.
 
-Several grids: window, memory and tree run on from one into the next. The first row of each copies from the left, and its
-first cell copies the last cell of the grid before.
+Several grids: window, memory and tree run on from one into the next. The first row of each copies from the left, and
+its first cell copies the last cell of the grid before.
 
 | variable | symbol |
 |---|---|

@@ -9,8 +9,9 @@
 | `hawk` | of Hawk's head to the right where it reaches, else of the head down from the nearest known row of the image |
 | `spatial-model` | of the spatial draft model, one pass of it for the whole main path |
 
-A cell that no head reaches copies, too, and so does one of a grid that the spatial model has not begun. Candidate k is taken to be right with probability
-softmax((log q + g) / tau)_k, tau as of an entry of the memory that read other tokens.
+A cell that no head reaches copies, too, and so does one of a grid that the spatial model has not begun. Candidate k is
+taken to be right with probability softmax((log q + g) / tau)_k, tau as of an entry of the memory that read other
+tokens.
 
 | variable | symbol |
 |---|---|
