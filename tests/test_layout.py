@@ -33,6 +33,7 @@ from spatialspec.methods.rejection import Rejection
 from spatialspec.methods.sjd import SJD, WindowOptions
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
+from spatialspec.methods.ssd_baselines import SSDStrict, StrictOptions
 from test_hawk_cache import SAMPLING, Remembering
 from test_spatial_model import grown
 from toys import ToyTarget, noise_of, run
@@ -150,6 +151,42 @@ def test_new_cells_of_a_window(layout: str, wrong: bool) -> None:
         assert run(target, [image])[0].state.complete and drafter.from_above and drafter.uniform
 
 
+class FromAbove(SSDStrict):
+    """Checks that every draft below the first row of a grid is drawn from what is predicted at the cell above it."""
+
+    def __init__(self, context: DecodeContext, options: StrictOptions, verifier: Rejection) -> None:
+        super().__init__(context, options, verifier)
+        self.states: dict[int, torch.Tensor] = {}
+        self.lower = 0
+
+    def propose(self, state: State) -> Proposal:
+        proposal, recent = super().propose(state), self.recent
+        for node, cell in enumerate(proposal.cells):
+            above = state.layout.above(cell)
+            if above is None:
+                continue
+            embedding = recent.target.embed(torch.tensor([state.tokens[above]]))
+            predicted = recent.predictors.vertical[0](self.states[above][:, None], embedding)
+            assert proposal.q is not None
+            torch.testing.assert_close(proposal.q[node], recent._distribution(predicted)[0])
+            self.lower += 1
+        return proposal
+
+    def observe(self, step: Step) -> None:
+        super().observe(step)
+        hidden = step.scores.hidden[:, step.verdict.slots()].unbind(1)
+        self.states |= {step.before.frontier + i: state for i, state in enumerate(hidden)}
+
+
+@pytest.mark.parametrize("layout", WIDTHS)
+def test_drafts_of_lower_rows(layout: str) -> None:
+    target = ToyTarget.random(layout, 3, 6)
+    context = DecodeContext(target, [target.drafts("ssd", 0)], SAMPLING, target.grid, noise_of(target, 1))
+    drafter = FromAbove(context, StrictOptions(horizontal=3), Rejection(context.noise))
+    image = Image(State(target.grid), drafter, drafter.verifier, SAMPLING)
+    assert run(target, [image])[0].state.complete and drafter.lower
+
+
 @pytest.mark.parametrize("method", ["hawk", "sjd:start=above", "scd:start=above", "jacobi", "spatial", "ssd-strict"])
 def test_wrong_neighbours_are_wrong_guesses_and_no_more(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of the first grid's width throughout: images are still the target's."""
@@ -171,7 +208,7 @@ def test_the_spatial_model_starts_a_grid_afresh(attention: str) -> None:
     """In the second grid it says what it says of that grid alone; across the border and at its first cell, nothing."""
     network, two, one = grown(SpatialModelConfig(8, rows=1, attention=attention)), parse("2x3+3x4"), Grid(3, 4)
     draw = torch.Generator().manual_seed(1)
-    hidden, tokens = torch.randn(2, two.cells, 8, generator=draw), torch.randint(4, (two.cells,), generator=draw)
+    hidden, tokens = torch.randn(2, 18, 8, generator=draw), torch.randint(4, (18,), generator=draw).tolist()
     target = ToyTarget.random("3x4", 4, 2)
 
     def drafter(layout: Layout) -> SpatialModel:
@@ -179,28 +216,27 @@ def test_the_spatial_model_starts_a_grid_afresh(attention: str) -> None:
         context = DecodeContext(target, [network], SAMPLING, layout, noise)
         return SpatialModel(context, SpatialModelOptions(length=30, samples=1), Coupled(noise))
 
-    def write(model: SpatialModel, state: State, hidden: torch.Tensor, count: int) -> State:
-        chain = Proposal.chain(state.frontier, tokens[-count:].tolist() if not state.frontier else [0] * count)
-        part = hidden[:, state.frontier : state.frontier + count + 1]
-        step = pass_of(state, chain, Verdict(tuple(range(count))), scores=Scores(part[..., :1], part))
+    def write(model: SpatialModel, state: State, count: int) -> State:
+        """Let a drafter observe the next cells, all in one pass."""
+        shift = two.cells - state.layout.cells
+        part = slice(shift + state.frontier, shift + state.frontier + count)
+        chain, verdict = Proposal.chain(state.frontier, tokens[part]), Verdict(tuple(range(count)))
+        scores = Scores(hidden[:, part, :1], hidden[:, part])
+        step = pass_of(state, chain, verdict, scores=scores)
         model.observe(step)
         return step.after
 
-    alone, behind = drafter(one), drafter(two)
-    border = write(behind, State(two), hidden, 5)
+    alone, behind, crossing = drafter(one), drafter(two), drafter(two)
+    border = write(behind, State(two), 5)
     assert behind.propose(border).cells == [5], "the last cell of the first grid, and none behind it"
-    border = write(behind, border, hidden, 1)
+    border = write(behind, border, 1)
     assert not len(behind.propose(border)) and behind.reach(6) == 0
-    for model, state, its in ((alone, State(one), hidden[:, 6:]), (behind, border, hidden)):
-        chain = Proposal.chain(state.frontier, [1, 2, 3, 0, 1])
-        part = its[:, state.frontier : state.frontier + 6]
-        model.observe(pass_of(state, chain, Verdict(tuple(range(5))), scores=Scores(part[..., :1], part)))
-    torch.testing.assert_close(alone.distributions(5, 7), behind.distributions(11, 7))
-    crossing = drafter(two)
-    chain = Proposal.chain(0, [0, 1, 2, 3, 0, 1, 1, 2, 3, 0, 1])
-    verdict = Verdict(tuple(range(11)))
-    crossing.observe(pass_of(State(two), chain, verdict, scores=Scores(hidden[:, :12, :1], hidden[:, :12])))
-    torch.testing.assert_close(alone.distributions(5, 7), crossing.distributions(11, 7))
+    write(alone, State(one), 5)
+    write(behind, border, 5)
+    write(crossing, State(two), 11)
+    expected = alone.distributions(5, 7)
+    for model in (behind, crossing):
+        torch.testing.assert_close(model.distributions(11, 7), expected)
 
 
 @pytest.mark.parametrize("rule", ["coupled", "rejection"])
