@@ -148,7 +148,7 @@ def test_trees_in_a_ragged_batch(grid: str, seed: int, monkeypatch: pytest.Monke
             check(grid, image, states[image], tree, scores)
             path = path_to(tree, draw.randrange(-1, len(tree)))
             scattered += path != tuple(range(len(path)))
-            end = states[image].frontier + len(path) == states[image].grid.cells
+            end = states[image].frontier + len(path) == states[image].layout.cells
             verdict = Verdict(path, None if end else draw.randrange(CODES))
             states[image] = keep(session, place, states[image], tree, verdict)
             if states[image].complete or (image == 1 and len(open_images) == 3 and states[image].frontier > 5):

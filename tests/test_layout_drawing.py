@@ -9,8 +9,14 @@ from real_targets import WORDS, random_drafts
 from spatialspec.core.grid import Grid, Grids, Layout
 from spatialspec.core.interfaces import Target
 from spatialspec.core.step import Step
+from spatialspec.doctor.rows import draw_rows
+from spatialspec.doctor.scores import compare, sequence_difference
+from spatialspec.generation import Request
+from spatialspec.methods.method import Method
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.show.page import panel
+from spatialspec.show.trace import trace
 from spatialspec.targets.emu3 import Emu3Target
 from spatialspec.targets.session import Session
 from test_spatial_model import grown
@@ -108,6 +114,26 @@ def test_previews(pipe: SpatialPipeline) -> None:
 
     pipe("a cat", method="ar", size=IMAGE, callback_on_step_end=note)
     assert [sizes[n] for n in (2, 3, 6, 10, 11, 26)] == [None, (24, 8), (24, 16), (24, 16), (40, 8), (40, 32)]
+
+
+@pytest.mark.parametrize("method", ["hawk", "spatial", "zipar:window=2"])
+def test_the_page_shows_the_image(pipe: SpatialPipeline, method: str) -> None:
+    request = Request(["a cat"], [3], pipe.target.default, IMAGE)
+    found = trace(pipe, Method.parse(method), request)
+    tokens = pipe("a cat", seed=3, size=IMAGE, method=method).tokens[0]
+    assert found.tokens == tokens[SMALL.cells :] and len(found.cells) == IMAGE.cells
+    assert found.passes[0].frontier == 0 and found.passes[-1].frontier == IMAGE.cells
+    assert all(0 <= cell < IMAGE.cells for one in found.passes for cell in one.guesses)
+    assert found.cells[0].writer != "vertical" and any(one.guesses for one in found.passes)
+    assert panel(pipe.target, found).picture.size == (40, 32)
+
+
+def test_the_doctor_reads_both_grids(pipe: SpatialPipeline) -> None:
+    """Scores of AR and those of one pass over many cells, and of the plain sequence, are the same."""
+    request = Request(["a cat"], [3], pipe.target.default, IMAGE)
+    ar = draw_rows(pipe, Method.parse("ar"), request, SMALL.cells + 7, lambda what, cells: None)
+    assert isinstance(pipe.target, TwoGrids) and sequence_difference(pipe.target, request, ar) < 1e-4
+    assert compare(pipe.target, request, ar).worst < 1e-4
 
 
 def test_what_does_not_fit(pipe: SpatialPipeline) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from PIL import Image as PILImage
-from torch import Tensor, nn
+from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid, Layout
@@ -20,7 +20,7 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.engine import Prompt
-from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.language_decoder import Decoder, apply
 from spatialspec.targets.session import Session
 from spatialspec.targets.slots import length
 
@@ -170,19 +170,15 @@ class LanguageTarget(ABC):
         self.check_grid(grid)
         if not prompts or not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", "words", "say what to draw")
-        rows, layout = self.prompt_ids(prompts, negatives, streams, grid), self.layout(grid)
-        ends = self.row_end, self.grid_end
+        rows, ends = self.prompt_ids(prompts, negatives, streams, grid), (self.row_end, self.grid_end)
         most, known = max(map(max, filter(None, (*rows, *ends)))), self.decoder.embedding.num_embeddings
         if most >= known:
             raise BadInput(f"token {most} in a prompt", f"less than {known}", "the tokenizer is another model's")
-        room = self.decoder.positions - length(layout, *map(len, ends))
+        room = self.decoder.positions - length(self.layout(grid), *map(len, ends))
         longest = max(len(row) for row in rows)
         if longest > room:
-            raise BadInput(
-                f"a prompt of {longest} tokens",
-                f"at most {room} in front of {grid}",
-                "shorten it, or draw a smaller grid",
-            )
+            advice = "shorten it, or draw a smaller grid"
+            raise BadInput(f"a prompt of {longest} tokens", f"at most {room} in front of {grid}", advice)
         return rows
 
     @torch.no_grad()
@@ -252,9 +248,3 @@ class LanguageTarget(ABC):
     def _text(self, ids: Sequence[int]) -> Float[Tensor, "N d"]:
         """Embedding of text tokens."""
         return self.decoder.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
-
-
-def apply(module: nn.Module, x: Tensor) -> Tensor:
-    """Run a module on the device where its weights are; the result comes back to that of `x`."""
-    weight = next(module.parameters())
-    return module(x.to(weight.device)).to(x.device)
