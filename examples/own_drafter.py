@@ -30,7 +30,7 @@ class Same(Drafter):
 
     def propose(self, state: State) -> Proposal:
         """A chain of guesses from the first open cell on."""
-        length = min(self.length, state.grid.cells - state.frontier)
+        length = min(self.length, state.layout.cells - state.frontier)
         proposal = Proposal.chain(state.frontier, [state.tokens[-1]] * length)
         proposal.placeholders = set(range(length))  # copies, not guesses: no tolerance accepts them
         return proposal

@@ -30,7 +30,7 @@ class Request:
         prompts: one per image.
         seeds: one per image, 0 to 2^63 - 1.
         sampling: of the target and the drafts.
-        grid: of every image.
+        grid: of every image; the target says which cells are drawn for it.
         verifier: "coupled" or "rejection".
         negatives: prompts of the unconditional stream, one per image, "" for the model's own; empty for none.
         written: for each image the tokens of its first cells, or of all, from an earlier run, to go on from; empty for
@@ -48,11 +48,6 @@ class Request:
     def __post_init__(self) -> None:
         object.__setattr__(self, "negatives", self.negatives or [""] * len(self.prompts))
         object.__setattr__(self, "written", self.written or [()] * len(self.prompts))
-
-    @property
-    def unfinished(self) -> list[int]:
-        """The images that are not written to their end."""
-        return [i for i, tokens in enumerate(self.written) if len(tokens) < self.grid.cells]
 
     def only(self, images: Sequence[int]) -> Request:
         """The same for some of its images."""
@@ -141,11 +136,11 @@ def assemble(target: Target, drafts: Sequence[object], method: Method, request: 
     Raises:
         BadInput: a seed is out of range, or the method lacks its drafts.
     """
-    images = []
+    images, layout = [], target.layout(request.grid)
     for seed, tokens in zip(request.seeds, request.written, strict=True):
-        noise = Noise(seed, request.grid.cells, target.vocabulary, target.device)
-        context = DecodeContext(target, drafts, request.sampling, request.grid, noise)
-        images.append(Image(State(request.grid), *method.make(context, request.verifier), request.sampling, tokens))
+        noise = Noise(seed, layout.cells, target.vocabulary, target.device)
+        context = DecodeContext(target, drafts, request.sampling, layout, noise)
+        images.append(Image(State(layout), *method.make(context, request.verifier), request.sampling, tokens))
     return images
 
 
@@ -197,13 +192,14 @@ def generate(
         interrupted: asked after `on_step`; True ends the work, with the tokens that are written.
 
     Returns:
-        Raster-order tokens of each image, and the cost.
+        Tokens of each image in drawing order, and the cost.
 
     Raises:
         BadInput: a bad prompt or seed, or a method without its drafts; before anything is computed. Also scores that
             are not finite, in the first pass that has one.
     """
-    images, unfinished = assemble(target, drafts, method, request), request.unfinished
+    images, cells = assemble(target, drafts, method, request), target.layout(request.grid).cells
+    unfinished = [i for i, image in enumerate(images) if len(image.written) < cells]
     started, open_images = request.only(unfinished), [images[i] for i in unfinished]
     counters = [_Counter(-bool(tokens)) for tokens in started.written]
     start = time.perf_counter()
@@ -231,11 +227,11 @@ def generate(
                 seed=request.seeds[i],
                 passes=c.passes,
                 cells=c.cells,
-                accepted_length=cells / (c.commits or 1),
+                accepted_length=written / (c.commits or 1),
                 seconds=c.seconds,
-                complete=len(tokens[i]) == request.grid.cells,
+                complete=len(tokens[i]) == cells,
             )
-            for i, c, cells in zip(unfinished, counters, drawn, strict=True)
+            for i, c, written in zip(unfinished, counters, drawn, strict=True)
         ),
     )
     return tokens, report

@@ -58,22 +58,13 @@ class Output:
         return len(fields(self))
 
 
-def finished_rows(target: Target, tokens: Sequence[int], grid: Grid) -> PILImage.Image | None:
-    """The image down to its last complete row of cells; None before the first."""
-    rows = len(tokens) // grid.columns
-    if not rows:
-        return None
-    return target.pixels(tokens[: rows * grid.columns], Grid(rows, grid.columns))
-
-
 def _full_image(target: Target, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
     """The image at its full size; rows of cells that are not complete are white."""
-    finished = finished_rows(target, tokens, grid)
-    if finished is not None and len(tokens) == grid.cells:
-        return finished
+    if len(tokens) == grid.cells:
+        return target.pixels(tokens, grid)
     image = PILImage.new("RGB", (grid.columns * target.patch, grid.rows * target.patch), "white")
-    if finished is not None:
-        image.paste(finished, (0, 0))
+    if rows := len(tokens) // grid.columns:
+        image.paste(target.pixels(tokens[: rows * grid.columns], Grid(rows, grid.columns)), (0, 0))
     return image
 
 
@@ -81,7 +72,8 @@ def images_of(target: Target, tokens: list[tuple[int, ...]], grid: Grid, output_
     """Images as :class:`Output` has them."""
     if output_type == "tokens":
         return tokens
-    images = [_full_image(target, written, grid) for written in tokens]
+    before = target.layout(grid).cells - grid.cells  # of grids that are drawn before the image's
+    images = [_full_image(target, written[before:], grid) for written in tokens]
     if output_type == "pil":
         return images
     array = np.stack([np.asarray(image.convert("RGB"), dtype=np.float32) / 255 for image in images])

@@ -24,7 +24,7 @@ from spatialspec.generation import Request, generate, traced
 from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.presets import dialled
 from spatialspec.models import draft_folder, model_folder
-from spatialspec.output import OUTPUT_TYPES, Output, finished_rows, images_of
+from spatialspec.output import OUTPUT_TYPES, Output, images_of
 from spatialspec.targets.loading import load_target, wrap
 
 Callback = Callable[["SpatialPipeline", int, int, dict[str, Any]], object]
@@ -181,7 +181,7 @@ class SpatialPipeline:
             images = arguments.images("num_images_per_prompt", num_images_per_prompt)
             prompts = [text for text in arguments.prompts(prompt) for _ in range(images)]
             negatives = arguments.negatives(negative_prompt, len(prompts) // images, images)
-            begun = arguments.written(written, len(prompts), grid.cells, self.target.vocabulary)
+            begun = arguments.written(written, len(prompts), self.target.layout(grid).cells, self.target.vocabulary)
             arguments.among("verifier", verifier, RULES)
             arguments.among("output_type", output_type, OUTPUT_TYPES)
             as_output = arguments.flag("return_dict", return_dict)
@@ -218,7 +218,7 @@ class SpatialPipeline:
             on_step: called after every pass of every image.
         """
         self._interrupt = False
-        cells, written = request.grid.cells * len(request.prompts), sum(map(len, request.written))
+        cells, written = self.target.layout(request.grid).cells * len(request.prompts), sum(map(len, request.written))
         with tqdm(**{"total": cells, "initial": written, "unit": " tokens", "leave": False, **self._bar}) as bar:
 
             def follow(step: Step) -> None:
@@ -240,6 +240,9 @@ class SpatialPipeline:
         self._bar = settings
 
     def preview(self, state: State) -> PILImage.Image | None:
-        """The finished rows of an image that is being drawn, None before the first."""
+        """The finished rows of an image that is being drawn, None before the first.
+
+        A model that draws a small grid before the image shows that one until the first row of the image is finished.
+        """
         with traced(self.target):
-            return finished_rows(self.target, state.tokens[: state.frontier], state.grid)
+            return None if state.finished is None else self.target.pixels(state.finished[1], state.finished[0])

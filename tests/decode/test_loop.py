@@ -72,8 +72,8 @@ class Mirror(AR):
         tokens: list[int] = []
         q: list[Tensor] = []
         session = ToySession(self.target, SAMPLING.streams)
-        for cell in range(state.frontier, min(state.frontier + self.depth, state.grid.cells)):
-            (scores,) = session.score([State(state.grid, (*state.tokens, *tokens))], [Proposal()])
+        for cell in range(state.frontier, min(state.frontier + self.depth, state.layout.cells)):
+            (scores,) = session.score([State(state.layout, (*state.tokens, *tokens))], [Proposal()])
             q.append(SAMPLING.distribution(scores.logits)[0])
             tokens += self.verifier.draw(q[-1][None], [0], [cell], state.passes)
         return Proposal.chain(state.frontier, tokens, torch.stack(q))

@@ -61,7 +61,7 @@ class Final(AR):
     """Wrong tokens, final in every second pass."""
 
     def propose(self, state: State) -> Proposal:
-        rest = state.grid.cells - state.frontier
+        rest = state.layout.cells - state.frontier
         return Proposal.chain(state.frontier, [3, 3, 3][:rest], final=bool(state.passes % 2))
 
 

@@ -54,7 +54,7 @@ def test_a_mask_that_shows_too_much(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_row_ends_that_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "ends_row", lambda cells, grid: np.zeros(len(cells), dtype=bool))
+    monkeypatch.setattr(slots, "ends_row", lambda layout, *counts: np.zeros(layout.cells, dtype=int))
     found = diagnose(tiny_emu3(tmp_path / "emu3"), size="3x5").checks
     assert named(found, "row ends").got == "0 forced tokens in 15 places"
     assert {f.check for f in found if f.status == "failed"} == {"row ends"}, "nothing is drawn by such a library"
@@ -63,7 +63,7 @@ def test_row_ends_that_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_row_ends_that_the_session_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found by the plain sequence too, should the layout itself look right."""
     monkeypatch.setattr("spatialspec.doctor.target.check_row_ends", lambda target, grid: ())
-    monkeypatch.setattr(slots, "ends_row", lambda cells, grid: np.zeros(len(cells), dtype=bool))
+    monkeypatch.setattr(slots, "ends_row", lambda layout, *counts: np.zeros(layout.cells, dtype=int))
     found = named(diagnose(tiny_emu3(tmp_path / "emu3"), size="3x5").checks, "sequence")
     assert found.status == "failed" and float(found.got.split()[0]) > 0.01
 

@@ -13,7 +13,7 @@ from transformers.models.chameleon.modeling_chameleon import ChameleonModel
 from transformers.models.emu3.modeling_emu3 import Emu3TextModel
 from transformers.models.llama.modeling_llama import LlamaModel
 
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Layout
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.language_decoder import Decoder
 from spatialspec.targets.language_target import LanguageTarget
@@ -53,6 +53,7 @@ class Toy:
 
     vocabulary = CODES
     forced: Tensor
+    between: Tensor
     causal_alone, pass_width = False, LanguageTarget.pass_width
     cache, run = LanguageTarget.cache, LanguageTarget.run
 
@@ -78,29 +79,40 @@ class Toy:
     def row_end(self, forced: int) -> Tensor:
         return self.decoder.embedding(torch.arange(WORDS, WORDS + forced))
 
-    def session(self, grid: Grid, images: list[int], forced: int) -> Session:
-        engine = copy.copy(self)
-        engine.forced = self.row_end(forced)
-        return Session(engine, [Prompt([self.prompt(2 * i), self.prompt(2 * i + 1)], grid) for i in images])
+    def grid_end(self) -> Tensor:
+        """Three tokens, one of them a row end."""
+        return self.decoder.embedding(torch.tensor([3, WORDS, 5]))
 
-    def sequence(self, row: int, tokens: tuple[int, ...], grid: Grid, forced: int) -> Tensor:
-        """Embedded prompt and tokens with all row ends, as the model was trained on it."""
-        parts = [self.prompt(row)]
-        for cell, token in enumerate(tokens):
-            parts.append(self.embed(torch.tensor([token])))
-            if (cell + 1) % grid.columns == 0:
-                parts.append(self.row_end(forced))
+    def behind(self, grid: Grid, index: int, forced: int) -> Tensor:
+        """Embedded tokens that follow a cell of a grid that is not the last, or not its last cell."""
+        if index + 1 == grid.cells:
+            return self.grid_end()
+        return self.row_end(forced if (index + 1) % grid.columns == 0 else 0)
+
+    def session(self, layout: Layout, images: list[int], forced: int) -> Session:
+        engine = copy.copy(self)
+        engine.forced, engine.between = self.row_end(forced), self.grid_end()[: 3 * (len(layout.grids) > 1)]
+        return Session(engine, [Prompt([self.prompt(2 * i), self.prompt(2 * i + 1)], layout) for i in images])
+
+    def sequence(self, row: int, tokens: tuple[int, ...], layout: Layout, forced: int) -> Tensor:
+        """Embedded prompt and tokens with all row and grid ends, as the model was trained on it."""
+        parts, left = [self.prompt(row)], list(tokens)
+        for grid in layout.grids:
+            for cell in range(grid.cells):
+                if not left:
+                    return torch.cat(parts)
+                parts += [self.embed(torch.tensor([left.pop(0)])), self.behind(grid, cell, forced)]
         return torch.cat(parts)
 
 
 @lru_cache(maxsize=4000)
-def after(kind: str, attention: str, row: int, tokens: tuple[int, ...], grid: Grid, forced: int) -> Tensor:
+def after(kind: str, attention: str, row: int, tokens: tuple[int, ...], layout: Layout, forced: int) -> Tensor:
     """The pre-norm state that outputs the cell behind `tokens`: the whole sequence, one row, no cache, no mask."""
     toy, seen = Toy(kind, attention), []
     hook = toy.model.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
         with torch.no_grad():
-            toy.model(inputs_embeds=toy.sequence(row, tokens, grid, forced)[None], use_cache=False)
+            toy.model(inputs_embeds=toy.sequence(row, tokens, layout, forced)[None], use_cache=False)
     finally:
         hook.remove()
     return seen[0][0, -1]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from helpers.sessions import CODES, Target
+from spatialspec.audit.toys import parse
 from spatialspec.core.context import DecodeContext
-from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
@@ -38,7 +38,7 @@ class Scatter(AR):
         self.chains: list[tuple[int, list[int]]] = []
 
     def propose(self, state: State) -> Proposal:
-        free = [cell for cell in range(state.grid.cells) if state.token(cell) is None]
+        free = [cell for cell in range(state.layout.cells) if state.token(cell) is None]
         proposal, self.chains = Proposal(), []
         for first in free:
             if first - 1 not in free:  # the frontier, and behind what is written ahead
@@ -73,7 +73,7 @@ class Scatter(AR):
             taken |= {proposal.cells[node] for node in stay}
             kept.append(stay)
             after = first + len(stay)
-            free = after < state.grid.cells and state.token(after) is None and after not in taken
+            free = after < state.layout.cells and state.token(after) is None and after not in taken
             if free and (not sampled or self.draw.random() < 0.5):
                 sampled[after] = self.draw.randrange(CODES)
                 taken.add(after)
@@ -84,7 +84,7 @@ class Scatter(AR):
 
 def images_of(grid: str, makes: Sequence[str]) -> list[Image]:
     """Image i is made by the i-th method, or scattered."""
-    shape, made = Grid.parse(grid), []
+    shape, made = parse(grid), []
     for i, method in enumerate(makes):
         if method == "scatter":
             both = Scatter(i)

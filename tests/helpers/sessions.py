@@ -82,7 +82,7 @@ def random_tree(state: State, nodes: int, draw: random.Random) -> Proposal:
     while len(tree) < nodes:
         parent = draw.randrange(-1, len(tree))
         cell = state.frontier if parent == ROOT else tree.cells[parent] + 1
-        if cell < state.grid.cells:
+        if cell < state.layout.cells:
             tree.add(cell, draw.randrange(CODES), parent)
     return tree
 

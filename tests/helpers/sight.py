@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spatialspec.audit.toys import parse
 from spatialspec.core.context import DecodeContext
-from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
@@ -88,7 +88,7 @@ def run(
     method: str, rule: str, grid: str, session: Sight, seed: int = 0, written: Sequence[int] = ()
 ) -> tuple[list[Seen], list[int]]:
     """Decode an image; all passes, and for each cell the pass that wrote it, counted from 1."""
-    shape = Grid.parse(grid)
+    shape = parse(grid)
     context = DecodeContext(session, [], Sampling(), shape, Noise(seed, shape.cells, session.vocabulary))  # type: ignore
     image = Image(State(shape), *Method.parse(method).make(context, rule), Sampling(), written)
     before, passes, when = image.state, [], [0] * shape.cells

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from spatialspec.audit.cases import Case, Plan
 from spatialspec.audit.chi_square import fit
 from spatialspec.audit.replicas import Table, TableNoise, Trial, codes
 from spatialspec.audit.toys import Remembered, ToySession, ToyTarget
@@ -15,6 +16,7 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.decode import Image, decode
 
 __all__ = [
+    "TWO",
     "Remembered",
     "Table",
     "TableNoise",
@@ -29,6 +31,14 @@ __all__ = [
 ]
 
 REPLICAS, ALIKE = 1500, 100
+TWO = Plan(
+    (
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 1000, spread=0.2),
+        Case(False, "1x3+3x1", 4, Sampling(), 600, spread=0.2),
+    ),
+    others=200,
+    threes=30,
+)
 
 
 def noise_of(target: ToyTarget, seed: int = 0) -> Noise:

@@ -139,7 +139,7 @@ def test_noise_that_ignores_the_seed_is_counted(pipeline, monkeypatch):
     verify = Coupled.verify
 
     def other_seed(self, proposal, p, state):
-        rule = self if not len(proposal) else Coupled(Noise(self.noise.seed + 1, state.grid.cells, p.shape[-1]))
+        rule = self if not len(proposal) else Coupled(Noise(self.noise.seed + 1, state.layout.cells, p.shape[-1]))
         return verify(rule, proposal, p, state)
 
     monkeypatch.setattr(Coupled, "verify", other_seed)

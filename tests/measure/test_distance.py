@@ -133,6 +133,9 @@ class Fixed:
     def session(self, prompts, negatives, sampling, grid):
         return self
 
+    def layout(self, grid):
+        return grid
+
     def score(self, states, proposals):
         rows = 1 + len(proposals[0])
         return [Scores(self.logits.expand(1, rows, -1), torch.zeros(1, rows, 1))]

@@ -41,10 +41,11 @@ class Remembering(AR):
 
     def propose(self, state: State) -> Proposal:
         shipped = self.hawk.propose(state)
-        s, columns, levels = self.hawk.options, self.hawk.columns, []
-        for ahead in range(min(s.depth, state.grid.cells - state.frontier)):
+        s, levels = self.hawk.options, []
+        for ahead in range(min(s.depth, state.layout.cells - state.frontier)):
             cell = state.frontier + ahead
-            over = [self.down[key] for k in range(1, s.vertical + 1) if (key := (cell - k * columns, k)) in self.down]
+            sources = [(state.layout.above(cell, k), k) for k in range(1, s.vertical + 1)]
+            over = [self.down[source] for source in sources if source in self.down]
             beside = self.right.get((state.frontier - 1, ahead + 1))
             self.sources_seen.add(len(over))
             samples = [over[i % len(over)] for i in range(s.vertical_samples)] if over else []

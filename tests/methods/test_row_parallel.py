@@ -95,8 +95,8 @@ def test_zipar_adaptive_rows_wait_differently() -> None:
 
 def counts(state: State) -> list[int]:
     """Written cells of every row, which have no gaps."""
-    columns, found = state.grid.columns, []
-    for row in range(state.grid.rows):
+    columns, found = state.layout.columns, []
+    for row in range(state.layout.rows):
         there = [state.token(row * columns + j) is not None for j in range(columns)]
         assert there == sorted(there, reverse=True)
         found.append(sum(there))
@@ -105,7 +105,7 @@ def counts(state: State) -> list[int]:
 
 def follow_pjd(passes: list[Seen], noise: Noise, c: int, w: int) -> int:
     """Check every pass under coupled noise against the page; return how often a lower row gained nothing."""
-    columns = noise.cells // passes[0].before.grid.rows
+    columns = noise.cells // passes[0].before.layout.rows
     left: dict[int, int] = {}  # drafts that the last pass left over
     idle = 0
     for one in passes:
@@ -146,7 +146,7 @@ def test_pjd_follows_its_page(grid: str, c: int, w: int) -> None:
     idle = 0
     for session in (Sight(2), Sight(1)):
         passes, _ = run(f"pjd:context={c}:width={w}", "coupled", grid, session, seed=3)
-        cells = passes[0].before.grid.cells
+        cells = passes[0].before.layout.cells
         idle += follow_pjd(passes, Noise(3, cells, session.vocabulary), c, w)
         assert len(passes) <= cells
     assert idle or grid != "6x6" or c > 3, "the test has seen a row wait"
@@ -170,7 +170,7 @@ def test_pjd_lower_rows_draw_nothing_of_their_own() -> None:
     stayed, trials = 0, 1000
     for seed in range(trials):
         noise = TableNoise(seed, table(4, 6))
-        context = DecodeContext(Sight(), [], Sampling(), state.grid, noise)  # type: ignore[arg-type]
+        context = DecodeContext(Sight(), [], Sampling(), state.layout, noise)  # type: ignore[arg-type]
         judge = RowByRow(context, PJDOptions(), Rejection(noise))
         (draft,) = judge.draw(q[None], [0], [4], 0)
         proposal = Proposal([1, 4], [0, draft], [ROOT, ROOT], {0: [(0, 0), (1, 1)]}, torch.stack((p, q)))

@@ -57,7 +57,7 @@ def check(grid: str, image: int, state: State, tree: Proposal, scores: Scores) -
     assert scores.logits.shape == (2, 1 + len(tree), CODES)
     for node in range(-1, len(tree)):
         behind = (*state.tokens, *(tree.tokens[i] for i in path_to(tree, node)))
-        if len(behind) < state.grid.cells:
+        if len(behind) < state.layout.cells:
             logits, hidden = sequential(grid, image, behind)
             torch.testing.assert_close(scores.logits[:, node + 1], logits, **CLOSE)
             torch.testing.assert_close(scores.hidden[:, node + 1], hidden, **CLOSE)
@@ -85,7 +85,7 @@ def test_trees_in_a_ragged_batch(grid: str, seed: int, monkeypatch: pytest.Monke
             check(grid, image, states[image], tree, scores)
             path = path_to(tree, draw.randrange(-1, len(tree)))
             scattered += path != tuple(range(len(path)))
-            end = states[image].frontier + len(path) == states[image].grid.cells
+            end = states[image].frontier + len(path) == states[image].layout.cells
             verdict = Verdict(path, None if end else draw.randrange(CODES))
             states[image] = keep(session, place, states[image], tree, verdict)
             if states[image].complete or (image == 1 and len(open_images) == 3 and states[image].frontier > 5):

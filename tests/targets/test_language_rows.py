@@ -10,7 +10,8 @@ from torch import Tensor
 
 from helpers.language import Toy
 from helpers.scattered import BATCHES, images_of
-from spatialspec.core.grid import Grid
+from spatialspec.audit.toys import parse
+from spatialspec.core.grid import Layout
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
@@ -26,8 +27,8 @@ class Replay:
     reading counts. A slot sees the prompt, what counts and what is pending at places up to its own, and its branch.
     """
 
-    def __init__(self, toy: Toy, grid: Grid, image: int, forced: int) -> None:
-        self.toy, self.grid, self.image, self.forced = toy, grid, image, forced
+    def __init__(self, toy: Toy, layout: Layout, image: int, forced: int) -> None:
+        self.toy, self.layout, self.image, self.forced = toy, layout, image, forced
         self.slots: list[tuple[int, Tensor, set[int]]] = []  # place, embedding, slots that it sees
         self.counts: dict[int, list[int]] = {}  # written cell -> its slots
         self.written: dict[int, int] = {}
@@ -36,11 +37,12 @@ class Replay:
     def read(self, cell: int, token: int, sees: set[int]) -> list[int]:
         """Read a cell and what the layout dictates behind it."""
         parts = [self.toy.embed(torch.tensor([token]))[0]]
-        if (cell + 1) % self.grid.columns == 0 and cell + 1 < self.grid.cells:
-            parts += list(self.toy.row_end(self.forced))
+        if cell + 1 < self.layout.cells:
+            parts += self.toy.behind(*self.layout.locate(cell), self.forced)
+        start = sum(1 + len(self.toy.behind(*self.layout.locate(other), self.forced)) for other in range(cell))
         made: list[int] = []
         for step, part in enumerate(parts):
-            place = cell + cell // self.grid.columns * self.forced + step
+            place = start + step
             older = {slot for slots in self.counts.values() for slot in slots if self.slots[slot][0] < place}
             made.append(len(self.slots))
             self.slots.append((place, part, older | sees | set(made)))
@@ -93,16 +95,16 @@ class Replay:
         self.written |= {proposal.cells[node]: proposal.tokens[node] for node in accepted}
         read = self.pending | {proposal.cells[node]: self.nodes[node] for node in accepted}
         for cell, slots in read.items():
-            if cell + 1 in self.written or cell + 1 == self.grid.cells:
+            if cell + 1 in self.written or cell + 1 == self.layout.cells:
                 self.counts[cell] = slots
 
 
 class Watched:
     """A session with a replay of every image beside it."""
 
-    def __init__(self, toy: Toy, grid: Grid, images: list[int], forced: int) -> None:
-        self.session = toy.session(grid, images, forced)
-        self.open = [Replay(toy, grid, image, forced) for image in images]
+    def __init__(self, toy: Toy, layout: Layout, images: list[int], forced: int) -> None:
+        self.session = toy.session(layout, images, forced)
+        self.open = [Replay(toy, layout, image, forced) for image in images]
         self.rows = 0
 
     def score(
@@ -111,7 +113,8 @@ class Watched:
         scored = self.session.score(states, proposals, layers)
         for replay, state, proposal, scores in zip(self.open, states, proposals, scored, strict=True):
             replay.check(state, proposal, scores)
-            self.rows = max(self.rows, len({cell // state.grid.columns for cell in state.pending}))
+            rows = {(grid, index // grid.columns) for grid, index in map(state.layout.locate, state.pending)}
+            self.rows = max(self.rows, len(rows))
         return scored
 
     def keep(self, index: int, step: Step) -> None:
@@ -124,10 +127,10 @@ class Watched:
 
 
 @pytest.mark.parametrize("name", BATCHES)
-@pytest.mark.parametrize("forced", [0, 1, 2])
-def test_rows_against_a_recomputation(forced: int, name: str) -> None:
-    grid, toy = Grid(3, 4), Toy("llama")
-    images, watched = images_of(str(grid), BATCHES[name]), Watched(toy, grid, [0, 1, 2], forced)
+@pytest.mark.parametrize(("grid", "forced"), [("3x4", 0), ("3x4", 1), ("3x4", 2), ("2x3+3x4", 0), ("3x4+2x3", 1)])
+def test_rows_against_a_recomputation(grid: str, forced: int, name: str) -> None:
+    toy = Toy("llama")
+    images, watched = images_of(grid, BATCHES[name]), Watched(toy, parse(grid), [0, 1, 2], forced)
     for step in decode(watched, images):
         assert all(step.after.token(cell) is not None for cell in range(step.after.frontier))
     assert all(image.state.complete for image in images) and watched.rows > 1, "the test has seen what it is for"

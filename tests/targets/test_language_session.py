@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaModel
 from helpers.language import CODES, SIZES, Toy, after
 from helpers.passes import keep
 from helpers.sessions import copied, path_to, random_tree
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Grids, Layout
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Verdict
@@ -19,7 +19,7 @@ from spatialspec.targets import session as session_module
 from spatialspec.targets.language_decoder import Decoder
 
 CLOSE = {"atol": 1e-5, "rtol": 0.0}
-GRID = Grid(3, 4)
+GRID, SEVERAL = Grid(3, 4), Grids((Grid(2, 3), Grid(2, 4)))
 
 
 def check(toy: Toy, kind: str, forced: int, image: int, state: State, tree: Proposal, scores: Scores) -> None:
@@ -28,17 +28,20 @@ def check(toy: Toy, kind: str, forced: int, image: int, state: State, tree: Prop
     for node in range(-1, len(tree)):
         behind = (*state.tokens, *(tree.tokens[i] for i in path_to(tree, node)))
         for stream in range(2):
-            if len(behind) < state.grid.cells:
-                hidden = after(kind, toy.decoder.attention, 2 * image + stream, behind, state.grid, forced)
+            if len(behind) < state.layout.cells:
+                hidden = after(kind, toy.decoder.attention, 2 * image + stream, behind, state.layout, forced)
                 torch.testing.assert_close(scores.hidden[stream, node + 1], hidden, **CLOSE)
                 torch.testing.assert_close(scores.logits[stream, node + 1], toy.output(toy.norm(hidden)), **CLOSE)
 
 
 @pytest.mark.parametrize("fixed", [None, 6], ids=["dynamic", "static"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize(("kind", "forced"), [("llama", 0), ("emu3", 1), ("chameleon", 2)])
+@pytest.mark.parametrize(
+    ("kind", "forced", "layout"),
+    [("llama", 0, GRID), ("emu3", 1, GRID), ("chameleon", 2, GRID), ("llama", 0, SEVERAL), ("emu3", 1, SEVERAL)],
+)
 def test_trees_in_a_ragged_batch(
-    kind: str, forced: int, attention: str, fixed: int | None, monkeypatch: pytest.MonkeyPatch
+    kind: str, forced: int, layout: Layout, attention: str, fixed: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three images, prompts of six lengths, trees of their own, scattered paths kept, images finished and dropped.
 
@@ -48,9 +51,9 @@ def test_trees_in_a_ragged_batch(
     draw, toy = random.Random(forced + 4), Toy(kind, attention)
     if fixed is not None:
         toy.decoder.fix(fixed, compiled=False)
-    session, open_images = toy.session(GRID, [0, 1, 2], forced), [0, 1, 2]
-    states = [State(GRID) for _ in range(3)]
-    scattered = ragged = crossed = 0
+    session, open_images = toy.session(layout, [0, 1, 2], forced), [0, 1, 2]
+    states = [State(layout) for _ in range(3)]
+    scattered = ragged = crossed = over = 0
     slots = session.cache.capacity
     while open_images:
         now = [states[i] for i in open_images]
@@ -62,8 +65,9 @@ def test_trees_in_a_ragged_batch(
             farthest = max(range(len(tree)), key=tree.cells.__getitem__, default=-1)
             path = path_to(tree, draw.choice((farthest, draw.randrange(-1, len(tree)))))
             scattered += path != tuple(range(len(path)))
-            crossed += any(tree.cells[node] % GRID.columns == GRID.columns - 1 for node in path[:-1])
-            end = states[image].frontier + len(path) == GRID.cells
+            crossed += any((tree.cells[node] + 1) % layout.grids[0].columns == 0 for node in path[:-1])
+            over += any(tree.cells[node] + 1 == layout.grids[0].cells for node in path[:-1])
+            end = states[image].frontier + len(path) == layout.cells
             verdict = Verdict(path, None if end else draw.randrange(CODES))
             states[image] = keep(session, place, states[image], tree, verdict)
             if states[image].complete or (image == 1 and len(open_images) == 3 and states[image].frontier > 6):
@@ -71,6 +75,7 @@ def test_trees_in_a_ragged_batch(
         ragged += len({states[image].frontier for image in open_images}) > 1
         session.close(done)
         open_images = [image for place, image in enumerate(open_images) if place not in done]
+    assert over or len(layout.grids) == 1
     assert scattered and ragged and crossed and session.cache.capacity > slots, "the test has seen what it is for"
 
 

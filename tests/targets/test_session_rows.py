@@ -124,7 +124,7 @@ def test_rows_against_a_recomputation(grid: str, name: str) -> None:
     for step in decode(watched, images):
         assert all(step.after.token(cell) is not None for cell in range(step.after.frontier))
     assert [list(image.state.tokens) for image in images] == [
-        [replay.written[cell] for cell in range(image.state.grid.cells)]
+        [replay.written[cell] for cell in range(image.state.layout.cells)]
         for image, replay in zip(images, watched.all, strict=True)
     ]
     assert watched.ragged and max(replay.most_rows for replay in watched.all) > 1, "the test has seen what it is for"

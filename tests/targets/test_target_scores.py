@@ -86,7 +86,7 @@ def tree(state: State, vocabulary: int, rng: random.Random) -> Proposal:
     for _ in range(rng.randint(0, 8)):
         parent = rng.choice([ROOT, *range(len(proposal)), *range(len(proposal))])
         cell = state.frontier if parent == ROOT else proposal.cells[parent] + 1
-        if cell < state.grid.cells:
+        if cell < state.layout.cells:
             proposal.add(cell, rng.randrange(vocabulary), parent)
     return proposal
 
@@ -98,7 +98,7 @@ def accept(state: State, proposal: Proposal, vocabulary: int, rng: random.Random
         if rng.random() < 0.3:
             break
         path.append(rng.choice(children))
-    full = state.frontier + len(path) == state.grid.cells
+    full = state.frontier + len(path) == state.layout.cells
     return Verdict(tuple(path), None if full else rng.randrange(vocabulary))
 
 

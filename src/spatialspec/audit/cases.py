@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from spatialspec.audit.grid_toy import GridToy
 from spatialspec.audit.replicas import Toy
-from spatialspec.audit.toys import ToyTarget
-from spatialspec.core.grid import Grid
+from spatialspec.audit.toys import ToyTarget, parse
 from spatialspec.core.sampling import Sampling
 
 
@@ -17,7 +16,7 @@ class Case:
 
     Attributes:
         cached: a transformer with caches, else a table.
-        grid: small enough to enumerate; drafts cross the ends of its rows.
+        grid: small enough to enumerate; drafts cross the ends of its rows. "2x1+2x2" are two, for tables.
         vocabulary: V.
         sampling: of the target and the drafts.
         images: of a method that says its law is exact, and of AR.
@@ -42,8 +41,8 @@ class Case:
 
     @property
     def cells(self) -> int:
-        """Cells of the grid."""
-        return Grid.parse(self.grid).cells
+        """Number of cells."""
+        return parse(self.grid).cells
 
     def toy(self) -> Toy:
         """The target."""
@@ -76,6 +75,7 @@ QUICK = Plan(
         Case(False, "2x2", 4, Sampling(top_p=0.9), 1500, spread=0.2),  # wrong residuals show most
         Case(False, "3x2", 3, Sampling(), 1200, spread=0.2),  # numbers used twice show most
         Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 400),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 400, spread=0.2),
     ),
     others=200, threes=30, size="8x8",
 )  # fmt: skip
@@ -88,6 +88,8 @@ FULL = Plan(
         Case(False, "3x2", 4, Sampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95), 1500),
         Case(False, "2x3", 4, Sampling(temperature=1.3, top_p=0.8), 1000, spread=1.0),
         Case(False, "2x3", 3, Sampling(guidance=0.5, top_k=2), 1000),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 1500, spread=0.2),
+        Case(False, "1x3+3x1", 4, Sampling(temperature=0.7), 1000, spread=0.2),
         Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 1500),
         Case(True, "3x2", 3, Sampling(guidance=3.0), 1000),
         Case(True, "3x2", 4, Sampling(temperature=0.7, top_p=0.9), 1000),

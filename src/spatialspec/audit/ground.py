@@ -56,7 +56,7 @@ class ToyGround:
     @cached_property
     def reference(self) -> list[Drawn]:
         """AR's first images, all in large batches."""
-        noises, grid = self._noises(self.plan.others), self.toy.grid
+        noises, grid = self._noises(self.plan.others), self.toy.grid.grids[-1]
         images = self._trial(AR, "coupled").tokens(noises, ROWS).tolist()
         drawn = zip(noises, images, strict=True)
         return [Drawn("", "", self.sampling, grid, noise.seed, tuple(tokens)) for noise, tokens in drawn]

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.context import DecodeContext
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.interfaces import Head, Session
 from spatialspec.core.noise import Noise, Purpose, philox, unit
 from spatialspec.core.sampling import Sampling
@@ -27,8 +27,12 @@ class Toy(Head, Protocol):
     """A target small enough to enumerate."""
 
     @property
-    def grid(self) -> Grid:
-        """Its cells."""
+    def grid(self) -> Layout:
+        """Its cells, in one grid or several."""
+        ...
+
+    def layout(self, grid: Grid) -> Layout:
+        """The same."""
         ...
 
     def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
@@ -130,7 +134,7 @@ class Trial:
         tokens: list[tuple[int, ...]] = []
         for start in range(0, len(noises), batch):
             images = [self.image(noise) for noise in noises[start : start + batch]]
-            for _ in decode(t.session([""] * len(images), [""] * len(images), self.sampling, t.grid), images):
+            for _ in decode(t.session([""] * len(images), [""] * len(images), self.sampling, t.grid.grids[-1]), images):
                 pass
             tokens += [image.state.tokens for image in images]
         return np.array(tokens, dtype=np.int64).reshape(len(noises), t.grid.cells)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.audit.law import distribution, joint
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Grids, Layout
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
@@ -30,14 +30,14 @@ class ToyTarget:
     Prefixes are numbered as in a heap: the empty one is 0, the one with token v behind prefix i is V i + 1 + v.
 
     Attributes:
-        grid: its cells.
+        grid: its cells, in one grid or several.
         logits: (2, prefixes, V), conditional stream first.
         hidden: (2, prefixes, d), unrelated to the logits, so that drafts are wrong in every way.
         weight: (V, d), output layer.
         table: (V, d), token embedding.
     """
 
-    grid: Grid
+    grid: Layout
     logits: Float[Tensor, "2 prefixes V"]
     hidden: Float[Tensor, "2 prefixes d"]
     weight: Float[Tensor, "V d"]
@@ -45,12 +45,12 @@ class ToyTarget:
 
     @classmethod
     def random(cls, grid: str, vocabulary: int, seed: int, width: int = 8, spread: float = 0.7) -> ToyTarget:
-        """Tables from a seed, `spread` apart from prefix to prefix.
+        """Tables from a seed, `spread` apart from prefix to prefix; "1x2+2x2" are two grids.
 
         On average p and q lie where small mistakes of a verifier cost most: many drafts are refused, and more than one
         token is left to take their place.
         """
-        shape, v = Grid.parse(grid), vocabulary
+        shape, v = parse(grid), vocabulary
         rows = LARGEST if shape.cells > 6 else min(LARGEST, (v ** (shape.cells + 1) - 1) // (v - 1))
         draw = torch.Generator().manual_seed(seed)
 
@@ -105,6 +105,10 @@ class ToyTarget:
             first = prefixes.stop
         return joint(conditionals)
 
+    def layout(self, grid: Grid) -> Layout:
+        """Its own cells, whatever the grid."""
+        return self.grid
+
     def drafts(self, kind: str, seed: int, count: int = 3, scale: float = 0.3) -> Drafts:
         """Draft weights drawn at random."""
         return random_drafts(kind, self.width, seed, count, scale)
@@ -112,6 +116,12 @@ class ToyTarget:
     def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> ToySession:
         """Start images; the toy reads no words."""
         return ToySession(self, sampling.streams)
+
+
+def parse(text: str) -> Layout:
+    """A grid, or several with "+" between them."""
+    grids = tuple(map(Grid.parse, text.split("+")))
+    return Grids(grids) if len(grids) > 1 else grids[0]
 
 
 def random_drafts(kind: str, width: int, seed: int, count: int = 3, scale: float = 0.3) -> Drafts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from spatialspec.core.errors import BadInput
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Layout
 from spatialspec.core.interfaces import Head
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
@@ -36,14 +36,14 @@ class DecodeContext:
         target: frozen parts of the target that drafters share.
         drafts: draft weights that are loaded, of any kind, and :class:`Unfit` ones.
         sampling: how distributions are made from logits.
-        grid: of the image.
+        layout: cells of the image.
         noise: all its random numbers.
     """
 
     target: Head
     drafts: Sequence[object]
     sampling: Sampling
-    grid: Grid
+    layout: Layout
     noise: Noise
 
     def find(self, kind: type[T], algorithm: str) -> T:

@@ -1,8 +1,9 @@
-"""The grid of image tokens in raster order."""
+"""Grids of image tokens in raster order, and the order in which the cells of one or several are drawn."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from spatialspec.core.arguments import listed, whole
@@ -12,8 +13,55 @@ MOST = 4096  # rows or columns
 BORDER = f"at least 1x1 and at most {MOST}x{MOST}"
 
 
+class Layout(ABC):
+    """The cells of an image in the order in which they are drawn, in one grid or in several.
+
+    Cells are numbered on from grid to grid, and in raster order within each. A :class:`Grid` is the usual layout;
+    :class:`Grids` is that of a model that draws a small preview before the image. Tokens that a model's sequence has
+    between rows or grids are no cells (`targets/slots.py`).
+    """
+
+    @property
+    @abstractmethod
+    def grids(self) -> tuple[Grid, ...]:
+        """At least one; the last is the image."""
+
+    @property
+    def cells(self) -> int:
+        """Number of cells of all grids."""
+        return sum(grid.cells for grid in self.grids)
+
+    @property
+    def widest(self) -> int:
+        """Columns of the widest grid."""
+        return max(grid.columns for grid in self.grids)
+
+    def locate(self, cell: int) -> tuple[Grid, int]:
+        """The grid of a cell, and the cell's raster index in it.
+
+        Raises:
+            IndexError: there is no such cell.
+        """
+        index = cell
+        for grid in self.grids:
+            if 0 <= index < grid.cells:
+                return grid, index
+            index -= grid.cells
+        raise IndexError(f"cell {cell} of {self}")
+
+    def above(self, cell: int, rows: int = 1) -> int | None:
+        """The cell so many rows above in the same grid; None where the grid has no such row."""
+        grid, index = self.locate(cell)
+        return cell - rows * grid.columns if index >= rows * grid.columns else None
+
+    def neighbour(self, cell: int) -> int:
+        """The cell above; in the first row of a grid, the cell before it, be it the last of another grid."""
+        above = self.above(cell)
+        return cell - 1 if above is None else above
+
+
 @dataclass(frozen=True)
-class Grid:
+class Grid(Layout):
     """Rows x columns of cells; cell t lies in row t // columns, column t % columns.
 
     Attributes:
@@ -30,6 +78,11 @@ class Grid:
 
     def __str__(self) -> str:
         return f"{self.rows}x{self.columns}"
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """Itself."""
+        return (self,)
 
     @property
     def cells(self) -> int:
@@ -64,3 +117,17 @@ class Grid:
         if len(pair) != 2:
             raise BadInput(f"size {shown(value)}", expected)
         return cls(*pair)
+
+
+@dataclass(frozen=True, slots=True)  # with slots, the field takes the place of the property
+class Grids(Layout):
+    """Several grids, drawn one after the other.
+
+    Attributes:
+        grids: in the order in which they are drawn.
+    """
+
+    grids: tuple[Grid, ...]
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.grids))

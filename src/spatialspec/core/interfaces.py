@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image as PILImage
 from torch import Tensor
 
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
@@ -85,7 +85,11 @@ class Target(Head, Protocol):
 
     @property
     def grid(self) -> Grid:
-        """The grid that is drawn where none is asked for."""
+        """The grid of an image where none is asked for."""
+        ...
+
+    def layout(self, grid: Grid) -> Layout:
+        """All cells that are drawn for an image of a grid: the grid itself, behind those that come first, if any."""
         ...
 
     @property
@@ -144,7 +148,11 @@ class Target(Head, Protocol):
         ...
 
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a complete grid of tokens; fewer rows than the model draws are a preview."""
+        """Picture of a complete grid of tokens; fewer rows than the model draws are a preview.
+
+        Of a layout of several grids, the image is the last one, and only its tokens come here. The others do while they
+        are drawn, for previews.
+        """
         ...
 
 
@@ -154,7 +162,7 @@ class Drafter(ABC):
     Attributes:
         drafts_first_cell: whether it is asked before the first token of an image is written, too.
         first_source: where it takes the first draft of a cell from, if its proposals name no sources: "neighbour" (the
-            cell above, in row 0 the one to the left), "horizontal", or "other".
+            cell above, in the first row of a grid the one to the left), "horizontal", or "other".
         layers: numbers of the target's blocks, counted from 1, whose states it reads besides those of the last.
     """
 

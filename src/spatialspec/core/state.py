@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.step import Verdict
 
 
 @dataclass(frozen=True)
 class State:
-    """Committed tokens of one image: a prefix of the raster order, and what was written ahead of it.
+    """Committed tokens of one image: a prefix of its cells in drawing order, and what was written ahead of it.
 
     Attributes:
-        grid: its cells.
+        layout: its cells.
         tokens: committed tokens before the first open cell; cell t is `tokens[t]`.
         passes: target passes made so far.
         pending: committed cells whose keys and values are not in the cache yet. The last cell of the prefix comes
@@ -23,7 +23,7 @@ class State:
         ahead: cell -> token of cells committed behind the first open one.
     """
 
-    grid: Grid
+    layout: Layout
     tokens: tuple[int, ...] = ()
     passes: int = 0
     pending: tuple[int, ...] = ()
@@ -31,13 +31,28 @@ class State:
 
     @property
     def frontier(self) -> int:
-        """First open cell; equals `grid.cells` when the image is complete."""
+        """First open cell; equals `layout.cells` when the image is complete."""
         return len(self.tokens)
 
     @property
     def complete(self) -> bool:
         """Whether every cell is written."""
-        return len(self.tokens) == self.grid.cells
+        return len(self.tokens) == self.layout.cells
+
+    @property
+    def finished(self) -> tuple[Grid, tuple[int, ...]] | None:
+        """The finished rows of the grid that is being drawn, with their tokens.
+
+        Before its first row is finished, the grid before it; None where there is none.
+        """
+        first, rows = 0, None
+        for grid in self.layout.grids:
+            if count := min((self.frontier - first) // grid.columns, grid.rows):
+                rows = Grid(count, grid.columns), self.tokens[first : first + count * grid.columns]
+            first += grid.cells
+            if first > self.frontier:
+                break
+        return rows
 
     def token(self, cell: int) -> int | None:
         """The token committed at a cell, None where it is open."""
@@ -54,13 +69,13 @@ class State:
         accepted = {proposal.cells[node]: proposal.tokens[node] for node in verdict.elsewhere}
         ahead = {**self.ahead, **dict(verdict.ahead), **accepted}
         if not ahead:
-            return State(self.grid, tuple(tokens), self.passes + 1, (len(tokens) - 1,))
+            return State(self.layout, tuple(tokens), self.passes + 1, (len(tokens) - 1,))
         sampled = {cell for cell, _ in verdict.ahead}
         if verdict.token is not None:
             sampled.add(len(tokens) - 1)
         read = (*self.pending, *(proposal.cells[node] for node in verdict.path), *accepted)
         while len(tokens) in ahead:
             tokens.append(ahead.pop(len(tokens)))
-        waiting = {c for c in read if len(tokens) <= c + 1 < self.grid.cells and c + 1 not in ahead}
+        waiting = {c for c in read if len(tokens) <= c + 1 < self.layout.cells and c + 1 not in ahead}
         pending = sorted(sampled | waiting, key=lambda cell: (cell != len(tokens) - 1, cell))
-        return State(self.grid, tuple(tokens), self.passes + 1, tuple(pending), ahead)
+        return State(self.layout, tuple(tokens), self.passes + 1, tuple(pending), ahead)

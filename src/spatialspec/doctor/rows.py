@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.grid import Layout
 from spatialspec.core.interfaces import Session
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
@@ -96,7 +97,7 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
     for step in steps(pipeline.target, pipeline.drafts, used, [image]):
         passes += 1
         commits += step.verdict.commits
-        drafted, covered = _from_above(step.proposal, request.grid.columns)
+        drafted, covered = _from_above(step.proposal, step.before.layout)
         below, uncovered = below + len(drafted), uncovered + len(drafted - covered)
         report(f"drawing with {method}", len(step.written))
         if step.after.frontier >= stop:
@@ -107,9 +108,9 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
     return Rows(method, image.state.tokens, passes, commits, seconds, below, uncovered, recorder.logits)
 
 
-def _from_above(proposal: Proposal, columns: int) -> tuple[set[int], set[int]]:
-    """Drafted cells behind the first row; those of them that a candidate came from above for."""
-    drafted = {cell for cell in proposal.cells if cell >= columns}
+def _from_above(proposal: Proposal, layout: Layout) -> tuple[set[int], set[int]]:
+    """Drafted cells behind the first row of a grid; those of them that a candidate came from above for."""
+    drafted = {cell for cell in proposal.cells if layout.above(cell) is not None}
     tested = [pair for pairs in proposal.tests.values() for pair in pairs]
     origins = proposal.sources
     above = {proposal.cells[node] for node, row in tested if row < len(origins) and origins[row][0] == "vertical"}

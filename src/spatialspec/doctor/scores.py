@@ -123,7 +123,7 @@ def compare(target: Target, request: Request, ar: Rows) -> Difference:
 def _begin(target: Target, request: Request, tokens: list[int], found: _Comparison) -> tuple[Session, State]:
     """A session that has read AR's first tokens in one pass."""
     session = request.session(target)
-    state, chain = State(request.grid), Proposal.chain(0, tokens, final=True)
+    state, chain = State(target.layout(request.grid)), Proposal.chain(0, tokens, final=True)
     (scores,) = session.score([state], [chain])
     for cell in range(len(tokens) + 1):
         found.cell("chain", cell, scores.logits[:, cell])
@@ -140,14 +140,16 @@ def _step(request: Request, state: State, proposal: Proposal, scores: Scores, ve
 def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> float:
     """Largest difference between AR's logits and those of the plain sequence: prompt, image tokens, row ends."""
     prompts = target.prompt_ids(request.prompts, request.negatives, request.sampling.streams, request.grid)
-    worst, columns, forced = 0.0, request.grid.columns, list(target.row_end)
+    worst, layout = 0.0, target.layout(request.grid)
     for stream, prompt in enumerate(prompts):
         parts, places = [_embedded(target, prompt)], [len(prompt) - 1]
         for cell, token in enumerate(ar.tokens[: len(ar.logits) - 1]):
             parts.append(target.embed(torch.tensor([token], device=target.device)))
-            ends = (cell + 1) % columns == 0
-            parts += [_embedded(target, forced)] if ends and forced else []
-            places.append(places[-1] + 1 + (len(forced) if ends else 0))
+            grid, index = layout.locate(cell)
+            row_end = target.row_end if (index + 1) % grid.columns == 0 else ()
+            ends = target.grid_end if index + 1 == grid.cells else row_end
+            parts += [_embedded(target, ends)] if ends else []
+            places.append(places[-1] + 1 + len(ends))
         x = torch.cat([part.to(parts[0]) for part in parts])[None]
         length = x.shape[1]
         cache = Cache(target.decoder.devices, length)

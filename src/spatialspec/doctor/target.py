@@ -127,7 +127,7 @@ def check_row_ends(target: Target, grid: Grid) -> Iterator[Finding]:
         got, advice = f"id {ids}, which is an image token too", "fetch config.json again"
         yield Finding(check=check, status="failed", got=got, expected="an id of its own", advice=advice)
         return
-    slots = Slots.of(State(grid), Proposal.chain(0, [0] * grid.cells), len(forced))
+    slots = Slots.of(State(grid), Proposal.chain(0, [0] * grid.cells), len(forced), 0)
     row = [0] * grid.columns + list(range(1, len(forced) + 1))
     wanted = np.array((row * grid.rows)[: len(slots.steps)])
     whole = len(slots) == grid.cells + (grid.rows - 1) * len(forced)

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.interfaces import Session
 from spatialspec.core.noise import Noise, Purpose
 from spatialspec.core.proposal import Proposal
@@ -40,6 +40,10 @@ class Target(Protocol):
         """Number of image tokens V."""
         ...
 
+    def layout(self, grid: Grid) -> Layout:
+        """All cells that are drawn for an image of a grid."""
+        ...
+
     def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start images, one per prompt."""
         ...
@@ -53,9 +57,9 @@ class Drawn:
         prompt: of the conditional stream.
         negative: of the unconditional stream.
         sampling: the method's own, top-k and top-p included.
-        grid: its cells.
+        grid: of the image.
         seed: of this image.
-        tokens: in raster order, one for each cell.
+        tokens: in drawing order, one for each cell.
     """
 
     prompt: str
@@ -100,7 +104,7 @@ def scores(target: Target, image: Drawn, cells: int) -> Float[Tensor, "G cells V
     """Logits of both streams for the first `cells` cells, each after the image's own tokens, in one pass."""
     session = target.session([image.prompt], [image.negative], image.sampling, image.grid)
     chain = Proposal.chain(0, list(image.tokens[: cells - 1]))  # row i of the pass is p of cell i
-    return session.score([State(image.grid)], [chain])[0].logits
+    return session.score([State(target.layout(image.grid))], [chain])[0].logits
 
 
 def weigh(p: Float[Tensor, "cells V"], tokens: Int[Tensor, "cells"], u: Float[Tensor, "cells"]) -> Cells:
@@ -132,11 +136,11 @@ def measure(target: Target, image: Drawn) -> Cells | None:
     Raises:
         BadInput: the image is not finished.
     """
-    if len(image.tokens) != image.grid.cells:
-        raise BadInput(f"{len(image.tokens)} tokens", f"the {image.grid.cells} of a finished image")
+    n = target.layout(image.grid).cells
+    if len(image.tokens) != n:
+        raise BadInput(f"{len(image.tokens)} tokens", f"the {n} of a finished image")
     if image.sampling.greedy:
         return None
-    n = image.grid.cells
     p = image.sampling.unfiltered.distribution(scores(target, image, n).double())
     noise = Noise(image.seed, n, target.vocabulary, p.device)
     u = noise.uniform(Purpose.ANALYSIS, 0, list(range(n)), [0] * n)
@@ -184,7 +188,7 @@ def explained(target: Target, reference: Drawn, tokens: Sequence[int]) -> bool:
     if sampling.greedy:
         best = replace(sampling.unfiltered, temperature=1.0).distribution(logits).log()
     else:
-        noise = Noise(reference.seed, reference.grid.cells, target.vocabulary, logits.device)
+        noise = Noise(reference.seed, len(reference.tokens), target.vocabulary, logits.device)
         best = sampling.distribution(logits).log() + noise.gumbel([cell])[0]
     first, second = best.topk(2).values.tolist()
     return first - second <= TIE

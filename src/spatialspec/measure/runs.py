@@ -74,10 +74,11 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Worklo
     if workload.negative_prompt and workload.sampling.streams == 1:
         raise BadInput("a negative prompt with guidance 1", "another guidance", "without it nothing reads it")
     pipeline.target.check_prompts(workload.prompts, [workload.negative_prompt] * len(workload.prompts), workload.grid)
-    noise = Noise(workload.seed, workload.grid.cells, pipeline.target.vocabulary)
+    layout = pipeline.target.layout(workload.grid)
+    noise = Noise(workload.seed, layout.cells, pipeline.target.vocabulary)
     drafts = [*pipeline.drafts, *pipeline.unfit]
     for method in methods:
-        context = DecodeContext(pipeline.target, drafts, workload.sampling, workload.grid, noise)
+        context = DecodeContext(pipeline.target, drafts, workload.sampling, layout, noise)
         method.make(context, workload.verifier)
 
 

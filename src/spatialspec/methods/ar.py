@@ -1,4 +1,7 @@
-"""Plain autoregressive decoding, the reference: every pass commits the target's own token and no more."""
+"""Plain autoregressive decoding, the reference: every pass commits the target's own token and no more.
+
+Several grids: one token per pass in each.
+"""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Coupled:
         while (node := proposal.find(slot - 1, cell, accepted[slot])) is not None:
             path.append(node)
             cell += 1
-            if cell == state.grid.cells:
+            if cell == state.layout.cells:
                 return Verdict(tuple(path), refined=tuple(accepted), ranking=score)
             slot = node + 1
         return Verdict(tuple(path), accepted[slot], tuple(accepted), ranking=score)

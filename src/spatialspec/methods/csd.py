@@ -7,6 +7,7 @@
 
 Not exact; the distribution of a cell, given those before, is off by sum over q > p of min(q - p, eps q), which is less
 than delta. At lambda = 0 or delta = 0 it is the rule of SJD. Decisions and differences: docs/papers/csd.md.
+Several grids: drafts are SJD's.
 
 | variable | symbol |
 |---|---|

@@ -6,6 +6,7 @@
     refused: sample from normalise(max(p - q, 0))
 
 Not exact, but at G = 1, delta = 0 or d = 0 it is the rule of SJD. Decisions and differences: docs/papers/gsd.md.
+Several grids: drafts are SJD's.
 
 | variable | symbol |
 |---|---|

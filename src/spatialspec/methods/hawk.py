@@ -4,7 +4,7 @@
 |---|---|
 | `horizontal` | n, heads that draft cell t + k from h_t |
 | `vertical` | VSD, heads that draft cell t + k * IW from h_t |
-| `grid.columns` | IW |
+| `layout.widest` | IW; of several grids the widest, where a narrower one uses less of the cache |
 | `_cache` | cache of vertical predictions, IW * VSD (VSD + 1) / 2 entries |
 | `vertical_samples`, `horizontal_samples` | a, b: candidates per depth from each direction |
 
@@ -13,6 +13,9 @@ residual block; section 3.1), followed by the frozen output layer. The pool at c
 P - k * IW} and HorizSpec(P) = {head j at P - j}; candidates are drawn vertical first, round robin over the heads, then
 horizontal; where row 0 has no vertical source the horizontal one takes its share. The tree is the Cartesian product.
 `hawk-vertical` is vertical heads alone; horizontal heads alone are Medusa (`medusa.py`).
+
+Several grids: the first row of each is a row 0, without a vertical source; horizontal heads draft on from one grid into
+the next, and `hawk-vertical` drafts nothing there.
 """
 
 from __future__ import annotations
@@ -108,10 +111,10 @@ class Hawk(Drafter):
         self.target, self.sampling, self.verifier, self.options = context.target, context.sampling, verifier, options
         self.right = heads.horizontal[: options.horizontal]
         self.down = heads.vertical[: options.vertical]
-        self.columns = context.grid.columns
+        self.layout = context.layout
         # depth k is needed for k rows: the entry of cell t lies at t modulo k * IW
         self._cache = [
-            heads.vertical.new_empty(k * self.columns, self.sampling.streams, self.target.width)
+            heads.vertical.new_empty(k * self.layout.widest, self.sampling.streams, self.target.width)
             for k in range(1, options.vertical + 1)
         ]
         self._right_states: Float[Tensor, "n G d"] | None = None
@@ -154,9 +157,10 @@ class Hawk(Drafter):
         s = self.options
         vertical = []
         for k, store in enumerate(self._cache, start=1):
-            if cell >= k * self.columns > ahead:  # that row exists, and its cell is committed
+            source = self.layout.above(cell, k)
+            if source is not None and source < cell - ahead:  # that row exists, and its cell is committed
                 vertical.append(len(sources))
-                sources.append(store[cell % len(store)])  # written at cell - k * IW
+                sources.append(store[source % len(store)])
                 origins.append(("vertical", k))
         chosen = [vertical[i % len(vertical)] for i in range(s.vertical_samples)] if vertical else []
         if self._right_states is not None and ahead < s.horizontal:
@@ -174,7 +178,7 @@ class Hawk(Drafter):
         while depth < s.depth and nodes + per_level ** (depth + 1) <= s.budget:
             depth += 1
             nodes += per_level**depth
-        return min(depth, state.grid.cells - state.frontier)
+        return min(depth, self.layout.cells - state.frontier)
 
 
 _DRAFTS = "hawk"

@@ -5,6 +5,8 @@
 
 A new cell copies the token of the cell above, in row 0 that of the cell to its left. Plain Jacobi decoding is Song et
 al., 2021; keyed noise makes it work for sampling.
+
+Several grids: the first row of each copies from the left, and its first cell copies the last cell of the grid before.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ class Jacobi(Drafter):
     """Drafts the verifier's own tokens of the last pass, where it has scored the cell, and copies elsewhere."""
 
     def __init__(self, context: DecodeContext, options: JacobiOptions, verifier: Verifier) -> None:
-        self.columns, self.length = context.grid.columns, options.length
+        self.layout, self.length = context.layout, options.length
         self.tokens: list[int] = []
 
     def propose(self, state: State) -> Proposal:
         """The window as a chain."""
         written = [*state.tokens, *self.tokens]
-        for cell in range(len(written), min(state.frontier + self.length - 1, state.grid.cells)):
-            written.append(written[cell - self.columns if cell >= self.columns else cell - 1])
+        for cell in range(len(written), min(state.frontier + self.length - 1, self.layout.cells)):
+            written.append(written[self.layout.neighbour(cell)])
         refined, self.tokens = len(self.tokens), written[state.frontier :]
         proposal = Proposal.chain(state.frontier, self.tokens)
         proposal.placeholders = set(range(refined, len(proposal)))
@@ -46,7 +48,7 @@ class Jacobi(Drafter):
     def observe(self, step: Step) -> None:
         """Take over the refined tokens behind what was committed."""
         refined = step.verdict.refined or ()
-        self.tokens = list(refined[: step.before.grid.cells - step.before.frontier][len(step.written) :])
+        self.tokens = list(refined[: self.layout.cells - step.before.frontier][len(step.written) :])
 
 
 METHOD = Method(

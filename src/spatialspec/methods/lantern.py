@@ -8,6 +8,7 @@
     accept x if U < p_A(x) / q(x), else p <- normalise(max(p_A - q, 0)) and test the next
 
 Not exact; at k = 0, delta = 0 or lambda = 1 it is rejection. Decisions and differences: docs/papers/lantern.md.
+Several grids: drafts are Hawk's.
 
 | variable | symbol |
 |---|---|

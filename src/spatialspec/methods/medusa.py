@@ -1,6 +1,7 @@
 """Medusa (arXiv 2401.10774) on image tokens: heads that draft the next cells, Hawk's horizontal ones.
 
 The tree is the Cartesian product of the candidates of every head, as in Hawk without its vertical source.
+Several grids: the heads draft on from one into the next.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@
 
 A row's drafts are what its slots of the last pass named (`refined`, with q = p there), cut to L_i and filled up with
 tokens drawn uniformly, whose q is all mass on the token. A row without a cell starts behind a placeholder, as in ZipAR.
+Several grids: the first row of each opens when the grid before is complete.
 
 The verifier tests every active row on its own, left to right:
 
@@ -72,14 +73,14 @@ class PJD(Drafter):
         """A chain for every active row; index of q = node, a placeholder has no test."""
         if self._p is None:
             return Proposal()
-        columns, width = state.grid.columns, self.options.width
+        width, (grid, index) = self.options.width, state.layout.locate(state.frontier)
         proposal = Proposal()
-        row, written = divmod(state.frontier, columns)
-        self._extend(proposal, state, state.frontier, min(width, columns - written - 1))
-        above = written
-        while above >= self.options.context and (row := row + 1) < state.grid.rows:
-            first = row * columns
-            written = next(j for j in range(columns) if first + j not in state.ahead)
+        row, written = divmod(index, grid.columns)
+        self._extend(proposal, state, state.frontier, min(width, grid.columns - written - 1))
+        first, above = state.frontier - written, written
+        while above >= self.options.context and (row := row + 1) < grid.rows:
+            first += grid.columns
+            written = next(j for j in range(grid.columns) if first + j not in state.ahead)
             self._extend(proposal, state, first + written, min(width, above - written))
             above = written
         proposal.q = self._distributions(proposal, self._p)
@@ -139,7 +140,9 @@ class RowByRow:
         accepted: dict[int, bool] = {}
         for node, token in zip(drafted, decided, strict=True):
             accepted[node] = token == proposal.tokens[node] and accepted.get(parents[node], True)
-        top = [node for node in drafted if cells[node] // state.grid.columns == state.frontier // state.grid.columns]
+        grid, index = state.layout.locate(state.frontier)
+        end = state.frontier - index % grid.columns + grid.columns  # of the top row
+        top = [node for node in drafted if cells[node] < end]
         path = [node for node in top if accepted[node]]
         own = decided[len(path)] if len(path) < len(top) else named[first + path[-1] if path else 0]
         lower = [node for node in drafted[len(top) :] if accepted[node]]

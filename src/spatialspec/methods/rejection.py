@@ -79,7 +79,7 @@ class Rejection:
                 last = self.noise.uniform(Purpose.RESIDUAL, state.passes, [cell], [0])
                 return Verdict(tuple(path), int(inverse_cdf(target, last[0])))
             path.append(accepted)
-            if cell + 1 == state.grid.cells:
+            if cell + 1 == state.layout.cells:
                 return Verdict(tuple(path))
             slot = accepted + 1
 

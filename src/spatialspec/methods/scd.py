@@ -4,7 +4,7 @@
     gumbel:  x'_i = argmax(log p_i + G_i), with the same G_i in every pass
 
 Either way x'_i has the distribution p_i, which it is tested with in the next pass, as in SJD. The maximal form is the
-adaptive continuation of SJD-PAC.
+adaptive continuation of SJD-PAC. Several grids: as in SJD.
 
 | variable | symbol in the paper |
 |---|---|

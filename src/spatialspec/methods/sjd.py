@@ -5,6 +5,9 @@
 
 `Window` is what its descendants (SCD, SJD-PAC, GSD, CSD) share.
 
+Several grids: the window runs on from one into the next. A cell in the first row of a grid has none above it, so that
+`start=above` draws it from the uniform distribution.
+
 | variable | symbol in the paper |
 |---|---|
 | `p` | p_theta(. | x^{t-1}), of this pass |
@@ -52,9 +55,9 @@ class Window(Drafter):
     drafts_first_cell = True
 
     def __init__(self, context: DecodeContext, options: WindowOptions, verifier: Verifier) -> None:
-        self.grid, self.noise, self.verifier, self.options = context.grid, context.noise, verifier, options
+        self.layout, self.noise, self.verifier, self.options = context.layout, context.noise, verifier, options
         self.first_source = "other" if options.start == "uniform" else "neighbour"
-        vocabulary, size = context.target.vocabulary, context.grid.columns + options.length
+        vocabulary, size = context.target.vocabulary, context.layout.widest + options.length
         self.q = torch.full((size, vocabulary), 1.0 / vocabulary, device=context.noise.device)
         self.tokens: list[int] = []
 
@@ -64,12 +67,12 @@ class Window(Drafter):
 
     def fill(self, state: State) -> range:
         """Draw drafts for the cells that enter the window; return all cells of the window."""
-        window = range(state.frontier, min(state.frontier + self.options.length - 1, self.grid.cells))
+        window = range(state.frontier, min(state.frontier + self.options.length - 1, self.layout.cells))
         new = window[len(self.tokens) :]
         if new:
             for cell, index in zip(new, self.indices(new), strict=True):
-                above = cell - self.grid.columns
-                if self.options.start == "above" and above >= 0:
+                above = self.layout.above(cell) if self.options.start == "above" else None
+                if above is not None:
                     self.q[index] = self.q[above % len(self.q)]
                 else:
                     self.q[index] = 1.0 / self.q.shape[1]
@@ -84,7 +87,7 @@ class Window(Drafter):
     def observe(self, step: Step) -> None:
         """Move behind what was committed and make new drafts of what is left."""
         state, p, proposal = step.before, step.p, step.proposal
-        scored = range(state.frontier, min(state.frontier + len(p), self.grid.cells))
+        scored = range(state.frontier, min(state.frontier + len(p), self.layout.cells))
         last = scored[-len(self.q) :]  # a pass over an earlier run's tokens may score more cells than the ring holds
         self.q[self.indices(last)] = p[len(scored) - len(last) : len(scored)]
         done = len(step.written)

@@ -3,6 +3,8 @@
     list of cell i: x_{i,1} = the draft, x_{i,k} ~ q_{i,k} = q_i without the tokens before it, normalised
     tree: every node of one cell has the whole list of the next as children, D - 1 levels; then a chain
 
+Several grids: as in SJD; tree and chain run on from one into the next.
+
 | variable | symbol in the paper |
 |---|---|
 | `width`, `depth` | K, D (the root counts as a level) |
@@ -90,7 +92,7 @@ class SJDPAC(SCD):
         """Continue on the main path behind what was committed, wherever the walk went."""
         state, proposal, verdict = step.before, step.proposal, step.verdict
         slots = [0, *(node + 1 for node in self.main)]
-        scored = range(state.frontier, min(state.frontier + len(slots), self.grid.cells))
+        scored = range(state.frontier, min(state.frontier + len(slots), self.layout.cells))
         done = len(step.written)
         slots[:done] = verdict.slots()[: len(slots)]
         p = step.p[slots[: len(scored)]]

@@ -9,6 +9,8 @@
 
 Row 0: one pass of the target for its first cell, then blocks of k_h cells, one round and a commit each. Then k_v rows
 at a time. On n columns and rows, k_v = 1: 1 + 2 ceil((n - 1) / k_h) + (n - 1) (r + 1) passes.
+Several grids: each in turn. Row 0 of a later one has no pass for its first cell, as its first block is drafted from the
+last cell of the grid before.
 
 Verification is auto-correction (section 1.5 of docs/papers/ssd.md). In a round every drafted cell is judged on its own,
 given the drafts to its left: under rejection it stays with probability min(1, p/q) or is replaced by a sample of
@@ -109,10 +111,11 @@ class Recent:
         h, e = hidden[:, -1], embedding[-1]
         return self._distribution(torch.stack([f(h, e) for f in self.predictors.horizontal[:count]], dim=1))
 
-    def below(self, rows: int) -> Float[Tensor, "rows*N V"]:
-        """q of the cells under every remembered one, row after row."""
+    def below(self, rows: int, columns: int) -> Float[Tensor, "rows*columns V"]:
+        """q of the cells under the last `columns` ones, row after row."""
         hidden, embedding = self._read()
-        return self._distribution(torch.cat([f(hidden, embedding) for f in self.predictors.vertical[:rows]], dim=1))
+        h, e = hidden[:, -columns:], embedding[-columns:]
+        return self._distribution(torch.cat([f(h, e) for f in self.predictors.vertical[:rows]], dim=1))
 
     def _read(self) -> tuple[Float[Tensor, "G N d"], Float[Tensor, "N d"]]:
         assert self.hidden is not None
@@ -170,19 +173,20 @@ class SSD(Drafter):
     """Blocks of row 0, then whole rows, for one image."""
 
     def __init__(self, context: DecodeContext, options: SSDOptions, verifier: Verifier) -> None:
-        self.recent = Recent.make(context, options.horizontal, options.rows, context.grid.columns)
+        self.recent = Recent.make(context, options.horizontal, options.rows, context.layout.widest)
         self.block, self.options = Block(verifier, options.draft, options.q), options
 
     def propose(self, state: State) -> Proposal:
         """The open block, for a round or for its commit; a new one is drafted first if there is none."""
-        columns, block = state.grid.columns, self.block
-        row, column = divmod(state.frontier, columns)
+        block, (grid, index) = self.block, state.layout.locate(state.frontier)
+        row, column = divmod(index, grid.columns)
         if not block.tokens and not row:
-            block.open(self.recent.right(min(self.options.horizontal, columns - column)), 1, state)
+            block.open(self.recent.right(min(self.options.horizontal, grid.columns - column)), 1, state)
         elif not block.tokens:
-            rows = min(self.options.rows, state.grid.rows - row)
-            block.open(self.recent.below(rows)[: rows * columns - column], self.options.rounds, state)
-        return block.proposal(state, columns - column)
+            rows = min(self.options.rows, grid.rows - row)
+            q = self.recent.below(rows, grid.columns)[: rows * grid.columns - column]
+            block.open(q, self.options.rounds, state)
+        return block.proposal(state, grid.columns - column)
 
     def observe(self, step: Step) -> None:
         """Take over corrected tokens, or remember the states of what was committed."""

@@ -5,7 +5,7 @@
     q_k = softmax(Output(Norm(f_k([h_t; e_t])))),  k = 1 .. n,  n = min(k_h, cells left)
 
 drafts cells t + 1 .. t + n, all from the newest written cell t; r rounds of correction, then a pass that commits the
-block as it stands. A block runs on over the end of a row. Passes: 1 + (r + 1) ceil((cells - 1) / k_h).
+block as it stands. A block runs on over the end of a row, and of a grid. Passes: 1 + (r + 1) ceil((cells - 1) / k_h).
 
 Strict ("spec. decoding" in the ablation):
 
@@ -16,6 +16,7 @@ Tested as in ordinary speculative sampling: accept x with probability min(1, p/q
 normalise(max(p - q, 0)). A draft of a lower row depends on the row above alone, so the drafts behind a rejection keep
 their q and wait for the next pass; those of row 0 are made afresh. Exact, with the rule that is asked for.
 Passes: 1 + ceil((C - 1) / (k_h + 1)) + R - 1 at best (C > 1), R C at worst.
+Several grids: the first row of each is a row 0, whose first drafts come from the last cell of the grid before.
 
 | variable | symbol |
 |---|---|
@@ -68,7 +69,7 @@ class MTP(Drafter):
     def propose(self, state: State) -> Proposal:
         """The open block, for a round or for its commit; a new one is drafted first if there is none."""
         if not self.block.tokens:
-            count = min(self.options.horizontal, state.grid.cells - state.frontier)
+            count = min(self.options.horizontal, state.layout.cells - state.frontier)
             self.block.open(self.recent.right(count), self.options.rounds, state)
         return self.block.proposal(state, len(self.block.tokens))
 
@@ -95,7 +96,7 @@ class SSDStrict(Drafter):
     """
 
     def __init__(self, context: DecodeContext, options: StrictOptions, verifier: Verifier) -> None:
-        self.recent = Recent.make(context, options.horizontal, 1, context.grid.columns)
+        self.recent = Recent.make(context, options.horizontal, 1, context.layout.widest)
         self.verifier, self.options = verifier, options
         self.tokens: list[int] = []  # drafts of the cells behind the frontier, not tested yet
         self.q: Float[Tensor, "N V"] | None = None  # what they were drawn from
@@ -103,10 +104,10 @@ class SSDStrict(Drafter):
     def propose(self, state: State) -> Proposal:
         """The drafts that wait, or new ones."""
         if not self.tokens:
-            columns = state.grid.columns
-            row, column = divmod(state.frontier, columns)
-            left = columns - column
-            q = self.recent.below(1)[:left] if row else self.recent.right(min(self.options.horizontal, left))
+            grid, index = state.layout.locate(state.frontier)
+            row, column = divmod(index, grid.columns)
+            left, horizontal = grid.columns - column, self.options.horizontal
+            q = self.recent.below(1, grid.columns)[:left] if row else self.recent.right(min(horizontal, left))
             cells = range(state.frontier, state.frontier + len(q))
             self.tokens, self.q = self.verifier.draw(q, range(len(q)), cells, state.passes), q
         return Proposal.chain(state.frontier, self.tokens, self.q)
@@ -114,7 +115,7 @@ class SSDStrict(Drafter):
     def observe(self, step: Step) -> None:
         """Remember the states of what was written; below row 0, keep the drafts behind it."""
         self.recent.add(step)
-        lower = step.before.frontier >= step.before.grid.columns
+        lower = step.before.layout.above(step.before.frontier) is not None
         written = len(step.written) if lower else len(self.tokens)
         self.tokens = self.tokens[written:]
         if self.q is not None:

@@ -4,7 +4,8 @@
 
 A cell may be written when C(i, j) = 1. All open rows advance by one cell per pass, so only a row's start has to be
 decided: row i + 1 opens when row i has s cells. Nothing is drafted; the one node of a proposal is the *placeholder* at
-(i, C-1), from whose slot x_{i+1,0} is predicted while the true cell is open. Passes: C + (R - 1) s.
+(i, C-1), from whose slot x_{i+1,0} is predicted while the true cell is open. Passes: C + (R - 1) s. Several grids: the
+first row of each opens when the grid before is complete.
 
 Verification: a cell takes a sample of p at its slot, under coupled noise argmax(log p + g). With the adaptive window
 the first cell x of row i + 1 is a draft that is tested once per pass, while row i grows to k cells:
@@ -60,8 +61,9 @@ class Placeholders:
 
         Fewest rows plus columns away: the end of the lowest complete row, else the newest cell of row 0.
         """
-        complete = state.frontier - state.frontier % state.grid.columns
-        return self._chosen.setdefault(cell, state.tokens[(complete or state.frontier) - 1])
+        grid, index = state.layout.locate(state.frontier)
+        column = index % grid.columns if index >= grid.columns else 0
+        return self._chosen.setdefault(cell, state.tokens[state.frontier - column - 1])
 
 
 class ZipAR(Drafter):
@@ -73,10 +75,11 @@ class ZipAR(Drafter):
 
     def propose(self, state: State) -> Proposal:
         """A placeholder if the window below the lowest row is full and the row itself is not."""
-        columns = state.grid.columns
-        row, column = divmod(max(state.ahead, default=state.frontier - 1), columns)
-        written, end = column + 1, (row + 1) * columns - 1
-        if row + 1 == state.grid.rows or not self.window <= written < columns:
+        last = max(state.ahead, default=state.frontier - 1)
+        grid, index = state.layout.locate(last)
+        row, column = divmod(index, grid.columns)
+        written, end = column + 1, last - column + grid.columns - 1
+        if row + 1 == grid.rows or not self.window <= written < grid.columns:
             return Proposal()
         return Proposal([end], [self.placeholders.at(end, state)], [ROOT])
 
@@ -91,13 +94,14 @@ class EveryRow:
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
         """Write the open cell behind every pending cell and every placeholder, but for drafts that have to wait."""
         after = [cell + 1 for cell in (*(state.pending or (-1,)), *proposal.cells)]
-        slots = [slot for slot, cell in enumerate(after) if cell < state.grid.cells and state.token(cell) is None]
+        slots = [slot for slot, cell in enumerate(after) if cell < state.layout.cells and state.token(cell) is None]
         cells = [after[slot] for slot in slots]
         first_placeholder = len(after) - len(proposal)
         written: dict[int, int] = {}
         for slot, cell, fresh in zip(slots, cells, self.rule.sample(p[slots], cells, state.passes), strict=True):
             token: int | None = fresh
-            if self.adaptive and cell and not cell % state.grid.columns:
+            grid, index = state.layout.locate(cell)
+            if self.adaptive and index and not index % grid.columns:
                 token = self._test(p[slot], cell, fresh, slot < first_placeholder, state.passes)
             if token is not None:
                 written[cell] = token

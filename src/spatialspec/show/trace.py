@@ -66,6 +66,11 @@ class Pass:
     guesses: dict[int, int]
     frontier: int
 
+    def behind(self, first: int) -> Pass:
+        """The same with cells counted from the cell `first`."""
+        guesses = {cell - first: token for cell, token in self.guesses.items() if cell >= first}
+        return Pass(self.rows, guesses, max(self.frontier - first, 0))
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -154,7 +159,7 @@ class Watch:
             return "refined"
         if self.first_source != "neighbour":
             return self.first_source
-        return "vertical" if cell >= state.grid.columns else "horizontal"
+        return "horizontal" if state.layout.above(cell) is None else "vertical"
 
 
 def _written(
@@ -200,5 +205,8 @@ def trace(
     for step in steps(pipeline.target, pipeline.drafts, session, [image]):
         watch.note(step)
         on_step(step)
-    cells = [watch.cells[cell] for cell in range(request.grid.cells)]
-    return Trace(str(method), request.grid, image.state.tokens, cells, watch.passes)
+    tokens, grid = image.state.tokens, request.grid
+    first = len(tokens) - grid.cells  # of the image; grids that are drawn before it are not shown
+    cells = [watch.cells[cell] for cell in range(first, len(tokens))]
+    passes = [one.behind(first) for one in watch.passes]
+    return Trace(str(method), grid, tokens[first:], cells, passes)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Layout
 from spatialspec.targets.cache import Cache
 
 
@@ -20,13 +20,13 @@ class Prompt:
 
     Attributes:
         prefixes: embedded prompt of each guidance stream, conditional first; lengths may differ.
-        grid: of the image.
+        layout: cells of the image.
         conditioning: for each stream what is added to the slot before each cell, and to that of the last cell; None for
             nothing.
     """
 
     prefixes: Sequence[Float[Tensor, "P d"]]
-    grid: Grid
+    layout: Layout
     conditioning: Float[Tensor, "G cells+1 d"] | None = None
 
 
@@ -46,7 +46,12 @@ class Engine(Protocol):
 
     @property
     def forced(self) -> Float[Tensor, "F d"]:
-        """Embedded tokens that the layout dictates behind each row of the image."""
+        """Embedded tokens that follow each row of a grid but its last."""
+        ...
+
+    @property
+    def between(self) -> Float[Tensor, "M d"]:
+        """Embedded tokens that follow each grid but the last."""
         ...
 
     @property
@@ -67,7 +72,7 @@ class Engine(Protocol):
         x: Float[Tensor, "B N d"],
         positions: Int[Tensor, "B N"],
         lengths: Int[Tensor, "B"],
-        grid: Grid,
+        layout: Layout,
         mask: Bool[Tensor, "B 1 N S"] | None,
         cache: Cache,
         first: bool,
@@ -79,7 +84,7 @@ class Engine(Protocol):
             x: slots of every sequence.
             positions: of the slots in their sequences, the prompt's first token at 0.
             lengths: of the prompts.
-            grid: of the images.
+            layout: cells of the images.
             mask: which slots of the cache each slot sees, at least one; None is causal.
             cache: has begun the pass.
             first: whether a prompt is read, so that shapes differ from those of other passes.

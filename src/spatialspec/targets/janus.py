@@ -24,8 +24,8 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.files import read_text
 from spatialspec.targets.derived import Derived
-from spatialspec.targets.language_decoder import Decoder
-from spatialspec.targets.language_target import LanguageTarget, apply
+from spatialspec.targets.language_decoder import Decoder, apply
+from spatialspec.targets.language_target import LanguageTarget
 from spatialspec.targets.pictures import as_picture, normalised
 from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended, tell_ignored
 from spatialspec.targets.words import Words

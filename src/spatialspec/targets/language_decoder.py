@@ -188,3 +188,9 @@ class _Adapter(transformers.Cache):
 def _additive(mask: Bool[Tensor, "B 1 N S"], dtype: torch.dtype) -> Float[Tensor, "B 1 N S"]:
     """Eager attention adds its mask to the scores: a boolean one would be silently wrong."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
+
+
+def apply(module: nn.Module, x: Tensor) -> Tensor:
+    """Run a module on the device where its weights are; the result comes back to that of `x`."""
+    weight = next(module.parameters())
+    return module(x.to(weight.device)).to(x.device)

@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from PIL import Image as PILImage
-from torch import Tensor, nn
+from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.sampling import Sampling
 from spatialspec.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.engine import Prompt
-from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.language_decoder import Decoder, apply
 from spatialspec.targets.session import Session
+from spatialspec.targets.slots import length
 
 
 class LanguageTarget(ABC):
@@ -59,8 +60,17 @@ class LanguageTarget(ABC):
 
     @property
     def row_end(self) -> tuple[int, ...]:
-        """Token ids that the layout dictates after each row of the picture."""
+        """Token ids that follow each row of a grid but its last."""
         return ()
+
+    @property
+    def grid_end(self) -> tuple[int, ...]:
+        """Token ids that follow each grid but the last."""
+        return ()
+
+    def layout(self, grid: Grid) -> Layout:
+        """All cells that are drawn for an image of a grid; the grid alone, unless a target draws others first."""
+        return grid
 
     def check_grid(self, grid: Grid) -> None:
         """Refuse a grid that the model cannot draw; unless a target knows better, every grid but its own.
@@ -160,18 +170,15 @@ class LanguageTarget(ABC):
         self.check_grid(grid)
         if not prompts or not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", "words", "say what to draw")
-        rows = self.prompt_ids(prompts, negatives, streams, grid)
-        most, known = max(max(row) for row in (*rows, self.row_end) if row), self.decoder.embedding.num_embeddings
+        rows, ends = self.prompt_ids(prompts, negatives, streams, grid), (self.row_end, self.grid_end)
+        most, known = max(map(max, filter(None, (*rows, *ends)))), self.decoder.embedding.num_embeddings
         if most >= known:
             raise BadInput(f"token {most} in a prompt", f"less than {known}", "the tokenizer is another model's")
-        room = self.decoder.positions - grid.cells - grid.rows * len(self.row_end)
+        room = self.decoder.positions - length(self.layout(grid), *map(len, ends))
         longest = max(len(row) for row in rows)
         if longest > room:
-            raise BadInput(
-                f"a prompt of {longest} tokens",
-                f"at most {room} in front of {grid}",
-                "shorten it, or draw a smaller grid",
-            )
+            advice = "shorten it, or draw a smaller grid"
+            raise BadInput(f"a prompt of {longest} tokens", f"at most {room} in front of {grid}", advice)
         return rows
 
     @torch.no_grad()
@@ -196,7 +203,7 @@ class LanguageTarget(ABC):
         self.model.eval()
         embedded = [self._text(row) for row in ids]
         images = [embedded[i : i + streams] for i in range(0, len(embedded), streams)]
-        return Session(self, [Prompt(prefixes, grid) for prefixes in images])
+        return Session(self, [Prompt(prefixes, self.layout(grid)) for prefixes in images])
 
     # What a session asks for; see :class:`Engine`.
 
@@ -209,8 +216,13 @@ class LanguageTarget(ABC):
 
     @property
     def forced(self) -> Float[Tensor, "F d"]:
-        """Embedded tokens behind each row of the image."""
+        """Embedded `row_end`."""
         return self._text(self.row_end)
+
+    @property
+    def between(self) -> Float[Tensor, "M d"]:
+        """Embedded `grid_end`."""
+        return self._text(self.grid_end)
 
     def cache(self, slots: int) -> Cache:
         """An empty cache, each layer's part where the layer is."""
@@ -221,7 +233,7 @@ class LanguageTarget(ABC):
         x: Float[Tensor, "B N d"],
         positions: Int[Tensor, "B N"],
         lengths: Int[Tensor, "B"],
-        grid: Grid,
+        layout: Layout,
         mask: Bool[Tensor, "B 1 N S"] | None,
         cache: Cache,
         first: bool,
@@ -236,9 +248,3 @@ class LanguageTarget(ABC):
     def _text(self, ids: Sequence[int]) -> Float[Tensor, "N d"]:
         """Embedding of text tokens."""
         return self.decoder.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
-
-
-def apply(module: nn.Module, x: Tensor) -> Tensor:
-    """Run a module on the device where its weights are; the result comes back to that of `x`."""
-    weight = next(module.parameters())
-    return module(x.to(weight.device)).to(x.device)

@@ -19,7 +19,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
 from spatialspec.targets.engine import Engine, Prompt
-from spatialspec.targets.slots import Slots
+from spatialspec.targets.slots import Slots, length
 
 WIDEST = 128  # drafted nodes of a pass that a new cache has room for; each may bring its forced tokens
 
@@ -46,15 +46,16 @@ class Session:
 
     Args:
         engine: runs the passes.
-        prompts: of the first images; others may be admitted between two passes. All have one grid.
+        prompts: of the first images; others may be admitted between two passes. All have one layout.
     """
 
     def __init__(self, engine: Engine, prompts: Sequence[Prompt]) -> None:
-        self.engine, self.forced, self.images = engine, engine.forced, list[_Image]()
-        self.grid, forced = prompts[0].grid, len(self.forced)
+        self.engine, self.images, self.layout = engine, list[_Image](), prompts[0].layout
+        self.forced = torch.cat((engine.forced, engine.between))
+        self.ends = len(engine.forced), len(engine.between)
         longest = max(len(prefix) for prompt in prompts for prefix in prompt.prefixes)
-        spare = (1 + WIDEST) * (1 + forced) + (engine.pass_width or 0)
-        self.cache = engine.cache(longest + self.grid.cells + self.grid.rows * forced + spare)
+        spare = (1 + WIDEST) * (1 + max(self.ends)) + (engine.pass_width or 0)
+        self.cache = engine.cache(longest + length(self.layout, *self.ends) + spare)
         self._streams: list[tuple[Prompt, int]] = []  # of every sequence of the cache
         for prompt in prompts:
             self.admit(prompt)
@@ -63,10 +64,12 @@ class Session:
         """Add an image behind the others; the next pass reads its prompt.
 
         Raises:
-            BadInput: its grid is another one.
+            BadInput: its layout is another one.
         """
-        if prompt.grid != self.grid:
-            raise BadInput(f"an image of {prompt.grid}", f"{self.grid}, as the others have", "start another session")
+        if prompt.layout != self.layout:
+            raise BadInput(
+                f"an image of {prompt.layout}", f"{self.layout}, as the others have", "start another session"
+            )
         first, count = len(self.cache.lengths), len(prompt.prefixes)
         self.images.append(_Image(prompt, range(first, first + count)))
         self.cache.add(count)
@@ -88,7 +91,7 @@ class Session:
         Returns:
             Scores of each image: of its pending cells (of the prompt's last token, at the start), then of its nodes.
         """
-        slots = [Slots.of(s, p, len(self.forced)) for s, p in zip(states, proposals, strict=True)]
+        slots = [Slots.of(s, p, *self.ends) for s, p in zip(states, proposals, strict=True)]
         for image, its in zip(self.images, slots, strict=True):
             image.slots = its
         read = np.where(np.array(self.cache.lengths) == 0, self._prefix, 0)  # slots of the prompt in this pass
@@ -108,7 +111,7 @@ class Session:
         alone = width == 1 and self.engine.causal_alone and self.cache.even and not any(s.ahead for s in states)
         mask = None if alone else torch.from_numpy(self._mask(states, proposals, read, width, seen)).to(x.device)
         where = torch.from_numpy(positions).to(x.device), torch.from_numpy(self._prefix).to(x.device)
-        hidden, inner = self.engine.run(x, *where, self.grid, mask, self.cache, first, layers)
+        hidden, inner = self.engine.run(x, *where, self.layout, mask, self.cache, first, layers)
         return self._scores(hidden, inner, slots, read)
 
     def _embed(

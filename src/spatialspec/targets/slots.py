@@ -5,6 +5,7 @@
 After each row the layout dictates F tokens (a row end; none for many models). They ride along with the last cell of the
 row: a pass that reads that cell reads them too, the state behind them outputs the next cell, and they are kept or
 dropped with it. So they cost no pass and are never drafted, sampled or counted. Those after the last row are not read.
+Where the layout has several grids, M tokens of another kind take their place after the last row of each but the last.
 
 A worked example, 2 columns, F = 1. Pending is cell 0; the tree has nodes 0 (cell 1), 1 (cell 2, child of 0):
 
@@ -21,11 +22,12 @@ A worked example, 2 columns, F = 1. Pending is cell 0; the tree has nodes 0 (cel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Layout
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 
@@ -37,7 +39,7 @@ class Slots:
     Attributes:
         pending: number of pending cells; the entries behind them are nodes.
         tokens: of each slot, 0 in forced ones.
-        steps: 0 for the entry itself, j for the j-th forced token behind it.
+        steps: 0 for the entry itself, j for the j-th token after a row, F + j for the j-th after a grid.
         positions: position in the sequence, counted from the end of the prompt.
         entries: which entry a slot belongs to.
         last: last slot of each entry, whose state outputs the next cell.
@@ -51,27 +53,29 @@ class Slots:
     last: Int[np.ndarray, "E"]
 
     @classmethod
-    def of(cls, state: State, proposal: Proposal, forced: int) -> Slots:
+    def of(cls, state: State, proposal: Proposal, forced: int, between: int) -> Slots:
         """Lay out a pass.
 
         Args:
             state: of the image before the pass.
             proposal: its drafts.
             forced: number of tokens after each row, F.
+            between: number of tokens after each grid, M.
         """
         written = [token for cell in state.pending if (token := state.token(cell)) is not None]
         cells = np.array([*state.pending, *proposal.cells], dtype=np.int64)
         tokens = np.array([*written, *proposal.tokens], dtype=np.int64)
-        if not forced:
+        if not forced and not between:
             alone = np.arange(len(cells))
             return cls(len(state.pending), tokens, np.zeros_like(alone), cells, alone, alone)
-        counts = 1 + forced * ends_row(cells, state.grid)
+        ends = ends_row(state.layout, forced, between)
+        counts = 1 + ends[cells]
         entries = np.repeat(np.arange(len(cells)), counts)
         last = counts.cumsum() - 1
-        steps = np.arange(len(entries)) - (last - counts + 1)[entries]
-        positions = cells + cells // state.grid.columns * forced
-        tokens = np.where(steps == 0, tokens[entries], 0)
-        return cls(len(state.pending), tokens, steps, positions[entries] + steps, entries, last)
+        behind = np.arange(len(entries)) - (last - counts + 1)[entries]
+        positions = (cells + (ends.cumsum() - ends)[cells])[entries] + behind
+        steps = np.where(behind > 0, behind + forced * ends_grid(state.layout)[cells][entries], 0)
+        return cls(len(state.pending), np.where(steps == 0, tokens[entries], 0), steps, positions, entries, last)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -90,6 +94,23 @@ class Slots:
         return seen & (branch | ~nodes[None, :])
 
 
-def ends_row(cells: Int[np.ndarray, "E"], grid: Grid) -> Bool[np.ndarray, "E"]:
-    """Which cells are followed by forced tokens: the last of every row but the last row."""
-    return (cells % grid.columns == grid.columns - 1) & (cells < grid.cells - 1)
+@lru_cache(maxsize=64)
+def ends_grid(layout: Layout) -> Bool[np.ndarray, "cells"]:
+    """Which cells are the last of their grid."""
+    ends = np.zeros(layout.cells, dtype=bool)
+    ends[np.cumsum([grid.cells for grid in layout.grids]) - 1] = True
+    return ends
+
+
+@lru_cache(maxsize=64)
+def ends_row(layout: Layout, forced: int, between: int) -> Int[np.ndarray, "cells"]:
+    """How many forced tokens follow each cell: F the last of a row, M the last of a grid; none the very last."""
+    column = np.concatenate([np.arange(grid.cells) % grid.columns - grid.columns for grid in layout.grids])
+    counts = np.where(ends_grid(layout), between, forced * (column == -1))
+    counts[-1] = 0
+    return counts
+
+
+def length(layout: Layout, forced: int, between: int) -> int:
+    """Tokens of an image, forced ones included; those after the very last row are counted, and never read."""
+    return layout.cells + forced * sum(grid.rows for grid in layout.grids) + between * (len(layout.grids) - 1)

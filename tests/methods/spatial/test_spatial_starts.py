@@ -68,7 +68,7 @@ class Watched(AR):
         """q of an open cell, None where there is none."""
         if self.model is not None:
             return self.model.distributions(state.frontier, window)[cell - state.frontier]
-        heads, columns = drafts("hawk"), state.grid.columns
+        heads, columns = drafts("hawk"), state.layout.columns
         assert isinstance(heads, HawkHeads)
         ahead = cell - state.frontier
         if ahead < 2:
@@ -82,7 +82,7 @@ class Watched(AR):
     def propose(self, state: State) -> Proposal:
         memory = self.spatial.memory
         proposal = self.spatial.propose(state)
-        window = min(self.spatial.options.main, state.grid.cells - state.frontier)
+        window = min(self.spatial.options.main, state.layout.cells - state.frontier)
         written = list(state.tokens)
         assert proposal.placeholders == {i for i, cell in enumerate(proposal.cells) if cell not in memory}
         for i, (cell, token) in enumerate(zip(proposal.cells[:window], proposal.tokens, strict=False)):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.grown import grown
 from helpers.passes import pass_of
 from helpers.tiny import tiny_folder
 from helpers.toys import Table, TableNoise, ToyTarget, Trial, codes
@@ -94,16 +95,6 @@ def test_positions(positions: str, alike: bool) -> None:
     assert abs(weight(5, 4, 5) - weight(4, 3, 5)) > 1e-3 or not alike, "the end of a row is no left neighbour"
     assert abs(weight(5, 4, 5) - weight(4, 3, 5)) < 1e-4 or alike
     assert abs(weight(12, 7, 5) - weight(12, 11, 5)) > 1e-3, "up is not left"
-
-
-def grown(config: SpatialModelConfig) -> SpatialNetwork:
-    """A network with random weights."""
-    torch.manual_seed(3)
-    network = SpatialNetwork(config).eval().requires_grad_(False)
-    for layer in network.layers:
-        torch.nn.init.normal_(layer.out.weight, std=0.3)
-        torch.nn.init.normal_(layer.down.weight, std=0.3)
-    return network
 
 
 def drafter(network: SpatialNetwork, target: ToyTarget, sampling: Sampling = GUIDED) -> SpatialModel:

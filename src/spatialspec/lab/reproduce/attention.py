@@ -103,8 +103,7 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
     if not isinstance(session, Session):
         raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prompt", "not measured")
     chain, before = Proposal.chain(0, list(tokens[:-1])), len(session.images[0].prompt.prefixes[0])
-    forced = len(session.forced)
-    slots = Slots.of(State(grid), chain, forced)
+    slots, (forced, _) = Slots.of(State(grid), chain, *session.ends), session.ends
     watch = Watch(before + len(slots))
     with watch:
         session.score([State(grid)], [chain])

@@ -12,6 +12,9 @@
 It needs no training and no weights. What a new cell starts from is a placeholder for a guess of the target's
 (`Proposal.placeholders`): no tolerance accepts it.
 
+Several grids: window, memory and tree run on from one into the next. The first row of each copies from the left, and
+its first cell copies the last cell of the grid before.
+
 | variable | symbol |
 |---|---|
 | `budget` | nodes of a pass |
@@ -79,7 +82,7 @@ class Spatial(Drafter):
 
     def propose(self, state: State) -> Proposal:
         """Main path and tree."""
-        proposal, s, room = Proposal(), self.options, state.grid.cells - state.frontier
+        proposal, s, room = Proposal(), self.options, state.layout.cells - state.frontier
         numbers, branches = count(), list[_Branch]()
 
         def branch(cell: int, parent: int, key: Key, reached: float, guesses: Candidates, rank: int) -> None:
@@ -94,7 +97,7 @@ class Spatial(Drafter):
             key = Memory.key(written)
             guesses = self.memory.find(cell, key) or started.get(cell)
             if guesses is None:
-                written.append(written[cell - state.grid.columns if cell >= state.grid.columns else cell - 1])
+                written.append(written[state.layout.neighbour(cell)])
             else:
                 branch(cell, parent, key, reached, guesses, 1)
                 written.append(guesses.token(0))
@@ -121,7 +124,7 @@ class Spatial(Drafter):
             keys = [Memory.key(before.tokens)]
             for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
                 keys.append((token, *keys[parent + 1][:-1]))
-            if still := [slot for slot, cell in enumerate(cells) if first <= cell < before.grid.cells]:
+            if still := [slot for slot, cell in enumerate(cells) if first <= cell < before.layout.cells]:
                 best = Ranking.of(ranking[still], self.options.candidates)
                 for index, slot in enumerate(still):
                     self.memory.add(cells[slot], keys[slot], Entry(best, index, before.passes))

@@ -9,8 +9,9 @@
 | `hawk` | of Hawk's head to the right where it reaches, else of the head down from the nearest known row of the image |
 | `spatial-model` | of the spatial draft model, one pass of it for the whole main path |
 
-A cell that no head reaches copies, too. Candidate k is taken to be right with probability
-softmax((log q + g) / tau)_k, tau as of an entry of the memory that read other tokens.
+A cell that no head reaches copies, too, and so does one of a grid that the spatial model has not begun. Candidate k is
+taken to be right with probability softmax((log q + g) / tau)_k, tau as of an entry of the memory that read other
+tokens.
 
 | variable | symbol |
 |---|---|
@@ -110,8 +111,12 @@ class SpatialModelStart(Start):
 
     def distributions(self, window: range, new: Sequence[int]) -> dict[int, Float[Tensor, "V"]]:
         """See :class:`Start`."""
-        q = self.model.distributions(window.start, len(window), skip=new[0] - window.start)
-        return {cell: q[cell - new[0]] for cell in new}
+        count = min(len(window), self.model.reach(window.start))
+        reached = [cell for cell in new if cell < window.start + count]
+        if not reached:
+            return {}
+        q = self.model.distributions(window.start, count, skip=new[0] - window.start)
+        return {cell: q[cell - new[0]] for cell in reached}
 
 
 STARTS: dict[str, type[Start]] = {"copy": Start, "hawk": HawkStart, "spatial-model": SpatialModelStart}

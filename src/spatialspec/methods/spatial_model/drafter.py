@@ -7,11 +7,14 @@ All candidates of a cell come from one q, which depends on known cells alone, an
 before anything is drawn: exact under rejection, and under coupled noise like any tree. Guidance: the network runs on
 both streams, and q is made from their logits as p is.
 
+Several grids: each starts like the first, with no known cells and nothing drafted before its first token; no window
+reaches from one into the next.
+
 | variable | symbol |
 |---|---|
 | `state.frontier` | f |
 | `options.length` | n, cut where n times `samples` would exceed the budget |
-| `_slots` | keys and values of the last known cells; cell t lies at t modulo their number |
+| `_slots` | keys and values of the last known cells of the grid; cell t of it lies at t modulo their number |
 """
 
 from __future__ import annotations
@@ -69,31 +72,39 @@ class SpatialModel(Drafter):
 
     def __init__(self, context: DecodeContext, options: SpatialModelOptions, verifier: Verifier) -> None:
         self.network, self.target = context.find(SpatialNetwork, "spatial-model"), context.target
-        self.sampling, self.verifier, self.options, self.grid = context.sampling, verifier, options, context.grid
-        c, network = self.network.config, self.network
-        self.layers = c.layers_read(depth(self.target))
-        network.vocabulary.bind(self.target)
-        slots = c.memory(self.grid.columns, self.grid.cells)
-        self._slots: Float[Tensor, "L 2 G H S D"] = network.open.new_zeros(
+        self.sampling, self.verifier, self.options, self.layout = context.sampling, verifier, options, context.layout
+        self.layers = self.network.config.layers_read(depth(self.target))
+        self.network.vocabulary.bind(self.target)
+        self._begin(self.layout.grids[0], 0)
+
+    def _begin(self, grid: Grid, first: int) -> None:
+        """Start a grid, whose first cell is numbered `first` in the layout."""
+        c, self.grid, self.first = self.network.config, grid, first
+        slots = c.memory(grid.columns, grid.cells)
+        self._slots: Float[Tensor, "L 2 G H S D"] = self.network.open.new_zeros(
             c.layers, 2, self.sampling.streams, c.heads, slots, c.width // c.heads
         )
-        self._rotation = _rotation(c, self.grid, network.open.device)
+        self._rotation = _rotation(c, grid, self._slots.device)
 
     def observe(self, step: Step) -> None:
-        """Read the cells just committed."""
-        room, first, scores = self._slots.shape[-2], step.before.frontier, step.scores
-        slots, tokens = step.verdict.slots()[-room:], step.written
-        cells = range(first, first + len(tokens))[-room:]
+        """Read the cells just committed, as far as they are in the grid of the last one."""
+        last, scores = step.before.frontier + len(step.written) - 1, step.scores
+        grid, index = self.layout.locate(last)
+        if last - index != self.first:
+            self._begin(grid, last - index)
+        room = self._slots.shape[-2]
+        count = min(len(step.written), room, index + 1)
+        slots, tokens, cells = step.verdict.slots()[-count:], step.written[-count:], range(index + 1 - count, index + 1)
         states = [*(scores.layers[layer] for layer in self.layers), scores.hidden]
         hidden = torch.cat([part[:, slots] for part in states], dim=-1)
-        embedding = self.target.embed(torch.tensor(tokens[-room:], device=hidden.device)).expand(len(hidden), -1, -1)
+        embedding = self.target.embed(torch.tensor(tokens, device=hidden.device)).expand(len(hidden), -1, -1)
         where = [cell % room for cell in cells]
         self._slots[..., where, :] = self.network.read(hidden, embedding, self._rotations(cells))
 
     def propose(self, state: State) -> Proposal:
         """The chain, and other candidates beside it."""
         s = self.options
-        count = min(s.length, s.budget // s.samples, state.grid.cells - state.frontier)
+        count = min(s.length, s.budget // s.samples, self.reach(state.frontier))
         if not count:
             return Proposal()
         q = self.distributions(state.frontier, count)
@@ -106,16 +117,22 @@ class SpatialModel(Drafter):
             parent = nodes[0]
         return proposal
 
+    def reach(self, frontier: int) -> int:
+        """How many of the next cells have a q: those left in the grid, none before its first token."""
+        grid, index = self.layout.locate(frontier)
+        return grid.cells - index if index else 0
+
     def distributions(self, frontier: int, count: int, skip: int = 0) -> Float[Tensor, "count-skip V"]:
         """q of each of the next cells, given what is written, in one pass of the network.
 
         Args:
-            frontier: first open cell, at least 1; all before it were observed.
-            count: cells of the window.
+            frontier: first open cell; all before it were observed.
+            count: cells of the window, at most its `reach`.
             skip: of these, first ones whose q is not wanted.
         """
-        mask = _mask(self.network.config, self.grid, frontier, count, self._slots.device)
-        rotation = self._rotations(range(frontier, frontier + count))
+        index = frontier - self.first
+        mask = _mask(self.network.config, self.grid, index, count, self._slots.device)
+        rotation = self._rotations(range(index, index + count))
         states = self.network(self._slots, rotation, mask)[:, skip:]
         return self.network.vocabulary.distributions(self.target, self.sampling, states)
 

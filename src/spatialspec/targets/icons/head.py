@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.core.grid import Grid
+from spatialspec.core.grid import Grid, Layout
 from spatialspec.identity import fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.icons.grid_model import GridModel
@@ -130,6 +130,12 @@ class GridHead:
         """None: rows follow each other."""
         return self.model.output.weight.new_zeros(0, self.width)
 
+    between = forced
+
+    def layout(self, grid: Grid) -> Layout:
+        """The grid alone."""
+        return grid
+
     def cache(self, slots: int) -> Cache:
         """An empty cache."""
         return Cache([self.device] * self.depth, slots)
@@ -139,14 +145,14 @@ class GridHead:
         x: Float[Tensor, "B N d"],
         positions: Int[Tensor, "B N"],
         lengths: Int[Tensor, "B"],
-        grid: Grid,
+        layout: Layout,
         mask: Bool[Tensor, "B 1 N S"] | None,
         cache: Cache,
         first: bool,
         layers: Collection[int],
     ) -> tuple[Float[Tensor, "B N d"], dict[int, Float[Tensor, "B N d"]]]:
         """See :class:`Engine`. Cells are rotated by row and column, prompts by nothing."""
-        cos, sin = self._rotations(grid)
+        cos, sin = self._rotations(*layout.grids)
         cells = (positions - lengths[:, None] + 1).clamp(min=0)  # 0 is the prompt, cell t is t + 1
         rotation = cos[cells][:, None], sin[cells][:, None]
         # 0 where a slot is seen and -inf elsewhere, as attention adds it: of booleans every layer would make that again
