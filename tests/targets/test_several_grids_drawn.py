@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,7 +12,6 @@ from helpers.real_targets import WORDS, random_drafts
 from helpers.tiny_checkpoints import tiny_emu3
 from spatialspec.core.grid import Grid, Grids, Layout
 from spatialspec.core.interfaces import Target
-from spatialspec.core.step import Step
 from spatialspec.doctor.rows import draw_rows
 from spatialspec.doctor.scores import compare, sequence_difference
 from spatialspec.generation import Request
@@ -74,8 +75,8 @@ def test_every_exact_method_draws_ar(pipe: SpatialPipeline, method: str) -> None
     """Two prompts in a batch, each at its own pace: one is in its second grid while the other is not."""
     frontiers: list[list[int]] = [[], []]
 
-    def note(_: SpatialPipeline, passes: int, step: Step) -> None:
-        frontiers[step.image].append(step.after.frontier)
+    def note(_: SpatialPipeline, index: int, cells: int, kwargs: dict[str, Any]) -> None:
+        frontiers[kwargs["step"].image].append(cells)
 
     given = {"prompt": list(WORDS), "size": IMAGE, "seed": 3}
     ar = pipe(**given, method="ar")
@@ -108,9 +109,9 @@ def test_previews(pipe: SpatialPipeline) -> None:
     """The small grid grows, then stays until the image has a row."""
     sizes: dict[int, tuple[int, int] | None] = {}
 
-    def note(pipeline: SpatialPipeline, passes: int, step: Step) -> None:
-        shown = pipeline.preview(step.after)
-        sizes[passes] = None if shown is None else shown.size
+    def note(pipeline: SpatialPipeline, index: int, cells: int, kwargs: dict[str, Any]) -> None:
+        shown = pipeline.preview(kwargs["step"].after)
+        sizes[index + 1] = None if shown is None else shown.size
 
     pipe("a cat", method="ar", size=IMAGE, callback_on_step_end=note)
     assert [sizes[n] for n in (2, 3, 6, 10, 11, 26)] == [None, (24, 8), (24, 16), (24, 16), (40, 8), (40, 32)]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from test_hawk_cache import SAMPLING, Remembering
-from toys import TWO, ToyTarget, noise_of, run
 
+from helpers.remembering import SAMPLING, Remembering
+from helpers.toys import TWO, ToyTarget, noise_of, run
 from spatialspec.audit.audit import audit
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid, Layout
