@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 
-def copied(session: Session) -> Session:
+def copied(session: TargetSession) -> TargetSession:
     """The same session once more, with a cache and notes of its own."""
     other = copy.copy(session)
     other.cache = copy.deepcopy(session.cache)

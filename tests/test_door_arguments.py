@@ -19,7 +19,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 from tiny import tiny_folder
 
 JSON = st.recursive(
@@ -61,14 +61,14 @@ def pipe(folder: Path) -> SpatialPipeline:
 def passes() -> Iterator[list[int]]:
     """The number of images of every pass that a session makes."""
     counted: list[int] = []
-    score = Session.score
+    score = TargetSession.score
 
-    def count(self: Session, states: Any, proposals: Any, layers: Any = ()) -> Any:
+    def count(self: TargetSession, states: Any, proposals: Any, layers: Any = ()) -> Any:
         counted.append(len(states))
         return score(self, states, proposals, layers)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "score", count)
+        patch.setattr(TargetSession, "score", count)
         yield counted
 
 

@@ -25,9 +25,9 @@ from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkOptions
 from spatialspec.targets import session as session_module
 from spatialspec.targets.engine import Prompt
-from spatialspec.targets.icons.head import GridHead
+from spatialspec.targets.grid_engine import GridEngine
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 CODES = 13
 GRIDS = ("4x4", "3x5", "6x3")  # of the configuration; others have interpolated places
@@ -58,15 +58,15 @@ def texts(images: int) -> Tensor:
     return torch.randint(11, (2 * images, 5), generator=torch.Generator().manual_seed(1))
 
 
-def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> Session:
+def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> TargetSession:
     """A session over some images, made while memory that nobody has written holds NaN."""
     text = torch.cat([texts(3)[2 * row : 2 * row + streams] for row in rows])
     shape = Grid.parse(grid)
-    prefix, told = model().encode_text(text), model().told(text, shape.rows, shape.columns)
+    prefix, told = model().encode_text(text), model().conditioning(text, shape.rows, shape.columns)
     torch.use_deterministic_algorithms(True)  # this fills new memory with NaN
     try:
         images = [slice(i, i + streams) for i in range(0, len(text), streams)]
-        return Session(Target(), [Prompt(list(prefix[image]), shape, told[image]) for image in images])
+        return TargetSession(Target(), [Prompt(list(prefix[image]), shape, told[image]) for image in images])
     finally:
         torch.use_deterministic_algorithms(False)
 
@@ -77,7 +77,7 @@ def written(grid: str, tokens: tuple[int, ...]) -> State:
 
 
 @lru_cache(maxsize=400)
-def step(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[Session, Scores]:
+def step(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[TargetSession, Scores]:
     """A session after passes of one token each, and what the last said; goes on from a copy of the one before."""
     state = written(grid, tokens)
     if not tokens:
@@ -217,7 +217,7 @@ def test_a_batch_is_its_images_alone(grid: str, streams: int) -> None:
     assert min(state.passes for state in together) < shape.cells
 
 
-class Target(GridHead):
+class Target(GridEngine):
     """The transformer as sessions and drafters see it."""
 
     def __init__(self) -> None:

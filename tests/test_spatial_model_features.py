@@ -61,7 +61,7 @@ def test_a_grid_transformer_hands_out_states_of_its_blocks() -> None:
     with outputs(model().blocks[0]) as low, outputs(model().blocks[1]) as middle:
         plain = model().teacher_forced(texts(3)[2:3], codes, 3, 4)
     expected = {1: low[0][0, 4:], 2: middle[0][0, 4:]}  # a prefix of 5 slots
-    joined = model().teacher_forced(texts(3)[2:3], codes, 3, 4, blocks=(2, 1))
+    joined = model().teacher_forced(texts(3)[2:3], codes, 3, 4, layers=(2, 1))
     assert torch.equal(joined[0], torch.cat((expected[2], expected[1], plain[0]), dim=-1))
     session, states = session_of("3x4", [1, 1]), [State(Grid(3, 4))] * 2
     for first, last, layers in ((0, 4, (1,)), (5, 7, ()), (8, 12, (2, 1))):

@@ -32,7 +32,7 @@ def choose_prompt(target: Target, grid: Grid) -> str:
     Raises:
         BadInput: it takes none that is known here; the message is its own.
     """
-    known = getattr(target.condition, "known", {}) if isinstance(target, LlamaGenTarget) else {}
+    known = getattr(target.prompts, "known", {}) if isinstance(target, LlamaGenTarget) else {}
     refused: BadInput | None = None
     for prompt in (*PROMPTS, *known):
         try:

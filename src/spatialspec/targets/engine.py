@@ -1,4 +1,4 @@
-"""What a session asks of its target, and what an image is drawn from."""
+"""The contract between a session and its target: prompts, the inputs of a pass, and what runs it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,34 @@ class Prompt:
     prefixes: Sequence[Float[Tensor, "P d"]]
     grid: Grid
     conditioning: Float[Tensor, "G cells+1 d"] | None = None
+
+
+@dataclass(frozen=True)
+class PassInputs:
+    """Inputs of one pass of the network.
+
+    Attributes:
+        x: embedded slots of every sequence.
+        positions: of the slots in their sequences, the prompt's first token at 0.
+        prompt_lengths: of every sequence.
+        grid: of the images.
+        mask: which slots of the cache each slot sees, at least one; None is causal.
+        cache: has begun the pass.
+        first: whether a prompt is read, so that shapes differ from those of other passes.
+        layers: numbers of hidden layers, counted from 1, to return besides the last.
+    """
+
+    x: Float[Tensor, "B N d"]
+    positions: Int[Tensor, "B N"]
+    prompt_lengths: Int[Tensor, "B"]
+    grid: Grid
+    mask: Bool[Tensor, "B 1 N S"] | None
+    cache: Cache
+    first: bool
+    layers: Collection[int]
+
+
+Hidden = tuple[Float[Tensor, "B N d"], Mapping[int, Float[Tensor, "B N d"]]]  # pre-norm states, and those of layers
 
 
 class Engine(Protocol):
@@ -62,32 +90,8 @@ class Engine(Protocol):
         """Embedding of image tokens."""
         ...
 
-    def run(
-        self,
-        x: Float[Tensor, "B N d"],
-        positions: Int[Tensor, "B N"],
-        lengths: Int[Tensor, "B"],
-        grid: Grid,
-        mask: Bool[Tensor, "B 1 N S"] | None,
-        cache: Cache,
-        first: bool,
-        layers: Collection[int],
-    ) -> tuple[Float[Tensor, "B N d"], Mapping[int, Float[Tensor, "B N d"]]]:
-        """Run the blocks over embedded slots.
-
-        Args:
-            x: slots of every sequence.
-            positions: of the slots in their sequences, the prompt's first token at 0.
-            lengths: of the prompts.
-            grid: of the images.
-            mask: which slots of the cache each slot sees, at least one; None is causal.
-            cache: has begun the pass.
-            first: whether a prompt is read, so that shapes differ from those of other passes.
-            layers: numbers of blocks, counted from 1, whose states are wanted besides those of the last.
-
-        Returns:
-            Pre-norm states, and those after `layers`.
-        """
+    def run(self, inputs: PassInputs) -> Hidden:
+        """Run the blocks: pre-norm states, and the states after each of `inputs.layers`."""
         ...
 
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:

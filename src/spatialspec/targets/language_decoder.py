@@ -18,7 +18,7 @@ ATTENTION = ("sdpa", "eager")  # the others take no mask of one's own: silently 
 GROWING = ("dynamic", "longrope")  # rotations of all tokens change with the longest sequence of a pass
 
 
-class Decoder:
+class LanguageDecoder:
     """The blocks of a language model, and its final norm beside them.
 
     The model itself stays as it is: the blocks are shared with it, not changed. It may be changed between two images:

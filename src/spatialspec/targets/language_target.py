@@ -1,45 +1,92 @@
 """Base of targets whose transformer is a language model of transformers.
 
-A target adds how prompts read, what an image token is, and how tokens become a picture.
+A target adds how prompts read, what an image token is, and how tokens become an image.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from PIL import Image as PILImage
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
-from spatialspec.targets.engine import Prompt
-from spatialspec.targets.language_decoder import Decoder
-from spatialspec.targets.session import Session
+from spatialspec.targets.derived import Derived
+from spatialspec.targets.engine import Hidden, PassInputs, Prompt
+from spatialspec.targets.language_decoder import LanguageDecoder
+from spatialspec.targets.pretrained import DeviceMap, load_model, recommended, tell_ignored
+from spatialspec.targets.session import TargetSession
+from spatialspec.targets.words import Words
 
 
 class LanguageTarget(ABC):
     """Frozen model, processor and what is drawn by default.
 
     Attributes:
+        kind: class of transformers.
+        authors: sampling of the published code, where generation_config.json leaves it open.
         name: shown in reports and errors.
         model: of transformers; it may be changed between two images, so nothing of it is copied for good.
         grid: that is drawn where none is asked for.
         decoder: the blocks of the language model.
+        words: the tokenizer of prompts.
+        vq: the VQ tokenizer.
     """
 
+    kind: ClassVar[type[PreTrainedModel]]
+    authors: ClassVar[Sampling]
     name: str
     model: Any
     grid: Grid
-    decoder: Decoder
+    decoder: LanguageDecoder
+    words: Words
+    vq: Any
 
-    # What a target says of itself.
+    def _begin_with(self, name: str, model: Any, blocks: nn.Module, words: Words) -> None:
+        """Set what every target has; settings of the checkpoint are checked."""
+        self.name, self.model, self.decoder, self.words = name, model, LanguageDecoder(blocks), words
+        self._codebook = Derived[Tensor](lambda weight: weight)
+        tell_ignored(model.generation_config, name)
+        _ = self.default
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        device_map: DeviceMap | None = None,
+    ) -> Self:
+        """Load a checkpoint; what is small is read first.
+
+        Raises:
+            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
+        """
+        make: Any = cls
+        parts = cls.read_parts(folder)
+        target: Self = make(load_model(cls.kind, folder, device, dtype, device_map), name=folder.name, **parts)
+        return target
+
+    # What a target adds.
+
+    @classmethod
+    @abstractmethod
+    def read_parts(cls, folder: Path) -> dict[str, Any]:
+        """Load what the constructor takes besides model and name, by argument.
+
+        Raises:
+            BadInput: a file is missing or damaged.
+        """
 
     @abstractmethod
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
@@ -53,13 +100,8 @@ class LanguageTarget(ABC):
         """
 
     @property
-    @abstractmethod
-    def default(self) -> Sampling:
-        """Sampling that the checkpoint recommends."""
-
-    @property
     def row_end(self) -> tuple[int, ...]:
-        """Token ids that the layout dictates after each row of the picture."""
+        """Token ids that the layout dictates after each row of the image."""
         return ()
 
     def check_grid(self, grid: Grid) -> None:
@@ -81,11 +123,6 @@ class LanguageTarget(ABC):
     def weights(self) -> Sequence[Tensor]:
         """All weights behind `embed` and `output`, for image tokens only."""
 
-    @property
-    @abstractmethod
-    def codebook(self) -> Float[Tensor, "V c"]:
-        """Embedding of every image token in the VQ tokenizer, always the same object."""
-
     @abstractmethod
     def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
         """Embedding of image tokens, without positions."""
@@ -96,9 +133,19 @@ class LanguageTarget(ABC):
 
     @abstractmethod
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a grid of tokens."""
+        """Image of a grid of tokens."""
 
     # What follows from it.
+
+    @property
+    def default(self) -> Sampling:
+        """As generation_config.json has it, else the published code."""
+        return recommended(self.model, self.authors)
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Embedding of every image token in the VQ tokenizer, always the same object."""
+        return self._codebook.of(self.vq.quantize.embedding.weight)
 
     @property
     def width(self) -> int:
@@ -107,7 +154,7 @@ class LanguageTarget(ABC):
 
     @property
     def depth(self) -> int:
-        """Number of blocks, whose states a pass can hand out."""
+        """Number of blocks, whose states a pass can return."""
         return self.decoder.depth
 
     @property
@@ -143,7 +190,7 @@ class LanguageTarget(ABC):
         """Refuse prompts that cannot be drawn.
 
         Raises:
-            BadInput: a prompt is empty, or does not fit in front of the picture.
+            BadInput: a prompt is empty, or does not fit in front of the image.
         """
         self._ids(prompts, negatives, 2, grid)
 
@@ -185,7 +232,9 @@ class LanguageTarget(ABC):
         self.output(self.norm(hidden))
 
     @torch.no_grad()
-    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
+    def session(
+        self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid
+    ) -> TargetSession:
         """Start images, one per prompt; the model is put into evaluation mode.
 
         Raises:
@@ -196,9 +245,9 @@ class LanguageTarget(ABC):
         self.model.eval()
         embedded = [self._text(row) for row in ids]
         images = [embedded[i : i + streams] for i in range(0, len(embedded), streams)]
-        return Session(self, [Prompt(prefixes, grid) for prefixes in images])
+        return TargetSession(self, [Prompt(prefixes, grid) for prefixes in images])
 
-    # What a session asks for; see :class:`Engine`.
+    # What a session needs; see :class:`Engine`.
 
     causal_alone = False
 
@@ -216,22 +265,12 @@ class LanguageTarget(ABC):
         """An empty cache, each layer's part where the layer is."""
         return Cache(self.decoder.devices, slots, fixed=self.pass_width is not None)
 
-    def run(
-        self,
-        x: Float[Tensor, "B N d"],
-        positions: Int[Tensor, "B N"],
-        lengths: Int[Tensor, "B"],
-        grid: Grid,
-        mask: Bool[Tensor, "B 1 N S"] | None,
-        cache: Cache,
-        first: bool,
-        layers: Collection[int],
-    ) -> tuple[Float[Tensor, "B N d"], dict[int, Float[Tensor, "B N d"]]]:
+    def run(self, inputs: PassInputs) -> Hidden:
         """Run the decoder."""
-        assert mask is not None
-        states: list[Tensor] | None = [] if layers else None
-        hidden = self.decoder(x, mask, positions, cache, first, states)
-        return hidden, {layer: states[layer - 1] for layer in layers} if states else {}
+        assert inputs.mask is not None
+        states: list[Tensor] | None = [] if inputs.layers else None
+        hidden = self.decoder(inputs.x, inputs.mask, inputs.positions, inputs.cache, inputs.first, states)
+        return hidden, {layer: states[layer - 1] for layer in inputs.layers} if states else {}
 
     def _text(self, ids: Sequence[int]) -> Float[Tensor, "N d"]:
         """Embedding of text tokens."""

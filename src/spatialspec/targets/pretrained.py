@@ -19,8 +19,8 @@ from transformers.utils import logging as bars
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.sampling import Sampling
+from spatialspec.targets.images import check_pixels
 from spatialspec.targets.model_files import FETCH, LARGEST, check_side_files, numbers, read_model_config
-from spatialspec.targets.pictures import check_pixels
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 GENERATION = "generation_config.json"

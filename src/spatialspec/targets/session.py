@@ -18,7 +18,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
-from spatialspec.targets.engine import Engine, Prompt
+from spatialspec.targets.engine import Engine, PassInputs, Prompt
 from spatialspec.targets.slots import Slots
 
 WIDEST = 128  # drafted nodes of a pass that a new cache has room for; each may bring its forced tokens
@@ -41,7 +41,7 @@ class _Image:
     slots: Slots | None = None
 
 
-class Session:
+class TargetSession:
     """Images of one target. The sequences of an image follow each other in the cache.
 
     Args:
@@ -108,7 +108,7 @@ class Session:
         alone = width == 1 and self.engine.causal_alone and self.cache.even and not any(s.ahead for s in states)
         mask = None if alone else torch.from_numpy(self._mask(states, proposals, read, width, seen)).to(x.device)
         where = torch.from_numpy(positions).to(x.device), torch.from_numpy(self._prefix).to(x.device)
-        hidden, inner = self.engine.run(x, *where, self.grid, mask, self.cache, first, layers)
+        hidden, inner = self.engine.run(PassInputs(x, *where, self.grid, mask, self.cache, first, layers))
         return self._scores(hidden, inner, slots, read)
 
     def _embed(

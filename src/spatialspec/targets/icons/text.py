@@ -83,6 +83,14 @@ class PromptTokenizer:
             raise BadInput(f"the token id {max(ids.values())}", f"ids below {vocabulary}", again, where=path)
         return cls(tokenizer, length)
 
+    def check(self, prompts: Sequence[str]) -> None:
+        """Refuse prompts that do not fit.
+
+        Raises:
+            PromptTooLong: one does not.
+        """
+        self(prompts)
+
     def __call__(self, prompts: Sequence[str], truncate: bool = False) -> Int[Tensor, "B P"]:
         """Encode prompts; an empty string is the unconditional prefix.
 
