@@ -20,6 +20,7 @@ from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.decode import Image, decode
 from spatialspec.methods.ar import AR
 from spatialspec.methods.method import Method
+from spatialspec.targets.grid_model import AttentionInputs
 from test_grid_session import CLOSE, CODES, GRIDS, Target, model, session_of, texts
 
 SAMPLING = Sampling(guidance=2.0, temperature=0.9)
@@ -83,7 +84,7 @@ class Replay:
         for slot, sees in enumerate(self.sees):
             mask[front + slot, [front + other for other in sees]] = True
         rotation = torch.cat((still + 1, cos))[None, None], torch.cat((still, sin))[None, None]
-        hidden = model()(x, rotation, mask[None, None])
+        hidden = model()(x, AttentionInputs(rotation, mask[None, None]))
         return model().head(hidden), hidden
 
     def write(self, state: State, proposal: Proposal, verdict: Verdict) -> None:

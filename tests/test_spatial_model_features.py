@@ -79,7 +79,7 @@ def test_a_grid_transformer_hands_out_states_of_its_blocks() -> None:
 def test_nobody_asks_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
     honest = GridTransformer.forward
-    monkeypatch.setattr(GridTransformer, "forward", lambda *a: given.append(a[5]) or honest(*a))
+    monkeypatch.setattr(GridTransformer, "forward", lambda *a: given.append(a[3]) or honest(*a))
     toy = GridToy.random("3x4", 4, 0)
     Trial("spatial", "coupled", GUIDED, toy).tokens([Noise(0, 12, 4)])
     assert given and not any(isinstance(states, list) for states in given)

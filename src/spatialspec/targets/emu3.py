@@ -75,17 +75,17 @@ class Emu3Target(ImageVocabulary):
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
         """Prompt, then what opens an image of this grid; the unconditional prompt has no words before that.
 
-        Letters and accents are composed, as Emu3's own tokenizer does and its conversion for transformers does not.
+        Letters and accents are composed, as the published tokenizer does and its conversion for transformers does not.
         """
         p, images = self.processor, set(self.ids.tolist())
         opening = f"{p.image_start_token}{grid.rows}*{grid.columns}{p.fake_token_around_image}"
         first, last = self.words.id_of(p.bos_token), self.words.id_of(p.fake_token_around_image)
-        rows = []
+        sequences = []
         for words in (text for pair in zip(prompts, negatives, strict=True) for text in pair[:streams]):
             text = normalize("NFC", words)
             self.words.check(text, images)
-            rows.append(self.words.framed(f"{p.bos_token}{text}{opening}", first, last))
-        return rows
+            sequences.append(self.words.framed(f"{p.bos_token}{text}{opening}", first, last))
+        return sequences
 
     @property
     def patch(self) -> int:
@@ -94,7 +94,7 @@ class Emu3Target(ImageVocabulary):
 
     @torch.inference_mode()
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
-        """Tokens of images, by the encoder of transformers, normalised as the processor says."""
+        """Tokens of images, by the encoder of transformers, normalised by the processor's settings."""
         x = normalised(self.processor.image_processor, pixels, self.codebook)
         tokens = self.vq.encode(x, [x.shape[-2:]] * len(x)).image_tokens  # a list of (rows, columns)
         return torch.stack(tokens).flatten(1)

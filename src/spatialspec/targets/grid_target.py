@@ -1,4 +1,4 @@
-"""Base of targets whose transformer is the package's own: loaded from a folder, drawn with a VQ decoder.
+"""Base of targets whose transformer is part of the package: loaded from a folder, drawn with an image decoder.
 
 Folder: `config.json`, `transformer.safetensors`, `vq.safetensors`, and what the family adds for its prompts.
 """

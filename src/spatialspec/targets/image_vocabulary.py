@@ -50,10 +50,10 @@ class ImageVocabulary(LanguageTarget):
         self.begin()
 
     def begin(self) -> None:
-        """Look at the model again, before a session.
+        """Read the parts of the model again, before a session.
 
         Raises:
-            BadInput: it was changed into one that cannot be drawn from.
+            BadInput: it was changed so that it cannot be run.
         """
         super().begin()
         layer: Any = self.model.lm_head

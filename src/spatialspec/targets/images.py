@@ -38,11 +38,11 @@ class ReadsImages(Protocol):
 
 
 def check_pixels(settings: Any, where: object) -> None:
-    """Refuse settings of an image processor that leave colours open, or scale bytes as no model here was trained.
+    """Refuse settings of an image processor without colour statistics, or with a scale that no model was trained on.
 
     Args:
         settings: rescaling and normalisation, as in preprocessor_config.json.
-        where: they were found.
+        where: the file.
 
     Raises:
         BadInput: one of them is missing or wrong.

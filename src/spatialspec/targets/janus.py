@@ -105,10 +105,10 @@ class JanusTarget(LanguageTarget):
 
     @torch.inference_mode()
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
-        """Tokens of images, normalised as the processor says, by the encoder of transformers.
+        """Tokens of images, normalised by the processor's settings, by the encoder of transformers.
 
         A code is the entry of the nearest direction, as in the published tokenizer and as the decoder reads codes;
-        transformers' own quantizer takes the nearest by plain distance.
+        the quantizer of transformers takes the nearest by plain distance.
         """
         vq, entries = self.vq, F.normalize(self.codebook, dim=-1)
         latent = vq.quant_conv(vq.encoder(normalised(self.processor.image_processor, pixels, entries)))
@@ -146,7 +146,7 @@ def _check_template(template: str, where: object) -> None:
 
 
 def _control(processor: Any) -> list[str]:
-    """Names of the tokens that stand around images."""
+    """Names of the tokens around images."""
     tokens = (getattr(processor.tokenizer, name, None) for name in ("image_token", "boi_token", "eoi_token"))
     return [token for token in (processor.image_token, processor.image_start_token, *tokens) if isinstance(token, str)]
 

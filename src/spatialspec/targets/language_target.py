@@ -37,7 +37,7 @@ class LanguageTarget(ABC):
         authors: sampling of the published code, where generation_config.json leaves it open.
         name: shown in reports and errors.
         model: of transformers; it may be changed between two images, so nothing of it is copied for good.
-        grid: that is drawn where none is asked for.
+        grid: drawn by default.
         decoder: the blocks of the language model.
         words: the tokenizer of prompts.
         vq: the VQ tokenizer.
@@ -90,12 +90,12 @@ class LanguageTarget(ABC):
 
     @abstractmethod
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
-        """Token ids of every row of the batch, up to the token that opens the image.
+        """Token ids of every sequence of the batch, up to the token that opens the image.
 
         Args:
             prompts: one per image.
-            negatives: prompts of the unconditional stream, one per prompt; "" for the model's own unconditional input.
-            streams: 1, or 2 with guidance: then the unconditional row follows each conditional one.
+            negatives: prompts of the unconditional stream, one per prompt; "" for the unconditional prompt.
+            streams: 1, or 2 with guidance: then the unconditional sequence follows each conditional one.
             grid: of every image.
         """
 
@@ -105,7 +105,7 @@ class LanguageTarget(ABC):
         return ()
 
     def check_grid(self, grid: Grid) -> None:
-        """Refuse a grid that the model cannot draw; unless a target knows better, every grid but its own.
+        """Refuse a grid that the model cannot draw; unless a target overrides this, every grid but its default.
 
         Raises:
             BadInput: it cannot.
@@ -195,10 +195,10 @@ class LanguageTarget(ABC):
         self._ids(prompts, negatives, 2, grid)
 
     def begin(self) -> None:
-        """Look at the model again, before a session.
+        """Read the parts of the model again, before a session.
 
         Raises:
-            BadInput: it was changed into one that cannot be drawn from.
+            BadInput: it was changed so that it cannot be run.
         """
         self.decoder.begin()
 
@@ -223,7 +223,7 @@ class LanguageTarget(ABC):
 
     @torch.no_grad()
     def try_out(self) -> None:
-        """Read one token: what is wrong in a configuration and in no shape of a weight comes out here."""
+        """Read one token: finds errors of a configuration that no shape of a weight shows."""
         cache = Cache(self.decoder.devices, 1)
         cache.add(1)
         mask = torch.ones(1, 1, 1, cache.begin(1, self.device), dtype=torch.bool, device=self.device)

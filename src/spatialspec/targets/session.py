@@ -29,7 +29,7 @@ class _Image:
     """An image of the session.
 
     Attributes:
-        prompt: that it is drawn from.
+        prompt: its prompt.
         sequences: of the cache, one for each stream.
         positions: of what is committed behind the prompt, in the order of the cache, counted from the prompt's end.
         slots: of the last pass.
@@ -63,7 +63,7 @@ class TargetSession:
         """Add an image behind the others; the next pass reads its prompt.
 
         Raises:
-            BadInput: its grid is another one.
+            BadInput: its grid differs.
         """
         if prompt.grid != self.grid:
             raise BadInput(f"an image of {prompt.grid}", f"{self.grid}, as the others have", "start another session")
@@ -150,7 +150,7 @@ class TargetSession:
     def _mask(
         self, states: Sequence[State], proposals: Sequence[Proposal], read: Int[np.ndarray, "B"], width: int, seen: int
     ) -> Bool[np.ndarray, "B 1 N S"]:
-        """Slots see the prompt, committed tokens before their own, and of this pass what `Slots.mask` says."""
+        """Slots see the prompt, committed tokens before theirs, and slots of this pass by `Slots.mask`."""
         mask = np.zeros((len(self._streams), 1, width, seen), dtype=bool)
         mask[..., 0] = True  # of a slot that nobody reads, too: attention to nothing is not defined
         for image, state, proposal in zip(self.images, states, proposals, strict=True):
@@ -160,12 +160,12 @@ class TargetSession:
             for sequence in streams:
                 start, length, prompt = int(read[sequence]), self.cache.lengths[sequence], int(self._prefix[sequence])
                 stop, first = start + len(its), length + start
-                own = mask[sequence, 0]
-                own[:start, :start] = np.tri(start, dtype=bool)
-                own[start:stop, :first] = True
-                own[start:stop, first : first + len(its)] = tree
+                visible = mask[sequence, 0]
+                visible[:start, :start] = np.tri(start, dtype=bool)
+                visible[start:stop, :first] = True
+                visible[start:stop, first : first + len(its)] = tree
                 if state.ahead or its.pending > 1:
-                    own[start:stop, prompt:first] = np.array(image.positions) <= its.positions[:, None]
+                    visible[start:stop, prompt:first] = np.array(image.positions) <= its.positions[:, None]
         return mask
 
     def _scores(
@@ -175,7 +175,7 @@ class TargetSession:
         slots: Sequence[Slots],
         read: Int[np.ndarray, "B"],
     ) -> list[Scores]:
-        """Of the slots that output cells; no others go through the output layer."""
+        """Scores of the slots that output cells; no others go through the output layer."""
         wanted: list[Int[np.ndarray, "R"]] = []
         shapes: list[tuple[int, int]] = []
         for image, its in zip(self.images, slots, strict=True):

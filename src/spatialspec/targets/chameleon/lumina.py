@@ -90,8 +90,8 @@ class LuminaTarget(ChameleonTarget):
             if count % PATCH or self._size(count) not in self._names:
                 raise BadInput(
                     f"size {grid}",
-                    "even numbers for which there is a size token",
-                    "sizes are said in patches of 2x2 cells",
+                    "even numbers that have a size token",
+                    "sizes are in patches of 2x2 cells",
                 )
         self.check_length(grid)
 

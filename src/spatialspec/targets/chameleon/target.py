@@ -51,7 +51,7 @@ class ChameleonTarget(ImageVocabulary):
         vq: its image decoder; by default that in the folder that the model was loaded from.
 
     Raises:
-        BadInput: there is no image decoder, or the vocabulary lacks a token.
+        BadInput: the image decoder is missing, or the vocabulary lacks a token.
     """
 
     kind: ClassVar[type[PreTrainedModel]] = Anole
@@ -78,10 +78,10 @@ class ChameleonTarget(ImageVocabulary):
         return {"vq": load_vq(folder), "processor": _load_tokenizer(folder)}
 
     def begin(self) -> None:
-        """Look at the model again, before a session.
+        """Read the parts of the model again, before a session.
 
         Raises:
-            BadInput: it was changed into one that cannot be drawn from.
+            BadInput: it was changed so that it cannot be run.
         """
         super().begin()
         self.vq.to(self.device)
@@ -90,7 +90,7 @@ class ChameleonTarget(ImageVocabulary):
         """Id of a token of the vocabulary.
 
         Raises:
-            BadInput: there is no such token.
+            BadInput: no such token.
         """
         if token not in self._names:
             raise BadInput(f"no {token} in vocabulary_map", "one", "fetch config.json again", where=self.name)
@@ -157,14 +157,14 @@ def _vq_of(origin: str) -> ChameleonVQ:
     if not (Path(origin) / "config.json").is_file():
         raise BadInput(
             f"a model from {origin!r}",
-            "one that was loaded from a folder, where its image decoder is",
+            "one that was loaded from a folder with its image decoder",
             "give vq=load_vq(FOLDER) (spatialspec.targets.chameleon.files)",
         )
     return load_vq(Path(origin))
 
 
 def _load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer as tokenizer.json has it: classes of transformers that build their own would split words anew."""
+    """The tokenizer of tokenizer.json: some classes of transformers build another, which splits words differently."""
     path = folder / "tokenizer.json"
     text = read_text(path, "the tokenizer of prompts", "fetch it, see docs/targets")
     try:

@@ -48,7 +48,7 @@ class LlamaGenTarget(GridTarget):
 
     @classmethod
     def read_prompts(cls, folder: Path, model: LlamaGenTransformer) -> Condition:
-        """Classes need no file; for captions whichever there are of `captions.safetensors` and `t5/`."""
+        """Classes need no file; captions need `captions.safetensors` or `t5/`."""
         embedding = model.cls_embedding
         if isinstance(embedding, ClassEmbedding):
             return ClassCondition(embedding)
