@@ -11,9 +11,9 @@ from torch import Tensor
 
 
 class Cache:
-    """One sequence per image and guidance stream; the layers of a device share one tensor, allocated at the first write.
+    """One sequence per image and guidance stream; the layers of a device share one tensor, made at the first write.
 
-    A pass writes its N slots behind what each sequence has committed; `commit` then commits some of them. The others are
+    A pass writes its N slots behind what each sequence has committed; `commit` then commits some of them. The rest is
     overwritten by the next pass. Where a pass needs more slots than `capacity`, all sequences get them: wide drafts for
     one image beside another that is nearly done.
 
@@ -83,8 +83,8 @@ class Cache:
             k[:, :, self._start : stop], v[:, :, self._start : stop] = keys, values
         else:
             slots = self._slots.to(device)
-            index = torch.arange(len(slots), device=device)[:, None]
-            k[index, :, slots], v[index, :, slots] = keys.transpose(1, 2), values.transpose(1, 2)
+            every = torch.arange(len(slots), device=device)[:, None]
+            k[every, :, slots], v[every, :, slots] = keys.transpose(1, 2), values.transpose(1, 2)
         return k[:, :, : self._seen], v[:, :, : self._seen]
 
     def commit(self, sequences: range, prompts: Sequence[int], slots: Sequence[int]) -> None:

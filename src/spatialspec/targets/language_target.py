@@ -5,88 +5,37 @@ A target adds how prompts read, what an image token is, and how tokens become an
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from PIL import Image as PILImage
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
-from spatialspec.targets.derived import Derived
+from spatialspec.targets.checkpoint import CheckpointTarget
 from spatialspec.targets.engine import Hidden, PassInputs, Prompt
-from spatialspec.targets.language_decoder import LanguageDecoder
-from spatialspec.targets.pretrained import DeviceMap, load_model, recommended, tell_ignored
 from spatialspec.targets.session import TargetSession
-from spatialspec.targets.words import Words
 
 
-class LanguageTarget(ABC):
+class LanguageTarget(CheckpointTarget):
     """Frozen model, processor and what is drawn by default.
 
     Attributes:
-        kind: class of transformers.
-        authors: sampling of the published code, where generation_config.json leaves it open.
-        name: shown in reports and errors.
-        model: of transformers; it may be changed between two images, so nothing of it is copied for good.
         grid: drawn by default.
-        decoder: the blocks of the language model.
-        words: the tokenizer of prompts.
         vq: the VQ tokenizer.
     """
 
-    kind: ClassVar[type[PreTrainedModel]]
-    authors: ClassVar[Sampling]
-    name: str
-    model: Any
     grid: Grid
-    decoder: LanguageDecoder
-    words: Words
     vq: Any
 
-    def _begin_with(self, name: str, model: Any, blocks: nn.Module, words: Words) -> None:
-        """Set what every target has; settings of the checkpoint are checked."""
-        self.name, self.model, self.decoder, self.words = name, model, LanguageDecoder(blocks), words
-        self._codebook = Derived[Tensor](lambda weight: weight)
-        tell_ignored(model.generation_config, name)
-        _ = self.default
-
-    @classmethod
-    def from_folder(
-        cls,
-        folder: Path,
-        device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        device_map: DeviceMap | None = None,
-    ) -> Self:
-        """Load a checkpoint; what is small is read first.
-
-        Raises:
-            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
-        """
-        make: Any = cls
-        parts = cls.read_parts(folder)
-        target: Self = make(load_model(cls.kind, folder, device, dtype, device_map), name=folder.name, **parts)
-        return target
-
     # What a target adds.
-
-    @classmethod
-    @abstractmethod
-    def read_parts(cls, folder: Path) -> dict[str, Any]:
-        """Load what the constructor takes besides model and name, by argument.
-
-        Raises:
-            BadInput: a file is missing or damaged.
-        """
 
     @abstractmethod
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
@@ -136,11 +85,6 @@ class LanguageTarget(ABC):
         """Image of a grid of tokens."""
 
     # What follows from it.
-
-    @property
-    def default(self) -> Sampling:
-        """As generation_config.json has it, else the published code."""
-        return recommended(self.model, self.authors)
 
     @property
     def codebook(self) -> Float[Tensor, "V c"]:

@@ -89,8 +89,8 @@ class Words:
     def check(self, prompt: str, images: Iterable[int] = ()) -> None:
         """Refuse a prompt in which a control token would be read.
 
-        A token that was added to a vocabulary is a control token if it is special to the tokenizer, if the model uses it
-        as one, or if its name is written <|so|>; all others are text.
+        A token that was added to a vocabulary is a control token if it is special to the tokenizer, if the model uses
+        it as one, or if its name is written <|so|>; all others are text.
 
         Args:
             prompt: words.
