@@ -70,34 +70,26 @@ class Engine(Protocol):
     @property
     def pass_width(self) -> int | None:
         """Slots of every pass behind the first, where shapes are fixed; None where they are not."""
-        ...
 
     @property
     def forced(self) -> Float[Tensor, "F d"]:
         """Embedded tokens that the layout dictates behind each row of the image."""
-        ...
 
     @property
     def device(self) -> torch.device:
         """Where prompts go in, and where logits and states come out."""
-        ...
 
     def cache(self, slots: int) -> Cache:
         """An empty cache with room for so many slots of a sequence."""
-        ...
 
     def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
         """Embedding of image tokens."""
-        ...
 
     def run(self, inputs: PassInputs) -> Hidden:
         """Run the blocks: pre-norm states, and the states after each of `inputs.layers`."""
-        ...
 
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
         """Final norm of pre-norm states."""
-        ...
 
     def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
         """Normed states -> logits of image tokens."""
-        ...

@@ -8,10 +8,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from PIL import Image as PILImage
 from torch import Tensor
 
@@ -27,33 +27,6 @@ from spatialspec.targets.session import TargetSession
 from spatialspec.tensors import load_module
 
 
-class VQSizes(Protocol):
-    """Sizes of an image decoder."""
-
-    @property
-    def patch(self) -> int:
-        """Pixels a side of one cell."""
-        ...
-
-
-class VQ(Protocol):
-    """An image decoder."""
-
-    @property
-    def config(self) -> VQSizes:
-        """Sizes."""
-        ...
-
-    @property
-    def codebook(self) -> Float[Tensor, "V c"]:
-        """One unit vector for each code."""
-        ...
-
-    def decode(self, codes: Int[Tensor, "B h w"]) -> Float[Tensor, "B 3 H W"]:
-        """Codes -> pixels in [-1, 1]."""
-        ...
-
-
 class GridTarget(GridEngine, ABC):
     """Frozen transformer and image decoder.
 
@@ -62,7 +35,7 @@ class GridTarget(GridEngine, ABC):
         networks: classes of the transformer's sizes, the transformer, the decoder's sizes, and the decoder.
         prompt_kind: what a prompt is, for messages.
         name: shown in reports and errors.
-        vq: the image decoder.
+        vq: the image decoder, with `codebook`, `decode` and `config.patch`.
         prompts: reads prompts.
         default: sampling that the folder recommends.
     """
@@ -70,7 +43,7 @@ class GridTarget(GridEngine, ABC):
     key: ClassVar[str]
     networks: ClassVar[tuple[type[Any], type[Any], type[Any], type[Any]]]
     prompt_kind: ClassVar[str]
-    vq: VQ
+    vq: Any
     prompts: Any
 
     def __init__(self, name: str, model: Any, vq: Any, prompts: Any, default: Sampling) -> None:
@@ -130,12 +103,13 @@ class GridTarget(GridEngine, ABC):
     @property
     def codebook(self) -> Float[Tensor, "V c"]:
         """Unit vectors of the image decoder, one for each image token."""
-        return self.vq.codebook
+        codebook: Tensor = self.vq.codebook
+        return codebook
 
     @property
     def patch(self) -> int:
         """Pixels a side of one cell."""
-        return self.vq.config.patch
+        return int(self.vq.config.patch)
 
     def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
         """Refuse prompts that are empty, or that the model cannot read.

@@ -21,7 +21,6 @@ class ReadsImages(Protocol):
     @property
     def patch(self) -> int:
         """Pixels a side of one cell."""
-        ...
 
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
         """Tokens of images, 0 to V - 1, row by row, on the device of the encoder.
@@ -34,7 +33,6 @@ class ReadsImages(Protocol):
         Raises:
             BadInput: this checkpoint came without its encoder.
         """
-        ...
 
 
 def check_pixels(settings: Any, where: object) -> None:

@@ -53,7 +53,7 @@ def load_reader(folder: Path, device: torch.device) -> ChameleonVQVAE:
     """
     if not (folder / ENCODER).is_file():
         raise BadInput(
-            "no encoder of images",
+            "no encoder of pictures",
             ENCODER,
             f"make it with spatialspec convert vqgan.ckpt {folder}, or learn from images that the target draws, "
             "--self-distil PROMPTS",
