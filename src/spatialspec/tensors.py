@@ -48,6 +48,11 @@ def read_shapes(path: Path, advice: str = "fetch it again") -> dict[str, tuple[i
         raise unusable(path, error, "weights in safetensors") from error
 
 
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
 def check_shapes(
     expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]], where: object, advice: str = ""
 ) -> None:
@@ -77,7 +82,7 @@ def read_weights(
         BadInput: the file is missing, truncated or foreign; the message names the first difference.
     """
     state = module.state_dict()
-    check_shapes({name: tuple(tensor.shape) for name, tensor in state.items()}, read_shapes(path), path)
+    check_shapes(shapes_of(state), read_shapes(path), path)
     bare = any(tensor.is_meta for tensor in state.values())
     placed = {}
     with safe_open(path, "pt") as file:

@@ -23,7 +23,7 @@ from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets import slots
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_device_that_gives_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     def stop(*_: object) -> None:
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(Session, "score", stop)
+    monkeypatch.setattr(TargetSession, "score", stop)
     found = diagnose(folder)
     assert named(found.checks, "ar").got == "RuntimeError: no such kernel"
     assert not found.ok and not found.methods and not found.advice

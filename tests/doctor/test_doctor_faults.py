@@ -99,11 +99,11 @@ FAULTS: dict[str, tuple[str, Spoil, str, str, str]] = {
     "another vocabulary": ("emu3", tensors("model.safetensors", lambda t: t.update({"text_model.lm_head.weight":
                            torch.ones(7, 32)})), "loading", "lm_head.weight (7, 32) instead of (", "another model's"),
     "another layer": ("icons", config(lambda c: c["transformer"].update(layers=3)), "loading", "tensor blocks.2.", ""),
-    "codec of more codes": ("icons", larger_codec, "loading", "picture decoder of 128 codes", "fetch both"),
+    "codec of more codes": ("icons", larger_codec, "loading", "image decoder of 128 codes", "fetch both"),
     "codec of larger cells": ("icons", config(lambda c: c["vq"].update(patch=8)), "loading", "tensor ", ""),
     "codec of fewer codes": ("lumina", lambda f: save_file(random_vq(vq_config(num_embeddings=32)).state_dict(),
                              f / "vq.safetensors"), "loading", "quantize.embedding.weight: (32, 8)", ""),
-    "no codec": ("lumina", lambda f: (f / "vq.safetensors").unlink(), "loading", "no picture decoder", "convert"),
+    "no codec": ("lumina", lambda f: (f / "vq.safetensors").unlink(), "loading", "no image decoder", "convert"),
     "codec of noughts": ("icons", tensors("vq.safetensors", lambda t: [t[name].mul_(0) for name in t if "decoder" in
                          name]), "codec", "every pixel is 128", "fetch it again"),
     "not finite": ("icons", tensors("transformer.safetensors", lambda t: t["output.weight"].fill_(torch.nan)),

@@ -33,9 +33,9 @@ from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModel
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.models import WEIGHTS
 from spatialspec.targets.engine import Prompt
-from spatialspec.targets.icons.head import GridHead
+from spatialspec.targets.grid_engine import GridEngine
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 SMALL: dict[str, Any] = {"steps": 4, "batch": 4, "warmup": 1, "window": 9, "frontiers": 3, "rows": 1, "columns": 2}
 
@@ -160,10 +160,10 @@ def test_a_pass_costs_at_most_35_percent_of_the_targets() -> None:
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters")
     assert sum(p.numel() for p in network.parameters()) < 0.15 * sum(p.numel() for p in model.parameters())
     grid, half = common_target().grid.parse("24x24"), 288
-    engine = GridHead()
+    engine = GridEngine()
     engine.model = model
     prompt = Prompt(list(torch.randn(2, model.config.prefix, model.config.width)), grid)
-    session = Session(engine, [prompt])
+    session = TargetSession(engine, [prompt])
     state, written, verdict = State(grid), Proposal.chain(0, [0] * half, final=True), Verdict(tuple(range(half)))
     (scores,) = session.score([state], [written])
     after = keep(session, 0, state, written, verdict)

@@ -15,9 +15,9 @@ from transformers.models.llama.modeling_llama import LlamaModel
 
 from spatialspec.core.grid import Grid, Layout
 from spatialspec.targets.engine import Prompt
-from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.language_decoder import LanguageDecoder
 from spatialspec.targets.language_target import LanguageTarget
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 CODES, WIDTH, WORDS = 13, 32, 7  # text tokens are 0 .. 6, row ends 7 and 8, image token k is 9 + k
 FIRST = 9
@@ -59,7 +59,7 @@ class Toy:
 
     def __init__(self, kind: str, attention: str = "sdpa") -> None:
         self.model = decoder_of(kind, attention)
-        self.decoder = Decoder(self.model)
+        self.decoder = LanguageDecoder(self.model)
         self.device = torch.device("cpu")
         self.table = 0.3 * torch.randn(CODES, WIDTH, generator=torch.Generator().manual_seed(1))
 
@@ -89,10 +89,10 @@ class Toy:
             return self.grid_end()
         return self.row_end(forced if (index + 1) % grid.columns == 0 else 0)
 
-    def session(self, layout: Layout, images: list[int], forced: int) -> Session:
+    def session(self, layout: Layout, images: list[int], forced: int) -> TargetSession:
         engine = copy.copy(self)
         engine.forced, engine.between = self.row_end(forced), self.grid_end()[: 3 * (len(layout.grids) > 1)]
-        return Session(engine, [Prompt([self.prompt(2 * i), self.prompt(2 * i + 1)], layout) for i in images])
+        return TargetSession(engine, [Prompt([self.prompt(2 * i), self.prompt(2 * i + 1)], layout) for i in images])
 
     def sequence(self, row: int, tokens: tuple[int, ...], layout: Layout, forced: int) -> Tensor:
         """Embedded prompt and tokens with all row and grid ends, as the model was trained on it."""

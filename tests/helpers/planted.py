@@ -17,7 +17,7 @@ from spatialspec.core.step import Step, Verdict
 from spatialspec.decode import Image
 from spatialspec.methods import rejection
 from spatialspec.methods.rejection import Rejection
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 Patch = pytest.MonkeyPatch
 TABLE, FEW_TOKENS, CACHE = 0, 1, 2  # the cases of the quick audit
@@ -48,7 +48,7 @@ def clamped_rows(patch: Patch) -> None:
         return Verdict(path, int(inverse_cdf(p[path[-1] + 1 if path else 0], u[0])))
 
     @torch.inference_mode()
-    def clamped(session: Session, images: Sequence[Image]) -> Iterator[Step]:
+    def clamped(session: TargetSession, images: Sequence[Image]) -> Iterator[Step]:
         still = list(images)
         while still:
             proposals = [image.propose() for image in still]
@@ -102,9 +102,9 @@ def uniform_fallback(patch: Patch) -> None:
 
 def unconditional_not_rolled_back(patch: Patch) -> None:
     """Rejected drafts stay in the cache of the unconditional stream."""
-    honest = Session.keep
+    honest = TargetSession.keep
 
-    def keep(self: Session, index: int, step: Step) -> None:
+    def keep(self: TargetSession, index: int, step: Step) -> None:
         image = self.images[index]
         last = image.sequences[-1]
         before = self.cache.lengths[last]
@@ -113,7 +113,7 @@ def unconditional_not_rolled_back(patch: Patch) -> None:
         if len(image.sequences) == 2 and step.verdict.commits:
             self.cache.lengths[last] = before + read
 
-    patch.setattr(Session, "keep", keep)
+    patch.setattr(TargetSession, "keep", keep)
 
 
 @dataclass(frozen=True)

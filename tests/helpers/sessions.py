@@ -15,9 +15,9 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.targets.engine import Prompt
-from spatialspec.targets.icons.head import GridHead
+from spatialspec.targets.grid_engine import GridEngine
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 CODES = 13
 GRIDS = ("4x4", "3x5", "6x3")  # of the configuration; others have interpolated places
@@ -43,7 +43,7 @@ def model() -> GridTransformer:
     return made
 
 
-class Target(GridHead):
+class Target(GridEngine):
     """The transformer as sessions and drafters see it."""
 
     def __init__(self) -> None:
@@ -55,20 +55,20 @@ def texts(images: int) -> Tensor:
     return torch.randint(11, (2 * images, 5), generator=torch.Generator().manual_seed(1))
 
 
-def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> Session:
+def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> TargetSession:
     """A session over some images, made while memory that nobody has written holds NaN."""
     text = torch.cat([texts(3)[2 * row : 2 * row + streams] for row in rows])
     shape = Grid.parse(grid)
-    prefix, told = model().encode_text(text), model().told(text, shape.rows, shape.columns)
+    prefix, told = model().encode_text(text), model().conditioning(text, shape.rows, shape.columns)
     torch.use_deterministic_algorithms(True)  # this fills new memory with NaN
     try:
         images = [slice(i, i + streams) for i in range(0, len(text), streams)]
-        return Session(Target(), [Prompt(list(prefix[image]), shape, told[image]) for image in images])
+        return TargetSession(Target(), [Prompt(list(prefix[image]), shape, told[image]) for image in images])
     finally:
         torch.use_deterministic_algorithms(False)
 
 
-def copied(session: Session) -> Session:
+def copied(session: TargetSession) -> TargetSession:
     """The same session once more, with a cache and notes of its own."""
     other = copy.copy(session)
     other.cache = copy.deepcopy(session.cache)

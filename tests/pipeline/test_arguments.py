@@ -21,7 +21,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.methods.method import Method
 from spatialspec.output import Output
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -65,14 +65,14 @@ def pipe(folder: Path) -> SpatialPipeline:
 def passes() -> Iterator[list[int]]:
     """The number of images of every pass that a session makes."""
     counted: list[int] = []
-    score = Session.score
+    score = TargetSession.score
 
-    def count(self: Session, states: Any, proposals: Any, layers: Any = ()) -> Any:
+    def count(self: TargetSession, states: Any, proposals: Any, layers: Any = ()) -> Any:
         counted.append(len(states))
         return score(self, states, proposals, layers)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "score", count)
+        patch.setattr(TargetSession, "score", count)
         yield counted
 
 

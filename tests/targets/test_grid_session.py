@@ -24,7 +24,7 @@ from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkOptions
 from spatialspec.targets import session as session_module
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 
 def written(grid: str, tokens: tuple[int, ...]) -> State:
@@ -33,7 +33,7 @@ def written(grid: str, tokens: tuple[int, ...]) -> State:
 
 
 @lru_cache(maxsize=400)
-def step(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[Session, Scores]:
+def step(grid: str, image: int, tokens: tuple[int, ...]) -> tuple[TargetSession, Scores]:
     """A session after passes of one token each, and what the last said; goes on from a copy of the one before."""
     state = written(grid, tokens)
     if not tokens:

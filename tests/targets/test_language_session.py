@@ -16,7 +16,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Verdict
 from spatialspec.targets import session as session_module
-from spatialspec.targets.language_decoder import Decoder
+from spatialspec.targets.language_decoder import LanguageDecoder
 
 CLOSE = {"atol": 1e-5, "rtol": 0.0}
 GRID, SEVERAL = Grid(3, 4), Grids((Grid(2, 3), Grid(2, 4)))
@@ -119,7 +119,7 @@ def test_attention_that_takes_no_mask_is_refused(attention: str) -> None:
     model = LlamaModel(LlamaConfig(**SIZES))
     model.config._attn_implementation = attention
     with pytest.raises(ValueError, match=f"got attention '{attention}', expected one of sdpa, eager"):
-        Decoder(model)
+        LanguageDecoder(model)
 
 
 def test_fixed_shapes() -> None:

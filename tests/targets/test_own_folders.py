@@ -80,7 +80,7 @@ def test_a_picture_decoder_of_other_codes_is_refused(made: dict[str, Path], tmp_
     held = load_file(other / "vq.safetensors")
     save_file({**held, "codebook": held["codebook"][: CODES // 2].contiguous()}, other / "vq.safetensors")
     change(other / "config.json", ("vq", "codes"), CODES // 2)
-    with pytest.raises(BadInput, match="got a picture decoder of 32 codes, expected one of the 64 that are drawn"):
+    with pytest.raises(BadInput, match="got an image decoder of 32 codes, expected one of the 64 that are drawn"):
         load_target(other)
 
 

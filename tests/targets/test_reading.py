@@ -21,8 +21,8 @@ from spatialspec.core.grid import Grid
 from spatialspec.drafts.corpus import from_pictures, picture_size, read_pictures
 from spatialspec.lab.icons.target import encode_pictures
 from spatialspec.targets.chameleon import lumina
+from spatialspec.targets.images import ReadsImages
 from spatialspec.targets.loading import load_target
-from spatialspec.targets.pictures import ReadsPictures
 from spatialspec.tensors import write_tensors
 
 READ = ("icons", "janus", "emu3", "anole", "lumina")
@@ -78,7 +78,7 @@ def theirs(kind: str, target: Any, pixels: np.ndarray) -> torch.Tensor:
 @torch.inference_mode()
 def test_codes_are_those_of_the_models_own_encoder(kind: str, folders: dict[str, Path]) -> None:
     target: Any = load_target(folders[kind])
-    assert isinstance(target, ReadsPictures)
+    assert isinstance(target, ReadsImages)
     if kind != "icons":
         spread_out(
             target.reader if kind in ("anole", "lumina") else target.vq if kind == "emu3" else target.parts.vqmodel

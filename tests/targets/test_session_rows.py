@@ -16,6 +16,7 @@ from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.decode import decode
+from spatialspec.targets.grid_model import AttentionInputs
 
 
 class Replay:
@@ -28,7 +29,10 @@ class Replay:
 
     def __init__(self, grid: str, image: int) -> None:
         text, self.grid = texts(3)[2 * image : 2 * image + 2], Grid.parse(grid)
-        self.prefix, self.told = model().encode_text(text), model().told(text, self.grid.rows, self.grid.columns)
+        self.prefix, self.told = (
+            model().encode_text(text),
+            model().conditioning(text, self.grid.rows, self.grid.columns),
+        )
         self.cells: list[int] = []
         self.tokens: list[int] = []
         self.sees: list[set[int]] = []
@@ -73,7 +77,7 @@ class Replay:
         for slot, sees in enumerate(self.sees):
             mask[front + slot, [front + other for other in sees]] = True
         rotation = torch.cat((still + 1, cos))[None, None], torch.cat((still, sin))[None, None]
-        hidden = model()(x, rotation, mask[None, None])
+        hidden = model()(x, AttentionInputs(rotation, mask[None, None]))
         return model().head(hidden), hidden
 
     def write(self, state: State, proposal: Proposal, verdict: Verdict) -> None:

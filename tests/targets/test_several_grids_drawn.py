@@ -21,7 +21,7 @@ from spatialspec.pipeline import SpatialPipeline
 from spatialspec.show.page import panel
 from spatialspec.show.trace import trace
 from spatialspec.targets.emu3 import Emu3Target
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 SMALL, IMAGE = Grid(2, 3), Grid(4, 5)
 EXACT = (
@@ -142,4 +142,4 @@ def test_what_does_not_fit(pipe: SpatialPipeline) -> None:
     with pytest.raises(ValueError, match="expected at most 60 in front of 21x20"):
         pipe("a cat " * 60, size="21x20")
     session = pipe.target.session(["a cat"], [""], pipe.target.default, IMAGE)
-    assert isinstance(session, Session) and session.layout == Grids((SMALL, IMAGE))
+    assert isinstance(session, TargetSession) and session.layout == Grids((SMALL, IMAGE))

@@ -17,15 +17,15 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.drafts.weights import Drafts
 from spatialspec.targets.engine import Prompt
-from spatialspec.targets.icons.head import GridHead
+from spatialspec.targets.grid_engine import GridEngine
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 WORDS = 7  # text vocabulary
 
 
 @dataclass(frozen=True)
-class GridToy(GridHead):
+class GridToy(GridEngine):
     """A `GridTransformer` with random weights and one prompt. It is its own `Head`.
 
     Attributes:
@@ -62,13 +62,15 @@ class GridToy(GridHead):
         return self.model.encode_text(self.text)
 
     @cached_property
-    def _told(self) -> Float[Tensor, "2 cells+1 d"]:
-        return self.model.told(self.text, self.grid.rows, self.grid.columns)
+    def _conditioning(self) -> Float[Tensor, "2 cells+1 d"]:
+        return self.model.conditioning(self.text, self.grid.rows, self.grid.columns)
 
-    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
+    def session(
+        self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid
+    ) -> TargetSession:
         """Start one image per prompt; whatever the words, the prompt is the toy's own."""
-        prompt = Prompt(list(self._prefix[: sampling.streams]), grid, self._told[: sampling.streams])
-        return Session(self, [prompt] * len(prompts))
+        prompt = Prompt(list(self._prefix[: sampling.streams]), grid, self._conditioning[: sampling.streams])
+        return TargetSession(self, [prompt] * len(prompts))
 
     @torch.inference_mode()
     def law(self, sampling: Sampling) -> Float[np.ndarray, "images"]:

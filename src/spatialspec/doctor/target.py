@@ -16,7 +16,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.doctor.files import Folder
 from spatialspec.doctor.report import Finding
-from spatialspec.targets.icons.head import GridHead
+from spatialspec.targets.grid_engine import GridEngine
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_target import LanguageTarget
@@ -33,7 +33,7 @@ def choose_prompt(target: Target, grid: Grid) -> str:
     Raises:
         BadInput: it takes none that is known here; the message is its own.
     """
-    known = getattr(target.condition, "known", {}) if isinstance(target, LlamaGenTarget) else {}
+    known = getattr(target.prompts, "known", {}) if isinstance(target, LlamaGenTarget) else {}
     refused: BadInput | None = None
     for prompt in (*PROMPTS, *known):
         try:
@@ -167,7 +167,7 @@ def check_codec(target: Target, grid: Grid) -> Iterator[Finding]:
 def cell_side(target: Target) -> int:
     """Pixels a side of a cell, by the codec's configuration; 0 where the kind of target is not one of the package."""
     parts: Any = target
-    if not isinstance(target, GridHead | LanguageTarget):
+    if not isinstance(target, GridEngine | LanguageTarget):
         return 0
     codec: Any = parts.vq if hasattr(parts, "vq") else parts.parts.vqmodel
     sizes = codec if hasattr(codec, "patch") else codec.config

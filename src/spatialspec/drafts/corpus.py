@@ -19,7 +19,7 @@ from spatialspec.drafts.image_folder import Pictures, load, rows_of
 from spatialspec.drafts.teacher import check_caption
 from spatialspec.lab.icons.target import caption
 from spatialspec.progress import Bar, silent
-from spatialspec.targets.pictures import ReadsPictures
+from spatialspec.targets.images import ReadsImages
 
 MOST, PIXELS = 64, 2**20  # pictures that are encoded at once, and pixels of all of them
 
@@ -110,7 +110,7 @@ def from_pictures(
     its last pictures.
 
     Args:
-        target: can read pictures, see :class:`ReadsPictures`.
+        target: can read pictures, see :class:`ReadsImages`.
         found: pictures of every split, at the size of the target's own grid.
         seed: of the wording of captions, and of the choice if there is a limit.
         limit: most pictures to learn from; None for all.
@@ -121,7 +121,7 @@ def from_pictures(
     Raises:
         BadInput: the target cannot read pictures, they have another size, or there are too few.
     """
-    if not isinstance(target, ReadsPictures):
+    if not isinstance(target, ReadsImages):
         raise BadInput(
             f"pictures for {target.name}, which has no encoder of pictures",
             "one that has",
@@ -166,7 +166,7 @@ def from_pictures(
 
 def picture_size(target: Target) -> tuple[int, int]:
     """Height and width in pixels of pictures that fill the target's own grid; 4 a cell where it cannot read any."""
-    cell = target.patch if isinstance(target, ReadsPictures) else 4
+    cell = target.patch if isinstance(target, ReadsImages) else 4
     return target.grid.rows * cell, target.grid.columns * cell
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 class Cache:
-    """One sequence per image and guidance stream; the layers of a device lie in one tensor, made when it first writes.
+    """One sequence per image and guidance stream; the layers of a device share one tensor, made at the first write.
 
-    A pass writes its N slots behind what each sequence has committed; `commit` then keeps some of them. Slots that were
-    not committed are overwritten by the next pass. Where a pass needs more slots than there are, all sequences get
-    them: wide drafts for one image beside another that is nearly done.
+    A pass writes its N slots behind what each sequence has committed; `commit` then commits some of them. The rest is
+    overwritten by the next pass. Where a pass needs more slots than `capacity`, all sequences get them: wide drafts for
+    one image beside another that is nearly done.
 
     Args:
         devices: of every layer.
@@ -49,7 +49,7 @@ class Cache:
             self._stores[device] = F.pad(store, (0, 0, 0, 0, 0, 0, 0, sequences))
 
     def select(self, sequences: Sequence[int]) -> None:
-        """Keep only these sequences, in this order."""
+        """Drop all sequences but these, in this order."""
         self.lengths = [self.lengths[sequence] for sequence in sequences]
         for device, store in self._stores.items():
             self._stores[device] = store[:, :, list(sequences)]
@@ -59,7 +59,7 @@ class Cache:
         longest = max(self.lengths)
         if (missing := longest + width - self.capacity) > 0:
             self.capacity += missing
-            self._stores = {place: F.pad(store, (0, 0, 0, missing)) for place, store in self._stores.items()}
+            self._stores = {device: F.pad(store, (0, 0, 0, missing)) for device, store in self._stores.items()}
         self._start = longest if self.even and not self.fixed else None
         if self._start is None:
             starts = torch.tensor(self.lengths, device=device)
@@ -83,12 +83,12 @@ class Cache:
             k[:, :, self._start : stop], v[:, :, self._start : stop] = keys, values
         else:
             slots = self._slots.to(device)
-            sequences_ = torch.arange(len(slots), device=device)[:, None]
-            k[sequences_, :, slots], v[sequences_, :, slots] = keys.transpose(1, 2), values.transpose(1, 2)
+            every = torch.arange(len(slots), device=device)[:, None]
+            k[every, :, slots], v[every, :, slots] = keys.transpose(1, 2), values.transpose(1, 2)
         return k[:, :, : self._seen], v[:, :, : self._seen]
 
     def commit(self, sequences: range, prompts: Sequence[int], slots: Sequence[int]) -> None:
-        """Keep slots of the last pass, in this order, behind the first `prompts` slots, which are all kept.
+        """Commit slots of the last pass, in this order, behind the first `prompts` slots, which are all committed.
 
         Args:
             sequences: of an image.
@@ -101,7 +101,7 @@ class Cache:
                 first = torch.tensor(starts, device=store.device)[:, None]
                 to = first + torch.arange(len(slots), device=store.device)
                 chosen = first + torch.tensor(slots, device=store.device)
-                own = torch.arange(sequences.start, sequences.stop, device=store.device)[:, None]
-                store[:, :, own, :, to] = store[:, :, own, :, chosen]
+                image = torch.arange(sequences.start, sequences.stop, device=store.device)[:, None]
+                store[:, :, image, :, to] = store[:, :, image, :, chosen]
         for sequence, start in zip(sequences, starts, strict=True):
             self.lengths[sequence] = start + len(slots)

@@ -1,4 +1,4 @@
-"""Values that are made of weights and kept, for as long as the weights are what they were."""
+"""Values computed from weights, and computed again when the weights change."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class Derived(Generic[T]):
-    """A value made of one weight; made again where that was replaced, moved, converted or written to.
+    """A value computed from one weight, and again when that was replaced, moved, converted or written to.
 
-    Writing through `weight.data` does not show; `forget` is for that.
+    Writes through `weight.data` are not noticed: call `forget`.
     """
 
     def __init__(self, make: Callable[[Tensor], T]) -> None:
@@ -24,7 +24,7 @@ class Derived(Generic[T]):
         self.forget()
 
     def forget(self) -> None:
-        """Make the value again at the next use."""
+        """Compute the value again at the next use."""
         self._weight: Callable[[], Tensor | None] = lambda: None
         self._stamp: tuple[object, ...] = ()
 
@@ -32,7 +32,7 @@ class Derived(Generic[T]):
         """The value.
 
         Raises:
-            BadInput: the weight is nowhere.
+            BadInput: the weight is offloaded.
         """
         if weight.is_meta:
             raise BadInput("weights offloaded to disk or to the CPU", "all on devices", "give a device_map")

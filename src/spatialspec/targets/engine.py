@@ -1,4 +1,4 @@
-"""What a session asks of its target, and what an image is drawn from."""
+"""The contract between a session and its target: prompts, the inputs of a pass, and what runs it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,34 @@ class Prompt:
     conditioning: Float[Tensor, "G cells+1 d"] | None = None
 
 
+@dataclass(frozen=True)
+class PassInputs:
+    """Inputs of one pass of the network.
+
+    Attributes:
+        x: embedded slots of every sequence.
+        positions: of the slots in their sequences, the prompt's first token at 0.
+        prompt_lengths: of every sequence.
+        layout: cells of the images.
+        mask: which slots of the cache each slot sees, at least one; None is causal.
+        cache: has begun the pass.
+        first: whether a prompt is read, so that shapes differ from those of other passes.
+        layers: numbers of hidden layers, counted from 1, to return besides the last.
+    """
+
+    x: Float[Tensor, "B N d"]
+    positions: Int[Tensor, "B N"]
+    prompt_lengths: Int[Tensor, "B"]
+    layout: Layout
+    mask: Bool[Tensor, "B 1 N S"] | None
+    cache: Cache
+    first: bool
+    layers: Collection[int]
+
+
+Hidden = tuple[Float[Tensor, "B N d"], Mapping[int, Float[Tensor, "B N d"]]]  # pre-norm states, and those of layers
+
+
 class Engine(Protocol):
     """A target as its sessions see it.
 
@@ -42,63 +70,30 @@ class Engine(Protocol):
     @property
     def pass_width(self) -> int | None:
         """Slots of every pass behind the first, where shapes are fixed; None where they are not."""
-        ...
 
     @property
     def forced(self) -> Float[Tensor, "F d"]:
         """Embedded tokens that follow each row of a grid but its last."""
-        ...
 
     @property
     def between(self) -> Float[Tensor, "M d"]:
         """Embedded tokens that follow each grid but the last."""
-        ...
 
     @property
     def device(self) -> torch.device:
         """Where prompts go in, and where logits and states come out."""
-        ...
 
     def cache(self, slots: int) -> Cache:
         """An empty cache with room for so many slots of a sequence."""
-        ...
 
     def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
         """Embedding of image tokens."""
-        ...
 
-    def run(
-        self,
-        x: Float[Tensor, "B N d"],
-        positions: Int[Tensor, "B N"],
-        lengths: Int[Tensor, "B"],
-        layout: Layout,
-        mask: Bool[Tensor, "B 1 N S"] | None,
-        cache: Cache,
-        first: bool,
-        layers: Collection[int],
-    ) -> tuple[Float[Tensor, "B N d"], Mapping[int, Float[Tensor, "B N d"]]]:
-        """Run the blocks over embedded slots.
-
-        Args:
-            x: slots of every sequence.
-            positions: of the slots in their sequences, the prompt's first token at 0.
-            lengths: of the prompts.
-            layout: cells of the images.
-            mask: which slots of the cache each slot sees, at least one; None is causal.
-            cache: has begun the pass.
-            first: whether a prompt is read, so that shapes differ from those of other passes.
-            layers: numbers of blocks, counted from 1, whose states are wanted besides those of the last.
-
-        Returns:
-            Pre-norm states, and those after `layers`.
-        """
-        ...
+    def run(self, inputs: PassInputs) -> Hidden:
+        """Run the blocks: pre-norm states, and the states after each of `inputs.layers`."""
 
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
         """Final norm of pre-norm states."""
-        ...
 
     def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
         """Normed states -> logits of image tokens."""
-        ...

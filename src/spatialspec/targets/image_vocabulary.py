@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
+from spatialspec.core.grid import Grid
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_target import LanguageTarget
 
@@ -39,20 +40,20 @@ class ImageVocabulary(LanguageTarget):
                 "one for each in vocabulary_map",
                 "fetch config.json again",
             )
-        row = [ids[code] for code in range(count)]
-        together = row == list(range(row[0], row[0] + count))
-        self.span = min(row), max(row)
-        self._ids_of = Derived(lambda weight: torch.tensor(row, device=weight.device))
+        chosen = [ids[code] for code in range(count)]
+        first, contiguous = chosen[0], chosen == list(range(chosen[0], chosen[0] + count))
+        self.span = min(chosen), max(chosen)
+        self._ids_of = Derived(lambda weight: torch.tensor(chosen, device=weight.device))
         self._rows_of = Derived(
-            lambda weight: weight[row[0] : row[0] + count] if together else weight[self.ids.to(weight.device)]
+            lambda weight: weight[first : first + count] if contiguous else weight[self.ids.to(weight.device)]
         )
         self.begin()
 
     def begin(self) -> None:
-        """Look at the model again, before a session.
+        """Read the parts of the model again, before a session.
 
         Raises:
-            BadInput: it was changed into one that cannot be drawn from.
+            BadInput: it was changed so that it cannot be run.
         """
         super().begin()
         layer: Any = self.model.lm_head
@@ -67,6 +68,16 @@ class ImageVocabulary(LanguageTarget):
         if low < 0 or high >= known:
             raise BadInput(f"image tokens {low} to {high}", f"ids from 0 to {known - 1}", "fetch config.json again")
         self._rows_of.forget()
+
+    def check_length(self, grid: Grid) -> None:
+        """Refuse a grid that is longer than the model's sequence.
+
+        Raises:
+            BadInput: it is.
+        """
+        length, most = grid.rows * (grid.columns + 1), self.decoder.positions
+        if length >= most:
+            raise BadInput(f"size {grid}, {length} tokens with row ends", f"fewer than {most}", "make it smaller")
 
     @property
     def vocabulary(self) -> int:

@@ -1,9 +1,9 @@
 """Janus and Janus-Pro (arXiv 2410.13848, 2501.17811) in the checkpoints of transformers.
 
 The language model is a Llama; image tokens have an embedding (`generation_embeddings`, then an aligner) and a head
-(`generation_head`) of their own, apart from its vocabulary. A prompt is a turn of the user, then
-the assistant's turn, then the token that begins an image. In the unconditional prompt every token but the first and
-that one is padding, seen like any other. The grid is fixed.
+(`generation_head`) apart from its vocabulary. A prompt is a message of the user, the opening of the assistant's, and
+the token that begins an image. In the unconditional prompt every token but the first and the last is padding, seen like
+any other. The grid is fixed.
 """
 
 from __future__ import annotations
@@ -23,79 +23,64 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.files import read_text
-from spatialspec.targets.derived import Derived
-from spatialspec.targets.language_decoder import Decoder, apply
-from spatialspec.targets.language_target import LanguageTarget
-from spatialspec.targets.pictures import as_picture, normalised
-from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, load_processor, recommended, tell_ignored
+from spatialspec.targets.images import as_image, normalised
+from spatialspec.targets.language_target import LanguageTarget, apply
+from spatialspec.targets.pretrained import check_kinds, load_processor
 from spatialspec.targets.words import Words
 
 USER = "<|User|>"
-TURN = USER + ": {}\n\n<|Assistant|>:"  # of the published code; no template of a folder is run
+CHAT = USER + ": {}\n\n<|Assistant|>:"  # of the published code; no template of a folder is run
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
-AUTHORS = Sampling(guidance=5.0)  # of the published code, where generation_config.json says nothing
 
 
 class JanusTarget(LanguageTarget):
     """A Janus model with its processor.
 
     Args:
-        model: loaded model, which stays as it is.
+        model: loaded model, which is not changed.
         processor: its `JanusProcessor`.
         name: shown in reports and errors.
     """
 
+    kind = JanusForConditionalGeneration
+    authors = Sampling(guidance=5.0)
+
     def __init__(self, model: JanusForConditionalGeneration, processor: Any, name: str) -> None:
         check_kinds(model, JanusForConditionalGeneration, processor, JanusProcessor)
-        self.name, self.model, self.processor = name, model, processor
-        self.decoder, self.words = Decoder(model.model.language_model), Words(processor.tokenizer, _control(processor))
-        self._codebook = Derived[Tensor](lambda weight: weight)
-        template = getattr(processor, "chat_template", None)
+        template, tokenizer = getattr(processor, "chat_template", None), processor.tokenizer
         if isinstance(template, str):
             _check_template(template, name)
-        tell_ignored(model.generation_config, name)
-        _ = self.default
-        side = self.parts.vqmodel.config.num_patches
+        self._begin_with(name, model, model.model.language_model, Words(tokenizer, _control(processor)))
+        self.processor = processor
+        side = self.vq.config.num_patches
         self.grid = Grid(side, side)
-        tokenizer, generation = processor.tokenizer, model.generation_config
+        generation = model.generation_config
         self._begin = tokenizer.convert_tokens_to_ids(processor.image_start_token)
         self._bos = _either(generation.bos_token_id, tokenizer.bos_token_id, "bos_token_id")
         self._pad = _either(generation.pad_token_id, tokenizer.pad_token_id, "pad_token_id")
 
     @classmethod
-    def from_folder(
-        cls,
-        folder: Path,
-        device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        device_map: DeviceMap | None = None,
-    ) -> JanusTarget:
-        """Load a checkpoint.
-
-        Raises:
-            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
-        """
-        for path in (folder / name for name in TEMPLATES):  # transformers passes over an empty one
+    def read_parts(cls, folder: Path) -> dict[str, Any]:
+        """Load the processor."""
+        for path in (folder / name for name in TEMPLATES):  # transformers ignores an empty one
             if path.exists():
                 _check_template(read_text(path), path)
-        processor = load_processor(JanusProcessor, folder)
-        model = load_model(JanusForConditionalGeneration, folder, device, dtype, device_map)
-        return cls(model, processor, folder.name)
+        return {"processor": load_processor(JanusProcessor, folder)}
 
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
-        """Chat template and the token that begins an image; unconditional rows are padding in between."""
-        rows = []
+        """Chat template and the token that begins an image; in the unconditional one the rest is padding."""
+        sequences, control = [], (self._bos, self._begin)
         for prompt, negative in zip(prompts, negatives, strict=True):
             ids = self._chat(prompt)
-            rows.append(ids)
+            sequences.append(ids)
             if streams == 2:
-                kept = (self._bos, self._begin)
-                rows.append(self._chat(negative) if negative else [i if i in kept else self._pad for i in ids])
-        return rows
+                padded = [i if i in control else self._pad for i in ids]
+                sequences.append(self._chat(negative) if negative else padded)
+        return sequences
 
     def _chat(self, prompt: str) -> list[int]:
         self.words.check(prompt)
-        text = TURN.format(prompt.strip()) + self.processor.image_start_token
+        text = CHAT.format(prompt.strip()) + self.processor.image_start_token
         return self.words.framed(text, self._bos, self._begin)
 
     @property
@@ -104,9 +89,9 @@ class JanusTarget(LanguageTarget):
         return self.model.model
 
     @property
-    def default(self) -> Sampling:
-        """As generation_config.json has it, else the published code."""
-        return recommended(self.model, AUTHORS)
+    def vq(self) -> Any:
+        """The VQ tokenizer; it reads only the direction of an entry of its codebook."""
+        return self.parts.vqmodel
 
     @property
     def vocabulary(self) -> int:
@@ -114,23 +99,18 @@ class JanusTarget(LanguageTarget):
         return int(self.parts.generation_embeddings.num_embeddings)
 
     @property
-    def codebook(self) -> Float[Tensor, "V c"]:
-        """Entries of the VQ tokenizer; it reads their direction only."""
-        return self._codebook.of(self.parts.vqmodel.quantize.embedding.weight)
-
-    @property
     def patch(self) -> int:
         """Pixels a side of one cell."""
-        return int(2 ** (len(self.parts.vqmodel.config.channel_multiplier) - 1))
+        return int(2 ** (len(self.vq.config.channel_multiplier) - 1))
 
     @torch.inference_mode()
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
-        """Image tokens of pictures, normalised as the processor says, by the encoder of transformers.
+        """Tokens of images, normalised by the processor's settings, by the encoder of transformers.
 
         A code is the entry of the nearest direction, as in the published tokenizer and as the decoder reads codes;
-        transformers' own quantizer takes the nearest by plain distance.
+        the quantizer of transformers takes the nearest by plain distance.
         """
-        vq, entries = self.parts.vqmodel, F.normalize(self.codebook, dim=-1)
+        vq, entries = self.vq, F.normalize(self.codebook, dim=-1)
         latent = vq.quant_conv(vq.encoder(normalised(self.processor.image_processor, pixels, entries)))
         tokens = torch.einsum("bchw,vc->bhwv", latent, entries).argmax(-1)
         return tokens.view(len(pixels), -1)
@@ -152,12 +132,12 @@ class JanusTarget(LanguageTarget):
 
     @torch.no_grad()
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a grid of tokens, 16 pixels a cell; where it has fewer rows, the upper part of a picture."""
+        """Image of a grid of tokens, 16 pixels a cell; where it has fewer rows, the upper part of an image."""
         device, missing = self.codebook.device, self.grid.cells - len(tokens)
-        row = list(tokens[-grid.columns :])  # the decoder takes whole pictures only
-        codes = torch.tensor([*tokens, *(row * self.grid.rows)[:missing]], device=device)[None]
-        picture = self.model.decode_image_tokens(codes)[0].float().clamp(-1, 1)
-        return as_picture(picture[: picture.shape[0] * grid.rows // self.grid.rows])
+        last = list(tokens[-grid.columns :])  # the decoder takes whole images only
+        codes = torch.tensor([*tokens, *(last * self.grid.rows)[:missing]], device=device)[None]
+        pixels = self.model.decode_image_tokens(codes)[0].float().clamp(-1, 1)
+        return as_image(pixels[: pixels.shape[0] * grid.rows // self.grid.rows])
 
 
 def _check_template(template: str, where: object) -> None:
@@ -166,14 +146,14 @@ def _check_template(template: str, where: object) -> None:
 
 
 def _control(processor: Any) -> list[str]:
-    """Names of the tokens that stand around images."""
+    """Names of the tokens around images."""
     tokens = (getattr(processor.tokenizer, name, None) for name in ("image_token", "boi_token", "eoi_token"))
     return [token for token in (processor.image_token, processor.image_start_token, *tokens) if isinstance(token, str)]
 
 
 def _either(first: Any, second: Any, name: str) -> int:
     """A token id of the generation config, else of the tokenizer."""
-    found = second if first is None else first
-    if not isinstance(found, int):
-        raise BadInput(f"{name}={found}", "one in generation_config.json or the tokenizer's files")
-    return found
+    token = second if first is None else first
+    if not isinstance(token, int):
+        raise BadInput(f"{name}={token}", "one in generation_config.json or the tokenizer's files")
+    return token

@@ -1,10 +1,10 @@
-"""A decoder of transformers as decoding needs it: pre-norm states, explicit masks, compiled if asked for."""
+"""The blocks of a language model of transformers: pre-norm states, explicit masks, compiled on demand."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.targets.cache import Cache
 
-ATTENTION = ("sdpa", "eager")  # the others take no mask of one's own: silently wrong, or an abort of the process
+ATTENTION = ("sdpa", "eager")  # the others take no explicit mask: silently wrong, or an abort of the process
 GROWING = ("dynamic", "longrope")  # rotations of all tokens change with the longest sequence of a pass
 
 
-class Decoder:
+class LanguageDecoder:
     """The blocks of a language model, and its final norm beside them.
 
-    The model itself stays as it is: the blocks are shared with it, not changed. It may be changed between two images:
-    its attention and parts are read when they are used.
+    The blocks are shared with the model, which is not changed. It may be changed between two images: its attention and
+    parts are read when they are used.
 
     Args:
         model: decoder with the attributes `embed_tokens`, `layers`, `norm` and `config` that those of transformers
@@ -30,7 +30,7 @@ class Decoder:
 
     Attributes:
         model: as above.
-        positions: longest sequence that it was made for.
+        positions: longest sequence that it was trained on.
         pass_width: slots of every pass behind the first, where shapes are fixed; None where they are not.
 
     Raises:
@@ -49,10 +49,10 @@ class Decoder:
         self.begin()
 
     def begin(self) -> None:
-        """Look at the model before a session: whether it can be run, and of which parts it is made now.
+        """Read the parts of the model before a session, and check that it can be run.
 
         Raises:
-            BadInput: its attention cannot take a mask of one's own, positions depend on the longest sequence, an
+            BadInput: its attention takes no explicit mask, positions depend on the longest sequence, an
                 embedding is no plain one, or weights are missing on its devices.
         """
         model = self.model
@@ -73,7 +73,7 @@ class Decoder:
         parts = {**model._modules, "norm": nn.Identity()}
         old = {} if self._trunk is None else self._trunk._modules
         if any(old.get(name) is not part for name, part in parts.items() if name != "norm"):
-            # A second object with the same blocks and nothing in place of the norm, as transformers only returns normed
+            # A second object with the same blocks and no norm, as transformers returns only normed
             # states. Hooks of a device map sit on the blocks; one that wraps `forward` would call the model itself.
             self._trunk = copy.copy(model)
             self._trunk._modules = parts
@@ -85,7 +85,7 @@ class Decoder:
         """As it is now.
 
         Raises:
-            BadInput: it cannot take a mask of one's own.
+            BadInput: it takes no explicit mask.
         """
         name: str = self.model.config._attn_implementation
         if name not in ATTENTION:
@@ -99,14 +99,12 @@ class Decoder:
     @property
     def norm(self) -> nn.Module:
         """Final norm."""
-        found: nn.Module = self.model.norm
-        return found
+        return cast("nn.Module", self.model.norm)
 
     @property
     def embedding(self) -> nn.Embedding:
         """Of text tokens."""
-        found: nn.Embedding = self.model.embed_tokens
-        return found
+        return cast("nn.Embedding", self.model.embed_tokens)
 
     @property
     def depth(self) -> int:
@@ -156,10 +154,10 @@ class Decoder:
         """
         bias = mask if self.attention == "sdpa" else _additive(mask, x.dtype)
         forward = self._forward if first else self._later
-        found: tuple[Tensor, ...] = forward(x, bias, positions, cache, states is not None)
+        hidden: tuple[Tensor, ...] = forward(x, bias, positions, cache, states is not None)
         if states is not None:
-            states.extend(found)
-        return found[-1].to(x.device)
+            states.extend(hidden)
+        return hidden[-1].to(x.device)
 
     def _forward(self, x: Tensor, mask: Tensor, positions: Tensor, cache: Cache, every: bool) -> tuple[Tensor, ...]:
         """States after every block, or after the last alone."""

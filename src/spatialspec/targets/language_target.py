@@ -1,62 +1,53 @@
 """Base of targets whose transformer is a language model of transformers.
 
-A target adds how prompts read, what an image token is, and how tokens become a picture.
+A target adds how prompts read, what an image token is, and how tokens become an image.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from PIL import Image as PILImage
-from torch import Tensor
+from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.sampling import Sampling
 from spatialspec.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
-from spatialspec.targets.engine import Prompt
-from spatialspec.targets.language_decoder import Decoder, apply
-from spatialspec.targets.session import Session
+from spatialspec.targets.checkpoint import CheckpointTarget
+from spatialspec.targets.engine import Hidden, PassInputs, Prompt
+from spatialspec.targets.session import TargetSession
 from spatialspec.targets.slots import length
 
 
-class LanguageTarget(ABC):
+class LanguageTarget(CheckpointTarget):
     """Frozen model, processor and what is drawn by default.
 
     Attributes:
-        name: shown in reports and errors.
-        model: of transformers; it may be changed between two images, so nothing of it is copied for good.
-        grid: that is drawn where none is asked for.
-        decoder: the blocks of the language model.
+        grid: drawn by default.
+        vq: the VQ tokenizer.
     """
 
-    name: str
-    model: Any
     grid: Grid
-    decoder: Decoder
+    vq: Any
 
-    # What a target says of itself.
+    # What a target adds.
 
     @abstractmethod
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
-        """Token ids of every row of the batch, up to the token that opens the image.
+        """Token ids of every sequence of the batch, up to the token that opens the image.
 
         Args:
             prompts: one per image.
-            negatives: prompts of the unconditional stream, one per prompt; "" for the model's own unconditional input.
-            streams: 1, or 2 with guidance: then the unconditional row follows each conditional one.
+            negatives: prompts of the unconditional stream, one per prompt; "" for the unconditional prompt.
+            streams: 1, or 2 with guidance: then the unconditional sequence follows each conditional one.
             grid: of every image.
         """
-
-    @property
-    @abstractmethod
-    def default(self) -> Sampling:
-        """Sampling that the checkpoint recommends."""
 
     @property
     def row_end(self) -> tuple[int, ...]:
@@ -73,7 +64,7 @@ class LanguageTarget(ABC):
         return grid
 
     def check_grid(self, grid: Grid) -> None:
-        """Refuse a grid that the model cannot draw; unless a target knows better, every grid but its own.
+        """Refuse a grid that the model cannot draw; unless a target overrides this, every grid but its default.
 
         Raises:
             BadInput: it cannot.
@@ -91,11 +82,6 @@ class LanguageTarget(ABC):
     def weights(self) -> Sequence[Tensor]:
         """All weights behind `embed` and `output`, for image tokens only."""
 
-    @property
-    @abstractmethod
-    def codebook(self) -> Float[Tensor, "V c"]:
-        """Embedding of every image token in the VQ tokenizer, always the same object."""
-
     @abstractmethod
     def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
         """Embedding of image tokens, without positions."""
@@ -106,9 +92,14 @@ class LanguageTarget(ABC):
 
     @abstractmethod
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a grid of tokens."""
+        """Image of a grid of tokens."""
 
     # What follows from it.
+
+    @property
+    def codebook(self) -> Float[Tensor, "V c"]:
+        """Embedding of every image token in the VQ tokenizer, always the same object."""
+        return self._codebook.of(self.vq.quantize.embedding.weight)
 
     @property
     def width(self) -> int:
@@ -117,7 +108,7 @@ class LanguageTarget(ABC):
 
     @property
     def depth(self) -> int:
-        """Number of blocks, whose states a pass can hand out."""
+        """Number of blocks, whose states a pass can return."""
         return self.decoder.depth
 
     @property
@@ -153,15 +144,15 @@ class LanguageTarget(ABC):
         """Refuse prompts that cannot be drawn.
 
         Raises:
-            BadInput: a prompt is empty, or does not fit in front of the picture.
+            BadInput: a prompt is empty, or does not fit in front of the image.
         """
         self._ids(prompts, negatives, 2, grid)
 
     def begin(self) -> None:
-        """Look at the model again, before a session.
+        """Read the parts of the model again, before a session.
 
         Raises:
-            BadInput: it was changed into one that cannot be drawn from.
+            BadInput: it was changed so that it cannot be run.
         """
         self.decoder.begin()
 
@@ -183,7 +174,7 @@ class LanguageTarget(ABC):
 
     @torch.no_grad()
     def try_out(self) -> None:
-        """Read one token: what is wrong in a configuration and in no shape of a weight comes out here."""
+        """Read one token: finds errors of a configuration that no shape of a weight shows."""
         cache = Cache(self.decoder.devices, 1)
         cache.add(1)
         mask = torch.ones(1, 1, 1, cache.begin(1, self.device), dtype=torch.bool, device=self.device)
@@ -192,7 +183,9 @@ class LanguageTarget(ABC):
         self.output(self.norm(hidden))
 
     @torch.no_grad()
-    def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
+    def session(
+        self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid
+    ) -> TargetSession:
         """Start images, one per prompt; the model is put into evaluation mode.
 
         Raises:
@@ -203,9 +196,9 @@ class LanguageTarget(ABC):
         self.model.eval()
         embedded = [self._text(row) for row in ids]
         images = [embedded[i : i + streams] for i in range(0, len(embedded), streams)]
-        return Session(self, [Prompt(prefixes, self.layout(grid)) for prefixes in images])
+        return TargetSession(self, [Prompt(prefixes, self.layout(grid)) for prefixes in images])
 
-    # What a session asks for; see :class:`Engine`.
+    # What a session needs; see :class:`Engine`.
 
     causal_alone = False
 
@@ -228,23 +221,19 @@ class LanguageTarget(ABC):
         """An empty cache, each layer's part where the layer is."""
         return Cache(self.decoder.devices, slots, fixed=self.pass_width is not None)
 
-    def run(
-        self,
-        x: Float[Tensor, "B N d"],
-        positions: Int[Tensor, "B N"],
-        lengths: Int[Tensor, "B"],
-        layout: Layout,
-        mask: Bool[Tensor, "B 1 N S"] | None,
-        cache: Cache,
-        first: bool,
-        layers: Collection[int],
-    ) -> tuple[Float[Tensor, "B N d"], dict[int, Float[Tensor, "B N d"]]]:
+    def run(self, inputs: PassInputs) -> Hidden:
         """Run the decoder."""
-        assert mask is not None
-        states: list[Tensor] | None = [] if layers else None
-        hidden = self.decoder(x, mask, positions, cache, first, states)
-        return hidden, {layer: states[layer - 1] for layer in layers} if states else {}
+        assert inputs.mask is not None
+        states: list[Tensor] | None = [] if inputs.layers else None
+        hidden = self.decoder(inputs.x, inputs.mask, inputs.positions, inputs.cache, inputs.first, states)
+        return hidden, {layer: states[layer - 1] for layer in inputs.layers} if states else {}
 
     def _text(self, ids: Sequence[int]) -> Float[Tensor, "N d"]:
         """Embedding of text tokens."""
         return self.decoder.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
+
+
+def apply(module: nn.Module, x: Tensor) -> Tensor:
+    """Run a module on the device where its weights are; the result comes back to that of `x`."""
+    weight = next(module.parameters())
+    return module(x.to(weight.device)).to(x.device)

@@ -1,7 +1,7 @@
-"""A folder of transformers before anything of it is built: no name leads out of it, and no number in it is believed.
+"""Checks of a folder of transformers before anything is built: no name leads out of it, no number in it is trusted.
 
-Sizes in config.json are compared with the headers of the weights, which are as large as their files say. So memory and
-time are never taken in proportion to a number that somebody wrote.
+Sizes in config.json are compared with the headers of the weights, which are as large as their files. So memory and time
+never grow with a number in a document.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-SIDE = (  # JSON that transformers reads where it is there
+SIDE = (  # JSON that transformers reads where it exists
     "generation_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "chat_template.json", "tokenizer.json",
 )  # fmt: skip
@@ -44,19 +44,16 @@ def shards(folder: Path, expected: str = "weights in safetensors") -> list[Path]
     """The files of a model's weights.
 
     Raises:
-        BadInput: there are none, one is outside the folder, or the index is damaged.
+        BadInput: no such files, one is outside the folder, or the index is damaged.
     """
     single, index = folder / SINGLE, folder / INDEX
     if single.is_file():
         return [single]
     if not index.is_file():
-        there = sorted(
-            path.name for path in folder.glob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".gguf")
-        )
-        advice = "fetch all files of the folder"
-        got = f"no {SINGLE} and no {INDEX}"
-        if there:
-            got += f", but {', '.join(there[:3])}"
+        others = sorted(path.name for path in folder.glob("*") if path.suffix in OTHERS)
+        got, advice = f"no {SINGLE} and no {INDEX}", "fetch all files of the folder"
+        if others:
+            got += f", but {', '.join(others[:3])}"
             advice = (
                 "fetch the safetensors of this model, or load it with transformers and call save_pretrained(FOLDER)"
             )
@@ -100,7 +97,7 @@ def read_model_config(
         The configuration without the keys that are not for a file to decide, and `weight_shapes`.
 
     Raises:
-        BadInput: as from `weight_shapes`, or config.json is damaged, asks for what is not done, or has absurd sizes.
+        BadInput: as from `weight_shapes`, or config.json is damaged, needs what is not supported, or has absurd sizes.
     """
     path = folder / "config.json"
     config = read_config(path)
@@ -117,17 +114,17 @@ def read_model_config(
 def check_sizes(
     config: dict[str, Any], where: Path, parts: int, most: int, kind: type[PreTrainedConfig] | None
 ) -> None:
-    """Refuse counts of parts and sizes that no weights can have.
+    """Refuse counts of parts and sizes that do not fit the weights.
 
     Args:
         config: as read from a file.
-        where: that is.
-        parts: tensors that there are; a layer, a block or a head has one at least.
-        most: numbers that there are.
+        where: the file.
+        parts: number of tensors; a layer, a block or a head has one at least.
+        most: numbers in all of them.
         kind: class that it is for; keys that the class does not have may be anything. None: every key is looked at.
 
     Raises:
-        BadInput: there is one, or a key that is not followed.
+        BadInput: one of these, or a key that is not supported.
     """
     for key, value in _leaves(config, kind):
         if key in REFUSED and value not in (None, {}):
@@ -145,17 +142,17 @@ def check_sizes(
 
 
 def check_side_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read the JSON beside a model's weights; files that are not there are left out.
+    """Read the JSON beside a model's weights; missing files are left out.
 
     Raises:
-        BadInput: one is damaged, or asks for what is not done.
+        BadInput: one is damaged, or needs what is not supported.
     """
-    found = {name: read_config(folder / name) for name in SIDE if (folder / name).exists()}
-    for name, content in found.items():
+    contents = {name: read_config(folder / name) for name in SIDE if (folder / name).exists()}
+    for name, content in contents.items():
         for key in REFUSED:
             if content.get(key) is not None:
                 raise BadInput(f"the key {key}", "none", REFUSED[key], folder / name)
-    return found
+    return contents
 
 
 def _class_of(config: Any) -> type[PreTrainedConfig] | None:

@@ -19,8 +19,8 @@ from transformers.utils import logging as bars
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.sampling import Sampling
+from spatialspec.targets.images import check_pixels
 from spatialspec.targets.model_files import FETCH, LARGEST, check_side_files, numbers, read_model_config
-from spatialspec.targets.pictures import check_pixels
 from spatialspec.targets.registry import DeviceMap
 
 Model = TypeVar("Model", bound=PreTrainedModel)
@@ -28,13 +28,13 @@ GENERATION = "generation_config.json"
 PROCESSOR = "fetch processor_config.json, preprocessor_config.json and the tokenizer's files too"
 SLACK, LITTLE = 2, 1 << 20  # a model has at most so many times the numbers of its files, and so many more
 NEUTRAL: dict[str, tuple[Any, ...]] = {  # settings of transformers that are not followed -> values without effect
-    "do_sample": (True,), "min_p": (0,), "typical_p": (1,), "repetition_penalty": (1,), "num_beams": (1,),
+    "do_sample": (True,), "typical_p": (1,), "repetition_penalty": (1,), "num_beams": (1,),
     "epsilon_cutoff": (0,), "eta_cutoff": (0,), "top_h": (), "no_repeat_ngram_size": (0,), "bad_words_ids": ([],),
     "suppress_tokens": ([],), "begin_suppress_tokens": ([],), "sequence_bias": ({},), "penalty_alpha": (0,),
     "exponential_decay_length_penalty": (), "watermarking_config": (), "encoder_repetition_penalty": (1,),
     "diversity_penalty": (0,), "forced_bos_token_id": (), "forced_eos_token_id": (), "min_length": (0,),
 }  # fmt: skip
-LIBRARIES = ("transformers", "huggingface_hub", "accelerate")  # whose loggers quote what files say
+LIBRARIES = ("transformers", "huggingface_hub", "accelerate")  # whose loggers quote files
 CLASSES = ("tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type")
 ADVICE = re.compile(r"https?:|\b(?:please|make sure|you need|should have)\b", re.IGNORECASE)  # not to be passed on
 
@@ -51,7 +51,7 @@ def load_model(
     Args:
         kind: class of transformers.
         folder: of the checkpoint.
-        device: for all of it, where no device map is given.
+        device: of the whole model without a device map.
         dtype: of all weights.
         device_map: as in transformers; offloading is refused.
 
@@ -72,11 +72,11 @@ def load_model(
         count = sum(tensor.numel() for tensor in parts.values())
     if isinstance(device_map, Mapping):
         _check_cover(device_map, parts, kind.__name__)
-    there = numbers(shapes)
-    if count > SLACK * there + LITTLE:
+    stored = numbers(shapes)
+    if count > SLACK * stored + LITTLE:
         raise BadInput(
             f"sizes for {count:,} numbers",
-            f"those of the {there:,} in the weights",
+            f"those of the {stored:,} in the weights",
             "fetch both again, one of them is another model's",
             folder / "config.json",
         )
@@ -90,7 +90,7 @@ def load_model(
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are named below, which the error of transformers does not do
+            ignore_mismatched_sizes=True,  # they are named below, as the error of transformers does not
         )
     if misfits := sorted(report["mismatched_keys"]):
         misfit = ", ".join(f"{name} {tuple(got)} instead of {tuple(wanted)}" for name, got, wanted in misfits[:4])
@@ -113,20 +113,20 @@ def load_model(
 
 
 def load_processor(kind: type[Any], folder: Path) -> Any:
-    """Load the processor beside a model; no code in the folder is run, whatever its files say.
+    """Load the processor beside a model; no code in the folder is run.
 
     Args:
         kind: class of transformers.
         folder: of the checkpoint.
 
     Raises:
-        BadInput: there is none, or a file of it is damaged.
+        BadInput: it is missing, or a file of it is damaged.
     """
     read_model_config(folder)
     settings = check_side_files(folder)
-    own = settings.get("processor_config.json", {}).get("image_processor")
-    name = "preprocessor_config.json" if own is None else "processor_config.json"
-    check_pixels(settings.get(name, {}) if own is None else own, folder / name)
+    nested = settings.get("processor_config.json", {}).get("image_processor")
+    name = "preprocessor_config.json" if nested is None else "processor_config.json"
+    check_pixels(settings.get(name, {}) if nested is None else nested, folder / name)
     try:
         with whole("a processor beside the weights", folder, PROCESSOR), _quiet():
             return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -136,10 +136,10 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
 
 
 def _blame(settings: Mapping[str, dict[str, Any]], folder: Path, error: BadInput) -> None:
-    """Name the file and the key that ask for a class that there is not, if that is why nothing was loaded."""
+    """Name the file and the key of an unknown class, if that is why nothing was loaded."""
     for file, content in settings.items():
-        own = content.get("image_processor")
-        for part in (content, own if isinstance(own, dict) else {}):
+        nested = content.get("image_processor")
+        for part in (content, nested if isinstance(nested, dict) else {}):
             for key in CLASSES:
                 if (name := part.get(key)) is not None and (not isinstance(name, str) or name not in dir(transformers)):
                     expected = "the name of a class of transformers"
@@ -147,7 +147,7 @@ def _blame(settings: Mapping[str, dict[str, Any]], folder: Path, error: BadInput
 
 
 def _check_cover(device_map: Mapping[str, object], parts: Mapping[str, torch.Tensor], model: str) -> None:
-    """Refuse a device map that leaves a weight without a device, or names what is no part of the model."""
+    """Refuse a device map with a weight that has no device, or a name that is no part of the model."""
     over = {name: {m for m in device_map if m in ("", name) or name.startswith(f"{m}.")} for name in parts}
     surplus = set(device_map).difference(*over.values(), {""})
     if lost := next((name for name, modules in over.items() if not modules), None):
@@ -177,16 +177,19 @@ def recommended(model: Any, otherwise: Sampling) -> Sampling:
         BadInput: a setting is no number, or out of range.
     """
     config, where = model.generation_config, Path(str(model.name_or_path)) / GENERATION
-    found: dict[str, Any] = {}
-    for name, key in (("guidance", "guidance_scale"), *((name, name) for name in ("temperature", "top_k", "top_p"))):
+    read: dict[str, Any] = {}
+    for name, key in (
+        ("guidance", "guidance_scale"),
+        *((name, name) for name in ("temperature", "top_k", "top_p", "min_p")),
+    ):
         value, whole = getattr(config, key, None), name == "top_k"
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise BadInput(f"{key} {shown(value)}", f"a {'whole ' * whole}number", FETCH, where)
-        found[name] = value if whole or abs(value) > LARGEST else float(value)
+        read[name] = value if whole or abs(value) > LARGEST else float(value)
     try:
-        return replace(otherwise, **found)
+        return replace(otherwise, **read)
     except BadInput as error:
         raise BadInput(error.got, error.expected, FETCH, where) from error
 
@@ -194,11 +197,11 @@ def recommended(model: Any, otherwise: Sampling) -> Sampling:
 def tell_ignored(config: GenerationConfig, name: str) -> None:
     """Warn of settings of `generation_config.json` that change what transformers draws and have no effect here."""
     values = ((key, getattr(config, key, None)) for key in NEUTRAL)
-    asked = [f"{key} {shown(value)}" for key, value in values if value is not None and value not in NEUTRAL[key]]
-    if asked:
+    ignored = [f"{key} {shown(value)}" for key, value in values if value is not None and value not in NEUTRAL[key]]
+    if ignored:
         warnings.warn(
-            f"{name}: {', '.join(asked)} of {GENERATION} ignored: guidance, temperature, top-k and top-p are followed "
-            "(temperature 0 is greedy)",
+            f"{name}: {', '.join(ignored)} of {GENERATION} ignored: guidance, temperature, top-k and top-p are "
+            "followed (temperature 0 is greedy)",
             stacklevel=2,
         )
 
@@ -225,7 +228,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
-    """Whatever goes wrong while a library reads files is their fault, and what it says besides is not shown."""
+    """Turn errors of a library that reads files into BadInput, without its advice and messages."""
     try:
         with _quiet():
             yield
@@ -233,5 +236,5 @@ def whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
         raise
     except Exception as error:
         sentences = re.split(r"(?<=[.?!:]) ", " ".join(str(error).split()))
-        reason = " ".join(said for said in sentences if not ADVICE.search(said))[:300]
+        reason = " ".join(text for text in sentences if not ADVICE.search(text))[:300]
         raise BadInput(f"one that does not load ({reason or type(error).__name__})", expected, advice, where) from error

@@ -18,7 +18,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
-from spatialspec.targets.engine import Engine, Prompt
+from spatialspec.targets.engine import Engine, PassInputs, Prompt
 from spatialspec.targets.slots import Slots, length
 
 WIDEST = 128  # drafted nodes of a pass that a new cache has room for; each may bring its forced tokens
@@ -29,7 +29,7 @@ class _Image:
     """An image of the session.
 
     Attributes:
-        prompt: that it is drawn from.
+        prompt: its prompt.
         sequences: of the cache, one for each stream.
         positions: of what is committed behind the prompt, in the order of the cache, counted from the prompt's end.
         slots: of the last pass.
@@ -41,7 +41,7 @@ class _Image:
     slots: Slots | None = None
 
 
-class Session:
+class TargetSession:
     """Images of one target. The sequences of an image follow each other in the cache.
 
     Args:
@@ -111,7 +111,7 @@ class Session:
         alone = width == 1 and self.engine.causal_alone and self.cache.even and not any(s.ahead for s in states)
         mask = None if alone else torch.from_numpy(self._mask(states, proposals, read, width, seen)).to(x.device)
         where = torch.from_numpy(positions).to(x.device), torch.from_numpy(self._prefix).to(x.device)
-        hidden, inner = self.engine.run(x, *where, self.layout, mask, self.cache, first, layers)
+        hidden, inner = self.engine.run(PassInputs(x, *where, self.layout, mask, self.cache, first, layers))
         return self._scores(hidden, inner, slots, read)
 
     def _embed(
@@ -153,7 +153,7 @@ class Session:
     def _mask(
         self, states: Sequence[State], proposals: Sequence[Proposal], read: Int[np.ndarray, "B"], width: int, seen: int
     ) -> Bool[np.ndarray, "B 1 N S"]:
-        """Slots see the prompt, committed tokens before their own, and of this pass what `Slots.mask` says."""
+        """Slots see the prompt, committed tokens before theirs, and slots of this pass by `Slots.mask`."""
         mask = np.zeros((len(self._streams), 1, width, seen), dtype=bool)
         mask[..., 0] = True  # of a slot that nobody reads, too: attention to nothing is not defined
         for image, state, proposal in zip(self.images, states, proposals, strict=True):
@@ -163,12 +163,12 @@ class Session:
             for sequence in streams:
                 start, length, prompt = int(read[sequence]), self.cache.lengths[sequence], int(self._prefix[sequence])
                 stop, first = start + len(its), length + start
-                own = mask[sequence, 0]
-                own[:start, :start] = np.tri(start, dtype=bool)
-                own[start:stop, :first] = True
-                own[start:stop, first : first + len(its)] = tree
+                visible = mask[sequence, 0]
+                visible[:start, :start] = np.tri(start, dtype=bool)
+                visible[start:stop, :first] = True
+                visible[start:stop, first : first + len(its)] = tree
                 if state.ahead or its.pending > 1:
-                    own[start:stop, prompt:first] = np.array(image.positions) <= its.positions[:, None]
+                    visible[start:stop, prompt:first] = np.array(image.positions) <= its.positions[:, None]
         return mask
 
     def _scores(
@@ -178,7 +178,7 @@ class Session:
         slots: Sequence[Slots],
         read: Int[np.ndarray, "B"],
     ) -> list[Scores]:
-        """Of the slots that output cells; no others go through the output layer."""
+        """Scores of the slots that output cells; no others go through the output layer."""
         wanted: list[Int[np.ndarray, "R"]] = []
         shapes: list[tuple[int, int]] = []
         for image, its in zip(self.images, slots, strict=True):

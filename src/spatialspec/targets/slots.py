@@ -3,13 +3,13 @@
     prompt | cell 0 | cell 1 | ... | last cell of row 0 | F forced tokens | first cell of row 1 | ...
 
 After each row the layout dictates F tokens (a row end; none for many models). They ride along with the last cell of the
-row: a pass that reads that cell reads them too, the state behind them outputs the next cell, and they are kept or
+row: a pass that reads that cell reads them too, the state behind them outputs the next cell, and they are committed or
 dropped with it. So they cost no pass and are never drafted, sampled or counted. Those after the last row are not read.
 Where the layout has several grids, M tokens of another kind take their place after the last row of each but the last.
 
 A worked example, 2 columns, F = 1. Pending is cell 0; the tree has nodes 0 (cell 1), 1 (cell 2, child of 0):
 
-    slot      0       1       2       3         a slot sees its own line's marks, and what is committed
+    slot      0       1       2       3         a slot sees the marks of its line, and what is committed
     entry     cell 0  node 0  end     node 1
     position  0       1       2       3         position in the sequence, from the end of the prompt
     slot 0    x

@@ -17,7 +17,7 @@ MARK = re.compile(r"<[|\uff5c].*[|\uff5c]>", re.DOTALL)  # no word looks so
 
 
 class Words:
-    """The tokenizer of a model, for prompts and for what stands around them.
+    """The tokenizer of a model, for prompts and the control tokens around them.
 
     Args:
         tokenizer: of transformers or of `tokenizers`; only the former may change later.
@@ -29,7 +29,7 @@ class Words:
 
     def __init__(self, tokenizer: Any, names: Iterable[str] = ()) -> None:
         if isinstance(tokenizer, Tokenizer):
-            tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a file of it may say that texts are cut or padded
+            tokenizer = Tokenizer.from_str(tokenizer.to_str())  # its file may cut or pad texts
             tokenizer.no_truncation()
             tokenizer.no_padding()
         elif not isinstance(tokenizer, PreTrainedTokenizerBase):
@@ -39,13 +39,13 @@ class Words:
 
     def id_of(self, name: str) -> int | None:
         """Id of a token; None if there is none."""
-        own = isinstance(self.tokenizer, Tokenizer)
-        found = self.tokenizer.token_to_id(name) if own else self.tokenizer.get_vocab().get(name)
-        return None if found is None else int(found)
+        bare = isinstance(self.tokenizer, Tokenizer)
+        number = self.tokenizer.token_to_id(name) if bare else self.tokenizer.get_vocab().get(name)
+        return None if number is None else int(number)
 
     def _name(self, token: int) -> Any:
-        own = isinstance(self.tokenizer, Tokenizer)
-        return self.tokenizer.id_to_token(token) if own else self.tokenizer.convert_ids_to_tokens(token)
+        bare = isinstance(self.tokenizer, Tokenizer)
+        return self.tokenizer.id_to_token(token) if bare else self.tokenizer.convert_ids_to_tokens(token)
 
     def check_ids(self, names: Mapping[str, int]) -> None:
         """Refuse a tokenizer in which control tokens of the model have other ids.
@@ -54,8 +54,8 @@ class Words:
             BadInput: one has.
         """
         for name, number in names.items():
-            if (found := self.id_of(name)) != number:
-                got = f"a tokenizer {'without' if found is None else f'with the id {found} for'} {name}"
+            if (known := self.id_of(name)) != number:
+                got = f"a tokenizer {'without' if known is None else f'with the id {known} for'} {name}"
                 raise BadInput(got, f"the id {number}, as in the model's vocabulary", ANOTHERS)
 
     def ids(self, text: str, special: bool = False) -> list[int]:
@@ -67,47 +67,46 @@ class Words:
         try:
             if isinstance(self.tokenizer, Tokenizer):
                 return list(self.tokenizer.encode(text, add_special_tokens=special).ids)
-            found = self.tokenizer(text, add_special_tokens=special, padding=False, truncation=False)
-            return list(found["input_ids"])
+            return list(self.tokenizer(text, add_special_tokens=special, padding=False, truncation=False)["input_ids"])
         except Exception as error:  # its settings come from files, and nobody has checked them
             got = f"a tokenizer that fails ({shown(str(error))})"
             raise BadInput(got, "one that reads a prompt", "fetch its files again") from error
 
     def framed(self, text: str, first: int | None, last: int | None) -> list[int]:
-        """Ids of words with what stands around them, which begin and end with two control tokens.
+        """Ids of words between control tokens, the first and the last of which are given.
 
         Raises:
-            BadInput: they do not, as the tokenizer is damaged or set to take control tokens for text.
+            BadInput: others come first or last, as the tokenizer is damaged or set to take control tokens for text.
         """
         ids = self.ids(text, special=True)
         if not ids or (ids[0], ids[-1]) != (first, last):
             got = f"a tokenizer that begins with {ids[:1]} and ends with {ids[-1:]}"
             known = first is not None and last is not None
-            expected = f"{first} and {last}" if known else "tokens of its own there"
+            expected = f"{first} and {last}" if known else "control tokens there"
             raise BadInput(got, expected, f"{ANOTHERS}, or split_special_tokens is on")
         return ids
 
     def check(self, prompt: str, images: Iterable[int] = ()) -> None:
         """Refuse a prompt in which a control token would be read.
 
-        A token that was added to a vocabulary is one of control if the tokenizer says that it is special, if the model
-        uses it as one, or if its name is written <|so|>; all others are text.
+        A token that was added to a vocabulary is a control token if it is special to the tokenizer, if the model uses
+        it as one, or if its name is written <|so|>; all others are text.
 
         Args:
             prompt: words.
             images: ids of image tokens.
 
         Raises:
-            BadInput: there is one in it, or the tokenizer reads words as tokens of an image.
+            BadInput: a control token is in it, or the tokenizer reads words as tokens of an image.
         """
-        own = isinstance(self.tokenizer, Tokenizer)
-        added = self.tokenizer.get_added_tokens_decoder() if own else self.tokenizer.added_tokens_decoder
+        bare = isinstance(self.tokenizer, Tokenizer)
+        added = self.tokenizer.get_added_tokens_decoder() if bare else self.tokenizer.added_tokens_decoder
         read = set(self.ids(prompt))
         names = [token.content for i, token in added.items() if i in read and self._controls(token)]
-        if names or (pictured := read.intersection(images)):
+        if names or (image_tokens := read.intersection(images)):
             name = shown(names[0]) if names else "of an image"
-            if not names and not str(self._name(min(pictured))).startswith(IMAGE_NAMES):
-                raise BadInput("a tokenizer that reads words as tokens of an image", "this model's own", ANOTHERS)
+            if not names and not str(self._name(min(image_tokens))).startswith(IMAGE_NAMES):
+                raise BadInput("a tokenizer that reads words as tokens of an image", "that of this model", ANOTHERS)
             raise BadInput(f"a prompt with the control token {name}", "words alone", "leave it out or write it apart")
 
     def _controls(self, token: AddedToken) -> bool:

@@ -8,7 +8,7 @@ import torch
 
 from spatialspec.drafts.image_folder import Pictures
 from spatialspec.lab.icons.sketch import SketchRecipe, sketch_error, train_sketch
-from spatialspec.targets.icons.sketch import Sketch, Told
+from spatialspec.targets.icons.sketch import Sketch, SketchConditioning
 
 RECIPE = SketchRecipe(steps=60, batch=4, rate=1e-2, warmup=5)
 
@@ -55,7 +55,7 @@ def test_sketch_reads_words_and_no_padding() -> None:
 
 @pytest.mark.parametrize("grid", [(6, 6), (3, 4), (8, 5)])
 def test_told_is_per_cell_and_starts_at_nothing(grid: tuple[int, int]) -> None:
-    told, features = Told(10), torch.randn(2, 24, 6, 6)
+    told, features = SketchConditioning(10), torch.randn(2, 24, 6, 6)
     assert not told(features, *grid).any()
     torch.nn.init.normal_(told.around.weight)
     rows = told(features, *grid)

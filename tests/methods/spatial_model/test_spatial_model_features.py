@@ -61,7 +61,7 @@ def test_a_grid_transformer_hands_out_states_of_its_blocks() -> None:
     with outputs(model().blocks[0]) as low, outputs(model().blocks[1]) as middle:
         plain = model().teacher_forced(texts(3)[2:3], codes, 3, 4)
     expected = {1: low[0][0, 4:], 2: middle[0][0, 4:]}  # a prefix of 5 slots
-    joined = model().teacher_forced(texts(3)[2:3], codes, 3, 4, blocks=(2, 1))
+    joined = model().teacher_forced(texts(3)[2:3], codes, 3, 4, layers=(2, 1))
     assert torch.equal(joined[0], torch.cat((expected[2], expected[1], plain[0]), dim=-1))
     session, states = session_of("3x4", [1, 1]), [State(Grid(3, 4))] * 2
     for first, last, layers in ((0, 4, (1,)), (5, 7, ()), (8, 12, (2, 1))):
@@ -79,7 +79,7 @@ def test_a_grid_transformer_hands_out_states_of_its_blocks() -> None:
 def test_nobody_asks_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
     honest = GridTransformer.forward
-    monkeypatch.setattr(GridTransformer, "forward", lambda *a: given.append(a[5]) or honest(*a))
+    monkeypatch.setattr(GridTransformer, "forward", lambda *a: given.append(a[3]) or honest(*a))
     toy = GridToy.random("3x4", 4, 0)
     Trial("spatial", "coupled", GUIDED, toy).tokens([Noise(0, 12, 4)])
     assert given and not any(isinstance(states, list) for states in given)

@@ -32,7 +32,7 @@ from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.methods.spatial_model.vocabulary import NOT_COVERED, DraftVocabulary
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 
 SAMPLING = Sampling(guidance=2.0, temperature=0.8, top_k=3)
 PAGE = ROOT / "docs" / "papers" / "spatial-model.md"
@@ -80,8 +80,8 @@ def test_the_targets_rows_are_taken_once(monkeypatch: pytest.MonkeyPatch) -> Non
     table = toy.output_rows
     monkeypatch.setattr(GridToy, "output_rows", property(lambda self: taken.append(1) or table))
     monkeypatch.setattr(Trial, "drafts", [made])
-    passes, whole, score, output = [], [], Session.score, GridToy.output
-    monkeypatch.setattr(Session, "score", lambda *a: passes.append(1) or score(*a))
+    passes, whole, score, output = [], [], TargetSession.score, GridToy.output
+    monkeypatch.setattr(TargetSession, "score", lambda *a: passes.append(1) or score(*a))
     monkeypatch.setattr(GridToy, "output", lambda *a: whole.append(1) or output(*a))
     Trial("spatial-model", "coupled", SAMPLING, toy).tokens([Noise(seed, 12, 6) for seed in range(4)])
     assert len(whole) == len(passes), "the whole output layer is the target's own business"

@@ -150,7 +150,7 @@ def test_a_file_that_misses_or_adds_a_tensor_names_it(tmp_path: Path):
     with pytest.raises(ValueError, match=r"decoder\.up\.9\.x"):
         load_vq(folder)
     (folder / "vq.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"got no picture decoder, expected vq\.safetensors"):
+    with pytest.raises(ValueError, match=r"got no image decoder, expected vq\.safetensors"):
         load_vq(folder)
 
 

@@ -162,7 +162,7 @@ def test_a_checkpoint_that_misses_or_adds_something_names_it(tmp_path: Path):
     with pytest.raises(ValueError, match=r"no weights for model\.norm\.weight"):
         load_target(folder)
     (folder / "vq.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"got no picture decoder.*spatialspec convert vqgan\.ckpt"):
+    with pytest.raises(ValueError, match=r"got no image decoder.*spatialspec convert vqgan\.ckpt"):
         load_target(folder)
 
 

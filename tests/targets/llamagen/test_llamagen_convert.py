@@ -211,7 +211,7 @@ def test_sizes_that_no_tensor_tells_are_asked_for(tmp_path):
     with pytest.raises(ValueError, match="got 3 heads for width 32"):
         convert(source, out, vq=vq, heads=3)
     plain = source.rename(tmp_path / "consolidated.pth")
-    with pytest.raises(ValueError, match="says no picture size, expected --size"):
+    with pytest.raises(ValueError, match="has no image size, expected --size"):
         convert(plain, out, vq=vq, heads=HEADS)
     convert(plain, out, vq=vq, heads=HEADS, size=Grid(4, 5))
     target = LlamaGenTarget.from_folder(out)

@@ -24,7 +24,7 @@ from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rat
 from spatialspec.drafts.image_folder import Pictures
 from spatialspec.drafts.limits import check_memory, check_settings
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
-from spatialspec.targets.pictures import signed
+from spatialspec.targets.images import signed
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.targets.session import Session
+from spatialspec.targets.session import TargetSession
 from spatialspec.targets.slots import Slots
 
 
@@ -100,7 +100,7 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
         BadInput: the target does not hand out its attention.
     """
     session = target.session([prompt], [""], sampling, grid)
-    if not isinstance(session, Session):
+    if not isinstance(session, TargetSession):
         raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prompt", "not measured")
     chain, before = Proposal.chain(0, list(tokens[:-1])), len(session.images[0].prompt.prefixes[0])
     slots, (forced, _) = Slots.of(State(grid), chain, *session.ends), session.ends

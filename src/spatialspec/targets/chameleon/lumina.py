@@ -1,7 +1,7 @@
-"""Lumina-mGPT (arXiv 2408.02657): Chameleon trained to draw pictures of any ratio, in its published checkpoints.
+"""Lumina-mGPT (arXiv 2408.02657): Chameleon trained to draw images of any ratio, in its published checkpoints.
 
-A prompt says the size in words; then the size is said again in two tokens behind the one that begins an image: height
-and width in patches of 32 pixels, 2 x 2 cells. A row ends in a token; the one that closes a picture needs no model. The
+A prompt has the size in words, and again in two tokens behind the one that begins an image: height and width in
+patches of 32 pixels, 2 x 2 cells. A row ends in a token; the one that closes an image needs no model. The
 unconditional prompt begins with the image. The checkpoints hold no VQ tokenizer: they draw with Chameleon's.
 
 Names and the prompt are those of the published code (Alpha-VLLM/Lumina-mGPT: data/item_processor.py,
@@ -64,7 +64,7 @@ class ChameleonXLLMXForConditionalGeneration(ChameleonForConditionalGeneration):
 
 
 class LuminaTarget(ChameleonTarget):
-    """A Lumina-mGPT model with its tokenizer and Chameleon's picture decoder; arguments as for its base."""
+    """A Lumina-mGPT model with its tokenizer and Chameleon's image decoder; arguments as for its base."""
 
     kind: ClassVar[type[PreTrainedModel]] = ChameleonXLLMXForConditionalGeneration
     authors: ClassVar[Sampling] = Sampling(guidance=4.0, top_k=2000)  # README of Alpha-VLLM/Lumina-mGPT
@@ -81,7 +81,7 @@ class LuminaTarget(ChameleonTarget):
         return self._row_end
 
     def check_grid(self, grid: Grid) -> None:
-        """Refuse a grid that size tokens cannot say, or that is longer than the model's sequence.
+        """Refuse a grid without size tokens, or one that is longer than the model's sequence.
 
         Raises:
             BadInput: it is one of these.
@@ -90,29 +90,27 @@ class LuminaTarget(ChameleonTarget):
             if count % PATCH or self._size(count) not in self._names:
                 raise BadInput(
                     f"size {grid}",
-                    "even numbers for which there is a size token",
-                    "sizes are said in patches of 2x2 cells",
+                    "even numbers that have a size token",
+                    "sizes are in patches of 2x2 cells",
                 )
-        length, most = grid.rows * (grid.columns + 1), self.decoder.positions
-        if length >= most:
-            raise BadInput(f"size {grid}, {length} tokens with row ends", f"fewer than {most}", "make it smaller")
+        self.check_length(grid)
 
     @staticmethod
     def _size(cells: int) -> str:
         return SIZE.format(8800 + cells // PATCH)
 
-    def _turn(self, prompt: str, grid: Grid) -> list[int]:
+    def _message(self, prompt: str, grid: Grid) -> list[int]:
         width, height = grid.columns * self.vq.patch, grid.rows * self.vq.patch
-        return super()._turn(PROMPT.format(width=width, height=height, prompt=prompt), grid)
+        return super()._message(PROMPT.format(width=width, height=height, prompt=prompt), grid)
 
     def _opening(self, grid: Grid) -> list[int]:
         return [*super()._opening(grid), self.id_of(self._size(grid.rows)), self.id_of(self._size(grid.columns))]
 
-    def _empty(self, grid: Grid) -> list[int]:
+    def _unconditional(self, grid: Grid) -> list[int]:
         return self._opening(grid)
 
 
 def _side(path: str) -> int:
-    """Pixels a side of the pictures that a checkpoint was trained for: its name has them, no file does."""
-    found = re.findall(r"(?<![^\W_])(512|768|1024)(?![^\W_])", path)
-    return int(found[-1]) if found else USUAL
+    """Pixels a side of the images that a checkpoint was trained on: its name has them, no file does."""
+    sides = re.findall(r"(?<![^\W_])(512|768|1024)(?![^\W_])", path)
+    return int(sides[-1]) if sides else USUAL

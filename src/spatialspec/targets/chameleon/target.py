@@ -1,9 +1,9 @@
 """Anole (arXiv 2407.06135) and others that draw with Chameleon (arXiv 2405.09818), in the checkpoints of transformers.
 
 One language model over text and image tokens; image token k is the id named IMGIMG<k in letters, A for 0>Z. The model
-of transformers has no picture decoder, and its `forward`, hence its `generate`, gives image tokens no probability; so
-the blocks are called here, and the output rows of image tokens. A prompt is the words, the end of a turn, and the token
-that begins an image; the unconditional one has neither words nor end of turn.
+of transformers has no image decoder, and its `forward`, hence its `generate`, gives image tokens no probability; so
+the blocks are called here, and the output rows of image tokens. A prompt is the words, the end of a message, and the
+token that begins an image; the unconditional one has neither words nor end of message.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image as PILImage
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -27,32 +27,31 @@ from spatialspec.files import read_text
 from spatialspec.targets.chameleon.files import load_reader, load_vq
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 from spatialspec.targets.image_vocabulary import ImageVocabulary
-from spatialspec.targets.language_decoder import Decoder
-from spatialspec.targets.pictures import as_picture, signed
-from spatialspec.targets.pretrained import DeviceMap, check_kinds, load_model, recommended, tell_ignored
+from spatialspec.targets.images import decode_image, signed
+from spatialspec.targets.pretrained import check_kinds
 from spatialspec.targets.words import Words
 
 # Names in vocabulary_map, as facebookresearch/chameleon reads them (chameleon/inference/vocab.py).
-BOS, BEGIN_IMAGE, END_TURN = "<s>", "<racm3:break>", "<reserved08706>"
+BOS, BEGIN_IMAGE, END_MESSAGE = "<s>", "<racm3:break>", "<reserved08706>"
 
 
 class Anole(ChameleonForConditionalGeneration):
-    """The model of transformers, where the checkpoint holds the picture decoder too, which `load_vq` reads."""
+    """The model of transformers, where the checkpoint holds the image decoder too, which `load_vq` reads."""
 
     _keys_to_ignore_on_load_unexpected = [r"^model\.vqmodel\.decoder\."]  # noqa: RUF012
 
 
 class ChameleonTarget(ImageVocabulary):
-    """A model of the Chameleon family with its tokenizer and picture decoder.
+    """A model of the Chameleon family with its tokenizer and image decoder.
 
     Args:
-        model: loaded model, which stays as it is.
+        model: loaded model, which is not changed.
         processor: its processor, its tokenizer, or a `tokenizers.Tokenizer`.
         name: shown in reports and errors.
-        vq: its picture decoder; by default that in the folder that the model was loaded from.
+        vq: its image decoder; by default that in the folder that the model was loaded from.
 
     Raises:
-        BadInput: there is no picture decoder, or the vocabulary lacks a token.
+        BadInput: the image decoder is missing, or the vocabulary lacks a token.
     """
 
     kind: ClassVar[type[PreTrainedModel]] = Anole
@@ -61,86 +60,62 @@ class ChameleonTarget(ImageVocabulary):
     def __init__(self, model: PreTrainedModel, processor: Any, name: str, vq: ChameleonVQ | None = None) -> None:
         check_kinds(model, ChameleonForConditionalGeneration)
         config: Any = model.config
-        self.name, self.model, self._names = name, model, dict(config.vocabulary_map)
-        self._origin = str(config.name_or_path)
-        self.decoder, self.words = Decoder(model.model), Words(getattr(processor, "tokenizer", processor), self._names)
-        self.vq = _vq_of(config.name_or_path) if vq is None else vq
-        tell_ignored(model.generation_config, name)
-        _ = self.default
+        self._names, self._origin = dict(config.vocabulary_map), str(config.name_or_path)
+        words = Words(getattr(processor, "tokenizer", processor), self._names)
+        self._begin_with(name, model, model.model, words)
+        self.vq = _vq_of(self._origin) if vq is None else vq
         side = config.vq_config.resolution // self.vq.patch
         self.grid = Grid(side, side)
-        self._bos, self._begin, self._end_turn = (self.id_of(token) for token in (BOS, BEGIN_IMAGE, END_TURN))
-        self.words.check_ids({token: self.id_of(token) for token in (BOS, BEGIN_IMAGE, END_TURN)})
+        control = {token: self.id_of(token) for token in (BOS, BEGIN_IMAGE, END_MESSAGE)}
+        self._bos, self._begin, self._end_message = control.values()
+        self.words.check_ids(control)
         self.take_ids(model.model.vocabulary_mapping.img2bpe, len(self.vq.codebook))
         self._images = set(self.ids.tolist())
 
     @classmethod
-    def from_folder(
-        cls,
-        folder: Path,
-        device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        device_map: DeviceMap | None = None,
-    ) -> ChameleonTarget:
-        """Load a checkpoint; the picture decoder stays in fp32.
-
-        Raises:
-            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
-        """
-        vq, tokenizer = load_vq(folder), _load_tokenizer(folder)
-        return cls(load_model(cls.kind, folder, device, dtype, device_map), tokenizer, folder.name, vq)
+    def read_parts(cls, folder: Path) -> dict[str, Any]:
+        """Load the image decoder, in fp32, and the tokenizer."""
+        return {"vq": load_vq(folder), "processor": _load_tokenizer(folder)}
 
     def begin(self) -> None:
-        """Look at the model again, before a session.
+        """Read the parts of the model again, before a session.
 
         Raises:
-            BadInput: it was changed into one that cannot be drawn from.
+            BadInput: it was changed so that it cannot be run.
         """
         super().begin()
         self.vq.to(self.device)
-
-    @property
-    def default(self) -> Sampling:
-        """As generation_config.json has it, else the published code."""
-        return recommended(self.model, self.authors)
 
     def id_of(self, token: str) -> int:
         """Id of a token of the vocabulary.
 
         Raises:
-            BadInput: there is no such token.
+            BadInput: no such token.
         """
         if token not in self._names:
             raise BadInput(f"no {token} in vocabulary_map", "one", "fetch config.json again", where=self.name)
         return int(self._names[token])
 
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
-        """One turn with the prompt, then what begins an image; without words only the latter."""
-        rows = []
+        """One message with the prompt, then what begins an image; without words only the latter."""
         for text in (*prompts, *negatives):
             self.words.check(text, self._images)
-        for prompt, negative in zip(prompts, negatives, strict=True):
-            rows.append([*self._turn(prompt, grid), *self._opening(grid)])
-            if streams == 2:
-                rows.append([*self._turn(negative, grid), *self._opening(grid)] if negative else self._empty(grid))
-        return rows
+        texts = [text for pair in zip(prompts, negatives, strict=True) for text in pair[:streams]]
+        return [
+            [*self._message(text, grid), *self._opening(grid)] if text else self._unconditional(grid) for text in texts
+        ]
 
-    def _turn(self, prompt: str, grid: Grid) -> list[int]:
-        """The user's turn."""
-        return [self._bos, *self.words.ids(prompt), self._end_turn]
+    def _message(self, prompt: str, grid: Grid) -> list[int]:
+        """The user's message."""
+        return [self._bos, *self.words.ids(prompt), self._end_message]
 
     def _opening(self, grid: Grid) -> list[int]:
         """What begins an image."""
         return [self._begin]
 
-    def _empty(self, grid: Grid) -> list[int]:
+    def _unconditional(self, grid: Grid) -> list[int]:
         """The unconditional prompt."""
         return [self._bos, *self._opening(grid)]
-
-    @property
-    def codebook(self) -> Float[Tensor, "V c"]:
-        """Entries of the VQ tokenizer."""
-        return self.vq.codebook
 
     @property
     def patch(self) -> int:
@@ -162,7 +137,7 @@ class ChameleonTarget(ImageVocabulary):
 
     @torch.inference_mode()
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
-        """Image tokens of pictures, by the encoder of transformers; of pixels from -1 to 1, as published.
+        """Tokens of images, by the encoder of transformers; of pixels from -1 to 1, as published.
 
         Raises:
             BadInput: the checkpoint came without its encoder.
@@ -173,24 +148,23 @@ class ChameleonTarget(ImageVocabulary):
 
     @torch.no_grad()
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a grid of tokens, 16 pixels a cell."""
-        codes = torch.tensor(tokens, device=self.codebook.device).view(1, grid.rows, grid.columns)
-        return as_picture(self.vq.decode(codes)[0].permute(1, 2, 0))
+        """Image of a grid of tokens, 16 pixels a cell."""
+        return decode_image(self.vq, tokens, grid)
 
 
 def _vq_of(origin: str) -> ChameleonVQ:
-    """The picture decoder in the folder that a model was loaded from."""
+    """The image decoder in the folder that a model was loaded from."""
     if not (Path(origin) / "config.json").is_file():
         raise BadInput(
             f"a model from {origin!r}",
-            "one that was loaded from a folder, where its picture decoder is",
+            "one that was loaded from a folder with its image decoder",
             "give vq=load_vq(FOLDER) (spatialspec.targets.chameleon.files)",
         )
     return load_vq(Path(origin))
 
 
 def _load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer as tokenizer.json has it: classes of transformers that build their own would split words anew."""
+    """The tokenizer of tokenizer.json: some classes of transformers build another, which splits words differently."""
     path = folder / "tokenizer.json"
     text = read_text(path, "the tokenizer of prompts", "fetch it, see docs/targets")
     try:

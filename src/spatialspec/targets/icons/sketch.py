@@ -1,9 +1,9 @@
-"""What a caption says of every cell before the first token is drawn: features of a sketch, from a bag of words.
+"""Sketch of a caption: features of every cell from a bag of words, before the first token is drawn.
 
-A small network runs once per prompt, not once per token, so that what words look like can be kept here and the blocks
-are left with painting. The BPE tokens of the caption are summed, a residual SwiGLU network turns the sum into coarse
-cells, and convolutions turn those into features of every cell. Trained alone, to draw the pixels of each cell from its
-features; then kept, and the transformer is told the features of the cell that a slot predicts and of its neighbours.
+A small network runs once per prompt, not once per token. The BPE tokens of the caption are summed, a residual SwiGLU
+network turns the sum into coarse cells, and convolutions turn those into features of every cell. It is trained first,
+to draw the pixels of each cell from its features, and then frozen; the transformer reads the features of the cell that
+a slot predicts and of its neighbours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ COARSE = 4  # cells a side of a coarse cell
 FEATURES = 24
 
 
-class Residual(nn.Module):
+class SketchBlock(nn.Module):
     """x + SwiGLU(norm(x)), the identity at first."""
 
     def __init__(self, width: int) -> None:
@@ -47,7 +47,7 @@ class Sketch(nn.Module):
         super().__init__()
         self.size, self.coarse = (rows, columns), (-(-rows // COARSE), -(-columns // COARSE))
         self.words = nn.Embedding(vocabulary, width)
-        self.blocks = nn.Sequential(*(Residual(width) for _ in range(layers)))
+        self.blocks = nn.Sequential(*(SketchBlock(width) for _ in range(layers)))
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.spread = nn.Linear(width, self.coarse[0] * self.coarse[1] * (width // 8))
         self.mix = nn.Conv2d(width // 8, width // 3, 3, padding=1)
@@ -65,12 +65,12 @@ class Sketch(nn.Module):
         return features[..., : self.size[0], : self.size[1]]
 
     def draw(self, features: Float[Tensor, "B features rows columns"]) -> Float[Tensor, "B 3 H W"]:
-        """The sketch as a picture, -1 to 1."""
+        """The sketch as an image, -1 to 1."""
         return F.pixel_shuffle(self.pixels(features), self.patch)
 
 
-class Told(nn.Module):
-    """Features of a sketch -> what the slot before each cell is told of it; nothing at first."""
+class SketchConditioning(nn.Module):
+    """Features of a sketch -> what is added to the slot before each cell; zeros at first."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -81,8 +81,8 @@ class Told(nn.Module):
     def forward(
         self, features: Float[Tensor, "B features H W"], rows: int, columns: int
     ) -> Float[Tensor, "B cells+1 d"]:
-        """One row per cell of a grid of any size, and one of zeros after the last."""
+        """One vector per cell of a grid of any size, and one of zeros after the last."""
         if features.shape[-2:] != (rows, columns):
-            wanted = F.interpolate(features.float(), size=(rows, columns), mode="bilinear", antialias=True)
-            features = wanted.to(features.dtype)  # the kernel knows no bfloat16
+            resized = F.interpolate(features.float(), size=(rows, columns), mode="bilinear", antialias=True)
+            features = resized.to(features.dtype)  # the kernel supports no bfloat16
         return F.pad(self.around(features).flatten(2).transpose(1, 2), (0, 0, 0, 1))

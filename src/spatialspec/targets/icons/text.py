@@ -19,7 +19,7 @@ PAD = "<pad>"
 
 
 class PromptTooLong(BadInput):
-    """A prompt has more tokens than the prefix has places."""
+    """A prompt has more tokens than the prefix."""
 
 
 def train_bpe(captions: Iterable[str], vocabulary: int) -> Tokenizer:
@@ -46,7 +46,7 @@ def _steps(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 class PromptTokenizer:
-    """Turns prompts into rows of `length` token ids."""
+    """Turns prompts into sequences of `length` token ids."""
 
     def __init__(self, tokenizer: Tokenizer, length: int) -> None:
         tokenizer.encode_special_tokens = True  # who types "<pad>" means these letters
@@ -58,8 +58,8 @@ class PromptTokenizer:
 
         Args:
             path: of the file.
-            length: of a row.
-            vocabulary: ids that there are embeddings for.
+            length: of a sequence.
+            vocabulary: number of embeddings.
 
         Raises:
             BadInput: the file is missing, damaged, of another kind, without some bytes, or has ids that are too large.
@@ -83,6 +83,14 @@ class PromptTokenizer:
             raise BadInput(f"the token id {max(ids.values())}", f"ids below {vocabulary}", again, where=path)
         return cls(tokenizer, length)
 
+    def check(self, prompts: Sequence[str]) -> None:
+        """Refuse prompts that do not fit.
+
+        Raises:
+            PromptTooLong: one does not.
+        """
+        self(prompts)
+
     def __call__(self, prompts: Sequence[str], truncate: bool = False) -> Int[Tensor, "B P"]:
         """Encode prompts; an empty string is the unconditional prefix.
 
@@ -90,10 +98,12 @@ class PromptTokenizer:
             PromptTooLong: a prompt does not fit and `truncate` is not set.
         """
         ids = torch.zeros(len(prompts), self.length, dtype=torch.long)
-        for row, (prompt, encoded) in enumerate(zip(prompts, self.tokenizer.encode_batch(list(prompts)), strict=True)):
+        for index, (prompt, encoded) in enumerate(
+            zip(prompts, self.tokenizer.encode_batch(list(prompts)), strict=True)
+        ):
             if len(encoded.ids) > self.length and not truncate:
                 got = f"a prompt of {len(encoded.ids)} tokens ({prompt[:40]!r}...)"
                 raise PromptTooLong(got, f"at most {self.length}", "shorten the prompt")
-            kept = encoded.ids[: self.length]
-            ids[row, : len(kept)] = torch.tensor(kept, dtype=torch.long)
+            tokens = torch.tensor(encoded.ids[: self.length], dtype=torch.long)
+            ids[index, : len(tokens)] = tokens
         return ids

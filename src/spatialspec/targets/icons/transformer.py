@@ -1,10 +1,8 @@
 """Llama-style transformer over a grid of image tokens behind a prefix of conditioning states.
 
-RMSNorm, SwiGLU, normalised queries and keys, and rotary positions in two dimensions: half of a head turns with the row,
-half with the column (Su et al., 2021; 2-D as in LlamaGen, Sun et al., 2024). The sequence is
-`prefix | cell 0 | cell 1 ...`; the slot that holds cell t is rotated by the place of cell t and told, by a learned
-embedding, the place of cell t + 1, which it predicts, and what the caption's sketch holds there (`sketch.py`).
-Rotations count cells, places and sketch are relative to the picture: one model serves many grids.
+Queries and keys are normalised. The slot of cell t is rotated by row and column of cell t; a position embedding of cell
+t + 1, which it predicts, and the caption's sketch of that cell (`sketch.py`) are added to it. Rotations count cells;
+position embeddings and sketch are interpolated to the grid: one model draws many grids.
 """
 
 from __future__ import annotations
@@ -17,29 +15,20 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from spatialspec.core.errors import BadInput
-from spatialspec.core.rotary import Rotation, grid_rotation, rotate
+from spatialspec.core.rotary import rotate
 from spatialspec.core.sizes import Base, Count, CountOrNone, Side, Size
-from spatialspec.targets.cache import Cache
-from spatialspec.targets.icons.sketch import Sketch, Told
+from spatialspec.targets.grid_model import AttentionInputs, GridModel, GridSizes, split_heads
+from spatialspec.targets.icons.sketch import Sketch, SketchConditioning
 
 
-@dataclass(frozen=True)
-class GridTransformerConfig:
+@dataclass(frozen=True, kw_only=True)
+class GridTransformerConfig(GridSizes):
     """Sizes of the transformer.
 
     Attributes:
-        codes: image vocabulary.
-        width: model width d.
-        layers: number of blocks.
-        heads: attention heads; d / heads is a multiple of 4.
-        mlp_width: inner width of the SwiGLU block.
-        rows, columns: the grid it was made for; others are interpolated.
-        prefix: number of conditioning states in front of cell 0.
         text_vocabulary: BPE tokens.
         text_layers: blocks of the bidirectional text encoder.
         sketch_width, sketch_layers: sizes of the network that sketches the caption, once per prompt.
-        rotary_base: longest wavelength over the shortest.
     """
 
     codes: Size = 1024
@@ -56,12 +45,8 @@ class GridTransformerConfig:
     sketch_layers: CountOrNone = 3
     rotary_base: Base = 100.0
 
-    def __post_init__(self) -> None:
-        if self.heads < 1 or self.width % (4 * self.heads):
-            raise BadInput(f"{self.heads} heads for width {self.width}", "heads of a multiple of 4 each")
 
-
-class Attention(nn.Module):
+class IconsAttention(nn.Module):
     """Multi-head attention with normalised queries and keys."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -72,59 +57,35 @@ class Attention(nn.Module):
         self.k_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B N d"],
-        rotation: Rotation,
-        mask: Float[Tensor, "B 1 N S"] | None,
-        cache: Cache | None,
-        layer: int,
-    ) -> Float[Tensor, "B N d"]:
-        """Attend to where `mask` is 0 and not -inf, in the cache too; causal where no mask is given."""
-        b, n, d = x.shape
-        q, k, v = self.qkv(x).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        q, k = rotate(self.q_norm(q), rotation), rotate(self.k_norm(k), rotation)
-        if cache is not None:
-            k, v = cache.write(layer, k, v)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and n > 1)
-        return self.out(y.transpose(1, 2).reshape(b, n, d))
+    def forward(self, x: Float[Tensor, "B N d"], inputs: AttentionInputs, layer: int) -> Float[Tensor, "B N d"]:
+        """Attention of block number `layer`."""
+        q, k, v = split_heads(self.qkv(x), self.heads)
+        q, k = rotate(self.q_norm(q), inputs.rotation), rotate(self.k_norm(k), inputs.rotation)
+        return self.out(inputs.attend(q, k, v, layer))
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + SwiGLU(norm(x))."""
+class IconsBlock(nn.Module):
+    """x + attention(norm(x)), then x + SwiGLU(norm(x)); the identity at first."""
 
     def __init__(self, config: GridTransformerConfig) -> None:
         super().__init__()
         self.attention_norm = nn.RMSNorm(config.width, eps=1e-6)
-        self.attention = Attention(config.width, config.heads)
+        self.attention = IconsAttention(config.width, config.heads)
         self.mlp_norm = nn.RMSNorm(config.width, eps=1e-6)
         self.gate_up = nn.Linear(config.width, 2 * config.mlp_width, bias=False)
         self.down = nn.Linear(config.mlp_width, config.width, bias=False)
 
-    def silence(self) -> None:
-        """Start as the identity."""
-        nn.init.zeros_(self.attention.out.weight)
-        nn.init.zeros_(self.down.weight)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B N d"],
-        rotation: Rotation,
-        mask: Float[Tensor, "B 1 N S"] | None,
-        cache: Cache | None,
-        layer: int,
-    ) -> Float[Tensor, "B N d"]:
-        """One block of layer number `layer`."""
-        x = x + self.attention(self.attention_norm(x), rotation, mask, cache, layer)
+    def forward(self, x: Float[Tensor, "B N d"], inputs: AttentionInputs, layer: int) -> Float[Tensor, "B N d"]:
+        """Block number `layer`."""
+        x = x + self.attention(self.attention_norm(x), inputs, layer)
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
 
 
-class GridTransformer(nn.Module):
-    """Text encoder, embeddings, blocks and output head.
+class GridTransformer(GridModel):
+    """The base with a text encoder, position embeddings and the caption's sketch."""
 
-    Everything downstream of it works on *pre-norm* states h; `head` turns them into logits.
-    """
+    config: GridTransformerConfig
 
     prefix_cosine = 1.0  # the prefix is not rotated
 
@@ -141,58 +102,33 @@ class GridTransformer(nn.Module):
         self.code_embedding = nn.Embedding(c.codes, c.width)
         self.row_place = nn.Parameter(nn.init.normal_(torch.empty(c.rows, c.width), std=0.02))
         self.column_place = nn.Parameter(nn.init.normal_(torch.empty(c.columns, c.width), std=0.02))
-        self.blocks = nn.ModuleList(Block(c) for _ in range(c.layers))
+        blocks = [IconsBlock(c) for _ in range(c.layers)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.RMSNorm(c.width, eps=1e-6)
         self.output = nn.Linear(c.width, c.codes, bias=False)
         for module in self.modules():
             if isinstance(module, (nn.Embedding, nn.Linear)):
                 nn.init.normal_(module.weight, std=0.02 if isinstance(module, nn.Embedding) else c.width**-0.5)
-        for module in self.modules():
-            if isinstance(module, Block):
-                module.silence()
+        for block in blocks:
+            nn.init.zeros_(block.attention.out.weight)
+            nn.init.zeros_(block.down.weight)
         self.sketch = Sketch(c.text_vocabulary, c.sketch_width, c.sketch_layers, c.rows, c.columns)
-        self.told_sketch = Told(c.width)
+        self.told_sketch = SketchConditioning(c.width)
 
     def encode_text(self, tokens: Int[Tensor, "B P"]) -> Float[Tensor, "B P d"]:
         """BPE tokens, padded to `config.prefix` -> prefix states."""
         return self.text_blocks(self.text_embedding(tokens) + self.text_place)
 
-    def places(self, rows: int, columns: int) -> Float[Tensor, "cells+1 d"]:
-        """Learned embedding of the place of every cell, and one row of zeros after the last."""
-        row = _interpolate(self.row_place, rows)
-        column = _interpolate(self.column_place, columns)
-        grid = (row[:, None] + column[None]).flatten(0, 1)
-        return torch.cat((grid, torch.zeros_like(grid[:1])))
+    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D/2"], Float[Tensor, "cells D/2"]]:
+        """As in the base, in the model's type."""
+        cos, sin = super().rotations(rows, columns)
+        return cos.to(self.output.weight.dtype), sin.to(self.output.weight.dtype)
 
-    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D"], Float[Tensor, "cells D"]]:
-        """Cosines and sines for every cell, computed in fp32 whatever the model's type; the prefix is not rotated."""
-        c, weight = self.config, self.output.weight
-        cells = torch.arange(rows * columns, device=weight.device)
-        cos, sin = grid_rotation(cells, columns, c.width // c.heads, c.rotary_base)
-        return cos.to(weight.dtype), sin.to(weight.dtype)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B N d"],
-        rotation: Rotation,
-        mask: Float[Tensor, "B 1 N S"] | None = None,
-        cache: Cache | None = None,
-        states: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B N d"]:
-        """Embedded slots -> pre-norm states; causal where no mask is given. `states` takes those after every block."""
-        for layer, block in enumerate(self.blocks):
-            x = block(x, rotation, mask, cache, layer)
-            if states is not None:
-                states.append(x)
-        return x
-
-    def head(self, hidden: Float[Tensor, "*B d"]) -> Float[Tensor, "*B V"]:
-        """Pre-norm states -> logits."""
-        return self.output(self.norm(hidden))
-
-    def told(self, text: Int[Tensor, "B P"], rows: int, columns: int) -> Float[Tensor, "B cells+1 d"]:
-        """What the slot before each cell is told of it: its place and the sketch of `text` there."""
-        return self.places(rows, columns) + self.told_sketch(self.sketch(text), rows, columns)
+    def conditioning(self, text: Int[Tensor, "B P"], rows: int, columns: int) -> Float[Tensor, "B cells+1 d"]:
+        """What is added to the slot before each cell: the cell's position embedding and its sketch from `text`."""
+        row, column = _interpolate(self.row_place, rows), _interpolate(self.column_place, columns)
+        positions = F.pad((row[:, None] + column[None]).flatten(0, 1), (0, 0, 0, 1))
+        return positions + self.told_sketch(self.sketch(text), rows, columns)
 
     def teacher_forced(
         self,
@@ -200,18 +136,18 @@ class GridTransformer(nn.Module):
         codes: Int[Tensor, "B cells"],
         rows: int,
         columns: int,
-        blocks: Sequence[int] = (),
-    ) -> Float[Tensor, "B cells (blocks+1)*d"]:
-        """Pre-norm states that output cells 0 .. cells - 1, given all tokens before each, behind those of `blocks`."""
-        prefix, cells, told = self.encode_text(text), rows * columns, self.told(text, rows, columns)
-        body = self.code_embedding(codes[:, :-1]) + told[:, 1:cells]
-        x = torch.cat((prefix[:, :-1], prefix[:, -1:] + told[:, :1], body), dim=1)
+        layers: Sequence[int] = (),
+    ) -> Float[Tensor, "B cells (layers+1)*d"]:
+        """States that output cells 0 .. cells - 1, given the tokens before each: after `layers`, then pre-norm."""
+        prefix, cells, added = self.encode_text(text), rows * columns, self.conditioning(text, rows, columns)
+        body = self.code_embedding(codes[:, :-1]) + added[:, 1:cells]
+        x = torch.cat((prefix[:, :-1], prefix[:, -1:] + added[:, :1], body), dim=1)
         cos, sin = self.rotations(rows, columns)
         still = cos.new_zeros(prefix.shape[1], cos.shape[1])
         rotation = torch.cat((still + 1, cos[: cells - 1])), torch.cat((still, sin[: cells - 1]))
-        states: list[Tensor] | None = [] if blocks else None
-        hidden = self(x, (rotation[0][None, None], rotation[1][None, None]), states=states)
-        joined = torch.cat([*(states[block - 1] for block in blocks), hidden], dim=-1) if states else hidden
+        states: list[Tensor] | None = [] if layers else None
+        hidden = self(x, AttentionInputs((rotation[0][None, None], rotation[1][None, None])), states)
+        joined = torch.cat([*(states[layer - 1] for layer in layers), hidden], dim=-1) if states else hidden
         return joined[:, prefix.shape[1] - 1 :]
 
 

@@ -63,7 +63,7 @@ class ResidualBlock(nn.Module):
 
 
 class VQTokenizer(nn.Module):
-    """Encoder, codebook and decoder; works on any picture whose sides are multiples of `config.patch`."""
+    """Encoder, codebook and decoder; works on any image whose sides are multiples of `config.patch`."""
 
     codebook: Tensor
 

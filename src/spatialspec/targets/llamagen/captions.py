@@ -5,8 +5,8 @@
 | `captions.safetensors` | features computed beforehand: one (n, 2048) tensor for each caption, named by the caption |
 | `t5/` | flan-t5-xl as transformers saves it (or a link to it), for all other captions |
 
-As in the published sampler, features stand at the end of the prefix, the places in front of them are hidden from both
-streams of guidance, and the unconditional stream has the learned features of the same places.
+As in the published sampler, features stand at the end of the prefix, the positions before them are hidden from both
+streams of guidance, and the unconditional stream has the learned features of the same positions.
 """
 
 from __future__ import annotations
@@ -89,18 +89,18 @@ class T5Captions:
 
     @torch.inference_mode()
     def __call__(self, captions: Sequence[str]) -> list[Float[Tensor, "n c"]]:
-        """Features of cleaned captions, one row per token."""
+        """Features of cleaned captions, one vector per token."""
         tokenizer, encoder = self._parts
-        found = []
+        features = []
         for caption in captions:
             ids = tokenizer(
                 caption, truncation=True, max_length=self.length, return_tensors="pt", split_special_tokens=True
             ).input_ids
-            found.append(encoder(input_ids=ids.to(self.device)).last_hidden_state[0])
-            if not found[-1].isfinite().all():
+            features.append(encoder(input_ids=ids.to(self.device)).last_hidden_state[0])
+            if not features[-1].isfinite().all():
                 advice = "fetch it again, or give --dtype bf16"
                 raise BadInput("features that are not finite", "finite ones", advice, self.folder)
-        return found
+        return features
 
 
 def save_captions(path: Path, captions: Sequence[str], encoder: T5Captions) -> None:
@@ -129,7 +129,7 @@ class CaptionCondition:
     Args:
         embedding: of the transformer.
         known: features computed beforehand, by cleaned caption.
-        encoder: for other captions; None where there is none.
+        encoder: for other captions, or None.
     """
 
     def __init__(
@@ -149,10 +149,10 @@ class CaptionCondition:
 
     @classmethod
     def from_folder(cls, embedding: CaptionEmbedding, folder: Path) -> CaptionCondition:
-        """Use what there is of `captions.safetensors` and `t5/`.
+        """Use those that exist of `captions.safetensors` and `t5/`.
 
         Raises:
-            BadInput: one of them is damaged or made for another model.
+            BadInput: one of them is damaged or for another model.
         """
         none, known, path = embedding.uncond_embedding, {}, folder / "captions.safetensors"
         if path.is_file():
@@ -164,10 +164,10 @@ class CaptionCondition:
         return cls(embedding, known, encoder)
 
     def check(self, prompts: Sequence[str]) -> None:
-        """Refuse captions that there are no features of.
+        """Refuse captions without features.
 
         Raises:
-            BadInput: there are none, and no encoder.
+            BadInput: a caption has none, and no encoder is loaded.
         """
         missing = [prompt for prompt in prompts if _cleaned(prompt) not in self.known]
         if missing and self.encoder is None:
@@ -184,6 +184,6 @@ class CaptionCondition:
     def _features(self, image: Sequence[str]) -> list[Float[Tensor, "n c"]]:
         captions = [_cleaned(prompt) for prompt in image if prompt]
         new = [caption for caption in dict.fromkeys(captions) if caption not in self.known]
-        found = {**self.known, **dict(zip(new, self.encoder(new) if self.encoder and new else [], strict=True))}
-        none = self.embedding.uncond_embedding[self.length - len(found[captions[0]]) :]
-        return [(found[_cleaned(prompt)] if prompt else none).to(none) for prompt in image]
+        features = {**self.known, **dict(zip(new, self.encoder(new) if self.encoder and new else [], strict=True))}
+        none = self.embedding.uncond_embedding[self.length - len(features[captions[0]]) :]
+        return [(features[_cleaned(prompt)] if prompt else none).to(none) for prompt in image]

@@ -27,10 +27,10 @@ from spatialspec.targets.llamagen.target import config_text
 from spatialspec.targets.llamagen.transformer import LlamaGenConfig, LlamaGenTransformer
 from spatialspec.targets.llamagen.vq import LlamaGenVQ, LlamaGenVQConfig
 from spatialspec.targets.published import LLAMAGEN, LLAMAGEN_VQ, check_numbers, read
-from spatialspec.tensors import build, write_tensors
+from spatialspec.tensors import build, check_shapes, shapes_of, write_tensors
 
 HEADS = {768: 12, 1024: 16, 1280: 20, 1536: 24, 2048: 32, 2560: 40, 3200: 32, 4096: 32}  # by width, gpt.py of LlamaGen
-LEFT_OUT = re.compile(r"freqs_cis|causal_mask|.*\.kv_cache\..*")  # tables and caches, made again for every session
+LEFT_OUT = re.compile(r"freqs_cis|causal_mask|.*\.kv_cache\..*")  # tables and caches, computed for every session
 VQ_LEFT_OUT = re.compile(r"encoder\..*|quant_conv\..*|quantize\.codebook_used")  # drawing needs no encoder
 
 
@@ -40,7 +40,7 @@ def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None =
     Args:
         source: the transformer, `.pt`, `.pth` or `.safetensors`; of a pickle nothing but tensors is read.
         out: new folder.
-        vq: the picture decoder, `vq_ds16_c2i.pt`, `vq_ds8_c2i.pt` or `vq_ds16_t2i.pt`.
+        vq: the image decoder, `vq_ds16_c2i.pt`, `vq_ds8_c2i.pt` or `vq_ds16_t2i.pt`.
         size: grid of the model; None reads it from the name of `source`.
         heads: attention heads; None knows them for the published widths.
 
@@ -49,10 +49,10 @@ def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None =
 
     Raises:
         BadInput: a file that is missing, damaged or foreign, tensors that are missing, left over or of a wrong shape,
-            a size that cannot be told, or a folder that exists.
+            a size that is not known, or a folder that exists.
     """
     if vq is None:
-        raise BadInput("no picture decoder", "--vq FILE", "fetch vq_ds16_c2i.pt or vq_ds16_t2i.pt too")
+        raise BadInput("no image decoder", "--vq FILE", "fetch vq_ds16_c2i.pt or vq_ds16_t2i.pt too")
     check_new_folder(out)
     pixels, tensors = read(vq, LLAMAGEN_VQ), read(source, LLAMAGEN)
     vq_sizes = infer_vq(pixels, vq)
@@ -72,10 +72,10 @@ def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None =
 
 
 def _grid(source: Path, patch: int) -> Grid:
-    """The grid that the name of a published file says."""
+    """The grid in the name of a published file."""
     pixels = re.search(r"_(\d{2,4})$", source.stem)
     if pixels is None or int(pixels[1]) % patch:
-        raise BadInput(f"{source.name}, which says no picture size", "--size, for example 24x24")
+        raise BadInput(f"{source.name}, which has no image size", "--size, for example 24x24")
     return Grid(int(pixels[1]) // patch, int(pixels[1]) // patch)
 
 
@@ -83,7 +83,7 @@ def infer(tensors: Mapping[str, Tensor], path: Path, grid: Grid, heads: int | No
     """Sizes of a transformer.
 
     Raises:
-        BadInput: a tensor that tells a size is missing, or the heads are not known.
+        BadInput: a tensor that has a size is missing, or the heads are not known.
     """
     codes, width = _shape(tensors, "tok_embeddings.weight", path, 2)
     inner, _ = _shape(tensors, "layers.0.feed_forward.w1.weight", path, 2)
@@ -103,16 +103,15 @@ def infer(tensors: Mapping[str, Tensor], path: Path, grid: Grid, heads: int | No
 
 
 def infer_vq(tensors: Mapping[str, Tensor], path: Path) -> LlamaGenVQConfig:
-    """Sizes of a picture decoder.
+    """Sizes of a image decoder.
 
     Raises:
-        BadInput: a tensor that tells a size is missing.
+        BadInput: a tensor that has a size is missing.
     """
     codes, code_width = _shape(tensors, "quantize.embedding.weight", path, 2)
     latent = _shape(tensors, "post_quant_conv.weight", path, 4)[0]
-    places = [re.match(r"decoder\.conv_blocks\.(\d{1,2})\.res\.(\d{1,2})\.", name) for name in tensors]
-    pairs = {(int(place[1]), int(place[2])) for place in places if place}
-    levels, blocks = (1 + max((pair[i] for pair in pairs), default=0) for i in (0, 1))
+    matches = [re.match(r"decoder\.conv_blocks\.(\d{1,2})\.res\.(\d{1,2})\.", name) for name in tensors]
+    levels, blocks = (1 + max((int(match[i]) for match in matches if match), default=0) for i in (1, 2))
     names = [f"decoder.conv_blocks.{level}.res.0.conv1.weight" for level in reversed(range(levels))]
     channels = [_shape(tensors, name, path, 4)[0] for name in names]
     sizes = {"codes": codes, "code_width": code_width, "latent": latent, "channels": channels, "blocks": blocks}
@@ -129,23 +128,20 @@ def _shape(tensors: Mapping[str, Tensor], name: str, path: Path, dimensions: int
 
 
 def _select(module: nn.Module, tensors: Mapping[str, Tensor], out: re.Pattern[str], path: Path) -> dict[str, Tensor]:
-    """The module's tensors, all of them and no others but those that are known to be of no use."""
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    kept = {name: tensor.contiguous() for name, tensor in tensors.items() if not out.fullmatch(name)}
-    got = {name: tuple(tensor.shape) for name, tensor in kept.items()}
-    wrong = [n for n in expected if n in got and got[n] != expected[n]]
+    """The module's tensors, all of them and no others but those that are known to be unused."""
+    chosen = {name: tensor.contiguous() for name, tensor in tensors.items() if not out.fullmatch(name)}
+    expected, got = shapes_of(module.state_dict()), shapes_of(chosen)
     for what, names in (("missing", expected.keys() - got.keys()), ("surplus", got.keys() - expected.keys())):
         if names:
             some = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
             raise BadInput(f"{len(names)} {what} tensors ({some})", "a published checkpoint", where=path)
-    if wrong:
-        raise BadInput(f"{got[wrong[0]]}", f"{expected[wrong[0]]}", where=f"{path}: tensor {wrong[0]}")
-    check_numbers(kept, path)
-    return kept
+    check_shapes(expected, got, path)
+    check_numbers(chosen, path)
+    return chosen
 
 
 def check_new_folder(path: Path) -> None:
-    """Find out whether a new folder can be made, without leaving a trace.
+    """Find out whether a new folder can be created, without leaving a trace.
 
     Raises:
         BadInput: it exists, has a name that no folder can have, or is in one where nothing can be written.
@@ -156,8 +152,7 @@ def check_new_folder(path: Path) -> None:
     try:
         if path.exists() or path.is_symlink():
             raise BadInput(f"{path}, which exists", "a new folder", advice)
-        there = next(parent for parent in path.parents if parent.exists())
-        tempfile.TemporaryFile(dir=there).close()
+        tempfile.TemporaryFile(dir=next(parent for parent in path.parents if parent.exists())).close()
     except OSError as error:
         got = f"{path} ({error.strerror or error})"
         raise BadInput(got, "a new folder where one can be made", advice) from error

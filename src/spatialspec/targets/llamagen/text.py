@@ -1,8 +1,8 @@
 """Cleaning of captions for LlamaGen, in the steps of its training data (PixArt's and DeepFloyd IF's before it).
 
-The text encoder saw captions of web pictures with their noise taken out; a prompt goes the same way. Two steps differ:
+The text encoder saw captions of web images that were cleaned; a prompt is cleaned in the same way. Two steps differ:
 tags are taken out with the standard library's parser, and text that was decoded as another encoding ("\u00c3\u00a9") is
-not repaired. The rest of what ftfy's `fix_text` does there is in `plain`.
+not repaired. The rest of what ftfy's `fix_text` does is in `plain`.
 """
 
 from __future__ import annotations

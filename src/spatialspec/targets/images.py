@@ -1,7 +1,8 @@
-"""Pictures that exist already, as image tokens: what a target offers whose VQ tokenizer has its encoder at hand."""
+"""Images to image tokens and back: pixel conversions of every target, and the contract of targets with an encoder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -10,21 +11,21 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput, NotFinite, shown
+from spatialspec.core.grid import Grid
 
 
 @runtime_checkable
-class ReadsPictures(Protocol):
-    """A target that can turn pictures into its image tokens; drafts of it can be trained on real ones."""
+class ReadsImages(Protocol):
+    """A target that can turn images into its tokens; drafts of it can be trained on real ones."""
 
     @property
     def patch(self) -> int:
         """Pixels a side of one cell."""
-        ...
 
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
-        """Image tokens of pictures, 0 to V - 1, row by row, on the device of the encoder.
+        """Tokens of images, 0 to V - 1, row by row, on the device of the encoder.
 
-        All pictures are encoded at once: the caller chooses how many fit.
+        All images are encoded at once: the caller chooses how many fit.
 
         Args:
             pixels: RGB bytes on any device; a grid of H / patch rows and W / patch columns.
@@ -32,15 +33,14 @@ class ReadsPictures(Protocol):
         Raises:
             BadInput: this checkpoint came without its encoder.
         """
-        ...
 
 
 def check_pixels(settings: Any, where: object) -> None:
-    """Refuse settings of an image processor that leave colours open, or scale bytes as no model here was trained.
+    """Refuse settings of an image processor without colour statistics, or with a scale that no model was trained on.
 
     Args:
         settings: rescaling and normalisation, as in preprocessor_config.json.
-        where: they were found.
+        where: the file.
 
     Raises:
         BadInput: one of them is missing or wrong.
@@ -67,24 +67,39 @@ def signed(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
 
 
 def finite(pixels: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-    """What a picture decoder gave, on the host.
+    """Pixels on the host.
 
     Raises:
         NotFinite: a pixel is no number.
     """
-    there = pixels.float().cpu()
-    if not there.isfinite().all():
+    pixels = pixels.float().cpu()
+    if not pixels.isfinite().all():
         raise NotFinite("pixels")
-    return there
+    return pixels
 
 
-def as_picture(pixels: Float[Tensor, "H W 3"]) -> PILImage.Image:
-    """Floats in [-1, 1] -> a picture.
+def as_image(pixels: Float[Tensor, "H W 3"]) -> PILImage.Image:
+    """Floats in [-1, 1] -> an image.
 
     Raises:
         NotFinite: a pixel is no number.
     """
     return PILImage.fromarray(finite(((pixels + 1) * 127.5).round()).to(torch.uint8).numpy())
+
+
+def decode_image(decoder: Any, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
+    """Image of a grid of tokens.
+
+    Args:
+        decoder: with a `codebook`, and `decode` from codes (B, h, w) to pixels (B, 3, H, W) in [-1, 1].
+        tokens: of all cells.
+        grid: of the image.
+
+    Raises:
+        NotFinite: a pixel is no number.
+    """
+    codes = torch.tensor(tokens, device=decoder.codebook.device).view(1, grid.rows, grid.columns)
+    return as_image(decoder.decode(codes)[0].permute(1, 2, 0))
 
 
 def normalised(processor: Any, pixels: UInt8[Tensor, "B H W 3"], like: Tensor) -> Float[Tensor, "B 3 H W"]:
@@ -95,8 +110,6 @@ def normalised(processor: Any, pixels: UInt8[Tensor, "B H W 3"], like: Tensor) -
         pixels: RGB bytes.
         like: a weight of the encoder; the result is on its device and in its type.
     """
-    found = processor(
-        images=list(pixels.cpu().numpy()), do_resize=False, return_tensors="pt", input_data_format="channels_last"
-    )
-    x: Tensor = found["pixel_values"]
+    images, layout = list(pixels.cpu().numpy()), "channels_last"
+    x: Tensor = processor(images=images, do_resize=False, return_tensors="pt", input_data_format=layout)["pixel_values"]
     return x.to(like)

@@ -1,55 +1,36 @@
-"""What targets around a grid transformer have in common: `Head` but for the codebook, place, type and fingerprint."""
+"""A transformer over a grid as sessions and drafters use it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
-from PIL import Image as PILImage
+from jaxtyping import Float, Int
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
-from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid, Layout
 from spatialspec.identity import fingerprint
 from spatialspec.targets.cache import Cache
-from spatialspec.targets.icons.grid_model import GridModel
-from spatialspec.targets.pictures import as_picture
+from spatialspec.targets.engine import Hidden, PassInputs
+from spatialspec.targets.grid_model import AttentionInputs, GridModel
 
 
-class Codec(Protocol):
-    """What turns codes into pixels."""
-
-    @property
-    def codebook(self) -> Float[Tensor, "V c"]:
-        """One vector for each code."""
-        ...
-
-    def decode(self, codes: Int[Tensor, "B h w"]) -> Float[Tensor, "B 3 H W"]:
-        """Codes -> pixels in [-1, 1]."""
-        ...
-
-
-class GridHead:
-    """Base of targets around a transformer over a grid.
+class GridEngine:
+    """Runs passes; a subclass adds a codebook and starts sessions.
 
     Attributes:
         model: the transformer.
-        vq: its picture decoder.
     """
 
     model: GridModel
-    vq: Codec
     causal_alone = True
     pass_width: int | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Of the weights."""
         return self.model.output.weight.device
 
     @property
@@ -60,17 +41,17 @@ class GridHead:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the weights that drafters depend on: embedding, norm and output layer."""
-        return fingerprint(self._heads)
+        return fingerprint(self._shared_weights)
 
     @property
-    def _heads(self) -> tuple[Tensor, ...]:
+    def _shared_weights(self) -> tuple[Tensor, ...]:
         return self.model.code_embedding.weight, *self.model.norm.parameters(), self.model.output.weight
 
     def read_fingerprint(self, path: Path) -> None:
         """Take the fingerprint from the file of the weights: it is the same in whatever type they are loaded."""
-        names = {id(weight): name for name, weight in cast("nn.Module", self.model).named_parameters()}
+        names = {id(weight): name for name, weight in self.model.named_parameters()}
         with safe_open(path, "pt") as file:
-            self.fingerprint = fingerprint(file.get_tensor(names[id(weight)]) for weight in self._heads)
+            self.fingerprint = fingerprint(file.get_tensor(names[id(weight)]) for weight in self._shared_weights)
 
     @property
     def width(self) -> int:
@@ -84,12 +65,12 @@ class GridHead:
 
     @property
     def depth(self) -> int:
-        """Number of blocks, whose states a pass can hand out."""
+        """Number of blocks, whose states a pass can return."""
         return self.model.config.layers
 
     @property
     def output_rows(self) -> Float[Tensor, "V d"]:
-        """Row of the output layer for each image token."""
+        """Weights of the output layer, one vector for each image token."""
         return self.model.output.weight
 
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
@@ -104,30 +85,9 @@ class GridHead:
         """Embedding of image tokens, without positions."""
         return self.model.code_embedding(tokens)
 
-    def check_codes(self, where: object) -> None:
-        """Refuse a picture decoder of other codes than those that are drawn.
-
-        Raises:
-            BadInput: it has more or fewer.
-        """
-        there = len(self.vq.codebook)
-        if there != self.vocabulary:
-            got = f"a picture decoder of {there} codes"
-            raise BadInput(got, f"one of the {self.vocabulary} that are drawn", "fetch both again", where)
-
-    @torch.inference_mode()
-    def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a complete grid of tokens.
-
-        Raises:
-            BadInput: pixels that are not finite.
-        """
-        codes = torch.tensor(tokens, device=self.vq.codebook.device).view(1, grid.rows, grid.columns)
-        return as_picture(self.vq.decode(codes)[0].permute(1, 2, 0))
-
     @property
     def forced(self) -> Float[Tensor, "0 d"]:
-        """None: rows follow each other."""
+        """None: the first cell of a row follows the last of the row before."""
         return self.model.output.weight.new_zeros(0, self.width)
 
     between = forced
@@ -140,26 +100,17 @@ class GridHead:
         """An empty cache."""
         return Cache([self.device] * self.depth, slots)
 
-    def run(
-        self,
-        x: Float[Tensor, "B N d"],
-        positions: Int[Tensor, "B N"],
-        lengths: Int[Tensor, "B"],
-        layout: Layout,
-        mask: Bool[Tensor, "B 1 N S"] | None,
-        cache: Cache,
-        first: bool,
-        layers: Collection[int],
-    ) -> tuple[Float[Tensor, "B N d"], dict[int, Float[Tensor, "B N d"]]]:
+    def run(self, inputs: PassInputs) -> Hidden:
         """See :class:`Engine`. Cells are rotated by row and column, prompts by nothing."""
-        cos, sin = self._rotations(*layout.grids)
-        cells = (positions - lengths[:, None] + 1).clamp(min=0)  # 0 is the prompt, cell t is t + 1
+        cos, sin = self._rotations(*inputs.layout.grids)
+        cells = (inputs.positions - inputs.prompt_lengths[:, None] + 1).clamp(min=0)  # 0 is the prompt, cell t is t + 1
+        mask = inputs.mask
+        if mask is not None:  # as attention adds it: every layer would convert booleans again
+            mask = inputs.x.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+        states: list[Tensor] | None = [] if inputs.layers else None
         rotation = cos[cells][:, None], sin[cells][:, None]
-        # 0 where a slot is seen and -inf elsewhere, as attention adds it: of booleans every layer would make that again
-        bias = None if mask is None else x.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
-        states: list[Tensor] | None = [] if layers else None
-        hidden = self.model(x, rotation, bias, cache, states)
-        return hidden, {layer: states[layer - 1] for layer in layers} if states else {}
+        hidden = self.model(inputs.x, AttentionInputs(rotation, mask, inputs.cache), states)
+        return hidden, {layer: states[layer - 1] for layer in inputs.layers} if states else {}
 
     def _rotations(self, grid: Grid) -> tuple[Float[Tensor, "cells+1 D"], Float[Tensor, "cells+1 D"]]:
         """Cosines and sines of the prompt, which is not rotated or blanked, and of every cell."""

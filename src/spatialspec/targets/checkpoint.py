@@ -1,0 +1,77 @@
+"""Base of targets that come as a checkpoint of transformers: loading, and what the checkpoint recommends."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from spatialspec.core.sampling import Sampling
+from spatialspec.targets.derived import Derived
+from spatialspec.targets.language_decoder import LanguageDecoder
+from spatialspec.targets.pretrained import load_model, recommended, tell_ignored
+from spatialspec.targets.registry import DeviceMap
+from spatialspec.targets.words import Words
+
+
+class CheckpointTarget(ABC):
+    """A model of transformers with its tokenizer.
+
+    Attributes:
+        kind: class of transformers.
+        authors: sampling of the published code, where generation_config.json leaves it open.
+        name: shown in reports and errors.
+        model: of transformers; it may be changed between two images, so nothing of it is copied for good.
+        decoder: the blocks of the language model.
+        words: the tokenizer of prompts.
+    """
+
+    kind: ClassVar[type[PreTrainedModel]]
+    authors: ClassVar[Sampling]
+    name: str
+    model: Any
+    decoder: LanguageDecoder
+    words: Words
+
+    def _begin_with(self, name: str, model: Any, blocks: nn.Module, words: Words) -> None:
+        """Set the attributes, and check the settings of the checkpoint."""
+        self.name, self.model, self.decoder, self.words = name, model, LanguageDecoder(blocks), words
+        self._codebook = Derived[Tensor](lambda weight: weight)
+        tell_ignored(model.generation_config, name)
+        _ = self.default
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        device_map: DeviceMap | None = None,
+    ) -> Self:
+        """Load a checkpoint; small files are read first.
+
+        Raises:
+            BadInput: a file is missing or damaged, or a weight is missing, left over or of another shape.
+        """
+        make: Any = cls
+        parts = cls.read_parts(folder)
+        target: Self = make(load_model(cls.kind, folder, device, dtype, device_map), name=folder.name, **parts)
+        return target
+
+    @classmethod
+    @abstractmethod
+    def read_parts(cls, folder: Path) -> dict[str, Any]:
+        """Load what the constructor takes besides model and name, by argument.
+
+        Raises:
+            BadInput: a file is missing or damaged.
+        """
+
+    @property
+    def default(self) -> Sampling:
+        """As generation_config.json has it, else the published code."""
+        return recommended(self.model, self.authors)
