@@ -62,7 +62,7 @@ class GridToy(GridHead):
         return self.model.encode_text(self.text)
 
     @cached_property
-    def _told(self) -> Float[Tensor, "2 cells+1 d"]:
+    def _told(self) -> Float[Tensor, "2 slots d"]:
         return self.model.told(self.text, self.grid.rows, self.grid.columns)
 
     def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:

@@ -109,7 +109,7 @@ class Recent:
         h, e = hidden[:, -1], embedding[-1]
         return self._distribution(torch.stack([f(h, e) for f in self.predictors.horizontal[:count]], dim=1))
 
-    def below(self, rows: int) -> Float[Tensor, "rows*N V"]:
+    def below(self, rows: int) -> Float[Tensor, "guesses V"]:
         """q of the cells under every remembered one, row after row."""
         hidden, embedding = self._read()
         return self._distribution(torch.cat([f(hidden, embedding) for f in self.predictors.vertical[:rows]], dim=1))

@@ -65,11 +65,11 @@ class GridModel(Protocol):
         """Output layer."""
         ...
 
-    def places(self, rows: int, columns: int) -> Float[Tensor, "cells+1 d"]:
+    def places(self, rows: int, columns: int) -> Float[Tensor, "slots d"]:
         """What the slot in front of each cell is told of its place, and one row for the slot of the last cell."""
         ...
 
-    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D"], Float[Tensor, "cells D"]]:
+    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells pairs"], Float[Tensor, "cells pairs"]]:
         """Cosines and sines for every cell."""
         ...
 

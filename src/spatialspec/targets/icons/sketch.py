@@ -80,7 +80,7 @@ class Told(nn.Module):
 
     def forward(
         self, features: Float[Tensor, "B features H W"], rows: int, columns: int
-    ) -> Float[Tensor, "B cells+1 d"]:
+    ) -> Float[Tensor, "B slots d"]:
         """One row per cell of a grid of any size, and one of zeros after the last."""
         if features.shape[-2:] != (rows, columns):
             wanted = F.interpolate(features.float(), size=(rows, columns), mode="bilinear", antialias=True)

@@ -157,14 +157,14 @@ class GridTransformer(nn.Module):
         """BPE tokens, padded to `config.prefix` -> prefix states."""
         return self.text_blocks(self.text_embedding(tokens) + self.text_place)
 
-    def places(self, rows: int, columns: int) -> Float[Tensor, "cells+1 d"]:
+    def places(self, rows: int, columns: int) -> Float[Tensor, "slots d"]:
         """Learned embedding of the place of every cell, and one row of zeros after the last."""
         row = _interpolate(self.row_place, rows)
         column = _interpolate(self.column_place, columns)
         grid = (row[:, None] + column[None]).flatten(0, 1)
         return torch.cat((grid, torch.zeros_like(grid[:1])))
 
-    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D"], Float[Tensor, "cells D"]]:
+    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells pairs"], Float[Tensor, "cells pairs"]]:
         """Cosines and sines for every cell, computed in fp32 whatever the model's type; the prefix is not rotated."""
         c, weight = self.config, self.output.weight
         cells = torch.arange(rows * columns, device=weight.device)
@@ -190,7 +190,7 @@ class GridTransformer(nn.Module):
         """Pre-norm states -> logits."""
         return self.output(self.norm(hidden))
 
-    def told(self, text: Int[Tensor, "B P"], rows: int, columns: int) -> Float[Tensor, "B cells+1 d"]:
+    def told(self, text: Int[Tensor, "B P"], rows: int, columns: int) -> Float[Tensor, "B slots d"]:
         """What the slot before each cell is told of it: its place and the sketch of `text` there."""
         return self.places(rows, columns) + self.told_sketch(self.sketch(text), rows, columns)
 
@@ -201,7 +201,7 @@ class GridTransformer(nn.Module):
         rows: int,
         columns: int,
         blocks: Sequence[int] = (),
-    ) -> Float[Tensor, "B cells (blocks+1)*d"]:
+    ) -> Float[Tensor, "B cells joined"]:
         """Pre-norm states that output cells 0 .. cells - 1, given all tokens before each, behind those of `blocks`."""
         prefix, cells, told = self.encode_text(text), rows * columns, self.told(text, rows, columns)
         body = self.code_embedding(codes[:, :-1]) + told[:, 1:cells]

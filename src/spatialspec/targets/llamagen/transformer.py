@@ -194,11 +194,11 @@ class LlamaGenTransformer(nn.Module):
         """Embedding of image tokens."""
         return self.tok_embeddings
 
-    def places(self, rows: int, columns: int) -> Float[Tensor, "cells+1 d"]:
+    def places(self, rows: int, columns: int) -> Float[Tensor, "slots d"]:
         """Zeros: it has no learned places."""
         return self.tok_embeddings.weight.new_zeros(1, 1).expand(rows * columns + 1, self.config.width)
 
-    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D/2"], Float[Tensor, "cells D/2"]]:
+    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells pairs"], Float[Tensor, "cells pairs"]]:
         """Cosines and sines for every cell, in fp32."""
         c, cells = self.config, torch.arange(rows * columns, device=self.output.weight.device)
         return grid_rotation(cells, columns, c.width // c.heads, c.rotary_base)
