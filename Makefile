@@ -14,7 +14,7 @@ demo: $(VENV)/.installed ## draw one prompt with ar, hawk, ssd and spatial from 
 	$(BIN)/spatialspec generate "red apple, 3d" --method hawk,ssd,spatial --compare --seed 0 --out demo.png
 
 # What is behind every image: core, loop, methods with their verifiers, one target of each kind.
-FAST := tests/core tests/decode tests/methods tests/measure tests/pipeline/test_streaming.py $(addprefix tests/targets/, \
+FAST := tests/core tests/decode tests/methods tests/pipeline/test_streaming.py $(addprefix tests/targets/, \
   test_grid_session.py test_language_session.py test_janus.py test_emu3.py chameleon llamagen/test_llamagen.py)
 QUICK := -q -n 2 -m "not slow and not lab and not records" $(FAST)
 
