@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs clean
+.PHONY: help demo fast lint test shapes docs long versions oldest newest clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1  \2/p' Makefile
@@ -13,18 +13,44 @@ help: ## show this list
 demo: $(VENV)/.installed ## draw one prompt with ar, hawk, ssd and spatial from one seed, into demo.png
 	$(BIN)/spatialspec generate "red apple, 3d" --method hawk,ssd,spatial --compare --seed 0 --out demo.png
 
-test: $(VENV)/.installed-dev ## lint, types, tests and a quick audit
+# What is behind every image: core, loop, methods with their verifiers, one target of each kind.
+FAST := tests/core tests/decode tests/methods tests/pipeline/test_streaming.py $(addprefix tests/targets/, \
+  test_grid_session.py test_language_session.py test_janus.py test_emu3.py chameleon llamagen/test_llamagen.py)
+QUICK := -q -n 2 -m "not slow and not lab and not records" $(FAST)
+
+fast: $(VENV)/.installed-dev ## the quickest tests that say most, in under a minute
+	$(BIN)/python -m pytest $(QUICK)
+
+lint: $(VENV)/.installed-dev ## style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+test: lint ## lint, types, all tests and a quick audit
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4
 	$(BIN)/spatialspec audit --quick
+
+# Left out: a test of who holds the arrays of past passes, which here are the checks.
+shapes: $(VENV)/.installed-dev ## the fast tests with every annotated shape of an array checked
+	PYTHONPATH=tests $(BIN)/python -m pytest -p helpers.arrays $(QUICK) -k "not kept_by_nobody"
+
+long: $(VENV)/.installed-dev ## what takes minutes: slow tests one by one, and the audit of every method
+	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/spatialspec audit
+
+versions: oldest newest ## the fast tests with the oldest and with the newest versions that are allowed
+
+oldest: PINS := -c constraints-oldest.txt
+oldest newest:
+	$(PYTHON) -m venv --clear $(VENV)-$@
+	$(VENV)-$@/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PINS) -e '.[dev]'
+	$(VENV)-$@/bin/python -m pytest $(QUICK)
 
 docs: $(VENV)/.installed-docs ## build the documentation site in build/site; any broken link stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove .venv, caches and build outputs
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo.png
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: a second call installs nothing unless pyproject.toml or the pins changed. The install is editable, so

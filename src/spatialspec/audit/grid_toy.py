@@ -62,7 +62,7 @@ class GridToy(GridEngine):
         return self.model.encode_text(self.text)
 
     @cached_property
-    def _conditioning(self) -> Float[Tensor, "2 cells+1 d"]:
+    def _conditioning(self) -> Float[Tensor, "2 slots d"]:
         return self.model.conditioning(self.text, self.grid.rows, self.grid.columns)
 
     def session(

@@ -32,7 +32,7 @@ def distribution(logits: Float[np.ndarray, "G *N V"], sampling: Sampling) -> Flo
     return p
 
 
-def joint(conditionals: Sequence[Float[np.ndarray, "prefixes V"]]) -> Float[np.ndarray, "images"]:
+def joint(conditionals: Sequence[Float[np.ndarray, "_ V"]]) -> Float[np.ndarray, "images"]:
     """Probabilities of all V^cells images from the law of every cell after each of the V^cell prefixes before it.
 
     An image's index has its tokens as digits, cell 0 first.

@@ -71,7 +71,7 @@ class Table:
     @staticmethod
     def _words(seeds: Int[Tensor, "N"], sizes: tuple[int, ...]) -> Int[Tensor, "N *sizes 4"]:
         counter = torch.cartesian_prod(*(torch.arange(size) for size in sizes))
-        words = philox(seeds[:, None], counter[None].expand(len(seeds), -1, -1))  # type: ignore[arg-type]
+        words = philox(seeds[:, None], counter[None].expand(len(seeds), -1, -1))
         return words.view(len(seeds), *sizes, 4)
 
 

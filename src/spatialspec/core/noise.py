@@ -32,7 +32,7 @@ class Purpose(IntEnum):
     ANALYSIS = 4
 
 
-def philox(key: int, counter: Int[Tensor, "N 4"]) -> Int[Tensor, "N 4"]:
+def philox(key: int | Int[Tensor, "*#N"], counter: Int[Tensor, "*N 4"]) -> Int[Tensor, "*N 4"]:
     """Four 32-bit words for each counter of four 32-bit words, under a 64-bit key, held in int64."""
     c0, c1, c2, c3 = counter.unbind(-1)
     k0, k1 = key & _MASK, (key >> 32) & _MASK

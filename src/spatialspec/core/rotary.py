@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Rotation = tuple[Float[Tensor, "*N D"], Float[Tensor, "*N D"]]  # cosines and sines
+Rotation = tuple[Float[Tensor, "... pairs"], Float[Tensor, "... pairs"]]  # cosines and sines, D = 2 pairs
 
 
 def grid_rotation(cells: Int[Tensor, "*N"], columns: int, width: int, base: float) -> Rotation:
@@ -24,7 +24,7 @@ def grid_rotation(cells: Int[Tensor, "*N"], columns: int, width: int, base: floa
     return turns.cos(), turns.sin()
 
 
-def rotate(x: Float[Tensor, "*N D"], rotation: Rotation) -> Float[Tensor, "*N D"]:
+def rotate(x: Float[Tensor, "*#N D"], rotation: Rotation) -> Float[Tensor, "*N D"]:
     """Turn pairs (x_i, x_{i + D/2}) by the angles of `rotation`."""
     cos, sin = (part.to(x.dtype) for part in rotation)
     a, b = x.chunk(2, dim=-1)

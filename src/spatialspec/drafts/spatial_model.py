@@ -76,7 +76,7 @@ class SpatialModelRecipe(SpatialModelSizes, Recipe):
 class Batch:
     """States (all that are read, joined), tokens and windows of some pictures."""
 
-    hidden: Float[Tensor, "B cells features*d"]
+    hidden: Float[Tensor, "B cells joined"]
     codes: Int[Tensor, "B cells"]
     windows: Windows
 
@@ -84,7 +84,7 @@ class Batch:
 def guesses(
     target: Target,
     drafts: SpatialNetwork,
-    hidden: Float[Tensor, "B cells features*d"],
+    hidden: Float[Tensor, "B cells joined"],
     codes: Int[Tensor, "B cells"],
     windows: Windows,
 ) -> Float[Tensor, "B M d"]:
@@ -101,7 +101,7 @@ def laws(
     target: Target,
     drafts: SpatialNetwork,
     sampling: Sampling,
-    hidden: Float[Tensor, "G B cells features*d"],
+    hidden: Float[Tensor, "G B cells joined"],
     codes: Int[Tensor, "B cells"],
     windows: Windows,
 ) -> Float[Tensor, "B M V"]:

@@ -30,7 +30,7 @@ def states(
     codes: Int[Tensor, "B cells"],
     dropped: Bool[Tensor, "B"],
     blocks: Sequence[int] = (),
-) -> Float[Tensor, "B cells (blocks+1)*d"]:
+) -> Float[Tensor, "B cells joined"]:
     """States of pictures of the target's own grid, under their prompt or, where that was dropped, under none.
 
     Args:
@@ -52,7 +52,7 @@ def states(
 @torch.no_grad()
 def streams(
     target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], batch: int = 8, blocks: Sequence[int] = ()
-) -> Float[Tensor, "G B cells (blocks+1)*d"]:
+) -> Float[Tensor, "G B cells joined"]:
     """States in every stream that the target's default sampling runs, conditional first; see :func:`states`."""
     parts = []
     for start in range(0, len(prompts), batch):
@@ -64,7 +64,7 @@ def streams(
 
 def _teacher_forced(
     target: IconsTarget, words: Sequence[str], codes: Int[Tensor, "B cells"], blocks: Sequence[int]
-) -> Float[Tensor, "B cells (blocks+1)*d"]:
+) -> Float[Tensor, "B cells joined"]:
     text = target.prompts(list(words), truncate=True).to(target.device)
     tokens, grid = codes.to(target.device).long(), target.grid
     return target.model.teacher_forced(text, tokens, grid.rows, grid.columns, blocks)
@@ -72,7 +72,7 @@ def _teacher_forced(
 
 def _one_pass(
     target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], count: int, blocks: Sequence[int] = ()
-) -> Float[Tensor, "G B cells (blocks+1)*d"]:
+) -> Float[Tensor, "G B cells joined"]:
     """All cells but the last as one chain behind the prompt: the rows of that pass output cells 0, 1, 2, ..."""
     sampling = replace(target.default, guidance=1.0 if count == 1 else UNCONDITIONAL)
     session = target.session(list(prompts), [""] * len(prompts), sampling, target.grid)

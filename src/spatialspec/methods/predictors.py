@@ -62,7 +62,7 @@ class Predictor(nn.Module):
         self.w3 = nn.Linear(width, 2 * width, bias=False)
         self.w2 = nn.Linear(2 * width, width, bias=False)
 
-    def forward(self, state: Float[Tensor, "*N d"], embedding: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
+    def forward(self, state: Float[Tensor, "*N d"], embedding: Float[Tensor, "*#N d"]) -> Float[Tensor, "*N d"]:
         """Predict the state at this predictor's offset."""
         u = self.w0(torch.cat((state, embedding.expand_as(state)), dim=-1) if self.token else state)
         n = self.norm(u)

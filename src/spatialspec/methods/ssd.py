@@ -111,7 +111,7 @@ class Recent:
         h, e = hidden[:, -1], embedding[-1]
         return self._distribution(torch.stack([f(h, e) for f in self.predictors.horizontal[:count]], dim=1))
 
-    def below(self, rows: int, columns: int) -> Float[Tensor, "rows*columns V"]:
+    def below(self, rows: int, columns: int) -> Float[Tensor, "guesses V"]:
         """q of the cells under the last `columns` ones, row after row."""
         hidden, embedding = self._read()
         h, e = hidden[:, -columns:], embedding[-columns:]

@@ -25,9 +25,9 @@ class Prompt:
             nothing.
     """
 
-    prefixes: Sequence[Float[Tensor, "P d"]]
+    prefixes: Sequence[Float[Tensor, "_ d"]]
     layout: Layout
-    conditioning: Float[Tensor, "G cells+1 d"] | None = None
+    conditioning: Float[Tensor, "G slots d"] | None = None
 
 
 @dataclass(frozen=True)

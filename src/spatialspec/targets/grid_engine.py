@@ -112,7 +112,7 @@ class GridEngine:
         hidden = self.model(inputs.x, AttentionInputs(rotation, mask, inputs.cache), states)
         return hidden, {layer: states[layer - 1] for layer in inputs.layers} if states else {}
 
-    def _rotations(self, grid: Grid) -> tuple[Float[Tensor, "cells+1 D"], Float[Tensor, "cells+1 D"]]:
+    def _rotations(self, grid: Grid) -> tuple[Float[Tensor, "slots pairs"], Float[Tensor, "slots pairs"]]:
         """Cosines and sines of the prompt, which is not rotated or blanked, and of every cell."""
         key = grid, self.device, self.dtype
         if key not in self._tables:

@@ -101,7 +101,7 @@ class GridModel(nn.Module):
     output: nn.Linear
     prefix_cosine: float
 
-    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D/2"], Float[Tensor, "cells D/2"]]:
+    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells pairs"], Float[Tensor, "cells pairs"]]:
         """Cosines and sines for every cell, in fp32."""
         c, cells = self.config, torch.arange(rows * columns, device=self.output.weight.device)
         return grid_rotation(cells, columns, c.width // c.heads, c.rotary_base)

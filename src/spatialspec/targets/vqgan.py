@@ -62,7 +62,7 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C 2H 2W"]:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C 2*H 2*W"]:
         """Twice the resolution."""
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 

@@ -15,7 +15,7 @@ from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.spatial.drafter import Spatial, SpatialOptions
-from spatialspec.methods.spatial.memory import NONE, REACH, TAU, Candidates, Entry, Memory, Ranking
+from spatialspec.methods.spatial.memory import FADE, NONE, REACH, TAU, Candidates, Entry, Memory, Ranking
 from spatialspec.methods.spatial.starts import STARTS
 
 SAMPLING = Sampling(guidance=1.5)
@@ -166,3 +166,23 @@ def test_the_best_tokens_of_a_row_and_how_likely_they_are(count: int) -> None:
             assert torch.allclose(torch.tensor(probabilities(found)), expected, atol=1e-6)
             likely = [rank for rank in range(found.size) if expected[rank] > 0]
             assert [found.token(rank) for rank in likely] == [int(tokens[number, rank]) for rank in likely]
+
+
+@pytest.mark.parametrize(("budget", "main"), [(3, 3), (24, 22), (35, 33), (40, 37), (48, 40), (64, 43), (128, 86)])
+def test_nodes_of_the_main_path(budget: int, main: int) -> None:
+    """A third of the nodes is the tree's, but forty of them come first, and one in twelve is the tree's even then."""
+    assert SpatialOptions(budget=budget).main == main
+
+
+def test_numbers_of_the_memory() -> None:
+    """Fitted, in docs/papers/spatial.md: one that is changed by accident changes few passes, if any, of one image."""
+    assert SpatialOptions().model_dump() == {
+        "budget": 64,
+        "tolerance": 0.0,
+        "front": 0.33,
+        "candidates": 32,
+        "start": "copy",
+    }
+    assert (REACH, FADE) == (4, 1 / 32)
+    np.testing.assert_allclose(TAU[:, 0], [1.6, 0.45, 0.3, 0.25, 0.25])
+    np.testing.assert_allclose(TAU[0] / TAU[0, 0], [1, 1.25, 1.5, 1.75])

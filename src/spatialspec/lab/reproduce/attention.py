@@ -86,9 +86,9 @@ class Attention:
         forced: number of such tokens after each row.
     """
 
-    cells: Float[np.ndarray, "cells-1 cells"]
-    text: Float[np.ndarray, "cells-1 P"]
-    ends: Float[np.ndarray, "cells-1"]
+    cells: Float[np.ndarray, "written cells"]
+    text: Float[np.ndarray, "written P"]
+    ends: Float[np.ndarray, "written"]
     forced: int
 
 

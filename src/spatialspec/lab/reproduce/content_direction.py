@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from spatialspec.drafts.acceptance import by_rejection
 from spatialspec.lab.reproduce.lab import Lab, Outcome
@@ -45,7 +45,7 @@ def regress(samples: Samples) -> list[Interval]:
     """
     products = np.array([x.T @ x for x, _ in samples]), np.array([x.T @ y for x, y in samples])
 
-    def solve(weight: Float[np.ndarray, "pictures"]) -> Float[np.ndarray, "3"]:
+    def solve(weight: Num[np.ndarray, "pictures"]) -> Float[np.ndarray, "3"]:
         left, right = (np.tensordot(weight, part, 1) for part in products)
         return np.linalg.lstsq(left, right, rcond=None)[0]
 

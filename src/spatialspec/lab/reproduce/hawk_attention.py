@@ -65,7 +65,7 @@ def shares(found: Attention, grid: Grid) -> dict[str, tuple[float, float]]:
     return {part: (float(a) / count, float(b) / count) for part, (a, b) in means.items()}
 
 
-def neighbourhood(found: Attention, grid: Grid) -> Float[np.ndarray, "UP+1 2*SIDE+1"]:
+def neighbourhood(found: Attention, grid: Grid) -> Float[np.ndarray, "up side"]:
     """Mean attention on the cell so many rows up and cells to the side; NaN where none was written yet.
 
     The mean is over all cells of the picture that have a cell there.

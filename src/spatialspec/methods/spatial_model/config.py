@@ -125,7 +125,7 @@ class SpatialModelConfig(SpatialModelSizes):
 
     def visible(
         self, columns: int, known: Int[Tensor, "*B S"], cells: Int[Tensor, "*B M"], frontier: Int[Tensor, "*B M"]
-    ) -> Bool[Tensor, "*B M S+M"]:
+    ) -> Bool[Tensor, "*B M seen"]:
         """What open cells see: of the known slots, then of each other.
 
         Example: on 3 columns with rows = columns = 1 and f = 4, the open cell 6 (row 2, column 0) sees the known cell 3

@@ -122,7 +122,7 @@ class SpatialModel(Drafter):
         grid, index = self.layout.locate(frontier)
         return grid.cells - index if index else 0
 
-    def distributions(self, frontier: int, count: int, skip: int = 0) -> Float[Tensor, "count-skip V"]:
+    def distributions(self, frontier: int, count: int, skip: int = 0) -> Float[Tensor, "wanted V"]:
         """q of each of the next cells, given what is written, in one pass of the network.
 
         Args:
@@ -149,7 +149,7 @@ def _rotation(config: SpatialModelConfig, grid: Grid, device: torch.device) -> R
 @lru_cache(maxsize=1024)
 def _mask(
     config: SpatialModelConfig, grid: Grid, frontier: int, count: int, device: torch.device
-) -> Bool[Tensor, "1 1 M S+M"]:
+) -> Bool[Tensor, "1 1 M seen"]:
     """What the window at `frontier` sees of slots and of itself: the same for every image of a grid."""
     room = config.memory(grid.columns, grid.cells)
     slot = torch.arange(room)

@@ -56,7 +56,7 @@ class SpatialLayer(nn.Module):
         x: Float[Tensor, "B M d"],
         rotation: Rotation,
         known: Float[Tensor, "2 B H S D"],
-        mask: Bool[Tensor, "B 1 M S+M"],
+        mask: Bool[Tensor, "#B 1 M seen"],
     ) -> Float[Tensor, "B M d"]:
         """One layer."""
         normed = self.attention_norm(x)
@@ -83,7 +83,7 @@ class SpatialNetwork(nn.Module):
         self.layers = nn.ModuleList(SpatialLayer(config) for _ in range(config.layers))
 
     def read(
-        self, hidden: Float[Tensor, "B N features*d"], embedding: Float[Tensor, "B N d"], rotation: Rotation
+        self, hidden: Float[Tensor, "B N joined"], embedding: Float[Tensor, "B N d"], rotation: Rotation
     ) -> Float[Tensor, "L 2 B H N D"]:
         """Keys and values of known cells in every layer.
 
@@ -98,7 +98,7 @@ class SpatialNetwork(nn.Module):
         return torch.stack([layer.keys_values(layer.attention_norm(c), rotation) for layer in layers])
 
     def forward(
-        self, known: Float[Tensor, "L 2 B H S D"], rotation: Rotation, mask: Bool[Tensor, "B 1 M S+M"]
+        self, known: Float[Tensor, "L 2 B H S D"], rotation: Rotation, mask: Bool[Tensor, "#B 1 M seen"]
     ) -> Float[Tensor, "B M d"]:
         """States that output open cells.
 

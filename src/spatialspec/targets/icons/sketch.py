@@ -78,9 +78,7 @@ class SketchConditioning(nn.Module):
         for weight in self.around.parameters():
             nn.init.zeros_(weight)
 
-    def forward(
-        self, features: Float[Tensor, "B features H W"], rows: int, columns: int
-    ) -> Float[Tensor, "B cells+1 d"]:
+    def forward(self, features: Float[Tensor, "B features H W"], rows: int, columns: int) -> Float[Tensor, "B slots d"]:
         """One vector per cell of a grid of any size, and one of zeros after the last."""
         if features.shape[-2:] != (rows, columns):
             resized = F.interpolate(features.float(), size=(rows, columns), mode="bilinear", antialias=True)

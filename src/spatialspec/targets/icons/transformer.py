@@ -119,12 +119,12 @@ class GridTransformer(GridModel):
         """BPE tokens, padded to `config.prefix` -> prefix states."""
         return self.text_blocks(self.text_embedding(tokens) + self.text_place)
 
-    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells D/2"], Float[Tensor, "cells D/2"]]:
+    def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells pairs"], Float[Tensor, "cells pairs"]]:
         """As in the base, in the model's type."""
         cos, sin = super().rotations(rows, columns)
         return cos.to(self.output.weight.dtype), sin.to(self.output.weight.dtype)
 
-    def conditioning(self, text: Int[Tensor, "B P"], rows: int, columns: int) -> Float[Tensor, "B cells+1 d"]:
+    def conditioning(self, text: Int[Tensor, "B P"], rows: int, columns: int) -> Float[Tensor, "B slots d"]:
         """What is added to the slot before each cell: the cell's position embedding and its sketch from `text`."""
         row, column = _interpolate(self.row_place, rows), _interpolate(self.column_place, columns)
         positions = F.pad((row[:, None] + column[None]).flatten(0, 1), (0, 0, 0, 1))
@@ -137,7 +137,7 @@ class GridTransformer(GridModel):
         rows: int,
         columns: int,
         layers: Sequence[int] = (),
-    ) -> Float[Tensor, "B cells (layers+1)*d"]:
+    ) -> Float[Tensor, "B cells joined"]:
         """States that output cells 0 .. cells - 1, given the tokens before each: after `layers`, then pre-norm."""
         prefix, cells, added = self.encode_text(text), rows * columns, self.conditioning(text, rows, columns)
         body = self.code_embedding(codes[:, :-1]) + added[:, 1:cells]
