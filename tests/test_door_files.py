@@ -16,7 +16,7 @@ from spatialspec import files
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.image_folder import rows_of
 from spatialspec.drafts.recipes import LARGEST, read_config
-from spatialspec.lab.icons.sources import SOURCES, pictures, read_labels
+from spatialspec.lab.icons.sources import pictures, read_labels
 from spatialspec.lab.replay.replay import PassCost
 from spatialspec.lab.reproduce.carry_out import check_files
 from spatialspec.pictures import read_picture
@@ -25,6 +25,7 @@ from spatialspec.quality.prompt_sets import published
 from spatialspec.quality.scenes.scene import Scene
 from spatialspec.quality.scenes.scores import read_references
 from spatialspec.tables import read_table, write_table
+from spatialspec.targets.icons.sources import SOURCES
 
 COUNT = '{"passed": 1, "of": 2}'
 GENEVAL = '{"prompt": "a cat", "tag": "x", "include": [{"class": "cat", "count": 1}]}\n'

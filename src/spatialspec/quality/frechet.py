@@ -1,7 +1,7 @@
-"""Frechet distance of two sets of pictures, from 5,000 pictures each: below, its bias is larger than what it measures.
+"""Frechet distance of two sets of images, from 5,000 images each: below, its bias is larger than what it measures.
 
 Heusel et al., https://arxiv.org/abs/1706.08500, by torchmetrics, on any features. Chong and Forsyth,
-https://arxiv.org/abs/1911.07023, on the bias: between two halves of 4,000 real pictures we found 181, not 0.
+https://arxiv.org/abs/1911.07023, on the bias: between two halves of 4,000 real images we measured 181, not 0.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ from torch import Tensor, nn
 
 from spatialspec.measure.intervals import Figure
 
-LEAST = 5000  # pictures in each set
+LEAST = 5000  # images in each set
 SUBSETS = 8
 
 
-class _Given(nn.Module):
-    """Takes features for pictures."""
+class FeaturesOnly(nn.Identity):
+    """Feature extractor for torchmetrics that gets features instead of images, `num_features` of each."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, num_features: int) -> None:
         super().__init__()
-        self.num_features = width
-
-    def forward(self, features: Float[Tensor, "N F"]) -> Float[Tensor, "N F"]:
-        """The features."""
-        return features
+        self.num_features = num_features
 
 
 def frechet_distance(x: Float[Tensor, "N F"], y: Float[Tensor, "M F"], seed: int = 0) -> Figure | None:
@@ -41,14 +37,14 @@ def frechet_distance(x: Float[Tensor, "N F"], y: Float[Tensor, "M F"], seed: int
     for _ in range(SUBSETS):
         parts = [f[torch.from_numpy(rng.permutation(len(f))[: len(f) // 2])] for f in (x, y)]
         values.append(_frechet(*parts))
-    value, spread = _frechet(x, y), 1.96 * float(np.std(values, ddof=1))
-    return Figure(value, (value - spread, value + spread))
+    value, reach = _frechet(x, y), 1.96 * float(np.std(values, ddof=1))
+    return Figure(value, (value - reach, value + reach))
 
 
 def _frechet(x: Float[Tensor, "N F"], y: Float[Tensor, "M F"]) -> float:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    metric = FrechetInceptionDistance(feature=_Given(x.shape[1]))
+    metric = FrechetInceptionDistance(feature=FeaturesOnly(x.shape[1]))
     metric.set_dtype(torch.float64)
     metric.update(x.double(), real=True)
     metric.update(y.double(), real=False)

@@ -1,25 +1,24 @@
-"""Weights of frozen networks that ship inside Python packages: find them, check them, load them."""
+"""Frozen networks that measure images: weights inside Python packages, and models in the layout of transformers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-
-from torch import Tensor, nn
+from typing import Any
 
 from spatialspec.core.errors import BadInput
+from spatialspec.targets.model_files import check_side_files, read_model_config
 
 
 def package_folder(package: str, module: str) -> Path:
-    """Return the folder of an installed package without importing it.
+    """Folder of an installed package, which is not imported.
 
     Args:
         package: name to install it by.
         module: name to import it by.
 
     Raises:
-        ImportError: it is not installed; the message says what to install.
+        ImportError: it is not installed; the message contains the command that installs it.
     """
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
@@ -27,29 +26,33 @@ def package_folder(package: str, module: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy tensors into a model after checking every name and shape.
+def load_pretrained(name: str | Path, model: Any, processor: Any, expected: str, local: bool) -> tuple[Any, Any]:
+    """A frozen model of transformers and its processor, from safetensors alone; no code of the folder runs.
 
     Args:
-        model: takes the values in its own dtype.
-        tensors: one for each parameter and buffer of the model, no more and no fewer.
-        source: file that they come from, for the message.
+        name: folder, or OWNER/NAME on the Hub.
+        model: class with `from_pretrained`.
+        processor: its processor's class.
+        expected: for the message.
+        local: `name` is a folder; nothing is fetched.
 
     Raises:
-        BadInput: a tensor is missing, unknown or of another shape; one line that names the first.
+        BadInput: there is no such model, or it is damaged.
     """
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    check_shapes(expected, {name: tuple(value.shape) for name, value in tensors.items()}, source)
-    model.load_state_dict(dict(tensors))
+    from spatialspec.targets.pretrained import quiet  # imports transformers
 
-
-def check_shapes(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]], source: Path) -> None:
-    """Compare names and shapes of tensors.
-
-    Raises:
-        BadInput: they differ; one line that names the first tensor that does.
-    """
-    for name in sorted(expected.keys() | got.keys()):
-        if expected.get(name) != got.get(name):
-            have, want = got.get(name, "no such tensor"), expected.get(name, "no such tensor")
-            raise BadInput(f"{have}", f"{want}", "the file belongs to another model", where=f"{source}: tensor {name}")
+    if local:
+        read_model_config(Path(name))
+        check_side_files(Path(name))
+    options = {"local_files_only": local, "trust_remote_code": False}
+    try:
+        with quiet():
+            network = model.from_pretrained(name, use_safetensors=True, **options)
+            return network.eval().requires_grad_(False), processor.from_pretrained(name, **options)
+    except Exception as error:  # transformers raises errors of many types
+        reason = str(error).strip().partition("\n")[0][:200]
+        if local:
+            raise BadInput(reason, expected, where=name) from error
+        got = f"{name}, which is no folder here and did not come from the Hub ({reason})"
+        advice = "check the name and the network, or give a folder that holds it"
+        raise BadInput(got, expected, advice) from error

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, tune_threads
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.drafts.limits import check_memory, check_settings
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.pictures import signed
@@ -112,7 +112,7 @@ def psnr(model: VQTokenizer, pixels: np.ndarray) -> float:
 
 
 def train(
-    data: Pictures, out: Path, config: VQConfig, recipe: TokenizerRecipe, report: Callable[[str], None] = print
+    data: CaptionedImages, out: Path, config: VQConfig, recipe: TokenizerRecipe, report: Callable[[str], None] = print
 ) -> VQTokenizer:
     """Train on the split "train", on a GPU where there is one; resumes from `out` if it holds a state.
 

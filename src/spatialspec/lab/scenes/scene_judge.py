@@ -11,19 +11,20 @@ import torch
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.card import card
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.drafts.limits import check_settings
 from spatialspec.drafts.origin import of_pictures
 from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.files import write_text
 from spatialspec.identity import facts_digest
 from spatialspec.lab.icons.data import epoch_batch
+from spatialspec.lab.scenes.references import tally, write_references
 from spatialspec.lab.scenes.scene_lesson import goals, loss_of
 from spatialspec.lab.scenes.scene_maps import make_maps
 from spatialspec.quality.scenes.judge import SceneJudge
 from spatialspec.quality.scenes.network import STRIDE, Maps, SceneConfig, SceneHead
 from spatialspec.quality.scenes.scene import COLOURS, Scene
-from spatialspec.quality.scenes.scores import Reference, tally, write_references
+from spatialspec.quality.scenes.scores import Reference
 
 SHOWN = 600  # scenes to learn from that the figure for known drawings is taken on
 EVERY = 100  # steps from one resume state to the next
@@ -59,7 +60,7 @@ class SceneJudgeRecipe:
 
 
 def train(
-    data: Pictures,
+    data: CaptionedImages,
     out: Path,
     recipe: SceneJudgeRecipe | None = None,
     report: Callable[[str], None] = print,
@@ -93,7 +94,7 @@ def train(
             "run `spatialspec train scenes`",
         )
     scenes = scenes_of(seen)
-    sets = {"train": Pictures(seen.pixels[:SHOWN], seen.rows[:SHOWN])} | left_out
+    sets = {"train": CaptionedImages(seen.pixels[:SHOWN], seen.rows[:SHOWN])} | left_out
     composed = {name: scenes_of(part) for name, part in sets.items()}
     config = _config(scenes, composed, recipe)
     learned = make_maps(seen, recipe.side, recipe.seed, cache, report)
@@ -109,7 +110,7 @@ def train(
     return figures
 
 
-def scenes_of(data: Pictures) -> list[Scene]:
+def scenes_of(data: CaptionedImages) -> list[Scene]:
     """The scenes of pictures, from their records.
 
     Raises:
@@ -166,7 +167,9 @@ def _fit(
     return head
 
 
-def _card(config: SceneConfig, recipe: SceneJudgeRecipe, data: Pictures, figures: Mapping[str, Reference]) -> str:
+def _card(
+    config: SceneConfig, recipe: SceneJudgeRecipe, data: CaptionedImages, figures: Mapping[str, Reference]
+) -> str:
     """The card: what it is, how far it can be trusted, what made it, whose pictures it learned from."""
     summary = (
         "Says whether a picture shows all that a scene's caption asks for, in the six categories of GenEval: a head on "
