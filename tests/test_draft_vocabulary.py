@@ -177,7 +177,7 @@ def test_it_learns_also_where_no_cell_of_a_picture_is_covered(tmp_path: Path) ->
     trained, best = run(made, tmp_path)
     assert trained["vocabulary.tokens"].tolist() == [9, 10, 11, 12] and best.figures["window"] > 0
     drafts.load_state_dict(trained)
-    assert 0 < made.figures(drafts, best)["share of cells whose token is covered"] < 0.3
+    assert 0 < made.figures(drafts, best.figures)["share of cells whose token is covered"] < 0.3
 
 
 @dataclass(frozen=True)
