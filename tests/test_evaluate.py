@@ -153,10 +153,10 @@ def test_export_for_a_scorer(folder, tmp_path, capsys, monkeypatch):
 
 
 def test_missing_packages_are_noted_or_refused(folder, tmp_path, capsys, monkeypatch):
-    from spatialspec.quality import alignment, efficientnet, frozen
+    from spatialspec.quality import encoders, judge
 
-    monkeypatch.setattr(frozen, "find_spec", lambda name: None)
-    networks = [(efficientnet, "load_efficientnet"), (alignment, "load_sentence_encoder")]
+    monkeypatch.setattr(encoders, "find_spec", lambda name: None)
+    networks = [(encoders, "load_efficientnet"), (judge, "load_sentence_encoder")]
     for module, name in networks:  # not what an earlier test has loaded
         monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)
     out = tmp_path / "report.json"

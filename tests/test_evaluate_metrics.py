@@ -6,10 +6,16 @@ import torch
 from PIL import Image, ImageDraw
 
 from spatialspec.measure.intervals import mean_over_prompts
-from spatialspec.quality import frechet
-from spatialspec.quality.frechet import frechet_distance
-from spatialspec.quality.kernel import ImageFeatures, kernel_difference, kernel_distance
-from spatialspec.quality.pairs import decibels, diversity, squared_error
+from spatialspec.quality import distances
+from spatialspec.quality.distances import (
+    ImageFeatures,
+    decibels,
+    diversity,
+    frechet_distance,
+    kernel_difference,
+    kernel_distance,
+    squared_error,
+)
 
 
 def normal(count: int, width: int = 8, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
@@ -27,7 +33,7 @@ def test_kernel_distance_is_torchmetrics_own():
     from torchmetrics.image.kid import KernelInceptionDistance
 
     x, y = normal(60), normal(60, seed=1, shift=0.3)
-    metric = KernelInceptionDistance(feature=frechet.FeaturesOnly(8), subsets=1, subset_size=60)
+    metric = KernelInceptionDistance(feature=distances.FeaturesOnly(8), subsets=1, subset_size=60)
     metric.update(x, real=True)
     metric.update(y, real=False)
     found = kernel_distance(ImageFeatures(x, range(60)), ImageFeatures(y, range(60, 120)))
@@ -65,7 +71,7 @@ def test_pairs_of_one_prompt_are_left_out():
 def test_frechet_distance(monkeypatch):
     x, y = normal(400), normal(400, seed=1, shift=1.0)
     assert frechet_distance(x, y) is None, "too few pictures"
-    monkeypatch.setattr(frechet, "LEAST", 400)
+    monkeypatch.setattr(distances, "LEAST", 400)
     found = frechet_distance(x, y)
     assert found.value == pytest.approx(8.0, rel=0.15), "eight dimensions, each shifted by one"
     assert found.interval[0] < 8.0 < found.interval[1] and found.interval[1] - found.interval[0] < 4
@@ -128,8 +134,8 @@ def noisy(pixels: np.ndarray, strength: float) -> np.ndarray:
 
 
 def test_metrics_move_the_right_way():
-    from spatialspec.quality.alignment import Alignment
     from spatialspec.quality.extractors import feature_extractor
+    from spatialspec.quality.judge import Alignment
 
     (real, captions), (other, _), extract = drawn(0), drawn(1), feature_extractor("efficientnet-lite0")
     prompts = list(range(len(real)))
@@ -167,8 +173,8 @@ def test_frechet_distance_grows_with_blur_and_noise(monkeypatch):
     """128 pictures in each set: real ones of one kind are nearest, and every step of damage is farther."""
     from spatialspec.quality.extractors import feature_extractor
 
-    monkeypatch.setattr(frechet, "LEAST", 128)
-    monkeypatch.setattr(frechet, "SUBSETS", 2)  # the interval is not looked at
+    monkeypatch.setattr(distances, "LEAST", 128)
+    monkeypatch.setattr(distances, "FRECHET_SUBSETS", 2)  # the interval is not looked at
     network = feature_extractor("efficientnet-lite0")
     real, other = (np.concatenate([drawn(k + shift)[0] for k in range(0, 8, 2)]) for shift in (0, 1))
 
@@ -187,7 +193,7 @@ def test_frechet_distance_grows_with_blur_and_noise(monkeypatch):
 
 
 def test_judge_knows_a_hundred_concepts():
-    from spatialspec.quality.alignment import AMONG, DISTRACTORS
+    from spatialspec.quality.judge import AMONG, DISTRACTORS
     from spatialspec.targets.icons.sources import concept_in
 
     assert len({concept_in(text) for text in DISTRACTORS}) > AMONG + 20, "enough when some are a prompt's own"

@@ -12,7 +12,7 @@ from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.lab.icons.judge import JudgeRecipe, info_nce, train
 from spatialspec.lab.icons.precision import alignment, r_precision
-from spatialspec.quality import frozen
+from spatialspec.quality import encoders
 from spatialspec.quality.judge import SHIPPED, Judge, JudgeConfig
 from spatialspec.targets.icons.sources import concept_in
 
@@ -129,7 +129,7 @@ def test_sizes_out_of_range_are_refused(tmp_path: Path, value: object):
 
 def test_missing_package_says_what_to_install():
     with pytest.raises(ImportError, match=r"no-such-package is not installed: run `pip install no-such-package`"):
-        frozen.package_folder("no-such-package", "no_such_package")
+        encoders.package_folder("no-such-package", "no_such_package")
 
 
 def test_same_concepts_are_no_negatives():
@@ -153,7 +153,7 @@ def test_damage_repeats_and_keeps_the_picture_recognisable():
 
 
 def test_efficientnet_features():
-    from spatialspec.quality.efficientnet import image_features
+    from spatialspec.quality.encoders import image_features
 
     pixels = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
     features = image_features(pixels)
@@ -167,7 +167,7 @@ def test_efficientnet_features():
 
 
 def test_sentences_of_like_meaning_are_close():
-    from spatialspec.quality.sentence import load_sentence_encoder
+    from spatialspec.quality.encoders import load_sentence_encoder
 
     encode = load_sentence_encoder()
     x = encode(["a red apple", "crimson fruit of an apple tree", "freight train", "a red apple"])

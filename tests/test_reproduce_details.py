@@ -22,7 +22,7 @@ from spatialspec.measure.runs import Workload
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.network import SpatialNetwork
-from spatialspec.quality import alignment, efficientnet, frozen
+from spatialspec.quality import encoders, judge
 from tiny import tiny_pipeline
 
 RECORDS = Path(__file__).parents[1] / "docs" / "results"
@@ -38,8 +38,8 @@ def lab(tmp_path_factory) -> Lab:
 @pytest.fixture
 def no_packages(monkeypatch):
     """As if the packages of the judge were not there, whatever earlier tests have loaded."""
-    monkeypatch.setattr(frozen, "find_spec", lambda name: None)
-    for module, name in ((efficientnet, "load_efficientnet"), (alignment, "load_sentence_encoder")):
+    monkeypatch.setattr(encoders, "find_spec", lambda name: None)
+    for module, name in ((encoders, "load_efficientnet"), (judge, "load_sentence_encoder")):
         monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)
 
 

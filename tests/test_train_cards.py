@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from spatialspec.drafts import origin
+from spatialspec.drafts import card
 from spatialspec.drafts.draft import accelerator
 from spatialspec.drafts.image_folder import CaptionedImages
 from tiny import call_main, tiny_folder, write_pictures
@@ -88,11 +88,11 @@ def test_a_data_set_of_the_hub_is_named(call, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_which_tables_are_those_of_the_package() -> None:
-    assert origin.of_pictures([SHIPPED]).shipped and origin.of_captions([SHIPPED, SHIPPED]).shipped
+    assert card.of_pictures([SHIPPED]).shipped and card.of_captions([SHIPPED, SHIPPED]).shipped
     for other in ({"concept": ""}, {"licence": ""}, {"licence": "CC0"}, {"style": "drawn"}):
         row = {**SHIPPED, **other}
-        assert origin.of_pictures([SHIPPED, row]).shipped == ("concept" in other)
-    assert not origin.of_pictures([{"style": "3d", "licence": "MIT"}]).shipped
+        assert card.of_pictures([SHIPPED, row]).shipped == ("concept" in other)
+    assert not card.of_pictures([{"style": "3d", "licence": "MIT"}]).shipped
 
 
 def test_a_split_target_is_loaded_on_the_cpu(call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,8 +93,7 @@ def evaluate(
 
     with options.loading(model):  # imports torch
         from spatialspec.drafts.image_folder import rows_of
-        from spatialspec.quality.export import check_count
-        from spatialspec.quality.prompt_sets import PromptSet
+        from spatialspec.quality.prompt_sets import PromptSet, check_count
         from spatialspec.quality.scenes.scores import SceneTest
 
         if real is not None:
@@ -112,9 +111,8 @@ def evaluate(
 
     from spatialspec.generation import traced
     from spatialspec.measure.bench import AR
-    from spatialspec.quality.alignment import Alignment
-    from spatialspec.quality.clip_score import ClipScore
-    from spatialspec.quality.extractors import feature_extractor
+    from spatialspec.quality.extractors import ClipScore, feature_extractor
+    from spatialspec.quality.judge import Alignment
     from spatialspec.quality.measuring import Metrics
     from spatialspec.quality.quality import evaluate
     from spatialspec.quality.real import load_real

@@ -1,4 +1,4 @@
-"""Resume state of a training: safetensors for tensors, JSON for the rest, replaced atomically."""
+"""Parts of every training: resume state (safetensors and JSON, replaced atomically), learning rate, optimiser step."""
 
 from __future__ import annotations
 
@@ -134,7 +134,18 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 50, floor: f
     return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def update(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float | None = None) -> None:
+    """One step of an optimiser at a learning rate, the norm of the gradient clipped."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+
+
 def tune_threads(processes: int = 1) -> None:
-    """Use every core that this process may use, shared by `processes`: training on a CPU scales with them."""
+    """Use every core of this process, shared by `processes`: training on a CPU scales with them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(max(1, cores // processes))

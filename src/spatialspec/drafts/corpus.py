@@ -50,13 +50,7 @@ class Corpus:
 
 
 def readable(prompts: Sequence[str], check: Callable[[str], None], report: Callable[[str], None]) -> list[int]:
-    """Indices of the prompts that pass a check; the others are counted and reported.
-
-    Args:
-        prompts: to check.
-        check: raises a ValueError for a bad one.
-        report: called with one line if there are any.
-    """
+    """Indices of the prompts that pass a check (others raise ValueError); `report` gets one line about the others."""
     good, reason = [], ""
     for index, text in enumerate(prompts):
         try:

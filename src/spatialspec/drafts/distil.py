@@ -109,13 +109,7 @@ def self_distil(
 
 
 class _Unfinished:
-    """Images of an unfinished piece, saved now and then.
-
-    Args:
-        part: the file; None saves none.
-        drawn: complete images.
-        written: the first tokens of the next ones.
-    """
+    """Images of an unfinished piece, complete ones and the first tokens of the next, saved now and then in `part`."""
 
     def __init__(self, part: Path | None, drawn: list[tuple[int, ...]], written: list[tuple[int, ...]]) -> None:
         self.part, self.drawn, self.written = part, drawn, written

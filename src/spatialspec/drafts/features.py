@@ -32,13 +32,7 @@ Features = Callable[[Int[Tensor, "B"], Bool[Tensor, "B"]], Float[Tensor, "B cell
 
 
 class Streamed:
-    """One pass of the target per batch; nothing on disk.
-
-    Args:
-        target: the frozen target.
-        corpus: images.
-        layers: hidden layers whose states come first; see `teacher.py`.
-    """
+    """One pass of the frozen target per batch; nothing on disk. States after `layers` come first, see `teacher.py`."""
 
     def __init__(self, target: Target, corpus: Corpus, layers: Sequence[int] = ()) -> None:
         self.target, self.corpus, self.layers = target, corpus, layers

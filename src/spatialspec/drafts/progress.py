@@ -15,12 +15,7 @@ SECONDS = 15  # between two plain lines of drawing
 
 
 class _Display:
-    """A bar where stderr is a terminal, and plain lines.
-
-    Args:
-        report: takes plain lines.
-        bar: whether this process may draw a bar.
-    """
+    """A bar where stderr is a terminal and this process may draw one, plain lines elsewhere."""
 
     counted = False  # steps are shown as numbers, and the bar stays at the end
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
 from spatialspec.drafts import objectives
+from spatialspec.drafts.card import Origin
 from spatialspec.drafts.corpus import Corpus
 from spatialspec.drafts.features import Features
 from spatialspec.drafts.limits import check_memory
-from spatialspec.drafts.origin import Origin
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.training_data import TrainingData
 from spatialspec.identity import identity

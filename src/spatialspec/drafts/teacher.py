@@ -31,15 +31,7 @@ def states(
     dropped: Bool[Tensor, "B"],
     layers: Sequence[int] = (),
 ) -> Float[Tensor, "B cells (layers+1)*d"]:
-    """States of images of the target's own grid, under their prompt or, where that is dropped, under none.
-
-    Args:
-        target: the frozen target.
-        prompts: one per image.
-        codes: tokens of the images.
-        dropped: images without their prompt.
-        layers: hidden layers of the target, counted from 1, whose states come first.
-    """
+    """States of images under their prompt, or under none where it is dropped; those after `layers` come first."""
     if isinstance(target, IconsTarget):
         words = ["" if drop else prompt for prompt, drop in zip(prompts, dropped.tolist(), strict=True)]
         text, grid = target.prompts(words, truncate=True).to(target.device), target.grid

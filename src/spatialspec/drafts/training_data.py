@@ -8,12 +8,12 @@ from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
+from spatialspec.drafts.card import Origin, of_captions, of_pictures, of_prompts
 from spatialspec.drafts.corpus import Corpus, captions, from_images, readable
 from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.features import Features, Prepared, Streamed, pairs_of
 from spatialspec.drafts.image_folder import CaptionedImages, Row
 from spatialspec.drafts.limits import check_memory
-from spatialspec.drafts.origin import Origin, of_captions, of_pictures, of_prompts
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.progress import Bar, silent
 

@@ -37,12 +37,7 @@ TRAIN = "train drafts for it with `spatialspec train draft`"
 
 
 def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
-    """Make untrained drafts.
-
-    Args:
-        algorithm: key of KINDS.
-        sizes: fields of its configuration.
-    """
+    """Untrained drafts of an algorithm (key of KINDS), from the fields of its configuration."""
     kind, config = KINDS[algorithm]
     return kind(config(**sizes))
 

@@ -3,6 +3,9 @@
 A dual encoder (CLIP: Radford et al., https://arxiv.org/abs/2103.00020) on two frozen networks: EfficientNet-Lite0 for
 images, MiniLM for text, and a trained two-layer head each. Its figure is R-precision (AttnGAN: Xu et al.,
 https://arxiv.org/abs/1711.10485): how often an image is closer to its own caption than to 99 of other concepts.
+
+Chance is 1 %. The wrong captions come from the prompts of the run and from a fixed list, in the words and styles of the
+embedded model, the same for all methods. The judge is trained on icons: on photographs its figure means little.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.files import read_config, write_text
 from spatialspec.models import WEIGHTS
+from spatialspec.quality.encoders import load_sentence_encoder
+from spatialspec.targets.icons.sources import concept_in
 from spatialspec.tensors import read_weights, write_weights
 
 SHIPPED = WEIGHTS / "judge"
@@ -152,3 +157,57 @@ def own_caption_first(
         first_of_each = np.sort(np.unique(concept_ids[order], return_index=True)[1])
         hits[image] = values[image, column] > values[image, order[first_of_each[: among - 1]]].max()
     return hits
+
+
+STYLES = ("3d", "flat", "noto", "twemoji", "fluent", "emojione", "clip art")
+_CONCEPTS = """
+abacus, anatomical heart, automobile, baguette bread, banjo, bat, bathtub, bed, beverage box, bird, blossom,
+blowfish, blueberries, bomb, boomerang, briefcase, broken heart, bubbles, burrito, canoe, carpentry saw, cherries,
+cigarette, clamp, club suit, coconut, credit card, cricket, crocodile, deciduous tree, deer, desktop computer, dna,
+dog, donkey, egg, fallen leaf, fax machine, feather, fireworks, foot, fried shrimp, ginger root, giraffe, goal net,
+goblin, green book, hamster, hedgehog, helicopter, herb, hiking boot, honeybee, hot pepper, ice hockey, joystick,
+judge, lacrosse, leg, light rail, linked paperclips, lizard, lobster, lollipop, luggage, magnet, milky way, minibus,
+monkey, motor boat, mouse, movie camera, mushroom, name badge, no smoking, optical disk, orange square, oyster,
+pancakes, panda, pencil, petri dish, ping pong, playground slide, poodle, post office, postal horn, radioactive, red
+circle, red envelope, ribbon, right arrow, robot, rose, rugby football, running shoe, safety vest, saxophone,
+seedling, shaved ice, shopping bags, shortcake, shower, skis, spider, spoon, star, stethoscope, stuffed flatbread,
+takeout box, tangerine, teapot, telephone, toilet, tomato, tooth, train, tropical drink, trumpet, tumbler glass,
+videocassette, volcano, waffle, watermelon, white heart
+"""
+CONCEPTS = tuple(concept.strip() for concept in _CONCEPTS.split(","))
+DISTRACTORS = tuple(f"{concept}, {STYLES[i % len(STYLES)]}" for i, concept in enumerate(CONCEPTS))
+AMONG = 100
+
+
+class Alignment:
+    """The shipped judge with the captions of a run.
+
+    Args:
+        captions: prompts of the run, repeats allowed.
+
+    Attributes:
+        side: pixels a side at which the judge sees images.
+
+    Raises:
+        ImportError: a package with a frozen encoder is missing.
+        BadInput: the judge's files are damaged.
+    """
+
+    def __init__(self, captions: Sequence[str]) -> None:
+        self.judge = Judge.load(SHIPPED)
+        self.side = self.judge.config.side
+        texts = list(dict.fromkeys([*captions, *DISTRACTORS]))
+        self._columns = {text: column for column, text in enumerate(texts)}
+        self._concepts = [concept_in(text) for text in texts]
+        self._texts = load_sentence_encoder()(texts)
+
+    @torch.inference_mode()
+    def hits(self, features: Float[Tensor, "N 1280"], captions: Sequence[str]) -> Bool[np.ndarray, "N"]:
+        """Whether every image's own caption came first among 100.
+
+        Args:
+            features: of the images, by EfficientNet-Lite0 at the judge's `side`.
+            captions: one for each, all of them captions of the run.
+        """
+        columns = [self._columns[caption] for caption in captions]
+        return own_caption_first(self.judge(features, self._texts), columns, self._concepts, AMONG)

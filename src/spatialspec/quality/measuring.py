@@ -17,13 +17,11 @@ from spatialspec.measure.runs import Workload, draw
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
-from spatialspec.quality.alignment import Alignment
-from spatialspec.quality.clip_score import ClipScore
-from spatialspec.quality.efficientnet import image_features
-from spatialspec.quality.export import export, export_table
-from spatialspec.quality.extractors import FeatureExtractor
-from spatialspec.quality.pairs import squared_error
-from spatialspec.quality.prompt_sets import PromptSet
+from spatialspec.quality.distances import squared_error
+from spatialspec.quality.encoders import image_features
+from spatialspec.quality.extractors import ClipScore, FeatureExtractor
+from spatialspec.quality.judge import Alignment
+from spatialspec.quality.prompt_sets import PromptSet, export, export_table
 from spatialspec.quality.scenes.scores import SceneTest
 from spatialspec.quality.store import ImageRecord, Store, slug
 

@@ -16,10 +16,15 @@ from spatialspec.measure.runs import Workload, check
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
-from spatialspec.quality.frechet import frechet_distance
-from spatialspec.quality.kernel import ImageFeatures, kernel_difference, kernel_distance
+from spatialspec.quality.distances import (
+    ImageFeatures,
+    decibels,
+    diversity,
+    frechet_distance,
+    kernel_difference,
+    kernel_distance,
+)
 from spatialspec.quality.measuring import Measured, Metrics, measure_all
-from spatialspec.quality.pairs import decibels, diversity
 from spatialspec.quality.prompt_sets import PromptSet
 from spatialspec.quality.quality_results import MinusAR, Quality, QualityDocument, QualitySettings
 from spatialspec.quality.real import Real

@@ -19,17 +19,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.drafts.checkpoint import check_finite, learning_rate
+from spatialspec.drafts.card import credits
+from spatialspec.drafts.checkpoint import check_finite, learning_rate, update
 from spatialspec.drafts.image_folder import CaptionedImages, caption, label
 from spatialspec.drafts.limits import check_settings
-from spatialspec.drafts.origin import credits
 from spatialspec.files import write_text
 from spatialspec.lab.cached import cached
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.lab.icons.precision import Precision, r_precision
-from spatialspec.quality.efficientnet import image_features
+from spatialspec.quality.encoders import image_features, load_sentence_encoder
 from spatialspec.quality.judge import Judge, JudgeConfig
-from spatialspec.quality.sentence import load_sentence_encoder
 from spatialspec.targets.icons.sources import concept_of
 
 
@@ -126,12 +125,8 @@ def train(
             order = torch.randperm(len(seen.rows))
         chosen = order[step % epoch * batch :][:batch]
         variant, wording = (torch.randint(n, (batch,)) for n in (recipe.damaged + 1, recipe.wordings))
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, recipe.rate)
         loss = info_nce(judge, pictures[chosen, variant].float(), texts[chosen, wording], concepts[chosen])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
+        update(optimiser, loss, learning_rate(step, steps, recipe.rate))
         if (step + 1) % 50 == 0 or step + 1 == steps:
             check_finite(loss.item(), "loss", step + 1, out)
             report(f"step {step + 1}/{steps} loss {loss.item():.4f}")

@@ -12,9 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.quality.efficientnet import image_features
+from spatialspec.quality.encoders import image_features, load_sentence_encoder
 from spatialspec.quality.judge import SHIPPED, Judge, own_caption_first
-from spatialspec.quality.sentence import load_sentence_encoder
 from spatialspec.targets.icons.sources import concept_in
 
 RESAMPLES = 2000

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from spatialspec.drafts.card import card
+from spatialspec.drafts.card import card, of_pictures
 from spatialspec.drafts.image_folder import CaptionedImages
-from spatialspec.drafts.origin import of_pictures
 from spatialspec.lab.icons.target_recipe import TargetRecipe
 from spatialspec.targets.icons.target import IconsTarget
 

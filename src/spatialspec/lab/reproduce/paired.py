@@ -17,8 +17,8 @@ from spatialspec.measure.intervals import Figure as Interval
 from spatialspec.measure.results import MethodResult
 from spatialspec.measure.runs import Sample
 from spatialspec.methods.method import Method
-from spatialspec.quality.alignment import Alignment
-from spatialspec.quality.efficientnet import image_features
+from spatialspec.quality.encoders import image_features
+from spatialspec.quality.judge import Alignment
 
 NATS = "nats per token"
 NEAR = 0.1  # nats per token: pictures whose likelihood gap is within this of AR's count as AR's

@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.quality.efficientnet import STAGES, load_efficientnet, resized, scaled
+from spatialspec.quality.encoders import STAGES, load_efficientnet, resized, scaled
 from spatialspec.quality.scenes.scene import COLOURS
 
 STRIDE = 8  # pixels a side of a cell

