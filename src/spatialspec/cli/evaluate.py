@@ -1,4 +1,4 @@
-"""`spatialspec evaluate`: how good the pictures of methods are, beside AR's and beside real ones."""
+"""`spatialspec evaluate`: quality of the images of methods, beside AR's and real ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to keep images in; a second call goes on there.")] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Folder for pictures as the list's official scorer reads them.")
+        Path | None, typer.Option(help="Folder for images as the list's official scorer reads them.")
     ] = None,
     model: options.Model = "icons",
     draft: options.Draft = None,
@@ -66,11 +66,11 @@ def evaluate(
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Measure the pictures of methods, with intervals.
+    """Measure the images of methods, with intervals.
 
     Kernel distance, and from 5,000 images on Frechet distance, from real pictures (--real) or else from AR's;
     alignment with the prompt by the judge (R-precision among 100 captions) and by CLIP; likelihood gap; equal tokens
-    and PSNR to AR's picture under the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes).
+    and PSNR to AR's image under the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes).
     AR runs too, and is listed if it is named.
     """
     common = options.Common(
@@ -153,9 +153,9 @@ def evaluate(
     with saved(json, document.json_text):
         say(table(COLUMNS, rows))
         count = f"{jobs} images of {len(prompt_set.prompts)} prompts"
-        say(wrapped(f"{count}; [95 % intervals]; kernel distance from {other} pictures"))
+        say(wrapped(f"{count}; [95 % intervals]; kernel distance from {other} images"))
         if document.real_scenes is not None and document.wrong_scenes is not None:
-            say("\nshare of pictures that show all that their scene asks for")
+            say("\nshare of images that show everything in their caption")
             say(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))
 
 

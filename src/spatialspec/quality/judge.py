@@ -203,11 +203,6 @@ class Alignment:
 
     @torch.inference_mode()
     def hits(self, features: Float[Tensor, "N 1280"], captions: Sequence[str]) -> Bool[np.ndarray, "N"]:
-        """Whether every image's own caption came first among 100.
-
-        Args:
-            features: of the images, by EfficientNet-Lite0 at the judge's `side`.
-            captions: one for each, all of them captions of the run.
-        """
+        """Whether every image's own caption came first among 100; features of EfficientNet-Lite0 at `side`."""
         columns = [self._columns[caption] for caption in captions]
         return own_caption_first(self.judge(features, self._texts), columns, self._concepts, AMONG)

@@ -102,16 +102,7 @@ def measure_all(
     metrics: Metrics,
     report: Progress,
 ) -> dict[Method, Measured]:
-    """Draw the images that are not in the store, and measure all of them; AR runs too.
-
-    Args:
-        pipeline: target and drafts.
-        methods: of the result.
-        workload: its prompts are those of `prompts`.
-        prompts: with the names that an export needs.
-        metrics: to measure with.
-        report: called as images are drawn, `report(method, tokens)`.
-    """
+    """Draw the images that are not in the store, and measure all of them; AR runs too, first."""
     running = list(dict.fromkeys([AR, *methods]))
     measured = {method: Measured() for method in running}
     for index, prompt in enumerate(workload.prompts):

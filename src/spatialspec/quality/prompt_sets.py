@@ -172,14 +172,7 @@ class _Names:
 
 
 def export(folder: Path, prompts: PromptSet, index: int, images: Sequence[Image.Image]) -> None:
-    """Write one prompt's images.
-
-    Args:
-        folder: of one method; is made if need be, and files of the same names are replaced atomically.
-        prompts: of the run.
-        index: of the prompt among them.
-        images: of that prompt.
-    """
+    """Write the images of the prompt `index` to the folder of one method; old files are replaced atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     name = prompts.names[index]
     if prompts.kind == "dpg":

@@ -102,16 +102,7 @@ def evaluate(
 def summarise(
     own: Measured, ar: Measured, truth: Measured | None, metrics: Metrics, captions: list[str], is_ar: bool
 ) -> Figures:
-    """Every figure of a method, and its difference from AR where one is defined.
-
-    Args:
-        own: images of the method.
-        ar: AR's, of the same prompts and seeds.
-        truth: real images; None compares with AR's.
-        metrics: that measured them.
-        captions: prompt of each image.
-        is_ar: the method is AR.
-    """
+    """Every figure of a method, and its difference from AR where one is defined; `truth` are real images."""
     prompts, figures = own.prompts, Figures()
 
     def paired(name: str, mine: Sequence[Any], others: Sequence[Any], groups: Sequence[int] = prompts) -> None:

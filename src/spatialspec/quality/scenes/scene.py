@@ -92,14 +92,7 @@ def plural(name: str) -> str:
 
 
 def ask(category: str, concepts: Sequence[str], style: str, rng: np.random.Generator) -> Scene:
-    """A random scene of a category.
-
-    Args:
-        category: one of CATEGORIES.
-        concepts: to choose from, at least 2.
-        style: of the scene.
-        rng: chooses.
-    """
+    """A random scene of a category, of at least 2 concepts to choose from."""
     first, second = (str(concept) for concept in rng.choice(list(concepts), 2, replace=False))
     one, other = (str(colour) for colour in rng.choice(COLOURS, 2, replace=False))
     count, relation = int(rng.integers(2, max(NUMBERS) + 1)), str(rng.choice(list(RELATIONS)))
@@ -115,14 +108,7 @@ def ask(category: str, concepts: Sequence[str], style: str, rng: np.random.Gener
 
 
 def prompts(concepts: Sequence[str], styles: Sequence[str], count: int, seed: int = 0) -> list[Scene]:
-    """Scenes to draw, the categories in turn; scene i depends on the seed and i alone.
-
-    Args:
-        concepts: to choose from, at least 2.
-        styles: to choose from, at least 1; "" is no style.
-        count: of scenes.
-        seed: of the choice.
-    """
+    """Scenes to draw, the categories in turn; scene i depends on the seed and i alone. The style "" is none."""
     scenes = []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
