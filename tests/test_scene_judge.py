@@ -178,7 +178,7 @@ def test_from_scenes_to_figures(
         assert all(f"scenes_{category}" in row["intervals"] for category in CATEGORIES)
     assert ar["scenes"] < 0.3, "noise is no scene"
     assert ssd["minus_ar"]["scenes_two"]["value"] == ssd["scenes_two"] - ar["scenes_two"] and not ar["minus_ar"]
-    table = out[out.index("share of pictures") :].splitlines()
+    table = out[out.index("share of images") :].splitlines()
     assert table[1].split() == ["method", *CATEGORIES, "all"]
     assert [line[:14].strip() for line in table[2:]] == ["ar", "ssd:rounds=0", "real scenes", "wrong captions"]
 
