@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from spatialspec import SpatialPipeline
-from spatialspec.drafts.image_folder import Pictures, load
-from spatialspec.quality.judge import alignment
+from spatialspec.drafts.image_folder import CaptionedImages, load
+from spatialspec.lab.icons.precision import alignment
 
 BATCH = 50
 
@@ -43,7 +43,7 @@ def main() -> None:
         chosen = data.select(split)
         if split == "pair":  # the concept is known from another style
             known = [i for i, row in enumerate(chosen.rows) if row["concept"] in seen]
-            chosen = Pictures(chosen.pixels[known], [chosen.rows[i] for i in known])
+            chosen = CaptionedImages(chosen.pixels[known], [chosen.rows[i] for i in known])
         count = min(round(part * arguments.images), len(chosen.rows))
         picked = np.random.default_rng(0).permutation(len(chosen.rows))[:count]
         prompts = [f"{chosen.rows[i]['text']}, {chosen.rows[i]['style']}" for i in picked]

@@ -29,10 +29,11 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
-from spatialspec.drafts.acceptance import by_coupling, by_rejection
-from spatialspec.drafts.corpus import Corpus, from_pictures, picture_size, read_pictures
+from spatialspec.drafts.acceptance import RULES
+from spatialspec.drafts.corpus import Corpus, from_images, image_size
 from spatialspec.drafts.distil import self_distil
-from spatialspec.drafts.spatial_model import laws as model_laws
+from spatialspec.drafts.image_folder import load as load_images
+from spatialspec.drafts.spatial_model import distributions as model_distributions
 from spatialspec.drafts.weights import Drafts, load
 from spatialspec.drafts.windows import Windows, accepted
 from spatialspec.files import write_text
@@ -46,7 +47,6 @@ from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 
-RULES = {"rejection": by_rejection, "coupled": by_coupling}
 SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")
 STYLES = plt.cycler(linestyle=("-", "--", ":"), marker=("o", "s", "^")) * plt.cycler(color=plt.cm.Dark2.colors)
 SEED = 1_000_000  # of own pictures: none that was drawn to learn from
@@ -60,8 +60,8 @@ def head_laws(
     c, columns, sampling = drafts.config, target.grid.columns, target.default
     ahead = windows.cells - windows.frontier + 1
     above = (ahead - 1) // columns + 1
-    beside = windows.there & (ahead <= c.horizontal * right)
-    below = windows.there & ~beside & (above <= c.vertical * down) & (windows.cells >= above * columns)
+    beside = windows.inside & (ahead <= c.horizontal * right)
+    below = windows.inside & ~beside & (above <= c.vertical * down) & (windows.cells >= above * columns)
     q = hidden.new_zeros(*windows.cells.shape, target.vocabulary, dtype=torch.float32)
     for chosen, distance, step, count, heads in (
         (beside, ahead, 1, c.horizontal, drafts.horizontal),
@@ -94,7 +94,7 @@ def copies(target: Any, hidden: Tensor, codes: Tensor, windows: Windows) -> Tens
 def variants(name: str, drafts: Drafts, target: Any) -> dict[str, Callable[..., Tensor]]:
     """Rows of a folder of drafts, and their laws."""
     if isinstance(drafts, SpatialNetwork):
-        return {name: partial(model_laws, target, drafts, target.default)}
+        return {name: partial(model_distributions, target, drafts, target.default)}
     ways = {"": (True, True), " right only": (True, False), " down only": (False, True)}
     return {name + words: partial(head_laws, drafts, target, *way) for words, way in ways.items()}
 
@@ -149,8 +149,8 @@ def minutes(folder: Path) -> float | None:
 def pictures(target: Any, options: argparse.Namespace) -> Corpus:
     """Left-out pictures of a folder, or some that the target draws."""
     if options.data is not None:
-        found = read_pictures(options.data, picture_size(target), print)
-        return from_pictures(target, found, 0, 1, options.pictures)[1]
+        found = load_images(options.data, image_size(target), print)
+        return from_images(target, found, 0, 1, options.pictures)[1]
     words = [BUILT_IN[i % len(BUILT_IN)] for i in range(options.pictures)]
     return Corpus(words, self_distil(target, words, options.work, seed=SEED, report=print))
 

@@ -58,13 +58,7 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "__main__": {"cli"},
     "__init__": {"core", "generation", "methods", "output", "pipeline", "plugins", "targets"},
 }
-STILL_UP = {  # what still points up, file -> modules; this list can only shrink
-    # what `icons` was made of, which the recipe of the lab should hand over
-    "drafts/card.py": {"lab.icons.target_recipe"},
-    "drafts/corpus.py": {"lab.icons.target"},
-    "drafts/origin.py": {"lab.icons.sources"},
-    "quality/judge.py": {"lab.icons.sources"},
-}
+STILL_UP: dict[str, set[str]] = {}  # what still points up, file -> modules; stays empty
 
 # Words that must not occur in the loop's code (comments and docstrings may name them), besides the registries' names.
 METHODS = {"ar", "hawk", "medusa", "ssd", "sjd", "scd", "pac", "zipar", "pjd", "jacobi", "mtp", "eagle"}

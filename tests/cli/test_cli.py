@@ -185,7 +185,7 @@ def test_training_ends_in_a_model_that_draws(call, monkeypatch):
         code, out, err = call("train", "target", *common, "--tokenizer", "vq", "--out", "target", *sizes)
         assert (code, err) == (0, "") and "wrote target/model" in out
     for drafter, own in (("hawk", []), ("ssd", ["--pictures", 1])):
-        monkeypatch.setattr("spatialspec.drafts.corpus_lesson.HELD_OUT", 1)
+        monkeypatch.setattr("spatialspec.drafts.task.HELD_OUT", 1)
         steps = ["--target", "target/model", "--drafter", drafter, "--steps", 1, "--batch", 2, *own]
         code, out, err = call("train", "draft", *common, *steps)
         assert (code, err) == (0, "") and f"wrote target/model/drafts/{drafter}" in out

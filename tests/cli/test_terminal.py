@@ -22,8 +22,8 @@ from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, say, t
 from spatialspec.cli.evaluate import COLUMNS
 from spatialspec.doctor import doctor as examination
 from spatialspec.doctor.report import Finding
-from spatialspec.drafts.corpus import from_pictures
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.corpus import from_images
+from spatialspec.drafts.image_folder import CaptionedImages
 
 NUMBERS = (("cells", 12.0, "AR"), ("1", 40.0, ""), ("2", 0.0, "best"))
 
@@ -181,7 +181,7 @@ def test_reading_for_a_training_has_a_bar() -> None:
 
     pixels = np.zeros((6, 24, 24, 3), dtype=np.uint8)
     rows = [{"text": word, "split": "train"} for word in [*WORDS, "a dog"]]
-    from_pictures(tiny_target(), Pictures(pixels, rows), 0, None, 2, lambda line: None, bar)
+    from_images(tiny_target(), CaptionedImages(pixels, rows), 0, None, 2, lambda line: None, bar)
     assert shown == [(6 * 36, 6 * 36)], "every token is counted once"
 
 

@@ -14,12 +14,11 @@ from helpers.lessons import common_target, run
 from helpers.tiny import write_pictures
 from helpers.tiny_checkpoints import tiny_janus
 from spatialspec.core.errors import BadInput
-from spatialspec.drafts.corpus import from_pictures, read_pictures
-from spatialspec.drafts.hawk import HawkLesson, HawkRecipe
+from spatialspec.drafts.corpus import from_images
+from spatialspec.drafts.hawk import HawkRecipe, HawkTask
 from spatialspec.drafts.hub import read_dataset
-from spatialspec.drafts.image_folder import Pictures
-from spatialspec.drafts.material import Material
-from spatialspec.lab.icons.target import caption
+from spatialspec.drafts.image_folder import CaptionedImages, caption, load
+from spatialspec.drafts.training_data import TrainingData
 from spatialspec.quality.real import load_real
 from spatialspec.targets.loading import load_target
 
@@ -27,7 +26,7 @@ from spatialspec.targets.loading import load_target
 def test_what_cannot_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
     folder, lines = tmp_path / "pictures", []
     write_pictures(folder)
-    whole = read_pictures(folder, 24, lines.append)
+    whole = load(folder, 24, lines.append)
     assert len(whole.rows) == 5 and not lines
     picture = (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(picture[: len(picture) // 2])
@@ -36,7 +35,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
     (folder / "4.png").write_bytes(first + b"IDAT" + second + b"I\0AT" + third)  # PIL calls it a SyntaxError
     table = (folder / "metadata.csv").read_text()
     (folder / "metadata.csv").write_text(table.replace("2.png,thing 2", "2.png,  ") + "9.png,thing,,,3d,train,MIT\n")
-    found = read_pictures(folder, 24, lines.append)
+    found = load(folder, 24, lines.append)
     assert [row["file_name"] for row in found.rows] == ["0.png", "3.png"]
     assert lines == ["left out of 6 pictures: 3 that cannot be read, 1 without a usable caption"]
 
@@ -48,13 +47,13 @@ def test_what_cannot_be_used_is_counted_and_a_byte_order_mark_is_read(tmp_path: 
         "\ufefftext,file_name,tags,split\ncat,a.png,,\ndog,c.png,,\nred bird,b.png,x|y,pair\n", encoding="utf-8"
     )
     lines: list[str] = []
-    found = read_pictures(tmp_path, 24, lines.append)
+    found = load(tmp_path, 24, lines.append)
     assert [row["text"] for row in found.rows] == ["cat", "red bird"]
     assert lines == ["left out of 3 pictures: 1 that cannot be read, 0 without a usable caption"]
     assert len(found.select("train").rows) == len(found.select("pair").rows) == 1
     assert caption(found.rows[0], np.random.default_rng(0)) == "cat"
     (tmp_path / "metadata.csv").write_text("file_name,text\na.png,\nb.png,bird\n")
-    assert [row["text"] for row in read_pictures(tmp_path, 24, lines.append).rows] == ["bird"]
+    assert [row["text"] for row in load(tmp_path, 24, lines.append).rows] == ["bird"]
     assert lines[-1] == "left out of 2 pictures: 0 that cannot be read, 1 without a usable caption"
 
 
@@ -66,7 +65,7 @@ def test_what_cannot_be_used_is_counted_and_a_byte_order_mark_is_read(tmp_path: 
 def test_rows_that_are_refused(tmp_path: Path, row: str, got: str) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path.parent / "a.png")
     (tmp_path / "metadata.csv").write_text(f"text,file_name\n{row}\n" * 4)
-    for read in (partial(read_pictures, size=24, report=print), partial(load_real, side=24)):
+    for read in (partial(load, size=24, report=print), partial(load_real, side=24)):
         with pytest.raises(BadInput, match=f"metadata.csv, line 2: got .*{got}"):
             read(tmp_path)
 
@@ -79,24 +78,24 @@ def test_captions_that_the_target_does_not_take_are_left_out_and_counted(tmp_pat
     splits = ["train"] * 4 + ["pair"] * 2
     rows = [{"text": text, "split": split} for text, split in zip(texts, splits, strict=True)]
     lines: list[str] = []
-    known, left_out = from_pictures(target, Pictures(pixels, rows), 0, None, 32, lines.append)
+    known, left_out = from_images(target, CaptionedImages(pixels, rows), 0, None, 32, lines.append)
     assert (known.prompts, left_out.prompts) == (["a red apple", "two cats", "a blue house"], ["by the sea"])
     assert known.rows == [rows[0], rows[2], rows[3]] and left_out.rows == [rows[4]]
     assert torch.equal(known.codes, target.codes(torch.from_numpy(pixels[[0, 2, 3]])).int()), "other pictures"
     (line,) = lines
     assert line.startswith("left out 2 of 6 prompts, the last because: got a prompt of ")
-    assert len(from_pictures(target, Pictures(pixels, rows), 0, 2, 32, print)[0]) == 2
+    assert len(from_images(target, CaptionedImages(pixels, rows), 0, 2, 32, print)[0]) == 2
     with pytest.raises(ValueError, match=r"0 of them to learn from and 1 to report on.*captions that the target takes"):
-        from_pictures(target, Pictures(pixels[[1, 4]], [rows[1], rows[4]]), 0, None, 32, print)
+        from_images(target, CaptionedImages(pixels[[1, 4]], [rows[1], rows[4]]), 0, None, 32, print)
     recipe = HawkRecipe(horizontal=1, vertical=1, steps=1, batch=2)
-    given = Material(target, Pictures(pixels, rows), None, None, tmp_path, None, False, print)
-    run(HawkLesson.make(given, recipe), tmp_path / "state")
+    given = TrainingData(target, CaptionedImages(pixels, rows), None, None, tmp_path, None, False, print)
+    run(HawkTask.make(given, recipe), tmp_path / "state")
 
 
 def test_icons_takes_captions_of_any_length() -> None:
     pixels = np.zeros((2, 24, 24, 3), dtype=np.uint8)
     rows = [{"text": "word " * 50, "split": split} for split in ("train", "pair")]
-    assert len(from_pictures(common_target(), Pictures(pixels, rows), 0, None, 32)[0]) == 1
+    assert len(from_images(common_target(), CaptionedImages(pixels, rows), 0, None, 32)[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_an_empty_or_foreign_data_set_is_one_error(tmp_path: Path, table: bytes,
     Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
     (tmp_path / "metadata.csv").write_bytes(table)
     with pytest.raises(ValueError, match=expected):
-        read_pictures(tmp_path, 24, print)
+        load(tmp_path, 24, print)
 
 
 class Columns(list):
@@ -160,10 +159,10 @@ def test_a_folder_without_splits_keeps_some_pictures_for_the_figures(tmp_path: P
         Image.new("RGB", (24, 24), (60 * i, 99, 0)).save(tmp_path / f"{i}.png")
         rows.append(f"{i}.png,thing {i}")
     (tmp_path / "metadata.csv").write_text("\n".join(rows) + "\n")
-    found = read_pictures(tmp_path, 24, print)
-    known, left_out = from_pictures(common_target(), found, 0, None, 32)
+    found = load(tmp_path, 24, print)
+    known, left_out = from_images(common_target(), found, 0, None, 32)
     assert (known.prompts, left_out.prompts) == (["thing 0", "thing 1", "thing 2"], ["thing 3"])
-    assert len(from_pictures(common_target(), found, 0, 2, 32)[0]) == 2
+    assert len(from_images(common_target(), found, 0, 2, 32)[0]) == 2
     only = type(found)(found.pixels[:1], found.rows[:1])
     with pytest.raises(ValueError, match="got 1 pictures, 1 of them to learn from and 0 to report on"):
-        from_pictures(common_target(), only, 0, None, 32)
+        from_images(common_target(), only, 0, None, 32)

@@ -23,7 +23,7 @@ from spatialspec.core.step import Step, Verdict
 from spatialspec.decode import Image, decode
 from spatialspec.drafts.features import Streamed
 from spatialspec.drafts.recipes import make_recipe, read_config
-from spatialspec.drafts.spatial_model import SpatialModelLesson, SpatialModelRecipe, guesses, laws
+from spatialspec.drafts.spatial_model import SpatialModelRecipe, SpatialModelTask, distributions, guesses
 from spatialspec.drafts.teacher import streams
 from spatialspec.drafts.windows import Windows
 from spatialspec.methods.ar import AR
@@ -40,14 +40,14 @@ from spatialspec.targets.session import TargetSession
 SMALL: dict[str, Any] = {"steps": 4, "batch": 4, "warmup": 1, "window": 9, "frontiers": 3, "rows": 1, "columns": 2}
 
 
-def lesson(**settings: Any) -> SpatialModelLesson:
+def lesson(**settings: Any) -> SpatialModelTask:
     target, pictures = common_target(), corpus(6)
     recipe = SpatialModelRecipe(**SMALL | settings)
-    features = Streamed(target, pictures, SpatialModelLesson.blocks(target, recipe))
-    return SpatialModelLesson(target, pictures, corpus(2, seed=2), features, recipe)
+    features = Streamed(target, pictures, SpatialModelTask.layers(target, recipe))
+    return SpatialModelTask(target, pictures, corpus(2, seed=2), features, recipe)
 
 
-def grown(made: SpatialModelLesson) -> SpatialNetwork:
+def grown(made: SpatialModelTask) -> SpatialNetwork:
     """A network whose layers are not the identity."""
     torch.manual_seed(3)
     network = made.build().requires_grad_(False)
@@ -65,12 +65,12 @@ def test_open_tokens_and_states_are_never_seen(attention: str, frontier: int) ->
     network, held = grown(made), made.held_out
     hidden, codes = streams(made.target, held.prompts, held.codes)[0], held.codes.long()
     windows = Windows.at(torch.full((2, 1), frontier), 9, 36)
-    base = guesses(made.target, network, hidden, codes, windows)[:, windows.there[0]]
+    base = guesses(made.target, network, hidden, codes, windows)[:, windows.inside[0]]
     for first, same in ((frontier, True), (frontier - 1, False)):
         other, tokens = hidden.clone(), codes.clone()
         other[:, first:] += torch.randn(other[:, first:].shape)
         tokens[:, first:] = (tokens[:, first:] + 1) % 64
-        again = guesses(made.target, network, other, tokens, windows)[:, windows.there[0]]
+        again = guesses(made.target, network, other, tokens, windows)[:, windows.inside[0]]
         assert torch.equal(again, base) == same
 
 
@@ -108,8 +108,8 @@ def test_the_loop_sees_what_the_training_saw(settings: dict[str, Any]) -> None:
         pass
     codes = torch.tensor([image.state.tokens])
     windows = Windows.at(torch.arange(1, 36)[None], 9, 36)
-    hidden = streams(target, ["a cat"], codes, blocks=model.layers)
-    found = laws(target, network, target.default, hidden, codes, windows)[0, windows.there[0]]
+    hidden = streams(target, ["a cat"], codes, layers=model.layers)
+    found = distributions(target, network, target.default, hidden, codes, windows)[0, windows.inside[0]]
     torch.testing.assert_close(torch.cat(seen), found, rtol=0, atol=1e-5)
     assert found.max() > 0.1 and (found[0] - found[-1]).abs().max() > 1e-3, "laws that could be told apart"
 
@@ -132,7 +132,7 @@ def test_a_batch_is_the_mean_of_its_pictures(objective: str, settings: dict[str,
 def test_stopped_in_the_middle_it_goes_on_to_the_same(tmp_path: Path) -> None:
     settings = {"steps": 5, "save_every": 2, "evaluate_every": 5, "peak_rate": 1e-2}
     whole, best = run(lesson(**settings), tmp_path / "whole")
-    broken, calls, honest = lesson(**settings), [], SpatialModelLesson.loss
+    broken, calls, honest = lesson(**settings), [], SpatialModelTask.loss
 
     def loss(*arguments: Any) -> torch.Tensor:
         calls.append(1)

@@ -17,11 +17,11 @@ def test_windows_and_distances() -> None:
     assert windows.cells.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, NOWHERE, 10, 11, *[NOWHERE] * 4]]
     right, down = windows.distances(4)
     # frontiers 1 (row 0), 7 (last of row 1) and 10 on 3 x 4
-    assert right[0, windows.there[0]].tolist() == [1, 2, 3, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2]
-    assert down[0, windows.there[0]].tolist() == [0, 0, 0, 1, 0, 0, 1, 1, 1, 1, 2, 1, 1]
-    spread = Windows.spread(torch.linspace(0, 1, 50)[:-1], 16, 4, 576)
+    assert right[0, windows.inside[0]].tolist() == [1, 2, 3, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2]
+    assert down[0, windows.inside[0]].tolist() == [0, 0, 0, 1, 0, 0, 1, 1, 1, 1, 2, 1, 1]
+    spread = Windows.evenly(torch.linspace(0, 1, 50)[:-1], 16, 4, 576)
     frontiers = spread.frontier[:, ::4]
-    assert frontiers.min() >= 1 and frontiers.max() <= 575 and (spread.there.sum(1) > 56).all()
+    assert frontiers.min() >= 1 and frontiers.max() <= 575 and (spread.inside.sum(1) > 56).all()
     gaps = frontiers.sort(dim=1).values.diff(dim=1)
     assert gaps.max() < 3 * 576 / 16 and len(frontiers.unique()) > 400, "all over the picture, elsewhere in each"
     profile, values = Profile(), torch.arange(18.0)[None]
@@ -30,7 +30,7 @@ def test_windows_and_distances() -> None:
     means = profile.means
     assert means["right 1"] == (0 + 6 + 12) / 3 + 0.5 and means["right 3"] == 2.5
     assert means["down 2"] == 10.5 and means["down 1"] == (3 + 7 + 8 + 9) / 4 + 0.5
-    assert means["window"] == pytest.approx(sum(values[0, windows.there[0]].tolist()) / 13 + 0.5)
+    assert means["window"] == pytest.approx(sum(values[0, windows.inside[0]].tolist()) / 13 + 0.5)
 
 
 def test_accepted_by_distance() -> None:
@@ -50,6 +50,6 @@ def test_accepted_by_distance() -> None:
     flat = accepted(target, pictures, target.default, lambda *a: 0 * laws(*a) + 1 / 64, rules, 3, 9)
     p = target.default.distribution(target.model.head(streams(target, pictures.prompts, pictures.codes)))
     lots = (2**0.5 * torch.arange(2).double()).frac()
-    cells = Windows.spread(lots, 3, 9, 36).cells
+    cells = Windows.evenly(lots, 3, 9, 36).cells
     wanted = [float(p[i, c].clamp(max=1 / 64).sum()) for i in range(2) for c in cells[i].tolist() if c != NOWHERE]
     assert flat["rejection"]["window"] == pytest.approx(sum(wanted) / len(wanted), rel=1e-5)

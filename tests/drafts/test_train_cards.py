@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from helpers.tiny import call_main, tiny_folder, write_pictures
-from spatialspec.drafts import origin
+from spatialspec.drafts import card
 from spatialspec.drafts.draft import accelerator
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 
 SHIPPED = {"style": "3d", "licence": "MIT", "concept": "cat"}
 
@@ -23,7 +23,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     """Run `train draft` in a folder with a target, pictures of `train data` and pictures of one's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("spatialspec.drafts.corpus_lesson.HELD_OUT", 2)
+    monkeypatch.setattr("spatialspec.drafts.task.HELD_OUT", 2)
     tiny_folder(Path("target"))
     write_pictures(Path("pictures"))
     Path("mine").mkdir()
@@ -78,7 +78,9 @@ def test_prompts_of_a_file_are_their_makers(call) -> None:
 
 
 def test_a_data_set_of_the_hub_is_named(call, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Pictures(np.zeros((3, 24, 24, 3), dtype=np.uint8), [{"text": f"a {i}", "licence": "MIT"} for i in range(3)])
+    found = CaptionedImages(
+        np.zeros((3, 24, 24, 3), dtype=np.uint8), [{"text": f"a {i}", "licence": "MIT"} for i in range(3)]
+    )
     monkeypatch.setattr("spatialspec.drafts.hub.read_dataset", lambda *_: found)
     assert "3 pictures of the data set me/mine on the Hub, by the lic" in card_of(call, "--data", "hub:me/mine")
     card = card_of(call, "--data", "hub:me/mine", "--drafter", "ssd", "--pictures", 1)
@@ -86,11 +88,11 @@ def test_a_data_set_of_the_hub_is_named(call, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_which_tables_are_those_of_the_package() -> None:
-    assert origin.of_pictures([SHIPPED]).shipped and origin.of_captions([SHIPPED, SHIPPED]).shipped
+    assert card.of_pictures([SHIPPED]).shipped and card.of_captions([SHIPPED, SHIPPED]).shipped
     for other in ({"concept": ""}, {"licence": ""}, {"licence": "CC0"}, {"style": "drawn"}):
         row = {**SHIPPED, **other}
-        assert origin.of_pictures([SHIPPED, row]).shipped == ("concept" in other)
-    assert not origin.of_pictures([{"style": "3d", "licence": "MIT"}]).shipped
+        assert card.of_pictures([SHIPPED, row]).shipped == ("concept" in other)
+    assert not card.of_pictures([{"style": "3d", "licence": "MIT"}]).shipped
 
 
 def test_a_split_target_is_loaded_on_the_cpu(call, monkeypatch: pytest.MonkeyPatch) -> None:

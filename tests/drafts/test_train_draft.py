@@ -17,8 +17,8 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.drafts import weights
 from spatialspec.drafts.draft import DRAFTERS, accelerator
-from spatialspec.drafts.lesson import Lesson
 from spatialspec.drafts.recipes import make_recipe, read_config, shipped
+from spatialspec.drafts.task import DraftTask
 from spatialspec.drafts.trainer import train
 from spatialspec.generation import Request, generate
 from spatialspec.methods.method import Method
@@ -46,8 +46,8 @@ def test_a_target_in_bf16(call, drafter: str, monkeypatch: pytest.MonkeyPatch) -
         kinds.append(dtype)
         return load_target(folder, device, dtype)
 
-    def train_watched(lesson: Lesson, *rest: object) -> object:
-        made = train(lesson, *rest)  # type: ignore[arg-type]
+    def train_watched(task: DraftTask, *rest: object) -> object:
+        made = train(task, *rest)  # type: ignore[arg-type]
         learned.extend(part.dtype for part in made[0].parameters())
         return made
 
@@ -182,7 +182,7 @@ def test_bad_input_is_one_line(call, monkeypatch, options: list[object], expecte
 def test_shipped_settings_are_recipes(name: str) -> None:
     settings = read_config(name)
     drafter, pictures = settings.pop("drafter"), settings.pop("pictures", None)
-    recipe = make_recipe(DRAFTERS[drafter].Recipe, settings)
+    recipe = make_recipe(DRAFTERS[drafter].recipe_type, settings)
     assert pictures is None or recipe.steps * recipe.batch / pictures == pytest.approx(
         8 if drafter == "hawk" else 3, abs=0.01
     )

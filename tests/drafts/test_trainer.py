@@ -20,8 +20,8 @@ from helpers.processes import heard, ranks, result, start
 from helpers.tiny import tiny_target
 from helpers.tiny_checkpoints import tiny_janus
 from spatialspec.drafts.distil import self_distil
-from spatialspec.drafts.lesson import Recipe
 from spatialspec.drafts.progress import TrainingProgress
+from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.teacher import shard
 from spatialspec.drafts.trainer import train
 from spatialspec.identity import identity

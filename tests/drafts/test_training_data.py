@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.lessons import common_target, corpus, heads, run
+from helpers.lessons import common_target, corpus, heads, run, spatial
 from helpers.processes import ranks, start
 from helpers.tiny import WORDS, tiny_target
 from spatialspec.core.interfaces import Target
 from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.features import Prepared, pairs_of
-from spatialspec.drafts.material import Material
 from spatialspec.drafts.teacher import _one_pass, states, streams
-from spatialspec.drafts.trainer import state_folder
+from spatialspec.drafts.trainer import facts_of, state_folder
+from spatialspec.drafts.training_data import TrainingData
 from spatialspec.generation import Request, generate
 from spatialspec.methods.method import Method
 
@@ -37,7 +37,7 @@ def test_one_pass_of_a_session_gives_the_states_of_the_direct_path() -> None:
 def test_prompts_that_the_target_refuses_are_left_out_and_counted(tmp_path: Path) -> None:
     lines: list[str] = []
     prompts = ["a cat", "word " * 50, "a dog", "tree"]
-    given = Material(common_target(), None, prompts, None, tmp_path, None, False, lines.append)
+    given = TrainingData(common_target(), None, prompts, None, tmp_path, None, False, lines.append)
     assert given.words(0, 9, 1) == (["a cat", "a dog", "tree"], [], 1)
     assert len(lines) == 1 and lines[0].startswith("left out 1 of 4 prompts, the last because: got a prompt")
     assert replace(given, prompts=PROMPTS, count=4).words(0, 9, 32) == (PROMPTS[:6], [], 2)
@@ -180,3 +180,10 @@ def test_another_target_shares_no_state_and_no_pictures(tmp_path: Path) -> None:
     for target in (one, other):
         self_distil(target, PROMPTS[:2], tmp_path / "pictures", report=lambda line: None)
     assert len(os.listdir(tmp_path / "pictures")) == 2
+
+
+def test_states_carry_the_names_of_the_first_version() -> None:
+    """The name of a state's folder is a hash of these facts: under other names no state of 0.1.0 would resume."""
+    facts = [facts_of(task) for task in (heads("hawk"), heads("ssd"), spatial())]
+    assert [f["lesson"].split()[0] for f in facts] == ["HawkLesson", "SSDLesson", "SpatialModelLesson"]
+    assert all({"steps", "batch", "objective", "drop", "seed"} <= f.keys() for f in facts)

@@ -16,15 +16,16 @@ from spatialspec import files
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.image_folder import rows_of
 from spatialspec.drafts.recipes import LARGEST, read_config
-from spatialspec.lab.icons.sources import SOURCES, pictures, read_labels
+from spatialspec.lab.icons.sources import pictures, read_labels
 from spatialspec.lab.replay.replay import PassCost
 from spatialspec.lab.reproduce.carry_out import check_files
+from spatialspec.lab.scenes.records import read_record
 from spatialspec.pictures import read_picture
 from spatialspec.prompts import read_prompts
 from spatialspec.quality.prompt_sets import published
-from spatialspec.quality.scenes.scene import Scene
 from spatialspec.quality.scenes.scores import read_references
 from spatialspec.tables import read_table, write_table
+from spatialspec.targets.icons.sources import SOURCES
 
 COUNT = '{"passed": 1, "of": 2}'
 GENEVAL = '{"prompt": "a cat", "tag": "x", "include": [{"class": "cat", "count": 1}]}\n'
@@ -170,7 +171,7 @@ def test_what_names_lead_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"caption": 3}', "[" * 9999, '{"things": [{"concept": []}]}'])
 def test_a_record_that_is_no_scene(text: str) -> None:
     with pytest.raises(BadInput):
-        Scene.read(text)
+        read_record(text)
 
 
 @settings(max_examples=200, deadline=None, database=None)

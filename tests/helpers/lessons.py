@@ -1,4 +1,4 @@
-"""Small trainings: a lesson without a target, and heads for the tiny target on a few pictures."""
+"""Small trainings: a task without a target, and heads for the tiny target on a few pictures."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from helpers.tiny import CODES, WORDS, tiny_target
 from spatialspec.drafts.corpus import Corpus
 from spatialspec.drafts.features import Features, Streamed
-from spatialspec.drafts.hawk import HawkLesson, HawkRecipe
-from spatialspec.drafts.heads import HeadsLesson
-from spatialspec.drafts.lesson import Best, Recipe
+from spatialspec.drafts.hawk import HawkRecipe, HawkTask
+from spatialspec.drafts.heads import HeadsTask
 from spatialspec.drafts.progress import TrainingProgress
-from spatialspec.drafts.spatial_model import SpatialModelLesson, SpatialModelRecipe
-from spatialspec.drafts.ssd import SSDLesson, SSDRecipe
-from spatialspec.drafts.trainer import train
+from spatialspec.drafts.recipes import Recipe
+from spatialspec.drafts.spatial_model import SpatialModelRecipe, SpatialModelTask
+from spatialspec.drafts.ssd import SSDRecipe, SSDTask
+from spatialspec.drafts.trainer import Best, train
 from spatialspec.targets.icons.target import IconsTarget
 
 
 class Line:
-    """Lesson: a linear map learns another one."""
+    """Task: a linear map learns another one."""
 
     digest, summary, note = "line", "a line", ""
 
@@ -42,7 +42,7 @@ class Line:
     def build(self) -> nn.Module:
         return nn.Linear(6, 3)
 
-    def batch(self, chosen: Tensor, lots: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, chosen: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         return self.x[chosen], self.y[chosen]
 
     def loss(self, drafts: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -56,8 +56,8 @@ class Line:
     def score(self, figures: Mapping[str, float]) -> float:
         return self.scores.pop(0) if self.scores else figures["fit"]
 
-    def figures(self, drafts: nn.Module, best: Best) -> dict[str, float]:
-        return dict(best.figures or {})
+    def figures(self, drafts: nn.Module, evaluated: Mapping[str, float]) -> dict[str, float]:
+        return dict(evaluated)
 
 
 def run(lesson: Any, state: Path, say: Callable[[str], None] = lambda line: None) -> tuple[dict[str, Tensor], Best]:
@@ -85,19 +85,19 @@ def common_target() -> IconsTarget:
     return tiny_target()
 
 
-def spatial(target: Any = None) -> SpatialModelLesson:
-    """Lesson of a small spatial draft model on six pictures."""
+def spatial(target: Any = None) -> SpatialModelTask:
+    """Task of a small spatial draft model on six pictures."""
     target, pictures = target or common_target(), corpus(6)
     recipe = SpatialModelRecipe(steps=4, batch=4, warmup=1, window=9, frontiers=3, rows=1, columns=2)
-    features = Streamed(target, pictures, SpatialModelLesson.blocks(target, recipe))
-    return SpatialModelLesson(target, pictures, corpus(2, seed=2), features, recipe)
+    features = Streamed(target, pictures, SpatialModelTask.layers(target, recipe))
+    return SpatialModelTask(target, pictures, corpus(2, seed=2), features, recipe)
 
 
 def heads(
     drafter: str, features: Callable[[Any, Corpus], Features] = Streamed, target: Any = None, **settings: Any
-) -> HeadsLesson:
-    """Lesson of Hawk's or SSD's heads on six pictures."""
-    kind, recipe = {"hawk": (HawkLesson, HawkRecipe), "ssd": (SSDLesson, SSDRecipe)}[drafter]
+) -> HeadsTask:
+    """Task of Hawk's or SSD's heads on six pictures."""
+    kind, recipe = {"hawk": (HawkTask, HawkRecipe), "ssd": (SSDTask, SSDRecipe)}[drafter]
     target = target or common_target()
     sizes = {"horizontal": 1, "vertical": 1, "steps": 4, "batch": 4, "warmup": 1} | settings
     pictures = corpus(6)

@@ -7,7 +7,7 @@ import scipy.stats
 from spatialspec.lab.reproduce.content_direction import regress
 from spatialspec.lab.reproduce.paired import of_means
 from spatialspec.measure.intervals import bootstrapped, mean_over_prompts, student, widening
-from spatialspec.quality.measuring import Instruments, Measured
+from spatialspec.quality.measuring import Measured, Metrics
 from spatialspec.quality.quality import summarise
 
 
@@ -63,7 +63,7 @@ def test_no_share_of_an_evaluation_leaves_its_bounds():
     known = {"prompts": list(size), "passes": [9.0] * 8, "gap": none, "entropy": none, "error": [1.0] * 8}
     own = Measured(**known, same=[1.0] * 7 + [0.0], shown=[False] * 7 + [True])
     ar = Measured(**known, same=[1.0] * 8, shown=[True] * 8)
-    found = summarise(own, ar, None, Instruments(scenes=Scenes()), ["a cat"] * 8, False)
+    found = summarise(own, ar, None, Metrics(scenes=Scenes()), ["a cat"] * 8, False)
     assert found["same_tokens_as_ar"][0].interval[1] == 1
     share, difference = found["scenes"]
     assert share.interval[0] == 0 and difference.interval[0] == -1 and difference.value == -7 / 8

@@ -5,7 +5,7 @@ import pytest
 import torch
 import transformers
 
-from spatialspec.quality.clip_score import ClipScore
+from spatialspec.quality.extractors import ClipScore
 
 PROMPTS = ["a cat", "a dog", "a very long prompt that goes on and on"]
 

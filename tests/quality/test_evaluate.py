@@ -13,8 +13,8 @@ from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
 from spatialspec.quality import measuring
-from spatialspec.quality.features import DEFAULT
-from spatialspec.quality.measuring import Instruments
+from spatialspec.quality.extractors import DEFAULT
+from spatialspec.quality.measuring import Metrics
 from spatialspec.quality.prompt_sets import PromptSet
 from spatialspec.quality.quality import evaluate
 from spatialspec.quality.quality_results import Quality
@@ -44,7 +44,7 @@ def colours(pixels):
 
 def run(pipeline, methods, images=2, real=None, instruments=None):
     workload = Workload(PROMPTS, pipeline.target.default, pipeline.target.grid, images=images)
-    tools = instruments or Instruments(features=colours)
+    tools = instruments or Metrics(features=colours)
     asked = {"features": "colours", "clip": None}
     prompts = PromptSet.plain(list(PROMPTS))
     told: list[int] = []

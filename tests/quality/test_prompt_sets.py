@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from spatialspec.prompts import read_prompts
-from spatialspec.quality.export import check_count, export, export_table, grid
-from spatialspec.quality.prompt_sets import NAMED, PromptSet, find, published
+from spatialspec.quality.prompt_sets import NAMED, PromptSet, check_count, export, export_table, find, grid, published
 
 LINES = [
     '{"tag": "counting", "include": [{"class": "cat", "count": 2}], "prompt": "a photo of two cats"}',

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from spatialspec.quality.measuring import Instruments, Measured
+from spatialspec.lab.scenes.references import write_references
+from spatialspec.quality.measuring import Measured, Metrics
 from spatialspec.quality.quality import summarise
 from spatialspec.quality.scenes.scene import CATEGORIES
-from spatialspec.quality.scenes.scores import FIELDS, Count, Reference, read_references, write_references
+from spatialspec.quality.scenes.scores import FIELDS, Count, Reference, read_references
 
 CATEGORY = {"a key": "single", "two keys": "counting"}  # of two prompts, two pictures each
 
@@ -24,7 +25,7 @@ def measured(shown: list[bool]) -> Measured:
 def figures(own: list[bool], ar: list[bool], is_ar: bool = False) -> dict[str, Any]:
     scenes: Any = SimpleNamespace(of=lambda figure, prompt: CATEGORY[prompt] in FIELDS[figure])
     captions = [prompt for prompt in CATEGORY for _ in range(2)]
-    found = summarise(measured(own), measured(ar), None, Instruments(scenes=scenes), captions, is_ar)
+    found = summarise(measured(own), measured(ar), None, Metrics(scenes=scenes), captions, is_ar)
     return {name: pair for name, pair in found.items() if name in FIELDS}
 
 

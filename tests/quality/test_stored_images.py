@@ -21,11 +21,11 @@ from spatialspec.measure.budget import BUDGETS, Cost, costs_here
 from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.quality.store import Kept, Store
+from spatialspec.quality.store import ImageRecord, Store
 from spatialspec.targets.icons.text import train_bpe
 
 COSTS = [Cost(value, 0.01 + value / 1e4, 1 + value / 9) for value in BUDGETS]
-KEPT = Kept("a cat", 5, (1, 2, 3, 4), 4.0, 1.5, 1.25)
+KEPT = ImageRecord("a cat", 5, (1, 2, 3, 4), 4.0, 1.5, 1.25)
 ASKED = ("a cat", 5)
 
 

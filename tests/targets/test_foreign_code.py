@@ -20,8 +20,7 @@ from spatialspec.cli import main
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts import weights
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.quality.clip_score import ClipScore
-from spatialspec.quality.features import feature_extractor
+from spatialspec.quality.extractors import ClipScore, feature_extractor
 from spatialspec.targets.llamagen.captions import T5Captions
 from spatialspec.targets.loading import load_target
 

@@ -18,7 +18,8 @@ from helpers.real_targets import MAKES
 from helpers.tiny import call_main
 from helpers.tiny_chameleon import vq_config
 from spatialspec.core.grid import Grid
-from spatialspec.drafts.corpus import from_pictures, picture_size, read_pictures
+from spatialspec.drafts.corpus import from_images, image_size
+from spatialspec.drafts.image_folder import load
 from spatialspec.lab.icons.target import encode_pictures
 from spatialspec.targets.chameleon import lumina
 from spatialspec.targets.images import ReadsImages
@@ -149,21 +150,21 @@ def test_pictures_are_cut_to_the_grid(folders: dict[str, Path], tmp_path: Path) 
     """A wide picture loses its sides, a tall grid is filled; another size is refused."""
     target: Any = load_target(folders["lumina"])
     target.grid = Grid(6, 4)
-    assert picture_size(target) == (24, 16)
+    assert image_size(target) == (24, 16)
     write_pictures(tmp_path / "pictures")
     stripes = np.zeros((24, 64, 3), np.uint8)
     stripes[:, 24:40] = np.arange(24, dtype=np.uint8)[:, None, None]
     Image.fromarray(stripes).save(tmp_path / "pictures" / "0.png")
-    found = read_pictures(tmp_path / "pictures", (24, 16), print)
+    found = load(tmp_path / "pictures", (24, 16), print)
     assert found.pixels.shape == (4, 24, 16, 3)
     assert np.array_equal(found.pixels[0], stripes[:, 24:40])
-    learned, reported = from_pictures(target, found, 0, None, 32)
+    learned, reported = from_images(target, found, 0, None, 32)
     assert learned.codes.shape == (3, 24) and reported.codes.shape == (1, 24) and not learned.codes.is_inference()
     expected = torch.cat([target.codes(torch.from_numpy(picture[None])) for picture in found.pixels[:3]])
     assert torch.equal(learned.codes.long(), expected)
     target.grid = Grid(4, 6)
     with pytest.raises(ValueError, match="got pictures of 24x16 pixels, expected 16x24"):
-        from_pictures(target, found, 0, None, 32)
+        from_images(target, found, 0, None, 32)
 
 
 @pytest.mark.parametrize(("kind", "drafter"), [*((kind, "hawk") for kind in READ), ("emu3", "spatial-model")])

@@ -18,7 +18,7 @@ from spatialspec.core.errors import BadInput
 
 if TYPE_CHECKING:
     from spatialspec.core.interfaces import Target
-    from spatialspec.drafts.image_folder import Pictures
+    from spatialspec.drafts.image_folder import CaptionedImages
 
 DRAFTERS = ("hawk", "ssd", "spatial-model")
 HUB = "hub:"  # in front of the name of a data set: nothing is downloaded by a wrong path
@@ -64,38 +64,39 @@ def draft(
     with loading(target):
         from spatialspec.drafts.recipes import make_recipe, read_config
         from spatialspec.models import model_folder
+        from spatialspec.prompts import read_prompts
 
         settings = read_config(config) if config is not None else {}
-        chosen = drafter or settings.pop("drafter", "hawk")
-        if chosen not in DRAFTERS or chosen != settings.pop("drafter", chosen):
-            raise BadInput(f"--drafter {chosen!r}", f"one of {', '.join(DRAFTERS)}, and that of --config")
+        name = drafter or settings.pop("drafter", "hawk")
+        if name not in DRAFTERS or name != settings.pop("drafter", name):
+            raise BadInput(f"--drafter {name!r}", f"one of {', '.join(DRAFTERS)}, and that of --config")
         options: dict[str, int | float | None] = {"steps": steps, "batch": batch, "seed": seed}
         options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
         listed = settings.pop("pictures", None)
         count = _count(listed if pictures is None else pictures)
         devices.dtype_name(dtype or devices.AUTO, "--dtype")
         folder = model_folder(target)
-        prompts = _prompts(self_distil)
-        out = out or folder / "drafts" / chosen
+        prompts = None if self_distil is None else read_prompts(self_distil)
+        out = out or folder / "drafts" / name
 
-        from spatialspec.drafts.draft import DRAFTERS as LESSONS
+        from spatialspec.drafts.draft import DRAFTERS as TASKS
         from spatialspec.drafts.draft import accelerator, train_draft
-        from spatialspec.drafts.material import Material
+        from spatialspec.drafts.training_data import TrainingData
         from spatialspec.targets.loading import load_target
 
-        given = {name: value for name, value in options.items() if value is not None}
-        recipe = make_recipe(LESSONS[chosen].Recipe, settings | given)
+        settings |= {option: value for option, value in options.items() if value is not None}
+        recipe = make_recipe(TASKS[name].recipe_type, settings)
         make_folder(out)
         processes = accelerator(tracker, out / "logs")
         report = clocked() if processes.is_main_process else lambda line: None
-        place = "cpu" if shard_target else str(processes.device)  # a device may not have room for all of it
-        model = load_target(folder, place, devices.dtype(dtype or devices.AUTO, processes.device))
-        found = None if prompts is not None else _pictures(data, model, count, report)
+        device = "cpu" if shard_target else str(processes.device)  # one device may be too small for all of it
+        model = load_target(folder, device, devices.dtype(dtype or devices.AUTO, processes.device))
+        images = None if prompts is not None else _images(data, model, count, report)
     hub = data.removeprefix(HUB) if data.startswith(HUB) else None
     bar = partial(progress, timed=False)
-    material = Material(model, found, prompts, count, out / "state", features, shard_target, report, hub, bar)
+    training = TrainingData(model, images, prompts, count, out / "state", features, shard_target, report, hub, bar)
     with working_in(out) if processes.is_main_process else nullcontext():
-        train_draft(chosen, material, recipe, out, processes, typed(context))
+        train_draft(name, training, recipe, out, processes, typed(context))
     report(f"wrote {out}")
 
 
@@ -105,18 +106,12 @@ def _count(value: Any) -> int | None:
     return value
 
 
-def _prompts(path: Path | None) -> list[str] | None:
-    from spatialspec.prompts import read_prompts
-
-    return None if path is None else read_prompts(path)
-
-
-def _pictures(data: str, model: Target, limit: int | None, report: Callable[[str], None]) -> Pictures:
-    """Pictures at the size of the target's grid."""
-    from spatialspec.drafts.corpus import picture_size, read_pictures
+def _images(data: str, model: Target, limit: int | None, report: Callable[[str], None]) -> CaptionedImages:
+    """Images at the size of the target's grid."""
+    from spatialspec.drafts.corpus import image_size
     from spatialspec.drafts.hub import read_dataset
+    from spatialspec.drafts.image_folder import load
 
-    size = picture_size(model)
     if data.startswith(HUB):
-        return read_dataset(data.removeprefix(HUB), size, limit, report)
-    return read_pictures(Path(data), size, report)
+        return read_dataset(data.removeprefix(HUB), image_size(model), limit, report)
+    return load(Path(data), image_size(model), report)

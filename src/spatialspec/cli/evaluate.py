@@ -1,4 +1,4 @@
-"""`spatialspec evaluate`: how good the pictures of methods are, beside AR's and beside real ones."""
+"""`spatialspec evaluate`: quality of the images of methods, beside AR's and real ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to keep images in; a second call goes on there.")] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Folder for pictures as the list's official scorer reads them.")
+        Path | None, typer.Option(help="Folder for images as the list's official scorer reads them.")
     ] = None,
     model: options.Model = "icons",
     draft: options.Draft = None,
@@ -66,11 +66,11 @@ def evaluate(
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Measure the pictures of methods, with intervals.
+    """Measure the images of methods, with intervals.
 
     Kernel distance, and from 5,000 images on Frechet distance, from real pictures (--real) or else from AR's;
     alignment with the prompt by the judge (R-precision among 100 captions) and by CLIP; likelihood gap; equal tokens
-    and PSNR to AR's picture under the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes).
+    and PSNR to AR's image under the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes).
     AR runs too, and is listed if it is named.
     """
     need("evaluate")
@@ -83,39 +83,38 @@ def evaluate(
         raise BadInput(f"--limit {limit}", "at least 1", "choose another")
     if scenes is not None and prompts is not None:
         raise BadInput(f"--scenes {scenes} and --prompts {prompts}", "one of them", "scenes are prompts")
-    sources = [prompts, real, *options.folders(model, draft), *map(_folder, (features, clip, scenes))]
+    networks = [Path(name) for name in (features, clip, scenes) if name is not None and Path(name).is_dir()]
+    sources = [prompts, real, *options.folders(model, draft), *networks]
     if json is not None:
         check_output(json, "", "--json", [*sources, None if out is None else out / "settings.json"])
     for option, folder, besides in (("--out", out, export), ("--export", export, out)):
         if folder is not None:
             check_folder(folder, option, [*sources, besides])
-    asked = None if prompts is None else _read(prompts)
+    prompt_set = None if prompts is None else _read(prompts)
 
     with options.loading(model):  # imports torch
         from spatialspec.drafts.image_folder import rows_of
-        from spatialspec.quality.export import check_count
-        from spatialspec.quality.prompt_sets import PromptSet
+        from spatialspec.quality.prompt_sets import PromptSet, check_count
         from spatialspec.quality.scenes.scores import SceneTest
 
         if real is not None:
             rows_of(real)
         test = None if scenes is None else SceneTest(scenes, limit)
     if test is not None:
-        asked = PromptSet.plain(list(test.prompts))
-    if export is not None and asked is not None:
-        check_count(asked.kind, num_images)
-    own = asked is not None or real is not None
-    first = asked.prompts if asked is not None else () if own else BUILT_IN  # captions hang on the size of pictures
+        prompt_set = PromptSet.plain(list(test.prompts))
+    if export is not None and prompt_set is not None:
+        check_count(prompt_set.kind, num_images)
+    own = prompt_set is not None or real is not None
+    first = prompt_set.prompts if prompt_set is not None else () if own else BUILT_IN
     pipeline, workload = common.load(listed, first[:1], own)
 
     from dataclasses import replace
 
     from spatialspec.generation import traced
     from spatialspec.measure.bench import AR
-    from spatialspec.quality.alignment import Alignment
-    from spatialspec.quality.clip_score import ClipScore
-    from spatialspec.quality.features import feature_extractor
-    from spatialspec.quality.measuring import Instruments
+    from spatialspec.quality.extractors import ClipScore, feature_extractor
+    from spatialspec.quality.judge import Alignment
+    from spatialspec.quality.measuring import Metrics
     from spatialspec.quality.quality import evaluate
     from spatialspec.quality.real import load_real
     from spatialspec.quality.store import Store
@@ -124,16 +123,16 @@ def evaluate(
         with traced(pipeline.target):
             side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
         truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
-        if asked is None:
+        if prompt_set is None:
             words = BUILT_IN if truth is None else dict.fromkeys(truth.captions)
-            asked = PromptSet.plain([check_prompt(text, real or "") for text in words])
-        asked = asked.first(limit)
-        workload = replace(workload, prompts=asked.prompts)
+            prompt_set = PromptSet.plain([check_prompt(text, real or "") for text in words])
+        prompt_set = prompt_set.first(limit)
+        workload = replace(workload, prompts=prompt_set.prompts)
         options.checked(pipeline, listed, workload, own)
         listed = common.tuned(listed, pipeline, workload)
         now.stage("loading the networks that measure images")
-        captions = [*asked.prompts, *(truth.captions if truth is not None else ())]
-        instruments = Instruments(
+        captions = [*prompt_set.prompts, *(truth.captions if truth is not None else ())]
+        metrics = Metrics(
             features=feature_extractor(features),
             judge=Alignment(captions),
             clip=None if clip is None else ClipScore(clip),
@@ -141,18 +140,20 @@ def evaluate(
             store=None if out is None else Store(out, _identity(pipeline, workload)),
             export=export,
         )
-    drawn = "no images are kept without --out" if out is None else f"{out} keeps what was drawn: the same call goes on"
-    with kept(drawn), progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells, timed=False) as report:
+    saved_in = "no images are kept without --out" if out is None else f"{out} keeps what was drawn"
+    jobs, resumes = len(workload.jobs()), "" if out is None else ": the same call goes on"
+    total = len({AR, *listed}) * jobs * workload.grid.cells
+    with kept(saved_in + resumes), progress(total, timed=False) as report:
         names = {"features": features, "clip": clip, "scenes": scenes}
-        document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, (), report, report.stage)
+        document = evaluate(pipeline, listed, workload, prompt_set, metrics, truth, names, (), report, report.stage)
     rows = [*document.methods, *([document.real] if document.real is not None else [])]
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
-    images = f"{len(workload.jobs())} images of {len(asked.prompts)} prompts"
     with saved(json, document.json_text):
         say(table(COLUMNS, rows))
-        say(wrapped(f"{images}; [95 % intervals]; kernel distance from {other} pictures"))
+        count = f"{jobs} images of {len(prompt_set.prompts)} prompts"
+        say(wrapped(f"{count}; [95 % intervals]; kernel distance from {other} images"))
         if document.real_scenes is not None and document.wrong_scenes is not None:
-            say("\nshare of pictures that show all that their scene asks for")
+            say("\nshare of images that show everything in their caption")
             say(table(_scene_columns(), [*document.methods, document.real_scenes, document.wrong_scenes]))
 
 
@@ -169,26 +170,16 @@ def _folder(name: str | None) -> Path | None:
 
 
 def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:
-    """What images depend on, besides prompts and methods."""
+    """Everything that images depend on, except prompts and methods."""
     from dataclasses import asdict
 
     from spatialspec.identity import identity
     from spatialspec.measure.bench import describe
 
-    s = describe("evaluate", pipeline, workload)
-    return {
-        "model": s.model,
-        "weights": identity(pipeline.target),
-        "drafts": s.drafts,
-        "version": s.version,
-        "seed": s.seed,
-        "verifier": s.verifier,
-        "negative_prompt": s.negative_prompt,
-        "size": s.size,
-        "dtype": s.dtype,
-        "device": pipeline.target.device.type,
-        **asdict(workload.sampling),
-    }
+    names = {"model", "drafts", "version", "seed", "verifier", "negative_prompt", "size", "dtype"}
+    settings = describe("evaluate", pipeline, workload).model_dump(include=names)
+    target = {"weights": identity(pipeline.target), "device": pipeline.target.device.type}
+    return {**settings, **target, **asdict(workload.sampling)}
 
 
 def _shown(name: str, form: str) -> Callable[[Quality], str]:

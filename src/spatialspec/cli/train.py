@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
-    from spatialspec.drafts.image_folder import Pictures
+    from spatialspec.drafts.image_folder import CaptionedImages
 
 MOST_WORDS = 1_000_000  # room for them is made at once
 COMMAND = "command.txt"  # file in the folder of pictures and of the tokenizer, for the card of the target
@@ -133,8 +133,8 @@ def target(
     from spatialspec.files import read_text, write_text
 
     sampling = Sampling(guidance, temperature)
-    from spatialspec.drafts.card import target_card
     from spatialspec.lab.icons.target import prompt_tokenizer, train
+    from spatialspec.lab.icons.target_card import target_card
     from spatialspec.lab.icons.target_recipe import TargetRecipe, parse_stages
     from spatialspec.lab.icons.tokenizer import psnr, read_tokenizer
     from spatialspec.targets.icons.target import IconsTarget
@@ -188,9 +188,9 @@ def judge(
     say(f"wrote {out}")
 
 
-def _with_left_out(pictures: Pictures, report: Callable[[str], None]) -> Pictures:
+def _with_left_out(pictures: CaptionedImages, report: Callable[[str], None]) -> CaptionedImages:
     """Pictures with some left out of the training; where the table says of none that it is, the last tenth."""
-    from spatialspec.drafts.corpus_lesson import HELD_OUT
+    from spatialspec.drafts.task import HELD_OUT
 
     found = pictures.with_left_out(HELD_OUT, "pair", "concept")
     if found is not pictures:
@@ -198,7 +198,7 @@ def _with_left_out(pictures: Pictures, report: Callable[[str], None]) -> Picture
     return found
 
 
-def _held_out(pictures: Pictures) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
+def _held_out(pictures: CaptionedImages) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
     """Pixels that the tokenizer is measured on, and what they are: concepts that were left out, else other pictures."""
     concepts = pictures.select("concept").pixels
     return ("concepts", concepts) if len(concepts) else ("pictures", pictures.select("pair").pixels)

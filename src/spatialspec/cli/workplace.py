@@ -15,7 +15,7 @@ from spatialspec.cli.display import kept, say, waiting
 from spatialspec.core.errors import BadInput, printable
 
 if TYPE_CHECKING:
-    from spatialspec.drafts.image_folder import Pictures
+    from spatialspec.drafts.image_folder import CaptionedImages
 
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
 Batch = Annotated[int | None, typer.Option(help="Pictures per step. [default: the recipe's]")]
@@ -83,16 +83,16 @@ def typed(context: typer.Context) -> str:
     return shlex.join(words)
 
 
-def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = say) -> Pictures:
+def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = say) -> CaptionedImages:
     """Pictures of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
 
     Raises:
         BadInput: none is to be learned from.
     """
     with waiting(f"reading the pictures of {printable(folder)}"):
-        from spatialspec.drafts.corpus import read_pictures
+        from spatialspec.drafts.image_folder import load
 
-        pictures = read_pictures(folder, side, report)
+        pictures = load(folder, side, report)
     if not pictures.select("train").rows:
         raise BadInput("no picture of the split train", "some", "check metadata.csv", where=folder)
     return pictures

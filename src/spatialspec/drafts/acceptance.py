@@ -1,9 +1,13 @@
-"""How often a draft from q stays where the target's law is p, under either exact rule."""
+"""Probability that a draft from q is accepted where the target's distribution is p, under either exact rule."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor
+
+Rule = Callable[[Float[Tensor, "*N V"], Float[Tensor, "*N V"]], Float[Tensor, "*N"]]  # of p and q
 
 
 def by_rejection(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Tensor, "*N"]:
@@ -24,3 +28,6 @@ def by_coupling(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Ten
     behind = q.flip(-1).cumsum(-1).flip(-1)  # token i itself is here: its own term is 1
     # 1 / (before / p + behind / q), without a division by a probability of 0
     return (p * q / (before * q + behind * p).clamp(min=1e-300)).sum(-1)
+
+
+RULES: dict[str, Rule] = {"rejection": by_rejection, "coupled": by_coupling}

@@ -1,40 +1,95 @@
-"""Cards of trained artefacts: command, data with licences, settings, seed, versions, figures."""
+"""Cards of trained artefacts: command, data with licences and attribution, settings, seed, versions, figures."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spatialspec import __version__
-from spatialspec.drafts.origin import Origin, of_pictures
+from spatialspec.targets.icons.sources import LABELS, SOURCES
+
+OWN = "by the licence that their table states:"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Data of a training, as its card describes it.
+
+    Attributes:
+        lines: what it is, licences and attribution.
+        shipped: whether all of it comes from `train data` and `train scenes`, whose licences are known.
+    """
+
+    lines: tuple[str, ...] = ()
+    shipped: bool = False
+
+
+def credits(styles: Iterable[str]) -> list[str]:
+    """One line per source of images in these styles, with licence and attribution."""
+    wanted = set(styles)
+    chosen = [s for s in SOURCES if s.style in wanted]
+    return [f"- {s.package} {s.version} ({s.registry}), {s.licence}: {s.credit}" for s in (*chosen, LABELS)]
+
+
+def of_pictures(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Origin:
+    """Origin of images.
+
+    Args:
+        rows: of their table, without those of unused images.
+        hub: name of the data set on the Hub that they are from; None for a folder.
+    """
+    whose = f"of the data set {hub} on the Hub" if hub else "of the maker's own"
+    return _origin(rows, f"{len(rows)} renderings, on white, of these packages:", f"{len(rows)} pictures {whose}")
+
+
+def of_captions(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Origin:
+    """Origin of images that the target drew from captions; `rows` has one for each, repeats included."""
+    different = list({id(row): row for row in rows}.values())
+    drawn = f"{len(rows)} pictures that the target drew itself, of captions of {len(different)} pictures"
+    whose = f"in the data set {hub} on the Hub" if hub else "of the maker's own"
+    return _origin(different, f"{drawn} that are renderings of these packages:", f"{drawn} {whose}")
+
+
+def of_prompts(count: int) -> Origin:
+    """Origin of images that the target drew from prompts in a file."""
+    return Origin((f"Trained on pictures that the target drew itself, of {count} prompts in a file.",))
+
+
+def _origin(rows: Sequence[Mapping[str, str]], shipped: str, other: str) -> Origin:
+    """Rows of `train data` and `train scenes` have their columns, and the style and licence of a source."""
+    known = {(source.style, source.licence) for source in SOURCES}
+    if all(("concept" in row or "scene" in row) and (row.get("style"), row.get("licence")) in known for row in rows):
+        return Origin((shipped, "", *credits(row["style"] for row in rows)), True)
+    licences = Counter(row.get("licence") or "not stated" for row in rows)
+    return Origin((f"{other}, {OWN}", "", *(f"- {name} {count}" for name, count in licences.items())))
+
 
 if TYPE_CHECKING:
-    from spatialspec.drafts.image_folder import Pictures
-    from spatialspec.drafts.lesson import Lesson
-    from spatialspec.lab.icons.target_recipe import TargetRecipe
-    from spatialspec.targets.icons.target import IconsTarget
+    from spatialspec.core.interfaces import Target
+    from spatialspec.drafts.task import DraftTask
+
 OPEN = "no licence is set here: their maker decides, who knows what the licences of the data allow."
 
 
 def git_revision() -> str:
-    """Revision of the source tree that runs, marked where files were changed; "none" for an installed package."""
-    here = Path(__file__).resolve().parent
+    """Revision of this source tree, marked where files were changed; "none" for an installed package."""
+    folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=20)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        if not git("ls-files", Path(__file__).name):  # not a file of a repository, or of somebody else's
+        if not git("ls-files", Path(__file__).name):  # not a file of a repository, or of another one
             return "none"
-        return git("rev-parse", "--short=12", "HEAD") + (
-            " with changes" if git("status", "--porcelain", str(here)) else ""
-        )
+        changes = " with changes" if git("status", "--porcelain", str(folder)) else ""
+        return git("rev-parse", "--short=12", "HEAD") + changes
     except (OSError, subprocess.TimeoutExpired):
         return "none"
 
@@ -49,15 +104,15 @@ def card(
 ) -> str:
     """Render a card in Markdown.
 
-    It names a licence for the weights where that of the data is known; otherwise it is for their maker to choose.
+    It names a licence for the weights where that of the data is known; otherwise their maker chooses one.
 
     Args:
         title: headline.
-        summary: paragraphs: what it is, what it is for, where it falls short.
-        figures: pairs of what was measured and what came out.
+        summary: paragraphs: content, purpose, limits.
+        figures: names and values of measurements.
         commands: shell lines that made it.
         settings: recipe, seed included.
-        data: where the pictures come from.
+        data: origin of the images.
     """
     names = ("torch", "accelerate", "numpy", "tokenizers", "safetensors")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
@@ -91,80 +146,18 @@ def card(
     )
 
 
-def target_card(
-    target: IconsTarget, recipe: TargetRecipe, figures: Mapping[str, str], pictures: Pictures, commands: Sequence[str]
-) -> str:
-    """Card of a target of the embedded model's recipe.
-
-    Args:
-        target: the finished target.
-        recipe: settings.
-        figures: held-out.
-        pictures: of every split; those of the split train were learned from.
-        commands: shell lines that made it.
-    """
-    c, count = target.model.config, sum(p.numel() for p in target.model.parameters())
-    blocks = sum(p.numel() for p in target.model.blocks.parameters())
-    sketch = sum(p.numel() for p in target.model.sketch.parameters())
-    learned = pictures.select("train").rows
-    left_out = len(pictures.select("pair", "concept").rows)
-    data = of_pictures(learned)
-    knows = "icons, emoji and clip art only" if data.shipped else f"what {len(learned)} pictures of its maker show"
-    summary = (
-        f"`{target.name}` draws small pictures from words: a VQ tokenizer ({c.codes} codes, {target.vq.config.patch} "
-        f"pixels a cell) and an autoregressive transformer on a {target.grid} grid, {count / 1e6:.1f} M parameters, "
-        f"of which {blocks / 1e6:.1f} M in the {c.layers} blocks that every image token passes. It knows {knows}: it "
-        "is no model of pictures in general.",
-        f"The size: {sketch / 1e6:.1f} M parameters sketch the caption once per prompt, and the text encoder and the "
-        "tables cost nothing per image token either.",
-        "What it has seen it knows nearly by heart; what was left out is the honest test."
-        if left_out
-        else "Nothing was left out: there are no held-out figures, and none of this says how it draws what is new.",
-    )
-    stages = ", then ".join(f"{s.steps} steps of {s.batch} pictures at {s.side} x {s.side}" for s in recipe.stages)
-    settings = (
-        f"{len(learned)} pictures to learn from, {left_out} left out; the sketch: {recipe.sketch.steps} steps of "
-        f"{recipe.sketch.batch} pictures, AdamW {recipe.sketch.rate}, rate falling over the last "
-        f"{recipe.sketch.fall:.0%}; then the transformer: {stages}; Muon {recipe.muon_rate} for matrices of blocks, "
-        f"AdamW {recipe.adam_rate} for the rest; rate falls over the last {recipe.fall:.0%}; {recipe.drop:.0%} of "
-        f"captions dropped; pictures moved by up to {recipe.shift} pixels each way; {recipe.noise:.0%} of the tokens "
-        f"that are read taken from elsewhere in the picture; seed {recipe.seed}",
-        f"recommended sampling: guidance {target.default.guidance}, temperature {target.default.temperature}",
-    )
-    return card(
-        f"{target.name}: a small text-to-image target", summary, list(figures.items()), commands, settings, data
-    )
-
-
 def draft_card(
-    drafter: str,
-    target: str,
-    lesson: Lesson,
-    parameters: int,
-    step: int,
-    figures: Mapping[str, float],
-    command: str,
-    machine: str,
-) -> str:
-    """Card of draft weights.
-
-    Args:
-        drafter: name of the algorithm.
-        target: name of the target.
-        lesson: what they were trained by.
-        parameters: their number.
-        step: that the weights are from.
-        figures: held-out.
-        command: that made them.
-        machine: the target's type, kind of device and number of processes.
-    """
-    summary = (f"Drafts of the algorithm `{drafter}` for the target `{target}`: {lesson.summary}; "
+    drafter: str, target: Target, task: DraftTask, parameters: int, step: int, figures: Mapping[str, float],
+    command: str, machine: str,
+) -> str:  # fmt: skip
+    """Card of draft weights: those of a step, the best of a task."""
+    summary = (f"Drafts of the algorithm `{drafter}` for the target `{target.name}`: {task.summary}; "
                f"{parameters / 1e6:.2f} M parameters. They are of no use with another target.",)  # fmt: skip
     settings = (
-        lesson.note,
+        task.note,
         f"weights of step {step}, the best of those evaluated on held-out data",
-        ", ".join(f"{key} {value}" for key, value in asdict(lesson.recipe).items()),
-        machine,
+        ", ".join(f"{key} {value}" for key, value in asdict(task.recipe).items()),
+        f"target in {str(target.dtype).removeprefix('torch.')} on {machine}",
     )
     rows = [(name, f"{value:.3f}") for name, value in figures.items()]
-    return card(f"{drafter} drafts for {target}", summary, rows, [command], settings, lesson.data)
+    return card(f"{drafter} drafts for {target.name}", summary, rows, [command], settings, task.data)

@@ -1,4 +1,4 @@
-"""Resume state of a training: safetensors for tensors, JSON for the rest, replaced atomically."""
+"""Parts of every training: resume state (safetensors and JSON, replaced atomically), learning rate, optimiser step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,17 +17,8 @@ from spatialspec.core.errors import BadInput
 from spatialspec.identity import check_same
 from spatialspec.tensors import write_tensors
 
-
-class Stateful(Protocol):
-    """Anything with PyTorch's pair of state methods."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that resuming needs."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> Any:
-        """Take over what `state_dict` gave."""
-        ...
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.stateful import Stateful
 
 
 class Checkpoint:
@@ -37,18 +28,14 @@ class Checkpoint:
         folder: is made if need be.
         parts: what is saved.
         facts: all that the state after so many steps depends on: data, recipe, model; JSON values by name. They are
-            written with the state, which is taken up only where they are the same. None reads the state of any
-            training.
+            written with the state, and a state with other facts is refused. None reads the state of any training.
 
     Attributes:
-        stored: the facts of the state that was loaded, as they were written.
+        stored: facts of the loaded state.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        parts: dict[str, Stateful],
-        facts: Callable[[int], Mapping[str, object]] | None = None,
+        self, folder: Path, parts: dict[str, Stateful], facts: Callable[[int], Mapping[str, object]] | None = None
     ) -> None:
         self.path = folder / "state.safetensors"
         self.parts, self.facts = parts, facts
@@ -81,12 +68,8 @@ class Checkpoint:
             if step < 0:
                 raise ValueError(f"step {step}")
         except (OSError, SafetensorError, TypeError, KeyError, ValueError, RecursionError) as error:
-            raise BadInput(
-                f"a damaged or foreign file ({error})",
-                "a resume state",
-                "delete it to start again",
-                where=self.path,
-            ) from error
+            got, advice = f"a damaged or foreign file ({error})", "delete it to start again"
+            raise BadInput(got, "a resume state", advice, self.path) from error
         if self.facts is not None:
             check_same(self.facts(step), stored, self.path, "choose another --out, or delete it to start again")
         self.stored = stored or {}
@@ -94,14 +77,12 @@ class Checkpoint:
             try:
                 part.load_state_dict(_restore(plain[name], tensors))
             except Exception as error:  # parts of any kind, of a file that may hold anything
-                reason = (str(error) or type(error).__name__).splitlines()[-1].strip()
-                raise BadInput(
-                    f"a state of other sizes ({reason})", "its own", "use another folder", self.path
-                ) from error
+                got = f"a state of other sizes ({(str(error) or type(error).__name__).splitlines()[-1].strip()})"
+                raise BadInput(got, "its own", "use another folder", self.path) from error
         return step
 
     def start(self, steps: int, report: Callable[[str], None], what: str = "") -> int:
-        """As `resume`, and say what is left of so many steps."""
+        """As `resume`, with a line about the remaining steps."""
         first = self.resume()
         if first:
             report(f"{what}{'is finished' if first >= steps else 'goes on'}: step {first}/{steps}")
@@ -109,17 +90,15 @@ class Checkpoint:
 
 
 def check_finite(value: float, what: str, step: int, folder: Path) -> None:
-    """Refuse to go on with a number that is none, before it is saved.
+    """Refuse an infinite number or NaN before the state is saved.
 
     Raises:
-        BadInput: it is infinite or no number.
+        BadInput: it is not finite.
     """
     if not math.isfinite(value):
+        advice = "lower the learning rate or check the data and the target"
         raise BadInput(
-            f"a {what} of {value}",
-            "a number",
-            f"lower the learning rate or check the data and the target; the last good state is in {folder}",
-            where=f"step {step}",
+            f"a {what} of {value}", "a number", f"{advice}; the last good state is in {folder}", f"step {step}"
         )
 
 
@@ -155,7 +134,18 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 50, floor: f
     return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def update(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float | None = None) -> None:
+    """One step of an optimiser at a learning rate, the norm of the gradient clipped."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+
+
 def tune_threads(processes: int = 1) -> None:
-    """Use every core that this process may use, shared by `processes`: training on a CPU scales with them."""
+    """Use every core of this process, shared by `processes`: training on a CPU scales with them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(max(1, cores // processes))

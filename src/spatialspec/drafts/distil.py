@@ -1,7 +1,7 @@
-"""The target's own pictures, drawn by batched AR, for self-distillation, over any number of processes; resumable.
+"""The target's own images, drawn by batched AR, for self-distillation, over any number of processes; resumable.
 
-Picture i of a list of prompts depends on the target and (seed + i, prompt) and on nothing else, so any number of runs,
-on any number of processes, gives the same.
+Image i of a list of prompts depends on the target and (seed + i, prompt) alone, so any number of runs, on any number of
+processes, draws the same.
 """
 
 from __future__ import annotations
@@ -40,53 +40,52 @@ def self_distil(
     report: Callable[[str], None] = print,
     together: bool = False,
 ) -> Int[Tensor, "N cells"]:
-    """Draw one picture per prompt with the target's default sampling; what is there already is read, not made again.
+    """Draw one image per prompt with the target's default sampling; finished images in the folder are read.
 
     Args:
         target: the target.
-        prompts: what to draw.
+        prompts: one per image.
         folder: of the pieces.
-        batch: pictures of a piece, drawn at once; half as many from where memory runs out on.
-        seed: of picture 0.
-        report: called after every piece, and now and then on the way where there is no terminal.
+        batch: images of a piece, drawn at once; half as many from the first time that memory runs out.
+        seed: of image 0.
+        report: called after every piece, and now and then in between where there is no terminal.
         together: see :func:`shards.make`.
 
     Returns:
-        Tokens of each picture.
+        Tokens of each image.
 
     Raises:
-        torch.OutOfMemoryError: there is no room for one picture, or, `together`, for `batch`.
+        torch.OutOfMemoryError: there is not enough memory for one image, or, `together`, for `batch`.
     """
-    at_once = batch
+    at_once, cells = batch, target.grid.cells
     starts, drawer = range(0, len(prompts), batch), identity(target)
 
     def name(start: int) -> str:
         chosen = list(prompts[start : start + batch])
-        what = [drawer, str(target.dtype), asdict(target.default), str(target.grid), seed + start, chosen]
-        return f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}-{start:06d}"
+        facts = [drawer, str(target.dtype), asdict(target.default), str(target.grid), seed + start, chosen]
+        return f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}-{start:06d}"
 
     def draw(piece: int) -> dict[str, Tensor]:
         nonlocal at_once
         first, last = starts[piece], min(starts[piece] + batch, len(prompts))
         part = None if together else folder / f"{name(first)}.part.safetensors"
         drawn, written = _begun(part, last - first, target)
-        progress.start(piece, len(starts), (last - first) * target.grid.cells)
+        progress.start(piece, len(starts), (last - first) * cells)
         while (start := first + len(drawn)) < last:
-            count = len(written) or at_once
-            chosen = list(prompts[start : min(start + count, last)])
+            chosen = list(prompts[start : min(start + (len(written) or at_once), last)])
             seeds = range(seed + start, seed + start + len(chosen))
             request = Request(chosen, seeds, target.default, target.grid, written=written)
-            now = _Unfinished(part, drawn, [()] * len(chosen))
+            unfinished = _Unfinished(part, drawn, [()] * len(chosen))
 
-            def on_step(step: Step, now: _Unfinished = now) -> None:
-                now.observe(step)
-                progress.drawn(len(now.drawn) * target.grid.cells + sum(map(len, now.written)))
+            def on_step(step: Step, unfinished: _Unfinished = unfinished) -> None:
+                unfinished.observe(step)
+                progress.drawn(len(unfinished.drawn) * cells + sum(map(len, unfinished.written)))
 
             try:
                 drawn += generate(target, [], AR, request, on_step)[0]
                 written = []
             except torch.OutOfMemoryError:
-                if written:  # it was too much to read at once: begin again
+                if written:  # too much to read at once: begin again
                     written = []
                     continue
                 if at_once == 1 or together:
@@ -94,58 +93,53 @@ def self_distil(
                 at_once = len(chosen) // 2
                 progress.line(f"no room for {len(chosen)} pictures at once, going on with {at_once}")
             except KeyboardInterrupt:
-                now.save()
+                unfinished.save()
                 raise
         return {"tokens": torch.tensor(drawn, dtype=torch.int32)}
 
     progress = DrawingProgress(report, PartialState().is_main_process)
     report(f"{len(prompts)} pictures to draw, {batch} at once")
-    shapes: list[shards.Shapes] = [
-        {"tokens": (min(batch, len(prompts) - start), target.grid.cells)} for start in starts
-    ]
+    names, sizes = [name(start) for start in starts], [min(batch, len(prompts) - start) for start in starts]
     with progress:
-        paths = shards.make(folder, [name(start) for start in starts], draw, progress.line, together, shapes)
-    for start in starts:
-        (folder / f"{name(start)}.part.safetensors").unlink(missing_ok=True)
+        shapes: list[shards.Shapes] = [{"tokens": (size, cells)} for size in sizes]
+        paths = shards.make(folder, names, draw, progress.line, together, shapes)
+    for file in names:
+        (folder / f"{file}.part.safetensors").unlink(missing_ok=True)
     return torch.cat([load_file(path)["tokens"] for path in paths])
 
 
 class _Unfinished:
-    """What is drawn of a piece, kept in a file now and then.
-
-    Args:
-        part: the file; None keeps none.
-        drawn: complete pictures.
-        written: the first tokens of the next ones.
-    """
+    """Images of an unfinished piece, complete ones and the first tokens of the next, saved now and then in `part`."""
 
     def __init__(self, part: Path | None, drawn: list[tuple[int, ...]], written: list[tuple[int, ...]]) -> None:
         self.part, self.drawn, self.written = part, drawn, written
         self._saved = time.monotonic()
 
     def observe(self, step: Step) -> None:
-        """After a pass of a picture."""
+        """Update an image after its pass."""
         self.written[step.image] = step.after.tokens
         if time.monotonic() - self._saved > EVERY:
             self.save()
 
     def save(self) -> None:
         """Write the file."""
-        self._saved = time.monotonic()
-        shortest = min(map(len, self.written))
+        self._saved, shortest = time.monotonic(), min(map(len, self.written))
         if self.part is not None and (self.drawn or shortest):
-            rows = [tokens[:shortest] for tokens in self.written]
-            parts = {"drawn": self.drawn, "written": rows}
+            parts = {"drawn": self.drawn, "written": [tokens[:shortest] for tokens in self.written]}
             write_tensors(self.part, {key: torch.tensor(value, dtype=torch.int32) for key, value in parts.items()})
 
 
 def _begun(part: Path | None, count: int, target: Target) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Complete pictures of a piece and the first tokens of the next ones, where an earlier run has left them."""
+    """Complete images of a piece and the first tokens of the next ones, from an earlier run."""
     if part is None or not shards.whole(part):
         return [], []
-    found = load_file(part)
-    drawn, written = (found.get(key, torch.zeros(0)) for key in ("drawn", "written"))
-    good = written.dim() == 2 and written.shape[1] < target.grid.cells and len(drawn) + len(written) <= count
-    good = good and (not len(drawn) or drawn.shape[1:] == (target.grid.cells,))
-    good = good and all(bool(((tokens >= 0) & (tokens < target.vocabulary)).all()) for tokens in (drawn, written))
-    return ([tuple(t) for t in drawn.tolist()], [tuple(t) for t in written.tolist() if t]) if good else ([], [])
+    stored, cells = load_file(part), target.grid.cells
+    drawn, written = (stored.get(key, torch.zeros(0)) for key in ("drawn", "written"))
+    sound = (
+        written.dim() == 2
+        and written.shape[1] < cells
+        and len(drawn) + len(written) <= count
+        and (not len(drawn) or drawn.shape[1:] == (cells,))
+        and all(bool(((tokens >= 0) & (tokens < target.vocabulary)).all()) for tokens in (drawn, written))
+    )
+    return ([tuple(t) for t in drawn.tolist()], [tuple(t) for t in written.tolist() if t]) if sound else ([], [])

@@ -1,7 +1,7 @@
-"""Teacher features for a batch: streamed from the target in every step, or prepared once in files.
+"""Teacher states of a batch: streamed from the target in every step, or prepared once in files.
 
-What is prepared are the states of exactly those pairs (picture, caption dropped or not) that the training will ask for;
-the draws of all steps are known before it starts. Files of another run are used where they hold the same pairs.
+Prepared are the states of exactly those pairs (image, caption dropped or not) that the training will need: the random
+numbers of all steps are known before it starts. Files of another run are used where they hold the same pairs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,33 +25,22 @@ from spatialspec.drafts.corpus import Corpus
 from spatialspec.drafts.teacher import states
 from spatialspec.identity import identity
 
-PIECE = 64  # pictures of a file
+PIECE = 64  # images of a file
 
-
-class Features(Protocol):
-    """Where a batch's states come from."""
-
-    def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells _"]:
-        """States of pictures of the corpus, some without their caption; the pre-norm ones come last."""
-        ...
+# indices of images in the corpus, and whether the caption is dropped -> their states, the pre-norm ones last
+Features = Callable[[Int[Tensor, "B"], Bool[Tensor, "B"]], Float[Tensor, "B cells _"]]
 
 
 class Streamed:
-    """One pass of the target per batch; nothing on disk.
+    """One pass of the frozen target per batch; nothing on disk. States after `layers` come first, see `teacher.py`."""
 
-    Args:
-        target: the frozen target.
-        corpus: pictures.
-        blocks: whose states are wanted in front of the last ones; see `teacher.py`.
-    """
-
-    def __init__(self, target: Target, corpus: Corpus, blocks: Sequence[int] = ()) -> None:
-        self.target, self.corpus, self.blocks = target, corpus, blocks
+    def __init__(self, target: Target, corpus: Corpus, layers: Sequence[int] = ()) -> None:
+        self.target, self.corpus, self.layers = target, corpus, layers
 
     def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells _"]:
-        """See :class:`Features`."""
-        words = [self.corpus.prompts[i] for i in chosen.tolist()]
-        return states(self.target, words, self.corpus.codes[chosen], dropped, self.blocks)
+        """States of images of the corpus, some without their caption."""
+        prompts = [self.corpus.prompts[i] for i in chosen.tolist()]
+        return states(self.target, prompts, self.corpus.codes[chosen], dropped, self.layers)
 
 
 class Prepared:
@@ -60,16 +48,16 @@ class Prepared:
 
     Args:
         target: the frozen target.
-        corpus: pictures.
-        pairs: index of the picture, and whether its caption was dropped, of all that will be asked for.
+        corpus: images.
+        pairs: index of the image, and whether its caption is dropped, of all that the training needs.
         folder: of the files.
-        batch: pictures of a pass of the target.
-        report: called with the size that the files will have, and after each.
+        batch: images of a pass of the target.
+        report: called with the size of the files to write, and after each.
         together: see :func:`shards.make`.
-        blocks: as of :class:`Streamed`.
+        layers: as of :class:`Streamed`.
 
     Raises:
-        BadInput: the disk has no room for the files.
+        BadInput: the disk has not enough room for the files.
     """
 
     def __init__(
@@ -81,61 +69,55 @@ class Prepared:
         batch: int,
         report: Callable[[str], None],
         together: bool = False,
-        blocks: Sequence[int] = (),
+        layers: Sequence[int] = (),
     ) -> None:
         self.device = target.device
         ordered = sorted(pairs)
         pieces = [ordered[i : i + PIECE] for i in range(0, len(ordered), PIECE)]
+        stream = Streamed(target, corpus, layers)
         teacher = f"{identity(target)} {target.dtype} {target.default} {target.grid}"
-        names = [_name(teacher, corpus, piece, blocks) for piece in pieces]
-        stream = Streamed(target, corpus, blocks)
+
+        def name(images: Int[Tensor, "N"], dropped: Bool[Tensor, "N"]) -> str:
+            facts = [teacher, [corpus.prompts[i] for i in images.tolist()], dropped.tolist(), *layers]
+            tokens = corpus.codes[images].to(torch.int32).numpy().tobytes()
+            return hashlib.sha256(json.dumps(facts).encode() + tokens).hexdigest()[:16]
 
         def build(piece: int) -> dict[str, Tensor]:
-            picture, dropped = (torch.tensor(column) for column in zip(*pieces[piece], strict=True))
-            parts = [stream(picture[i : i + batch], dropped[i : i + batch]) for i in range(0, len(picture), batch)]
+            images, dropped = columns[piece]
+            parts = [stream(images[i : i + batch], dropped[i : i + batch]) for i in range(0, len(images), batch)]
             return {"hidden": torch.cat(parts).cpu()}
 
-        sample = stream(torch.tensor([ordered[0][0]]), torch.tensor([ordered[0][1]]))
+        columns = [tuple(torch.tensor(column) for column in zip(*piece, strict=True)) for piece in pieces]
+        names = [name(*piece) for piece in columns]
+        sample = stream(columns[0][0][:1], columns[0][1][:1])
         shapes: list[shards.Shapes] = [{"hidden": (len(piece), *sample.shape[1:])} for piece in pieces]
         files = zip(pieces, names, shapes, strict=True)
-        missing = sum(len(p) for p, name, s in files if not shards.whole(folder / f"{name}.safetensors", s))
+        missing = sum(len(p) for p, file, s in files if not shards.whole(folder / f"{file}.safetensors", s))
         _check_room(folder, missing * sample.numel() * sample.element_size(), len(ordered), report)
         paths = shards.make(folder, names, build, report, together, shapes)
-        self.place = {
+        self.index = {
             pair: (path, row) for path, piece in zip(paths, pieces, strict=True) for row, pair in enumerate(piece)
         }
 
     def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells _"]:
-        """See :class:`Features`."""
+        """See :class:`Streamed`."""
         rows = []
         for pair in zip(chosen.tolist(), dropped.tolist(), strict=True):
-            path, row = self.place[pair]
+            path, row = self.index[pair]
             with safe_open(path, "pt") as file:
                 rows.append(file.get_slice("hidden")[row])
         return torch.stack(rows).to(self.device)
 
 
-def _name(teacher: str, corpus: Corpus, pairs: list[tuple[int, bool]], blocks: Sequence[int]) -> str:
-    words = [corpus.prompts[i] for i, _ in pairs]
-    codes = corpus.codes[torch.tensor([i for i, _ in pairs])].to(torch.int32).numpy().tobytes()
-    dropped = [gone for _, gone in pairs]
-    what = json.dumps([teacher, words, dropped, *blocks])
-    return hashlib.sha256(what.encode() + codes).hexdigest()[:16]
-
-
-def _check_room(folder: Path, needed: int, pictures: int, report: Callable[[str], None]) -> None:
+def _check_room(folder: Path, needed: int, images: int, report: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    report(f"features of {pictures} pictures: {needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free")
+    report(f"features of {images} pictures: {needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free")
     if needed > free:
-        raise BadInput(
-            f"{free / 1000000.0:.1f} MB of room",
-            f"{needed / 1000000.0:.1f} MB for the features",
-            "choose another disk, fewer pictures, or no --features, which streams them",
-            where=folder,
-        )
+        advice = "choose another disk, fewer pictures, or no --features, which streams them"
+        raise BadInput(f"{free / 1e6:.1f} MB of room", f"{needed / 1e6:.1f} MB for the features", advice, folder)
 
 
 def pairs_of(draws: Iterable[tuple[np.ndarray, np.ndarray]], drop: float) -> set[tuple[int, bool]]:
-    """All pairs (picture, caption dropped) that the draws of a training ask for."""
-    return {(int(i), bool(lot < drop)) for chosen, lots in draws for i, lot in zip(chosen, lots, strict=True)}
+    """All pairs (image, caption dropped) that the draws of a training need."""
+    return {(int(i), bool(u < drop)) for chosen, uniform in draws for i, u in zip(chosen, uniform, strict=True)}

@@ -1,4 +1,4 @@
-"""Lesson of Hawk's heads (section 3.1; docs/papers/hawk.md): Medusa-1's cross-entropy on real pictures."""
+"""Training task of Hawk's heads (section 3.1; docs/papers/hawk.md): Medusa-1's cross-entropy on real images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spatialspec.drafts.heads import HeadsLesson, HeadsRecipe
+from spatialspec.drafts.heads import HeadsRecipe, HeadsTask
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
 
 
@@ -19,11 +19,11 @@ class HawkRecipe(HeadsRecipe):
     weight_decay: float = 0.1
 
 
-class HawkLesson(HeadsLesson):
+class HawkTask(HeadsTask):
     """A head guesses the normed state, from the normed state."""
 
-    Recipe: ClassVar[type[HeadsRecipe]] = HawkRecipe
-    own = False
+    kind: ClassVar[str] = "HawkLesson"
+    recipe_type: ClassVar[type[HeadsRecipe]] = HawkRecipe
 
     def build(self) -> HawkHeads:
         """Heads that begin as the target's own."""
@@ -32,14 +32,14 @@ class HawkLesson(HeadsLesson):
     def guess(
         self, drafts: HawkHeads, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"], down: bool, index: int
     ) -> Float[Tensor, "*N d"]:
-        """See :class:`HeadsLesson`."""
+        """See :class:`HeadsTask`."""
         weight = (drafts.vertical if down else drafts.horizontal)[index : index + 1]
         return HawkHeads.apply_heads(weight, self.target.norm(hidden).float())[0]
 
     def logits(self, drafts: HawkHeads, guess: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
-        """See :class:`HeadsLesson`."""
+        """See :class:`HeadsTask`."""
         return self.target.output(guess)
 
     def true(self, drafts: HawkHeads, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
-        """See :class:`HeadsLesson`."""
+        """See :class:`HeadsTask`."""
         return self.target.norm(hidden)

@@ -1,4 +1,4 @@
-"""Lesson of drafters that are a set of heads: each predicts the state at its own offset from the state at a cell.
+"""Training task of drafters that are a set of heads: each predicts the state at its own offset from that at a cell.
 
 h_t is the state that outputs cell t; head k to the right learns cell t + k, head k down learns cell t + k * columns.
 The loss is the sum over heads of lambda^k times the objective.
@@ -6,7 +6,7 @@ The loss is the sum over heads of lambda^k times the objective.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +14,17 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.drafts.acceptance import by_coupling, by_rejection
-from spatialspec.drafts.corpus_lesson import OBJECTIVES, CorpusLesson
-from spatialspec.drafts.lesson import Best, Recipe
-from spatialspec.drafts.teacher import states, streams
+from spatialspec.core.sampling import Sampling
+from spatialspec.drafts import objectives
+from spatialspec.drafts.acceptance import RULES, Rule, by_rejection
+from spatialspec.drafts.recipes import Recipe
+from spatialspec.drafts.task import DraftTask
+from spatialspec.drafts.teacher import streams
 
-CHUNK = 8  # pictures that are evaluated at once
+CHUNK = 8  # images that are evaluated at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class HeadsRecipe(Recipe):
 
     Attributes:
         horizontal, vertical: number of heads to the right and down.
-        objective: one of OBJECTIVES; see `objectives.py`.
+        objective: one of objectives.NAMES.
         decay: lambda; head k counts lambda^k.
         drop: share of captions that are dropped, so that drafts serve both streams of guidance.
     """
@@ -44,27 +46,23 @@ class HeadsRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.objective not in OBJECTIVES:
-            raise BadInput(f"objective {self.objective!r}", f"one of {', '.join(OBJECTIVES)}")
+        objectives.check(self.objective)
         if not (0 <= self.horizontal <= 16 and 0 <= self.vertical <= 16 and self.horizontal + self.vertical):
             raise BadInput(f"{self.horizontal} and {self.vertical} heads", "0 to 16, not both 0")
-        if not 0 <= self.drop <= 1:
-            raise BadInput(f"drop {self.drop}", "a share from 0 to 1")
 
 
 @dataclass(frozen=True)
-class Batch:
-    """States and tokens of some pictures."""
+class HeadsBatch:
+    """States and tokens of some images."""
 
     hidden: Float[Tensor, "B cells d"]
     codes: Int[Tensor, "B cells"]
 
 
-class HeadsLesson(CorpusLesson, ABC):
-    """Base of such lessons; see :class:`CorpusLesson`."""
+class HeadsTask(DraftTask):
+    """Base of such tasks; see :class:`DraftTask`."""
 
     recipe: HeadsRecipe
-    Recipe: ClassVar[type[HeadsRecipe]]
     note: ClassVar[str] = (
         "accepted probability: mean of sum min(p, q) over held-out pictures, no guidance, temperature 1; guided: under "
         "the target's recommended sampling, by rejection (sum min(p, q)) and under coupled noise"
@@ -75,10 +73,6 @@ class HeadsLesson(CorpusLesson, ABC):
         down, grid = self.recipe.vertical, self.target.grid
         if max(self.recipe.horizontal, down * grid.columns) >= grid.cells:
             raise BadInput(f"{down} heads down for the grid {grid}", "fewer than its rows")
-
-    @abstractmethod
-    def build(self) -> nn.Module:
-        """Untrained heads."""
 
     @abstractmethod
     def guess(
@@ -101,35 +95,46 @@ class HeadsLesson(CorpusLesson, ABC):
         for k in range(self.recipe.vertical):
             yield f"down {k + 1}", True, k, (k + 1) * self.target.grid.columns
 
-    def batch(self, chosen: Int[Tensor, "B"], lots: Float[Tensor, "B"]) -> Batch:
-        """See :class:`Lesson`."""
-        hidden = self.features(chosen, lots < self.recipe.drop)
-        return Batch(hidden, self.corpus.codes[chosen].long().to(hidden.device))
+    def batch(self, chosen: Int[Tensor, "B"], uniform: Float[Tensor, "B"]) -> HeadsBatch:
+        """See :class:`DraftTask`."""
+        hidden = self.features(chosen, uniform < self.recipe.drop)
+        return HeadsBatch(hidden, self.corpus.codes[chosen].long().to(hidden.device))
 
-    def loss(self, drafts: Any, batch: Batch) -> Float[Tensor, ""]:
-        """See :class:`Lesson`."""
+    def loss(self, drafts: Any, batch: HeadsBatch) -> Float[Tensor, ""]:
+        """See :class:`DraftTask`."""
         total = batch.hidden.new_zeros((), dtype=torch.float32)
         for _, down, index, offset in self.offsets():
             guess = self.guess(drafts, batch.hidden[:, :-offset], batch.codes[:, :-offset], down, index)
-            weight = self.recipe.decay ** (index + 1)
             hidden, codes = batch.hidden[:, offset:], batch.codes[:, offset:]
             logits, true = partial(self.logits, drafts), self.true(drafts, hidden, codes)
-            total = total + weight * self.objective(guess, logits, true, hidden, codes)
+            total = total + self.recipe.decay ** (index + 1) * self.objective(guess, logits, true, hidden, codes)
         return total
 
-    @torch.no_grad()
     def evaluate(self, drafts: Any) -> dict[str, float]:
         """Mean probability that rejection accepts each head's draft, without guidance, at temperature 1."""
-        figures = {name: 0.0 for name, *_ in self.offsets()}
+        return {name: mean for (name, _), mean in self._accepted(drafts, Sampling(), {"": by_rejection}).items()}
+
+    def guided(self, drafts: Any) -> dict[str, float]:
+        """Mean probability that each head's draft is accepted under the target's default sampling, by rule."""
+        means = self._accepted(drafts, self.target.default, RULES)
+        return {f"{name}, {rule}": mean for (name, rule), mean in means.items()}
+
+    @torch.no_grad()
+    def _accepted(self, drafts: Any, sampling: Sampling, rules: Mapping[str, Rule]) -> dict[tuple[str, str], float]:
+        """Mean probability of acceptance, by name of the head and rule."""
+        means = {(name, rule): 0.0 for name, *_ in self.offsets() for rule in rules}
         for start in range(0, len(self.held_out), CHUNK):
-            words, codes = self.held_out.prompts[start : start + CHUNK], self.held_out.codes[start : start + CHUNK]
-            hidden = states(self.target, words, codes, torch.zeros(len(words), dtype=torch.bool))
-            p, tokens = self.target_logits(hidden).softmax(-1), codes.to(hidden.device).long()
+            part = self.held_out[start : start + CHUNK]
+            hidden = streams(self.target, part.prompts, part.codes, sampling.streams)
+            p = sampling.distribution(self.target_logits(hidden))
+            codes = part.codes.to(hidden.device).long().expand(len(hidden), -1, -1)
             for name, down, index, offset in self.offsets():
-                guess = self.guess(drafts, hidden[:, :-offset], tokens[:, :-offset], down, index)
-                q = self.logits(drafts, guess.to(hidden.dtype)).float().softmax(-1)
-                figures[name] += by_rejection(p[:, offset:], q).mean().item() * len(words) / len(self.held_out)
-        return figures
+                guess = self.guess(drafts, hidden[:, :, :-offset], codes[..., :-offset], down, index)
+                q = sampling.distribution(self.logits(drafts, guess.to(hidden.dtype)))
+                for rule, probability in rules.items():
+                    mean = probability(p[:, offset:], q).mean().item()
+                    means[name, rule] += mean * len(part) / len(self.held_out)
+        return means
 
     def score(self, figures: Mapping[str, float]) -> float:
         """Mean over heads."""
@@ -137,29 +142,5 @@ class HeadsLesson(CorpusLesson, ABC):
 
     @property
     def summary(self) -> str:
-        """One sentence for the card."""
+        """See :class:`DraftTask`."""
         return f"{self.recipe.horizontal} heads to the right, {self.recipe.vertical} down, trained on {self.source}"
-
-    def figures(self, drafts: Any, best: Best) -> dict[str, float]:
-        """Accepted probabilities for the card."""
-        assert best.figures is not None
-        own = {f"accepted probability, {name}": value for name, value in best.figures.items()}
-        return own | {f"guided, {name}": value for name, value in self._guided(drafts).items()}
-
-    @torch.no_grad()
-    def _guided(self, drafts: Any) -> dict[str, float]:
-        """Mean probability that each head's draft stays under the target's default sampling, by rule."""
-        sampling = self.target.default
-        figures = {f"{name}, {rule}": 0.0 for name, *_ in self.offsets() for rule in ("rejection", "coupled")}
-        for start in range(0, len(self.held_out), CHUNK):
-            words, codes = self.held_out.prompts[start : start + CHUNK], self.held_out.codes[start : start + CHUNK]
-            hidden = streams(self.target, words, codes)
-            p = sampling.distribution(self.target_logits(hidden))
-            tokens = codes.to(hidden.device).long().expand(len(hidden), -1, -1)
-            for name, down, index, offset in self.offsets():
-                guess = self.guess(drafts, hidden[:, :, :-offset], tokens[..., :-offset], down, index)
-                q = sampling.distribution(self.logits(drafts, guess.to(hidden.dtype)))
-                for rule, measure in (("rejection", by_rejection), ("coupled", by_coupling)):
-                    value = measure(p[:, offset:], q).mean().item()
-                    figures[f"{name}, {rule}"] += value * len(words) / len(self.held_out)
-        return figures

@@ -1,8 +1,9 @@
-"""A folder of pictures with `metadata.csv`, in the ImageFolder convention."""
+"""Images with captions from a folder with `metadata.csv`, in the ImageFolder convention."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,67 +20,74 @@ from spatialspec.tables import read_table
 if TYPE_CHECKING:
     from PIL import Image
 
-
-@dataclass(frozen=True)
-class Pictures:
-    """An ImageFolder in memory.
-
-    Attributes:
-        pixels: uint8 (pictures, height, width, 3).
-        rows: the columns of `metadata.csv` for each picture; only `file_name` and `text` must be there.
-    """
-
-    pixels: np.ndarray
-    rows: list[dict[str, str]]
-
-    @property
-    def digest(self) -> str:
-        """How many there are, and a hash of every pixel and cell of the table."""
-        found = hashlib.sha256(repr((self.pixels.shape, [sorted(row.items()) for row in self.rows])).encode())
-        found.update(np.ascontiguousarray(self.pixels).data)
-        return f"{len(self.rows)} pictures {found.hexdigest()[:16]}"
-
-    @property
-    def labels(self) -> list[str]:
-        """Label and style of every picture."""
-        return [f"{row['text']}, {row['style']}" if row.get("style") else row["text"] for row in self.rows]
-
-    def select(self, *splits: str) -> Pictures:
-        """Return the pictures of the named splits; a picture without a split counts as "train"."""
-        chosen = [i for i, row in enumerate(self.rows) if _split(row) in splits]
-        return Pictures(self.pixels[chosen], [self.rows[i] for i in chosen])
-
-    def with_left_out(self, most: int, *splits: str) -> Pictures:
-        """The same; where none is of these splits, the last tenth to learn from, at most `most`, becomes "pair"."""
-        known = [i for i, row in enumerate(self.rows) if _split(row) == "train"]
-        if any(_split(row) in splits for row in self.rows):
-            return self
-        count = min(most, len(known) // 10 + 1, len(known) - 1)
-        last = set(known[len(known) - count :])
-        return Pictures(
-            self.pixels, [{**row, "split": "pair"} if i in last else row for i, row in enumerate(self.rows)]
-        )
+Row = dict[str, str]  # of `metadata.csv`, by column
 
 
-def _split(row: dict[str, str]) -> str:
+def label(row: Row) -> str:
+    """The label of an image with its style: "red apple, 3d"."""
+    return f"{row['text']}, {row['style']}" if row.get("style") else row["text"]
+
+
+def caption(row: Row, rng: np.random.Generator) -> str:
+    """A random wording of an image's caption: its label, sometimes with tags, mostly with its drawing style."""
+    words = [row["text"]]
+    tags = [t for t in row.get("tags", "").split("|") if t]
+    if tags and rng.random() < 0.3:
+        words += [str(t) for t in rng.permutation(tags)[: rng.integers(1, 3)]]
+    if row.get("style") and rng.random() < 0.9:
+        words.append(row["style"])
+    return ", ".join(words)
+
+
+def split_of(row: Row) -> str:
+    """Split of an image, "train" where the table has none."""
     return row.get("split") or "train"
 
 
-def fitted(image: Image.Image, size: int | tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    """An RGB picture, resized and cut around its middle to (height, width), or to a square of so many a side."""
-    from PIL import Image, ImageOps
+@dataclass(frozen=True)
+class CaptionedImages:
+    """Images in memory.
 
-    height, width = (size, size) if isinstance(size, int) else size
-    same = image.size == (width, height)
-    return np.asarray(image if same else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+    Attributes:
+        pixels: uint8 (images, height, width, 3).
+        rows: the columns of `metadata.csv` for each image; only `text` is required.
+    """
+
+    pixels: np.ndarray
+    rows: list[Row]
+
+    @property
+    def digest(self) -> str:
+        """Number of images, and a hash of every pixel and cell of the table."""
+        digest = hashlib.sha256(repr((self.pixels.shape, [sorted(row.items()) for row in self.rows])).encode())
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return f"{len(self.rows)} pictures {digest.hexdigest()[:16]}"
+
+    @property
+    def labels(self) -> list[str]:
+        """Label and style of every image."""
+        return [label(row) for row in self.rows]
+
+    def select(self, *splits: str) -> CaptionedImages:
+        """The images of the named splits."""
+        chosen = [i for i, row in enumerate(self.rows) if split_of(row) in splits]
+        return CaptionedImages(self.pixels[chosen], [self.rows[i] for i in chosen])
+
+    def with_left_out(self, most: int, *splits: str) -> CaptionedImages:
+        """The same; without any image of these splits, the last tenth of "train", at most `most`, becomes "pair"."""
+        known = [i for i, row in enumerate(self.rows) if split_of(row) == "train"]
+        if any(split_of(row) in splits for row in self.rows):
+            return self
+        last = {*known[len(known) - min(most, len(known) // 10 + 1, len(known) - 1) :]}
+        rows = [{**row, "split": "pair"} if i in last else row for i, row in enumerate(self.rows)]
+        return CaptionedImages(self.pixels, rows)
 
 
-def rows_of(folder: Path) -> list[dict[str, str]]:
+def rows_of(folder: Path) -> list[Row]:
     """Rows of a folder's `metadata.csv`.
 
     Raises:
-        BadInput: the table is missing or empty, lacks a column, is one that `tables` refuses, or names a file outside
-            the folder.
+        BadInput: the table is missing or empty, lacks a column, is damaged, or names a file outside the folder.
     """
     table = folder / "metadata.csv"
     if not table.is_file():
@@ -92,22 +100,65 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
     return [row for _, row in rows]
 
 
-def load(folder: Path, size: int | tuple[int, int] = 96) -> Pictures:
-    """Read a folder of pictures with `metadata.csv` (columns `file_name`, `text`), `fitted` to a size.
+def load(
+    folder: Path, size: int | tuple[int, int] = 96, report: Callable[[str], None] = lambda line: None
+) -> CaptionedImages:
+    """Read the images of a folder with `metadata.csv` (columns `file_name`, `text`); see :func:`read_images`.
 
     Raises:
-        BadInput: the table cannot be used, no picture is there, or there is no room. Unreadable ones are left out.
+        BadInput: the table cannot be used, no image can be used, or there is not enough memory.
     """
     rows = rows_of(folder)
+    return read_images(((folder / row["file_name"], row) for row in rows), len(rows), size, report, folder)
+
+
+def read_images(
+    sources: Iterable[tuple[Path | bytes | None, Row]],
+    count: int,
+    size: int | tuple[int, int],
+    report: Callable[[str], None],
+    where: object,
+) -> CaptionedImages:
+    """Read images, without those that are unreadable or have no usable caption, which are counted and reported.
+
+    Args:
+        sources: file or bytes of each image with its row, or None for an image without either.
+        count: of the sources.
+        size: pixels a side, or (height, width), that images are resized and cut to around their centre.
+        report: called with one line if images are left out.
+        where: the images are, for messages.
+
+    Raises:
+        BadInput: no image can be used, or there is not enough memory.
+    """
     height, width = (size, size) if isinstance(size, int) else size
-    check_memory(2 * 3 * len(rows) * height * width, f"{len(rows)} pictures of {height}x{width} pixels", "take fewer")
-    pixels, kept = [], []
-    for row in rows:
-        try:
-            pixels.append(fitted(read_picture(folder / row["file_name"]), size))
-        except BadInput:
+    check_memory(2 * 3 * count * height * width, f"{count} pictures of {height}x{width} pixels", "take fewer")
+    pixels: list[UInt8[np.ndarray, "H W 3"]] = []
+    rows, without_caption, unreadable = [], 0, 0
+    for source, row in sources:
+        if not row["text"].strip() or {"\0", "\ufffd"} & set(row["text"]):
+            without_caption += 1
             continue
-        kept.append(row)
-    if not kept:
-        raise BadInput(f"{len(rows)} rows and no readable picture", "some beside the table", where=folder)
-    return Pictures(np.stack(pixels), kept)
+        try:
+            if source is None:
+                raise BadInput("neither a file nor bytes", "an image")
+            pixels.append(_fitted(read_picture(source, where if isinstance(source, bytes) else ""), height, width))
+        except BadInput:
+            unreadable += 1
+        else:
+            rows.append(row)
+    if len(rows) < count:
+        left_out = f"{unreadable} that cannot be read, {without_caption} without a usable caption"
+        report(f"left out of {count} pictures: {left_out}")
+    if not rows and unreadable:
+        raise BadInput(f"{count} rows and no readable picture", "some beside the table", where=where)
+    if not rows:
+        raise BadInput("no picture with a caption", "some", "check the column text", where=where)
+    return CaptionedImages(np.stack(pixels), rows)
+
+
+def _fitted(image: Image.Image, height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
+    from PIL import Image, ImageOps
+
+    same = image.size == (width, height)
+    return np.asarray(image if same else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))

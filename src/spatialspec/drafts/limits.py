@@ -1,4 +1,4 @@
-"""Settings that cannot be meant, refused before memory or time is spent on them."""
+"""Settings out of range, refused before memory or time is spent on them."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ def check_settings(settings: Any, **least: int) -> None:
 
 
 def check_memory(needed: float, what: str, advice: str) -> None:
-    """Refuse what certainly has no room here.
+    """Refuse work that certainly needs more memory than there is.
 
     Args:
         needed: bytes, at the least.
-        what: needs them, for the message.
+        what: purpose, for the message.
         advice: for the message.
 
     Raises:
         BadInput: the accelerator, or the computer where there is none, has less memory in all.
     """
-    there = memory()
-    if there is not None and needed > there:
-        raise BadInput(f"{what}: at least {needed / 1e9:,.1f} GB", f"at most {there / 1e9:,.1f} GB of memory", advice)
+    total = memory()
+    if total is not None and needed > total:
+        raise BadInput(f"{what}: at least {needed / 1e9:,.1f} GB", f"at most {total / 1e9:,.1f} GB of memory", advice)
 
 
 def memory() -> int | None:
-    """Bytes of the memory that a training fills; None where the system does not say."""
+    """Bytes of the memory that a training fills; None where the system has no answer."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,6 +1,6 @@
-"""What drafts are trained for: one function for each objective, the mean over all cells, in nats where it has a unit.
+"""Objectives of drafts: one function each, the mean over all cells, in nats where it has a unit.
 
-p is the target's law at a cell, q the draft's, x the true token, h the target's state, h' the draft's.
+p is the target's distribution at a cell, q the draft's, x the true token, h the target's state, h' the draft's.
 
 | function | formula | source |
 |---|---|---|
@@ -9,8 +9,8 @@ p is the target's law at a cell, q the draft's, x the true token, h the target's
 | `total_variation` | 1/2 sum_v abs(p(v) - q(v)) = 1 - sum_v min(p(v), q(v)) | Leviathan et al., 2023, theorem 3.5 |
 | `feature_regression` | SmoothL1(h', h), beta = 1 | EAGLE, Li et al., 2024, section 4.2; SSD, section 3 |
 
-`total_variation` is one minus the probability that rejection accepts a draft, so it is what decoding asks for; its
-gradient vanishes where p and q do not overlap, which is why the others are there.
+`total_variation` is one minus the probability that rejection accepts a draft: what decoding needs. Its gradient
+vanishes where p and q do not overlap, which the others avoid.
 """
 
 from __future__ import annotations
@@ -18,6 +18,16 @@ from __future__ import annotations
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from spatialspec.core.errors import BadInput
+
+NAMES = ("cross-entropy", "kl", "total-variation", "features")
+
+
+def check(name: str) -> None:
+    """Refuse names that are not in NAMES."""
+    if name not in NAMES:
+        raise BadInput(f"objective {name!r}", f"one of {', '.join(NAMES)}")
 
 
 def cross_entropy(logits: Float[Tensor, "*N V"], tokens: Int[Tensor, "*N"]) -> Float[Tensor, ""]:

@@ -1,7 +1,7 @@
-"""Lesson of the spatial draft model (docs/papers/spatial-model.md): windows of open cells all over every picture.
+"""Training task of the spatial draft model (docs/papers/spatial-model.md): windows of open cells in every image.
 
-Keys and values of a picture's cells are made once for all of its windows (`windows.py`); what a window may see of them
-is its mask.
+Keys and values of an image's cells are made once for all of its windows (`windows.py`); the mask of a window decides
+which of them it sees.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from torch import Tensor
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
-from spatialspec.drafts.acceptance import by_coupling, by_rejection
-from spatialspec.drafts.corpus_lesson import OBJECTIVES, CorpusLesson
-from spatialspec.drafts.lesson import Best, Recipe
-from spatialspec.drafts.windows import Rule, Windows, accepted
+from spatialspec.drafts import objectives
+from spatialspec.drafts.acceptance import RULES, Rule, by_rejection
+from spatialspec.drafts.recipes import Recipe
+from spatialspec.drafts.task import DraftTask
+from spatialspec.drafts.windows import Windows, accepted
 from spatialspec.methods.spatial_model.config import SpatialModelConfig, SpatialModelSizes
 from spatialspec.methods.spatial_model.drafter import depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.methods.spatial_model.vocabulary import NOT_COVERED, DraftVocabulary, output_rows
 
-EVALUATED = 8  # windows of a held-out picture
+EVALUATED = 8  # windows of a held-out image
 SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")
-SHIFT = 2.0**20  # the digits of a lot that did not decide whether the caption was dropped
+SHIFT = 2.0**20  # the digits of a uniform sample that did not decide whether the caption was dropped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,8 @@ class SpatialModelRecipe(SpatialModelSizes, Recipe):
 
     Attributes:
         window: open cells that are guessed behind a frontier.
-        frontiers: windows of a picture in a step.
-        objective: one of OBJECTIVES; see `objectives.py`.
+        frontiers: windows of an image in a step.
+        objective: one of objectives.NAMES.
         drop: share of captions that are dropped, so that drafts serve both streams of guidance.
     """
 
@@ -52,29 +53,27 @@ class SpatialModelRecipe(SpatialModelSizes, Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.objective not in OBJECTIVES:
-            raise BadInput(f"objective {self.objective!r}", f"one of {', '.join(OBJECTIVES)}")
+        objectives.check(self.objective)
         if self.window < 1 or self.frontiers < 1:
             raise BadInput(f"window {self.window} and frontiers {self.frontiers}", "at least 1")
-        if not 0 <= self.drop <= 1:
-            raise BadInput(f"drop {self.drop}", "a share from 0 to 1")
 
     def config(self, target: Target) -> SpatialModelConfig:
         """Sizes of the network for a target.
 
         Raises:
-            BadInput: it cannot be built, or needs what the target does not give.
+            BadInput: it cannot be built, or the target lacks what it needs.
         """
-        made = SpatialModelConfig(target.width, **{f.name: getattr(self, f.name) for f in fields(SpatialModelSizes)})
-        made.layers_read(depth(target))
-        if made.vocabulary:
-            output_rows(target, made.vocabulary)
-        return made
+        sizes = {f.name: getattr(self, f.name) for f in fields(SpatialModelSizes)}
+        config = SpatialModelConfig(target.width, **sizes)
+        config.layers_read(depth(target))
+        if config.vocabulary:
+            output_rows(target, config.vocabulary)
+        return config
 
 
 @dataclass(frozen=True)
-class Batch:
-    """States (all that are read, joined), tokens and windows of some pictures."""
+class SpatialModelBatch:
+    """States (pre-norm ones last), tokens and windows of some images."""
 
     hidden: Float[Tensor, "B cells joined"]
     codes: Int[Tensor, "B cells"]
@@ -97,7 +96,7 @@ def guesses(
     return drafts(slots, (cos[:, None], sin[:, None]), mask[:, None])
 
 
-def laws(
+def distributions(
     target: Target,
     drafts: SpatialNetwork,
     sampling: Sampling,
@@ -106,15 +105,16 @@ def laws(
     windows: Windows,
 ) -> Float[Tensor, "B M V"]:
     """q at the open cells of all windows, from the target's states in every stream."""
-    found = torch.stack([guesses(target, drafts, stream, codes, windows).to(stream.dtype) for stream in hidden])
-    return drafts.vocabulary.distributions(target, sampling, found)
+    guess = torch.stack([guesses(target, drafts, stream, codes, windows).to(stream.dtype) for stream in hidden])
+    return drafts.vocabulary.distributions(target, sampling, guess)
 
 
-class SpatialModelLesson(CorpusLesson):
-    """The network learns the target's laws at open cells, from the target's states and tokens at known ones."""
+class SpatialModelTask(DraftTask):
+    """The network learns the target's distributions at open cells, from its states and the tokens at known ones."""
 
     recipe: SpatialModelRecipe
-    Recipe: ClassVar[type[SpatialModelRecipe]] = SpatialModelRecipe
+    kind: ClassVar[str] = "SpatialModelLesson"
+    recipe_type: ClassVar[type[Recipe]] = SpatialModelRecipe
     note: ClassVar[str] = (
         "accepted probability: mean of sum min(p, q) over windows of held-out pictures, no guidance, temperature 1; "
         "right k: cells k to the right of the last known one, down k: cells with no known one in their row and the "
@@ -123,8 +123,8 @@ class SpatialModelLesson(CorpusLesson):
     )
 
     @classmethod
-    def blocks(cls, target: Target, recipe: SpatialModelRecipe) -> Sequence[int]:
-        """See :class:`CorpusLesson`."""
+    def layers(cls, target: Target, recipe: SpatialModelRecipe) -> Sequence[int]:
+        """See :class:`DraftTask`."""
         return recipe.config(target).layers_read(depth(target))
 
     def __post_init__(self) -> None:
@@ -143,24 +143,24 @@ class SpatialModelLesson(CorpusLesson):
         """Logits of the target's pre-norm states, or of a guess, for the tokens that are covered."""
         return self.vocabulary.logits(self.target, hidden).float()
 
-    def batch(self, chosen: Int[Tensor, "B"], lots: Float[Tensor, "B"]) -> Batch:
-        """See :class:`Lesson`."""
+    def batch(self, chosen: Int[Tensor, "B"], uniform: Float[Tensor, "B"]) -> SpatialModelBatch:
+        """See :class:`DraftTask`."""
         r = self.recipe
-        hidden = self.features(chosen, lots < r.drop)
-        windows = Windows.spread((SHIFT * lots).frac().to(hidden.device), r.frontiers, r.window, hidden.shape[1])
-        return Batch(hidden, self.corpus.codes[chosen].long().to(hidden.device), windows)
+        hidden = self.features(chosen, uniform < r.drop)
+        windows = Windows.evenly((SHIFT * uniform).frac().to(hidden.device), r.frontiers, r.window, hidden.shape[1])
+        return SpatialModelBatch(hidden, self.corpus.codes[chosen].long().to(hidden.device), windows)
 
-    def loss(self, drafts: SpatialNetwork, batch: Batch) -> Float[Tensor, ""]:
-        """See :class:`Lesson`; every picture counts the same, however many of its windows are cut.
+    def loss(self, drafts: SpatialNetwork, batch: SpatialModelBatch) -> Float[Tensor, ""]:
+        """See :class:`DraftTask`; every image counts the same, however many of its windows are cut.
 
         Cells whose token is not covered are left out.
         """
         guess = guesses(self.target, drafts, batch.hidden, batch.codes, batch.windows)
-        last, places = batch.hidden[..., -self.config.width :], self.vocabulary.positions(batch.codes, self.target)
+        last, positions = batch.hidden[..., -self.config.width :], self.vocabulary.positions(batch.codes, self.target)
         parts = []
         for i, cells in enumerate(batch.windows.cells):
-            learned = batch.windows.there[i] & (places[i, cells] != NOT_COVERED)
-            hidden, codes = last[i, cells[learned]], places[i, cells[learned]]
+            learned = batch.windows.inside[i] & (positions[i, cells] != NOT_COVERED)
+            hidden, codes = last[i, cells[learned]], positions[i, cells[learned]]
             if len(codes):
                 parts.append(self.objective(guess[i, learned], self.target_logits, hidden, hidden, codes))
             else:
@@ -171,13 +171,18 @@ class SpatialModelLesson(CorpusLesson):
         """Mean probability that rejection accepts a draft, by distance, without guidance, at temperature 1."""
         return self._accepted(drafts, Sampling(), {"": by_rejection})[""]
 
+    def guided(self, drafts: SpatialNetwork) -> dict[str, float]:
+        """Mean probability that a draft is accepted under the target's default sampling, by distance and rule."""
+        means = self._accepted(drafts, self.target.default, RULES)
+        return {f"{name}, {rule}": means[rule][name] for name in means["rejection"] for rule in means}
+
     def _accepted(
         self, drafts: SpatialNetwork, sampling: Sampling, rules: Mapping[str, Rule]
     ) -> dict[str, dict[str, float]]:
-        q = partial(laws, self.target, drafts, sampling)
-        blocks = self.blocks(self.target, self.recipe)
-        found = accepted(self.target, self.held_out, sampling, q, rules, EVALUATED, self.recipe.window, blocks)
-        return {rule: {name: means[name] for name in SHOWN if name in means} for rule, means in found.items()}
+        q = partial(distributions, self.target, drafts, sampling)
+        layers = self.layers(self.target, self.recipe)
+        means = accepted(self.target, self.held_out, sampling, q, rules, EVALUATED, self.recipe.window, layers)
+        return {rule: {name: by_name[name] for name in SHOWN if name in by_name} for rule, by_name in means.items()}
 
     def score(self, figures: Mapping[str, float]) -> float:
         """Mean over the window."""
@@ -185,7 +190,7 @@ class SpatialModelLesson(CorpusLesson):
 
     @property
     def summary(self) -> str:
-        """One sentence for the card."""
+        """See :class:`DraftTask`."""
         c = self.config
         reach = f"{c.rows} rows up and {c.columns} columns to either side" if c.attention == "local" else "everywhere"
         return (
@@ -193,14 +198,11 @@ class SpatialModelLesson(CorpusLesson):
             f"windows of {self.recipe.window} cells, trained on {self.source}"
         )
 
-    def figures(self, drafts: SpatialNetwork, best: Best) -> dict[str, float]:
-        """Accepted probabilities for the card."""
-        assert best.figures is not None
-        own = {f"accepted probability, {name}": value for name, value in best.figures.items()}
+    def figures(self, drafts: SpatialNetwork, evaluated: Mapping[str, float]) -> dict[str, float]:
+        """See :class:`DraftTask`, and the coverage of the vocabulary."""
+        figures = super().figures(drafts, evaluated)
         if self.recipe.vocabulary:
             codes = self.held_out.codes.long().to(self.target.device)
             covered = self.vocabulary.positions(codes, self.target) != NOT_COVERED
-            own["share of cells whose token is covered"] = covered.double().mean().item()
-        guided = self._accepted(drafts, self.target.default, {"rejection": by_rejection, "coupled": by_coupling})
-        names = guided["rejection"]
-        return own | {f"guided, {name}, {rule}": guided[rule][name] for name in names for rule in guided}
+            figures["share of cells whose token is covered"] = covered.double().mean().item()
+        return figures

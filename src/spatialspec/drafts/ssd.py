@@ -1,4 +1,4 @@
-"""Lesson of SSD's predictors (docs/papers/ssd.md): SmoothL1 to pre-norm states, on pictures that the target drew."""
+"""Training task of SSD's predictors (docs/papers/ssd.md): SmoothL1 to pre-norm states, on images of the target."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spatialspec.drafts.heads import HeadsLesson, HeadsRecipe
+from spatialspec.drafts.heads import HeadsRecipe, HeadsTask
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 
 
@@ -17,8 +17,8 @@ class SSDRecipe(HeadsRecipe):
     """Settings; see :class:`HeadsRecipe`. `horizontal` is k_h, `vertical` is k_v.
 
     Attributes:
-        space: of what is read and predicted; see `methods/predictors.py`.
-        token: whether the token's embedding is read too.
+        space: of inputs and predictions; see `methods/predictors.py`.
+        token: whether the token's embedding is an input too.
     """
 
     horizontal: int = 5
@@ -30,11 +30,12 @@ class SSDRecipe(HeadsRecipe):
     token: bool = True
 
 
-class SSDLesson(HeadsLesson):
+class SSDTask(HeadsTask):
     """A predictor guesses the vector at its offset, from the vector and the token's embedding at a cell."""
 
-    Recipe: ClassVar[type[HeadsRecipe]] = SSDRecipe
-    own = True
+    kind: ClassVar[str] = "SSDLesson"
+    recipe_type: ClassVar[type[HeadsRecipe]] = SSDRecipe
+    drawn = True
     recipe: SSDRecipe
 
     def build(self) -> SSDPredictors:
@@ -45,17 +46,17 @@ class SSDLesson(HeadsLesson):
     def guess(
         self, drafts: SSDPredictors, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"], down: bool, index: int
     ) -> Float[Tensor, "*N d"]:
-        """See :class:`HeadsLesson`."""
+        """See :class:`HeadsTask`."""
         predictor = (drafts.vertical if down else drafts.horizontal)[index]
         embedding = self.target.embed(codes)
         return predictor(drafts.place(self.target, hidden, embedding).float(), embedding.float())
 
     def logits(self, drafts: SSDPredictors, guess: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
-        """See :class:`HeadsLesson`."""
+        """See :class:`HeadsTask`."""
         return drafts.logits(self.target, guess)
 
     def true(
         self, drafts: SSDPredictors, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"]
     ) -> Float[Tensor, "*N d"]:
-        """See :class:`HeadsLesson`."""
+        """See :class:`HeadsTask`."""
         return drafts.place(self.target, hidden, self.target.embed(codes))

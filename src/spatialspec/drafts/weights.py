@@ -37,25 +37,20 @@ TRAIN = "train drafts for it with `spatialspec train draft`"
 
 
 def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
-    """Make untrained drafts.
-
-    Args:
-        algorithm: key of KINDS.
-        sizes: fields of its configuration.
-    """
+    """Untrained drafts of an algorithm (key of KINDS), from the fields of its configuration."""
     kind, config = KINDS[algorithm]
     return kind(config(**sizes))
 
 
 @dataclass
 class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-decoding", "text-to-image"]):
-    """Drafts and what they were made for, with `save_pretrained`, `from_pretrained` and `push_to_hub`.
+    """Drafts and the target that they are for, with `save_pretrained`, `from_pretrained` and `push_to_hub`.
 
     Attributes:
         drafts: the network, without any weight of the target.
         target: name of the target.
         fingerprint: of the target; they are of no use with another.
-        grid: that they were trained on; None where that was not written down.
+        grid: of the training; None where it is unknown.
         card: text of `README.md`; empty for none.
     """
 
@@ -73,7 +68,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
 
     @property
     def config(self) -> dict[str, Any]:
-        """What `config.json` holds."""
+        """Contents of `config.json`."""
         sizes = asdict(self.drafts.config)
         method: dict[str, Any] = {"proposal_type": "spatial"}
         if "horizontal" in sizes:
@@ -93,7 +88,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         }
 
     def write(self, folder: Path) -> None:
-        """Write weights (bfloat16), configuration and card, each whole or not at all.
+        """Write weights (bfloat16), configuration and card, each atomically.
 
         Raises:
             OSError: a file could not be written.
@@ -108,24 +103,12 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         self.write(save_directory)
 
     @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        **unknown: Any,
-    ) -> Self:
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
         if Path(model_id).is_dir():
             return cls.read(Path(model_id))
-        found = snapshot_download(
-            model_id, revision=revision, cache_dir=cache_dir, force_download=force_download, token=token,
-            local_files_only=local_files_only, allow_patterns=list(FILES),
-        )  # fmt: skip
-        return cls.read(Path(found))
+        names = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+        known = {name: options[name] for name in names}
+        return cls.read(Path(snapshot_download(model_id, allow_patterns=list(FILES), **known)))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -134,7 +117,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         Raises:
             BadInput: a file is missing, damaged or foreign.
         """
-        where, weights, card = folder / "config.json", folder / "model.safetensors", folder / "README.md"
+        where, weights, card = (folder / name for name in FILES)
         if not where.is_file():
             raise BadInput(f"no file {where}", "a folder of draft weights", "check the path")
         config = read_config(where, REQUIRED, "give a folder of draft weights, as `train draft` writes them")
@@ -142,14 +125,14 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         verifier = block.get("verifier", {})
         target = verifier.get("name_or_path", "") if isinstance(verifier, dict) else ""
         name = _algorithm(config)
-        if name not in KINDS:
+        if not name:
             got = f"drafts for the algorithm {shown(block.get('algorithm'))}"
             raise BadInput(got, f"one of {', '.join(KINDS)}", "fetch it again", where)
-        kind, sizes = KINDS[name]
-        read = read_sizes(sizes, config["sizes"], f"{where}: sizes")
+        kind, config_type = KINDS[name]
+        sizes = read_sizes(config_type, config["sizes"], f"{where}: sizes")
         grid = read_sizes(Grid, config["grid"], f"{where}: grid") if "grid" in config else None
         fingerprint = read_name(config["target_fingerprint"], f"{where}: target_fingerprint")
-        drafts = load_module(lambda: kind(read), weights, where, dtype=torch.float32)
+        drafts = load_module(lambda: kind(sizes), weights, where, dtype=torch.float32)
         for part in drafts.modules():
             if isinstance(part, DraftVocabulary):
                 part.check(weights)
@@ -160,8 +143,8 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         """Refuse drafts that are of no use to a target.
 
         Raises:
-            BadInput: they were made for another one, have another width, want more tokens or blocks than it has, or
-                hold numbers that are not finite.
+            BadInput: they are for another target, have another width, need more tokens or layers than it has, or hold
+                numbers that are not finite.
         """
         c, maker = self.drafts.config, f"{self.algorithm} for {self.target or 'a target'}"
         if self.fingerprint != target.fingerprint:
@@ -179,31 +162,27 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
 
 
 def _algorithm(config: dict[str, Any]) -> str:
-    """Key of KINDS that a configuration names; "" for none."""
+    """Key of KINDS in a configuration; "" for none."""
     block = config.get("speculators_config")
     name = block.get("algorithm") if isinstance(block, dict) else None
     return name if isinstance(name, str) and name in KINDS else ""
 
 
-def _placed(error: BadInput, folder: Path) -> BadInput:
-    return BadInput(error.got, error.expected, error.advice or "fetch it again", error.where or folder)
-
-
 def save(drafts: Drafts, folder: Path, fingerprint: str, target: str, grid: Grid | None = None, card: str = "") -> None:
-    """Write drafts made for a target; see :class:`DraftModel`."""
+    """Write the drafts of a target; see :class:`DraftModel`."""
     DraftModel(drafts, target, fingerprint, grid, card).write(folder)
 
 
 def load(folder: Path, target: Target) -> Drafts:
-    """Read drafts made for a target, where it works and in its type.
+    """Read the drafts of a target, to its device and in its type.
 
     Raises:
         BadInput: a file is missing, damaged or foreign, or the drafts do not fit the target.
     """
-    found = load_beside(folder, target)
-    if isinstance(found, Unfit):
-        raise found.error
-    return found
+    drafts = load_beside(folder, target)
+    if isinstance(drafts, Unfit):
+        raise drafts.error
+    return drafts
 
 
 def draft_folders(folder: Path) -> list[Path]:
@@ -227,12 +206,14 @@ def load_all(folder: Path, target: Target) -> list[Drafts]:
 
 
 def load_beside(folder: Path, target: Target) -> Drafts | Unfit:
-    """Read drafts that nobody named; that they are damaged or foreign is no fault before a method asks for them."""
+    """Read drafts in the folder of a target; damaged or foreign ones are an error only when a method needs them."""
     try:
         model = DraftModel.read(folder)
         model.check(target)
     except BadInput as error:
+        name = ""
         with suppress(BadInput):
-            return Unfit(_algorithm(read_config(folder / "config.json")), _placed(error, folder))
-        return Unfit("", _placed(error, folder))
+            name = _algorithm(read_config(folder / "config.json"))
+        advice, where = error.advice or "fetch it again", error.where or folder
+        return Unfit(name, BadInput(error.got, error.expected, advice, where))
     return model.drafts.to(device=target.device, dtype=target.dtype).eval().requires_grad_(False)

@@ -1,8 +1,11 @@
-"""The judge: does a picture show what its prompt says? It never trains the generator.
+"""The judge: does an image show what its prompt says? It never trains the generator.
 
 A dual encoder (CLIP: Radford et al., https://arxiv.org/abs/2103.00020) on two frozen networks: EfficientNet-Lite0 for
-pictures, MiniLM for text, and a trained two-layer head each. Its figure is R-precision (AttnGAN: Xu et al.,
-https://arxiv.org/abs/1711.10485): how often a picture is closer to its own caption than to 99 of other concepts.
+images, MiniLM for text, and a trained two-layer head each. Its figure is R-precision (AttnGAN: Xu et al.,
+https://arxiv.org/abs/1711.10485): how often an image is closer to its own caption than to 99 of other concepts.
+
+Chance is 1 %. The wrong captions come from the prompts of the run and from a fixed list, in the words and styles of the
+embedded model, the same for all methods. The judge is trained on icons: on photographs its figure means little.
 """
 
 from __future__ import annotations
@@ -11,35 +14,37 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
 from spatialspec.files import read_config, write_text
-from spatialspec.lab.icons.sources import SOURCES, concept_of
-from spatialspec.quality.efficientnet import picture_features
-from spatialspec.quality.sentence import load_sentence_encoder
+from spatialspec.models import WEIGHTS
+from spatialspec.quality.encoders import load_sentence_encoder
+from spatialspec.targets.icons.sources import concept_in
 from spatialspec.tensors import read_weights, write_weights
 
-SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "judge"
+SHIPPED = WEIGHTS / "judge"
 LARGEST = 8192  # of any size in config.json; a foreign file must not ask for all the memory
 
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """Sizes of the judge.
+    """Sizes of the judge, integers from 1 to 8192.
 
     Attributes:
-        picture: features of the picture encoder.
+        picture: features of the image encoder.
         text: features of the text encoder.
         hidden: units between the two layers of a head.
         width: dimensions of the common space.
-        side: pixels a side at which the picture encoder sees pictures.
+        side: pixels a side at which the image encoder sees images.
+
+    Raises:
+        BadInput: a size is out of range.
     """
 
     picture: int = 1280
@@ -49,17 +54,12 @@ class JudgeConfig:
     side: int = 128
 
     def __post_init__(self) -> None:
-        """Refuse sizes out of range.
-
-        Raises:
-            BadInput: a size is no integer in 1..8192.
-        """
         for name, value in asdict(self).items():
             if type(value) is not int or not 1 <= value <= LARGEST:
                 raise BadInput(f"{value!r}", f"an integer from 1 to {LARGEST}", where=f"judge: {name}")
 
 
-class Head(nn.Sequential):
+class JudgeHead(nn.Sequential):
     """Features of a frozen encoder -> a direction in the common space."""
 
     def __init__(self, inside: int, hidden: int, width: int, dropout: float) -> None:
@@ -88,13 +88,13 @@ class Judge(nn.Module):
     def __init__(self, config: JudgeConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
-        self.pictures = Head(config.picture, config.hidden, config.width, dropout)
-        self.texts = Head(config.text, config.hidden, config.width, dropout)
+        self.pictures = JudgeHead(config.picture, config.hidden, config.width, dropout)
+        self.texts = JudgeHead(config.text, config.hidden, config.width, dropout)
         self.log_scale = nn.Parameter(torch.tensor(2.5))
 
-    def forward(self, pictures: Float[Tensor, "P picture"], texts: Float[Tensor, "C text"]) -> Float[Tensor, "P C"]:
-        """Cosine similarity, -1..1, of every picture with every caption, from features of the frozen encoders."""
-        return self.pictures(pictures) @ self.texts(texts).T
+    def forward(self, images: Float[Tensor, "N picture"], texts: Float[Tensor, "C text"]) -> Float[Tensor, "N C"]:
+        """Cosine similarity, -1..1, of every image with every caption, from features of the frozen encoders."""
+        return self.pictures(images) @ self.texts(texts).T
 
     def save(self, folder: Path) -> None:
         """Write `judge.safetensors` (bfloat16) and `config.json`, each atomically."""
@@ -109,126 +109,100 @@ class Judge(nn.Module):
         Raises:
             BadInput: a file is missing, damaged or foreign; one line.
         """
-        config = read_config(folder / "config.json", [field.name for field in fields(JudgeConfig)])
-        judge = cls(JudgeConfig(**{field.name: config[field.name] for field in fields(JudgeConfig)}))
+        names = [field.name for field in fields(JudgeConfig)]
+        config = read_config(folder / "config.json", names)
+        judge = cls(JudgeConfig(**{name: config[name] for name in names}))
         read_weights(judge, folder / "judge.safetensors")
         return judge.eval().requires_grad_(False)
 
 
-@dataclass(frozen=True)
-class Precision:
-    """R@1 of the right caption.
-
-    Attributes:
-        hits: for each picture, whether its own caption came first; compare two methods picture by picture with it.
-        low: lower end of the 95 % bootstrap interval over pictures.
-        high: upper end.
-        among: captions that each picture chose from.
-    """
-
-    hits: Bool[np.ndarray, "P"]
-    low: float
-    high: float
-    among: int
-
-    @property
-    def value(self) -> float:
-        """Share of pictures whose own caption came first, 0..1."""
-        return float(self.hits.mean())
-
-    def __str__(self) -> str:
-        """Percent, interval and count: "56.8 % [52.4, 61.2], 500 pictures"."""
-        interval = f"[{100 * self.low:.1f}, {100 * self.high:.1f}]"
-        return f"{100 * self.value:.1f} % {interval}, {len(self.hits)} pictures"
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures without the single hits."""
-        return {"value": self.value, "low": self.low, "high": self.high, "pictures": len(self.hits)}
-
-
-def r_precision(
-    similarities: Float[Tensor, "P C"],
-    own: Int[np.ndarray, "P"] | Sequence[int],
+def own_caption_first(
+    similarities: Float[Tensor, "N C"],
+    own: Int[np.ndarray, "N"] | Sequence[int],
     concepts: Sequence[str],
     among: int = 100,
     seed: int = 0,
-    resamples: int = 2000,
-) -> Precision:
-    """R@1 of each picture's own caption among `among` captions; a tie is a miss.
+) -> Bool[np.ndarray, "N"]:
+    """Whether each image is closer to its own caption than to `among - 1` distractors; a tie is a miss.
 
-    The distractors of a picture are drawn without replacement: captions of `among - 1` different concepts, none of them
-    the picture's. The draw depends on the seed and the picture's place only: two sets of pictures of the same prompts
-    meet the same distractors.
+    The distractors of an image are drawn without replacement: captions of different concepts, none of them the image's.
+    The draw depends on the seed and the image's index alone: two sets of images of the same prompts get the same
+    distractors.
 
     Args:
         similarities: larger is closer; finite.
-        own: column of each picture's own caption.
+        own: column of each image's own caption.
         concepts: what each caption (column) is about.
         among: captions to choose from, the own one included, at least 2.
-        seed: of the draw and the bootstrap.
-        resamples: of the bootstrap.
+        seed: of the draw.
 
     Raises:
-        BadInput: shapes do not fit, a value is not finite, there is no picture, or there are too few concepts.
+        BadInput: shapes do not fit, a value is not finite, there is no image, or there are too few concepts.
     """
     columns, values = np.asarray(own, dtype=np.int64), similarities.detach().cpu().numpy()
     if values.ndim != 2 or not len(values) or values.shape != (len(columns), len(concepts)):
-        raise BadInput(
-            f"similarities {values.shape} for {len(columns)} pictures and {len(concepts)} captions",
-            "(pictures, captions) with at least one picture",
-        )
+        got = f"similarities {values.shape} for {len(columns)} images and {len(concepts)} captions"
+        raise BadInput(got, "(images, captions) with at least one image")
     if columns.min() < 0 or columns.max() >= len(concepts):
         raise BadInput(f"own captions {columns.min()}..{columns.max()}", f"columns below {len(concepts)}")
     if not np.isfinite(values).all():
-        raise BadInput("similarities that are not finite", "numbers", "check the pictures' features")
+        raise BadInput("similarities that are not finite", "numbers", "check the images' features")
     names, concept_ids = np.unique(np.asarray(concepts), return_inverse=True)
     if among < 2 or len(names) < among:
         raise BadInput(f"captions of {len(names)} concepts", f"at least {max(among, 2)}", "add distractors")
     hits = np.zeros(len(columns), dtype=bool)
-    for picture, column in enumerate(columns):
-        order = np.random.default_rng((seed, picture)).permutation(len(concepts))
+    for image, column in enumerate(columns):
+        order = np.random.default_rng((seed, image)).permutation(len(concepts))
         order = order[concept_ids[order] != concept_ids[column]]
         first_of_each = np.sort(np.unique(concept_ids[order], return_index=True)[1])
-        drawn = order[first_of_each[: among - 1]]
-        hits[picture] = values[picture, column] > values[picture, drawn].max()
-    # resampling hits with replacement is a binomial draw
-    means = np.random.default_rng((seed, len(hits))).binomial(len(hits), hits.mean(), resamples) / len(hits)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Precision(hits, float(low), float(high), among)
+        hits[image] = values[image, column] > values[image, order[first_of_each[: among - 1]]].max()
+    return hits
 
 
-def concept_in(caption: str) -> str:
-    """What a caption "label, style" is about: the label without the style words, as `concept_of` writes it."""
-    label, comma, last = caption.rpartition(", ")
-    return concept_of(label if comma and last in {source.style for source in SOURCES} else caption)
+STYLES = ("3d", "flat", "noto", "twemoji", "fluent", "emojione", "clip art")
+_CONCEPTS = """
+abacus, anatomical heart, automobile, baguette bread, banjo, bat, bathtub, bed, beverage box, bird, blossom,
+blowfish, blueberries, bomb, boomerang, briefcase, broken heart, bubbles, burrito, canoe, carpentry saw, cherries,
+cigarette, clamp, club suit, coconut, credit card, cricket, crocodile, deciduous tree, deer, desktop computer, dna,
+dog, donkey, egg, fallen leaf, fax machine, feather, fireworks, foot, fried shrimp, ginger root, giraffe, goal net,
+goblin, green book, hamster, hedgehog, helicopter, herb, hiking boot, honeybee, hot pepper, ice hockey, joystick,
+judge, lacrosse, leg, light rail, linked paperclips, lizard, lobster, lollipop, luggage, magnet, milky way, minibus,
+monkey, motor boat, mouse, movie camera, mushroom, name badge, no smoking, optical disk, orange square, oyster,
+pancakes, panda, pencil, petri dish, ping pong, playground slide, poodle, post office, postal horn, radioactive, red
+circle, red envelope, ribbon, right arrow, robot, rose, rugby football, running shoe, safety vest, saxophone,
+seedling, shaved ice, shopping bags, shortcake, shower, skis, spider, spoon, star, stethoscope, stuffed flatbread,
+takeout box, tangerine, teapot, telephone, toilet, tomato, tooth, train, tropical drink, trumpet, tumbler glass,
+videocassette, volcano, waffle, watermelon, white heart
+"""
+CONCEPTS = tuple(concept.strip() for concept in _CONCEPTS.split(","))
+DISTRACTORS = tuple(f"{concept}, {STYLES[i % len(STYLES)]}" for i, concept in enumerate(CONCEPTS))
+AMONG = 100
 
 
-def alignment(
-    pictures: UInt8[np.ndarray, "B H W 3"],
-    captions: Sequence[str],
-    distractors: Sequence[str],
-    judge_folder: Path = SHIPPED,
-    seed: int = 0,
-) -> Precision:
-    """R@1 among 100 captions of generated (or real) pictures.
+class Alignment:
+    """The shipped judge with the captions of a run.
 
     Args:
-        pictures: one per caption, any size.
-        captions: the prompts, "label, style" as in the training data.
-        distractors: captions to draw 99 wrong ones from, "label, style"; those that show a prompt's own concept in
-            another style are never drawn against it. Captions of the other pictures are drawn too.
-        judge_folder: holds `judge.safetensors` and `config.json`.
-        seed: of the draw; the same for all sets that are compared.
+        captions: prompts of the run, repeats allowed.
+
+    Attributes:
+        side: pixels a side at which the judge sees images.
 
     Raises:
         NotInstalled: a package with a frozen encoder is missing.
-        BadInput: counts differ, too few distractors, or the folder holds no sound judge.
+        BadInput: the judge's files are damaged.
     """
-    if len(pictures) != len(captions) or not len(captions):
-        raise BadInput(f"{len(pictures)} pictures and {len(captions)} captions", "as many of each, not 0")
-    judge = Judge.load(judge_folder)
-    texts = list(dict.fromkeys([*captions, *distractors]))
-    place = {text: column for column, text in enumerate(texts)}
-    with torch.no_grad():
-        similarities = judge(picture_features(pictures, judge.config.side), load_sentence_encoder()(texts))
-    return r_precision(similarities, [place[c] for c in captions], [concept_in(t) for t in texts], seed=seed)
+
+    def __init__(self, captions: Sequence[str]) -> None:
+        self.judge = Judge.load(SHIPPED)
+        self.side = self.judge.config.side
+        texts = list(dict.fromkeys([*captions, *DISTRACTORS]))
+        self._columns = {text: column for column, text in enumerate(texts)}
+        self._concepts = [concept_in(text) for text in texts]
+        self._texts = load_sentence_encoder()(texts)
+
+    @torch.inference_mode()
+    def hits(self, features: Float[Tensor, "N 1280"], captions: Sequence[str]) -> Bool[np.ndarray, "N"]:
+        """Whether every image's own caption came first among 100; features of EfficientNet-Lite0 at `side`."""
+        columns = [self._columns[caption] for caption in captions]
+        return own_caption_first(self.judge(features, self._texts), columns, self._concepts, AMONG)

@@ -1,25 +1,37 @@
-"""Published lists of prompts in the files that their authors publish, with what the official scorers ask for.
+"""Published lists of prompts, in the files of their authors, with what the official scorers need.
 
 | list | file |
 |---|---|
 | GenEval (arXiv 2310.11513) | `evaluation_metadata.jsonl`: prompt, tag, include, exclude |
 | DPG-Bench (arXiv 2403.05135) | the folder of `<id>.txt`, or `dpg_bench.csv`: item_id, text, one row a question |
 | PartiPrompts (arXiv 2206.10789) | `PartiPrompts.tsv`: Prompt, Category, Challenge, Note |
-| COCO captions | `captions_val2017.json`, one caption for each picture, or a table with the column Prompt |
+| COCO captions | `captions_val2017.json`, one caption for each image, or a table with the column Prompt |
 
-A list may be asked for by name: then it is looked for in the folder that SPATIALSPEC_PROMPTS names. None is fetched.
+A list may be given by name: then its file is read from the folder in SPATIALSPEC_PROMPTS. None is fetched.
+
+Images of a list are exported in the layout of its official scorer:
+
+| list | layout |
+|---|---|
+| GenEval | `00000/metadata.jsonl`, `00000/samples/0000.png`, ... : `evaluate_images.py FOLDER` |
+| DPG-Bench | `<id>.png`, one image or four as a 2 x 2 grid: `compute_dpg_bench.py --image-root-path FOLDER` |
+| others | `<name>-<image>.png` and `metadata.csv` with file_name and text, an ImageFolder |
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import inside, parse_json, read_text
+from spatialspec.files import inside, parse_json, read_text, write_text
+from spatialspec.pictures import write_picture
 from spatialspec.prompts import check_prompt
-from spatialspec.tables import read_lines, read_objects, read_table
+from spatialspec.tables import read_lines, read_objects, read_table, write_table
 
 FOLDER = "SPATIALSPEC_PROMPTS"  # variable of the environment
 NAMED = {  # name -> files that it may be, the authors' first
@@ -32,10 +44,10 @@ NAMED = {  # name -> files that it may be, the authors' first
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Prompts and what their scorer calls them.
+    """Prompts with their names in files.
 
     Attributes:
-        kind: "geneval", "dpg", or "list" for all that have no scorer of their own.
+        kind: "geneval", "dpg", or "list" for lists without an official scorer.
         prompts: in the order of the file.
         names: of the prompts: ids of DPG-Bench and COCO, else numbers from 0.
         lines: of GenEval's file, for its scorer; else empty.
@@ -48,55 +60,50 @@ class PromptSet:
 
     @classmethod
     def plain(cls, prompts: list[str]) -> PromptSet:
-        """Prompts without anything."""
+        """Prompts numbered from 0."""
         return cls("list", tuple(prompts), tuple(f"{i:05d}" for i in range(len(prompts))))
 
     def first(self, limit: int) -> PromptSet:
-        """At most so many."""
+        """The first `limit` prompts."""
         return PromptSet(self.kind, self.prompts[:limit], self.names[:limit], self.lines[:limit])
 
 
-def find(asked: Path) -> Path:
-    """Where prompts are: a path as it is, a name of NAMED in the folder of such lists.
+def find(path: Path) -> Path:
+    """Path of a file or folder of prompts; a name of NAMED is a list in the folder SPATIALSPEC_PROMPTS.
 
     Raises:
-        BadInput: a list by name, and no folder, or none of its files there.
+        BadInput: a list by name without the folder, or without a file in it.
     """
-    files = NAMED.get(str(asked))
-    if files is None or asked.exists():
-        return asked
+    files = NAMED.get(str(path))
+    if files is None or path.exists():
+        return path
     folder = os.environ.get(FOLDER, "")
     for file in files if folder else ():
         if (Path(folder) / file).exists():
             return Path(folder) / file
-    raise BadInput(
-        f"--prompts {asked} and {FOLDER}={folder}",
-        f"{FOLDER} to name a folder with {' or '.join(files)}",
-        "put the list there as its authors publish it",
-    )
+    expected = f"{FOLDER} to name a folder with {' or '.join(files)}"
+    raise BadInput(f"--prompts {path} and {FOLDER}={folder}", expected, "put the list there as its authors publish it")
 
 
 def published(path: Path) -> PromptSet | None:
-    """Read a published list; None if the file is none, and `read_prompts` should see it.
+    """Read a published list; None if the file is none, so that `read_prompts` reads it.
 
     Raises:
-        BadInput: it looks like one, and is damaged; or an id is no name of a file.
+        BadInput: a damaged list, or an id that cannot be the name of a file.
     """
     if path.is_dir():
         return _dpg_folder(path)
-    readers = {".jsonl": _geneval, ".csv": _dpg_table, ".json": _coco}
-    reader = readers.get(path.suffix.lower())
+    reader = {".jsonl": _geneval, ".csv": _dpg_table, ".json": _coco}.get(path.suffix.lower())
     return None if reader is None else reader(path)
 
 
 def _dpg_folder(path: Path) -> PromptSet:
-    found = {file.stem: (file, read_text(file).strip()) for file in sorted(path.glob("*.txt"))}
-    if not found:
-        raise BadInput(f"the folder {path}", "the prompts of DPG-Bench, one <id>.txt each", "check --prompts")
     names = _Names()
-    for name, (file, text) in found.items():
-        names.add(name, text, file)
-    return PromptSet("dpg", *names.lists())
+    for file in sorted(path.glob("*.txt")):
+        names.add(file.stem, read_text(file).strip(), file)
+    if not names.prompts:
+        raise BadInput(f"the folder {path}", "the prompts of DPG-Bench, one <id>.txt each", "check --prompts")
+    return names.prompt_set("dpg")
 
 
 def _geneval(path: Path) -> PromptSet | None:
@@ -116,7 +123,7 @@ def _dpg_table(path: Path) -> PromptSet | None:
     names = _Names()
     for line, row in rows:  # one for each question: their prompts are the same
         names.add(row[name], row[text].strip(), f"{path}, line {line}")
-    return PromptSet("dpg", *names.lists())
+    return names.prompt_set("dpg")
 
 
 def _coco(path: Path) -> PromptSet:
@@ -125,13 +132,13 @@ def _coco(path: Path) -> PromptSet:
     if not isinstance(rows, list) or not rows:
         raise BadInput("others", "COCO captions, annotations with image_id and caption", "check --prompts", path)
     names = _Names()
-    for place, row in enumerate(rows):
-        where, number = f"{path}, annotation {place}", row.get("image_id") if isinstance(row, dict) else None
+    for index, row in enumerate(rows):
+        where, number = f"{path}, annotation {index}", row.get("image_id") if isinstance(row, dict) else None
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 10**12:
             raise BadInput(shown(row), "image_id, from 0 to 10^12 - 1, and caption", "check --prompts", where)
-        if (name := f"{number:012d}") not in names.prompts:  # of several captions of a picture the first
+        if (name := f"{number:012d}") not in names.prompts:  # of several captions of an image the first
             names.add(name, row.get("caption"), where)
-    return PromptSet("list", *names.lists())
+    return names.prompt_set("list")
 
 
 class _Names:
@@ -146,10 +153,10 @@ class _Names:
         self._lower: dict[str, str] = {}
 
     def add(self, name: str, prompt: object, where: object) -> None:
-        """Take a prompt; the same once more does no harm.
+        """Add a prompt; repeats of it have no effect.
 
         Raises:
-            BadInput: no prompt, an id that is no name of a file, or one of another prompt, in capitals or not.
+            BadInput: no prompt, an id that cannot be the name of a file, or one of another prompt, whatever its case.
         """
         text = check_prompt(prompt, where).strip()
         if not name.strip() or not name.isprintable() or set(name) & set("/\\") or name.startswith("."):
@@ -159,6 +166,51 @@ class _Names:
         if other != name or self.prompts.setdefault(name, text) != text:
             raise BadInput(f"the id {shown(name)} for two prompts", "an id for each", "rename one", where)
 
-    def lists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Prompts, and their ids."""
-        return tuple(self.prompts.values()), tuple(self.prompts)
+    def prompt_set(self, kind: str) -> PromptSet:
+        """The prompts with their ids as names."""
+        return PromptSet(kind, tuple(self.prompts.values()), tuple(self.prompts))
+
+
+def export(folder: Path, prompts: PromptSet, index: int, images: Sequence[Image.Image]) -> None:
+    """Write the images of the prompt `index` to the folder of one method; old files are replaced atomically."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = prompts.names[index]
+    if prompts.kind == "dpg":
+        write_picture(folder / f"{name}.png", grid(images))
+        return
+    stem = f"{name}-"
+    if prompts.kind == "geneval":
+        stem = f"{name}/samples/"
+        (folder / stem).mkdir(parents=True, exist_ok=True)
+        write_text(folder / name / "metadata.jsonl", prompts.lines[index] + "\n")
+    for i, image in enumerate(images):
+        write_picture(folder / f"{stem}{i:04d}.png", image)
+
+
+def export_table(folder: Path, prompts: PromptSet, images: int) -> None:
+    """Write `metadata.csv` for lists whose scorer has no layout of its own; `images` is the number for each prompt."""
+    if prompts.kind == "list":
+        drawn = zip(prompts.names, prompts.prompts, strict=True)
+        rows = ((f"{name}-{i:04d}.png", prompt) for name, prompt in drawn for i in range(images))
+        write_table(folder / "metadata.csv", ("file_name", "text"), rows)
+
+
+def check_count(kind: str, images: int) -> None:
+    """Refuse a number of images that a scorer cannot read.
+
+    Raises:
+        BadInput: DPG-Bench with other than 1 or 4.
+    """
+    if kind == "dpg" and images not in (1, 4):
+        raise BadInput(f"--num-images {images} for DPG-Bench", "1 or 4", "its scorer reads a 2 x 2 grid")
+
+
+def grid(images: Sequence[Image.Image]) -> Image.Image:
+    """One image, or four as a 2 x 2 grid, row by row."""
+    if len(images) == 1:
+        return images[0]
+    width, height = images[0].size
+    sheet = Image.new("RGB", (2 * width, 2 * height))
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % 2 * width, i // 2 * height))
+    return sheet

@@ -1,12 +1,14 @@
-"""How good the pictures of methods are: every figure with its interval, paired with AR over prompts and seeds."""
+"""Quality of the images of methods: every figure with its interval, paired with AR over prompts and seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import numpy as np
+import torch
 
 from spatialspec.measure.bench import AR, describe
 from spatialspec.measure.intervals import Figure, mean_over_prompts
@@ -14,17 +16,22 @@ from spatialspec.measure.runs import Workload, check
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
-from spatialspec.quality.diversity import diversity
-from spatialspec.quality.frechet import frechet_distance
-from spatialspec.quality.kernel import Features, kernel_difference, kernel_distance
-from spatialspec.quality.measuring import Instruments, Measured, look, measure_all, stacked
-from spatialspec.quality.pixels import decibels
+from spatialspec.quality.distances import (
+    ImageFeatures,
+    decibels,
+    diversity,
+    frechet_distance,
+    kernel_difference,
+    kernel_distance,
+)
+from spatialspec.quality.measuring import Measured, Metrics, measure_all
 from spatialspec.quality.prompt_sets import PromptSet
-from spatialspec.quality.quality_results import Difference, Quality, QualityDocument, QualitySettings
+from spatialspec.quality.quality_results import MinusAR, Quality, QualityDocument, QualitySettings
 from spatialspec.quality.real import Real
 from spatialspec.quality.scenes.scores import FIELDS
 
 SHARES = ("alignment", *FIELDS)
+Figures = dict[str, tuple[Figure | None, Figure | None]]  # by name: the figure, and its difference from AR
 
 
 def evaluate(
@@ -32,157 +39,144 @@ def evaluate(
     methods: Sequence[Method],
     workload: Workload,
     prompts: PromptSet,
-    instruments: Instruments,
+    metrics: Metrics,
     real: Real | None,
-    asked: dict[str, str | None],
+    names: dict[str, str | None],
     notes: Sequence[str],
     report: Progress,
     stage: Callable[[str], object] = lambda what: None,
 ) -> QualityDocument:
-    """Measure methods on the same prompts and seeds; AR runs too, and is listed if it was asked for.
+    """Measure methods on the same prompts and seeds; AR runs too, and is listed only if it is among them.
 
     Args:
         pipeline: target and drafts.
-        methods: in the order of the result; one named twice counts once.
-        workload: what to draw.
+        methods: in the order of the result; repeated ones count once.
+        workload: prompts, seeds, sampling.
         prompts: those of the workload, with names.
-        instruments: to measure with.
-        real: pictures to compare with; None compares with AR's.
-        asked: names of the features, of CLIP and of the scene judge, for the settings.
+        metrics: to measure with.
+        real: images to compare with; None compares with AR's.
+        names: of the features, of CLIP and of the scene judge, for the settings.
         notes: for the settings.
-        report: called as images come along, `report(method, tokens)`.
-        stage: called with what is computed next, once all images are there.
+        report: called as images are drawn, `report(method, tokens)`.
+        stage: called with the name of the next computation, once all images are drawn.
 
     Raises:
         BadInput: see `runs.check`; before anything is computed.
     """
     listed = list(dict.fromkeys(methods))
     check(pipeline, listed, workload)
-    measured = measure_all(pipeline, listed, workload, prompts, instruments, report)
-    captions = [workload.prompts[j] for j in measured[AR].prompts]
+    measured = measure_all(pipeline, listed, workload, prompts, metrics, report)
+    ar, truth = measured[AR], None
+    captions = [workload.prompts[j] for j in ar.prompts]
     if real is not None:
         stage(f"measuring {len(real.pixels)} real images")
-    truth = None if real is None else _real(real, workload, instruments)
-    ar = measured[AR]
+        truth = _measure_real(real, workload, metrics)
     results = []
     for method in listed:
         stage(f"kernel distance, alignment and intervals of {method}")
-        figures = summarise(measured[method], ar, truth, instruments, captions, method == AR)
-        known = (str(method), method.rule_under(workload.verifier), method.exact, method.seed_exact(workload.verifier))
-        results.append(_quality(known, measured[method], ar if method != AR else None, figures))
+        own = measured[method]
+        rule, seed_exact = method.rule_under(workload.verifier), method.seed_exact(workload.verifier)
+        known = {"method": str(method), "verifier": rule, "exact": method.exact, "seed_exact": seed_exact}
+        figures = summarise(own, ar, truth, metrics, captions, method == AR)
+        results.append(_quality(figures, images=len(own.prompts), **known))
     settings = QualitySettings(
         **describe("evaluate", pipeline, workload).model_dump(),
-        features=asked["features"] or "",
-        clip=asked["clip"],
+        features=names["features"] or "",
+        clip=names["clip"],
         compared_with="ar" if real is None else "real",
         real_images=0 if real is None else len(real.pixels),
-        scenes=asked.get("scenes"),
+        scenes=names.get("scenes"),
         notes=list(notes),
     )
     stage("figures of the real images")
-    judged = None if real is None or truth is None else _judge_real(real, truth, instruments)
-    scenes = instruments.scenes
+    scenes = metrics.scenes
     return QualityDocument(
         settings=settings,
         methods=results,
-        real=judged,
+        real=None if real is None or truth is None else _judge_real(real, truth, metrics),
         real_scenes=None if scenes is None else scenes.own,
         wrong_scenes=None if scenes is None else scenes.wrong,
     )
 
 
 def summarise(
-    own: Measured, ar: Measured, truth: Measured | None, instruments: Instruments, captions: list[str], is_ar: bool
-) -> dict[str, tuple[Figure | None, Figure | None]]:
-    """Every figure of a method, and its difference from AR where one makes sense."""
-    prompts, none = own.prompts, None
-    found: dict[str, tuple[Figure | None, Figure | None]] = {}
+    own: Measured, ar: Measured, truth: Measured | None, metrics: Metrics, captions: list[str], is_ar: bool
+) -> Figures:
+    """Every figure of a method, and its difference from AR where one is defined; `truth` are real images."""
+    prompts, figures = own.prompts, Figures()
 
-    def paired(name: str, mine: Sequence[float], others: Sequence[float], groups: Sequence[int] = prompts) -> None:
+    def paired(name: str, mine: Sequence[Any], others: Sequence[Any], groups: Sequence[int] = prompts) -> None:
         if len(mine):
             low, high = (0.0, 1.0) if name in SHARES else (-inf, inf)
-            difference = np.subtract(mine, others)
-            minus = none if is_ar else mean_over_prompts(difference, groups, bounds=(low - high, high - low))
-            found[name] = mean_over_prompts(mine, groups, bounds=(low, high)), minus
+            difference = np.subtract(mine, others, dtype=np.float64)
+            minus = None if is_ar else mean_over_prompts(difference, groups, bounds=(low - high, high - low))
+            figures[name] = mean_over_prompts(mine, groups, bounds=(low, high)), minus
 
     paired("target_passes", own.passes, ar.passes)
     paired("clip_score", own.clip, ar.clip)
     if None not in own.gap + ar.gap:
-        paired("likelihood_gap", [g for g in own.gap if g is not None], [g for g in ar.gap if g is not None])
-        paired("entropy", [e for e in own.entropy if e is not None], [e for e in ar.entropy if e is not None])
-    found["same_tokens_as_ar"] = mean_over_prompts(own.same, prompts, bounds=(0, 1)), none
-    found["psnr_to_ar"] = mean_over_prompts(own.error, prompts, decibels), none
-    if instruments.judge is not None:
-        hits = [instruments.judge.hits(stacked(m.judged), captions).astype(float) for m in (own, ar)]
-        paired("alignment", hits[0].tolist(), hits[1].tolist())
-    if instruments.scenes is not None:
+        paired("likelihood_gap", own.gap, ar.gap)
+        paired("entropy", own.entropy, ar.entropy)
+    figures["same_tokens_as_ar"] = mean_over_prompts(own.same, prompts, bounds=(0, 1)), None
+    figures["psnr_to_ar"] = mean_over_prompts(own.error, prompts, decibels), None
+    if metrics.judge is not None:
+        mine, others = (metrics.judge.hits(torch.stack(m.judged), captions).tolist() for m in (own, ar))
+        paired("alignment", mine, others)
+    if metrics.scenes is not None:
         for name in FIELDS:
-            counts = [i for i, caption in enumerate(captions) if instruments.scenes.of(name, caption)]
-            mine, others = ([float(m.shown[i]) for i in counts] for m in (own, ar))
+            counts = [i for i, caption in enumerate(captions) if metrics.scenes.of(name, caption)]
+            mine, others = ([m.shown[i] for i in counts] for m in (own, ar))
             paired(name, mine, others, [prompts[i] for i in counts])
-    if instruments.features is not None:
-        found |= _of_sets(own, ar, truth, is_ar)
-    return found
+    return figures if metrics.features is None else figures | _of_sets(own, ar, truth, is_ar)
 
 
-def _of_sets(
-    own: Measured, ar: Measured, truth: Measured | None, is_ar: bool
-) -> dict[str, tuple[Figure | None, Figure | None]]:
-    """Figures of whole sets of pictures."""
-    found: dict[str, tuple[Figure | None, Figure | None]] = {}
-    mine, ars = (Features(stacked(m.features), m.prompts) for m in (own, ar))
+def _of_sets(own: Measured, ar: Measured, truth: Measured | None, is_ar: bool) -> Figures:
+    """Figures of whole sets of images."""
+    figures, mine, ars = Figures(), _features(own), _features(ar)
     if truth is not None or not is_ar:  # AR is at no distance from itself
-        other = ars if truth is None else Features(stacked(truth.features), truth.prompts)
+        other = ars if truth is None else _features(truth)
         minus = None if truth is None or is_ar else kernel_difference(mine, ars, other)
-        found["kernel_distance"] = kernel_distance(mine, other), minus
-        found["frechet_distance"] = frechet_distance(mine.values, other.values), None
+        figures["kernel_distance"] = kernel_distance(mine, other), minus
+        figures["frechet_distance"] = frechet_distance(mine.values, other.values), None
     value, groups = diversity(mine.values, own.prompts)
     minus = None if is_ar else mean_over_prompts(value - diversity(ars.values, ar.prompts)[0], groups)
-    found["diversity"] = mean_over_prompts(value, groups), minus
-    return found
+    figures["diversity"] = mean_over_prompts(value, groups), minus
+    return figures
 
 
-def _real(real: Real, workload: Workload, instruments: Instruments) -> Measured:
-    """Real pictures under the same instruments; one whose caption is a prompt is paired with that prompt."""
-    truth = Measured()
-    place = {prompt: j for j, prompt in enumerate(workload.prompts)}
-    truth.prompts = [place.get(c, len(place) + i) for i, c in enumerate(real.captions)]
-    look(truth, replace(instruments, scenes=None), real.pixels, list(real.captions))
+def _features(measured: Measured, part: slice = slice(None)) -> ImageFeatures:
+    return ImageFeatures(torch.stack(measured.features[part]), measured.prompts[part])
+
+
+def _measure_real(real: Real, workload: Workload, metrics: Metrics) -> Measured:
+    """Figures of real images; one whose caption is a prompt is paired with that prompt."""
+    number = {prompt: j for j, prompt in enumerate(workload.prompts)}
+    truth = Measured([number.get(c, len(number) + i) for i, c in enumerate(real.captions)])
+    truth.add_pixels(replace(metrics, scenes=None), real.pixels, list(real.captions))
     return truth
 
 
-def _judge_real(real: Real, truth: Measured, instruments: Instruments) -> Quality:
-    """What real pictures would get: the ceiling of alignment, the floor of the kernel distance."""
-    found: dict[str, tuple[Figure | None, Figure | None]] = {}
-    if instruments.judge is not None:
-        hits = instruments.judge.hits(stacked(truth.judged), list(real.captions)).astype(float)
-        found["alignment"] = mean_over_prompts(hits, truth.prompts, bounds=(0, 1)), None
+def _judge_real(real: Real, truth: Measured, metrics: Metrics) -> Quality:
+    """Scores of real images: the ceiling of alignment, the floor of the kernel distance."""
+    figures = Figures()
+    if metrics.judge is not None:
+        hits = metrics.judge.hits(torch.stack(truth.judged), list(real.captions)).astype(float)
+        figures["alignment"] = mean_over_prompts(hits, truth.prompts, bounds=(0, 1)), None
     if truth.clip:
-        found["clip_score"] = mean_over_prompts(truth.clip, truth.prompts), None
-    if instruments.features is not None:
-        values, half = stacked(truth.features), len(truth.features) // 2
-        halves = (Features(values[:half], truth.prompts[:half]), Features(values[half:], truth.prompts[half:]))
-        found["kernel_distance"] = kernel_distance(*halves), None
-    return _quality(("real", None, None, None), truth, None, found, len(real.pixels))
+        figures["clip_score"] = mean_over_prompts(truth.clip, truth.prompts), None
+    if metrics.features is not None:
+        half = len(truth.features) // 2
+        parts = _features(truth, slice(half)), _features(truth, slice(half, None))
+        figures["kernel_distance"] = kernel_distance(*parts), None
+    return _quality(figures, method="real", images=len(real.pixels))
 
 
-def _quality(
-    known: tuple[str, str | None, bool | None, bool | None],
-    own: Measured,
-    ar: Measured | None,
-    figures: dict[str, tuple[Figure | None, Figure | None]],
-    images: int | None = None,
-) -> Quality:
-    name, verifier, exact, seed_exact = known
-    there = {key: figure for key, (figure, _) in figures.items() if figure is not None}
-    minus = {key: one for key, (_, one) in figures.items() if one is not None}
+def _quality(figures: Figures, **known: Any) -> Quality:
+    own = {name: figure for name, (figure, _) in figures.items() if figure is not None}
+    values: dict[str, Any] = {name: figure.value for name, figure in own.items()}
     return Quality(
-        method=name,
-        verifier=verifier,
-        exact=exact,
-        seed_exact=seed_exact,
-        images=len(own.prompts) if images is None else images,
-        intervals={key: figure.interval for key, figure in there.items() if figure.interval is not None},
-        minus_ar={key: Difference(value=one.value, interval=one.interval) for key, one in minus.items()},
-        **{key: figure.value for key, figure in there.items()},
+        intervals={name: figure.interval for name, figure in own.items() if figure.interval is not None},
+        minus_ar={n: MinusAR(value=m.value, interval=m.interval) for n, (_, m) in figures.items() if m is not None},
+        **values,
+        **known,
     )

@@ -9,7 +9,7 @@ from spatialspec.measure.results import Settings, Strict
 Interval = tuple[float, float]
 
 
-class Difference(Strict):
+class MinusAR(Strict):
     """A method's figure minus AR's over the same prompts and seeds, with its 95 % interval."""
 
     value: float
@@ -17,30 +17,30 @@ class Difference(Strict):
 
 
 class Quality(Strict):
-    """Figures of one set of pictures; null where one is undefined or could not be measured.
+    """Figures of one set of images; null where one is undefined or could not be measured.
 
     Attributes:
-        method: as it was given; "real" for real pictures.
-        verifier, exact, seed_exact: as in `bench`; null for real pictures.
-        images: number of pictures.
+        method: as on the command line; "real" for real images.
+        verifier, exact, seed_exact: as in `bench`; null for real images.
+        images: number of images.
         target_passes: forward calls of the target, mean.
-        kernel_distance: unbiased, from real pictures if there are any, else from AR's; see `kernel`.
-        frechet_distance: from the same pictures; null below 5,000.
+        kernel_distance: unbiased, from real images if there are any, else from AR's; see `kernel`.
+        frechet_distance: from the same images; null below 5,000.
         alignment: R-precision among 100 captions, 0 to 1.
         clip_score: mean cosine similarity times 100.
         likelihood_gap, entropy: nats per token, see `distance.Distance`; null at temperature 0.
         same_tokens_as_ar: share of cells equal to AR's under the same seed.
-        psnr_to_ar: dB, of the mean squared error to AR's pictures; null where all pictures are AR's.
-        diversity: mean cosine distance of the features of two pictures of a prompt.
-        scenes: share of pictures that show all that their scene asks for, 0 to 1; then the same by category.
+        psnr_to_ar: dB, of the mean squared error to AR's images; null where all images are AR's.
+        diversity: mean cosine distance of the features of two images of a prompt.
+        scenes: share of images that show everything in their scene's caption, 0 to 1; then the same by category.
         intervals: 95 % intervals of these figures by name.
         minus_ar: differences from AR by name.
     """
 
     method: str
-    verifier: str | None
-    exact: bool | None
-    seed_exact: bool | None
+    verifier: str | None = None
+    exact: bool | None = None
+    seed_exact: bool | None = None
     images: int
     target_passes: float | None = None
     kernel_distance: float | None = None
@@ -60,17 +60,17 @@ class Quality(Strict):
     scenes_position: float | None = None
     scenes_attribution: float | None = None
     intervals: dict[str, Interval] = Field(default_factory=dict)
-    minus_ar: dict[str, Difference] = Field(default_factory=dict)
+    minus_ar: dict[str, MinusAR] = Field(default_factory=dict)
 
 
 class QualitySettings(Settings):
-    """What an evaluation was asked for.
+    """Settings of an evaluation.
 
     Attributes:
         features: name or folder of the feature extractor.
         clip: folder of the CLIP model, or its name on the Hub; null without one.
-        compared_with: "real", or "ar" where no real pictures were given.
-        real_images: number of real pictures.
+        compared_with: "real", or "ar" without real images.
+        real_images: number of real images.
         scenes: name or folder of the scene judge; null without one.
         notes: what could not be measured, and why.
     """
@@ -87,10 +87,10 @@ class QualityDocument(Strict):
     """One evaluation.
 
     Attributes:
-        methods: in the order that they were asked for.
-        real: real pictures judged the same way, their kernel distance that of two random halves; null without any.
-        real_scenes: what the scene judge says of composed scenes of drawings that it never saw; null without a judge.
-        wrong_scenes: of the same pictures under captions that are wrong in one point; null without a judge.
+        methods: in the order of the command line.
+        real: real images judged the same way, their kernel distance that of two random halves; null without any.
+        real_scenes: scores of composed scenes of left-out drawings under the scene judge; null without a judge.
+        wrong_scenes: of the same images under captions that are wrong in one point; null without a judge.
     """
 
     settings: QualitySettings

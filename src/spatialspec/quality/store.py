@@ -1,4 +1,4 @@
-"""Drawn images in a folder, so that an evaluation that was cut off goes on where it stopped.
+"""Images in a folder, so that an evaluation that was interrupted resumes.
 
 Layout: `settings.json`, and for image i of prompt j `<method>/<j>-<i>.png` and, written last, `<j>-<i>.json`.
 """
@@ -23,11 +23,11 @@ from spatialspec.sealed import LARGEST, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A drawn image.
+class ImageRecord:
+    """An image's tokens, and the figures that its decoding gave.
 
     Attributes:
-        prompt, seed: what it was asked with.
+        prompt, seed: of the request.
         tokens: in raster order.
         target_passes: forward calls of the target.
         surprisal, entropy: means over its cells, see `distance.Cells`; None at temperature 0.
@@ -40,16 +40,21 @@ class Kept:
     surprisal: float | None
     entropy: float | None
 
+    @property
+    def gap(self) -> float | None:
+        """Mean surprisal minus mean entropy."""
+        return None if self.surprisal is None or self.entropy is None else self.surprisal - self.entropy
+
 
 class Store:
     """A folder of images of one setting.
 
     Args:
         folder: is made if need be.
-        settings: everything but prompts and methods that images depend on.
+        settings: everything that images depend on, except prompts and methods.
 
     Raises:
-        BadInput: the folder holds images of another setting, or a file that is none of ours.
+        BadInput: the folder holds images of another setting, or a foreign file.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
@@ -62,11 +67,13 @@ class Store:
                 write_text(file, json.dumps(settings, indent=2) + "\n")
         check_same(settings, read_config(file, advice=advice), folder, advice)
 
-    def load(self, method: str, prompt: int, image: int, asked: tuple[str, int]) -> tuple[Kept, Image.Image] | None:
-        """An image that was drawn earlier with this prompt and seed; None if it is not there as it was written."""
+    def load(
+        self, method: str, prompt: int, image: int, request: tuple[str, int]
+    ) -> tuple[ImageRecord, Image.Image] | None:
+        """An image of an earlier run with this prompt and seed; None if it is missing or was changed since."""
         path = self._path(method, prompt, image)
         row = read_sealed(path.with_suffix(".json"))
-        if row is None or (row["method"], row["prompt"], row["seed"]) != (method, *asked):
+        if row is None or (row["method"], row["prompt"], row["seed"]) != (method, *request):
             return None
         try:
             with path.with_suffix(".png").open("rb") as file:
@@ -75,16 +82,16 @@ class Store:
             return None
         if hashlib.sha256(data).hexdigest() != row["picture"]:
             return None
-        values = {field.name: row[field.name] for field in fields(Kept)} | {"tokens": tuple(row["tokens"])}
-        return Kept(**values), read_picture(data)
+        values = {field.name: row[field.name] for field in fields(ImageRecord)} | {"tokens": tuple(row["tokens"])}
+        return ImageRecord(**values), read_picture(data)
 
-    def save(self, method: str, prompt: int, image: int, kept: Kept, picture: Image.Image) -> None:
-        """Keep an image; its figures are written last."""
-        path, data = self._path(method, prompt, image), png(picture)
+    def save(self, method: str, prompt: int, image: int, record: ImageRecord, pixels: Image.Image) -> None:
+        """Write an image; its figures are written last."""
+        path, data = self._path(method, prompt, image), png(pixels)
         path.parent.mkdir(exist_ok=True)
         write_bytes(path.with_suffix(".png"), data)
-        what = {"method": method, "picture": hashlib.sha256(data).hexdigest(), **asdict(kept)}
-        write_sealed(path.with_suffix(".json"), what)
+        values = {"method": method, "picture": hashlib.sha256(data).hexdigest(), **asdict(record)}
+        write_sealed(path.with_suffix(".json"), values)
 
     def _path(self, method: str, prompt: int, image: int) -> Path:
         return self.folder / slug(method) / f"{prompt:05d}-{image:04d}"

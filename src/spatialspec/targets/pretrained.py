@@ -64,7 +64,7 @@ def load_model(
     loader: Any = kind
     model: Model
     report: dict[str, Any]
-    with whole(checkpoint, folder / "config.json"), _quiet():
+    with whole(checkpoint, folder / "config.json"), quiet():
         config = loader.config_class.from_dict(settings)
         with torch.device("meta"):
             bare: PreTrainedModel = kind(config)
@@ -128,7 +128,7 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
     name = "preprocessor_config.json" if nested is None else "processor_config.json"
     check_pixels(settings.get(name, {}) if nested is None else nested, folder / name)
     try:
-        with whole("a processor beside the weights", folder, PROCESSOR), _quiet():
+        with whole("a processor beside the weights", folder, PROCESSOR), quiet():
             return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except BadInput as error:
         _blame(settings, folder, error)
@@ -207,7 +207,7 @@ def tell_ignored(config: GenerationConfig, name: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Errors instead of messages and warnings, which repeat them in words of a file; progress on a terminal only."""
     loggers = [logging.getLogger(name) for name in LIBRARIES]
     levels, bar = [logger.level for logger in loggers], bars.is_progress_bar_enabled()
@@ -230,7 +230,7 @@ def _quiet() -> Iterator[None]:
 def whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
     """Turn errors of a library that reads files into BadInput, without its advice and messages."""
     try:
-        with _quiet():
+        with quiet():
             yield
     except BadInput:
         raise

@@ -16,7 +16,7 @@ from helpers.tiny import tiny_target
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts import checkpoint
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.identity import identity, weights_digest
 from spatialspec.lab.icons import target
 from spatialspec.lab.icons import tokenizer as tokenizers
@@ -38,10 +38,10 @@ SIZES = GridTransformerConfig(
 STAGES = TargetRecipe((Stage(2, 2, 8),), sketch=SketchRecipe(steps=2, batch=2, warmup=1), warmup=1, compile=False)
 
 
-def pictures(seed: int = 0, text: str = "thing", size: int = 16) -> Pictures:
+def pictures(seed: int = 0, text: str = "thing", size: int = 16) -> CaptionedImages:
     rng = np.random.default_rng(seed)
     rows = [{"text": f"{text} {i}", "style": "flat", "split": "pair" if i == 5 else "train"} for i in range(6)]
-    return Pictures(rng.integers(256, size=(6, size, size, 3), dtype=np.uint8), rows)
+    return CaptionedImages(rng.integers(256, size=(6, size, size, 3), dtype=np.uint8), rows)
 
 
 def vq(seed: int = 0) -> VQTokenizer:

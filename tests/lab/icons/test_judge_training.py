@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.lab.icons.judge import JudgeRecipe, info_nce, train
-from spatialspec.quality.judge import Judge, JudgeConfig, alignment
+from spatialspec.lab.icons.precision import alignment
+from spatialspec.quality.judge import Judge, JudgeConfig
 
 SMALL = JudgeConfig(picture=12, text=7, hidden=16, width=8)
 
@@ -43,7 +44,7 @@ def test_training_from_pictures_to_figures(tmp_path: Path):
     ]
     lines: list[str] = []
     recipe = JudgeRecipe(JudgeConfig(side=32), epochs=2, batch=32, damaged=1, wordings=2)
-    figures = train(Pictures(pixels, rows), tmp_path / "judge", recipe, lines.append, tmp_path / "cache")
+    figures = train(CaptionedImages(pixels, rows), tmp_path / "judge", recipe, lines.append, tmp_path / "cache")
     assert set(figures) == {"train", "concept"}
     assert len(figures["concept"].hits) == 10
     assert {path.name for path in (tmp_path / "judge").iterdir()} == {"config.json", "judge.safetensors", "README.md"}

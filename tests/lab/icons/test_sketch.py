@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.lab.icons.sketch import SketchRecipe, sketch_error, train_sketch
 from spatialspec.targets.icons.sketch import Sketch, SketchConditioning
 
@@ -18,11 +18,11 @@ def sketch() -> Sketch:
     return Sketch(vocabulary=9, width=24, layers=1, rows=6, columns=6)
 
 
-def pictures() -> Pictures:
+def pictures() -> CaptionedImages:
     """Four pictures in one colour each."""
     pixels = np.zeros((4, 24, 24, 3), dtype=np.uint8)
     pixels[0, ..., 0], pixels[1, ..., 1], pixels[2, ..., 2] = 255, 255, 255
-    return Pictures(pixels, [{"text": str(number)} for number in range(4)])
+    return CaptionedImages(pixels, [{"text": str(number)} for number in range(4)])
 
 
 def encode(captions: list[str]) -> torch.Tensor:

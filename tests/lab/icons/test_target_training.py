@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.lab.icons import target as training
 from spatialspec.lab.icons.sketch import SketchRecipe
 from spatialspec.lab.icons.target_recipe import Stage, TargetRecipe, parse_stages
@@ -70,7 +70,7 @@ def run(out: Path, stop: str | None = None) -> dict[str, torch.Tensor]:
     """Train; with `stop`, until a line begins with it."""
     rng = np.random.default_rng(0)
     rows = [{"text": f"thing {i}", "style": "flat", "split": "pair" if i == 9 else "train"} for i in range(10)]
-    data = Pictures(rng.integers(256, size=(10, 16, 16, 3), dtype=np.uint8), rows)
+    data = CaptionedImages(rng.integers(256, size=(10, 16, 16, 3), dtype=np.uint8), rows)
     words = out.parent / "words.json"
     if not words.exists():
         train_bpe([row["text"] for row in rows], 300).save(str(words))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.lab.icons.tokenizer import Codebook, TokenizerRecipe, psnr, train
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 
@@ -14,11 +14,11 @@ CONFIG = VQConfig(codes=32, width=16, encoder_blocks=1, decoder_blocks=1)
 RECIPE = TokenizerRecipe(steps=200, batch=2, crop=8, restart_every=10)
 
 
-def pictures() -> Pictures:
+def pictures() -> CaptionedImages:
     """Ten pictures in one colour each, one of them left out."""
     colours = np.random.default_rng(0).integers(256, size=(10, 1, 1, 3), dtype=np.uint8)
     rows = [{"text": f"colour {i}", "split": "concept" if i == 9 else "train"} for i in range(10)]
-    return Pictures(np.tile(colours, (1, 16, 16, 1)), rows)
+    return CaptionedImages(np.tile(colours, (1, 16, 16, 1)), rows)
 
 
 def run(out: Path, stop: str | None = None) -> VQTokenizer:

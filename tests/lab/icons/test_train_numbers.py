@@ -11,7 +11,7 @@ import pytest
 from helpers.tiny import call_main, tiny_folder, write_pictures
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts import limits
-from spatialspec.drafts.lesson import Recipe
+from spatialspec.drafts.recipes import Recipe
 from spatialspec.lab.icons import target_recipe
 from spatialspec.lab.icons.judge import JudgeRecipe
 from spatialspec.lab.icons.sketch import SketchRecipe

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from helpers.tiny import call_main
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_the_card_has_the_command_that_made_the_pictures(call, monkeypatch: pyte
 def test_the_last_tenth_is_left_out_where_nothing_is() -> None:
     def splits(pictures: int, *given: str) -> list[str]:
         rows = [{"text": str(i)} | ({"split": given[i]} if i < len(given) else {}) for i in range(pictures)]
-        found = Pictures(np.zeros((pictures, 1, 1, 3), dtype=np.uint8), rows)
+        found = CaptionedImages(np.zeros((pictures, 1, 1, 3), dtype=np.uint8), rows)
         return [row.get("split", "") for row in found.with_left_out(3, "pair", "concept").rows]
 
     assert splits(1) == [""] and splits(2) == ["", "pair"] and splits(9) == [""] * 8 + ["pair"]

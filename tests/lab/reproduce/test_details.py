@@ -19,7 +19,7 @@ from spatialspec.measure.runs import Workload
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.network import SpatialNetwork
-from spatialspec.quality import alignment, efficientnet
+from spatialspec.quality import encoders, judge
 
 NOTE = "R-precision was not measured: "
 
@@ -35,7 +35,7 @@ def no_packages(monkeypatch):
     """As if the packages of the judge were not there, whatever earlier tests have loaded."""
     for module in EXTRAS["evaluate"]:
         monkeypatch.setitem(sys.modules, module, None)
-    for module, name in ((efficientnet, "load_efficientnet"), (alignment, "load_sentence_encoder")):
+    for module, name in ((encoders, "load_efficientnet"), (judge, "load_sentence_encoder")):
         monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)
 
 

@@ -14,12 +14,13 @@ from safetensors.torch import load_file
 from helpers.shapes import SHAPES, cut_outs
 from helpers.tiny import call_main, tiny_folder
 from spatialspec.drafts import checkpoint
-from spatialspec.drafts.image_folder import Pictures, load
+from spatialspec.drafts.image_folder import CaptionedImages, load
+from spatialspec.lab.scenes.references import wrong
 from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train
 from spatialspec.lab.scenes.scenes import compose, make, write_scenes
-from spatialspec.quality.scenes.judge import Found, SceneJudge
+from spatialspec.quality.scenes.judge import Detection, SceneJudge
 from spatialspec.quality.scenes.network import SceneConfig, SceneHead
-from spatialspec.quality.scenes.scene import CATEGORIES, COLOURS, Scene, Thing, wrong
+from spatialspec.quality.scenes.scene import CATEGORIES, COLOURS, Scene, Thing
 from spatialspec.quality.scenes.scores import SHIPPED, SceneTest
 
 RECIPE = SceneJudgeRecipe(side=64, hidden=32, epochs=14, batch=16, rate=1e-2)
@@ -39,11 +40,11 @@ def judge(folder: Path) -> SceneJudge:
     return SceneJudge.load(folder / "judge")
 
 
-def thing(concept: str, x: float = 0.5, y: float = 0.5, colour: str = "red", share: float = 0.9) -> Found:
+def thing(concept: str, x: float = 0.5, y: float = 0.5, colour: str = "red", share: float = 0.9) -> Detection:
     concepts = np.full(len(SHAPES), (1 - share) / (len(SHAPES) - 1))
     concepts[SHAPES.index(concept)] = share
     colours = np.eye(len(COLOURS))[COLOURS.index(colour)]
-    return Found(x, y, concepts, colours)
+    return Detection(x, y, concepts, colours)
 
 
 DISC, PLUS = Thing("disc"), Thing("plus")
@@ -72,7 +73,7 @@ RED_BLUE = Scene("attribution", (Thing("disc", "red"), Thing("plus", "blue")))
         (RED_BLUE, [thing("disc", colour="blue"), thing("plus")], False),
     ],
 )
-def test_what_is_asked_of_a_picture(scene: Scene, found: list[Found], holds: bool) -> None:
+def test_what_is_asked_of_a_picture(scene: Scene, found: list[Detection], holds: bool) -> None:
     judge = SceneJudge(SceneHead(SceneConfig(SHAPES, ("flat",))))
     assert judge.holds(scene, found) is holds
     if scene.relation:
@@ -118,9 +119,9 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
 ) -> None:
     data = load(folder / "data")
     few = data.select("train")
-    part = Pictures(few.pixels[:48], few.rows[:48])
+    part = CaptionedImages(few.pixels[:48], few.rows[:48])
     left_out = data.select("style")
-    both = Pictures(np.concatenate([part.pixels, left_out.pixels]), [*part.rows, *left_out.rows])
+    both = CaptionedImages(np.concatenate([part.pixels, left_out.pixels]), [*part.rows, *left_out.rows])
     recipe = replace(RECIPE, epochs=2)
     whole = train(both, tmp_path / "whole", recipe, lambda line: None, folder / "cache")
     saves, save = [], checkpoint.Checkpoint.save
@@ -177,7 +178,7 @@ def test_from_scenes_to_figures(
         assert all(f"scenes_{category}" in row["intervals"] for category in CATEGORIES)
     assert ar["scenes"] < 0.3, "noise is no scene"
     assert ssd["minus_ar"]["scenes_two"]["value"] == ssd["scenes_two"] - ar["scenes_two"] and not ar["minus_ar"]
-    table = out[out.index("share of pictures") :].splitlines()
+    table = out[out.index("share of images") :].splitlines()
     assert table[1].split() == ["method", *CATEGORIES, "all"]
     assert [line[:14].strip() for line in table[2:]] == ["ar", "ssd:rounds=0", "real scenes", "wrong captions"]
 

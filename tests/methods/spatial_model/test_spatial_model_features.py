@@ -132,7 +132,7 @@ def test_states_from_files_are_the_streamed_ones(tmp_path: Path) -> None:
     target, pictures, pairs = common_target(), corpus(3), {(0, False), (1, True), (2, False)}
     chosen, dropped = torch.tensor([2, 1]), torch.tensor([False, True])
     for blocks in ((), (1,)):
-        made = Prepared(target, pictures, pairs, tmp_path, 4, lambda line: None, blocks=blocks)
+        made = Prepared(target, pictures, pairs, tmp_path, 4, lambda line: None, layers=blocks)
         found = made(chosen, dropped)
         torch.testing.assert_close(found, Streamed(target, pictures, blocks)(chosen, dropped), **CLOSE)
         assert found.shape[-1] == 32 * (1 + len(blocks))

@@ -26,7 +26,7 @@ from spatialspec.drafts import spatial_model as lessons_file
 from spatialspec.drafts import weights
 from spatialspec.drafts.corpus import Corpus
 from spatialspec.drafts.features import Streamed
-from spatialspec.drafts.spatial_model import SpatialModelLesson, SpatialModelRecipe
+from spatialspec.drafts.spatial_model import SpatialModelRecipe, SpatialModelTask
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
@@ -141,10 +141,10 @@ def test_what_a_target_cannot_give(target: Any, size: int, expected: str) -> Non
         SpatialModel(context, SpatialModelOptions(), Coupled(Noise(0, 6, 4)))
 
 
-def lesson(pictures: Corpus, **settings: Any) -> SpatialModelLesson:
+def lesson(pictures: Corpus, **settings: Any) -> SpatialModelTask:
     recipe = SpatialModelRecipe(**{"steps": 4, "batch": 3, "warmup": 1, "window": 9, "frontiers": 3} | settings)
-    features = Streamed(common_target(), pictures, SpatialModelLesson.blocks(common_target(), recipe))
-    return SpatialModelLesson(common_target(), pictures, corpus(2, seed=2), features, recipe)
+    features = Streamed(common_target(), pictures, SpatialModelTask.layers(common_target(), recipe))
+    return SpatialModelTask(common_target(), pictures, corpus(2, seed=2), features, recipe)
 
 
 @pytest.mark.parametrize("objective", ["cross-entropy", "kl", "total-variation", "features"])
@@ -164,7 +164,7 @@ def test_cells_that_are_not_covered_are_left_out(objective: str, monkeypatch: py
         log_q = made.target.output(made.target.norm(last[i, cells]))[:, tokens].log_softmax(-1)
         where = [tokens.index(int(batch.codes[i, c])) for c in cells]
         parts.append(-log_q[range(len(cells)), where].mean().item())
-        assert 0 < len(cells) < int(batch.windows.there[i].sum())
+        assert 0 < len(cells) < int(batch.windows.inside[i].sum())
     assert loss == pytest.approx(sum(parts) / 3, rel=1e-5)
 
 
@@ -178,7 +178,7 @@ def test_it_learns_also_where_no_cell_of_a_picture_is_covered(tmp_path: Path) ->
     trained, best = run(made, tmp_path)
     assert trained["vocabulary.tokens"].tolist() == [9, 10, 11, 12] and best.figures["window"] > 0
     drafts.load_state_dict(trained)
-    assert 0 < made.figures(drafts, best)["share of cells whose token is covered"] < 0.3
+    assert 0 < made.figures(drafts, best.figures)["share of cells whose token is covered"] < 0.3
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 
-from spatialspec.lab.icons.sources import LABELS, SOURCES, Picture, fetch, pictures, read_labels
+from spatialspec.lab.icons.sources import Picture, fetch, pictures, read_labels
 from spatialspec.pictures import write_picture
 from spatialspec.processes import Workers
 from spatialspec.tables import write_table
+from spatialspec.targets.icons.sources import LABELS, SOURCES
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -19,18 +19,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.drafts import shards
-from spatialspec.drafts.checkpoint import check_finite, learning_rate
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.card import credits
+from spatialspec.drafts.checkpoint import check_finite, learning_rate, update
+from spatialspec.drafts.image_folder import CaptionedImages, caption, label
 from spatialspec.drafts.limits import check_settings
-from spatialspec.drafts.origin import credits
 from spatialspec.files import write_text
+from spatialspec.lab.cached import cached
 from spatialspec.lab.icons.degradation import degrade
-from spatialspec.lab.icons.sources import concept_of
-from spatialspec.lab.icons.target import caption
-from spatialspec.quality.efficientnet import picture_features
-from spatialspec.quality.judge import Judge, JudgeConfig, Precision, r_precision
-from spatialspec.quality.sentence import load_sentence_encoder
+from spatialspec.lab.icons.precision import Precision, r_precision
+from spatialspec.quality.encoders import image_features, load_sentence_encoder
+from spatialspec.quality.judge import Judge, JudgeConfig
+from spatialspec.targets.icons.sources import concept_of
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,6 @@ class JudgeRecipe:
         check_settings(self, epochs=1, batch=1, damaged=0, wordings=1, shown=1, seed=0)
 
 
-def prompt(row: dict[str, str]) -> str:
-    """The caption that a picture is judged by: "label, style"."""
-    return f"{row['text']}, {row['style']}" if row.get("style") else row["text"]
-
-
 def concept(row: dict[str, str]) -> str:
     """What a picture shows, equal across styles."""
     return row.get("concept") or concept_of(row["text"])
@@ -85,7 +79,7 @@ def info_nce(judge: Judge, pictures: Tensor, texts: Tensor, concepts: Int[Tensor
 
 
 def train(
-    data: Pictures,
+    data: CaptionedImages,
     out: Path,
     recipe: JudgeRecipe | None = None,
     report: Callable[[str], None] = print,
@@ -131,12 +125,8 @@ def train(
             order = torch.randperm(len(seen.rows))
         chosen = order[step % epoch * batch :][:batch]
         variant, wording = (torch.randint(n, (batch,)) for n in (recipe.damaged + 1, recipe.wordings))
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, recipe.rate)
         loss = info_nce(judge, pictures[chosen, variant].float(), texts[chosen, wording], concepts[chosen])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
+        update(optimiser, loss, learning_rate(step, steps, recipe.rate))
         if (step + 1) % 50 == 0 or step + 1 == steps:
             check_finite(loss.item(), "loss", step + 1, out)
             report(f"step {step + 1}/{steps} loss {loss.item():.4f}")
@@ -148,7 +138,7 @@ def train(
 
 
 def _features(
-    data: Pictures, variant: int, recipe: JudgeRecipe, cache: Path | None, report: Callable[[str], None]
+    data: CaptionedImages, variant: int, recipe: JudgeRecipe, cache: Path | None, report: Callable[[str], None]
 ) -> Float[Tensor, "B 1280"]:
     """Features in float16 of variant 0 (clean) or a damaged one, from the cache if they are there."""
     digest = hashlib.sha256(np.ascontiguousarray(data.pixels).data)
@@ -157,23 +147,23 @@ def _features(
     def build() -> dict[str, Tensor]:
         report(f"{len(data.rows)} pictures, {f'damaged variant {variant}' if variant else 'clean'}: features")
         pixels = degrade(data.pixels, recipe.seed * 1000 + variant) if variant else data.pixels
-        return {"features": picture_features(pixels, recipe.config.side).half()}
+        return {"features": image_features(pixels, recipe.config.side).half()}
 
     path = cache / f"pictures-{digest.hexdigest()[:16]}.safetensors" if cache else None
-    return shards.kept(path, len(data.rows), build)["features"]
+    return cached(path, len(data.rows), build)["features"]
 
 
 @torch.no_grad()
 def evaluate(
     judge: Judge,
-    data: Pictures,
+    data: CaptionedImages,
     recipe: JudgeRecipe,
     report: Callable[[str], None] = print,
     cache: Path | None = None,
 ) -> dict[str, Precision]:
     """R@1 among 100 captions "label, style", drawn from those of all pictures, by name of the set of pictures."""
     known = {concept(row) for row in data.select("train").rows}
-    captions = {prompt(row): concept(row) for row in data.rows}
+    captions = {label(row): concept(row) for row in data.rows}
     place = {text: column for column, text in enumerate(captions)}
     texts = load_sentence_encoder()(list(captions))
     seen = data.select("train")
@@ -181,9 +171,9 @@ def evaluate(
     pair = data.select("pair")
     both = [i for i, row in enumerate(pair.rows) if concept(row) in known]
     sets = {
-        "train": (Pictures(seen.pixels[::step], seen.rows[::step]), 0),
+        "train": (CaptionedImages(seen.pixels[::step], seen.rows[::step]), 0),
         "pair": (pair, 0),
-        "pair, concept seen": (Pictures(pair.pixels[both], [pair.rows[i] for i in both]), 0),
+        "pair, concept seen": (CaptionedImages(pair.pixels[both], [pair.rows[i] for i in both]), 0),
         "pair, damaged": (pair, recipe.damaged + 1),
         "concept": (data.select("concept"), 0),
         "style": (data.select("style"), 0),
@@ -193,13 +183,13 @@ def evaluate(
         if not pictures.rows:
             continue
         similarities = judge(_features(pictures, variant, recipe, cache, report).float(), texts)
-        own = [place[prompt(row)] for row in pictures.rows]
+        own = [place[label(row)] for row in pictures.rows]
         figures[name] = r_precision(similarities, own, list(captions.values()), seed=recipe.seed)
         report(f"R@1 among 100 captions, {name}: {figures[name]}")
     return figures
 
 
-def card(recipe: JudgeRecipe, data: Pictures, figures: dict[str, Precision]) -> str:
+def card(recipe: JudgeRecipe, data: CaptionedImages, figures: dict[str, Precision]) -> str:
     """The card: what it is, what made it, how good it is, whose pictures it learned from."""
     sets = {
         "train": "pictures that it was trained on (a regular sample)",

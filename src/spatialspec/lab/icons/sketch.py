@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from spatialspec.drafts.checkpoint import Checkpoint, check_finite
+from spatialspec.drafts.checkpoint import Checkpoint, check_finite, update
 from spatialspec.drafts.limits import check_settings
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.tokenizer import to_float
@@ -94,14 +94,9 @@ def train_sketch(
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((seed, 2, step))
         chosen = epoch_batch(len(pixels), recipe.batch, step, (seed, 3))
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.rate_at(step)
-        optimiser.zero_grad(set_to_none=True)
         drawn = sketch.draw(sketch(encode([words(int(i), rng) for i in chosen])))
         loss = F.mse_loss(drawn, to_float(pixels[torch.from_numpy(chosen).to(pixels.device)], drawn.shape[-1]))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(sketch.parameters(), 1.0)
-        optimiser.step()
+        update(optimiser, loss, recipe.rate_at(step), 1.0)
         losses.append(loss.detach())
         if (step + 1) % EVERY == 0 or step + 1 == recipe.steps:
             mean = torch.stack(losses).mean().item()

@@ -1,4 +1,4 @@
-"""Where the pictures of the embedded model `icons` come from: package names, versions, licences.
+"""The pictures of the embedded model `icons`, from the packages of `targets.icons.sources`.
 
 Every source is fetched by package name with the registry's ordinary client (`npm pack`, `apt-get download`) and
 becomes :class:`Picture` records: a caption, a concept, a drawing style and a function's worth of bytes to draw.
@@ -19,44 +19,11 @@ from typing import Any
 
 from spatialspec.core.errors import BadInput
 from spatialspec.files import inside, parse_json, read_config, read_text
+from spatialspec.targets.icons.sources import Source, concept_of
 
 SKIN_TONES = ("medium-light", "medium-dark", "light", "medium", "dark")
 
 LARGEST = 1 << 30  # bytes of a package's table of drawings; the largest has some 100 million
-
-
-@dataclass(frozen=True)
-class Source:
-    """A package that holds pictures.
-
-    Attributes:
-        package: name in its registry.
-        version: version that the embedded model was trained on.
-        registry: "npm" or "debian".
-        style: style words of the captions; one drawing style per source.
-        licence: SPDX expression.
-        credit: line for NOTICE and the model card.
-    """
-
-    package: str
-    version: str
-    registry: str
-    style: str
-    licence: str
-    credit: str
-
-
-SOURCES = (
-    Source("@lobehub/fluent-emoji-3d", "1.1.0", "npm", "3d", "MIT", "Fluent Emoji, Microsoft; LobeHub"),
-    Source("@iconify-json/fluent-emoji", "1.2.7", "npm", "fluent", "MIT", "Fluent Emoji, Microsoft; Iconify"),
-    Source("@iconify-json/fluent-emoji-flat", "1.2.6", "npm", "flat", "MIT", "Fluent Emoji Flat, Microsoft; Iconify"),
-    Source("@iconify-json/noto", "1.2.9", "npm", "noto", "Apache-2.0", "Noto Emoji, Google; Iconify"),
-    Source("@iconify-json/noto-v1", "1.2.5", "npm", "blob", "Apache-2.0", "Noto Emoji v1, Google; Iconify"),
-    Source("@iconify-json/twemoji", "1.2.5", "npm", "twemoji", "CC-BY-4.0", "Twemoji, Twitter; Iconify"),
-    Source("@iconify-json/emojione", "1.2.3", "npm", "emojione", "CC-BY-4.0", "EmojiOne v2, EmojiOne; Iconify"),
-    Source("openclipart-svg", "1:0.18+dfsg-19", "debian", "clip art", "CC0-1.0", "Open Clip Art Library"),
-)
-LABELS = Source("emojibase-data", "17.0.0", "npm", "", "MIT", "emojibase: labels and tags")
 
 
 @dataclass(frozen=True)
@@ -157,11 +124,6 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     ):
         raise BadInput("other data", "entries with label and hexcode", advice, path)
     return found
-
-
-def concept_of(caption: str) -> str:
-    """Lower case, letters and digits only, single spaces: "Red Apple!" -> "red apple"."""
-    return " ".join(re.findall(r"[a-z0-9]+", caption.lower()))
 
 
 def _code_point_key(hexcode: str) -> str:

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, tune_threads
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.image_folder import CaptionedImages, caption
 from spatialspec.identity import facts_digest, weights_digest
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.muon import Muon
@@ -37,18 +37,7 @@ from spatialspec.targets.icons.vq import VQTokenizer
 SAVE_EVERY = 120  # seconds from one resume state to the next
 
 
-def caption(row: dict[str, str], rng: np.random.Generator) -> str:
-    """One wording for a picture: its label, sometimes with tags, mostly with its drawing style."""
-    words = [row["text"]]
-    tags = [t for t in row.get("tags", "").split("|") if t]
-    if tags and rng.random() < 0.3:
-        words += [str(t) for t in rng.permutation(tags)[: rng.integers(1, 3)]]
-    if row.get("style") and rng.random() < 0.9:
-        words.append(row["style"])
-    return ", ".join(words)
-
-
-def prompt_tokenizer(pictures: Pictures, words: int, length: int) -> PromptTokenizer:
+def prompt_tokenizer(pictures: CaptionedImages, words: int, length: int) -> PromptTokenizer:
     """BPE from the captions, tags and styles of the training pictures: of the same ones it is always the same.
 
     Args:
@@ -110,7 +99,7 @@ def loss_of(
 
 
 def train(
-    data: Pictures,
+    data: CaptionedImages,
     tokenizer: VQTokenizer,
     prompts: PromptTokenizer,
     out: Path,

@@ -20,8 +20,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, tune_threads
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, tune_threads, update
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.drafts.limits import check_memory, check_settings
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.images import signed
@@ -112,7 +112,7 @@ def psnr(model: VQTokenizer, pixels: np.ndarray) -> float:
 
 
 def train(
-    data: Pictures, out: Path, config: VQConfig, recipe: TokenizerRecipe, report: Callable[[str], None] = print
+    data: CaptionedImages, out: Path, config: VQConfig, recipe: TokenizerRecipe, report: Callable[[str], None] = print
 ) -> VQTokenizer:
     """Train on the split "train", on a GPU where there is one; resumes from `out` if it holds a state.
 
@@ -146,18 +146,13 @@ def train(
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((recipe.seed, step))
         x = to_float(torch.from_numpy(_crops(pixels, recipe, rng)).to(device)).to(memory_format=torch.channels_last)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, recipe.steps, recipe.peak_rate)
         latent = model.latent(x)
         codes = model.nearest(latent.detach())
         code = model.codebook[codes]
         commitment = (1 - (latent * code).sum(-1)).mean()
         picture = model.decode_latent(latent + (code - latent).detach())
         loss = ((picture - x).square() + 1e-4).sqrt().mean() + recipe.beta * commitment
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        update(optimiser, loss, learning_rate(step, recipe.steps, recipe.peak_rate), 1.0)
         codebook.update(latent.detach().flatten(0, 2), codes.flatten(), step, rng)
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
             figure = f" held-out {psnr(model, held_out[:128]):.2f} dB" if len(held_out) else ""

@@ -18,8 +18,8 @@ from spatialspec.measure.intervals import Figure as Interval
 from spatialspec.measure.results import MethodResult
 from spatialspec.measure.runs import Sample
 from spatialspec.methods.method import Method
-from spatialspec.quality.alignment import Alignment
-from spatialspec.quality.efficientnet import picture_features
+from spatialspec.quality.encoders import image_features
+from spatialspec.quality.judge import Alignment
 
 NATS = "nats per token"
 NEAR = 0.1  # nats per token: pictures whose likelihood gap is within this of AR's count as AR's
@@ -166,7 +166,7 @@ def _judge(lab: Lab, samples: Mapping[str, Sequence[Sample]]) -> dict[str, np.nd
     try:
         judge = Alignment(captions)
         pixels = {method: np.stack([np.asarray(s.picture) for s in found]) for method, found in samples.items()}
-        return {m: judge.hits(picture_features(stack, judge.side), captions) for m, stack in pixels.items()}
+        return {m: judge.hits(image_features(stack, judge.side), captions) for m, stack in pixels.items()}
     except NotInstalled as error:
         lab.unmeasured.add(f"R-precision was not measured: {error}.")
         return None

@@ -9,21 +9,22 @@ from pathlib import Path
 import torch
 
 from spatialspec.core.errors import BadInput
-from spatialspec.drafts.card import card
-from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate
-from spatialspec.drafts.image_folder import Pictures
+from spatialspec.drafts.card import card, of_pictures
+from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, update
+from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.drafts.limits import check_settings
-from spatialspec.drafts.origin import of_pictures
 from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.files import write_text
 from spatialspec.identity import facts_digest
 from spatialspec.lab.icons.data import epoch_batch
+from spatialspec.lab.scenes.records import read_record
+from spatialspec.lab.scenes.references import tally, write_references
 from spatialspec.lab.scenes.scene_lesson import goals, loss_of
 from spatialspec.lab.scenes.scene_maps import make_maps
 from spatialspec.quality.scenes.judge import SceneJudge
 from spatialspec.quality.scenes.network import STRIDE, Maps, SceneConfig, SceneHead
 from spatialspec.quality.scenes.scene import COLOURS, Scene
-from spatialspec.quality.scenes.scores import Reference, tally, write_references
+from spatialspec.quality.scenes.scores import Reference
 
 SHOWN = 600  # scenes to learn from that the figure for known drawings is taken on
 EVERY = 100  # steps from one resume state to the next
@@ -59,7 +60,7 @@ class SceneJudgeRecipe:
 
 
 def train(
-    data: Pictures,
+    data: CaptionedImages,
     out: Path,
     recipe: SceneJudgeRecipe | None = None,
     report: Callable[[str], None] = print,
@@ -93,7 +94,7 @@ def train(
             "run `spatialspec train scenes`",
         )
     scenes = scenes_of(seen)
-    sets = {"train": Pictures(seen.pixels[:SHOWN], seen.rows[:SHOWN])} | left_out
+    sets = {"train": CaptionedImages(seen.pixels[:SHOWN], seen.rows[:SHOWN])} | left_out
     composed = {name: scenes_of(part) for name, part in sets.items()}
     config = _config(scenes, composed, recipe)
     learned = make_maps(seen, recipe.side, recipe.seed, cache, report)
@@ -109,7 +110,7 @@ def train(
     return figures
 
 
-def scenes_of(data: Pictures) -> list[Scene]:
+def scenes_of(data: CaptionedImages) -> list[Scene]:
     """The scenes of pictures, from their records.
 
     Raises:
@@ -118,7 +119,7 @@ def scenes_of(data: Pictures) -> list[Scene]:
     missing = [row["file_name"] for row in data.rows if not row.get("scene")]
     if missing:
         raise BadInput(f"{missing[0]} without a record in the column scene", "one", "run `spatialspec train scenes`")
-    return [Scene.read(row["scene"]) for row in data.rows]
+    return [read_record(row["scene"]) for row in data.rows]
 
 
 def _config(scenes: list[Scene], composed: Mapping[str, list[Scene]], recipe: SceneJudgeRecipe) -> SceneConfig:
@@ -153,12 +154,8 @@ def _fit(
         for step in range(first, steps):
             torch.manual_seed(recipe.seed + step)  # of the dropout, so that a stopped training goes on alike
             chosen = torch.from_numpy(epoch_batch(len(scenes), batch, step, (recipe.seed,)))
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, steps, recipe.rate, floor=0.0)
             loss = loss_of(head, tuple(level[chosen] for level in maps), wanted.of(chosen))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+            update(optimiser, loss, learning_rate(step, steps, recipe.rate, floor=0.0))
             progress.step(step + 1, loss.item())
             if (step + 1) % EVERY == 0 or step + 1 == steps:
                 check_finite(loss.item(), "loss", step + 1, state)
@@ -166,7 +163,9 @@ def _fit(
     return head
 
 
-def _card(config: SceneConfig, recipe: SceneJudgeRecipe, data: Pictures, figures: Mapping[str, Reference]) -> str:
+def _card(
+    config: SceneConfig, recipe: SceneJudgeRecipe, data: CaptionedImages, figures: Mapping[str, Reference]
+) -> str:
     """The card: what it is, how far it can be trusted, what made it, whose pictures it learned from."""
     summary = (
         "Says whether a picture shows all that a scene's caption asks for, in the six categories of GenEval: a head on "

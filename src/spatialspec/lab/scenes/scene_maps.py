@@ -12,16 +12,16 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from spatialspec.drafts.image_folder import Pictures
-from spatialspec.drafts.shards import kept
+from spatialspec.drafts.image_folder import CaptionedImages
+from spatialspec.lab.cached import cached
 from spatialspec.lab.icons.degradation import degrade
-from spatialspec.quality.scenes.network import Maps, picture_maps
+from spatialspec.quality.scenes.network import Maps, image_maps
 
 PIECE = 256  # pictures whose maps lie in one file
 
 
 def make_maps(
-    data: Pictures,
+    data: CaptionedImages,
     side: int,
     damage: int | None = None,
     cache: Path | None = None,
@@ -44,7 +44,7 @@ def make_maps(
         digest.update(repr((pixels.shape, side, seed)).encode())
         path = None if cache is None else cache / f"scenes-{digest.hexdigest()[:16]}.safetensors"
         line = f"maps of {start + len(pixels)} of {len(data.rows)} scenes"
-        stored = kept(path, len(pixels), partial(_maps, pixels, side, seed, partial(report, line)))
+        stored = cached(path, len(pixels), partial(_maps, pixels, side, seed, partial(report, line)))
         pieces.append(tuple(stored[name] for name in sorted(stored)))
     return tuple(torch.cat(level) for level in zip(*pieces, strict=True))
 
@@ -56,6 +56,6 @@ def _maps(
     if seed is not None:
         clean = (np.arange(len(pixels)) % 2 == 0)[:, None, None, None]
         pixels = np.where(clean, pixels, degrade(pixels, seed, move=False))
-    found = {f"level-{i}": level for i, level in enumerate(picture_maps(pixels, side))}
+    found = {f"level-{i}": level for i, level in enumerate(image_maps(pixels, side))}
     done()
     return found

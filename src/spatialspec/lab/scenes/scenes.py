@@ -17,6 +17,7 @@ from PIL import Image
 
 from spatialspec.core.errors import BadInput
 from spatialspec.lab.scenes.cut_outs import CutOuts, tint
+from spatialspec.lab.scenes.records import write_record
 from spatialspec.pictures import write_picture
 from spatialspec.quality.scenes.scene import CATEGORIES, Scene, ask
 from spatialspec.tables import write_table
@@ -141,7 +142,7 @@ def write_scenes(
             name = f"{split}-{number:06d}.png"
             write_picture(out / name, Image.fromarray(pixels))
             licence = cut_outs.licences[scene.style]
-            rows.append((name, scene.caption, scene.style, split, scene.category, licence, scene.record()))
+            rows.append((name, scene.caption, scene.style, split, scene.category, licence, write_record(scene)))
         report(f"{split}: {wanted} scenes of {sum(map(len, cut_outs.of(split).values()))} drawings")
     write_table(out / "metadata.csv", COLUMNS, rows)
     return Counter(counts)

@@ -1,8 +1,8 @@
-"""The scene judge: is everything there that a scene's caption asks for? GenEval's question, for drawings on white.
+"""The scene judge: does an image show everything in its caption? GenEval's question, for drawings on white.
 
-Ghosh et al., "GenEval", https://arxiv.org/abs/2310.11513. As there, things are found by a detector, and a picture is
-right if its things can be matched with those of the caption: more than asked for do no harm, but in `counting`; a place
-is right within 60 degrees of its direction, from middle to middle (theirs also looks at the boxes).
+Ghosh et al., "GenEval", https://arxiv.org/abs/2310.11513. As there, a detector finds things, and an image is right if
+its things can be matched with those of the caption. Additional things do no harm, except in `counting`. A relation
+holds within 60 degrees of its direction, from centre to centre (theirs also compares the boxes).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -22,27 +22,27 @@ from jaxtyping import Bool, Float, UInt8
 
 from spatialspec.core.errors import BadInput
 from spatialspec.files import read_config, write_text
-from spatialspec.quality.scenes.network import BATCH, Maps, SceneConfig, SceneHead, picture_maps
+from spatialspec.quality.scenes.network import BATCH, Maps, SceneConfig, SceneHead, image_maps
 from spatialspec.quality.scenes.scene import COLOURS, Scene, Thing
 from spatialspec.tensors import read_weights, write_weights
 
 HEAT = 0.3
-"""Heat of the middle of a thing from which it counts; GenEval's threshold of its detector."""
+"""Heat at the centre of a thing from which it counts; GenEval's threshold of its detector."""
 CONCEPT = 0.05
-"""Share that a concept needs to be taken for what is asked for, set by hand; of 61, one has 0.016 by chance."""
+"""Probability from which a concept is accepted, set by hand; by chance one of 61 has 0.016."""
 COLOUR = 0.5
-"""The same of a colour: more than all others together."""
-MOST = 9  # things of a picture that are looked at, the hottest
+"""The same for a colour: more than all others together."""
+MOST = 9  # things of an image, the hottest
 
 
 @dataclass(frozen=True)
-class Found:
-    """A thing in a picture.
+class Detection:
+    """A thing in an image.
 
     Attributes:
-        x, y: its middle, shares of the picture's side.
-        concepts: share of each concept; sum 1.
-        colours: share of each of COLOURS; sum 1.
+        x, y: its centre, shares of the image's side.
+        concepts: probability of each concept; sum 1.
+        colours: probability of each of COLOURS; sum 1.
     """
 
     x: float
@@ -60,7 +60,7 @@ class SceneJudge:
 
     def __init__(self, head: SceneHead) -> None:
         self.head = head.eval().requires_grad_(False)
-        self._place = {concept: i for i, concept in enumerate(head.config.concepts)}
+        self._concepts = {concept: i for i, concept in enumerate(head.config.concepts)}
 
     @property
     def config(self) -> SceneConfig:
@@ -68,40 +68,38 @@ class SceneJudge:
         return self.head.config
 
     def shows(self, pixels: UInt8[np.ndarray, "B H W 3"], scenes: Sequence[Scene]) -> Bool[np.ndarray, "B"]:
-        """Whether each picture shows its scene.
+        """Whether each image shows its scene.
 
         Args:
             pixels: 0..255, of any size.
-            scenes: one for each, of known concepts; boxes are not looked at.
+            scenes: one for each, of known concepts; boxes are ignored.
 
         Raises:
             NotInstalled: the package with the frozen network is missing.
             BadInput: a concept is unknown.
         """
-        found = self.find(picture_maps(pixels, self.config.side)) if len(pixels) else []
-        return np.array([self.holds(scene, things) for scene, things in zip(scenes, found, strict=True)], dtype=bool)
+        detected = self.find(image_maps(pixels, self.config.side)) if len(pixels) else []
+        return np.array([self.holds(scene, found) for scene, found in zip(scenes, detected, strict=True)], dtype=bool)
 
     @torch.no_grad()
-    def find(self, maps: Maps) -> list[list[Found]]:
-        """The things in pictures, the hottest first."""
-        found: list[list[Found]] = []
+    def find(self, maps: Maps) -> list[list[Detection]]:
+        """The things in images, the hottest first."""
+        detected = []
         for start in range(0, len(maps[0]), BATCH):
             heat, concepts, colours = self.head(tuple(level[start : start + BATCH] for level in maps))
             peaks = heat.sigmoid() * (F.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat)
-            for one, what, hue in zip(peaks, concepts.softmax(1), colours.softmax(1), strict=True):
-                order = one.flatten().argsort(descending=True, stable=True)[:MOST].tolist()
-                cells = one.shape[-1]
-                places = [(i // cells, i % cells) for i in order if one.flatten()[i] >= HEAT]
-                found.append(
-                    [
-                        Found((x + 0.5) / cells, (y + 0.5) / cells, what[:, y, x].numpy(), hue[:, y, x].numpy())
-                        for y, x in places
-                    ]
-                )
-        return found
+            for image, what, hue in zip(peaks, concepts.softmax(1), colours.softmax(1), strict=True):
+                cells, found = image.shape[-1], []
+                for index in image.flatten().argsort(descending=True, stable=True)[:MOST].tolist():
+                    y, x = divmod(index, cells)
+                    if image[y, x] >= HEAT:
+                        centre = (x + 0.5) / cells, (y + 0.5) / cells
+                        found.append(Detection(*centre, what[:, y, x].numpy(), hue[:, y, x].numpy()))
+                detected.append(found)
+        return detected
 
-    def holds(self, scene: Scene, found: Sequence[Found]) -> bool:
-        """Whether what was found is what a scene asks for.
+    def holds(self, scene: Scene, found: Sequence[Detection]) -> bool:
+        """Whether the things in an image are those of a scene.
 
         Raises:
             BadInput: a concept is unknown.
@@ -110,22 +108,22 @@ class SceneJudge:
         if scene.category == "counting":
             return sum(fits[0]) == len(scene.things)
         return any(
-            all(fits[i][place] for i, place in enumerate(chosen))
+            all(fits[thing][index] for thing, index in enumerate(chosen))
             and (not scene.relation or _lies(scene.relation, found[chosen[0]], found[chosen[1]]))
             for chosen in permutations(range(len(found)), len(scene.things))
         )
 
-    def _is(self, thing: Thing, one: Found) -> bool:
-        if thing.concept not in self._place:
+    def _is(self, thing: Thing, one: Detection) -> bool:
+        if thing.concept not in self._concepts:
             raise BadInput(f"the concept {thing.concept!r}", "one that the scene judge knows", "train it")
         of_colour = thing.colour is None or one.colours[COLOURS.index(thing.colour)] >= COLOUR
-        return bool(of_colour and one.concepts[self._place[thing.concept]] >= CONCEPT)
+        return bool(of_colour and one.concepts[self._concepts[thing.concept]] >= CONCEPT)
 
     def save(self, folder: Path) -> None:
         """Write `scenes.safetensors` (bfloat16) and `config.json`, each atomically."""
         folder.mkdir(parents=True, exist_ok=True)
         write_weights(self.head, folder / "scenes.safetensors")
-        write_text(folder / "config.json", json.dumps(self.config.as_json(), indent=2) + "\n")
+        write_text(folder / "config.json", json.dumps(asdict(self.config), indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> SceneJudge:
@@ -142,7 +140,7 @@ class SceneJudge:
         return cls(head)
 
 
-def _lies(relation: str, one: Found, other: Found) -> bool:
+def _lies(relation: str, one: Detection, other: Detection) -> bool:
     x, y = one.x - other.x, one.y - other.y
     along = {"left of": -x, "right of": x, "above": -y, "below": y}[relation]
     return along > 0.5 * math.hypot(x, y)

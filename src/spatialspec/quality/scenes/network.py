@@ -1,17 +1,17 @@
-"""The network of the scene judge: maps of a frozen EfficientNet-Lite0 and a light head that says what is where.
+"""The network of the scene judge: maps of a frozen EfficientNet-Lite0 and a light head that detects things.
 
-Things are found as in CenterNet (Zhou et al., "Objects as Points", https://arxiv.org/abs/1904.07850): a heat map whose
-peaks are the middles of things, and at every cell of it logits for concept and colour.
+As in CenterNet (Zhou et al., "Objects as Points", https://arxiv.org/abs/1904.07850): a heat map whose peaks are the
+centres of things, and at every cell of it logits for concept and colour.
 
 | variable | in the paper |
 |---|---|
-| heat | Y-hat, of one class here: the concept is told by logits of its own |
+| heat | Y-hat, of one class here: the concept has logits of its own |
 | STRIDE | R |
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -21,13 +21,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.quality.efficientnet import STAGES, load_efficientnet
+from spatialspec.quality.encoders import STAGES, load_efficientnet, resized, scaled
 from spatialspec.quality.scenes.scene import COLOURS
 
 STRIDE = 8  # pixels a side of a cell
 _ENDS = list(accumulate(stage[-1] for stage in STAGES))
 TAPS = (_ENDS[2] - 1, _ENDS[4] - 1, _ENDS[5] - 1)
-"""Blocks whose output is looked at: the last ones of stages 3, 5 and 6, at strides 8, 16 and 32."""
+"""Blocks whose output is used: the last ones of stages 3, 5 and 6, at strides 8, 16 and 32."""
 CHANNELS = STAGES[2][3] + STAGES[4][3] + STAGES[5][3] + 3
 BATCH = 16
 
@@ -39,9 +39,9 @@ class SceneConfig:
     """Sizes and words of the scene judge.
 
     Attributes:
-        concepts: that it can tell, at least 2.
-        styles: drawing styles that its prompts ask for; "" is none.
-        side: pixels a side at which it sees pictures, a multiple of 32.
+        concepts: that it distinguishes, at least 2.
+        styles: drawing styles of its prompts; "" is none.
+        side: pixels a side at which it sees images, a multiple of 32.
         hidden: channels of the head.
     """
 
@@ -51,11 +51,7 @@ class SceneConfig:
     hidden: int = 96
 
     def __post_init__(self) -> None:
-        """Refuse what no judge has.
-
-        Raises:
-            BadInput: a size is out of range, or a list of words is none.
-        """
+        """Refuse sizes that are out of range, and lists that are no words."""
         for name, least in (("concepts", 2), ("styles", 1)):
             words = getattr(self, name)
             if (
@@ -70,14 +66,10 @@ class SceneConfig:
             if type(value) is not int or not 1 <= value <= most or value % step:
                 raise BadInput(f"{value!r}", f"a multiple of {step} up to {most}", where=f"scene judge: {name}")
 
-    def as_json(self) -> dict[str, object]:
-        """As `config.json` holds it."""
-        return asdict(self)
-
 
 @torch.no_grad()
-def picture_maps(pixels: UInt8[np.ndarray, "B H W 3"], side: int) -> Maps:
-    """What the frozen network and the eye see, in float16: maps at strides 8, 16 and 32, and the colours at stride 8.
+def image_maps(pixels: UInt8[np.ndarray, "B H W 3"], side: int) -> Maps:
+    """Input of the head, in float16: maps at strides 8, 16 and 32, and the colours at stride 8.
 
     Args:
         pixels: 0..255, of any size; resized to `side` with antialiased bilinear interpolation.
@@ -88,18 +80,13 @@ def picture_maps(pixels: UInt8[np.ndarray, "B H W 3"], side: int) -> Maps:
     """
     network, parts = load_efficientnet(), []
     for start in range(0, len(pixels), BATCH):
-        x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH])).permute(0, 3, 1, 2).float()
-        if x.shape[-2:] != (side, side):
-            x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
-        seen = []
-        y = network.stem(((x - 127) / 128).contiguous(memory_format=torch.channels_last))
-        for place, block in enumerate(network.blocks):
-            y = block(y)
-            if place in TAPS:
-                seen.append(y.half())
-            if len(seen) == len(TAPS):
-                break
-        parts.append((*seen, F.avg_pool2d(x / 255, STRIDE).half()))
+        x = resized(pixels[start : start + BATCH], side)
+        levels, y = [], network.stem(scaled(x))
+        for index in range(TAPS[-1] + 1):
+            y = network.blocks[index](y)
+            if index in TAPS:
+                levels.append(y.half())
+        parts.append((*levels, F.avg_pool2d(x / 255, STRIDE).half()))
     return tuple(torch.cat(level).contiguous() for level in zip(*parts, strict=True))
 
 
@@ -121,7 +108,7 @@ class SceneHead(nn.Module):
         self.mix = nn.ModuleList(nn.Sequential(nn.GroupNorm(1, width), nn.Conv2d(width, width, 1)) for _ in range(2))
         self.leave = nn.Conv2d(width, 1 + len(config.concepts) + len(COLOURS), 1)
         with torch.no_grad():
-            self.leave.bias[0] = -3.0  # type: ignore[index]  # most cells are the middle of nothing
+            self.leave.bias[0] = -3.0  # type: ignore[index]  # few cells are the centre of a thing
 
     def forward(
         self, maps: Maps

@@ -1,7 +1,7 @@
-"""Scenes: pictures of a few known things, asked for in the six categories of GenEval.
+"""Scenes: images of a few known things, described in the six categories of GenEval.
 
 Ghosh et al., "GenEval", https://arxiv.org/abs/2310.11513. Theirs are photographs judged by an object detector; ours are
-drawings on white, of the concepts and in the styles of the pictures that `icons` was trained on.
+drawings on white, of the concepts and in the styles of the training images of `icons`.
 
 | category | caption |
 |---|---|
@@ -15,21 +15,16 @@ drawings on white, of the concepts and in the styles of the pictures that `icons
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import parse_json
-
 CATEGORIES = ("single", "two", "counting", "colours", "position", "attribution")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black")
-"""GenEval's ten without white, which cannot be told on white paper."""
+"""GenEval's ten without white, which is invisible on white."""
 RELATIONS = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-"""Places and their opposites."""
+"""Relations and their opposites."""
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 IRREGULAR = {"deer": "deer", "man": "men", "mouse": "mice", "woman": "women"}
 
@@ -43,7 +38,7 @@ class Thing:
     Attributes:
         concept: its name.
         colour: one of COLOURS; None is its own.
-        box: left, top, right, bottom as shares of the picture's side, 0 to 1; None where it is only asked for.
+        box: left, top, right, bottom as shares of the image's side, 0 to 1; None in a prompt.
     """
 
     concept: str
@@ -59,7 +54,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows, or is asked to show.
+    """What an image shows, or should show.
 
     Attributes:
         category: one of CATEGORIES.
@@ -75,7 +70,7 @@ class Scene:
 
     @property
     def caption(self) -> str:
-        """In words, without the style."""
+        """The scene in words, without the style."""
         if self.category == "counting":
             return f"{NUMBERS[len(self.things)]} {plural(self.things[0].concept)}"
         between = f" {self.relation} " if self.relation else " and "
@@ -86,52 +81,9 @@ class Scene:
         """Caption and style, as the captions of `icons`: "a red pear, 3d"."""
         return f"{self.caption}, {self.style}" if self.style else self.caption
 
-    def record(self) -> str:
-        """The scene and its caption as JSON, on one line; `read` takes it."""
-        return json.dumps({"caption": self.caption, **asdict(self)})
-
-    @classmethod
-    def read(cls, text: str) -> Scene:
-        """Take a scene from its record.
-
-        Raises:
-            BadInput: it is none, or its caption is another scene's.
-        """
-        try:
-            row = parse_json(text, "a scene")
-            things = tuple(Thing(t["concept"], t["colour"], _box(t["box"])) for t in row["things"])
-            scene = cls(row["category"], things, row["relation"], row["style"])
-            sound = scene._sound() and scene.caption == row["caption"]
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise BadInput(shown(text), f"a scene as `train scenes` writes it ({error})") from error
-        if not sound:
-            raise BadInput(shown(text), "a scene that its caption describes", "make the scenes again")
-        return scene
-
-    def _sound(self) -> bool:
-        counts = {"single": (1,), "colours": (1,), "counting": tuple(NUMBERS)}.get(self.category, (2,))
-        concepts, coloured = {thing.concept for thing in self.things}, self.category in ("colours", "attribution")
-        return (
-            self.category in CATEGORIES
-            and len(self.things) in counts
-            and len(concepts) == (1 if self.category == "counting" else len(self.things))
-            and all(isinstance(concept, str) and concept for concept in concepts)
-            and all((thing.colour in COLOURS) if coloured else thing.colour is None for thing in self.things)
-            and (self.relation in RELATIONS if self.category == "position" else self.relation == "")
-        )
-
-
-def _box(values: Any) -> Box | None:
-    if values is None:
-        return None
-    left, top, right, bottom = (float(value) for value in values)
-    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise BadInput(f"box {values}", "left, top, right, bottom, from 0 to 1")
-    return left, top, right, bottom
-
 
 def plural(name: str) -> str:
-    """More than one of it, by the rules of English spelling."""
+    """Plural of a name by the rules of English spelling."""
     if name in IRREGULAR:
         return IRREGULAR[name]
     if name.endswith("y") and name[-2:-1] not in set("aeiou"):
@@ -140,14 +92,7 @@ def plural(name: str) -> str:
 
 
 def ask(category: str, concepts: Sequence[str], style: str, rng: np.random.Generator) -> Scene:
-    """Ask for a scene of a category.
-
-    Args:
-        category: one of CATEGORIES.
-        concepts: to choose from, at least 2.
-        style: of the scene.
-        rng: chooses.
-    """
+    """A random scene of a category, of at least 2 concepts to choose from."""
     first, second = (str(concept) for concept in rng.choice(list(concepts), 2, replace=False))
     one, other = (str(colour) for colour in rng.choice(COLOURS, 2, replace=False))
     count, relation = int(rng.integers(2, max(NUMBERS) + 1)), str(rng.choice(list(RELATIONS)))
@@ -163,38 +108,9 @@ def ask(category: str, concepts: Sequence[str], style: str, rng: np.random.Gener
 
 
 def prompts(concepts: Sequence[str], styles: Sequence[str], count: int, seed: int = 0) -> list[Scene]:
-    """Scenes to be drawn, the categories in turn; scene i depends on the seed and i alone.
-
-    Args:
-        concepts: to choose from, at least 2.
-        styles: to choose from, at least 1; "" is no style.
-        count: of scenes.
-        seed: of the choice.
-    """
-    found = []
+    """Scenes to draw, the categories in turn; scene i depends on the seed and i alone. The style "" is none."""
+    scenes = []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        found.append(ask(CATEGORIES[number % len(CATEGORIES)], concepts, str(rng.choice(list(styles))), rng))
-    return found
-
-
-def wrong(scene: Scene, concepts: Sequence[str], rng: np.random.Generator) -> Scene:
-    """A caption that is wrong in the one point that its category is about; boxes are dropped.
-
-    Another concept (single; one of the two in two), one more or less, another colour, the opposite place, the colours
-    swapped.
-    """
-    bare = tuple(replace(thing, box=None) for thing in scene.things)
-    if scene.category == "counting":
-        counts = [n for n in (len(bare) - 1, len(bare) + 1) if n in NUMBERS]
-        bare = bare[:1] * int(rng.choice(counts))
-    elif scene.category == "colours":
-        others = [colour for colour in COLOURS if colour != bare[0].colour]
-        bare = (replace(bare[0], colour=str(rng.choice(others))),)
-    elif scene.category == "attribution":
-        bare = (replace(bare[0], colour=bare[1].colour), replace(bare[1], colour=bare[0].colour))
-    elif scene.category != "position":
-        others = [concept for concept in concepts if concept not in {thing.concept for thing in bare}]
-        place = int(rng.integers(len(bare)))
-        bare = tuple(Thing(str(rng.choice(others))) if i == place else thing for i, thing in enumerate(bare))
-    return replace(scene, things=bare, relation=RELATIONS.get(scene.relation, ""))
+        scenes.append(ask(CATEGORIES[number % len(CATEGORIES)], concepts, str(rng.choice(list(styles))), rng))
+    return scenes

@@ -1,8 +1,7 @@
-"""Scores of scenes by category, as GenEval gives them, beside what composed scenes get from the same judge."""
+"""Scores of scenes by category, as in GenEval, beside the scores of composed scenes under the same judge."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ from jaxtyping import UInt8
 from pydantic import Field, ValidationError, model_validator
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_config, write_text
+from spatialspec.files import read_config
 from spatialspec.measure.intervals import mean_over_prompts
 from spatialspec.measure.results import Strict
 from spatialspec.models import WEIGHTS
 from spatialspec.quality.quality_results import Interval, Quality
-from spatialspec.quality.scenes.judge import Found, SceneJudge
-from spatialspec.quality.scenes.scene import CATEGORIES, Scene, prompts, wrong
+from spatialspec.quality.scenes.judge import SceneJudge
+from spatialspec.quality.scenes.scene import CATEGORIES, prompts
 
 SHIPPED = WEIGHTS / "scene-judge"
 MOST = 1_000_000  # scenes
@@ -44,11 +43,11 @@ class Count(Strict):
 
 
 class Reference(Strict):
-    """What composed scenes get, by category: the ceiling and the floor of a judge.
+    """Scores of composed scenes by category: the ceiling and the floor of a judge.
 
     Attributes:
         own: under their own captions.
-        wrong: under captions that are wrong in the one point that the category is about; see `scene.wrong`.
+        wrong: under captions that are wrong in the one point that the category is about.
     """
 
     own: dict[str, Count]
@@ -65,37 +64,8 @@ class Reference(Strict):
         return ", ".join(f"{name} {own} (wrong captions: {self.wrong[name].passed})" for name, own in self.own.items())
 
 
-def tally(judge: SceneJudge, scenes: Sequence[Scene], found: Sequence[Sequence[Found]], seed: int) -> Reference:
-    """Count how many composed scenes pass under their own captions, and under wrong ones.
-
-    Args:
-        judge: knows the concepts.
-        scenes: what pictures show.
-        found: in the pictures.
-        seed: of the wrong captions.
-    """
-    passed = {(kind, scene.category): [0, 0] for scene in scenes for kind in ("own", "wrong")}
-    for number, (scene, things) in enumerate(zip(scenes, found, strict=True)):
-        other = wrong(scene, judge.config.concepts, np.random.default_rng((seed, number)))
-        for kind, asked in (("own", scene), ("wrong", other)):
-            passed[kind, scene.category][0] += judge.holds(asked, things)
-            passed[kind, scene.category][1] += 1
-
-    def counts(kind: str) -> dict[str, Count]:
-        there = [category for category in CATEGORIES if (kind, category) in passed]
-        return {c: Count(passed=passed[kind, c][0], of=passed[kind, c][1]) for c in there}
-
-    return Reference(own=counts("own"), wrong=counts("wrong"))
-
-
-def write_references(path: Path, references: Mapping[str, Reference]) -> None:
-    """Write what scenes of each split get, as JSON."""
-    rows = {name: reference.model_dump() for name, reference in references.items()}
-    write_text(path, json.dumps(rows, indent=2) + "\n")
-
-
 def read_references(path: Path) -> dict[str, Reference]:
-    """Read what `write_references` wrote.
+    """Read the scores of composed scenes by split.
 
     Raises:
         BadInput: the file is missing or damaged.
@@ -104,10 +74,8 @@ def read_references(path: Path) -> dict[str, Reference]:
     try:
         return {name: Reference.model_validate(row) for name, row in rows.items()}
     except ValidationError as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(
-            f"figures of another form ({reason})", "those of a scene judge", "train it again", path
-        ) from error
+        got = f"figures of another form ({str(error).splitlines()[0]})"
+        raise BadInput(got, "those of a scene judge", "train it again", path) from error
 
 
 class SceneTest:
@@ -119,7 +87,7 @@ class SceneTest:
 
     Attributes:
         prompts: of the scenes, the categories in turn.
-        own, wrong: what composed scenes of left-out drawings get under their own captions and under wrong ones.
+        own, wrong: scores of composed scenes of left-out drawings, under their own captions and under wrong ones.
 
     Raises:
         NotInstalled: the package with the frozen network is missing.
@@ -127,17 +95,15 @@ class SceneTest:
     """
 
     def __init__(self, judge: str, count: int) -> None:
-        from spatialspec.quality.efficientnet import load_efficientnet
+        from spatialspec.quality.encoders import load_efficientnet
 
         folder = SHIPPED if judge == "icons" else Path(judge)
         if not (folder / "config.json").is_file():
-            raise BadInput(
-                f"--scenes {judge}", "icons or the folder of a scene judge", "`spatialspec train scene-judge` makes one"
-            )
+            advice = "`spatialspec train scene-judge` makes one"
+            raise BadInput(f"--scenes {judge}", "icons or the folder of a scene judge", advice)
         self._judge = SceneJudge.load(folder)
         load_efficientnet()
-        config = self._judge.config
-        scenes = prompts(config.concepts, config.styles, count)
+        scenes = prompts(self._judge.config.concepts, self._judge.config.styles, count)
         self._scenes = {scene.prompt: scene for scene in scenes}
         self.prompts = tuple(scene.prompt for scene in scenes)
         left_out = [r for name, r in read_references(folder / "figures.json").items() if name != "train"]
@@ -145,7 +111,7 @@ class SceneTest:
         self.wrong = _row("wrong captions", [reference.wrong for reference in left_out])
 
     def __call__(self, pixels: UInt8[np.ndarray, "N H W 3"], captions: Sequence[str]) -> list[bool]:
-        """Whether each picture shows the scene of its prompt."""
+        """Whether each image shows the scene of its prompt."""
         return self._judge.shows(pixels, [self._scenes[caption] for caption in captions]).tolist()
 
     def of(self, figure: str, prompt: str) -> bool:
@@ -155,15 +121,13 @@ class SceneTest:
 
 def _row(name: str, counts: Sequence[Mapping[str, Count]]) -> Quality:
     """Figures of composed scenes, with intervals over scenes."""
-    values: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     intervals: dict[str, Interval] = {}
     for figure, categories in FIELDS.items():
         parts = [c for one in counts for category, c in one.items() if category in categories]
         passed, total = sum(c.passed for c in parts), sum(c.of for c in parts)
-        found = mean_over_prompts([1.0] * passed + [0.0] * (total - passed), range(total), bounds=(0, 1))
-        if found is not None and found.interval is not None:
-            values[figure], intervals[figure] = found.value, found.interval
+        mean = mean_over_prompts([1.0] * passed + [0.0] * (total - passed), range(total), bounds=(0, 1))
+        if mean is not None and mean.interval is not None:
+            figures[figure], intervals[figure] = mean.value, mean.interval
     images = sum(count.of for one in counts for count in one.values())
-    return Quality(
-        method=name, verifier=None, exact=None, seed_exact=None, images=images, intervals=intervals, **values
-    )
+    return Quality(method=name, images=images, intervals=intervals, **figures)
