@@ -14,8 +14,8 @@ import torch
 from spatialspec import SpatialPipeline
 from spatialspec.files import write_text
 from spatialspec.measure.bench import describe
+from spatialspec.measure.documents import DTYPES
 from spatialspec.measure.intervals import mean_over_prompts
-from spatialspec.measure.results import DTYPES
 from spatialspec.measure.runs import Workload
 from spatialspec.outputs import check_output
 from spatialspec.prompts import BUILT_IN

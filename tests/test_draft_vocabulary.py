@@ -31,7 +31,7 @@ from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModel
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.methods.spatial_model.vocabulary import NOT_COVERED, DraftVocabulary
 from spatialspec.targets.session import Session
-from toys import Table, TableNoise, ToyTarget, Trial, codes
+from toys import NoiseTable, TableNoise, ToyTarget, Trial, codes
 
 SAMPLING = Sampling(guidance=2.0, temperature=0.8, top_k=3)
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "papers" / "spatial-model.md"
@@ -106,9 +106,9 @@ def test_law_under_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     made = ToyTarget.random("2x2", 3, 1, spread=0.2)
     target, sampling = OneMatrixToy(**vars(made)), Sampling(temperature=1.5)
     monkeypatch.setattr(Trial, "drafts", [network(target.width, [0, 2])])
-    numbers = Table(300, 4, 3)
+    numbers = NoiseTable(300, 4, 3)
     noises = [TableNoise(seed, numbers) for seed in range(300)]
-    images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.law(sampling)
+    images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.joint(sampling)
     assert fit(np.bincount(codes(images, 3), minlength=len(law)), law).p > 1e-9
 
 

@@ -29,7 +29,7 @@ from spatialspec.methods.gsd import GSD, GSDOptions
 from spatialspec.methods.lantern import Lantern, LanternOptions, LanternPlus, LanternPlusOptions
 from spatialspec.methods.options import Options
 from spatialspec.methods.rejection import Rejection
-from toys import Remembered, Table, TableNoise, ToySession, ToyTarget, Trial, codes
+from toys import NoiseTable, Remembered, TableNoise, ToySession, ToyTarget, Trial, codes
 
 PLAIN, GUIDED, COOL = Remembered(), Remembered(guidance=2.0), Remembered(temperature=0.7)
 TOP_K, TOP_P = Remembered(guidance=0.5, top_k=2), Remembered(temperature=1.3, top_p=0.8)
@@ -66,7 +66,7 @@ LEVEL = 1e-6 / (len(EXACT) + len(RULES)) / CAUTION
 
 @cache
 def noises(vocabulary: int, count: int) -> list[TableNoise]:
-    numbers = Table(count, 6, vocabulary)
+    numbers = NoiseTable(count, 6, vocabulary)
     return [TableNoise(seed, numbers) for seed in range(count)]
 
 
@@ -103,7 +103,7 @@ def test_law_at_the_exact_end(case: tuple[str, str, Sampling, str, int, float]) 
     method, host, sampling, grid, vocabulary, spread = case
     target = ToyTarget.random(grid, vocabulary, 1, spread=spread)
     images = Trial(method, "coupled", sampling, target).tokens(noises(vocabulary, 1000))
-    assert odds(codes(images, vocabulary), target.law(sampling)) > LEVEL
+    assert odds(codes(images, vocabulary), target.joint(sampling)) > LEVEL
     assert (images[:100] == Trial(host, "rejection", sampling, target).tokens(noises(vocabulary, 1000)[:100])).all()
 
 

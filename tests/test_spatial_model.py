@@ -27,7 +27,7 @@ from spatialspec.methods.spatial_model.config import NOWHERE, SpatialModelConfig
 from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from tiny import tiny_folder
-from toys import Table, TableNoise, ToyTarget, Trial, codes
+from toys import NoiseTable, TableNoise, ToyTarget, Trial, codes
 
 GUIDED = Sampling(guidance=1.5)
 
@@ -193,9 +193,9 @@ def test_seed_identity(directions: str, attention: str, monkeypatch: pytest.Monk
 def test_law_under_rejection() -> None:
     """One chi-square test at the level 1e-9 on random weights; the candidates of a cell are told apart."""
     target, sampling = ToyTarget.random("2x2", 3, 1, spread=0.2), Sampling(temperature=1.5)
-    numbers = Table(500, 4, 3)
+    numbers = NoiseTable(500, 4, 3)
     noises = [TableNoise(seed, numbers) for seed in range(500)]
-    images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.law(sampling)
+    images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.joint(sampling)
     assert fit(np.bincount(codes(images, 3), minlength=len(law)), law).p > 1e-9
 
 

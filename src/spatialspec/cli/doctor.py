@@ -49,7 +49,7 @@ def doctor(
         where = arguments.device(device, "--device")
         from spatialspec.doctor.doctor import examine, measure
         from spatialspec.doctor.speed import effort
-        from spatialspec.measure.results import dtype_name
+        from spatialspec.measure.documents import dtype_name
 
         kind = arguments.dtype(dtype or arguments.AUTO, where)
         say(f"{model} on {where}, {dtype_name(kind)}")

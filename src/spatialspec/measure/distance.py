@@ -32,8 +32,8 @@ from spatialspec.core.state import State
 TIE = 1e-4  # two scores log p + g at most this far apart may swap places by rounding in fp32
 
 
-class Target(Protocol):
-    """What the measures need of a target."""
+class Scorer(Protocol):
+    """What the measures need: a target, or a toy of the audit."""
 
     @property
     def vocabulary(self) -> int:
@@ -96,7 +96,7 @@ class Distance:
     pit_ks: float
 
 
-def scores(target: Target, image: Drawn, cells: int) -> Float[Tensor, "G cells V"]:
+def scores(target: Scorer, image: Drawn, cells: int) -> Float[Tensor, "G cells V"]:
     """Logits of both streams for the first `cells` cells, each after the image's own tokens, in one pass."""
     session = target.session([image.prompt], [image.negative], image.sampling, image.grid)
     chain = Proposal.chain(0, list(image.tokens[: cells - 1]))  # row i of the pass is p of cell i
@@ -126,7 +126,7 @@ def weigh(p: Float[Tensor, "cells V"], tokens: Int[Tensor, "cells"], u: Float[Te
 
 
 @torch.inference_mode()
-def measure(target: Target, image: Drawn) -> Cells | None:
+def measure(target: Scorer, image: Drawn) -> Cells | None:
     """Score a finished image under the target, in one pass; None at temperature 0, where AR has no spread.
 
     Raises:
@@ -165,12 +165,28 @@ def first_divergence(a: Sequence[int], b: Sequence[int]) -> int | None:
     return next((cell for cell, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), None)
 
 
-@torch.inference_mode()
-def explained(target: Target, reference: Drawn, tokens: Sequence[int]) -> bool:
-    """Whether an image equals AR's, or leaves it where AR's own choice hangs on rounding.
+def lead(logits: Float[Tensor, "G V"], sampling: Sampling, grid: Grid, seed: int, cell: int) -> float:
+    """By how much AR's token of a cell beats the next best, in log p + g; at temperature 0 in log p.
 
-    At the first cell that differs, AR takes the best of log p + g: p with the image's whole sampling, g the coupled
-    noise; at temperature 0 the best of log p alone. A tie, the best two at most 1e-4 apart, explains the divergence.
+    Args:
+        logits: of the cell, after the image's own tokens.
+        sampling: of the image, top-k and top-p included.
+        grid: of the image.
+        seed: of the image; g is its Gumbel noise.
+        cell: raster index.
+    """
+    if sampling.greedy:
+        scored = replace(sampling.unfiltered, temperature=1.0).distribution(logits).log()
+    else:
+        noise = Noise(seed, grid.cells, logits.shape[-1], logits.device)
+        scored = sampling.distribution(logits).log() + noise.gumbel([cell])[0]
+    first, second = scored.topk(2).values.tolist()
+    return float(first - second)
+
+
+@torch.inference_mode()
+def explained(target: Scorer, reference: Drawn, tokens: Sequence[int]) -> bool:
+    """Whether an image equals AR's, or first differs from it at a tie: AR's token leads by at most TIE.
 
     Args:
         target: the target of both images.
@@ -180,11 +196,5 @@ def explained(target: Target, reference: Drawn, tokens: Sequence[int]) -> bool:
     cell = first_divergence(reference.tokens, tokens)
     if cell is None:
         return True
-    logits, sampling = scores(target, reference, cell + 1)[:, -1], reference.sampling
-    if sampling.greedy:
-        best = replace(sampling.unfiltered, temperature=1.0).distribution(logits).log()
-    else:
-        noise = Noise(reference.seed, reference.grid.cells, target.vocabulary, logits.device)
-        best = sampling.distribution(logits).log() + noise.gumbel([cell])[0]
-    first, second = best.topk(2).values.tolist()
-    return first - second <= TIE
+    logits = scores(target, reference, cell + 1)[:, -1]
+    return lead(logits, reference.sampling, reference.grid, reference.seed, cell) <= TIE

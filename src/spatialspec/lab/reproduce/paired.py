@@ -11,10 +11,10 @@ import numpy as np
 from spatialspec.lab.reproduce.lab import Lab
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
-from spatialspec.measure.bench import AR, bench, summarise
+from spatialspec.measure.bench import AR, bench
 from spatialspec.measure.intervals import RESAMPLES, bootstrapped, mean_over_prompts
 from spatialspec.measure.intervals import Figure as Interval
-from spatialspec.measure.results import MethodResult
+from spatialspec.measure.metrics import MethodResult, summarise
 from spatialspec.measure.runs import Sample
 from spatialspec.methods.method import Method
 from spatialspec.quality.alignment import Alignment
