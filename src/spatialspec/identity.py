@@ -1,7 +1,7 @@
 """The same model, the same data, the same recipe: what is stored is taken up only where all of it is the same.
 
 A target's own `fingerprint` covers what drafts need to run. A target whose blocks alone were trained further has the
-same one, but draws other pictures and has other states: work that depends on them goes by `identity`.
+same one, but draws other images and has other states: work that depends on them goes by `identity`.
 """
 
 from __future__ import annotations

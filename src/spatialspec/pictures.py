@@ -1,4 +1,4 @@
-"""Pictures in files: read whatever they are made like, and written whole. Imports no torch."""
+"""Images in files: read whatever they are made like, and written whole. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LARGEST = 2**26  # pixels
 
 
 def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
-    """Read a picture, upright and in RGB; transparent pixels are white, and of moving pictures the first is taken.
+    """Read an image, upright and in RGB; transparent pixels are white, and of moving images the first is taken.
 
     Args:
-        source: of the picture, a file or its bytes.
+        source: of the image, a file or its bytes.
         where: of it, for the message; "" is the file.
 
     Raises:
@@ -27,7 +27,7 @@ def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
     """
     try:
         if isinstance(source, Path) and not source.is_file():
-            raise BadInput("no file", "a picture")
+            raise BadInput("no file", "an image")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -36,7 +36,7 @@ def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
                     raise BadInput(f"{picture.width} x {picture.height} pixels", f"at most {LARGEST:,}")
                 return _rgb(ImageOps.exif_transpose(picture))
     except Exception as error:  # decoders raise what they like
-        reason = error.got if isinstance(error, BadInput) else f"no picture that can be read ({type(error).__name__})"
+        reason = error.got if isinstance(error, BadInput) else f"no image that can be read ({type(error).__name__})"
         file = where or (source if isinstance(source, Path) else "")
         raise BadInput(reason, f"one of {', '.join(FORMATS)}, of at most {LARGEST:,} pixels", "", file) from error
 
@@ -52,7 +52,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 
 def png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file."""
+    """The image as a PNG file."""
     buffer = BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()

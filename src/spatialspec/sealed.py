@@ -12,7 +12,7 @@ from spatialspec.files import read_text, write_text
 from spatialspec.identity import facts_digest
 
 SEAL = "hash"  # key of a document: of all that is in it besides
-LARGEST = 2**26  # bytes of a picture, or of what is kept of one
+LARGEST = 2**26  # bytes of an image, or of what is kept of one
 
 
 def write_sealed(path: Path, value: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ def generate(
     with waiting("distance from AR"):
         results = [summarise(pipeline, m, workload, samples[m], samples.get(ar)) for m in methods]
 
-    pictures = [[sample.picture for sample in samples[m]] for m in methods]
+    pictures = [[sample.image for sample in samples[m]] for m in methods]
     if len(methods) == 1:
         sheet = contact_sheet(pictures[0])
     else:

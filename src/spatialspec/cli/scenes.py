@@ -16,7 +16,7 @@ MOST = 1_000_000  # scenes: each is a file
 
 
 def scenes(
-    out: Annotated[Path, typer.Option(help="Folder for pictures and metadata.csv.")] = Path("train/scenes"),
+    out: Annotated[Path, typer.Option(help="Folder for images and metadata.csv.")] = Path("train/scenes"),
     cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
     count: Annotated[int, typer.Option(help="Scenes to learn from; 15 % as many of each left-out split.")] = 4000,
     side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,

@@ -47,7 +47,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished image and what it was asked with.
+    """A finished image and its request.
 
     Attributes:
         prompt: of the conditional stream.
@@ -68,7 +68,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Cells:
-    """What p says about the token of every cell, in float64, in nats.
+    """Figures of the token of every cell under p, in float64, in nats.
 
     Attributes:
         surprisal: -log p(token), at least 0.
@@ -118,16 +118,16 @@ def weigh(p: Float[Tensor, "cells V"], tokens: Int[Tensor, "cells"], u: Float[Te
     p = p.double()
     log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log()
     chosen = tokens[:, None]
-    own = p.gather(-1, chosen)
+    mass = p.gather(-1, chosen)
     before = torch.arange(p.shape[-1], device=p.device) < chosen
-    likelier = (p > own) | ((p == own) & before)
-    pit = (p * likelier).sum(-1) + u.double() * own[:, 0]
+    likelier = (p > mass) | ((p == mass) & before)
+    pit = (p * likelier).sum(-1) + u.double() * mass[:, 0]
     return Cells(-log_p.gather(-1, chosen)[:, 0], -(p * log_p).sum(-1), pit.clamp(0.0, 1.0))
 
 
 @torch.inference_mode()
 def measure(target: Scorer, image: Drawn) -> Cells | None:
-    """Score a finished image under the target, in one pass; None at temperature 0, where AR has no spread.
+    """Score a finished image under the target, in one pass; None at temperature 0, where AR does not sample.
 
     Raises:
         BadInput: the image is not finished.

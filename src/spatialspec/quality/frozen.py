@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from spatialspec.core.errors import BadInput
+from spatialspec.tensors import check_shapes
 
 
 def package_folder(package: str, module: str) -> Path:
@@ -41,15 +41,3 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     check_shapes(expected, {name: tuple(value.shape) for name, value in tensors.items()}, source)
     model.load_state_dict(dict(tensors))
-
-
-def check_shapes(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]], source: Path) -> None:
-    """Compare names and shapes of tensors.
-
-    Raises:
-        BadInput: they differ; one line that names the first tensor that does.
-    """
-    for name in sorted(expected.keys() | got.keys()):
-        if expected.get(name) != got.get(name):
-            have, want = got.get(name, "no such tensor"), expected.get(name, "no such tensor")
-            raise BadInput(f"{have}", f"{want}", "the file belongs to another model", where=f"{source}: tensor {name}")

@@ -164,8 +164,8 @@ def _images(
             None if cells is None else float(cells.entropy.mean()),
         )
         if store is not None:
-            store.save(str(method), place, i, kept, sample.picture)
-        images.append((kept, sample.picture))
+            store.save(str(method), place, i, kept, sample.image)
+        images.append((kept, sample.image))
     return images
 
 

@@ -70,7 +70,7 @@ class ReproduceSettings(Settings):
     seconds: float
 
 
-class Report(Strict):
+class ExperimentReport(Strict):
     """One experiment.
 
     Attributes:
