@@ -2,7 +2,7 @@
 
 `python benchmarks/alignment.py --data train/data [--images 500] [--guidance W]` prints both for seen concepts in their
 styles (split train), for left-out combinations (split pair) and, for information, for unseen concepts. Needs the extra
-`spatialspec[train]`.
+`spatialspec[lab]`.
 """
 
 import argparse

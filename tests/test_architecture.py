@@ -18,12 +18,17 @@ from spatialspec.models import GRIDS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "spatialspec"
 
-FILES = {"core", "files", "tensors", "tables", "pictures", "identity", "processes", "outputs", "sealed", "progress"}
+FILES = {
+    "core", "files", "tensors", "tables", "pictures", "identity", "processes", "outputs", "sealed", "progress",
+    "extras", "plugins",
+}  # fmt: skip
 LOOP = FILES | {"methods", "targets", "decode", "generation"}
 DRAWING = LOOP | {"models", "drafts", "pipeline", "prompts", "arguments"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
     "progress": set(),
+    "extras": {"core"},
+    "plugins": {"core"},
     "files": {"core"},
     "outputs": {"core", "files"},
     "tables": {"core", "files"},
@@ -32,7 +37,7 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "identity": {"core", "tensors"},
     "sealed": {"core", "files", "identity"},
     "processes": {"core"},
-    "methods": {"core", "files", "tensors", "identity"},
+    "methods": {"core", "files", "tensors", "identity", "plugins"},
     "targets": FILES,
     "decode": {"core"},
     "generation": {"core", "methods", "decode", "identity"},
@@ -49,7 +54,7 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "lab": DRAWING | {"measure", "quality"},
     "cli": DRAWING | {"measure", "quality", "audit", "doctor", "show", "lab"},
     "__main__": {"cli"},
-    "__init__": {"core", "generation", "methods", "pipeline", "targets"},
+    "__init__": {"core", "generation", "methods", "pipeline", "plugins", "targets"},
 }
 STILL_UP = {  # what still points up, file -> modules; this list can only shrink
     # what `icons` was made of, which the recipe of the lab should hand over

@@ -14,7 +14,7 @@ from PIL import Image
 
 from spatialspec import __version__
 from spatialspec.cli.display import progress, table
-from spatialspec.methods.registry import _table, methods
+from spatialspec.methods.registry import REGISTRY, methods
 from spatialspec.prompts import BUILT_IN
 from tiny import call_main, tiny_folder, write_pictures
 
@@ -220,8 +220,7 @@ METHOD = register(Method("plugged", "a window from a file", JacobiOptions(), Jac
 
 def test_a_method_from_a_file(call, folder, tmp_path, monkeypatch):
     """Known to the command that names the file, listed, and AR's tokens as it promises."""
-    known = dict(_table())
-    monkeypatch.setattr("spatialspec.methods.registry._table", lambda: known)
+    monkeypatch.setattr(REGISTRY, "named", methods())
     (tmp_path / "mine.py").write_text(PLUGIN)
     plug = ("--plugin", tmp_path / "mine.py")
     code, out, _ = call("methods", *plug)

@@ -26,6 +26,7 @@ from spatialspec.methods.options import Options
 from spatialspec.methods.rejection import Rejection
 from spatialspec.methods.sjd import SJD, WindowOptions
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.plugins import register
 from tiny import call_main, tiny_folder, tiny_pipeline
 from toys import ToySession, ToyTarget, Trial
 
@@ -42,8 +43,8 @@ def blocks(page: str, language: str = "python") -> list[str]:
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
     """Save the first block of a page as the page says, in a folder of its own, and import it from there."""
-    table, folder = registry.methods(), tmp_path / "outside"
-    monkeypatch.setattr(registry, "_table", lambda: table)
+    folder = tmp_path / "outside"
+    monkeypatch.setattr(registry.REGISTRY, "named", registry.methods())
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setitem(sys.modules, "my_method", None)
     folder.mkdir()
@@ -155,8 +156,7 @@ class Alone(Rejection):
 def test_a_rule_that_keeps_the_distribution_alone_says_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the page on verifiers says: under the word coupled it would promise AR's tokens."""
     for word, ok in (("rejection", True), ("coupled", False)):
-        table = registry.methods()
-        monkeypatch.setattr(registry, "_table", lambda table=table: table)
-        registry.register(Method("alone", "of the distribution alone", WindowOptions(), SJD, Alone, rule=word))
+        monkeypatch.setattr(registry.REGISTRY, "named", registry.methods())
+        register(Method("alone", "of the distribution alone", WindowOptions(), SJD, Alone, rule=word))
         assert audit([Method.parse("alone")], replace(QUICK, cases=QUICK.cases[1:2])).ok == ok
         monkeypatch.undo()

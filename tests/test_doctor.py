@@ -14,11 +14,11 @@ from doctors import FLAT, diagnose, give_curve, named
 from real_targets import MAKES
 from spatialspec.cli.doctor import line
 from spatialspec.core.errors import BadInput
-from spatialspec.doctor.files import OWN, open_folder
+from spatialspec.doctor.files import open_folder
 from spatialspec.doctor.report import Finding, from_error
 from spatialspec.measure.budget import Cost
 from spatialspec.sealed import read_sealed, write_sealed
-from spatialspec.targets.loading import KINDS
+from spatialspec.targets.registry import shipped
 from tiny import call_main, tiny_folder
 
 ROW_ENDS = {"emu3": r"id \d+ behind 2 rows, nothing behind the last", "lumina": r"id \d+ behind 3 rows"}
@@ -55,8 +55,8 @@ def test_half_precision(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_kind_is_known(tmp_path: Path) -> None:
-    assert OWN.keys() <= KINDS.keys() | {"icons"}
-    assert {open_folder(made.make(tmp_path / kind)).kind for kind, made in MAKES.items()} == KINDS.keys() | {"icons"}
+    kinds = {open_folder(made.make(tmp_path / kind)).kind.name for kind, made in MAKES.items()}
+    assert kinds == {kind.name for kind in shipped()}
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

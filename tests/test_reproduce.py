@@ -14,7 +14,7 @@ from PIL import Image
 
 from spatialspec.core.grid import Grid
 from spatialspec.drafts import weights
-from spatialspec.lab.reproduce.registry import EXPERIMENTS
+from spatialspec.lab.reproduce.registry import EXPERIMENTS, function_of
 from spatialspec.lab.reproduce.verdict import OPEN
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from tiny import call_main, tiny_folder, tiny_target
@@ -68,8 +68,10 @@ def test_an_experiment_writes_a_page_that_says_what_its_json_says(call, folder, 
     size = "4x4" if name == "hawk-fig4" else "3x3"  # heads of depth 3 need four rows
     monkeypatch.setattr("spatialspec.lab.reproduce.context.QUICK", Grid.parse(size))
     if name in ALIKE:
-        module = EXPERIMENTS[name].where.partition(":")[0]
-        monkeypatch.setattr(f"{module}.compare", lambda plot, table, panels: plot.subplots().plot(range(len(panels))))
+        monkeypatch.setattr(
+            f"{function_of(name).__module__}.compare",
+            lambda plot, table, panels: plot.subplots().plot(range(len(panels))),
+        )
     more = ["--drafts", drafts] if EXPERIMENTS[name].folders else []
     code, out, err = call(name, "--model", folder, "--quick", "--out", "pages", *more)
     assert (code, err) == (0, "") and f"{name}: {OPEN}" in out
@@ -116,9 +118,9 @@ def test_what_cannot_run_says_what_to_do(call, folder, monkeypatch):
     assert code == 2 and "--quick" in err
     code, _, err = call("hawk-fig6", "--model", folder, "--drafts", "a,b", "--out", "pages")
     assert code == 2 and "ssd-data" in err
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = call("hawk-fig6", "--model", folder, "--quick", "--out", "pages")
-    assert code == 2 and "pip install matplotlib" in err and not os.listdir("pages")
+    assert code == 2 and "pip install 'spatialspec[lab]'" in err and not os.listdir("pages")
 
 
 def test_all_goes_on_behind_what_cannot_run(call, folder, monkeypatch):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spatialspec.drafts import weights
+from spatialspec.extras import EXTRAS
 from spatialspec.identity import drafts_digest
 from spatialspec.lab.reproduce import backbone, hawk_sampling
 from spatialspec.lab.reproduce.carry_out import carry_out
@@ -22,7 +24,7 @@ from spatialspec.measure.runs import Workload
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.network import SpatialNetwork
-from spatialspec.quality import alignment, efficientnet, frozen
+from spatialspec.quality import alignment, efficientnet
 from tiny import tiny_pipeline
 
 RECORDS = Path(__file__).parents[1] / "docs" / "results"
@@ -40,7 +42,8 @@ def context(tmp_path_factory) -> ExperimentContext:
 @pytest.fixture
 def no_packages(monkeypatch):
     """As if the packages of the judge were not there, whatever earlier tests have loaded."""
-    monkeypatch.setattr(frozen, "find_spec", lambda name: None)
+    for module in EXTRAS["evaluate"]:
+        monkeypatch.setitem(sys.modules, module, None)
     for module, name in ((efficientnet, "load_efficientnet"), (alignment, "load_sentence_encoder")):
         monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spatialspec.targets.loading import KINDS
+from spatialspec.targets.registry import shipped
 from tiny import call_main
 from tiny_checkpoints import tiny_janus
 
@@ -59,5 +59,5 @@ def test_models_lists_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> Non
     code, out, _ = call_main(capsys, "models")
     assert code == 0
     assert "  janus: deepseek-community/Janus-Pro-1B, -7B: grid 24x24, vocabulary 16384, licence DeepSeek" in out
-    for kind in KINDS:
-        assert f"  {kind.partition('_')[0]}: " in out and "drafts none published" in out
+    for kind in shipped():
+        assert f"  {kind.name.partition('_')[0]}: " in out and "drafts none published" in out

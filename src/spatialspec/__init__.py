@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from spatialspec.core.step import Step
     from spatialspec.generation import Report
     from spatialspec.methods.method import Method
-    from spatialspec.methods.registry import register
     from spatialspec.pipeline import Output, SpatialPipeline
+    from spatialspec.plugins import register
     from spatialspec.targets.loading import wrap
+    from spatialspec.targets.registry import TargetKind
 
 _HOMES = {
     "BadInput": "core.errors",
@@ -27,12 +28,13 @@ _HOMES = {
     "Sampling": "core.sampling",
     "SpatialPipeline": "pipeline",
     "Step": "core.step",
-    "register": "methods.registry",
+    "TargetKind": "targets.registry",
+    "register": "plugins",
     "wrap": "targets.loading",
 }
 __all__ = [
-    "BadInput", "Grid", "Method", "Output", "Report", "Sampling", "SpatialPipeline", "Step", "__version__", "register",
-    "wrap",
+    "BadInput", "Grid", "Method", "Output", "Report", "Sampling", "SpatialPipeline", "Step", "TargetKind",
+    "__version__", "register", "wrap",
 ]  # fmt: skip
 
 

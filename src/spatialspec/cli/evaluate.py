@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, kept, progress, saved, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
+from spatialspec.extras import need
 from spatialspec.outputs import check_folder, check_output
 from spatialspec.prompts import BUILT_IN, check_prompt, read_prompts
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from spatialspec.quality.prompt_sets import PromptSet
     from spatialspec.quality.quality_results import Quality
 
-T = TypeVar("T")
 FEATURES = "efficientnet-lite0"  # the default of evaluation.features, which imports torch
 
 
@@ -73,6 +73,7 @@ def evaluate(
     and PSNR to AR's picture under the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes).
     AR runs too, and is listed if it is named.
     """
+    need("evaluate")
     common = options.Common(
         model, draft, methods, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, num_images,
         budget, tolerance, quality, device, dtype,
@@ -119,7 +120,6 @@ def evaluate(
     from spatialspec.quality.real import load_real
     from spatialspec.quality.store import Store
 
-    notes: list[str] = []
     with waiting("reading real images" if real is not None else "checking the prompts") as now:
         with traced(pipeline.target):
             side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
@@ -134,20 +134,17 @@ def evaluate(
         now.stage("loading the networks that measure images")
         captions = [*asked.prompts, *(truth.captions if truth is not None else ())]
         instruments = Instruments(
-            features=_optional(lambda: feature_extractor(features), features == FEATURES, notes),
-            judge=_optional(lambda: Alignment(captions), True, notes),
+            features=feature_extractor(features),
+            judge=Alignment(captions),
             clip=None if clip is None else ClipScore(clip),
             scenes=test,
             store=None if out is None else Store(out, _identity(pipeline, workload)),
             export=export,
         )
-    for note in notes:
-        say(wrapped(f"note: {note}"), err=True)
     drawn = "no images are kept without --out" if out is None else f"{out} keeps what was drawn: the same call goes on"
     with kept(drawn), progress(len({AR, *listed}) * len(workload.jobs()) * workload.grid.cells, timed=False) as report:
-        names = {"features": features if instruments.features else None, "clip": clip}
-        names["scenes"] = scenes
-        document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, notes, report, report.stage)
+        names = {"features": features, "clip": clip, "scenes": scenes}
+        document = evaluate(pipeline, listed, workload, asked, instruments, truth, names, (), report, report.stage)
     rows = [*document.methods, *([document.real] if document.real is not None else [])]
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
     images = f"{len(workload.jobs())} images of {len(asked.prompts)} prompts"
@@ -169,17 +166,6 @@ def _read(path: Path) -> PromptSet:
 def _folder(name: str | None) -> Path | None:
     """A folder, where a judge or a network is given by one."""
     return Path(name) if name is not None and Path(name).is_dir() else None
-
-
-def _optional(make: Callable[[], T], may_lack: bool, notes: list[str]) -> T | None:
-    """An instrument; where its package is missing and nobody asked for it by name, a note."""
-    try:
-        return make()
-    except ImportError as error:
-        if not may_lack:
-            raise
-        notes.append(str(error))
-        return None
 
 
 def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:

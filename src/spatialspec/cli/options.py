@@ -61,7 +61,7 @@ Dtype = Annotated[str | None, typer.Option(help=f"{_TYPES}. [default: fp32 on th
 
 def _run_plugins(paths: list[Path] | None) -> list[Path] | None:
     for path in paths or ():
-        from spatialspec.methods.registry import load_file
+        from spatialspec.plugins import load_file
 
         load_file(path.expanduser())
     return paths
@@ -71,7 +71,7 @@ Plugin = Annotated[
     list[Path] | None,
     typer.Option(
         "--plugin", callback=_run_plugins, is_eager=True, metavar="FILE",
-        help="Run a Python file that registers methods of your own; may be given several times.",
+        help="Run a Python file that registers methods or targets of your own; may be given several times.",
     ),
 ]  # fmt: skip
 Json = Annotated[Path | None, typer.Option(help="Write settings and figures here, as one JSON document.")]

@@ -11,6 +11,7 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
+from spatialspec.extras import need
 from spatialspec.lab.reproduce.registry import EXPERIMENTS
 from spatialspec.outputs import check_folder
 from spatialspec.prompts import BUILT_IN, read_prompts
@@ -57,6 +58,7 @@ def reproduce(
             line = f"{known:<{width}}  {entry.summary} ({entry.source}; {entry.prompts} prompts{needs})"
             say(wrapped(line, width + 2))
         return
+    need("lab")
     if name not in EXPERIMENTS and name != ALL:
         raise BadInput(f"experiment {name!r}", f"one of {', '.join(EXPERIMENTS)}, or {ALL}")
     if limit is not None and (quick or limit < 1):

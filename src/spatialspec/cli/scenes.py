@@ -11,6 +11,7 @@ import typer
 from spatialspec.cli.display import say, waiting
 from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_pictures, working_in
 from spatialspec.core.errors import BadInput
+from spatialspec.extras import need
 
 MOST = 1_000_000  # scenes: each is a file
 
@@ -26,6 +27,7 @@ def scenes(
 
     The packages of `train data` are fetched if they are not in --cache.
     """
+    need("lab")
     given_numbers(count=count, seed=seed)
     if count > MOST:
         raise BadInput(f"--count {count}", f"1 to {MOST:,}", "choose another")
@@ -54,6 +56,7 @@ def scene_judge(
     seed: Seed = 0,
 ) -> None:
     """Train the judge of scenes; goes on where it was stopped."""
+    need("lab")
     given = given_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
     pictures = training_pictures(data)

@@ -22,6 +22,7 @@ from spatialspec.cli.workplace import (
     working_in,
 )
 from spatialspec.core.errors import BadInput
+from spatialspec.extras import need
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,7 @@ def data(
     side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
 ) -> None:
     """Fetch and draw the training images."""
+    need("lab")
     if not 16 <= side <= 1024 or side % 4:
         raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
     from spatialspec.files import write_text
@@ -76,6 +78,7 @@ def tokenizer(
     seed: Seed = 0,
 ) -> None:
     """Train the VQ tokenizer of images."""
+    need("lab")
     given = given_numbers(steps=steps, batch=batch, seed=seed)
     make_folder(out)
     report = clocked()
@@ -119,6 +122,7 @@ def target(
 
     Its grid is that of the last stage.
     """
+    need("lab")
     given = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if words > MOST_WORDS:
         raise BadInput(f"--words {words}", f"1 to {MOST_WORDS:,}", "choose another")
@@ -173,6 +177,7 @@ def judge(
     seed: Seed = 0,
 ) -> None:
     """Train the judge of text and image."""
+    need("lab")
     given = given_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
     pictures = training_pictures(data)

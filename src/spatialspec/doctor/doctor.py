@@ -122,7 +122,7 @@ def examine(
     found = Examination(settings, tell)
     with suppress(Stopped):
         folder = found.require("config", "config.json of a known kind of model", lambda: open_folder(path))
-        found.add(ok("config", folder.kind, "a kind of model that this library draws with"))
+        found.add(ok("config", folder.kind.name, "a kind of model that this library draws with"))
         found.look("files", "all files, whole", lambda: check_files(folder))
         if found.sound:
             target = _load(found, folder, device, dtype)

@@ -12,12 +12,11 @@ from spatialspec.core.errors import BadInput
 from spatialspec.doctor.report import Finding, failed, ok, warning
 from spatialspec.files import inside, read_config
 from spatialspec.targets.loading import kind_of
+from spatialspec.targets.registry import TargetKind
 from spatialspec.tensors import read_shapes
 
-ICONS = "icons"
 SINGLE, INDEX, CODEC = "model.safetensors", "model.safetensors.index.json", "vq.safetensors"
 CAPTIONS = "captions.safetensors"  # LlamaGen's, read where it exists
-OWN = {ICONS: ("transformer.safetensors", CODEC), "llamagen": ("transformer.safetensors", CODEC)}  # our own layout
 WITH_CODEC = ("chameleon", "lumina_mgpt")  # whose codec may lie beside the shards
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")  # reading one may run code
 
@@ -28,12 +27,12 @@ class ModelFolder:
 
     Attributes:
         path: of the folder.
-        kind: key of OWN or of `loading.KINDS`.
+        kind: of the model.
         config: contents of config.json.
     """
 
     path: Path
-    kind: str
+    kind: TargetKind
     config: dict[str, Any]
 
     @property
@@ -43,8 +42,8 @@ class ModelFolder:
         Raises:
             BadInput: the index of the shards is damaged.
         """
-        if self.kind in OWN:
-            return list(OWN[self.kind])
+        if self.kind.files is not None:
+            return [name for name in self.kind.files if name.endswith(".safetensors")]
         index, names = self.path / INDEX, [SINGLE]
         if index.is_file() and not (self.path / SINGLE).is_file():
             table = read_config(index, ("weight_map",))["weight_map"]
@@ -53,14 +52,13 @@ class ModelFolder:
             for name in table.values():
                 inside(self.path, name, f"{index}: weight_map")
             names = sorted(set(table.values()))
-        beside = self.kind in WITH_CODEC and (self.path / CODEC).is_file()
+        beside = self.kind.name in WITH_CODEC and (self.path / CODEC).is_file()
         return [*names, CODEC] if beside else names
 
     @property
     def needed(self) -> list[str]:
         """Names of all files that must be there."""
-        tokenizer = [] if self.kind == "llamagen" else ["tokenizer.json"]
-        return [*self.weights, *tokenizer]
+        return [*self.weights, "tokenizer.json"] if self.kind.files is None else list(self.kind.files)
 
 
 def open_folder(path: Path) -> ModelFolder:
@@ -70,8 +68,6 @@ def open_folder(path: Path) -> ModelFolder:
         BadInput: config.json is missing, damaged, or that of an unknown kind.
     """
     config = read_config(path / "config.json", ())
-    if "transformer" in config:
-        return ModelFolder(path, ICONS, config)
     return ModelFolder(path, kind_of(config), config)
 
 
@@ -92,7 +88,7 @@ def check_files(folder: ModelFolder) -> Iterator[Finding]:
         return
     size = sum((folder.path / name).stat().st_size for name in weights)
     yield ok("files", f"{len(weights)} files of weights, {size / 1e6:,.1f} MB, and what goes with them", expected)
-    read = {*weights, CAPTIONS} if folder.kind == "llamagen" else set(weights)
+    read = {*weights, CAPTIONS} if folder.kind.name == "llamagen" else set(weights)
     foreign = sorted(name for name in names - read if name.endswith((".safetensors", ".py", *PICKLES)))
     if foreign:
         expected = "none: nothing here reads them, and code in a folder is never run"

@@ -12,6 +12,7 @@ from huggingface_hub.constants import HF_HOME, HF_HUB_CACHE
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.drafts.image_folder import Pictures, fitted
+from spatialspec.extras import need
 from spatialspec.pictures import read_picture
 
 CAPTIONS = ("text", "caption", "prompt")  # in this order of preference
@@ -27,15 +28,12 @@ def read_dataset(name: str, size: int | tuple[int, int], limit: int | None, repo
         report: called with one line if anything was left out.
 
     Raises:
-        ImportError: `datasets` is not installed.
+        NotInstalled: `datasets` is not installed.
         BadInput: no such data set, no such column, or nothing that can be used.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError(
-            f"got the data set {name}, expected the package datasets to read it: run `pip install datasets`"
-        ) from error
+    need("lab", "datasets")
+    import datasets
+
     try:
         found: Any = datasets.load_dataset(name, split="train")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.methods.options import Budget, Options, Tolerance
+from spatialspec.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
     from spatialspec.core.context import DecodeContext
@@ -21,7 +22,7 @@ VerifierFactory = Callable[["DecodeContext", Any, Any], "Verifier"]
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(Plugin):
     """A decoding method with its options.
 
     Attributes:
@@ -120,6 +121,13 @@ class Method:
         if isinstance(self.options, Budget) and not self.options.budget:  # AR, at no other cost
             drafter = AR()
         return drafter, verifier
+
+    @staticmethod
+    def registry() -> Registry[Method]:
+        """The table of methods."""
+        from spatialspec.methods.registry import REGISTRY
+
+        return REGISTRY
 
     @classmethod
     def parse(cls, text: str) -> Method:

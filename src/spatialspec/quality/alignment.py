@@ -44,7 +44,7 @@ class Alignment:
         captions: prompts of the run, repeats allowed.
 
     Raises:
-        ImportError: a package with a frozen encoder is missing.
+        NotInstalled: a package with a frozen encoder is missing.
         BadInput: the judge's files are damaged.
     """
 

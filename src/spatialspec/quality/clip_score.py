@@ -30,7 +30,6 @@ class ClipScore:
         name: folder of a CLIP model with its processor, or OWNER/NAME on the Hub.
 
     Raises:
-        ImportError: transformers is not installed.
         BadInput: there is no CLIP model, or the Hub cannot be reached.
     """
 
@@ -58,10 +57,8 @@ class ClipScore:
 
 
 def _load(name: str | Path) -> tuple[Any, Any]:
-    try:
-        from transformers import CLIPModel, CLIPProcessor
-    except ImportError as error:
-        raise ImportError("got --clip without transformers: run `pip install transformers`") from error
+    from transformers import CLIPModel, CLIPProcessor
+
     local = (Path(name) / "config.json").is_file()
     if not local and (Path(name).exists() or not ON_HUB.fullmatch(str(name))):
         raise BadInput(f"--clip {name}", "a folder with a CLIP model, or OWNER/NAME on the Hub")

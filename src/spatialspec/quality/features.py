@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.extras import need
 from spatialspec.targets.model_files import check_side_files, read_model_config
 
 DEFAULT = "efficientnet-lite0"
@@ -28,11 +28,10 @@ def feature_extractor(name: str) -> FeatureExtractor:
             nothing is fetched.
 
     Raises:
-        ImportError: a package is missing; the message says which.
+        NotInstalled: a package is missing; the message says which.
         BadInput: no such model.
     """
-    if find_spec("torchmetrics") is None:
-        raise ImportError("the package torchmetrics is not installed: run `pip install torchmetrics`")
+    need("evaluate", "torchmetrics")
     if name == DEFAULT:
         from spatialspec.quality.efficientnet import load_efficientnet, picture_features
 
@@ -44,10 +43,8 @@ def feature_extractor(name: str) -> FeatureExtractor:
 def _from_folder(folder: Path) -> FeatureExtractor:
     if not (folder / "config.json").is_file():
         raise BadInput(f"--features {folder}", f"{DEFAULT} or the folder of a vision model", "check the path")
-    try:
-        from transformers import AutoImageProcessor, AutoModel
-    except ImportError as error:
-        raise ImportError("got --features of a folder without transformers: run `pip install transformers`") from error
+    from transformers import AutoImageProcessor, AutoModel
+
     read_model_config(folder)
     check_side_files(folder)
     try:

@@ -8,22 +8,19 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from spatialspec.extras import need
 from spatialspec.tensors import check_shapes
 
 
-def package_folder(package: str, module: str) -> Path:
-    """Return the folder of an installed package without importing it.
-
-    Args:
-        package: name to install it by.
-        module: name to import it by.
+def package_folder(module: str) -> Path:
+    """Return the folder of a package of the extra `evaluate` without importing it.
 
     Raises:
-        ImportError: it is not installed; the message says what to install.
+        NotInstalled: it is not there; the message says what to install.
     """
+    need("evaluate", module)
     spec = find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f"the package {package} is not installed: run `pip install {package}`")
+    assert spec is not None and spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0])
 
 

@@ -221,7 +221,7 @@ def alignment(
         seed: of the draw; the same for all sets that are compared.
 
     Raises:
-        ImportError: a package with a frozen encoder is missing.
+        NotInstalled: a package with a frozen encoder is missing.
         BadInput: counts differ, too few distractors, or the folder holds no sound judge.
     """
     if len(pictures) != len(captions) or not len(captions):

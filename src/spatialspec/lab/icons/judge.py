@@ -104,7 +104,7 @@ def train(
         R@1 among 100 captions on pictures that were trained on and on the held-out ones, by name.
 
     Raises:
-        ImportError: a package with a frozen encoder is missing.
+        NotInstalled: a package with a frozen encoder is missing.
         BadInput: there is no training picture, or there are too few concepts.
     """
     recipe, seen = recipe or JudgeRecipe(), data.select("train")

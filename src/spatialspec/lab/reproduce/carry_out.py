@@ -6,15 +6,14 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.files import read_config, write_text
-from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.page import page
 from spatialspec.lab.reproduce.plots import empty_plot, save
-from spatialspec.lab.reproduce.registry import EXPERIMENTS
+from spatialspec.lab.reproduce.registry import EXPERIMENTS, function_of
 from spatialspec.lab.reproduce.report import ExperimentReport, ReproduceSettings
 from spatialspec.lab.reproduce.verdict import verdict
 from spatialspec.measure.bench import describe
@@ -38,18 +37,16 @@ def carry_out(
         show: called with the report before anything is written.
 
     Raises:
-        ImportError: there is no matplotlib; before anything is computed.
+        NotInstalled: there is no matplotlib; before anything is computed.
         BadInput: drafts are missing, the target does not hand out what is needed, or a file would be overwritten that
             `check_files` keeps.
     """
     check_files(name, folder, context.quick)
     plot, entry = empty_plot(), EXPERIMENTS[name]
-    context = replace(
-        context.with_drafts([]) if entry.folders else context, unmeasured=set()
-    )  # nothing of another experiment's
-    module, _, function = entry.where.partition(":")
-    start = time.perf_counter()
-    outcome: Outcome = getattr(import_module(module), function)(context)
+    context = context.with_drafts([]) if entry.folders else context
+    context = replace(context, unmeasured=set())  # nothing of another experiment's
+    run, start = function_of(name), time.perf_counter()
+    outcome = run(context)
     settings = ReproduceSettings(
         **describe("reproduce", context.pipeline, context.workload).model_dump(),
         call=call,

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
+from spatialspec.extras import NotInstalled
 from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
@@ -166,6 +167,6 @@ def _judge(context: ExperimentContext, samples: Mapping[str, Sequence[Sample]]) 
         judge = Alignment(captions)
         pixels = {method: np.stack([np.asarray(s.image) for s in found]) for method, found in samples.items()}
         return {m: judge.hits(picture_features(stack, judge.side), captions) for m, stack in pixels.items()}
-    except ImportError as error:
+    except NotInstalled as error:
         context.unmeasured.add(f"R-precision was not measured: {error}.")
         return None

@@ -1,4 +1,4 @@
-"""Plots: matplotlib where it is there, and the shapes that experiments share."""
+"""Plots by matplotlib: the shapes that experiments share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spatialspec.extras import need
 from spatialspec.files import writing
 from spatialspec.lab.reproduce.report import Table
 
@@ -20,12 +21,11 @@ def empty_plot() -> Figure:
     """A figure, drawn without a window.
 
     Raises:
-        ImportError: there is no matplotlib.
+        NotInstalled: there is no matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("got no matplotlib, expected it for the plots: run `pip install matplotlib`") from error
+    need("lab", "matplotlib")
+    from matplotlib.figure import Figure
+
     return Figure(layout="constrained")
 
 

@@ -80,7 +80,7 @@ def train(
         How often scenes pass under their own captions and under wrong ones, by split.
 
     Raises:
-        ImportError: the package with the frozen network is missing.
+        NotInstalled: the package with the frozen network is missing.
         BadInput: a record is missing or damaged, a split is, or a concept is in left-out scenes only.
     """
     recipe = recipe or SceneJudgeRecipe()

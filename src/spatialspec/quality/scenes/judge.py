@@ -75,7 +75,7 @@ class SceneJudge:
             scenes: one for each, of known concepts; boxes are not looked at.
 
         Raises:
-            ImportError: the package with the frozen network is missing.
+            NotInstalled: the package with the frozen network is missing.
             BadInput: a concept is unknown.
         """
         found = self.find(picture_maps(pixels, self.config.side)) if len(pixels) else []

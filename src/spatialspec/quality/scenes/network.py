@@ -84,7 +84,7 @@ def picture_maps(pixels: UInt8[np.ndarray, "B H W 3"], side: int) -> Maps:
         side: a multiple of 32.
 
     Raises:
-        ImportError: the package with the weights is not installed.
+        NotInstalled: the package with the weights is not installed.
     """
     network, parts = load_efficientnet(), []
     for start in range(0, len(pixels), BATCH):

