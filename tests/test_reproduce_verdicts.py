@@ -91,7 +91,7 @@ def test_hawks_table_turns_with_the_figures(monkeypatch):
     assert list(turned.values()).count(FAILS) == 2, "only what was turned"
     figures["hawk"]["likelihood_gap"] = -0.7
     turned = found_by(monkeypatch, hawk_table1, figures)
-    assert turned["Hawk's pictures are as likely as AR's"] == FAILS
+    assert turned["Hawk's images are as likely as AR's"] == FAILS
     assert turned["Hawk is closer to AR in likelihood than LANTERN++"] == FAILS
 
 
