@@ -31,33 +31,33 @@ def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as picture:
-                if picture.width * picture.height > LARGEST:
-                    raise BadInput(f"{picture.width} x {picture.height} pixels", f"at most {LARGEST:,}")
-                return _rgb(ImageOps.exif_transpose(picture))
+            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+                if image.width * image.height > LARGEST:
+                    raise BadInput(f"{image.width} x {image.height} pixels", f"at most {LARGEST:,}")
+                return _rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # decoders raise what they like
         reason = error.got if isinstance(error, BadInput) else f"no image that can be read ({type(error).__name__})"
         file = where or (source if isinstance(source, Path) else "")
         raise BadInput(reason, f"one of {', '.join(FORMATS)}, of at most {LARGEST:,} pixels", "", file) from error
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits a pixel, which `convert` would cut off at 255
-        picture = picture.point(lambda value: value / 256).convert("L")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
-    return picture.convert("RGB")
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would cut off at 255
+        image = image.point(lambda value: value / 256).convert("L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
 
 
-def png(picture: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
     """The image as a PNG file."""
     buffer = BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def write_picture(path: Path, picture: Image.Image) -> None:
+def write_picture(path: Path, image: Image.Image) -> None:
     """Write a PNG file, whole or not at all."""
-    write_bytes(path, png(picture))
+    write_bytes(path, png(image))

@@ -37,8 +37,8 @@ def check_prompt(text: object, where: object = "") -> str:
         raise BadInput(got, "words", "say what to draw", where)
     if len(text) > LONGEST:
         raise BadInput(f"a prompt of {len(text):,} characters", f"at most {LONGEST:,}", "shorten it", where)
-    if found := BROKEN.search(text):
-        raise BadInput(f"a prompt with {shown(found[0])}", "Unicode text without NUL", "take it out", where)
+    if broken := BROKEN.search(text):
+        raise BadInput(f"a prompt with {shown(broken[0])}", "Unicode text without NUL", "take it out", where)
     return text
 
 

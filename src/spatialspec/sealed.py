@@ -27,10 +27,10 @@ def write_sealed(path: Path, value: dict[str, Any]) -> None:
 def read_sealed(path: Path) -> dict[str, Any] | None:
     """What `write_sealed` wrote; None if it is not there, or not as it was written."""
     try:
-        found = parse_json(read_text(path, limit=LARGEST), path)
+        document = parse_json(read_text(path, limit=LARGEST), path)
     except BadInput:
         return None
-    if not isinstance(found, dict) or SEAL not in found:
+    if not isinstance(document, dict) or SEAL not in document:
         return None
-    seal = found.pop(SEAL)
-    return found if seal == facts_digest(found) else None
+    seal = document.pop(SEAL)
+    return document if seal == facts_digest(document) else None

@@ -196,17 +196,17 @@ def _judge(
             images=plan.others * len(plan.cases) + count, model_images=count,
             ties=toys.ties + ties, unexplained=toys.unexplained + unexplained,
         )  # fmt: skip
-    found = NO_DEVIATION
+    outcome = NO_DEVIATION
     if worst.p <= level:
-        found = NOT_EXACT
+        outcome = NOT_EXACT
     elif identity is not None and not identity.unexplained:
-        found = SEED_EXACT
+        outcome = SEED_EXACT
     return MethodAudit(
         method=str(method),
         verifier=verifier,
         declared=promise,
-        found=found,
-        ok=promise == NOT_EXACT or found == promise or (promise == EXACT and found == NO_DEVIATION),
+        found=outcome,
+        ok=promise == NOT_EXACT or outcome == promise or (promise == EXACT and outcome == NO_DEVIATION),
         images=sum(case.images for case in toys.cases),
         p=worst.p,
         total_variation=worst.total_variation,

@@ -65,7 +65,7 @@ class ToyEnvironment:
         shape = (self.toy.vocabulary,) * self.toy.grid.cells
         counts = np.bincount(codes(tokens, self.toy.vocabulary), minlength=len(self.joint))
         fits = fit(counts, self.joint), fit(_reversed(counts, shape), _reversed(self.joint, shape))
-        worst = min(fits, key=lambda found: found.p)
+        worst = min(fits, key=lambda one: one.p)
         distance, expected = variation(counts, self.joint)
         return CaseResult(
             case=str(self.case),

@@ -53,9 +53,9 @@ def doctor(
 
         kind = arguments.dtype(dtype or arguments.AUTO, where)
         say(f"{model} on {where}, {dtype_name(kind)}")
-        found = examine(folder, model, drafts, str(where), kind, grid, tell)
-    with progress(effort(found.workload, where) if found.workload else 0) as report:
-        diagnosis = measure(found, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
+        examination = examine(folder, model, drafts, str(where), kind, grid, tell)
+    with progress(effort(examination.workload, where) if examination.workload else 0) as report:
+        diagnosis = measure(examination, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
     with saved(json, diagnosis.json_text):
         show(diagnosis)
     if not diagnosis.ok:

@@ -57,11 +57,11 @@ def scene_judge(
 ) -> None:
     """Train the judge of scenes; goes on where it was stopped."""
     need("lab")
-    given = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
     pictures = training_pictures(data)
     from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train
 
     with working_in(out):
-        train(pictures, out, replace(SceneJudgeRecipe(), **given), clocked(), cache)
+        train(pictures, out, replace(SceneJudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}: `spatialspec evaluate --scenes {out}`")

@@ -79,7 +79,7 @@ def tokenizer(
 ) -> None:
     """Train the VQ tokenizer of images."""
     need("lab")
-    given = given_numbers(steps=steps, batch=batch, seed=seed)
+    numbers = given_numbers(steps=steps, batch=batch, seed=seed)
     make_folder(out)
     report = clocked()
     pictures = _with_left_out(training_pictures(data, report=report), report)
@@ -89,7 +89,7 @@ def tokenizer(
 
     with working_in(out):
         with waiting("training the tokenizer"):
-            model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
+            model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **numbers), report)
         what, held_out = _held_out(pictures)
         if len(held_out):
             say(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} images")
@@ -123,7 +123,7 @@ def target(
     Its grid is that of the last stage.
     """
     need("lab")
-    given = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
+    numbers = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if words > MOST_WORDS:
         raise BadInput(f"--words {words}", f"1 to {MOST_WORDS:,}", "choose another")
     if width % 16:
@@ -142,8 +142,8 @@ def target(
 
     vq, recipe = read_tokenizer(tokenizer), TargetRecipe(seed=seed, compile=compile)
     recipe = recipe if stages is None else replace(recipe, stages=parse_stages(stages))
-    if "sketch_steps" in given:
-        recipe = replace(recipe, sketch=replace(recipe.sketch, steps=given["sketch_steps"]))
+    if "sketch_steps" in numbers:
+        recipe = replace(recipe, sketch=replace(recipe.sketch, steps=numbers["sketch_steps"]))
     side = recipe.stages[-1].side
     report = clocked()
     pictures = _with_left_out(training_pictures(data, side * vq.config.patch, report), report)
@@ -178,13 +178,13 @@ def judge(
 ) -> None:
     """Train the judge of text and image."""
     need("lab")
-    given = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
     pictures = training_pictures(data)
     from spatialspec.lab.icons.judge import JudgeRecipe, train
 
     with working_in(out), waiting("training the judge"):
-        train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
+        train(pictures, out, replace(JudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}")
 
 

@@ -119,45 +119,47 @@ def examine(
         model=name, draft=None if draft is None else draft.name, device=device, dtype=dtype_name(dtype),
         threads=torch.get_num_threads(),
     )  # fmt: skip
-    found = Examination(settings, tell)
+    examination = Examination(settings, tell)
     with suppress(Stopped):
-        folder = found.require("config", "config.json of a known kind of model", lambda: open_folder(path))
-        found.add(ok("config", folder.kind.name, "a kind of model that this library draws with"))
-        found.look("files", "all files, whole", lambda: check_files(folder))
-        if found.sound:
-            target = _load(found, folder, device, dtype)
+        folder = examination.require("config", "config.json of a known kind of model", lambda: open_folder(path))
+        examination.add(ok("config", folder.kind.name, "a kind of model that this library draws with"))
+        examination.look("files", "all files, whole", lambda: check_files(folder))
+        if examination.sound:
+            target = _load(examination, folder, device, dtype)
             if size is not None:
                 target.check_grid(size)
-            grid = size or found.require("grid", "one in config.json", lambda: target.grid)
-            _look_at(found, target, folder, grid, draft)
-    return found
+            grid = size or examination.require("grid", "one in config.json", lambda: target.grid)
+            _look_at(examination, target, folder, grid, draft)
+    return examination
 
 
-def _load(found: Examination, folder: ModelFolder, device: str, dtype: torch.dtype) -> Target:
+def _load(examination: Examination, folder: ModelFolder, device: str, dtype: torch.dtype) -> Target:
     expected = "the names and shapes that follow from config.json"
-    target = found.require("loading", expected, lambda: load_target(folder.path, device, dtype))
+    target = examination.require("loading", expected, lambda: load_target(folder.path, device, dtype))
     got = f"{numbers(folder):,} numbers, every name and shape accounted for, fingerprint {target.fingerprint}"
-    found.add(ok("loading", got, expected))
+    examination.add(ok("loading", got, expected))
     return target
 
 
-def _look_at(found: Examination, target: Target, folder: ModelFolder, grid: Grid, draft: Path | None) -> None:
+def _look_at(examination: Examination, target: Target, folder: ModelFolder, grid: Grid, draft: Path | None) -> None:
     """The checks of a loaded model and its drafts."""
     default = target.default
-    found.look("grid", "a grid that it can draw", lambda: at_rest.check_grid(target, grid))
-    found.look("image vocabulary", "as many codes as image tokens", lambda: at_rest.check_vocabulary(target, folder))
-    if found.sound:
-        found.look("row ends", "forced tokens in place", lambda: at_rest.check_row_ends(target, grid))
-        found.look("codec", "codes as pixels", lambda: at_rest.check_codec(target, grid))
+    examination.look("grid", "a grid that it can draw", lambda: at_rest.check_grid(target, grid))
+    examination.look(
+        "image vocabulary", "as many codes as image tokens", lambda: at_rest.check_vocabulary(target, folder)
+    )
+    if examination.sound:
+        examination.look("row ends", "forced tokens in place", lambda: at_rest.check_row_ends(target, grid))
+        examination.look("codec", "codes as pixels", lambda: at_rest.check_codec(target, grid))
         with suppress(Stopped):
-            prompt = found.require("prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
-            found.look("prompts", "a tokenizer of its own", lambda: at_rest.check_prompt(target, folder, prompt))
-            found.workload = Workload((prompt,), default, grid) if found.sound else None
+            prompt = examination.require("prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
+            examination.look("prompts", "a tokenizer of its own", lambda: at_rest.check_prompt(target, folder, prompt))
+            examination.workload = Workload((prompt,), default, grid) if examination.sound else None
     usable: list[Drafts] = []
-    found.look("drafts", "drafts that can be used", lambda: check_drafts(target, draft, grid, usable))
-    found.pipeline = SpatialPipeline(target, usable)
+    examination.look("drafts", "drafts that can be used", lambda: check_drafts(target, draft, grid, usable))
+    examination.pipeline = SpatialPipeline(target, usable)
     known = {
-        "prompt": found.workload.prompts[0] if found.workload else None,
+        "prompt": examination.workload.prompts[0] if examination.workload else None,
         "size": str(grid),
         "guidance": default.guidance,
         "temperature": default.temperature,
@@ -165,29 +167,31 @@ def _look_at(found: Examination, target: Target, folder: ModelFolder, grid: Grid
         "top_p": default.top_p,
         "fingerprint": target.fingerprint,
     }
-    found.settings = found.settings.model_copy(update=known)
+    examination.settings = examination.settings.model_copy(update=known)
 
 
-def measure(found: Examination, report: Progress, options: str = "") -> Diagnosis:
+def measure(examination: Examination, report: Progress, options: str = "") -> Diagnosis:
     """Draw the first rows of an image and say what to expect of a whole one; nothing where something is broken.
 
     Args:
-        found: by `examine`; findings are added to it.
+        examination: by `examine`; findings are added to it.
         report: called after every pass, as `report(what, cells just committed)`.
         options: of the command line, which a recommended method needs too.
     """
     widths: list[Width] = []
     expected: list[Expectation] = []
     advice = ""
-    if found.pipeline is not None and found.workload is not None:
+    if examination.pipeline is not None and examination.workload is not None:
         with suppress(Stopped):
-            widths, expected = _draw(found, found.pipeline, found.workload, report)
-            advice = advise(expected, found.workload.grid, options)
-    return Diagnosis(settings=found.settings, checks=found.findings, widths=widths, methods=expected, advice=advice)
+            widths, expected = _draw(examination, examination.pipeline, examination.workload, report)
+            advice = advise(expected, examination.workload.grid, options)
+    return Diagnosis(
+        settings=examination.settings, checks=examination.findings, widths=widths, methods=expected, advice=advice
+    )
 
 
 def _draw(
-    found: Examination, pipeline: SpatialPipeline, workload: Workload, report: Progress
+    examination: Examination, pipeline: SpatialPipeline, workload: Workload, report: Progress
 ) -> tuple[list[Width], list[Expectation]]:
     """Checks that need drawing, the curve, and what to expect.
 
@@ -200,16 +204,16 @@ def _draw(
     def draw(method: Method) -> Rows:
         return draw_rows(pipeline, method, images, short(workload.grid), report)
 
-    ar = found.require("ar", "one pass a cell", lambda: draw(AR))
-    found.add(check_ar(ar))
-    if found.findings[-1].status == "failed":
+    ar = examination.require("ar", "one pass a cell", lambda: draw(AR))
+    examination.add(check_ar(ar))
+    if examination.findings[-1].status == "failed":
         raise Stopped
     check, same, fewer = "one pass for many cells", "AR's scores", "AR's tokens in fewer passes"
-    rounding = found.require(check, same, lambda: compare(target, images, ar))
-    found.look(check, same, lambda: check_scores(target, images, ar, rounding))
-    costs = found.require("cost of a pass", "seconds", lambda: curve(pipeline, workload, report))
-    runs = found.require("methods", fewer, lambda: run_in_turns(pipeline, costs, draw))
+    rounding = examination.require(check, same, lambda: compare(target, images, ar))
+    examination.look(check, same, lambda: check_scores(target, images, ar, rounding))
+    costs = examination.require("cost of a pass", "seconds", lambda: curve(pipeline, workload, report))
+    runs = examination.require("methods", fewer, lambda: run_in_turns(pipeline, costs, draw))
     expected = expectations(costs, runs, workload)
     for run, one in zip(runs[1:], expected[1:], strict=True):
-        found.look(one.method, fewer, partial(signatures, images, ar, run.rows, one, rounding))
+        examination.look(one.method, fewer, partial(signatures, images, ar, run.rows, one, rounding))
     return [Width(budget=cost.budget, seconds=cost.seconds, cells=cost.cells) for cost in costs], expected

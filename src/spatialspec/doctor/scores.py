@@ -85,8 +85,8 @@ def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
         raise BadInput(f"a grid of {request.grid.cells} cells", "at least 4", "give a larger --size")
     n = max(1, min(request.grid.columns, cells - 1) - 2)  # the tree goes on into the next row
     depth = min(DEPTH, cells - n - 1)
-    found = _Comparison(ar)
-    session, state = _begin(target, request, tokens[:n], found)
+    comparison = _Comparison(ar)
+    session, state = _begin(target, request, tokens[:n], comparison)
 
     tree, main, parent = Proposal(), list[int](), ROOT
     wrong = [(token + 1) % target.vocabulary for token in tokens[n : n + depth]]
@@ -100,13 +100,13 @@ def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
     logits = scores.logits
     again = session.score([state], [tree])[0].logits
     for cell, row in enumerate([0, *(node + 1 for node in main)], start=n):
-        found.cell("tree", cell, logits[:, row])
+        comparison.cell("tree", cell, logits[:, row])
 
     step = _step(request, state, tree, scores, Verdict(tuple(main)))
     session.keep(0, step)
-    found.cell("after a committed path", n + depth, session.score([step.after], [Proposal()])[0].logits[:, 0])
+    comparison.cell("after a committed path", n + depth, session.score([step.after], [Proposal()])[0].logits[:, 0])
 
-    alone, state = _begin(target, request, tokens[:n], found)
+    alone, state = _begin(target, request, tokens[:n], comparison)
     branch = [wrong[0], *([tokens[n + 1]] if depth > 1 else [])]
     node = ROOT
     for level, token in enumerate(branch):
@@ -114,17 +114,17 @@ def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
         step = _step(request, state, Proposal(), one, Verdict((), token))
         alone.keep(0, step)
         state, node = step.after, int(tree.find(node, n + level, token) or 0)
-        found.add("branch", logits[:, node + 1], alone.score([state], [Proposal()])[0].logits[:, 0])
-    return ScoreDifference(found.parts, found.largest, torch.equal(logits, again))
+        comparison.add("branch", logits[:, node + 1], alone.score([state], [Proposal()])[0].logits[:, 0])
+    return ScoreDifference(comparison.parts, comparison.largest, torch.equal(logits, again))
 
 
-def _begin(target: Target, request: Request, tokens: list[int], found: _Comparison) -> tuple[Session, State]:
+def _begin(target: Target, request: Request, tokens: list[int], comparison: _Comparison) -> tuple[Session, State]:
     """A session that has read AR's first tokens in one pass."""
     session = request.session(target)
     state, chain = State(request.grid), Proposal.chain(0, tokens, final=True)
     (scores,) = session.score([state], [chain])
     for cell in range(len(tokens) + 1):
-        found.cell("chain", cell, scores.logits[:, cell])
+        comparison.cell("chain", cell, scores.logits[:, cell])
     step = _step(request, state, chain, scores, Verdict.all(chain))
     session.keep(0, step)
     return session, step.after
@@ -182,20 +182,20 @@ def check_ar(ar: Rows) -> Finding:
     return ok("ar", got, expected)
 
 
-def check_scores(target: Target, request: Request, ar: Rows, found: ScoreDifference) -> Iterator[Finding]:
+def check_scores(target: Target, request: Request, ar: Rows, difference: ScoreDifference) -> Iterator[Finding]:
     """Trees, committed paths and row ends are scored as AR's passes are, and the same pass twice gives the same."""
-    allowed = TOLERANCE.get(target.dtype, TOLERANCE[torch.float32]) * found.largest
+    allowed = TOLERANCE.get(target.dtype, TOLERANCE[torch.float32]) * difference.largest
     where = f"{target.device.type}, {dtype_name(target.dtype)}"
-    expected = f"at most {allowed:.1e} ({where}, logits up to {found.largest:.0f})"
+    expected = f"at most {allowed:.1e} ({where}, logits up to {difference.largest:.0f})"
 
     def within(check: str, far: float, what: str) -> Finding:
         got = f"{far:.1e} {what}"
         return ok(check, got, expected) if far <= allowed else failed(check, got, expected, WRONG)
 
-    parts = ", ".join(f"{part} {far:.1e}" for part, far in found.parts.items())
-    yield within("one pass for many cells", found.worst, f"from AR's scores: {parts}")
+    parts = ", ".join(f"{part} {far:.1e}" for part, far in difference.parts.items())
+    yield within("one pass for many cells", difference.worst, f"from AR's scores: {parts}")
     same = "the same to the last bit"
-    if found.repeats:
+    if difference.repeats:
         yield ok("repeats", "the same numbers from the same pass", same)
     else:
         yield warning("repeats", "other numbers from the same pass", same, NOISY)

@@ -67,18 +67,18 @@ class MethodRun:
 
     def ratios(self, figure: str) -> list[float]:
         """AR's value over the method's of a figure of the reports, image by image."""
-        return [getattr(ar.report, figure) / getattr(own.report, figure) for ar, own in self.pairs]
+        return [getattr(ar.report, figure) / getattr(other.report, figure) for ar, other in self.pairs]
 
     def equal_tokens(self) -> float | None:
         """Share of cells that equal AR's; None without AR."""
-        pairs = [zip(ar.drawn.tokens, own.drawn.tokens, strict=True) for ar, own in self.pairs]
+        pairs = [zip(ar.drawn.tokens, other.drawn.tokens, strict=True) for ar, other in self.pairs]
         return fmean(a == b for cells in pairs for a, b in cells) if pairs else None
 
     def unexplained(self) -> int | None:
         """Images that differ from AR's other than after a tie; None where rounding decides, or without the promise."""
         if not self.pairs or not self.seed_exact or self.pipeline.target.dtype != torch.float32:
             return None
-        return sum(not explained(self.pipeline.target, ar.drawn, own.drawn.tokens) for ar, own in self.pairs)
+        return sum(not explained(self.pipeline.target, ar.drawn, other.drawn.tokens) for ar, other in self.pairs)
 
     def peak_memory(self) -> int | None:
         """Most bytes while one of the images was drawn; None where the system does not count them."""
