@@ -1,4 +1,4 @@
-"""R@1 of AR pictures beside that of real pictures of the same prompts.
+"""R@1 of AR images beside that of real images of the same prompts.
 
 `python benchmarks/alignment.py --data train/data [--images 500] [--guidance W]` prints both for seen concepts in their
 styles (split train), for left-out combinations (split pair) and, for information, for unseen concepts. Needs the extra
@@ -18,12 +18,12 @@ BATCH = 50
 
 
 def draw(pipe: SpatialPipeline, prompts: list[str], guidance: float | None) -> np.ndarray:
-    """AR pictures; the seed of picture i is i."""
+    """AR images; the seed of image i is i."""
     pictures = []
     for start in range(0, len(prompts), BATCH):
         out = pipe(prompts[start : start + BATCH], method="ar", seed=start, guidance_scale=guidance)
         pictures += [np.asarray(image) for image in out.images]
-        print(f"{len(pictures)}/{len(prompts)} pictures", flush=True)
+        print(f"{len(pictures)}/{len(prompts)} images", flush=True)
     return np.stack(pictures)
 
 

@@ -14,7 +14,7 @@ ACROSS, SIDE, CAPTION = 8, 144, 16
 
 
 def main(out: str, model: str = "icons") -> None:
-    """Write the sheet; the seed of picture i is i."""
+    """Write the sheet; the seed of image i is i."""
     check_output(Path(out), ".png", "OUT")
     prompts = BUILT_IN[:64]
     pictures = SpatialPipeline.from_pretrained(model)(prompts, method="ar", seed=0).images

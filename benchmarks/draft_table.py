@@ -2,7 +2,7 @@
 
 `python benchmarks/draft_table.py DRAFTS... --out docs/results/drafts` takes folders of draft weights (hawk, ssd,
 spatial-model) for one target and writes `drafts.json`, `drafts.md` and `drafts.png`. A row is named after its folder;
-heads have one for each direction alone, too, and `copy` repeats the nearest known token above. Pictures: left-out ones
+heads have one for each direction alone, too, and `copy` repeats the nearest known token above. Images: left-out ones
 of `--data FOLDER`, else some that the target draws. A second call measures what is new or was trained again.
 """
 
@@ -49,7 +49,7 @@ from spatialspec.prompts import BUILT_IN
 
 SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")
 STYLES = plt.cycler(linestyle=("-", "--", ":"), marker=("o", "s", "^")) * plt.cycler(color=plt.cm.Dark2.colors)
-SEED = 1_000_000  # of own pictures: none that was drawn to learn from
+SEED = 1_000_000  # of own images: none that was drawn to learn from
 READ, TURNS = 4, 15  # cells that a pass commits, in the timing; passes that are timed
 
 
@@ -92,7 +92,7 @@ def copies(target: Any, hidden: Tensor, codes: Tensor, windows: Windows) -> Tens
 
 
 def variants(name: str, drafts: Drafts, target: Any) -> dict[str, Callable[..., Tensor]]:
-    """Rows of a folder of drafts, and their laws."""
+    """Rows of a folder of drafts, and their distributions."""
     if isinstance(drafts, SpatialNetwork):
         return {name: partial(model_distributions, target, drafts, target.default)}
     ways = {"": (True, True), " right only": (True, False), " down only": (False, True)}
@@ -147,7 +147,7 @@ def minutes(folder: Path) -> float | None:
 
 
 def pictures(target: Any, options: argparse.Namespace) -> Corpus:
-    """Left-out pictures of a folder, or some that the target draws."""
+    """Left-out images of a folder, or some that the target draws."""
     if options.data is not None:
         found = load_images(options.data, image_size(target), print)
         return from_images(target, found, 0, 1, options.pictures)[1]
@@ -160,11 +160,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("drafts", type=Path, nargs="+", help="folders of draft weights")
     parser.add_argument("--model", default="icons", help="name or folder of the target")
-    parser.add_argument("--data", type=Path, help="folder with pictures and metadata.csv")
+    parser.add_argument("--data", type=Path, help="folder with images and metadata.csv")
     parser.add_argument("--pictures", type=int, default=32)
-    parser.add_argument("--windows", type=int, default=24, help="windows of a picture")
+    parser.add_argument("--windows", type=int, default=24, help="windows of an image")
     parser.add_argument("--length", type=int, default=32, help="cells of a window")
-    parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="where own pictures are kept")
+    parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="where own images are kept")
     parser.add_argument("--out", type=Path, default=Path("drafts"), help="path without its ending")
     options = parser.parse_args(arguments)
     for ending in (".json", ".md", ".png"):
@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def table(settings: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     """Markdown: one table for each rule, best first under coupled noise."""
     lines = [
-        f"Probability that a guess stays, `{settings['model']}`, {settings['count']} pictures ({settings['drawn']}), "
+        f"Probability that a guess stays, `{settings['model']}`, {settings['count']} images ({settings['drawn']}), "
         f"{settings['windows']} windows of {settings['length']} cells in each, guidance {settings['guidance']}, "
         f"temperature {settings['temperature']}. `right k`: k cells to the right of the last known one; `down k`: no "
         "known cell in the row, the nearest above k rows up; cost: drafting for a window, of a target pass as wide."

@@ -1,7 +1,7 @@
 """Growth with the grid: the same small recipe at several sides, then passes and time of every method against the side.
 
 `python benchmarks/growth.py --data train/data --tokenizer train/tokenizer --report docs/results/growth`
-trains a target, Hawk's heads and SSD's predictors at 12, 16, 24 and 32 tokens a side, all on equally many pictures,
+trains a target, Hawk's heads and SSD's predictors at 12, 16, 24 and 32 tokens a side, all on equally many images,
 decodes the same prompts with each, and writes `growth.json`, `growth.md` and `growth.png`. It is made of the package's
 own commands; each goes on where it was stopped, and a second call does what is missing. `--render` writes the table and
 the plot again from the JSON.
@@ -33,14 +33,14 @@ METHODS = {"AR": "ar", "Hawk": "hawk", "SSD, 1 round": "ssd:rounds=1", "spatial"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train and decode what is missing, then write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("train/data"), help="folder with pictures and metadata.csv")
+    parser.add_argument("--data", type=Path, default=Path("train/data"), help="folder with images and metadata.csv")
     parser.add_argument("--tokenizer", type=Path, default=Path("train/tokenizer"), help="of `train tokenizer`")
     parser.add_argument("--out", type=Path, default=Path("train/growth"), help="folder for models and runs")
     parser.add_argument("--report", type=Path, default=Path("growth"), help="path without its ending")
     parser.add_argument("--sides", default="12,16,24,32", help="tokens a side")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=12, help="pictures a step, at every side")
+    parser.add_argument("--batch", type=int, default=12, help="images a step, at every side")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--sketch-steps", type=int, default=1500)
     parser.add_argument("--draft-steps", type=int, default=150)
@@ -96,7 +96,7 @@ def page(record: dict) -> str:
     s = next(iter(runs.values()))["settings"]
     made = (
         f"At every side a target of {steps['layers']} layers of width {steps['width']} learns for {steps['steps']} "
-        f"steps of {steps['batch']} pictures (its sketch for {steps['sketch_steps']}), drafts for "
+        f"steps of {steps['batch']} images (its sketch for {steps['sketch_steps']}), drafts for "
         f"{steps['draft_steps']}; then {steps['limit']} prompts, seed {s['seed']}, {s['verifier']}, guidance "
         f"{s['guidance']:g}, temperature "
         f"{s['temperature']:g}, top-k {s['top_k']}, top-p {s['top_p']:g}. On {s['device']}, {s['dtype']}, threads "
@@ -131,7 +131,7 @@ def plot(runs: dict[str, dict], path: Path) -> None:
     for panel, key, label in zip(panels, ("target_passes", "seconds"), ("target passes", "seconds"), strict=True):
         for name in METHODS:
             panel.plot(sides, [rows_of(d)[name][key] for d in runs.values()], marker="o", label=name)
-        panel.set(xscale="log", yscale="log", xlabel="tokens a side", ylabel=f"{label} per picture")
+        panel.set(xscale="log", yscale="log", xlabel="tokens a side", ylabel=f"{label} per image")
         panel.set_xticks(sides, list(runs))
         panel.minorticks_off()
         panel.grid(alpha=0.3)

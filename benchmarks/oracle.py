@@ -1,6 +1,6 @@
 """How far each part of `spatial` is from its ceiling: the same decoder, told some of AR's tokens.
 
-`python benchmarks/oracle.py --limit 16 --out docs/results/oracle` draws every picture once as it is, then with each
+`python benchmarks/oracle.py --limit 16 --out docs/results/oracle` draws every image once as it is, then with each
 oracle, and writes target passes as `oracle.json` and `oracle.md`. No oracle writes a token: the target checks all.
 
 | oracle | what it knows |
@@ -104,7 +104,7 @@ def passes(
     changed: bool = False,
     starts: bool = False,
 ) -> int:
-    """Target passes of one picture, which has to come out as AR's but for ties.
+    """Target passes of one image, which has to come out as AR's but for ties.
 
     Raises:
         RuntimeError: it did not.
@@ -120,7 +120,7 @@ def passes(
         pass
     ar = Drawn(request.prompts[0], "", request.sampling, request.grid, request.seeds[0], tuple(tokens))
     if not explained(pipeline.target, ar, image.state.tokens):
-        raise RuntimeError(f"got another picture than AR's of {ar.prompt!r}, seed {ar.seed}: a fault of the decoder")
+        raise RuntimeError(f"got another image than AR's of {ar.prompt!r}, seed {ar.seed}: a fault of the decoder")
     return image.state.passes
 
 

@@ -1,7 +1,7 @@
 """Which of two methods is faster: `python benchmarks/paired_time.py jacobi:length=24 spatial:budget=23 --out FILE`.
 
-Both draw the same pictures in turn, so that a busy machine strikes them alike. The record has the seconds of every
-picture and how many times as fast the second method is: geometric mean over prompts with its 95 % interval.
+Both draw the same images in turn, so that a busy machine strikes them alike. The record has the seconds of every
+image and how many times as fast the second method is: geometric mean over prompts with its 95 % interval.
 """
 
 import argparse
@@ -14,8 +14,8 @@ import torch
 from spatialspec import SpatialPipeline, arguments
 from spatialspec.files import write_text
 from spatialspec.measure.bench import describe
+from spatialspec.measure.documents import DTYPES
 from spatialspec.measure.intervals import mean_over_prompts
-from spatialspec.measure.results import DTYPES
 from spatialspec.measure.runs import Workload
 from spatialspec.outputs import check_output
 from spatialspec.prompts import BUILT_IN

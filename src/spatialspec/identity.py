@@ -1,7 +1,7 @@
 """The same model, the same data, the same recipe: what is stored is taken up only where all of it is the same.
 
 A target's own `fingerprint` covers what drafts need to run. A target whose blocks alone were trained further has the
-same one, but draws other pictures and has other states: work that depends on them goes by `identity`.
+same one, but draws other images and has other states: work that depends on them goes by `identity`.
 """
 
 from __future__ import annotations
@@ -80,18 +80,18 @@ def weights_digest(*found: nn.Module) -> str:
 
 def drafts_digest(drafts: Sequence[nn.Module]) -> str:
     """Hash of draft weights: images of relaxed methods hang on them."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for module in drafts:
         for name, tensor in sorted(module.state_dict().items()):
-            found.update(name.encode())
-            found.update(tensor.detach().to("cpu", torch.float32).numpy().tobytes())
-    return found.hexdigest()[:16]
+            digest.update(name.encode())
+            digest.update(tensor.detach().to("cpu", torch.float32).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @torch.no_grad()
-def _of_weights(found: Sequence[nn.Module], digest: Any) -> str:
+def _of_weights(networks: Sequence[nn.Module], digest: Any) -> str:
     split = sys.modules.get("torch.distributed.tensor")  # a large import, and nothing is split without it
-    for name, weight in _weights(found):
+    for name, weight in _weights(networks):
         whole = weight.full_tensor() if split is not None and isinstance(weight, split.DTensor) else weight
         digest.update(f"{name} {tuple(whole.shape)} {whole.dtype}".encode())
         for piece in whole.detach().reshape(-1).split(PIECE):
@@ -104,9 +104,9 @@ def weights(target: Target) -> Iterator[tuple[str, Tensor]]:
     return _weights(networks(target))
 
 
-def _weights(found: Sequence[nn.Module]) -> Iterator[tuple[str, Tensor]]:
+def _weights(networks: Sequence[nn.Module]) -> Iterator[tuple[str, Tensor]]:
     seen: set[int] = set()
-    for module in found:
+    for module in networks:
         for name, weight in module.state_dict(keep_vars=True).items():
             if isinstance(weight, Tensor) and id(weight) not in seen:
                 seen.add(id(weight))

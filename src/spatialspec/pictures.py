@@ -1,4 +1,4 @@
-"""Pictures in files: read whatever they are made like, and written whole. Imports no torch."""
+"""Images in files: read whatever they are made like, and written whole. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LARGEST = 2**26  # pixels
 
 
 def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
-    """Read a picture, upright and in RGB; transparent pixels are white, and of moving pictures the first is taken.
+    """Read an image, upright and in RGB; transparent pixels are white, and of moving images the first is taken.
 
     Args:
-        source: of the picture, a file or its bytes.
+        source: of the image, a file or its bytes.
         where: of it, for the message; "" is the file.
 
     Raises:
@@ -27,37 +27,37 @@ def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
     """
     try:
         if isinstance(source, Path) and not source.is_file():
-            raise BadInput("no file", "a picture")
+            raise BadInput("no file", "an image")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as picture:
-                if picture.width * picture.height > LARGEST:
-                    raise BadInput(f"{picture.width} x {picture.height} pixels", f"at most {LARGEST:,}")
-                return _rgb(ImageOps.exif_transpose(picture))
+            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+                if image.width * image.height > LARGEST:
+                    raise BadInput(f"{image.width} x {image.height} pixels", f"at most {LARGEST:,}")
+                return _rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # decoders raise what they like
-        reason = error.got if isinstance(error, BadInput) else f"no picture that can be read ({type(error).__name__})"
+        reason = error.got if isinstance(error, BadInput) else f"no image that can be read ({type(error).__name__})"
         file = where or (source if isinstance(source, Path) else "")
         raise BadInput(reason, f"one of {', '.join(FORMATS)}, of at most {LARGEST:,} pixels", "", file) from error
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits a pixel, which `convert` would cut off at 255
-        picture = picture.point(lambda value: value / 256).convert("L")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
-    return picture.convert("RGB")
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would cut off at 255
+        image = image.point(lambda value: value / 256).convert("L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
 
 
-def png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file."""
+def png(image: Image.Image) -> bytes:
+    """The image as a PNG file."""
     buffer = BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def write_picture(path: Path, picture: Image.Image) -> None:
+def write_picture(path: Path, image: Image.Image) -> None:
     """Write a PNG file, whole or not at all."""
-    write_bytes(path, png(picture))
+    write_bytes(path, png(image))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.files import read_text
 from spatialspec.tables import listed, read_lines, read_objects, read_table
 
 LONGEST = 10_000  # characters of a prompt
@@ -15,72 +16,7 @@ BROKEN = re.compile("[\0\ud800-\udfff]")
 COLUMNS = ("prompt", "text", "caption")  # in this order of preference
 
 # Labels and drawing styles that the embedded model has seen, not always together.
-BUILT_IN = (
-    "red apple, 3d",
-    "airplane, flat",
-    "cat face, noto",
-    "red heart, twemoji",
-    "butterfly, fluent",
-    "hamburger, emojione",
-    "alarm clock, clip art",
-    "christmas tree, 3d",
-    "elephant, flat",
-    "rainbow, noto",
-    "soccer ball, twemoji",
-    "strawberry, fluent",
-    "rocket, emojione",
-    "banana, clip art",
-    "fire engine, 3d",
-    "cactus, flat",
-    "dog face, noto",
-    "grapes, twemoji",
-    "dolphin, fluent",
-    "key, emojione",
-    "bird, clip art",
-    "evergreen tree, 3d",
-    "light bulb, flat",
-    "crescent moon, noto",
-    "ambulance, twemoji",
-    "blue heart, fluent",
-    "pear, emojione",
-    "horse, clip art",
-    "grinning face, 3d",
-    "hot beverage, flat",
-    "sun, noto",
-    "anchor, twemoji",
-    "crown, fluent",
-    "fish, emojione",
-    "mobile phone, clip art",
-    "green apple, 3d",
-    "books, flat",
-    "four leaf clover, noto",
-    "ice cream, twemoji",
-    "guitar, fluent",
-    "pizza, 3d",
-    "bicycle, flat",
-    "owl, noto",
-    "turtle, twemoji",
-    "mushroom, fluent",
-    "cherries, emojione",
-    "sunflower, clip art",
-    "penguin, 3d",
-    "bell, flat",
-    "camera, noto",
-    "snowman, twemoji",
-    "frog, fluent",
-    "lemon, emojione",
-    "carrot, clip art",
-    "sailboat, 3d",
-    "trophy, flat",
-    "watermelon, noto",
-    "teddy bear, twemoji",
-    "tulip, fluent",
-    "spider, emojione",
-    "candle, clip art",
-    "scissors, 3d",
-    "hammer, flat",
-    "glasses, noto",
-)
+BUILT_IN = tuple(read_text(Path(__file__).with_suffix(".txt")).splitlines())
 
 
 def check_prompt(text: object, where: object = "") -> str:
@@ -101,8 +37,8 @@ def check_prompt(text: object, where: object = "") -> str:
         raise BadInput(got, "words", "say what to draw", where)
     if len(text) > LONGEST:
         raise BadInput(f"a prompt of {len(text):,} characters", f"at most {LONGEST:,}", "shorten it", where)
-    if found := BROKEN.search(text):
-        raise BadInput(f"a prompt with {shown(found[0])}", "Unicode text without NUL", "take it out", where)
+    if broken := BROKEN.search(text):
+        raise BadInput(f"a prompt with {shown(broken[0])}", "Unicode text without NUL", "take it out", where)
     return text
 
 

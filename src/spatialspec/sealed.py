@@ -12,7 +12,7 @@ from spatialspec.files import read_text, write_text
 from spatialspec.identity import facts_digest
 
 SEAL = "hash"  # key of a document: of all that is in it besides
-LARGEST = 2**26  # bytes of a picture, or of what is kept of one
+LARGEST = 2**26  # bytes of an image, or of what is kept of one
 
 
 def write_sealed(path: Path, value: dict[str, Any]) -> None:
@@ -27,10 +27,10 @@ def write_sealed(path: Path, value: dict[str, Any]) -> None:
 def read_sealed(path: Path) -> dict[str, Any] | None:
     """What `write_sealed` wrote; None if it is not there, or not as it was written."""
     try:
-        found = parse_json(read_text(path, limit=LARGEST), path)
+        document = parse_json(read_text(path, limit=LARGEST), path)
     except BadInput:
         return None
-    if not isinstance(found, dict) or SEAL not in found:
+    if not isinstance(document, dict) or SEAL not in document:
         return None
-    seal = found.pop(SEAL)
-    return found if seal == facts_digest(found) else None
+    seal = document.pop(SEAL)
+    return document if seal == facts_digest(document) else None

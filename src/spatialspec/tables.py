@@ -135,11 +135,11 @@ def _records(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[
     while place < len(text):
         start, first, cells = place, line, list[str]()
         while not cells or text[place : place + 1] == delimiter:
-            found = cell.match(text, place + bool(cells))
-            assert found is not None  # the second way takes anything
-            place, where = found.end(), f"{path}, line {line}"
-            cells.append(_bare(found[2], where) if found[1] is None else found[1].replace('""', '"'))
-            line += found[0].count("\n")
+            match = cell.match(text, place + bool(cells))
+            assert match is not None  # the second way takes anything
+            place, where = match.end(), f"{path}, line {line}"
+            cells.append(_bare(match[2], where) if match[1] is None else match[1].replace('""', '"'))
+            line += match[0].count("\n")
             if len(cells) > WIDEST:
                 raise BadInput(f"more than {WIDEST:,} columns", "at most as many", "check the file", where)
         if columns == 1 and text[start] != '"':  # nothing to tell apart

@@ -21,8 +21,8 @@ from spatialspec.audit import cases
 from spatialspec.audit.audit import audit, chi_square_tests, effort, level_of, pairs
 from spatialspec.audit.cases import FULL, QUICK, Case, Plan
 from spatialspec.audit.chi_square import CAUTION, FEWEST, LEAST, fit, survival, variation
+from spatialspec.audit.enumeration import distribution
 from spatialspec.audit.findings import MethodAudit
-from spatialspec.audit.law import distribution
 from spatialspec.core.sampling import Sampling
 from spatialspec.methods.method import Method
 from spatialspec.methods.registry import audited, methods
@@ -160,7 +160,7 @@ def test_command(capsys, monkeypatch, tmp_path, folder) -> None:
 )
 def test_bad_input_is_one_line(capsys, monkeypatch, tmp_path, folder, arguments, expected) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spatialspec.audit.audit.grounds", lambda *_: pytest.fail("something was computed"))
+    monkeypatch.setattr("spatialspec.audit.audit.environments", lambda *_: pytest.fail("something was computed"))
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     code, out, err = run(capsys, *arguments, *([] if "--model" in arguments else ["--model", folder]))
     assert code == 2 and out == "" and err.count("\n") == 1 and err.startswith("error: ") and expected in err

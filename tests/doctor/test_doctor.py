@@ -86,7 +86,7 @@ def test_wide_passes_that_do_not_pay(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found.advice.endswith("fewest passes: --method spatial, about 4")
     seen = named(found.checks, "spatial: verification")
     assert seen.status == "warning" and seen.advice.startswith("verification dominates: give --budget auto")
-    assert "as long as 65.00 of AR's and keeps 9.00 cells" in seen.got
+    assert "as long as 65.00 of AR's and commits 9.00 cells" in seen.got
 
 
 def test_the_best_budget_is_drawn_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

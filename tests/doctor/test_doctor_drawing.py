@@ -15,7 +15,7 @@ from helpers.tiny import tiny_folder, tiny_target
 from helpers.tiny_checkpoints import tiny_emu3
 from spatialspec.core.proposal import Proposal
 from spatialspec.doctor.rows import Rows, draw_rows
-from spatialspec.doctor.scores import Difference, check_ar, compare
+from spatialspec.doctor.scores import ScoreDifference, check_ar, compare
 from spatialspec.doctor.signatures import check_quality
 from spatialspec.drafts import weights
 from spatialspec.generation import Request
@@ -82,7 +82,7 @@ def test_passes_that_do_not_repeat(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(type(pipeline.target), "output", noisy)
     assert not compare(pipeline.target, request, ar).repeats
     found = named(diagnose(folder).checks, "repeats")
-    assert found.status == "warning" and "a seed will not always repeat its picture" in found.advice
+    assert found.status == "warning" and "a seed will not always repeat its image" in found.advice
 
 
 def test_scores_that_are_not_finite(folder: Path) -> None:
@@ -134,10 +134,10 @@ def test_quality_that_degrades(folder: Path) -> None:
     """Another token than AR's: a fault where AR was sure of it, a tie where rounding could decide."""
     pipeline, request, ar = rows_of(folder)
     same = replace(ar, method=Method.parse("spatial"))
-    exact, coarse = (Difference({"tree": far}, 5.0, True) for far in (1e-6, 100.0))
+    exact, coarse = (ScoreDifference({"tree": far}, 5.0, True) for far in (1e-6, 100.0))
     count = pipeline.target.vocabulary
-    assert check_quality(request, ar, same, exact, count).got == "AR's tokens in 24 cells"
+    assert check_quality(request, ar, same, exact).got == "AR's tokens in 24 cells"
     changed = replace(same, tokens=(*ar.tokens[:20], (ar.tokens[20] + 1) % count, *ar.tokens[21:]))
-    found = check_quality(request, ar, changed, exact, count)
+    found = check_quality(request, ar, changed, exact)
     assert found.status == "failed" and "in cell 20, where" in found.got and "quality degradation" in found.advice
-    assert check_quality(request, ar, changed, coarse, count).status == "ok"
+    assert check_quality(request, ar, changed, coarse).status == "ok"

@@ -9,7 +9,7 @@ import numpy as np
 
 from spatialspec.audit.cases import Case, Plan
 from spatialspec.audit.chi_square import fit
-from spatialspec.audit.replicas import Table, TableNoise, Trial, codes
+from spatialspec.audit.replicas import NoiseTable, TableNoise, Trial, codes
 from spatialspec.audit.toys import Remembered, ToySession, ToyTarget
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
@@ -17,8 +17,8 @@ from spatialspec.decode import Image, decode
 
 __all__ = [
     "TWO",
+    "NoiseTable",
     "Remembered",
-    "Table",
     "TableNoise",
     "ToySession",
     "ToyTarget",
@@ -54,9 +54,9 @@ def run(target: ToyTarget, images: Sequence[Image]) -> list[Image]:
 
 
 @cache
-def table(vocabulary: int, turns: int) -> Table:
+def table(vocabulary: int, turns: int) -> NoiseTable:
     """Random numbers of REPLICAS images, for up to `turns` passes each."""
-    return Table(REPLICAS, turns, vocabulary)
+    return NoiseTable(REPLICAS, turns, vocabulary)
 
 
 def check_law(
@@ -68,7 +68,7 @@ def check_law(
     """
     target = ToyTarget.random(grid, vocabulary, 1, spread=spread)
     noises = [TableNoise(seed, table(vocabulary, turns)) for seed in range(REPLICAS)]
-    images, law = Trial(method, "rejection", sampling, target).tokens(noises), target.law(sampling)
+    images, law = Trial(method, "rejection", sampling, target).tokens(noises), target.joint(sampling)
     found = fit(np.bincount(codes(images, vocabulary), minlength=len(law)), law)
     print(f"{method}: {found.chi_square:.0f} on {found.freedom}, p = {found.p:.0e}")
     assert found.p > level

@@ -2,6 +2,7 @@
 
 import json
 import mmap
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -9,12 +10,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers.tiny import tiny_folder
+from helpers.tiny import call_main, tiny_folder
 from spatialspec.core.noise import Noise
 from spatialspec.measure import bench as bench_module
 from spatialspec.measure.bench import bench
 from spatialspec.measure.memory import peak, reset_peak
-from spatialspec.measure.results import MethodResult
+from spatialspec.measure.metrics import METRICS, MethodResult
 from spatialspec.measure.runs import STRIDE, Workload, check
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
@@ -67,6 +68,15 @@ def test_document(pipeline):
     assert (
         parsed["settings"]["seed"] == 0 and parsed["settings"]["size"] == "6x6" and parsed["settings"]["prompts"] == 3
     )
+
+
+def test_a_metric_is_one_entry(pipeline, folder, capsys):
+    """Every field of a result has its computation, and every abbreviated heading a line under the table."""
+    assert METRICS.keys() == MethodResult.model_fields.keys()
+    code, out, _ = call_main(capsys, "bench", "--methods", "ar", "--limit", 1, "--model", folder)
+    table, below = out.splitlines()[:2], "\n".join(out.splitlines()[2:])
+    assert code == 0 and [one.heading for one in METRICS.values() if one.table and one.heading not in table[0]] == []
+    assert re.search("^gap: log-likelihood gap", below, re.M) and re.search("^pit ks: Kolmogorov", below, re.M)
 
 
 def test_ar_runs_as_reference_and_is_listed_only_if_named(pipeline):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from helpers.toys import Remembered, Table, TableNoise, ToyTarget, Trial, codes
+from helpers.toys import NoiseTable, Remembered, TableNoise, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import CAUTION, Fit, fit, survival
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal
@@ -57,12 +57,12 @@ REPLICAS, FEWER = 1500, 1000
 
 
 @cache
-def table(vocabulary: int) -> Table:
-    return Table(REPLICAS, 6, vocabulary)
+def table(vocabulary: int) -> NoiseTable:
+    return NoiseTable(REPLICAS, 6, vocabulary)
 
 
 def compare(images: np.ndarray, target: ToyTarget, sampling: Sampling) -> Fit:
-    law = target.law(sampling)
+    law = target.joint(sampling)
     return fit(np.bincount(codes(images, target.vocabulary), minlength=len(law)), law)
 
 
@@ -86,7 +86,7 @@ def test_the_table_holds_the_shipped_numbers() -> None:
             for turn, candidates in ((4, [0, 4, 1]), (7, [0, 4, 1]), (4, [0, 9, 1])):  # the last two are not in it
                 key = purpose, turn, [5, 0, 3], candidates
                 assert shipped.uniform(*key).equal(looked_up.uniform(*key))
-    late = Table(3, 6, 4, first=2**40)
+    late = NoiseTable(3, 6, 4, first=2**40)
     assert Noise(2**40 + 2, 6, 4).gumbel([5]).equal(TableNoise(2**40 + 2, late).gumbel([5]))
 
 

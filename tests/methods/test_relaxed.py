@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers.toys import Remembered, Table, TableNoise, ToySession, ToyTarget, Trial, codes
+from helpers.toys import NoiseTable, Remembered, TableNoise, ToySession, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import CAUTION, fit
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
@@ -66,7 +66,7 @@ LEVEL = 1e-6 / (len(EXACT) + len(RULES)) / CAUTION
 
 @cache
 def noises(vocabulary: int, count: int) -> list[TableNoise]:
-    numbers = Table(count, 6, vocabulary)
+    numbers = NoiseTable(count, 6, vocabulary)
     return [TableNoise(seed, numbers) for seed in range(count)]
 
 
@@ -103,7 +103,7 @@ def test_law_at_the_exact_end(case: tuple[str, str, Sampling, str, int, float]) 
     method, host, sampling, grid, vocabulary, spread = case
     target = ToyTarget.random(grid, vocabulary, 1, spread=spread)
     images = Trial(method, "coupled", sampling, target).tokens(noises(vocabulary, 1000))
-    assert odds(codes(images, vocabulary), target.law(sampling)) > LEVEL
+    assert odds(codes(images, vocabulary), target.joint(sampling)) > LEVEL
     assert (images[:100] == Trial(host, "rejection", sampling, target).tokens(noises(vocabulary, 1000)[:100])).all()
 
 

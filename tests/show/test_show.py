@@ -36,7 +36,7 @@ def test_watching_changes_nothing_and_misses_nothing(pipeline, method):
     assert sum(p.rows for p in watched.passes) == pytest.approx(report.tokens_per_pass * report.target_passes)
     assert len(watched.cells) == 36
     for cell in watched.cells:
-        assert 1 <= cell.turn <= len(watched.passes) and 1 <= cell.looks <= cell.turn
+        assert 1 <= cell.written_in <= len(watched.passes) and 1 <= cell.looks <= cell.written_in
         assert (cell.writer == "target") == (cell.fate != "accepted")
         assert 0 <= cell.entropy <= 4.16 and (cell.distance is None or 0 <= cell.distance <= 1 + 1e-5)
 
@@ -48,7 +48,7 @@ def test_who_wrote_what(pipeline):
     assert "refined" in writers["ssd:rounds=1"] and "refined" in writers["jacobi"]
     assert "vertical" not in writers["mtp"] and "vertical" not in writers["sjd"]
     ar, ssd = watch(pipeline, "ar")[0], watch(pipeline, "ssd:rounds=0")[0]
-    assert [cell.turn for cell in ar.cells] == list(range(1, 37))
+    assert [cell.written_in for cell in ar.cells] == list(range(1, 37))
     assert {cell.writer for cell in ssd.cells[6:]} == {"vertical"}, "no round, nothing refined"
     assert {cell.writer for cell in ssd.cells[1:6]} <= {"horizontal", "refined"}, "row 0 always has a round"
 

@@ -1,30 +1,28 @@
-"""Whether methods are what they say: the law of their images against enumeration, their tokens against AR's.
+"""Whether methods do what they declare: their images against an enumerated distribution, their tokens against AR's.
 
-Every method runs through the shipped loop on toys whose law is known. Its images are counted against the joint law of
-all cells by chi-square, in two enumerations: from the first cell, and from the last, where images that share their last
-tokens are neighbours. A method that says seed-exact must besides draw AR's tokens, image by image, on the toys and on a
-model; a tie of AR's two best scores explains a divergence, as in `measure.distance`.
+Every method runs through the shipped loop on toys whose distribution is known. Chi-square compares its images with the
+joint distribution of all cells in two enumerations: from the first cell, and from the last, where images with the same
+last tokens are neighbours. A method that is declared seed-exact must also draw AR's tokens, image by image, on the toys
+and on a model; a tie of AR's two best scores explains a divergence, as in `measure.distance`.
 
-The level of one test is FALSE_ALARM / (number of tests) / CAUTION: the odds that an audit of honest methods fails are
-below FALSE_ALARM, however the tests depend on each other.
+The level of one test is FALSE_ALARM / (number of tests) / CAUTION. An audit of honest methods fails with odds below
+FALSE_ALARM, however the tests depend on each other.
 """
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
 import torch
 
-from spatialspec import __version__
 from spatialspec.audit.cases import Plan
 from spatialspec.audit.chi_square import CAUTION
+from spatialspec.audit.environments import AR, ModelEnvironment, ToyEnvironment, departures
 from spatialspec.audit.findings import AuditDocument, AuditSettings, CaseResult, MethodAudit, SeedIdentity
-from spatialspec.audit.ground import AR, ModelGround, ToyGround, departures
-from spatialspec.audit.replicas import Table
+from spatialspec.audit.replicas import NoiseTable
+from spatialspec.generation import assemble
 from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.registry import shipped
 from spatialspec.pipeline import SpatialPipeline
@@ -42,7 +40,7 @@ def pairs(methods: Sequence[Method]) -> list[tuple[Method, str]]:
 
 
 def declared(method: Method, verifier: str) -> str:
-    """What a method says of itself."""
+    """What a method promises under a verifier."""
     if method.seed_exact(verifier):
         return SEED_EXACT
     return EXACT if method.exact else NOT_EXACT
@@ -80,27 +78,29 @@ def _tokens(method: Method, verifier: str, plan: Plan) -> int:
 
 
 @dataclass(frozen=True)
-class OnToys:
-    """What toys say of a method.
+class ToyTrial:
+    """A method on all toys.
 
     Attributes:
         cases: one for each toy.
-        left: images that leave AR's at a tie, and without one.
+        ties: images that leave AR's at a tie.
+        unexplained: images that leave AR's without one.
     """
 
     cases: list[CaseResult]
-    left: tuple[int, int]
+    ties: int
+    unexplained: int
 
 
-def grounds(plan: Plan, seed: int) -> list[ToyGround]:
+def environments(plan: Plan, seed: int) -> list[ToyEnvironment]:
     """The toys of a plan, ready."""
     most = max(case.images for case in plan.cases)
-    tables = {sizes: Table(most, *sizes, seed) for sizes in {(c.cells, c.vocabulary) for c in plan.cases}}
-    return [ToyGround(case, plan, tables[case.cells, case.vocabulary]) for case in plan.cases]
+    tables = {sizes: NoiseTable(most, *sizes, seed) for sizes in {(c.cells, c.vocabulary) for c in plan.cases}}
+    return [ToyEnvironment(case, plan, tables[case.cells, case.vocabulary]) for case in plan.cases]
 
 
-def on_toys(toys: Sequence[ToyGround], method: Method, verifier: str) -> OnToys:
-    """Try a method on toys."""
+def try_on_toys(toys: Sequence[ToyEnvironment], method: Method, verifier: str) -> ToyTrial:
+    """Draw with a method on every toy, and compare."""
     cases: list[CaseResult] = []
     left: list[tuple[int, int]] = []
     for toy, count in zip(toys, images_of(method, verifier, toys[0].plan), strict=True):
@@ -108,35 +108,15 @@ def on_toys(toys: Sequence[ToyGround], method: Method, verifier: str) -> OnToys:
         cases.append(toy.compare(images))
         if method.seed_exact(verifier):
             left.append(departures(toy.toy, toy.reference, images[: toy.plan.others].tolist()))
-    return OnToys(cases, (sum(ties for ties, _ in left), sum(unexplained for _, unexplained in left)))
+    return ToyTrial(cases, sum(ties for ties, _ in left), sum(unexplained for _, unexplained in left))
 
 
-_remembered_grounds = cache(grounds)
+_environments_of_worker = cache(environments)
 
 
-def _in_worker(plan: Plan, seed: int, method: str, verifier: str) -> OnToys:
+def _in_worker(plan: Plan, seed: int, method: str, verifier: str) -> ToyTrial:
     torch.set_num_threads(1)
-    return on_toys(_remembered_grounds(plan, seed), Method.parse(method), verifier)
-
-
-@contextmanager
-def _toys(plan: Plan, seed: int, workers: int) -> Iterator[Callable[[Method, str], Callable[[], OnToys]]]:
-    """A function that has a method tried here, when its answer is wanted, or by processes of their own at once.
-
-    Those processes know this package alone: a method with parts from elsewhere is tried here.
-    """
-    own = cache(partial(grounds, plan, seed))
-
-    def here(method: Method, verifier: str) -> OnToys:
-        return on_toys(own(), method, verifier)
-
-    def begin(method: Method, verifier: str) -> Callable[[], OnToys]:
-        if workers == 1 or not _ours(method):
-            return partial(here, method, verifier)
-        return pool.submit(_in_worker, plan, seed, str(method), verifier).result
-
-    with Workers(workers) as pool:
-        yield begin
+    return try_on_toys(_environments_of_worker(plan, seed), Method.parse(method), verifier)
 
 
 def _ours(method: Method) -> bool:
@@ -167,21 +147,29 @@ def audit(
         BadInput: the model lacks the drafts of a seed-exact method; before anything is computed.
     """
     tried = pairs(methods)
-    model = None if pipeline is None else ModelGround(pipeline, plan, seed, report)
+    model = None if pipeline is None else ModelEnvironment(pipeline, plan, seed, report)
     compared = on_model(methods, toys_only)
     if model is not None:
         for method, _ in compared:
-            model.check(method)
+            assemble(model.target, model.drafts, method, model.request)
     tests = chi_square_tests(methods, plan)
     level = level_of(tests)
     results: list[MethodAudit] = []
-    own: dict[tuple[Method, str], tuple[int, int]] = {}
-    with _toys(plan, seed, workers) as toys:
-        answers = [toys(*pair) for pair in tried]
+    of_model: dict[tuple[Method, str], tuple[int, int]] = {}
+    toys = cache(partial(environments, plan, seed))
+
+    def begin(method: Method, verifier: str) -> Callable[[], ToyTrial]:
+        """The trial of a method: by a worker, or here when it is asked for; a worker knows this package alone."""
+        if workers > 1 and _ours(method):
+            return pool.submit(_in_worker, plan, seed, str(method), verifier).result
+        return lambda: try_on_toys(toys(), method, verifier)
+
+    with Workers(workers) as pool:
+        trials = [begin(*pair) for pair in tried]
         if model is not None:
-            own = {pair: departures(model.target, model.reference, model.draw(pair[0])) for pair in compared}
-        for pair, answer in zip(tried, answers, strict=True):
-            results.append(_judge(*pair, plan, answer(), own.get(pair), level))
+            of_model = {pair: departures(model.target, model.reference, model.draw(pair[0])) for pair in compared}
+        for pair, trial in zip(tried, trials, strict=True):
+            results.append(_judge(*pair, plan, trial(), of_model.get(pair), level))
             report(str(pair[0]), _tokens(*pair, plan))
     settings = AuditSettings(
         command="audit",
@@ -193,34 +181,32 @@ def audit(
         tests=tests,
         level=level,
         false_alarm=FALSE_ALARM,
-        version=__version__,
-        torch=torch.__version__,
-        python=platform.python_version(),
         threads=torch.get_num_threads(),
     )
     return AuditDocument(settings=settings, methods=results)
 
 
 def _judge(
-    method: Method, verifier: str, plan: Plan, toys: OnToys, model: tuple[int, int] | None, level: float
+    method: Method, verifier: str, plan: Plan, toys: ToyTrial, model: tuple[int, int] | None, level: float
 ) -> MethodAudit:
     promise, worst, identity = declared(method, verifier), min(toys.cases, key=lambda case: case.p), None
     if promise == SEED_EXACT:
-        own = 0 if model is None else len(plan.prompts)
-        ties, unexplained = (sum(both) for both in zip(toys.left, model or (0, 0), strict=True))
-        compared = plan.others * len(plan.cases) + own
-        identity = SeedIdentity(images=compared, model_images=own, ties=ties, unexplained=unexplained)
-    found = NO_DEVIATION
+        count, (ties, unexplained) = (0, (0, 0)) if model is None else (len(plan.prompts), model)
+        identity = SeedIdentity(
+            images=plan.others * len(plan.cases) + count, model_images=count,
+            ties=toys.ties + ties, unexplained=toys.unexplained + unexplained,
+        )  # fmt: skip
+    outcome = NO_DEVIATION
     if worst.p <= level:
-        found = NOT_EXACT
+        outcome = NOT_EXACT
     elif identity is not None and not identity.unexplained:
-        found = SEED_EXACT
+        outcome = SEED_EXACT
     return MethodAudit(
         method=str(method),
         verifier=verifier,
         declared=promise,
-        found=found,
-        ok=promise == NOT_EXACT or found == promise or (promise == EXACT and found == NO_DEVIATION),
+        found=outcome,
+        ok=promise == NOT_EXACT or outcome == promise or (promise == EXACT and outcome == NO_DEVIATION),
         images=sum(case.images for case in toys.cases),
         p=worst.p,
         total_variation=worst.total_variation,

@@ -19,8 +19,8 @@ class Case:
         grid: small enough to enumerate; drafts cross the ends of its rows. "2x1+2x2" are two, for tables.
         vocabulary: V.
         sampling: of the target and the drafts.
-        images: of a method that says its law is exact, and of AR.
-        spread: of a table's logits from prefix to prefix.
+        images: of a method that is declared exact, and of AR.
+        spread: standard deviation of a table's logits over prefixes.
     """
 
     cached: bool
@@ -57,8 +57,8 @@ class Plan:
 
     Attributes:
         cases: toys.
-        others: images of each, where tokens are compared with AR's, or the method does not say exact.
-        threes: of all these, so many are drawn three at a time, the others as rows of larger batches.
+        others: images of each, where tokens are compared with AR's, or the method is not declared exact.
+        threes: of all these, so many are drawn three at a time, the others in larger batches.
         size: grid of the model's images, ROWSxCOLUMNS; "" for the model's own.
         prompts: of the model's images, drawn in one batch.
     """

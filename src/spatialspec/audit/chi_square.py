@@ -1,7 +1,7 @@
-"""Counts of images against their law: Pearson's chi-square over pools, and total variation.
+"""Counts of images against their distribution p: Pearson's chi-square over pools, and total variation.
 
     X^2 = sum over pools of (count - expected)^2 / expected,   p = P(chi-square with pools - 1 degrees of freedom > X^2)
-    TV  = 1/2 sum over images of |count / N - law|
+    TV  = 1/2 sum over images of |count / N - p|
 
 Rare images are pooled with their neighbours in the enumeration, which share their first tokens, until a pool expects
 `LEAST` images. With pools so small the tail of chi-square is too thin: see `CAUTION`.
@@ -25,7 +25,7 @@ CAUTION = 300.0  # most that the true odds of a small p exceed it, down to 1e-13
 
 @dataclass(frozen=True)
 class Fit:
-    """How well images fit a law.
+    """How well images fit a distribution.
 
     Attributes:
         chi_square: Pearson's statistic; infinite where an image was drawn that cannot be.
@@ -38,13 +38,13 @@ class Fit:
     p: float
 
 
-def fit(counts: Int[np.ndarray, "images"], law: Float[np.ndarray, "images"]) -> Fit:
-    """Pearson's test of counts against a law, over pools of neighbours.
+def fit(counts: Int[np.ndarray, "images"], p: Float[np.ndarray, "images"]) -> Fit:
+    """Pearson's test of counts against probabilities p, over pools of neighbours.
 
     Raises:
         BadInput: too few images for the pools.
     """
-    expected = law * counts.sum()
+    expected = p * counts.sum()
     ends = _ends(expected)
     if len(ends) < FEWEST:
         raise BadInput(f"{counts.sum()} images, enough for {len(ends)} pools", f"enough for {FEWEST}")
@@ -74,14 +74,14 @@ def survival(statistic: float, freedom: int) -> float:
     return float(torch.special.gammaincc(a, x))
 
 
-def variation(counts: Int[np.ndarray, "images"], law: Float[np.ndarray, "images"]) -> tuple[float, float]:
-    """Total variation distance from the law, and the distance that sampling noise alone gives on average.
+def variation(counts: Int[np.ndarray, "images"], p: Float[np.ndarray, "images"]) -> tuple[float, float]:
+    """Total variation distance from p, and the distance that sampling noise alone gives on average.
 
     The mean absolute deviation of a binomial count is De Moivre's: 2 m C(N, m) p^m (1 - p)^(N - m + 1), m - 1 the
     whole part of N p.
     """
-    n, p = int(counts.sum()), torch.from_numpy(law)
-    m = (n * p).floor().clamp(max=n - 1) + 1
+    n, share = int(counts.sum()), torch.from_numpy(p)
+    m = (n * share).floor().clamp(max=n - 1) + 1
     ways = math.lgamma(n + 1) - torch.lgamma(m + 1) - torch.lgamma(n - m + 1)
-    deviation = 2 * (m.log() + ways + torch.xlogy(m, p) + torch.xlogy(n - m + 1, 1 - p)).exp()
-    return float(np.abs(counts / n - law).sum() / 2), float(deviation.sum() / n / 2)
+    deviation = 2 * (m.log() + ways + torch.xlogy(m, share) + torch.xlogy(n - m + 1, 1 - share)).exp()
+    return float(np.abs(counts / n - p).sum() / 2), float(deviation.sum() / n / 2)

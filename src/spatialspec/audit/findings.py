@@ -1,8 +1,8 @@
-"""What an audit found: settings and, for each method and verifier, declared against found. No NaN; null = undefined."""
+"""The JSON document of `audit`: settings and, for each method and verifier, declared against found."""
 
 from __future__ import annotations
 
-from spatialspec.measure.results import Strict
+from spatialspec.measure.documents import JsonDocument, RunSettings, Strict
 
 
 class CaseResult(Strict):
@@ -12,7 +12,7 @@ class CaseResult(Strict):
         case: the toy and its sampling.
         images: drawn.
         chi_square, freedom, p: of the enumeration with the smaller p; null where an image was drawn that cannot be.
-        total_variation: from the exact joint law.
+        total_variation: from the exact joint distribution.
         expected_variation: mean of the former if nothing but sampling noise were at work.
     """
 
@@ -48,7 +48,7 @@ class MethodAudit(Strict):
         method: as it was given.
         verifier: the rule at work.
         declared: "seed-exact", "exact" or "not exact".
-        found: "seed-exact", "no deviation" of the law, or "not exact".
+        found: "seed-exact", "no deviation" of the distribution, or "not exact".
         ok: whether what was found agrees with what a method declares; "not exact" declares nothing.
         images: of toys.
         p, total_variation, expected_variation: of the worst case.
@@ -69,7 +69,7 @@ class MethodAudit(Strict):
     cases: list[CaseResult]
 
 
-class AuditSettings(Strict):
+class AuditSettings(RunSettings):
     """What was audited, and how.
 
     Attributes:
@@ -79,8 +79,6 @@ class AuditSettings(Strict):
         false_alarm: bound on the odds that honest methods fail.
     """
 
-    command: str
-    model: str
     fingerprint: str
     size: str
     prompts: int
@@ -88,13 +86,9 @@ class AuditSettings(Strict):
     tests: int
     level: float
     false_alarm: float
-    version: str
-    torch: str
-    python: str
-    threads: int
 
 
-class AuditDocument(Strict):
+class AuditDocument(JsonDocument):
     """One audit."""
 
     settings: AuditSettings
@@ -104,7 +98,3 @@ class AuditDocument(Strict):
     def ok(self) -> bool:
         """Whether every method is what it says."""
         return all(method.ok for method in self.methods)
-
-    def json_text(self) -> str:
-        """The document as JSON, with a line break at the end."""
-        return self.model_dump_json(indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""A toy that is a real transformer: its session has caches, masks and two guidance streams, its law is enumerated."""
+"""A toy with a real transformer: its session has caches, masks and two guidance streams; its images are enumerated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from spatialspec.audit.law import distribution, joint
+from spatialspec.audit.enumeration import distribution, joint_distribution
 from spatialspec.audit.toys import random_drafts
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
@@ -73,7 +73,7 @@ class GridToy(GridEngine):
         return TargetSession(self, [prompt] * len(prompts))
 
     @torch.inference_mode()
-    def law(self, sampling: Sampling) -> Float[np.ndarray, "images"]:
+    def joint(self, sampling: Sampling) -> Float[np.ndarray, "images"]:
         """Joint probabilities of all V^cells images by teacher forcing, without a cache; cell 0 is the first digit."""
         v, cells = self.vocabulary, self.grid.cells
         conditionals = []
@@ -85,7 +85,7 @@ class GridToy(GridEngine):
         for cell in range(cells):
             first = slice(None, None, v ** (cells - cell))  # one image for each prefix of this length
             conditionals.append(distribution(torch.stack(logits)[:, first, cell].numpy(), sampling))
-        return joint(conditionals)
+        return joint_distribution(conditionals)
 
     def drafts(self, kind: str, seed: int, count: int = 3) -> Drafts:
         """Draft weights drawn at random."""

@@ -1,4 +1,4 @@
-"""Many replicas of one image with different seeds, through the shipped loop, with the shipped numbers from a table."""
+"""Many replicas of one image under different seeds, through the shipped loop; random numbers come from a table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Toy(Head, Protocol):
         """Start images, one per prompt."""
         ...
 
-    def law(self, sampling: Sampling) -> Float[np.ndarray, "images"]:
+    def joint(self, sampling: Sampling) -> Float[np.ndarray, "images"]:
         """Joint probabilities of all V^cells images, tokens as digits of the index, cell 0 first."""
         ...
 
@@ -48,8 +48,8 @@ class Toy(Head, Protocol):
         ...
 
 
-class Table:
-    """Numbers of images with seeds first .. first + count - 1, made by the shipped generator in a few calls.
+class NoiseTable:
+    """Random numbers of images with seeds first .. first + count - 1, made by the shipped generator in a few calls.
 
     Attributes:
         uniform: (count, candidates, cells, purposes, passes), the first of each.
@@ -78,7 +78,7 @@ class Table:
 class TableNoise(Noise):
     """`Noise` that looks up what the table holds; equal to the shipped one, a hundred times as fast."""
 
-    def __init__(self, seed: int, table: Table) -> None:
+    def __init__(self, seed: int, table: NoiseTable) -> None:
         super().__init__(seed, table.cells, table.vocabulary)
         self._uniform, self._gumbel = table.uniform[seed - table.first], table.gumbel[seed - table.first]
 
@@ -141,5 +141,5 @@ class Trial:
 
 
 def codes(tokens: Int[np.ndarray, "images cells"], vocabulary: int) -> Int[np.ndarray, "images"]:
-    """Images -> their index in the law."""
+    """Images -> their index in the joint distribution."""
     return np.ravel_multi_index(tuple(tokens.T), (vocabulary,) * tokens.shape[1])

@@ -1,4 +1,4 @@
-"""Targets small enough to enumerate: their law is known exactly."""
+"""Targets small enough to enumerate: the distribution of their images is known exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spatialspec.audit.law import distribution, joint
+from spatialspec.audit.enumeration import distribution, joint_distribution
 from spatialspec.core.grid import Grid, Grids, Layout
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
@@ -25,7 +25,7 @@ LARGEST = 5500  # prefixes of bigger grids share table rows by a hash
 
 @dataclass(frozen=True)
 class ToyTarget:
-    """A target whose two streams are tables over token prefixes: any law at all. It is its own `Head`.
+    """A target whose two streams are tables over token prefixes: any distribution at all. It is its own `Head`.
 
     Prefixes are numbered as in a heap: the empty one is 0, the one with token v behind prefix i is V i + 1 + v.
 
@@ -45,7 +45,7 @@ class ToyTarget:
 
     @classmethod
     def random(cls, grid: str, vocabulary: int, seed: int, width: int = 8, spread: float = 0.7) -> ToyTarget:
-        """Tables from a seed, `spread` apart from prefix to prefix; "1x2+2x2" are two grids.
+        """Tables from a seed, of standard deviation `spread` over prefixes; "1x2+2x2" are two grids.
 
         On average p and q lie where small mistakes of a verifier cost most: many drafts are refused, and more than one
         token is left to take their place.
@@ -95,7 +95,7 @@ class ToyTarget:
         """Number of the prefix that is longer by one token."""
         return (self.vocabulary * prefix + 1 + token) % self.logits.shape[1]
 
-    def law(self, sampling: Sampling) -> Float[np.ndarray, "images"]:
+    def joint(self, sampling: Sampling) -> Float[np.ndarray, "images"]:
         """Joint probabilities of all V^cells images, tokens as digits of the index, cell 0 first; by enumeration."""
         conditionals = []
         first = 0
@@ -103,7 +103,7 @@ class ToyTarget:
             prefixes = slice(first, first + self.vocabulary**cell)
             conditionals.append(distribution(self.logits[: sampling.streams, prefixes].numpy(), sampling))
             first = prefixes.stop
-        return joint(conditionals)
+        return joint_distribution(conditionals)
 
     def layout(self, grid: Grid) -> Layout:
         """Its own cells, whatever the grid."""
@@ -136,10 +136,10 @@ def random_drafts(kind: str, width: int, seed: int, count: int = 3, scale: float
     """
     draw = torch.Generator().manual_seed(seed)
     sizes = {"width": width, "horizontal": count, "vertical": count}
-    made = build(kind, {field.name: sizes[field.name] for field in fields(KINDS[kind][1]) if field.name in sizes})
-    for weight in made.parameters():
+    drafts = build(kind, {field.name: sizes[field.name] for field in fields(KINDS[kind][1]) if field.name in sizes})
+    for weight in drafts.parameters():
         weight.data = scale * torch.randn(weight.shape, generator=draw)
-    return made.requires_grad_(False)
+    return drafts.requires_grad_(False)
 
 
 class Remembered(Sampling):
@@ -158,9 +158,9 @@ class Remembered(Sampling):
 
 
 class ToySession:
-    """The `Session` of a toy target: looks rows up, remembers nothing but what it has looked up before.
+    """The `Session` of a toy target: looks rows up in the tables.
 
-    A slot that does not see all cells before its own is given the row of what it sees.
+    A slot that does not see all cells before its own gets the row of those it sees.
     """
 
     def __init__(self, target: ToyTarget, streams: int) -> None:
@@ -178,8 +178,9 @@ class ToySession:
         several = state.ahead or len(state.pending) > 1
         rows = tuple(self._in_rows(state, proposal) if several else self._in_line(state, proposal))
         if rows not in self._seen:
-            logits, hidden = self.target.logits[: self.streams, rows], self.target.hidden[: self.streams, rows]
-            self._seen[rows] = Scores(logits, hidden)
+            self._seen[rows] = Scores(
+                self.target.logits[: self.streams, rows], self.target.hidden[: self.streams, rows]
+            )
         return self._seen[rows]
 
     def _in_line(self, state: State, proposal: Proposal) -> list[int]:
@@ -193,8 +194,8 @@ class ToySession:
         written = sorted({**dict(enumerate(state.tokens)), **state.ahead}.items())
         seen = [[token for other, token in written if other <= cell] for cell in state.pending]
         for cell, above in zip(proposal.cells, proposal.ancestors(), strict=True):
-            own = [token for token, there in zip(proposal.tokens, above, strict=True) if there]
-            seen.append([token for other, token in written if other <= cell] + own)
+            branch = [token for token, on_path in zip(proposal.tokens, above, strict=True) if on_path]
+            seen.append([token for other, token in written if other <= cell] + branch)
         return [reduce(self.target.child, tokens, 0) for tokens in seen]
 
     def keep(self, index: int, step: Step) -> None:

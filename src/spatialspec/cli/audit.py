@@ -27,7 +27,7 @@ def audit(
         str | None,
         typer.Option(help="name[:key=value...], separated by commas. [default: all that there are, and variants]"),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer toys and images, smaller pictures.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer toys, fewer and smaller images.")] = False,
     model: options.Model = "icons",
     seed: options.Seed = 0,
     json: options.Json = None,

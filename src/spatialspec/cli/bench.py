@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import AGAINST_AR, COST, DISTANCE, progress, saved, say, table
+from spatialspec.cli.display import progress, saved, say, table, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.outputs import check_output
 from spatialspec.prompts import BUILT_IN, read_prompts
@@ -58,10 +58,12 @@ def bench(
     listed = common.tuned(listed, pipeline, workload)
 
     from spatialspec.measure.bench import AR, bench
+    from spatialspec.measure.metrics import AGAINST_AR, COST, DISTANCE, columns, notes
 
     images = len(workload.jobs()) + 1  # one warms up
     with progress(len({AR, *listed}) * images * workload.grid.cells) as report:
         document = bench(pipeline, listed, workload, report, stage=report.stage)
     with saved(json, document.json_text):
-        say(table(COST + AGAINST_AR + DISTANCE, document.methods))
+        tables = COST, AGAINST_AR, DISTANCE
+        say("\n".join([table(columns(*tables), document.methods), *map(wrapped, notes(*tables))]))
         say(f"{len(document.methods)} methods, {images - 1} images each, verifier {verifier}")

@@ -20,39 +20,7 @@ from spatialspec.files import write_text
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from spatialspec.measure.results import MethodResult
-
 Column = tuple[str, Callable[[Any], str]]  # its name, and what it shows of a method's result
-
-
-def _number(form: str, attribute: str) -> Callable[[MethodResult], str]:
-    def show(result: MethodResult) -> str:
-        value = getattr(result, attribute)
-        return "-" if value is None else form.format(value)
-
-    return show
-
-
-COST: tuple[Column, ...] = (
-    ("method", lambda r: r.method),
-    ("exact", lambda r: "yes" if r.exact else "no"),
-    ("passes", _number("{:.1f}", "target_passes")),
-    ("tokens/pass", _number("{:.2f}", "tokens_per_pass")),
-    ("accepted", _number("{:.3f}", "accepted_length")),
-    ("seconds", _number("{:.2f}", "seconds")),
-)
-AGAINST_AR: tuple[Column, ...] = (
-    ("x passes", _number("{:.2f}", "speedup_passes")),
-    ("x time", _number("{:.2f}", "speedup_seconds")),
-    ("same as AR", _number("{:.1%}", "same_tokens_as_ar")),
-)
-DISTANCE: tuple[Column, ...] = (
-    ("unexplained", _number("{}", "unexplained_divergences")),
-    ("gap", _number("{:+.4f}", "likelihood_gap")),
-    ("entropy", _number("{:.4f}", "entropy")),
-    ("pit ks", _number("{:.4f}", "pit_ks")),
-    ("peak MB", lambda r: "-" if r.peak_memory_bytes is None else f"{r.peak_memory_bytes / 1e6:.0f}"),
-)
 
 
 def terminal_width() -> int | None:

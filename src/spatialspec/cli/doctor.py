@@ -35,7 +35,7 @@ def doctor(
 ) -> None:
     """Check a model and its drafts, say what to use here.
 
-    Looks at the files, the grid, row ends, the codec and the drafts; draws the first rows of a picture and checks that
+    Looks at the files, the grid, row ends, the codec and the drafts; draws the first rows of an image and checks that
     a pass over many cells gives the scores of AR's passes; measures what a pass costs against its width, as --budget
     auto does; names the failure signatures of Hawk where it sees them. Exit code 1 if a check failed.
     """
@@ -49,13 +49,13 @@ def doctor(
         where = devices.device(device, "--device")
         from spatialspec.doctor.doctor import examine, measure
         from spatialspec.doctor.speed import effort
-        from spatialspec.measure.results import dtype_name
+        from spatialspec.measure.documents import dtype_name
 
         kind = devices.dtype(dtype or devices.AUTO, where)
         say(f"{model} on {where}, {dtype_name(kind)}")
-        found = examine(folder, model, drafts, str(where), kind, grid, tell)
-    with progress(effort(found.workload, where) if found.workload else 0) as report:
-        diagnosis = measure(found, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
+        examination = examine(folder, model, drafts, str(where), kind, grid, tell)
+    with progress(effort(examination.workload, where) if examination.workload else 0) as report:
+        diagnosis = measure(examination, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
     with saved(json, diagnosis.json_text):
         show(diagnosis)
     if not diagnosis.ok:
@@ -90,7 +90,7 @@ def show(diagnosis: Diagnosis) -> None:
         if room is not None:
             say(_chart(diagnosis, room) + "\n")
         say(table(_widths(diagnosis.widths[0].seconds), diagnosis.widths))
-        say("\nwhat to expect of a whole picture")
+        say("\nwhat to expect of a whole image")
         say(table(METHODS, diagnosis.methods))
         say("\n" + wrapped(diagnosis.advice))
     elif not diagnosis.ok:

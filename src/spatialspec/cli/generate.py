@@ -11,12 +11,12 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
-from spatialspec.cli.display import AGAINST_AR, COST, progress, saved, say, table, waiting, wrapped
+from spatialspec.cli.display import progress, saved, say, table, waiting, wrapped
 from spatialspec.methods.method import Method
 from spatialspec.outputs import check_output
 
 if TYPE_CHECKING:
-    from spatialspec.measure.results import MethodResult
+    from spatialspec.measure.metrics import MethodResult
     from spatialspec.measure.runs import Sample
 
 SEED_RULE = "image i: seed + i"
@@ -69,7 +69,8 @@ def generate(
     methods = common.tuned(methods, pipeline, workload)
 
     from spatialspec.cli.sheet import comparison, contact_sheet
-    from spatialspec.measure.bench import describe, summarise
+    from spatialspec.measure.bench import describe
+    from spatialspec.measure.metrics import AGAINST_AR, COST, columns, summarise
     from spatialspec.measure.results import Document
     from spatialspec.measure.runs import draw
     from spatialspec.pictures import write_picture
@@ -85,13 +86,13 @@ def generate(
     with waiting("distance from AR"):
         results = [summarise(pipeline, m, workload, samples[m], samples.get(ar)) for m in methods]
 
-    pictures = [[sample.picture for sample in samples[m]] for m in methods]
+    pictures = [[sample.image for sample in samples[m]] for m in methods]
     if len(methods) == 1:
         sheet = contact_sheet(pictures[0])
     else:
         captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
         sheet = comparison(list(zip(captions, pictures, strict=True)))
-    shown = [table(COST + AGAINST_AR if ar in samples else COST, results)]
+    shown = [table(columns(COST, AGAINST_AR) if ar in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
     document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
     with saved(json, document.json_text):

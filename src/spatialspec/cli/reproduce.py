@@ -17,7 +17,7 @@ from spatialspec.outputs import check_folder
 from spatialspec.prompts import BUILT_IN, read_prompts
 
 if TYPE_CHECKING:
-    from spatialspec.lab.reproduce.report import Report
+    from spatialspec.lab.reproduce.report import ExperimentReport
 
 ALL = "all"
 VERIFIER = "rejection"  # the papers' rule
@@ -89,12 +89,12 @@ def reproduce(
     from dataclasses import replace
 
     from spatialspec.lab.reproduce.carry_out import carry_out
-    from spatialspec.lab.reproduce.lab import Lab, quick_grid
+    from spatialspec.lab.reproduce.context import ExperimentContext, quick_grid
     from spatialspec.measure.runs import check
 
     if quick:
         workload = replace(workload, grid=quick_grid(pipeline.target))
-    lab = Lab(pipeline, workload, quick, folders, progress)
+    context = ExperimentContext(pipeline, workload, quick, folders, progress)
     for one in chosen:
         most = 1 if quick else limit or EXPERIMENTS[one].prompts
         asked = replace(workload, prompts=tuple(words[:most]))
@@ -107,7 +107,7 @@ def reproduce(
         call = _call(one, given | ({} if quick else {"--limit": len(asked.prompts)}), quick)
         try:
             with waiting(one):
-                carry_out(one, replace(lab, workload=asked), out, call, lambda report: say(_text(report)))
+                carry_out(one, replace(context, workload=asked), out, call, lambda report: say(_text(report)))
         except ValueError as error:
             if name != ALL:
                 raise
@@ -123,7 +123,7 @@ def _call(name: str, given: dict[str, Any], quick: bool) -> str:
     return shlex.join(["spatialspec", "reproduce", name, *words, *(["--quick"] if quick else [])])
 
 
-def _text(report: Report) -> str:
+def _text(report: ExperimentReport) -> str:
     """Verdict, claims and tables as plain text."""
     from spatialspec.lab.reproduce.page import figure
 

@@ -17,7 +17,7 @@ MOST = 1_000_000  # scenes: each is a file
 
 
 def scenes(
-    out: Annotated[Path, typer.Option(help="Folder for pictures and metadata.csv.")] = Path("train/scenes"),
+    out: Annotated[Path, typer.Option(help="Folder for images and metadata.csv.")] = Path("train/scenes"),
     cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
     count: Annotated[int, typer.Option(help="Scenes to learn from; 15 % as many of each left-out split.")] = 4000,
     side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
@@ -57,11 +57,11 @@ def scene_judge(
 ) -> None:
     """Train the judge of scenes; goes on where it was stopped."""
     need("lab")
-    given = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
     pictures = training_pictures(data)
     from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train
 
     with working_in(out):
-        train(pictures, out, replace(SceneJudgeRecipe(), **given), clocked(), cache)
+        train(pictures, out, replace(SceneJudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}: `spatialspec evaluate --scenes {out}`")

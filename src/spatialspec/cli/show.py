@@ -1,4 +1,4 @@
-"""`spatialspec show`: one picture and how it came about, as an HTML page."""
+"""`spatialspec show`: one image and how it came about, as an HTML page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def show(
     dtype: options.Dtype = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Watch a picture grow, pass by pass, beside plain AR.
+    """Watch an image grow, pass by pass, beside plain AR.
 
     The page holds everything it needs. A slider goes through the passes; marks show who wrote a cell: the target, a
     draft from above or from the left, or a refined one. Maps show which drafts were kept, the entropy of the target

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from spatialspec.drafts.image_folder import CaptionedImages
 
 MOST_WORDS = 1_000_000  # room for them is made at once
-COMMAND = "command.txt"  # file in the folder of pictures and of the tokenizer, for the card of the target
+COMMAND = "command.txt"  # file in the folder of images and of the tokenizer, for the card of the target
 
 app = typer.Typer(help="Train a model and its drafts.", rich_markup_mode=None, no_args_is_help=False)
 
-Data = Annotated[Path, typer.Option(help="Folder with pictures and metadata.csv, as `train data` makes it.")]
+Data = Annotated[Path, typer.Option(help="Folder with images and metadata.csv, as `train data` makes it.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -48,24 +48,24 @@ def start(context: typer.Context) -> None:
 @app.command("data")
 def data(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder for pictures and metadata.csv.")] = Path("train/data"),
+    out: Annotated[Path, typer.Option(help="Folder for images and metadata.csv.")] = Path("train/data"),
     cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
     side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
 ) -> None:
-    """Fetch and draw the training pictures."""
+    """Fetch and draw the training images."""
     need("lab")
     if not 16 <= side <= 1024 or side % 4:
         raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
     from spatialspec.files import write_text
     from spatialspec.lab.icons.data import prepare
 
-    with working_in(out), waiting("fetching and drawing pictures"):
+    with working_in(out), waiting("fetching and drawing images"):
         try:
             splits = prepare(out, cache, side, clocked())
         except RuntimeError as error:  # a registry's client is missing or failed
             raise BadInput(str(error), "the packages that drawings come from", "check the network") from error
         write_text(out / COMMAND, typed(context) + "\n")
-    say(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" pictures in {out}")
+    say(", ".join(f"{name} {count}" for name, count in sorted(splits.items())) + f" images in {out}")
 
 
 @app.command("tokenizer")
@@ -77,9 +77,9 @@ def tokenizer(
     batch: Batch = None,
     seed: Seed = 0,
 ) -> None:
-    """Train the VQ tokenizer of pictures."""
+    """Train the VQ tokenizer of images."""
     need("lab")
-    given = given_numbers(steps=steps, batch=batch, seed=seed)
+    numbers = given_numbers(steps=steps, batch=batch, seed=seed)
     make_folder(out)
     report = clocked()
     pictures = _with_left_out(training_pictures(data, report=report), report)
@@ -89,10 +89,10 @@ def tokenizer(
 
     with working_in(out):
         with waiting("training the tokenizer"):
-            model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **given), report)
+            model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **numbers), report)
         what, held_out = _held_out(pictures)
         if len(held_out):
-            say(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} pictures")
+            say(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} images")
         write_text(out / COMMAND, typed(context) + "\n")
     say(f"wrote {out}")
 
@@ -123,7 +123,7 @@ def target(
     Its grid is that of the last stage.
     """
     need("lab")
-    given = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
+    numbers = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if words > MOST_WORDS:
         raise BadInput(f"--words {words}", f"1 to {MOST_WORDS:,}", "choose another")
     if width % 16:
@@ -142,8 +142,8 @@ def target(
 
     vq, recipe = read_tokenizer(tokenizer), TargetRecipe(seed=seed, compile=compile)
     recipe = recipe if stages is None else replace(recipe, stages=parse_stages(stages))
-    if "sketch_steps" in given:
-        recipe = replace(recipe, sketch=replace(recipe.sketch, steps=given["sketch_steps"]))
+    if "sketch_steps" in numbers:
+        recipe = replace(recipe, sketch=replace(recipe.sketch, steps=numbers["sketch_steps"]))
     side = recipe.stages[-1].side
     report = clocked()
     pictures = _with_left_out(training_pictures(data, side * vq.config.patch, report), report)
@@ -172,33 +172,33 @@ def judge(
     data: Data = Path("train/data"),
     out: Annotated[Path, typer.Option(help="Folder of the judge.")] = Path("train/judge"),
     cache: Annotated[Path, typer.Option(help="Folder for features, made once.")] = Path("train/features"),
-    epochs: Annotated[int | None, typer.Option(help="Passes over the pictures. [default: the recipe's]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images. [default: the recipe's]")] = None,
     batch: Batch = None,
     seed: Seed = 0,
 ) -> None:
-    """Train the judge of text and picture."""
+    """Train the judge of text and image."""
     need("lab")
-    given = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
     pictures = training_pictures(data)
     from spatialspec.lab.icons.judge import JudgeRecipe, train
 
     with working_in(out), waiting("training the judge"):
-        train(pictures, out, replace(JudgeRecipe(), **given), clocked(), cache)
+        train(pictures, out, replace(JudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}")
 
 
 def _with_left_out(pictures: CaptionedImages, report: Callable[[str], None]) -> CaptionedImages:
-    """Pictures with some left out of the training; where the table says of none that it is, the last tenth."""
+    """Images with some left out of the training; where the table says of none that it is, the last tenth."""
     from spatialspec.drafts.task import HELD_OUT
 
     found = pictures.with_left_out(HELD_OUT, "pair", "concept")
     if found is not pictures:
-        report(f"no split pair or concept: the last {len(found.select('pair').rows)} pictures are left out")
+        report(f"no split pair or concept: the last {len(found.select('pair').rows)} images are left out")
     return found
 
 
 def _held_out(pictures: CaptionedImages) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
-    """Pixels that the tokenizer is measured on, and what they are: concepts that were left out, else other pictures."""
+    """Pixels that the tokenizer is measured on, and what they are: concepts that were left out, else other images."""
     concepts = pictures.select("concept").pixels
     return ("concepts", concepts) if len(concepts) else ("pictures", pictures.select("pair").pixels)

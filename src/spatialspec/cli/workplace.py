@@ -1,4 +1,4 @@
-"""What the commands of `train` share: numbers, pictures, and the folder that they write to."""
+"""What the commands of `train` share: numbers, images, and the folder that they write to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spatialspec.drafts.image_folder import CaptionedImages
 
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
-Batch = Annotated[int | None, typer.Option(help="Pictures per step. [default: the recipe's]")]
+Batch = Annotated[int | None, typer.Option(help="Images per step. [default: the recipe's]")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
@@ -84,15 +84,15 @@ def typed(context: typer.Context) -> str:
 
 
 def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = say) -> CaptionedImages:
-    """Pictures of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
+    """Images of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
 
     Raises:
         BadInput: none is to be learned from.
     """
-    with waiting(f"reading the pictures of {printable(folder)}"):
+    with waiting(f"reading the images of {printable(folder)}"):
         from spatialspec.drafts.image_folder import load
 
         pictures = load(folder, side, report)
     if not pictures.select("train").rows:
-        raise BadInput("no picture of the split train", "some", "check metadata.csv", where=folder)
+        raise BadInput("no image of the split train", "some", "check metadata.csv", where=folder)
     return pictures

@@ -1,12 +1,13 @@
-"""`doctor`: a model's folder from its files to the speed that can be expected of it here, whatever is wrong with it.
+"""`doctor`: a model from its files to the speed to expect on this machine. Every fault is a finding, not an error.
 
-`examine` looks at what lies there and at the loaded model; `measure` draws: AR's first rows and what has to agree with
-them, the curve of `--budget auto`, and the same rows by each method.
+`examine` checks the files and the loaded model. `measure` draws: AR's first rows and what has to agree with them, the
+curve of `--budget auto`, and the same rows by each method.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,15 +19,15 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.doctor import target as at_rest
 from spatialspec.doctor.drafts import check_drafts
-from spatialspec.doctor.files import Folder, check_files, numbers, open_folder
-from spatialspec.doctor.report import Asked, Diagnosis, Expectation, Finding, Width, attempt, from_error
+from spatialspec.doctor.files import ModelFolder, check_files, numbers, open_folder
+from spatialspec.doctor.report import Diagnosis, DoctorSettings, Expectation, Finding, Width, from_error, ok
 from spatialspec.doctor.rows import Rows, draw_rows
 from spatialspec.doctor.scores import check_ar, check_scores, compare
 from spatialspec.doctor.signatures import signatures
 from spatialspec.doctor.speed import AR, advise, curve, expectations, run_in_turns, short
 from spatialspec.drafts.weights import Drafts
 from spatialspec.generation import Request
-from spatialspec.measure.results import dtype_name
+from spatialspec.measure.documents import dtype_name
 from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -36,41 +37,54 @@ from spatialspec.targets.loading import load_target
 T = TypeVar("T")
 
 
+class Stopped(Exception):
+    """A check failed without which nothing more can be examined."""
+
+
 @dataclass
 class Examination:
     """What is known of a model so far.
 
     Attributes:
-        asked: what is examined, and where.
+        settings: what is examined, and where.
         tell: called with every finding as soon as there is one.
         findings: in the order of the checks.
         pipeline: with the drafts that can be used; None where the model cannot be loaded.
-        workload: one picture; None where none can be drawn.
+        workload: one image; None where none can be drawn.
     """
 
-    asked: Asked
+    settings: DoctorSettings
     tell: Callable[[Finding], object] = lambda finding: None
     findings: list[Finding] = field(default_factory=list)
     pipeline: SpatialPipeline | None = None
     workload: Workload | None = None
 
     def add(self, finding: Finding) -> None:
-        """Keep a finding."""
+        """Note a finding."""
         self.findings.append(finding)
         self.tell(finding)
 
-    def attempt(self, check: str, expected: str, run: Callable[[], T]) -> T | None:
-        """Make a check; what it raises is a finding, and then it has no result."""
-        return attempt(self.add, check, expected, run)
+    def require(self, check: str, expected: str, run: Callable[[], T]) -> T:
+        """The result of a step that everything after it needs.
+
+        Raises:
+            Stopped: it raised, whatever that was; a finding says so.
+        """
+        try:
+            return run()
+        except Exception as error:  # what is examined may be broken in any way
+            self.add(from_error(check, error, expected))
+            raise Stopped from error
 
     def look(self, check: str, expected: str, run: Callable[[], Iterable[Finding]]) -> None:
-        """Make a check and keep what it finds."""
+        """Note what a check finds; what it raises is a finding too."""
 
-        def keep() -> None:
+        def note() -> None:
             for finding in run():
                 self.add(finding)
 
-        self.attempt(check, expected, keep)
+        with suppress(Stopped):
+            self.require(check, expected, note)
 
     @property
     def sound(self) -> bool:
@@ -101,114 +115,105 @@ def examine(
     Raises:
         BadInput: the model does not draw this size. Whatever else is wrong is a finding.
     """
-    asked = Asked(
+    settings = DoctorSettings(
         model=name, draft=None if draft is None else draft.name, device=device, dtype=dtype_name(dtype),
         threads=torch.get_num_threads(),
     )  # fmt: skip
-    found = Examination(asked, tell)
-    folder = found.attempt("config", "config.json of a known kind of model", lambda: open_folder(path))
-    if folder is None:
-        return found
-    known = "a kind of model that this library draws with"
-    found.add(Finding(check="config", status="ok", got=folder.kind.name, expected=known))
-    found.look("files", "all files, whole", lambda: check_files(folder))
-    target = _load(found, folder, device, dtype) if found.sound else None
-    if target is None:
-        return found
-    if size is not None:
-        target.check_grid(size)
-    grid, default = size or found.attempt("grid", "one in config.json", lambda: target.grid), target.default
-    if grid is None:
-        return found
-    found.look("grid", "a grid that it can draw", lambda: at_rest.check_grid(target, grid))
-    found.look("image vocabulary", "as many codes as image tokens", lambda: at_rest.check_vocabulary(target, folder))
-    if found.sound:
-        found.look("row ends", "forced tokens in place", lambda: at_rest.check_row_ends(target, grid))
-        found.look("codec", "codes as pixels", lambda: at_rest.check_codec(target, grid))
-        prompt = found.attempt("prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
-        if prompt is not None:
-            found.look("prompts", "a tokenizer of its own", lambda: at_rest.check_prompt(target, folder, prompt))
-            found.workload = Workload((prompt,), default, grid) if found.sound else None
-    usable: list[Drafts] = []
-    found.look("drafts", "drafts that can be used", lambda: check_drafts(target, draft, grid, usable))
-    found.pipeline = SpatialPipeline(target, usable)
-    found.asked = found.asked.model_copy(
-        update={
-            "prompt": found.workload.prompts[0] if found.workload else None,
-            "size": str(grid),
-            "guidance": default.guidance,
-            "temperature": default.temperature,
-            "top_k": default.top_k,
-            "top_p": default.top_p,
-            "fingerprint": target.fingerprint,
-        }
-    )
-    return found
+    examination = Examination(settings, tell)
+    with suppress(Stopped):
+        folder = examination.require("config", "config.json of a known kind of model", lambda: open_folder(path))
+        examination.add(ok("config", folder.kind.name, "a kind of model that this library draws with"))
+        examination.look("files", "all files, whole", lambda: check_files(folder))
+        if examination.sound:
+            target = _load(examination, folder, device, dtype)
+            if size is not None:
+                target.check_grid(size)
+            grid = size or examination.require("grid", "one in config.json", lambda: target.grid)
+            _look_at(examination, target, folder, grid, draft)
+    return examination
 
 
-def _load(found: Examination, folder: Folder, device: str, dtype: torch.dtype) -> Target | None:
-    """The model, or a finding that says why not."""
+def _load(examination: Examination, folder: ModelFolder, device: str, dtype: torch.dtype) -> Target:
     expected = "the names and shapes that follow from config.json"
-    try:
-        target = load_target(folder.path, device, dtype)
-    except Exception as error:  # it may be broken in any way
-        found.add(from_error("loading", error, expected))
-        return None
+    target = examination.require("loading", expected, lambda: load_target(folder.path, device, dtype))
     got = f"{numbers(folder):,} numbers, every name and shape accounted for, fingerprint {target.fingerprint}"
-    found.add(Finding(check="loading", status="ok", got=got, expected=expected))
+    examination.add(ok("loading", got, expected))
     return target
 
 
-def measure(found: Examination, report: Progress, options: str = "") -> Diagnosis:
-    """Draw the first rows of a picture and say what to expect of a whole one; nothing where something is broken.
+def _look_at(examination: Examination, target: Target, folder: ModelFolder, grid: Grid, draft: Path | None) -> None:
+    """The checks of a loaded model and its drafts."""
+    default = target.default
+    examination.look("grid", "a grid that it can draw", lambda: at_rest.check_grid(target, grid))
+    examination.look(
+        "image vocabulary", "as many codes as image tokens", lambda: at_rest.check_vocabulary(target, folder)
+    )
+    if examination.sound:
+        examination.look("row ends", "forced tokens in place", lambda: at_rest.check_row_ends(target, grid))
+        examination.look("codec", "codes as pixels", lambda: at_rest.check_codec(target, grid))
+        with suppress(Stopped):
+            prompt = examination.require("prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
+            examination.look("prompts", "a tokenizer of its own", lambda: at_rest.check_prompt(target, folder, prompt))
+            examination.workload = Workload((prompt,), default, grid) if examination.sound else None
+    usable: list[Drafts] = []
+    examination.look("drafts", "drafts that can be used", lambda: check_drafts(target, draft, grid, usable))
+    examination.pipeline = SpatialPipeline(target, usable)
+    known = {
+        "prompt": examination.workload.prompts[0] if examination.workload else None,
+        "size": str(grid),
+        "guidance": default.guidance,
+        "temperature": default.temperature,
+        "top_k": default.top_k,
+        "top_p": default.top_p,
+        "fingerprint": target.fingerprint,
+    }
+    examination.settings = examination.settings.model_copy(update=known)
+
+
+def measure(examination: Examination, report: Progress, options: str = "") -> Diagnosis:
+    """Draw the first rows of an image and say what to expect of a whole one; nothing where something is broken.
 
     Args:
-        found: by `examine`; findings are added to it.
+        examination: by `examine`; findings are added to it.
         report: called after every pass, as `report(what, cells just committed)`.
         options: of the command line, which a recommended method needs too.
     """
     widths: list[Width] = []
     expected: list[Expectation] = []
-    if found.pipeline is not None and found.workload is not None:
-        widths, expected = _draw(found, found.pipeline, found.workload, report)
+    advice = ""
+    if examination.pipeline is not None and examination.workload is not None:
+        with suppress(Stopped):
+            widths, expected = _draw(examination, examination.pipeline, examination.workload, report)
+            advice = advise(expected, examination.workload.grid, options)
     return Diagnosis(
-        settings=found.asked,
-        checks=found.findings,
-        widths=widths,
-        methods=expected,
-        advice=advise(expected, found.workload.grid, options) if expected and found.workload else "",
+        settings=examination.settings, checks=examination.findings, widths=widths, methods=expected, advice=advice
     )
 
 
 def _draw(
-    found: Examination, pipeline: SpatialPipeline, workload: Workload, report: Progress
+    examination: Examination, pipeline: SpatialPipeline, workload: Workload, report: Progress
 ) -> tuple[list[Width], list[Expectation]]:
-    """Checks that need drawing, the curve, and what to expect; both empty from the first fault on."""
+    """Checks that need drawing, the curve, and what to expect.
+
+    Raises:
+        Stopped: nothing more can be drawn.
+    """
     target = pipeline.target
     images = Request(workload.prompts, [workload.seed], workload.sampling, workload.grid)
 
     def draw(method: Method) -> Rows:
         return draw_rows(pipeline, method, images, short(workload.grid), report)
 
-    ar = found.attempt("ar", "one pass a cell", lambda: draw(AR))
-    if ar is None:
-        return [], []
-    found.add(check_ar(ar))
-    if found.findings[-1].status == "failed":
-        return [], []
-    check, same = "one pass for many cells", "AR's scores"
-    rounding = found.attempt(check, same, lambda: compare(target, images, ar))
-    if rounding is None:
-        return [], []
-    found.look(check, same, lambda: check_scores(target, images, ar, rounding))
-    costs = found.attempt("cost of a pass", "seconds", lambda: curve(pipeline, workload, report))
-    if costs is None:
-        return [], []
-    runs = found.attempt("methods", "AR's tokens in fewer passes", lambda: run_in_turns(pipeline, costs, draw))
-    if runs is None:
-        return [], []
+    ar = examination.require("ar", "one pass a cell", lambda: draw(AR))
+    examination.add(check_ar(ar))
+    if examination.findings[-1].status == "failed":
+        raise Stopped
+    check, same, fewer = "one pass for many cells", "AR's scores", "AR's tokens in fewer passes"
+    rounding = examination.require(check, same, lambda: compare(target, images, ar))
+    examination.look(check, same, lambda: check_scores(target, images, ar, rounding))
+    costs = examination.require("cost of a pass", "seconds", lambda: curve(pipeline, workload, report))
+    runs = examination.require("methods", fewer, lambda: run_in_turns(pipeline, costs, draw))
     expected = expectations(costs, runs, workload)
-    for run, said in zip(runs[1:], expected[1:], strict=True):
-        look = partial(signatures, images, ar, run.rows, said, rounding, target.vocabulary)
-        found.look(said.method, "AR's tokens in fewer passes", look)
+    for run, one in zip(runs[1:], expected[1:], strict=True):
+        examination.look(one.method, fewer, partial(signatures, images, ar, run.rows, one, rounding))
     return [Width(budget=cost.budget, seconds=cost.seconds, cells=cost.cells) for cost in costs], expected

@@ -9,7 +9,7 @@ from pathlib import Path
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
-from spatialspec.doctor.report import Finding, from_error
+from spatialspec.doctor.report import Finding, from_error, ok, warning
 from spatialspec.drafts.weights import DraftModel, Drafts, draft_folders
 
 
@@ -17,7 +17,7 @@ def check_drafts(target: Target, folder: Path | None, grid: Grid, usable: list[D
     """Examine drafts.
 
     Args:
-        target: that they shall draft for.
+        target: that they draft for.
         folder: of drafts, or with such folders inside; None for none.
         grid: that will be drawn.
         usable: filled with those that can be used, where the target works and in its type.
@@ -26,13 +26,12 @@ def check_drafts(target: Target, folder: Path | None, grid: Grid, usable: list[D
         A finding for each folder.
     """
     if folder is None:
-        expected = "none: spatial needs none; hawk, ssd and their kin do"
-        yield Finding(check="drafts", status="ok", got="none", expected=expected)
+        yield ok("drafts", "none", "none: spatial needs none; hawk, ssd and their kin do")
         return
-    for place in draft_folders(folder) or [folder]:
-        check = f"drafts {place.name}"
+    for path in draft_folders(folder) or [folder]:
+        check = f"drafts {path.name}"
         try:
-            model = DraftModel.read(place)
+            model = DraftModel.read(path)
         except Exception as error:  # they may be broken in any way
             yield from_error(check, error, "config.json and model.safetensors of drafts, whole")
             continue
@@ -51,8 +50,7 @@ def _judge(check: str, model: DraftModel, target: Target, grid: Grid) -> Finding
     count = sum(weight.numel() for weight in model.drafts.parameters())
     shown = ", ".join(f"{key} {value}" for key, value in sizes.items() if type(value) is int)
     if model.grid not in (None, grid):
-        got, expected = f"trained on {model.grid}", f"trained on {grid}, which is drawn"
         advice = "they work; expect shorter accepted lengths than on their own grid"
-        return Finding(check=check, status="warning", got=got, expected=expected, advice=advice)
+        return warning(check, f"trained on {model.grid}", f"trained on {grid}, which is drawn", advice)
     got = f"{model.algorithm}: {shown}, {count:,} numbers, fingerprint {model.fingerprint}"
-    return Finding(check=check, status="ok", got=got, expected="made for this model, of its width")
+    return ok(check, got, "made for this model, of its width")

@@ -9,27 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from spatialspec.core.errors import BadInput
-from spatialspec.doctor.report import Finding
+from spatialspec.doctor.report import Finding, failed, ok, warning
 from spatialspec.files import inside, read_config
 from spatialspec.targets.loading import kind_of
 from spatialspec.targets.registry import TargetKind
 from spatialspec.tensors import read_shapes
 
 SINGLE, INDEX, CODEC = "model.safetensors", "model.safetensors.index.json", "vq.safetensors"
-CAPTIONS = "captions.safetensors"  # LlamaGen's, read where it is there
-WITH_CODEC = ("chameleon", "lumina_mgpt")  # whose picture decoder may lie beside the shards
+CAPTIONS = "captions.safetensors"  # LlamaGen's, read where it exists
+WITH_CODEC = ("chameleon", "lumina_mgpt")  # whose codec may lie beside the shards
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")  # reading one may run code
-FETCH = "fetch it again"
 
 
 @dataclass(frozen=True)
-class Folder:
+class ModelFolder:
     """A model's folder whose kind is known.
 
     Attributes:
-        path: of it.
+        path: of the folder.
         kind: of the model.
-        config: what config.json holds.
+        config: contents of config.json.
     """
 
     path: Path
@@ -49,7 +48,7 @@ class Folder:
         if index.is_file() and not (self.path / SINGLE).is_file():
             table = read_config(index, ("weight_map",))["weight_map"]
             if not isinstance(table, dict) or not table:
-                raise BadInput("no file names", "some in weight_map", f"{FETCH}", where=index)
+                raise BadInput("no file names", "some in weight_map", "fetch it again", where=index)
             for name in table.values():
                 inside(self.path, name, f"{index}: weight_map")
             names = sorted(set(table.values()))
@@ -62,60 +61,51 @@ class Folder:
         return [*self.weights, "tokenizer.json"] if self.kind.files is None else list(self.kind.files)
 
 
-def open_folder(path: Path) -> Folder:
+def open_folder(path: Path) -> ModelFolder:
     """Find out which kind of model a folder holds.
 
     Raises:
         BadInput: config.json is missing, damaged, or that of an unknown kind.
     """
     config = read_config(path / "config.json", ())
-    return Folder(path, kind_of(config), config)
+    return ModelFolder(path, kind_of(config), config)
 
 
-def check_files(folder: Folder) -> Iterator[Finding]:
+def check_files(folder: ModelFolder) -> Iterator[Finding]:
     """Presence and wholeness of every file that is read, and files that do not belong there."""
     weights = folder.weights
-    there = {path.name for path in folder.path.iterdir() if path.is_file()}
-    missing = [f"{SINGLE} or {INDEX}" if name == SINGLE else name for name in folder.needed if name not in there]
-    pickles = sorted(name for name in there if name.endswith(PICKLES))
-    check, expected = "files", "all, whole, weights in safetensors"
+    names = {path.name for path in folder.path.iterdir() if path.is_file()}
+    missing = [f"{SINGLE} or {INDEX}" if name == SINGLE else name for name in folder.needed if name not in names]
+    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    expected = "all, whole, weights in safetensors"
     if missing:
-        instead = f"; {_list(pickles)} is no safetensors" if pickles and not there.issuperset(weights) else ""
+        instead = f"; {_list(pickles)} is no safetensors" if pickles and not names.issuperset(weights) else ""
         advice = "fetch the safetensors of this model, or see `spatialspec convert`" if instead else "fetch them"
-        got = f"no {_list(missing)}{instead}"
-        yield Finding(check=check, status="failed", got=got, expected=expected, advice=advice)
-    damaged = [fault for name in weights if name in there if (fault := _damage(folder.path / name)) is not None]
+        yield failed("files", f"no {_list(missing)}{instead}", expected, advice)
+    damaged = [fault for name in weights if name in names if (fault := _damage(folder.path / name)) is not None]
     yield from damaged
     if missing or damaged:
         return
     size = sum((folder.path / name).stat().st_size for name in weights)
-    got = f"{len(weights)} files of weights, {size / 1e6:,.1f} MB, and what goes with them"
-    yield Finding(check=check, status="ok", got=got, expected=expected)
-    own = {*weights, CAPTIONS} if folder.kind.name == "llamagen" else set(weights)
-    foreign = sorted(name for name in there - own if name.endswith((".safetensors", ".py", *PICKLES)))
+    yield ok("files", f"{len(weights)} files of weights, {size / 1e6:,.1f} MB, and what goes with them", expected)
+    read = {*weights, CAPTIONS} if folder.kind.name == "llamagen" else set(weights)
+    foreign = sorted(name for name in names - read if name.endswith((".safetensors", ".py", *PICKLES)))
     if foreign:
-        yield Finding(
-            check="foreign files",
-            status="warning",
-            got=_list(foreign),
-            expected="none: nothing here reads them, and code in a folder is never run",
-            advice="delete them if you do not need them",
-        )
+        expected = "none: nothing here reads them, and code in a folder is never run"
+        yield warning("foreign files", _list(foreign), expected, "delete them if you do not need them")
 
 
 def _damage(path: Path) -> Finding | None:
     """What is wrong with a file of weights: cut off, too long, or no safetensors at all."""
     try:
         read_shapes(path)
-        return None
     except BadInput as error:
         got = f"{path.stat().st_size:,} bytes, {error.got}"
-        return Finding(
-            check=f"file {path.name}", status="failed", got=got, expected=error.expected, advice=error.advice
-        )
+        return failed(f"file {path.name}", got, error.expected, error.advice)
+    return None
 
 
-def numbers(folder: Folder) -> int:
+def numbers(folder: ModelFolder) -> int:
     """Numbers in the weights of a folder whose files are whole."""
     return sum(math.prod(shape) for name in folder.weights for shape in read_shapes(folder.path / name).values())
 

@@ -1,18 +1,14 @@
-"""What `doctor` found: checks, what a pass costs here, what to expect of each method, and what to use."""
+"""The JSON document of `doctor`: checks, what a pass costs here, what to expect of each method, and what to use."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 
-from spatialspec import __version__
 from spatialspec.core.errors import BadInput
-from spatialspec.measure.results import Strict
+from spatialspec.measure.documents import JsonDocument, RunSettings, Strict
 
-T = TypeVar("T")
 Status = Literal["ok", "warning", "failed"]
 ASK = "check config.json and fetch the folder again; if it stays, report it with this line"
 MEMORY = "give --dtype bf16, a smaller --size or another --device"
@@ -36,13 +32,28 @@ class Finding(Strict):
     advice: str = ""
 
 
+def ok(check: str, got: str, expected: str) -> Finding:
+    """A check that passed."""
+    return Finding(check=check, status="ok", got=got, expected=expected)
+
+
+def warning(check: str, got: str, expected: str, advice: str) -> Finding:
+    """A check of something that works, but not as well as it could."""
+    return Finding(check=check, status="warning", got=got, expected=expected, advice=advice)
+
+
+def failed(check: str, got: str, expected: str, advice: str) -> Finding:
+    """A check that failed."""
+    return Finding(check=check, status="failed", got=got, expected=expected, advice=advice)
+
+
 class Width(Strict):
     """What a pass of `spatial` costs against its width.
 
     Attributes:
         budget: drafted cells; a pass scores one more. 0 is AR.
         seconds: of a pass, median.
-        cells: kept by a pass, mean.
+        cells: committed by a pass, mean.
     """
 
     budget: int
@@ -51,15 +62,15 @@ class Width(Strict):
 
 
 class Expectation(Strict):
-    """What a whole picture takes, going by its first rows.
+    """What a whole image takes, going by its first rows.
 
     Attributes:
         method: as for --method.
         passes: of the target.
         seconds: of drawing its tokens.
         times_as_fast: AR's seconds over these.
-        accepted_length: cells kept by a pass that keeps any, mean.
-        measured_cells: first cells of the picture that this was measured on.
+        accepted_length: cells committed by a pass that commits, mean.
+        measured_cells: first cells of the image that this was measured on.
     """
 
     method: str
@@ -70,11 +81,10 @@ class Expectation(Strict):
     measured_cells: int
 
 
-class Asked(Strict):
+class DoctorSettings(RunSettings):
     """What was examined, and where; null where a fault came before it was known."""
 
     command: str = "doctor"
-    model: str
     draft: str | None
     device: str
     dtype: str
@@ -85,13 +95,9 @@ class Asked(Strict):
     top_k: int | None = None
     top_p: float | None = None
     fingerprint: str | None = None
-    version: str = __version__
-    torch: str = torch.__version__
-    python: str = platform.python_version()
-    threads: int
 
 
-class Diagnosis(Strict):
+class Diagnosis(JsonDocument):
     """One examination.
 
     Attributes:
@@ -101,7 +107,7 @@ class Diagnosis(Strict):
         advice: which method and budget to use; empty like the curve.
     """
 
-    settings: Asked
+    settings: DoctorSettings
     checks: list[Finding]
     widths: list[Width]
     methods: list[Expectation]
@@ -112,36 +118,13 @@ class Diagnosis(Strict):
         """Whether no check failed."""
         return all(finding.status != "failed" for finding in self.checks)
 
-    def json_text(self) -> str:
-        """The document as JSON, with a line break at the end."""
-        return self.model_dump_json(indent=2) + "\n"
-
 
 def from_error(check: str, error: Exception, expected: str) -> Finding:
-    """The finding that an error is; errors of the library say themselves what was got, expected and is to be done."""
+    """The finding that an error amounts to; a `BadInput` brings its own text, whatever `expected` is."""
     text = " ".join(str(error).split())
     if isinstance(error, torch.OutOfMemoryError):
-        return Finding(check=check, status="failed", got=f"out of memory: {text}", expected=expected, advice=MEMORY)
+        return failed(check, f"out of memory: {text}", expected, MEMORY)
     if isinstance(error, BadInput):
         got = f"{error.where}: {error.got}" if error.where else error.got
-        return Finding(check=check, status="failed", got=got, expected=error.expected, advice=error.advice or ASK)
-    return Finding(check=check, status="failed", got=f"{type(error).__name__}: {text}", expected=expected, advice=ASK)
-
-
-def attempt(add: Callable[[Finding], object], check: str, expected: str, run: Callable[[], T]) -> T | None:
-    """Run a check; whatever it raises is a finding too, for what is examined may be broken in any way.
-
-    Args:
-        add: takes that finding.
-        check: what is looked at.
-        expected: what should be found.
-        run: the check.
-
-    Returns:
-        What it returns; None where it raised.
-    """
-    try:
-        return run()
-    except Exception as error:
-        add(from_error(check, error, expected))
-        return None
+        return failed(check, got, error.expected, error.advice or ASK)
+    return failed(check, f"{type(error).__name__}: {text}", expected, ASK)

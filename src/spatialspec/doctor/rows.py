@@ -1,9 +1,9 @@
-"""The first rows of one picture, drawn by one method: what every pass kept, and how long it took."""
+"""The first rows of one image, drawn by one method: what every pass committed, and how long it took."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,12 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spatialspec.core.grid import Layout
-from spatialspec.core.interfaces import Session
 from spatialspec.core.proposal import Proposal
-from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Step
 from spatialspec.generation import Request, assemble, steps
-from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
@@ -30,11 +26,11 @@ class Rows:
         method: at work.
         tokens: of the first cells, at least as many as were asked for.
         passes: of the target.
-        commits: passes that kept something.
+        commits: passes that committed something.
         seconds: prefill, passes and drafting.
         below: cells behind the first row that were drafted.
-        uncovered: of these, cells that no prediction from above was there for.
-        logits: of every cell, where the method is AR.
+        uncovered: of these, cells without a candidate from above.
+        logits: of the last slot of every pass: of every cell, where the method is AR.
     """
 
     method: Method
@@ -48,12 +44,12 @@ class Rows:
 
     @property
     def cells_of_a_pass(self) -> float:
-        """Cells kept by a pass, mean."""
+        """Cells committed by a pass, mean."""
         return len(self.tokens) / self.passes
 
     @property
     def accepted_length(self) -> float:
-        """Cells kept by a pass that keeps any, mean."""
+        """Cells committed by a pass that commits any, mean."""
         return len(self.tokens) / self.commits
 
     @property
@@ -62,40 +58,14 @@ class Rows:
         return self.seconds / self.passes
 
 
-class Recorder:
-    """A session that keeps the scores of the last row of every pass."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.logits: list[Float[Tensor, "G V"]] = []
-
-    def score(
-        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
-    ) -> list[Scores]:
-        """One target pass."""
-        scored = self.session.score(states, proposals, layers)
-        self.logits.append(scored[0].logits[:, -1])
-        return scored
-
-    def keep(self, index: int, step: Step) -> None:
-        """Commit what was accepted."""
-        self.session.keep(index, step)
-
-    def close(self, images: Sequence[int]) -> None:
-        """Drop finished images."""
-        self.session.close(images)
-
-
 def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop: int, report: Progress) -> Rows:
-    """Draw the first `stop` cells of the request's picture; AR's scores are kept."""
+    """Draw the first `stop` cells of the request's image."""
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
-    session: Session = request.session(pipeline.target)
-    recorder = Recorder(session)
-    used: Session = recorder if method == AR else session
-    passes = commits = below = uncovered = 0
+    session, logits = request.session(pipeline.target), list[Float[Tensor, "G V"]]()
+    commits = below = uncovered = 0
     start = time.perf_counter()
-    for step in steps(pipeline.target, pipeline.drafts, used, [image]):
-        passes += 1
+    for step in steps(pipeline.target, pipeline.drafts, session, [image]):
+        logits.append(step.scores.logits[:, -1])
         commits += step.verdict.commits
         drafted, covered = _from_above(step.proposal, step.before.layout)
         below, uncovered = below + len(drafted), uncovered + len(drafted - covered)
@@ -105,7 +75,7 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
     if pipeline.target.device.type == "cuda":
         torch.cuda.synchronize(pipeline.target.device)
     seconds = time.perf_counter() - start
-    return Rows(method, image.state.tokens, passes, commits, seconds, below, uncovered, recorder.logits)
+    return Rows(method, image.state.tokens, len(logits), commits, seconds, below, uncovered, logits)
 
 
 def _from_above(proposal: Proposal, layout: Layout) -> tuple[set[int], set[int]]:

@@ -1,9 +1,9 @@
 """One pass over a tree against AR's passes, one cell each: on this machine, this device, in this type.
 
-AR's first cells were drawn one by one, and their scores kept. Then a chain of them is read in one pass, a tree behind
-it in another (AR's own tokens among wrong ones, across the end of a row), a path of the tree is kept, and the cell
-after it scored. What AR's own tokens lead to must be what AR saw. A wrong branch is compared with a session of its own.
-For a language model the whole sequence, laid out by hand with its row ends, is run once more without any of this.
+AR draws the first cells one by one; its scores are the reference. One pass then reads a chain of these cells. Another
+reads a tree behind it: AR's tokens among wrong ones, across the end of a row. A path of the tree is committed, and the
+cell after it scored. Along AR's tokens the scores must be AR's. A wrong branch is compared with a session of its own.
+For a language model the plain sequence, prompt, cells and row ends, is run once more without trees and sessions.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from spatialspec.core.interfaces import Session, Target
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
-from spatialspec.doctor.report import Finding, Status
+from spatialspec.doctor.report import Finding, failed, ok, warning
 from spatialspec.doctor.rows import Rows
 from spatialspec.generation import Request
-from spatialspec.measure.results import dtype_name
+from spatialspec.measure.documents import dtype_name
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.language_target import LanguageTarget
 
@@ -34,13 +34,11 @@ TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 1.25e-2, t
 WRONG = (
     "tokens would not be AR's: run with --dtype fp32 --device cpu; where that is right, the device rounds too coarsely"
 )
-
-
-NOISY = "a seed will not always repeat its picture: call torch.use_deterministic_algorithms(True)"
+NOISY = "a seed will not always repeat its image: call torch.use_deterministic_algorithms(True)"
 
 
 @dataclass(frozen=True)
-class Difference:
+class ScoreDifference:
     """Largest differences of logits from AR's own passes.
 
     Attributes:
@@ -76,7 +74,7 @@ class _Comparison:
 
 
 @torch.inference_mode()
-def compare(target: Target, request: Request, ar: Rows) -> Difference:
+def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
     """Score AR's first cells again, many in a pass.
 
     Raises:
@@ -87,8 +85,8 @@ def compare(target: Target, request: Request, ar: Rows) -> Difference:
         raise BadInput(f"a grid of {request.grid.cells} cells", "at least 4", "give a larger --size")
     n = max(1, min(request.grid.columns, cells - 1) - 2)  # the tree goes on into the next row
     depth = min(DEPTH, cells - n - 1)
-    found = _Comparison(ar)
-    session, state = _begin(target, request, tokens[:n], found)
+    comparison = _Comparison(ar)
+    session, state = _begin(target, request, tokens[:n], comparison)
 
     tree, main, parent = Proposal(), list[int](), ROOT
     wrong = [(token + 1) % target.vocabulary for token in tokens[n : n + depth]]
@@ -102,13 +100,13 @@ def compare(target: Target, request: Request, ar: Rows) -> Difference:
     logits = scores.logits
     again = session.score([state], [tree])[0].logits
     for cell, row in enumerate([0, *(node + 1 for node in main)], start=n):
-        found.cell("tree", cell, logits[:, row])
+        comparison.cell("tree", cell, logits[:, row])
 
     step = _step(request, state, tree, scores, Verdict(tuple(main)))
     session.keep(0, step)
-    found.cell("after a kept path", n + depth, session.score([step.after], [Proposal()])[0].logits[:, 0])
+    comparison.cell("after a committed path", n + depth, session.score([step.after], [Proposal()])[0].logits[:, 0])
 
-    alone, state = _begin(target, request, tokens[:n], found)
+    alone, state = _begin(target, request, tokens[:n], comparison)
     branch = [wrong[0], *([tokens[n + 1]] if depth > 1 else [])]
     node = ROOT
     for level, token in enumerate(branch):
@@ -116,17 +114,17 @@ def compare(target: Target, request: Request, ar: Rows) -> Difference:
         step = _step(request, state, Proposal(), one, Verdict((), token))
         alone.keep(0, step)
         state, node = step.after, int(tree.find(node, n + level, token) or 0)
-        found.add("branch", logits[:, node + 1], alone.score([state], [Proposal()])[0].logits[:, 0])
-    return Difference(found.parts, found.largest, torch.equal(logits, again))
+        comparison.add("branch", logits[:, node + 1], alone.score([state], [Proposal()])[0].logits[:, 0])
+    return ScoreDifference(comparison.parts, comparison.largest, torch.equal(logits, again))
 
 
-def _begin(target: Target, request: Request, tokens: list[int], found: _Comparison) -> tuple[Session, State]:
+def _begin(target: Target, request: Request, tokens: list[int], comparison: _Comparison) -> tuple[Session, State]:
     """A session that has read AR's first tokens in one pass."""
     session = request.session(target)
     state, chain = State(target.layout(request.grid)), Proposal.chain(0, tokens, final=True)
     (scores,) = session.score([state], [chain])
     for cell in range(len(tokens) + 1):
-        found.cell("chain", cell, scores.logits[:, cell])
+        comparison.cell("chain", cell, scores.logits[:, cell])
     step = _step(request, state, chain, scores, Verdict.all(chain))
     session.keep(0, step)
     return session, step.after
@@ -142,14 +140,14 @@ def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> f
     prompts = target.prompt_ids(request.prompts, request.negatives, request.sampling.streams, request.grid)
     worst, layout = 0.0, target.layout(request.grid)
     for stream, prompt in enumerate(prompts):
-        parts, places = [_embedded(target, prompt)], [len(prompt) - 1]
+        parts, slots = [_embedded(target, prompt)], [len(prompt) - 1]
         for cell, token in enumerate(ar.tokens[: len(ar.logits) - 1]):
             parts.append(target.embed(torch.tensor([token], device=target.device)))
             grid, index = layout.locate(cell)
             row_end = target.row_end if (index + 1) % grid.columns == 0 else ()
             ends = target.grid_end if index + 1 == grid.cells else row_end
             parts += [_embedded(target, ends)] if ends else []
-            places.append(places[-1] + 1 + len(ends))
+            slots.append(slots[-1] + 1 + len(ends))
         x = torch.cat([part.to(parts[0]) for part in parts])[None]
         length = x.shape[1]
         cache = Cache(target.decoder.devices, length)
@@ -157,7 +155,7 @@ def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> f
         cache.begin(length, x.device)
         mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()[None, None]
         hidden = target.decoder(x, mask, torch.arange(length, device=x.device)[None], cache, first=True)
-        logits = target.output(target.norm(hidden[0, places]))
+        logits = target.output(target.norm(hidden[0, slots]))
         wanted = torch.stack([row[stream] for row in ar.logits])
         worst = max(worst, _apart(logits, wanted))
     return worst
@@ -178,41 +176,31 @@ def check_ar(ar: Rows) -> Finding:
     cells, expected = len(ar.tokens), "one pass a cell, row ends with none; finite scores"
     broken = next((cell for cell, row in enumerate(ar.logits) if not bool(row.isfinite().all())), None)
     if broken is not None:
-        got, advice = f"scores of cell {broken} that are not finite", overflow(ar.logits[broken].dtype)
-        return Finding(check="ar", status="failed", got=got, expected=expected, advice=advice)
-    right = ar.passes == cells
-    return Finding(
-        check="ar",
-        status="ok" if right else "failed",
-        got=f"{ar.passes} passes, {cells} cells",
-        expected=expected,
-        advice="" if right else "a fault of this library: report it with this line",
-    )
+        advice = overflow(ar.logits[broken].dtype)
+        return failed("ar", f"scores of cell {broken} that are not finite", expected, advice)
+    got = f"{ar.passes} passes, {cells} cells"
+    if ar.passes != cells:
+        return failed("ar", got, expected, "a fault of this library: report it with this line")
+    return ok("ar", got, expected)
 
 
-def check_scores(target: Target, request: Request, ar: Rows, found: Difference) -> Iterator[Finding]:
-    """Trees, kept paths and row ends are scored as AR's passes are, and the same pass twice gives the same."""
-    allowed = TOLERANCE.get(target.dtype, TOLERANCE[torch.float32]) * found.largest
+def check_scores(target: Target, request: Request, ar: Rows, difference: ScoreDifference) -> Iterator[Finding]:
+    """Trees, committed paths and row ends are scored as AR's passes are, and the same pass twice gives the same."""
+    allowed = TOLERANCE.get(target.dtype, TOLERANCE[torch.float32]) * difference.largest
     where = f"{target.device.type}, {dtype_name(target.dtype)}"
-    expected = f"at most {allowed:.1e} ({where}, logits up to {found.largest:.0f})"
-    parts = ", ".join(f"{part} {far:.1e}" for part, far in found.parts.items())
-    yield _within("one pass for many cells", found.worst, allowed, f"from AR's scores: {parts}", expected)
-    yield Finding(
-        check="repeats",
-        status="ok" if found.repeats else "warning",
-        got="the same numbers from the same pass" if found.repeats else "other numbers from the same pass",
-        expected="the same to the last bit",
-        advice="" if found.repeats else NOISY,
-    )
+    expected = f"at most {allowed:.1e} ({where}, logits up to {difference.largest:.0f})"
+
+    def within(check: str, far: float, what: str) -> Finding:
+        got = f"{far:.1e} {what}"
+        return ok(check, got, expected) if far <= allowed else failed(check, got, expected, WRONG)
+
+    parts = ", ".join(f"{part} {far:.1e}" for part, far in difference.parts.items())
+    yield within("one pass for many cells", difference.worst, f"from AR's scores: {parts}")
+    same = "the same to the last bit"
+    if difference.repeats:
+        yield ok("repeats", "the same numbers from the same pass", same)
+    else:
+        yield warning("repeats", "other numbers from the same pass", same, NOISY)
     if isinstance(target, LanguageTarget):
         far = sequence_difference(target, request, ar)
-        what = "from the plain sequence of prompt, cells and row ends"
-        yield _within("sequence", far, allowed, what, expected)
-
-
-def _within(check: str, far: float, allowed: float, what: str, expected: str) -> Finding:
-    right = far <= allowed
-    status: Status = "ok" if right else "failed"
-    return Finding(
-        check=check, status=status, got=f"{far:.1e} {what}", expected=expected, advice="" if right else WRONG
-    )
+        yield within("sequence", far, "from the plain sequence of prompt, cells and row ends")

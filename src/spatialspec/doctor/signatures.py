@@ -1,40 +1,41 @@
-"""The failure signatures of Hawk (arXiv 2510.25739), looked for in the first rows of a picture.
+"""The failure signatures of Hawk (arXiv 2510.25739), looked for in the first rows of an image.
 
 | signature | what is measured | seen where |
 |---|---|---|
-| accepted length | cells kept by a pass that keeps any | it is under 1.5 |
+| accepted length | cells committed by a pass that commits any | it is under 1.5 |
 | quality degradation | tokens against AR's of the same seed | they leave AR's without a tie |
 | cache underflow | drafted cells behind the first row without a prediction from above | there is one |
-| verification dominating | seconds of a pass against AR's, and the cells that it keeps | it costs as many as it keeps |
+| verification dominating | seconds of a pass against AR's, and the cells it commits | it costs as many as it commits |
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from spatialspec.core.noise import Noise
-from spatialspec.doctor.report import Expectation, Finding
+from spatialspec.doctor.report import Expectation, Finding, failed, ok, warning
 from spatialspec.doctor.rows import Rows
-from spatialspec.doctor.scores import Difference
+from spatialspec.doctor.scores import ScoreDifference
 from spatialspec.generation import Request
-from spatialspec.measure.distance import TIE, first_divergence
-from spatialspec.methods.hawk import HawkOptions
+from spatialspec.measure.distance import TIE, first_divergence, lead
 from spatialspec.methods.method import Method
 
 SHORT = 1.5  # accepted length
 DRAFTS = (
-    "the drafts do not fit the model or its sampling: train them on its own pictures (`spatialspec train draft "
+    "the drafts do not fit the model or its sampling: train them on its own images (`spatialspec train draft "
     "--self-distil`), or use spatial, which needs none"
 )
 HOT = "guesses are rarely right at this sampling: lower --temperature or --top-k, or raise --budget"
 SMALLER = "give --budget auto: passes over many cells are slow here"
 SHALLOW = "the guesses are worth less than their cells cost here: use spatial with --budget auto, or ar"
+UNDERFLOW = (
+    "cache underflow: the image is narrower than the tree is deep, or there are too few vertical heads; give "
+    "hawk:depth=1, or medusa, which looks to the left only"
+)
 REPORT = "a fault of this library or of the device: try --dtype fp32 --device cpu, and report it if it stays"
 
 
 def signatures(
-    request: Request, ar: Rows, rows: Rows, expected: Expectation, rounding: Difference, vocabulary: int
+    request: Request, ar: Rows, rows: Rows, expected: Expectation, rounding: ScoreDifference
 ) -> Iterator[Finding]:
     """Findings on one method, one for each signature that it can have.
 
@@ -42,84 +43,59 @@ def signatures(
         request: what was drawn.
         ar: AR's rows, with their scores.
         rows: the method's.
-        expected: of it, for a whole picture.
+        expected: of it, for a whole image.
         rounding: how far scores of one cell lie apart by rounding.
-        vocabulary: number of image tokens.
     """
-    yield _accepted(rows)
-    yield check_quality(request, ar, rows, rounding, vocabulary)
-    if isinstance(rows.method.options, HawkOptions) and rows.method.options.vertical:
-        yield _cache(rows)
-    yield _verification(rows.method, expected, request.grid.cells)
+    yield check_accepted(rows)
+    yield check_quality(request, ar, rows, rounding)
+    if rows.uncovered < rows.below:  # a method that drafts from above
+        yield check_cache(rows)
+    yield check_verification(rows.method, expected, request.grid.cells)
 
 
-def _accepted(rows: Rows) -> Finding:
-    seen = rows.accepted_length < SHORT
-    return Finding(
-        check=f"{rows.method}: accepted length",
-        status="warning" if seen else "ok",
-        got=f"{rows.accepted_length:.2f} cells a pass in the first {len(rows.tokens)}",
-        expected=f"at least {SHORT}",
-        advice=(DRAFTS if rows.method.drafts else HOT) if seen else "",
-    )
+def check_accepted(rows: Rows) -> Finding:
+    """A pass that commits commits more than a cell or two."""
+    check, expected = f"{rows.method}: accepted length", f"at least {SHORT}"
+    got = f"{rows.accepted_length:.2f} cells a pass in the first {len(rows.tokens)}"
+    if rows.accepted_length < SHORT:
+        return warning(check, got, expected, DRAFTS if rows.method.drafts else HOT)
+    return ok(check, got, expected)
 
 
-def check_quality(request: Request, ar: Rows, rows: Rows, rounding: Difference, vocabulary: int) -> Finding:
-    """Tokens are AR's, or leave them where rounding decides; arguments as for `signatures`."""
-    check, expected = f"{rows.method}: quality", "AR's very tokens, or a tie where they part"
+def check_quality(request: Request, ar: Rows, rows: Rows, rounding: ScoreDifference) -> Finding:
+    """Tokens are AR's, or differ first where rounding decides; arguments as for `signatures`."""
+    check, expected = f"{rows.method}: quality", "AR's tokens, or a tie where they first differ"
     most = min(len(ar.logits), len(rows.tokens))
     cell = first_divergence(ar.tokens[:most], rows.tokens[:most])
     if cell is None:
-        return Finding(check=check, status="ok", got=f"AR's tokens in {most} cells", expected=expected)
-    lead, doubt = _lead(request, ar, cell, vocabulary), doubtful(request, rounding)
-    got = (
-        f"another token than AR in cell {cell}, where AR's best leads by {lead:.1e}; rounding here is up to {doubt:.1e}"
-    )
-    tie = lead <= doubt
-    return Finding(check=check, status="ok" if tie else "failed", got=got, expected=expected,
-                   advice="" if tie else f"quality degradation: {REPORT}")  # fmt: skip
+        return ok(check, f"AR's tokens in {most} cells", expected)
+    ahead = lead(ar.logits[cell], request.sampling, request.grid.cells, request.seeds[0], cell)
+    doubt = doubtful(request, rounding)
+    got = f"another token than AR in cell {cell}, where AR's best leads by {ahead:.1e}; rounding is up to {doubt:.1e}"
+    if ahead > doubt:
+        return failed(check, got, expected, f"quality degradation: {REPORT}")
+    return ok(check, got, expected)
 
 
-def doubtful(request: Request, rounding: Difference) -> float:
+def doubtful(request: Request, rounding: ScoreDifference) -> float:
     """How far the best of log p + g may lead and still lose by rounding: guidance and temperature make it larger."""
     sampling = request.sampling
     weights = sampling.guidance + abs(sampling.guidance - 1) if sampling.streams == 2 else 1.0
     return max(TIE, 2 * weights * rounding.worst / (sampling.temperature or 1.0))
 
 
-def _lead(request: Request, ar: Rows, cell: int, vocabulary: int) -> float:
-    """By how much AR's token beats the next one, in log p + g; at temperature 0 in log p."""
-    logits, sampling = ar.logits[cell], request.sampling
-    if sampling.greedy:
-        best = replace(sampling.unfiltered, temperature=1.0).distribution(logits).log()
-    else:
-        noise = Noise(request.seeds[0], request.grid.cells, vocabulary, logits.device)
-        best = sampling.distribution(logits).log() + noise.gumbel([cell])[0]
-    first, second = best.topk(2).values.tolist()
-    return float(first - second)
+def check_cache(rows: Rows) -> Finding:
+    """Every drafted cell behind the first row has a candidate from above."""
+    check, expected = f"{rows.method}: vertical cache", "none of them"
+    got = f"{rows.uncovered} of {rows.below} cells behind the first row had no prediction from above"
+    return warning(check, got, expected, UNDERFLOW) if rows.uncovered else ok(check, got, expected)
 
 
-def _cache(rows: Rows) -> Finding:
-    seen = rows.uncovered > 0
-    return Finding(
-        check=f"{rows.method}: vertical cache",
-        status="warning" if seen else "ok",
-        got=f"{rows.uncovered} of {rows.below} cells behind the first row had no prediction from above",
-        expected="none of them",
-        advice="cache underflow: the picture is narrower than the tree is deep, or there are too few vertical heads; "
-        "give hawk:depth=1, or medusa, which looks to the left only"
-        if seen
-        else "",
-    )
-
-
-def _verification(method: Method, expected: Expectation, cells: int) -> Finding:
-    kept = cells / expected.passes
-    seen = expected.times_as_fast <= 1
-    return Finding(
-        check=f"{expected.method}: verification",
-        status="warning" if seen else "ok",
-        got=f"a pass takes as long as {kept / expected.times_as_fast:.2f} of AR's and keeps {kept:.2f} cells",
-        expected="more cells than that",
-        advice=f"verification dominates: {SHALLOW if method.drafts else SMALLER}" if seen else "",
-    )
+def check_verification(method: Method, expected: Expectation, cells: int) -> Finding:
+    """A pass commits more cells than AR commits in the same time."""
+    check, committed = f"{expected.method}: verification", cells / expected.passes
+    got = f"a pass takes as long as {committed / expected.times_as_fast:.2f} of AR's and commits {committed:.2f} cells"
+    if expected.times_as_fast <= 1:
+        advice = f"verification dominates: {SHALLOW if method.drafts else SMALLER}"
+        return warning(check, got, "more cells than that", advice)
+    return ok(check, got, "more cells than that")

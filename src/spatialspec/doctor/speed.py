@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 
 import torch
@@ -15,27 +15,24 @@ from spatialspec.drafts.weights import KINDS
 from spatialspec.measure.budget import GAIN, Cost, choose, costs_here, measured_cells
 from spatialspec.measure.budget import effort as effort_of_budgets
 from spatialspec.measure.runs import Workload
-from spatialspec.methods.ar import METHOD as AR_METHOD
-from spatialspec.methods.hawk import HawkHeads, HawkOptions
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.methods.registry import methods
-from spatialspec.methods.spatial.drafter import METHOD as SPATIAL_METHOD
-from spatialspec.methods.spatial.drafter import SpatialOptions
+from spatialspec.methods.spatial.drafter import METHOD as SPATIAL
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
 
-AR, SPATIAL = AR_METHOD, SPATIAL_METHOD
-ROWS = 4  # of the picture, for a short run
-TIMED = 3  # turns of it
+ROWS = 4  # of the image, for a short run
+TIMED = 3  # short runs of each method
 
 
 @dataclass(frozen=True)
-class Run:
-    """A method's short run.
+class ShortRun:
+    """A method's short runs.
 
     Attributes:
-        rows: of its last turn.
-        seconds: of a pass, median over turns.
+        rows: of the last one.
+        seconds: of a pass, median over the runs.
     """
 
     rows: Rows
@@ -57,71 +54,59 @@ def curve(pipeline: SpatialPipeline, workload: Workload, report: Progress) -> li
     return costs_here(pipeline, SPATIAL, workload, report)
 
 
-def run_in_turns(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callable[[Method], Rows]) -> list[Run]:
-    """AR, `spatial` at its own budget and at the best one, and methods with drafts, `hawk` first; all taking turns."""
-    methods = list(dict.fromkeys([AR, SPATIAL, *_at_best(costs), *_drafted(pipeline)]))
+def run_in_turns(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callable[[Method], Rows]) -> list[ShortRun]:
+    """AR, `spatial` with its default budget and the best one, and methods with drafts; all take turns."""
+    best = choose(costs)
+    fastest = SPATIAL.with_default("budget", best) if best else AR
+    methods = list(dict.fromkeys([AR, SPATIAL, fastest, *_drafted(pipeline)]))
     drawn: dict[Method, list[Rows]] = {method: [] for method in methods}
     for turn in range(TIMED):
         first = turn % len(methods)
         for method in methods[first:] + methods[:first]:
             drawn[method].append(draw(method))
-    return [Run(turns[-1], median(rows.seconds_of_a_pass for rows in turns)) for turns in drawn.values()]
-
-
-def _at_best(costs: Sequence[Cost]) -> list[Method]:
-    """`spatial` at the fastest budget, where that is neither AR's nor its own."""
-    best = choose(costs)
-    return [] if best in (0, SpatialOptions().budget) else [SPATIAL.with_default("budget", best)]
+    return [ShortRun(runs[-1], median(rows.seconds_of_a_pass for rows in runs)) for runs in drawn.values()]
 
 
 def _drafted(pipeline: SpatialPipeline) -> list[Method]:
-    """Exact methods that bear the name of drafts that are there, with no more heads than these have."""
+    """The exact method of each kind of drafts, with no more heads than the drafts have."""
     table, drafted = methods(), []
     for name, (kind, _) in KINDS.items():
         for drafts in pipeline.drafts:
             method = table.get(name)
             if isinstance(drafts, kind) and method is not None and method.exact:
-                if isinstance(drafts, HawkHeads) and isinstance(method.options, HawkOptions):
-                    for heads in ("horizontal", "vertical"):
-                        few = min(getattr(drafts.config, heads), getattr(method.options, heads))
-                        method = method.with_default(heads, few)
+                options = method.options.model_dump()
+                for size, most in asdict(drafts.config).items():
+                    if size in options:
+                        method = method.with_default(size, min(most, options[size]))
                 drafted.append(method)
     return drafted
 
 
-def expectations(costs: Sequence[Cost], runs: Sequence[Run], workload: Workload) -> list[Expectation]:
-    """A whole picture by each method, in the order of the runs; AR is the first.
+def expectations(costs: Sequence[Cost], runs: Sequence[ShortRun], workload: Workload) -> list[Expectation]:
+    """A whole image by each method, in the order of the runs; AR is the first.
 
-    Where the curve has a method, it counts: it was measured on more of the picture, and begins with AR. The others are
-    set against AR of their own run.
+    A method on the curve goes by the curve, which was measured on more of the image. Another method's seconds are those
+    of the curve's AR times its seconds over AR's in the short runs.
     """
-    cells, curve_of_ar, found = workload.grid.cells, costs[0], []
+    cells, ar, expected = workload.grid.cells, costs[0], []
+    curve = {SPATIAL.with_default("budget", cost.budget): cost for cost in costs} | {AR: ar}
     for run in runs:
-        point = _on_curve(run.rows.method, costs)
-        if point is not None:
-            kept, seconds, measured = point.cells, point.seconds, measured_cells(workload)
+        if (cost := curve.get(run.rows.method)) is not None:
+            committed, seconds, measured = cost.cells, cost.seconds, measured_cells(workload)
         else:
-            kept, measured = run.rows.cells_of_a_pass, len(run.rows.tokens)
-            seconds = run.seconds / runs[0].seconds * curve_of_ar.seconds
-        found.append(
+            committed, measured = run.rows.cells_of_a_pass, len(run.rows.tokens)
+            seconds = run.seconds / runs[0].seconds * ar.seconds
+        expected.append(
             Expectation(
                 method=str(run.rows.method),
-                passes=cells / kept,
-                seconds=cells / kept * seconds,
-                times_as_fast=curve_of_ar.seconds_of_a_cell * kept / seconds,
+                passes=cells / committed,
+                seconds=cells / committed * seconds,
+                times_as_fast=ar.seconds_of_a_cell * committed / seconds,
                 accepted_length=run.rows.accepted_length,
                 measured_cells=measured,
             )
         )
-    return found
-
-
-def _on_curve(method: Method, costs: Sequence[Cost]) -> Cost | None:
-    """What was measured of a method's budget; None where it is not on the curve."""
-    if method == AR:
-        return next(cost for cost in costs if not cost.budget)
-    budget = method.options.budget if isinstance(method.options, SpatialOptions) else None
-    return next((cost for cost in costs if cost.budget == budget), None)
+    return expected
 
 
 def advise(expected: Sequence[Expectation], grid: Grid, options: str = "") -> str:
@@ -129,19 +114,19 @@ def advise(expected: Sequence[Expectation], grid: Grid, options: str = "") -> st
     ar, *others = expected
     best, fewest = min(others, key=lambda e: e.seconds), min(others, key=lambda e: e.passes)
     if best.times_as_fast < GAIN:
-        said = (
+        advice = (
             f"use --method ar: nothing draws faster here ({ar.passes:.0f} passes, about {ar.seconds:.3g} s for {grid} "
             f"cells); passes over many cells cost too much on this machine"
         )
     else:
-        said = (
+        advice = (
             f"use {_options(best.method)}{options}: about {best.passes:.0f} passes and {best.seconds:.3g} s for {grid} "
             f"cells, {best.times_as_fast:.2f} times as fast as ar ({ar.passes:.0f} passes, {ar.seconds:.3g} s), "
             f"and the same image"
         )
     if fewest.method != best.method or best.times_as_fast < GAIN:
-        said += f"; fewest passes: {_options(fewest.method)}{options}, about {fewest.passes:.0f}"
-    return said
+        advice += f"; fewest passes: {_options(fewest.method)}{options}, about {fewest.passes:.0f}"
+    return advice
 
 
 def _options(method: str) -> str:

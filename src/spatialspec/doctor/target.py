@@ -1,9 +1,11 @@
-"""A loaded model at rest: its grid, prompts, image vocabulary, row ends and codec."""
+"""Checks of a loaded model before it draws: grid, prompts, image vocabulary, row ends and codec.
+
+A check yields findings; the `BadInput` that it raises is the finding that it failed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -14,12 +16,12 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
-from spatialspec.doctor.files import Folder
-from spatialspec.doctor.report import Finding
-from spatialspec.targets.grid_engine import GridEngine
+from spatialspec.doctor.files import ModelFolder
+from spatialspec.doctor.report import Finding, ok
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_target import LanguageTarget
+from spatialspec.targets.llamagen.captions import CaptionCondition
 from spatialspec.targets.llamagen.target import LlamaGenTarget
 from spatialspec.targets.slots import Slots
 from spatialspec.targets.words import IMAGE_NAMES
@@ -31,11 +33,13 @@ def choose_prompt(target: Target, grid: Grid) -> str:
     """A prompt that this target draws.
 
     Raises:
-        BadInput: it takes none that is known here; the message is its own.
+        BadInput: it takes none of those tried here; the message is the target's.
     """
-    known = getattr(target.prompts, "known", {}) if isinstance(target, LlamaGenTarget) else {}
+    captions: Iterable[str] = ()
+    if isinstance(target, LlamaGenTarget) and isinstance(target.prompts, CaptionCondition):
+        captions = target.prompts.known
     refused: BadInput | None = None
-    for prompt in (*PROMPTS, *known):
+    for prompt in (*PROMPTS, *captions):
         try:
             target.check_prompts([prompt], [""], grid)
             return prompt
@@ -47,34 +51,28 @@ def choose_prompt(target: Target, grid: Grid) -> str:
 def check_grid(target: Target, grid: Grid) -> Iterator[Finding]:
     """The grid can be drawn."""
     target.check_grid(grid)
-    own = "" if grid == target.grid else f" (the model's own is {target.grid})"
-    yield Finding(check="grid", status="ok", got=f"{grid}, {grid.cells} cells{own}", expected="a grid that it can draw")
+    default = "" if grid == target.grid else f" (the model's own is {target.grid})"
+    yield ok("grid", f"{grid}, {grid.cells} cells{default}", "a grid that it can draw")
 
 
-def check_prompt(target: Target, folder: Folder, prompt: str) -> Iterator[Finding]:
-    """The tokenizer of prompts is the model's own: its ids are those that the model has embeddings of."""
-    check, expected, path = "prompts", "ids that the text embedding has", folder.path / "tokenizer.json"
-    advice = "tokenizer.json is another model's: fetch it again"
+def check_prompt(target: Target, folder: ModelFolder, prompt: str) -> Iterator[Finding]:
+    """The tokenizer of prompts is the model's own: the text embedding has a row for each of its ids."""
+    path, advice = folder.path / "tokenizer.json", "tokenizer.json is another model's: fetch it again"
     if not path.is_file():  # a model that draws classes has none
-        yield Finding(check=check, status="ok", got=f"{prompt!r} is taken", expected="a prompt that can be drawn")
+        yield ok("prompts", f"{prompt!r} is taken", "a prompt that can be drawn")
         return
-    tokenizer = Tokenizer.from_file(str(path))
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    rows = _text_rows(target)
+    ids = Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True)
+    rows, all_used = _text_rows(target), isinstance(target, IconsTarget)
     most = max(ids.values(), default=-1) + 1
-    fits = most == rows if isinstance(target, IconsTarget) else most <= rows
+    if most > rows or (all_used and most < rows):
+        expected = f"{'' if all_used else 'at most '}{rows:,}, the rows of the text embedding"
+        raise BadInput(f"{most:,} ids of text", expected, advice)
     named = folder.config.get("vocabulary_map") or {}
-    moved = [name for name, number in named.items() if ids.get(name, number) != number]
-    if not fits:
-        expected = f"{'' if isinstance(target, IconsTarget) else 'at most '}{rows:,}, the rows of the text embedding"
-        yield Finding(check=check, status="failed", got=f"{most:,} ids of text", expected=expected, advice=advice)
-    elif moved:
+    if moved := [name for name, number in named.items() if ids.get(name, number) != number]:
         name = moved[0]
         got = f"{name!r} is {ids[name]}, vocabulary_map has {named[name]} ({len(moved)} such names)"
-        expected = "the same ids in tokenizer.json and config.json"
-        yield Finding(check=check, status="failed", got=got, expected=expected, advice=advice)
-    else:
-        yield Finding(check=check, status="ok", got=f"{most:,} ids of text, {rows:,} embeddings", expected=expected)
+        raise BadInput(got, "the same ids in tokenizer.json and config.json", advice)
+    yield ok("prompts", f"{most:,} ids of text, {rows:,} embeddings", "ids that the text embedding has")
 
 
 def _text_rows(target: Target) -> int:
@@ -87,7 +85,7 @@ def _text_rows(target: Target) -> int:
 
 
 @torch.inference_mode()
-def check_vocabulary(target: Target, folder: Folder) -> Iterator[Finding]:
+def check_vocabulary(target: Target, folder: ModelFolder) -> Iterator[Finding]:
     """Image tokens, codes of the codec, embeddings and outputs are equally many, and every code can be drawn."""
     v, codes = target.vocabulary, len(target.codebook)
     tokens = torch.arange(v, device=target.device)
@@ -97,18 +95,13 @@ def check_vocabulary(target: Target, folder: Folder) -> Iterator[Finding]:
     counts = {"codes of the codec": codes, "outputs": logits.shape[-1], "embeddings": len(embedded)}
     if isinstance(target, ImageVocabulary):
         counts |= {"names in vocabulary_map": len(named), "different ids": len(set(target.ids.tolist()))}
-    expected = f"{v:,} of everything, the image tokens of the model"
-    wrong = [f"{count:,} {what}" for what, count in counts.items() if count != v]
-    check = "image vocabulary"
-    if wrong:
+    if wrong := [f"{count:,} {what}" for what, count in counts.items() if count != v]:
         advice = "the codec or config.json is another model's: fetch it again"
-        yield Finding(check=check, status="failed", got=", ".join(wrong), expected=expected, advice=advice)
-    elif not all(bool(x.isfinite().all()) for x in (embedded, logits, target.codebook)):
-        got, advice = "numbers that are not finite", overflow(target.dtype)
-        yield Finding(check=check, status="failed", got=got, expected="finite numbers", advice=advice)
-    else:
-        got = f"{v:,} image tokens, {target.codebook.shape[1]} numbers a code, width {target.width}"
-        yield Finding(check=check, status="ok", got=got, expected="as many codes, embeddings and outputs")
+        raise BadInput(", ".join(wrong), f"{v:,} of everything, the image tokens of the model", advice)
+    if not all(bool(x.isfinite().all()) for x in (embedded, logits, target.codebook)):
+        raise BadInput("numbers that are not finite", "finite numbers", overflow(target.dtype))
+    got = f"{v:,} image tokens, {target.codebook.shape[1]} numbers a code, width {target.width}"
+    yield ok("image vocabulary", got, "as many codes, embeddings and outputs")
 
 
 def row_ends(target: Target) -> tuple[int, ...]:
@@ -118,57 +111,36 @@ def row_ends(target: Target) -> tuple[int, ...]:
 
 def check_row_ends(target: Target, grid: Grid) -> Iterator[Finding]:
     """Forced tokens stand behind every row but the last, in this order, and are no image tokens."""
-    forced, check = row_ends(target), "row ends"
+    forced = row_ends(target)
     if not forced:
-        yield Finding(check=check, status="ok", got="none", expected="none: this kind of model has none")
+        yield ok("row ends", "none", "none: this kind of model has none")
         return
     ids = ", ".join(map(str, forced))
     if isinstance(target, ImageVocabulary) and set(target.ids.tolist()) & set(forced):
-        got, advice = f"id {ids}, which is an image token too", "fetch config.json again"
-        yield Finding(check=check, status="failed", got=got, expected="an id of its own", advice=advice)
-        return
+        raise BadInput(f"id {ids}, which is an image token too", "an id of its own", "fetch config.json again")
     slots = Slots.of(State(grid), Proposal.chain(0, [0] * grid.cells), len(forced), 0)
     row = [0] * grid.columns + list(range(1, len(forced) + 1))
-    wanted = np.array((row * grid.rows)[: len(slots.steps)])
-    whole = len(slots) == grid.cells + (grid.rows - 1) * len(forced)
-    if not (whole and (slots.steps == wanted).all() and (slots.positions == np.arange(len(slots))).all()):
+    steps, positions = (row * grid.rows)[: len(slots.steps)], np.arange(len(slots))
+    ends = (grid.rows - 1) * len(forced)
+    if len(slots) != grid.cells + ends or (slots.steps != steps).any() or (slots.positions != positions).any():
         got = f"{int((slots.steps > 0).sum())} forced tokens in {len(slots)} places"
-        expected = f"{(grid.rows - 1) * len(forced)}: {len(forced)} behind every row but the last"
-        advice = "a fault of this library: report it with this line"
-        yield Finding(check=check, status="failed", got=got, expected=expected, advice=advice)
-        return
-    got = f"id {ids} behind {grid.rows - 1} rows, nothing behind the last"
-    expected = "in place, no image token: never drafted, never sampled; what closes a picture needs no model"
-    yield Finding(check=check, status="ok", got=got, expected=expected)
+        expected = f"{ends}: {len(forced)} behind every row but the last"
+        raise BadInput(got, expected, "a fault of this library: report it with this line")
+    expected = "in place, no image token: never drafted, never sampled; what closes an image needs no model"
+    yield ok("row ends", f"id {ids} behind {grid.rows - 1} rows, nothing behind the last", expected)
 
 
 def check_codec(target: Target, grid: Grid) -> Iterator[Finding]:
-    """Codes become pixels: as many as config.json says, and not all of them the same."""
-    check, expected = "codec", "codes of the image vocabulary as pixels"
+    """Codes become pixels: equally many for each cell, and not all of them the same."""
     step = max(1, target.vocabulary // grid.cells)
-    picture = target.pixels([cell * step % target.vocabulary for cell in range(grid.cells)], grid)
-    cell = cell_side(target) or picture.width // grid.columns
-    size, wanted = picture.size, (grid.columns * cell, grid.rows * cell)
-    values = np.asarray(picture)
-    low, high = int(values.min()), int(values.max())
-    if size != wanted or picture.mode != "RGB":
-        got = f"{size[0]}x{size[1]} pixels, {picture.mode}"
-        expected = f"{wanted[0]}x{wanted[1]} pixels, RGB: {cell} a side of a cell"
+    image = target.pixels([cell * step % target.vocabulary for cell in range(grid.cells)], grid)
+    (width, height), side = image.size, image.width // grid.columns
+    got, values = f"{width}x{height} pixels", np.asarray(image)
+    if (width, height) != (grid.columns * side, grid.rows * side) or not side or image.mode != "RGB":
         advice = "the codec is another model's: fetch it again"
-        yield Finding(check=check, status="failed", got=got, expected=expected, advice=advice)
-    elif low == high:
-        got, advice = f"every pixel is {low}", "the codec's weights are damaged or overflow: fetch it again, or --dtype"
-        yield Finding(check=check, status="failed", got=got, expected="a picture", advice=advice)
-    else:
-        got = f"{size[0]}x{size[1]} pixels, {low} to {high}"
-        yield Finding(check=check, status="ok", got=got, expected=f"{cell} pixels a side of a cell, 0 to 255")
-
-
-def cell_side(target: Target) -> int:
-    """Pixels a side of a cell, by the codec's configuration; 0 where the kind of target is not one of the package."""
-    parts: Any = target
-    if not isinstance(target, GridEngine | LanguageTarget):
-        return 0
-    codec: Any = parts.vq if hasattr(parts, "vq") else parts.parts.vqmodel
-    sizes = codec if hasattr(codec, "patch") else codec.config
-    return int(sizes.patch) if hasattr(sizes, "patch") else 2 ** (len(sizes.channel_multiplier) - 1)
+        raise BadInput(f"{got}, {image.mode}", f"RGB, a square of pixels for each of {grid} cells", advice)
+    low, high = int(values.min()), int(values.max())
+    if low == high:
+        advice = "the codec's weights are damaged or overflow: fetch it again, or --dtype"
+        raise BadInput(f"every pixel is {low}", "an image", advice)
+    yield ok("codec", f"{got}, {low} to {high}", f"{side} pixels a side of a cell, 0 to 255")

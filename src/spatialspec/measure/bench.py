@@ -1,22 +1,20 @@
 """Methods side by side on the same prompts and seeds, image by image, against AR in the same run.
 
-For every image all methods take their turn, each time in another order, so that a machine that slows down slows all of
-them; one image per method warms up first. The seed of image i of prompt j is `seed + 1000003 j + i`, modulo 2^63, so
+Methods take turns at every image, in an order that rotates, so that a slow spell of the machine slows all of them; one
+image per method warms up first. The seed of image i of prompt j is `seed + 1000003 j + i`, modulo 2^63, so
 that `generate --seed` repeats any image.
 """
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
-from statistics import fmean, median
 
 import torch
 
-from spatialspec import __version__
 from spatialspec.identity import drafts_digest
-from spatialspec.measure.distance import distance, explained, measure
-from spatialspec.measure.results import Document, MethodResult, Settings, dtype_name, quartiles
+from spatialspec.measure.documents import dtype_name
+from spatialspec.measure.metrics import summarise
+from spatialspec.measure.results import Document, Settings
 from spatialspec.measure.runs import STRIDE, Sample, Workload, check, draw
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -24,63 +22,6 @@ from spatialspec.progress import Progress
 
 AR = Method.parse("ar")
 SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
-
-
-def summarise(
-    pipeline: SpatialPipeline,
-    method: Method,
-    workload: Workload,
-    samples: Sequence[Sample],
-    reference: Sequence[Sample] | None,
-) -> MethodResult:
-    """Figures of one method.
-
-    Args:
-        pipeline: that drew the images.
-        method: that drew the images.
-        workload: of the run.
-        samples: the method's images.
-        reference: AR's, in the same order; None if AR did not run.
-    """
-    reports = [sample.report for sample in samples]
-    seconds = [r.seconds for r in reports]
-    faster, fewer, same, unexplained = None, None, None, None
-    if reference is not None:
-        pairs = list(zip(reference, samples, strict=True))
-        faster = [a.report.seconds / s.report.seconds for a, s in pairs]
-        fewer = [a.report.target_passes / s.report.target_passes for a, s in pairs]
-        equal = [x == y for a, s in pairs for x, y in zip(a.drawn.tokens, s.drawn.tokens, strict=True)]
-        same = sum(equal) / len(equal)
-        if method.seed_exact(workload.verifier) and pipeline.target.dtype == torch.float32:
-            unexplained = sum(not explained(pipeline.target, a.drawn, s.drawn.tokens) for a, s in pairs)
-    far = distance([measure(pipeline.target, sample.drawn) for sample in samples])
-    peaks = [sample.peak for sample in samples if sample.peak is not None]
-    return MethodResult(
-        method=str(method),
-        verifier=method.rule_under(workload.verifier),
-        exact=method.exact,
-        seed_exact=method.seed_exact(workload.verifier),
-        images=len(samples),
-        target_passes=fmean(r.target_passes for r in reports),
-        tokens_per_pass=fmean(r.tokens_per_pass for r in reports),
-        accepted_length=fmean(r.accepted_length for r in reports),
-        seconds=median(seconds),
-        seconds_min=min(seconds),
-        seconds_max=max(seconds),
-        seconds_quartiles=quartiles(seconds),
-        speedup_seconds=median(faster) if faster else None,
-        speedup_seconds_quartiles=quartiles(faster) if faster else None,
-        speedup_passes=median(fewer) if fewer else None,
-        same_tokens_as_ar=same,
-        unexplained_divergences=unexplained,
-        likelihood_gap=far.likelihood_gap if far else None,
-        entropy=far.entropy if far else None,
-        pit_ks=far.pit_ks if far else None,
-        peak_memory_bytes=max(peaks, default=None),
-        device=str(pipeline.target.device),
-        dtype=dtype_name(pipeline.target.dtype),
-        version=__version__,
-    )
 
 
 def describe(command: str, pipeline: SpatialPipeline, workload: Workload, rule: str = SEED_RULE) -> Settings:
@@ -104,9 +45,6 @@ def describe(command: str, pipeline: SpatialPipeline, workload: Workload, rule: 
         size=str(workload.grid),
         device=str(target.device),
         dtype=dtype_name(target.dtype),
-        version=__version__,
-        torch=torch.__version__,
-        python=platform.python_version(),
         threads=torch.get_num_threads(),
     )
 

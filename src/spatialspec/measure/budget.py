@@ -1,14 +1,13 @@
 """`--budget auto`: what a pass costs against its width on this machine, and the budget that is fastest here.
 
-Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a few pictures, large ones
-on their first rows. Budgets that are clearly slower than the best drop out: the others are told apart on more pictures.
-Budget 0 drafts nothing and is AR. The figures are kept in the user's cache folder and measured once for each target,
-drafts, method, sampling, machine, device, type and number of images.
+Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a few images, large ones
+on their first rows. Budgets that are clearly slower than the best drop out; more images tell the others apart. Budget 0
+drafts nothing and is AR. The figures are saved in the user's cache folder and measured once for each target, drafts,
+method, sampling, machine, device, type and number of images.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import tempfile
@@ -24,7 +23,7 @@ import torch
 from spatialspec import __version__
 from spatialspec.core.noise import image_seed
 from spatialspec.generation import Request, assemble, steps
-from spatialspec.identity import drafts_digest, identity
+from spatialspec.identity import drafts_digest, facts_digest, identity
 from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -34,20 +33,20 @@ from spatialspec.sealed import read_sealed, write_sealed
 # A pass has one row more, and rows come in eights; 64 is the default of `spatial`
 BUDGETS = (0, 3, 7, 15, 23, 31, 47, 64)
 WIDE = (95, 127)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
-CELLS = 600  # of each picture that is decoded with each budget, in whole rows
-PICTURES = 6  # on a single one luck decides between budgets that are nearly as good
+CELLS = 600  # of each image that is decoded with each budget, in whole rows
+TURNS = 6  # of images; on a single one luck decides between budgets that are nearly as good
 SLOWER = 1.15  # times the best so far: such a budget drops out
-GAIN = 1.03  # how much faster than AR a budget must be to be worth its spread
+GAIN = 1.03  # how much faster than AR a budget must be to be worth its noise
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a budget costs.
+    """What a pass of a budget costs and commits.
 
     Attributes:
         budget: drafted nodes of a pass.
-        seconds: of a pass, drafting and verifying included; the median over pictures.
-        cells: committed by a pass, mean over pictures.
+        seconds: of a pass, drafting and verifying included; the median over turns.
+        cells: committed by a pass, mean over turns.
     """
 
     budget: int
@@ -56,7 +55,7 @@ class Cost:
 
     @property
     def seconds_of_a_cell(self) -> float:
-        """What is to be small."""
+        """What a good budget makes small."""
         return self.seconds / self.cells
 
 
@@ -72,11 +71,11 @@ def measured_cells(workload: Workload) -> int:
 
 def effort(workload: Workload, device: torch.device) -> int:
     """Cells that a measurement draws."""
-    return len(budgets(device)) * PICTURES * measured_cells(workload) * workload.images
+    return len(budgets(device)) * TURNS * measured_cells(workload) * workload.images
 
 
 def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
-    """Decode pictures with every budget that may still be the best, all of them taking turns.
+    """Decode images with every budget that may still be the best; all of them take turns.
 
     Args:
         pipeline: target and drafts.
@@ -88,11 +87,11 @@ def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, repor
     _decode(pipeline, method, workload, 0, 0, min(12, stop), report)  # warms up
     left = budgets(pipeline.target.device)
     found: dict[int, list[tuple[float, int]]] = {budget: [] for budget in left}
-    for picture in range(PICTURES):
+    for turn in range(TURNS):
         for budget in found.keys() - set(left):
             report(f"budget {budget} dropped out", stop * workload.images)
         for budget in left:
-            found[budget].append(_decode(pipeline, method, workload, budget, picture, stop, report))
+            found[budget].append(_decode(pipeline, method, workload, budget, turn, stop, report))
         slow = SLOWER * min(_seconds_of_a_cell(found[budget]) for budget in left)
         left = tuple(budget for budget in left if _seconds_of_a_cell(found[budget]) <= slow)
     best = found[min(left, key=lambda budget: _seconds_of_a_cell(found[budget]))]
@@ -105,7 +104,7 @@ def _seconds_of_a_cell(measured: Sequence[tuple[float, int]]) -> float:
 
 
 def _cost(budget: int, measured: list[tuple[float, int]], best: list[tuple[float, int]], stop: int) -> Cost:
-    """Of one budget; what dropped out is taken to fare on the other pictures as the best one did. AR fares the same."""
+    """Of one budget; for turns that it missed, its passes grow as the best budget's did, AR's not at all."""
     passes, of_best = fmean(count for _, count in measured), [count for _, count in best]
     harder = fmean(of_best) / fmean(of_best[: len(measured)]) if budget else 1.0
     return Cost(budget, median(seconds / count for seconds, count in measured), stop / (passes * harder))
@@ -116,16 +115,16 @@ def _decode(
     method: Method,
     workload: Workload,
     budget: int,
-    picture: int,
+    turn: int,
     stop: int,
     report: Progress,
 ) -> tuple[float, int]:
-    """Seconds and passes until every image of a picture has `stop` cells.
+    """Seconds and passes until every image of a turn has `stop` cells.
 
-    Pictures are of different prompts where there are several, and always of different seeds.
+    Turns differ in their prompts where there are several, and always in their seeds.
     """
-    prompts = [workload.prompts[picture % len(workload.prompts)]] * workload.images
-    seeds = [image_seed(workload.seed, picture * workload.images + i) for i in range(workload.images)]
+    prompts = [workload.prompts[turn % len(workload.prompts)]] * workload.images
+    seeds = [image_seed(workload.seed, turn * workload.images + i) for i in range(workload.images)]
     negatives = [workload.negative_prompt] * len(prompts)
     request = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, negatives)
     images = assemble(pipeline.target, pipeline.drafts, method.with_default("budget", budget), request)
@@ -190,17 +189,17 @@ def processor(info: Path = Path("/proc/cpuinfo")) -> str:
 def _key(pipeline: SpatialPipeline, method: Method, workload: Workload) -> str:
     """What the figures depend on."""
     weight = pipeline.target.embed(torch.zeros(1, dtype=torch.long, device=pipeline.target.device))
-    facts = (
-        identity(pipeline.target),
-        [(type(drafts).__name__, drafts_digest([drafts])) for drafts in pipeline.drafts],
-        str(method),
-        workload.verifier,
-        machine(weight.device),
-        str(weight.dtype),
-        workload.images,
-        repr(workload.sampling),
-        str(workload.grid),
-        torch.__version__,
-        __version__,
+    return facts_digest(
+        {
+            "target": identity(pipeline.target),
+            "drafts": [(type(drafts).__name__, drafts_digest([drafts])) for drafts in pipeline.drafts],
+            "method": str(method),
+            "verifier": workload.verifier,
+            "machine": machine(weight.device),
+            "dtype": str(weight.dtype),
+            "images": workload.images,
+            "sampling": repr(workload.sampling),
+            "grid": str(workload.grid),
+            "versions": (torch.__version__, __version__),
+        }
     )
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:20]

@@ -32,8 +32,8 @@ from spatialspec.core.state import State
 TIE = 1e-4  # two scores log p + g at most this far apart may swap places by rounding in fp32
 
 
-class Target(Protocol):
-    """What the measures need of a target."""
+class Scorer(Protocol):
+    """What the measures need: a target, or a toy of the audit."""
 
     @property
     def vocabulary(self) -> int:
@@ -51,7 +51,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished image and what it was asked with.
+    """A finished image and its request.
 
     Attributes:
         prompt: of the conditional stream.
@@ -72,7 +72,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Cells:
-    """What p says about the token of every cell, in float64, in nats.
+    """Figures of the token of every cell under p, in float64, in nats.
 
     Attributes:
         surprisal: -log p(token), at least 0.
@@ -100,7 +100,7 @@ class Distance:
     pit_ks: float
 
 
-def scores(target: Target, image: Drawn, cells: int) -> Float[Tensor, "G cells V"]:
+def scores(target: Scorer, image: Drawn, cells: int) -> Float[Tensor, "G cells V"]:
     """Logits of both streams for the first `cells` cells, each after the image's own tokens, in one pass."""
     session = target.session([image.prompt], [image.negative], image.sampling, image.grid)
     chain = Proposal.chain(0, list(image.tokens[: cells - 1]))  # row i of the pass is p of cell i
@@ -122,16 +122,16 @@ def weigh(p: Float[Tensor, "cells V"], tokens: Int[Tensor, "cells"], u: Float[Te
     p = p.double()
     log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log()
     chosen = tokens[:, None]
-    own = p.gather(-1, chosen)
+    mass = p.gather(-1, chosen)
     before = torch.arange(p.shape[-1], device=p.device) < chosen
-    likelier = (p > own) | ((p == own) & before)
-    pit = (p * likelier).sum(-1) + u.double() * own[:, 0]
+    likelier = (p > mass) | ((p == mass) & before)
+    pit = (p * likelier).sum(-1) + u.double() * mass[:, 0]
     return Cells(-log_p.gather(-1, chosen)[:, 0], -(p * log_p).sum(-1), pit.clamp(0.0, 1.0))
 
 
 @torch.inference_mode()
-def measure(target: Target, image: Drawn) -> Cells | None:
-    """Score a finished image under the target, in one pass; None at temperature 0, where AR has no spread.
+def measure(target: Scorer, image: Drawn) -> Cells | None:
+    """Score a finished image under the target, in one pass; None at temperature 0, where AR does not sample.
 
     Raises:
         BadInput: the image is not finished.
@@ -169,12 +169,28 @@ def first_divergence(a: Sequence[int], b: Sequence[int]) -> int | None:
     return next((cell for cell, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), None)
 
 
-@torch.inference_mode()
-def explained(target: Target, reference: Drawn, tokens: Sequence[int]) -> bool:
-    """Whether an image equals AR's, or leaves it where AR's own choice hangs on rounding.
+def lead(logits: Float[Tensor, "G V"], sampling: Sampling, cells: int, seed: int, cell: int) -> float:
+    """By how much AR's token of a cell beats the next best, in log p + g; at temperature 0 in log p.
 
-    At the first cell that differs, AR takes the best of log p + g: p with the image's whole sampling, g the coupled
-    noise; at temperature 0 the best of log p alone. A tie, the best two at most 1e-4 apart, explains the divergence.
+    Args:
+        logits: of the cell, after the image's own tokens.
+        sampling: of the image, top-k and top-p included.
+        cells: of the image.
+        seed: of the image; g is its Gumbel noise.
+        cell: in drawing order.
+    """
+    if sampling.greedy:
+        scored = replace(sampling.unfiltered, temperature=1.0).distribution(logits).log()
+    else:
+        noise = Noise(seed, cells, logits.shape[-1], logits.device)
+        scored = sampling.distribution(logits).log() + noise.gumbel([cell])[0]
+    first, second = scored.topk(2).values.tolist()
+    return float(first - second)
+
+
+@torch.inference_mode()
+def explained(target: Scorer, reference: Drawn, tokens: Sequence[int]) -> bool:
+    """Whether an image equals AR's, or first differs from it at a tie: AR's token leads by at most TIE.
 
     Args:
         target: the target of both images.
@@ -184,11 +200,5 @@ def explained(target: Target, reference: Drawn, tokens: Sequence[int]) -> bool:
     cell = first_divergence(reference.tokens, tokens)
     if cell is None:
         return True
-    logits, sampling = scores(target, reference, cell + 1)[:, -1], reference.sampling
-    if sampling.greedy:
-        best = replace(sampling.unfiltered, temperature=1.0).distribution(logits).log()
-    else:
-        noise = Noise(reference.seed, len(reference.tokens), target.vocabulary, logits.device)
-        best = sampling.distribution(logits).log() + noise.gumbel([cell])[0]
-    first, second = best.topk(2).values.tolist()
-    return first - second <= TIE
+    logits = scores(target, reference, cell + 1)[:, -1]
+    return lead(logits, reference.sampling, len(reference.tokens), reference.seed, cell) <= TIE

@@ -1,7 +1,7 @@
 """Figures with 95 % intervals: a bootstrap over prompts (Efron, 1979; all images of a prompt stay together).
 
-Resamples of n prompts vary less than samples do, by (n - 1) / n, and their quantiles know nothing of Student's t: from
-6 to 16 prompts such intervals hold the truth 85 to 92 times of 100. So each end is moved away from the figure:
+Resamples of n prompts vary less than samples do, by (n - 1) / n, and their quantiles leave Student's t out. With 6 to
+16 prompts such intervals cover the truth in 85 to 92 % of cases. So each end is moved away from the figure:
 
     end' = figure + (end - figure) sqrt(n / (n - 1)) t_{n-1, 0.975} / z_{0.975}
 """
@@ -29,7 +29,7 @@ class Figure:
 
 
 def quantiles(values: np.ndarray) -> tuple[float, float] | None:
-    """The interval that holds 95 % of some values; None if one is not finite."""
+    """2.5 % and 97.5 % quantiles; None if a value is not finite."""
     if not np.isfinite(values).all():
         return None
     low, high = np.quantile(values, LEVEL)
@@ -38,7 +38,7 @@ def quantiles(values: np.ndarray) -> tuple[float, float] | None:
 
 @cache
 def student(freedom: int) -> float:
-    """The t that Student's law of so many degrees of freedom, at least 1, exceeds 2.5 times of 100.
+    """97.5 % quantile of Student's t distribution with so many degrees of freedom, at least 1.
 
     From P(|T| < t) as a sum over powers of cos(atan(t / sqrt(freedom))): Abramowitz and Stegun, 26.7.3 and 26.7.4.
     """
@@ -72,12 +72,12 @@ def bootstrapped(value: float, resamples: np.ndarray, count: int, bounds: tuple[
         value: from all prompts.
         resamples: the same from every resample.
         count: of prompts.
-        bounds: that no figure of the kind leaves: (0, 1) of a share.
+        bounds: of all figures of the kind: (0, 1) of a share.
     """
-    found = quantiles(resamples)
-    if found is None:
+    ends = quantiles(resamples)
+    if ends is None:
         return Figure(value, None)
-    low, high = (min(max(value + (end - value) * widening(count), bounds[0]), bounds[1]) for end in found)
+    low, high = (min(max(value + (end - value) * widening(count), bounds[0]), bounds[1]) for end in ends)
     return Figure(value, (low, high))
 
 
@@ -98,7 +98,7 @@ def mean_over_prompts(
         bounds: see `bootstrapped`.
 
     Returns:
-        The figure; None without images, or where it is not finite. A single prompt has no spread: low = high.
+        The figure; None without images, or where it is not finite. Of a single prompt low = high.
     """
     got = np.asarray(values, dtype=np.float64)
     if not len(got):
@@ -109,5 +109,5 @@ def mean_over_prompts(
     weight = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES)
     with np.errstate(divide="ignore"):
         value = float(transform(got.mean()))
-        spread = transform((weight @ sums) / (weight @ counts))
-    return bootstrapped(value, spread, len(sums), bounds) if np.isfinite(value) else None
+        resamples = transform((weight @ sums) / (weight @ counts))
+    return bootstrapped(value, resamples, len(sums), bounds) if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""A workload drawn by one method at a time: what it asks for, what could stop it, what came out."""
+"""A workload and the images that one method at a time draws of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Workload:
         sampling: of the target and the drafts.
         grid: of every image.
         seed: of the first image, 0 to 2^63 - 1.
-        images: pictures of each prompt, at least 1.
+        images: of each prompt, at least 1.
         verifier: "coupled" or "rejection".
         negative_prompt: of the unconditional stream.
     """
@@ -52,16 +52,16 @@ class Workload:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of one method: what was drawn, its picture, what it cost."""
+    """One image of one method: tokens and seed, pixels, cost, and bytes of memory at the peak."""
 
     drawn: Drawn
-    picture: Any
+    image: Any
     report: Report
     peak: int | None
 
 
 def check(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Workload) -> None:
-    """Find what would stop a run halfway, before anything is computed.
+    """Refuse what would stop a run halfway, before anything is computed.
 
     Raises:
         BadInput: no method, an unknown verifier, a method without its drafts, a prompt that is empty or too long, a
@@ -99,4 +99,4 @@ def draw(
     out = pipeline.draw(request, method, on_step=lambda step: report(str(method), len(step.written)))
     most, asked = peak(device), (prompt, workload.negative_prompt, sampling, workload.grid)
     drawn = [Drawn(*asked, image_seed(seed, i), tokens) for i, tokens in enumerate(out.tokens)]
-    return [Sample(d, picture, out.report, most) for d, picture in zip(drawn, out.images, strict=True)]
+    return [Sample(d, image, out.report, most) for d, image in zip(drawn, out.images, strict=True)]

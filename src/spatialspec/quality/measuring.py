@@ -141,6 +141,6 @@ def _images(
         means = (None, None) if cells is None else (float(cells.surprisal.mean()), float(cells.entropy.mean()))
         record = ImageRecord(prompt, sample.drawn.seed, sample.drawn.tokens, sample.report.target_passes, *means)
         if store is not None:
-            store.save(str(method), index, i, record, sample.picture)
-        images.append((record, sample.picture))
+            store.save(str(method), index, i, record, sample.image)
+        images.append((record, sample.image))
     return images

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spatialspec.measure.results import Settings, Strict
+from spatialspec.measure.documents import JsonDocument, Strict
+from spatialspec.measure.results import Settings
 
 Interval = tuple[float, float]
 
@@ -83,7 +84,7 @@ class QualitySettings(Settings):
     notes: list[str]
 
 
-class QualityDocument(Strict):
+class QualityDocument(JsonDocument):
     """One evaluation.
 
     Attributes:
@@ -98,7 +99,3 @@ class QualityDocument(Strict):
     real: Quality | None
     real_scenes: Quality | None
     wrong_scenes: Quality | None
-
-    def json_text(self) -> str:
-        """The document as JSON, with a line break at the end."""
-        return self.model_dump_json(indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""Traces as one HTML page that needs nothing else: style, script, figures and pictures are inside."""
+"""Traces as one HTML page that needs nothing else: style, script, figures and images are inside."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ class Panel:
 
     Attributes:
         trace: of its image.
-        picture: the finished image.
-        atlas: one frame for each pass, ACROSS in a line, with the picture of the cells guessed in it; None for none.
+        image: the finished image.
+        atlas: one frame for each pass, ACROSS in a line, with the cells guessed in it; None for none.
     """
 
     trace: Trace
-    picture: Image.Image
+    image: Image.Image
     atlas: Image.Image | None
 
 
 def panel(target: Target, trace: Trace) -> Panel:
-    """Decode the finished picture, and what every pass guessed."""
+    """Decode the finished image, and what every pass guessed."""
     with traced(target):
-        picture, count = target.pixels(trace.tokens, trace.grid), len(trace.passes)
-        small = picture.width * picture.height * count <= MOST_PIXELS
-        atlas = _atlas(target, trace, picture) if small and any(p.guesses for p in trace.passes) else None
-    return Panel(trace, picture, atlas)
+        image, count = target.pixels(trace.tokens, trace.grid), len(trace.passes)
+        small = image.width * image.height * count <= MOST_PIXELS
+        atlas = _atlas(target, trace, image.size) if small and any(p.guesses for p in trace.passes) else None
+    return Panel(trace, image, atlas)
 
 
-def _atlas(target: Target, trace: Trace, picture: Image.Image) -> Image.Image:
-    """Frames of guesses; grey where nothing was guessed."""
-    width, height = picture.size
+def _atlas(target: Target, trace: Trace, size: tuple[int, int]) -> Image.Image:
+    """Frames of guesses, each of `size` pixels; grey where nothing was guessed."""
+    width, height = size
     sheet = Image.new("RGB", (ACROSS * width, -(-len(trace.passes) // ACROSS) * height), "grey")
     for number, one in enumerate(trace.passes):
         if not one.guesses:
             continue
         tokens: list[int] = []
-        for cell in range(trace.grid.cells):  # what is not known yet continues the column, and is not shown
-            known = trace.tokens[cell] if trace.cells[cell].turn <= number else one.guesses.get(cell)
+        for cell in range(trace.grid.cells):  # an unknown cell continues the column, and is not shown
+            known = trace.tokens[cell] if trace.cells[cell].written_in <= number else one.guesses.get(cell)
             tokens.append(tokens[max(cell - trace.grid.columns, 0)] if known is None and tokens else known or 0)
         shown = np.zeros((trace.grid.rows, trace.grid.columns), dtype=np.uint8)
         shown.flat[list(one.guesses)] = 255
         mask = Image.fromarray(shown).resize((width, height), Image.Resampling.NEAREST)
-        place = (number % ACROSS * width, number // ACROSS * height)
-        sheet.paste(target.pixels(tokens, trace.grid), place, mask)
+        corner = (number % ACROSS * width, number // ACROSS * height)
+        sheet.paste(target.pixels(tokens, trace.grid), corner, mask)
     return sheet
 
 
@@ -103,11 +103,11 @@ def _read(name: str) -> str:
 def _data(one: Panel) -> dict[str, Any]:
     cells, passes = one.trace.cells, one.trace.passes
     return {
-        "name": "plain AR" if one.trace.method == "ar" else one.trace.method,
+        "name": "plain AR" if all(p.rows == 1 for p in passes) else one.trace.method,
         "label": one.trace.method.partition(":")[0],
-        "image": _url(one.picture, "PNG"),
+        "image": _url(one.image, "PNG"),
         "atlas": None if one.atlas is None else _url(one.atlas, "WEBP"),
-        "turn": [cell.turn for cell in cells],
+        "turn": [cell.written_in for cell in cells],
         "writer": [WRITERS.index(cell.writer) for cell in cells],
         "fate": [FATES.index(cell.fate) for cell in cells],
         "entropy": [round(cell.entropy, 3) for cell in cells],
@@ -118,7 +118,7 @@ def _data(one: Panel) -> dict[str, Any]:
     }
 
 
-def _url(picture: Image.Image, kind: str) -> str:
+def _url(image: Image.Image, kind: str) -> str:
     buffer = BytesIO()
-    picture.save(buffer, kind, quality=80)
+    image.save(buffer, kind, quality=80)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

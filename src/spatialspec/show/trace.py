@@ -1,10 +1,10 @@
-"""One image watched while it is drawn: who wrote each cell and when, how unsure the target was, how far off the draft.
+"""A record of one image: who wrote each cell and when, the entropy of the target, the distance of the draft.
 
 | writer | the token of the cell is |
 |---|---|
-| target | the target's own: nothing was drafted there, or the drafts were refused |
+| target | the target's own: nothing was drafted there, or the drafts were rejected |
 | vertical, horizontal | an accepted draft that came from the row above, or from the cells to the left |
-| refined | an accepted draft that an earlier pass of the target had put in the place of the first one |
+| refined | an accepted draft with which an earlier pass of the target had replaced the first one |
 | other | an accepted first draft from neither direction (SJD's uniform start) |
 """
 
@@ -35,16 +35,16 @@ class Cell:
     """How a cell was written.
 
     Attributes:
-        turn: the pass that wrote it, from 1.
+        written_in: number of the pass that wrote it, from 1.
         writer: one of WRITERS.
         fate: of its draft in that pass, one of FATES.
         entropy: of the target's distribution that decided it, in nats.
         distance: total variation, 0 to 1, between that distribution and the one that the draft came from: the
-            drafter's q, else the target's own of the last look before. None where neither is there, as for copies.
+            drafter's q, else p of the last pass before that scored the cell; None without either, as for copies.
         looks: passes that scored the cell, the last one too.
     """
 
-    turn: int
+    written_in: int
     writer: str
     fate: str
     entropy: float
@@ -93,21 +93,21 @@ class Trace:
 
 @dataclass
 class _Open:
-    """What is known of a cell that is not written yet: its first draft, the law of its last one, p of its last look."""
+    """A cell not written yet: its first draft, q of its last draft, p and number of the passes that scored it."""
 
     first: int | None = None
-    law: Float[Tensor, "V"] | None = None
-    seen: Float[Tensor, "V"] | None = None
+    q: Float[Tensor, "V"] | None = None
+    p: Float[Tensor, "V"] | None = None
     looks: int = 0
 
 
 @dataclass
-class Watch:
-    """Notes on the steps of one image.
+class TraceRecorder:
+    """Takes the trace of one image, pass by pass.
 
     Attributes:
         first_source: where the drafter takes the first draft of a cell from, see `Drafter`.
-        cells: what was written so far.
+        cells: written so far.
         passes: made so far.
     """
 
@@ -117,7 +117,7 @@ class Watch:
     _open: dict[int, _Open] = field(default_factory=dict)
 
     def note(self, step: Step) -> None:
-        """Note what the pass looked at, drafted and wrote."""
+        """Add a pass: what it scored, drafted and wrote."""
         state, proposal, verdict, p = step.before, step.proposal, step.verdict, step.p
         guesses: dict[int, int] = {}
         for cell, token in zip(proposal.cells, proposal.tokens, strict=True):
@@ -129,14 +129,14 @@ class Watch:
         if proposal.q is not None:
             for tests in proposal.tests.values():
                 for node, q_row in reversed(tests):
-                    self._open[proposal.cells[node]].law = proposal.q[q_row]
+                    self._open[proposal.cells[node]].q = proposal.q[q_row]
         for cell in set(after):
             self._open.setdefault(cell, _Open()).looks += 1
-        for cell, written, kept, row in _written(state, proposal, verdict, after):
-            self._note(cell, written, kept, p[row], state, proposal, cell in guesses)
+        for cell, written, accepted, row in _written(state, proposal, verdict, after):
+            self._note(cell, written, accepted, p[row], state, proposal, cell in guesses)
         for row, cell in reversed(list(enumerate(after))):  # the first node of a cell is the main one
             if cell in self._open:
-                self._open[cell].seen = p[row]
+                self._open[cell].p = p[row]
         frontier = state.frontier + len(verdict.tokens(proposal))
         self.passes.append(Pass(len(p), guesses, frontier))
 
@@ -144,8 +144,8 @@ class Watch:
         self, cell: int, token: int, node: int | None, p: Tensor, state: State, proposal: Proposal, drafted: bool
     ) -> None:
         known = self._open.pop(cell, _Open())
-        law = known.seen if known.law is None else known.law
-        far = None if law is None else float((p - law).abs().sum()) / 2
+        guess = known.p if known.q is None else known.q
+        far = None if guess is None else float((p - guess).abs().sum()) / 2
         entropy = float(torch.special.entr(p).sum())
         fate = "accepted" if node is not None else "refused" if drafted else "none"
         writer = "target" if node is None else self._writer(cell, token, node, known, state, proposal)
@@ -167,26 +167,26 @@ def _written(
 ) -> list[tuple[int, int, int | None, int]]:
     """Cell, token, accepted node or None, and row of p, of everything that a pass wrote."""
     pending = len(after) - len(proposal)
-    found: list[tuple[int, int, int | None, int]] = []
+    cells: list[tuple[int, int, int | None, int]] = []
     row = 0
     for node in verdict.path:
-        found.append((proposal.cells[node], proposal.tokens[node], node, row))
+        cells.append((proposal.cells[node], proposal.tokens[node], node, row))
         row = pending + node
     if verdict.token is not None:
-        found.append((state.frontier + len(verdict.path), verdict.token, None, row))
+        cells.append((state.frontier + len(verdict.path), verdict.token, None, row))
     for cell, token in verdict.ahead:
-        found.append((cell, token, None, after.index(cell)))
+        cells.append((cell, token, None, after.index(cell)))
     for node in verdict.elsewhere:
         up = proposal.parents[node]
         row = after.index(proposal.cells[node]) if up == ROOT else pending + up
-        found.append((proposal.cells[node], proposal.tokens[node], node, row))
-    return found
+        cells.append((proposal.cells[node], proposal.tokens[node], node, row))
+    return cells
 
 
 def trace(
     pipeline: SpatialPipeline, method: Method, request: Request, on_step: Callable[[Step], object] = lambda step: None
 ) -> Trace:
-    """Draw the one image of a request and watch.
+    """Draw the one image of a request and record how.
 
     Args:
         pipeline: target and drafts.
@@ -200,13 +200,13 @@ def trace(
     if len(request.prompts) != 1 or len(request.seeds) != 1:
         raise BadInput(f"{len(request.prompts)} prompts and {len(request.seeds)} seeds", "one of each")
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
-    watch = Watch(image.drafter.first_source)
+    recorder = TraceRecorder(image.drafter.first_source)
     session = request.session(pipeline.target)
     for step in steps(pipeline.target, pipeline.drafts, session, [image]):
-        watch.note(step)
+        recorder.note(step)
         on_step(step)
     tokens, grid = image.state.tokens, request.grid
     first = len(tokens) - grid.cells  # of the image; grids that are drawn before it are not shown
-    cells = [watch.cells[cell] for cell in range(first, len(tokens))]
-    passes = [one.behind(first) for one in watch.passes]
+    cells = [recorder.cells[cell] for cell in range(first, len(tokens))]
+    passes = [one.behind(first) for one in recorder.passes]
     return Trace(str(method), grid, tokens[first:], cells, passes)

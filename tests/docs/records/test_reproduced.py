@@ -9,7 +9,7 @@ import pytest
 from helpers.paths import ROOT
 from spatialspec.lab.reproduce.page import page
 from spatialspec.lab.reproduce.registry import EXPERIMENTS
-from spatialspec.lab.reproduce.report import Report
+from spatialspec.lab.reproduce.report import ExperimentReport
 from spatialspec.lab.reproduce.verdict import FAILS, HOLDS, OPEN, Claim, Figure
 
 RECORDS = ROOT / "docs" / "results"
@@ -21,7 +21,7 @@ NOTE = "R-precision was not measured: "
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_recorded_pages_are_those_of_their_records(name):
     """The page is written from the record, and every verdict in it follows from its intervals."""
-    report = Report.model_validate_json((RECORDS / f"{name}.json").read_text())
+    report = ExperimentReport.model_validate_json((RECORDS / f"{name}.json").read_text())
     assert page(report) == (RECORDS / f"{name}.md").read_text() and not report.settings.quick
     inf = float("inf")
     for c in report.claims:

@@ -35,7 +35,7 @@ def test_growth_is_written_from_its_record(tmp_path, no_figures):
     page = (tmp_path / "growth.md").read_text()
     assert page == (RESULTS / "growth.md").read_text() and (tmp_path / "growth.png").stat().st_size > 10_000
     assert record["call"] in page and record["call"] in (ROOT / "docs" / "reproduce.md").read_text()
-    assert "learns for 200 steps of 12 pictures (its sketch for 600), drafts for 100; then 6 prompts" in page
+    assert "learns for 200 steps of 12 images (its sketch for 600), drafts for 100; then 6 prompts" in page
     assert "| 32 | AR | 1024.0 | 1.00 | 22.02 | 8.92 to 26.71 | 21.5 |" in page and "busy machine" in page
     assert "On cpu, fp32, threads 1, PyTorch 2.13.0+cpu" in page
     assert outside(plt.gcf())

@@ -16,7 +16,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.rotary import rotate
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.lab.reproduce.attention import Watch, attention
+from spatialspec.lab.reproduce.attention import AttentionRecorder, attention
 from spatialspec.lab.reproduce.hawk_attention import neighbourhood, shares
 
 GRID = Grid(4, 5)
@@ -113,7 +113,7 @@ def test_any_call_of_attention_is_understood(mask):
         "boolean": {"attn_mask": seen},
         "additive": {"attn_mask": torch.zeros(2, 1, 5, 5).masked_fill(~seen, -1e9), "scale": 0.5},
     }[mask]
-    with Watch(5) as watch:
+    with AttentionRecorder(5) as watch:
         out = F.scaled_dot_product_attention(q, k, torch.eye(5).expand(2, 2, 5, 5), enable_gqa=True, **given)
         F.scaled_dot_product_attention(q[:, :, :3], k, k, enable_gqa=True)  # another size: not of the picture
     assert watch.layers == 1 and torch.allclose(watch.total, out[0].mean(0), atol=1e-6)

@@ -17,12 +17,12 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.lab.reproduce import hawk_fig4
 from spatialspec.lab.reproduce.content_direction import regress
-from spatialspec.lab.reproduce.direction_heads import OFFSETS, REACH, Pictures, losses, picture_losses, train
+from spatialspec.lab.reproduce.context import ExperimentContext
+from spatialspec.lab.reproduce.direction_heads import OFFSETS, REACH, ReadImages, losses, picture_losses, train
 from spatialspec.lab.reproduce.hawk_fig5 import divergence, rank_correlation
 from spatialspec.lab.reproduce.hawk_fig6 import rejected
-from spatialspec.lab.reproduce.lab import Lab
 from spatialspec.lab.reproduce.pictures import changes
-from spatialspec.lab.reproduce.readings import draft_law, inner_cells, readings
+from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.measure.runs import Workload
 from spatialspec.pipeline import SpatialPipeline
 
@@ -30,31 +30,33 @@ GRID = Grid(4, 5)
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Lab:
+def context(tmp_path_factory) -> ExperimentContext:
     pipeline = tiny_pipeline(tmp_path_factory.mktemp("tiny"))
-    return Lab(pipeline, Workload(("red apple, 3d", "a cat"), pipeline.target.default, GRID, verifier="rejection"))
+    return ExperimentContext(
+        pipeline, Workload(("red apple, 3d", "a cat"), pipeline.target.default, GRID, verifier="rejection")
+    )
 
 
-def test_readings_are_what_decoding_saw(lab):
+def test_readings_are_what_decoding_saw(context):
     """Tokens are AR's for the seeds of `bench`; head 1 right drafts cell t + 1 from the state that outputs cell t."""
-    first, second = readings(lab)
-    drawn = [lab.pipeline(p, method="ar", seed=s, size=GRID).tokens[0] for p, s in lab.workload.jobs()]
+    first, second = readings(context)
+    drawn = [context.pipeline(p, method="ar", seed=s, size=GRID).tokens[0] for p, s in context.workload.jobs()]
     assert [tuple(r.tokens.tolist()) for r in (first, second)] == drawn
-    heads = next(d for d in lab.pipeline.drafts if hasattr(d, "horizontal") and torch.is_tensor(d.horizontal))
-    target, t = lab.target, 7
+    heads = next(d for d in context.pipeline.drafts if hasattr(d, "horizontal") and torch.is_tensor(d.horizontal))
+    target, t = context.target, 7
     state = target.norm(first.hidden[:, t])
     logits = target.output(state + F.silu(state @ heads.vertical[1].T))
-    q = draft_law(target, heads, first, True, 1, Sampling(guidance=1.5))
+    q = draft_distributions(target, heads, first, True, 1, Sampling(guidance=1.5))
     guided = logits[1] + 1.5 * (logits[0] - logits[1])
     assert torch.allclose(q[t], guided.softmax(-1), atol=1e-5)
     assert inner_cells(GRID, 2, 3).tolist() == [13, 14, 18, 19]
 
 
-def of(states: torch.Tensor, tokens: torch.Tensor) -> Pictures:
+def of(states: torch.Tensor, tokens: torch.Tensor) -> ReadImages:
     """Pictures on GRID, as if a target had read them."""
     inner = torch.from_numpy(inner_cells(GRID, REACH, REACH))
     starts = torch.arange(0, len(tokens), GRID.cells)[:, None]
-    return Pictures(GRID, states, tokens, (starts + inner).flatten())
+    return ReadImages(GRID, states, tokens, (starts + inner).flatten())
 
 
 def test_loss_by_direction_is_the_cross_entropy_of_the_cell_at_the_offset():
@@ -79,15 +81,15 @@ def test_loss_by_direction_is_the_cross_entropy_of_the_cell_at_the_offset():
         assert mean == pytest.approx([np.mean(row[:2]), np.mean(row[2:])], abs=1e-4)
 
 
-def test_pictures_hold_what_the_target_read(lab):
-    read = list(readings(lab))
-    found = Pictures.of(GRID, [(r.hidden[0], r.tokens) for r in read])
+def test_pictures_hold_what_the_target_read(context):
+    read = list(readings(context))
+    found = ReadImages.of(GRID, [(r.hidden[0], r.tokens) for r in read])
     assert torch.equal(found.tokens, torch.cat([r.tokens for r in read]))
     assert torch.equal(found.states[GRID.cells :], read[1].hidden[0])
     assert found.inner.tolist() == [18, 19, 38, 39]
 
 
-def repeated(count: int, seed: int) -> Pictures:
+def repeated(count: int, seed: int) -> ReadImages:
     """Pictures whose cells repeat the one above."""
     target, draw = tiny_target(), torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -123,9 +125,9 @@ def test_prompts_are_split_and_enough_pictures_learnt_from():
     assert len(hawk_fig4.split(prompts[:24])[2]) >= hawk_fig4.LEARN
 
 
-def test_heads_that_know_less_than_nothing_tell_nothing(lab, monkeypatch):
+def test_heads_that_know_less_than_nothing_tell_nothing(context, monkeypatch):
     """Losses above ln V leave every claim about them undefined; ln V stands in the table."""
-    few = replace(lab, quick=True, workload=replace(lab.workload, prompts=tuple("abcd")))
+    few = replace(context, quick=True, workload=replace(context.workload, prompts=tuple("abcd")))
     monkeypatch.setattr(hawk_fig4, "LEARN", 1)
     for loss, defined in ((4.0, 5), (4.3, 2)):
         worse = torch.full((1, len(OFFSETS)), 3.0)
@@ -205,6 +207,6 @@ def test_regression_finds_the_coefficients():
     assert all(f.interval[0] < f.value < f.interval[1] < f.interval[0] + 0.1 for f in found)
 
 
-def test_pipelines_of_other_drafts_share_the_target(lab):
-    other = lab.with_drafts([])
-    assert isinstance(other.pipeline, SpatialPipeline) and other.target is lab.target and not other.pipeline.drafts
+def test_pipelines_of_other_drafts_share_the_target(context):
+    other = context.with_drafts([])
+    assert isinstance(other.pipeline, SpatialPipeline) and other.target is context.target and not other.pipeline.drafts

@@ -66,7 +66,7 @@ def tables(page: str) -> list[list[list[str]]]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_writes_a_page_that_says_what_its_json_says(call, folder, drafts, name, monkeypatch):
     size = "4x4" if name == "hawk-fig4" else "3x3"  # heads of depth 3 need four rows
-    monkeypatch.setattr("spatialspec.lab.reproduce.lab.QUICK", Grid.parse(size))
+    monkeypatch.setattr("spatialspec.lab.reproduce.context.QUICK", Grid.parse(size))
     if name in ALIKE:
         monkeypatch.setattr(
             f"{function_of(name).__module__}.compare",

@@ -10,10 +10,10 @@ import pytest
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.lab.reproduce import hawk_table1, ssd_rounds, ssd_schedule
-from spatialspec.lab.reproduce.lab import Lab
+from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.page import page
-from spatialspec.lab.reproduce.paired import FIGURES, Run
-from spatialspec.lab.reproduce.report import Report, ReproduceSettings
+from spatialspec.lab.reproduce.paired import FIGURES, PairedRun
+from spatialspec.lab.reproduce.report import ExperimentReport, ReproduceSettings
 from spatialspec.lab.reproduce.verdict import FAILS, HOLDS, LEAST, OPEN, Claim, verdict
 from spatialspec.measure.intervals import Figure
 from spatialspec.measure.runs import Workload
@@ -49,7 +49,7 @@ def test_a_verdict_is_that_of_the_worst_claim():
     assert verdict([good, open_, bad]) == FAILS
 
 
-def made_up(methods: dict[str, dict[str, float]]) -> Run:
+def made_up(methods: dict[str, dict[str, float]]) -> PairedRun:
     """A run with these figures for every image, plus a little that differs from image to image."""
     results, images = {}, {}
     for number, (method, figures) in enumerate(methods.items()):
@@ -62,15 +62,15 @@ def made_up(methods: dict[str, dict[str, float]]) -> Run:
             SimpleNamespace(**{k: v + n if k != "target_passes" and k != "method" else v for k, v in base.items()})
             for n in noise
         ]
-    return Run(results, images, {name: [] for name in images}, None)
+    return PairedRun(results, images, {name: [] for name in images}, None)
 
 
-LAB = Lab(None, Workload(("a",) * PROMPTS, Sampling(), Grid(24, 24)))
+LAB = ExperimentContext(None, Workload(("a",) * PROMPTS, Sampling(), Grid(24, 24)))
 
 
 def found_by(monkeypatch, experiment, methods) -> dict[str, str]:
     """Claims of an experiment by their first words, on made-up figures."""
-    monkeypatch.setattr(experiment, "draw_all", lambda lab, asked: made_up(methods))
+    monkeypatch.setattr(experiment, "draw_all", lambda context, asked: made_up(methods))
     outcome = experiment.run(LAB)
     return {claim.text: claim.found for claim in outcome.claims} | {"verdict": verdict(outcome.claims)}
 
@@ -91,7 +91,7 @@ def test_hawks_table_turns_with_the_figures(monkeypatch):
     assert list(turned.values()).count(FAILS) == 2, "only what was turned"
     figures["hawk"]["likelihood_gap"] = -0.7
     turned = found_by(monkeypatch, hawk_table1, figures)
-    assert turned["Hawk's pictures are as likely as AR's"] == FAILS
+    assert turned["Hawk's images are as likely as AR's"] == FAILS
     assert turned["Hawk is closer to AR in likelihood than LANTERN++"] == FAILS
 
 
@@ -121,8 +121,8 @@ def test_the_page_says_which_claims_fail():
     settings = ReproduceSettings(**(values | texts | {"quick": False}))
     claims = [Claim("cats are black", Figure(-2.0, (-3.0, -1.0)), 9, "cats"), Claim("dogs bark", Figure(2, (1, 3)), 9)]
     known = {"name": "x", "summary": "s", "source": "p", "about": "a", "tables": []}
-    both = Report(settings=settings, verdict=verdict(claims), claims=[c.result for c in claims], **known)
+    both = ExperimentReport(settings=settings, verdict=verdict(claims), claims=[c.result for c in claims], **known)
     assert "**Does not hold**: 1 of 2 claims hold. What does not hold: cats are black." in page(both)
     assert "| cats are black | -2 cats | -3 to -1 | above 0 | does not hold |" in page(both)
-    good = Report(settings=settings, verdict=verdict(claims[1:]), claims=[claims[1].result], **known)
+    good = ExperimentReport(settings=settings, verdict=verdict(claims[1:]), claims=[claims[1].result], **known)
     assert "**Holds**: 1 of 1 claims hold.\n" in page(good) and "What" not in page(good)

@@ -12,7 +12,7 @@ import torch
 from helpers.grown import grown
 from helpers.passes import pass_of
 from helpers.tiny import tiny_folder
-from helpers.toys import Table, TableNoise, ToyTarget, Trial, codes
+from helpers.toys import NoiseTable, TableNoise, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import fit
 from spatialspec.audit.grid_toy import GridToy
 from spatialspec.cli import main
@@ -184,9 +184,9 @@ def test_seed_identity(directions: str, attention: str, monkeypatch: pytest.Monk
 def test_law_under_rejection() -> None:
     """One chi-square test at the level 1e-9 on random weights; the candidates of a cell are told apart."""
     target, sampling = ToyTarget.random("2x2", 3, 1, spread=0.2), Sampling(temperature=1.5)
-    numbers = Table(500, 4, 3)
+    numbers = NoiseTable(500, 4, 3)
     noises = [TableNoise(seed, numbers) for seed in range(500)]
-    images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.law(sampling)
+    images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.joint(sampling)
     assert fit(np.bincount(codes(images, 3), minlength=len(law)), law).p > 1e-9
 
 

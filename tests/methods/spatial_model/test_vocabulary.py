@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.lessons import common_target, corpus, run
 from helpers.paths import ROOT
-from helpers.toys import Table, TableNoise, ToyTarget, Trial, codes
+from helpers.toys import NoiseTable, TableNoise, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import fit
 from spatialspec.audit.grid_toy import GridToy
 from spatialspec.core.context import DecodeContext
@@ -107,9 +107,9 @@ def test_law_under_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     made = ToyTarget.random("2x2", 3, 1, spread=0.2)
     target, sampling = OneMatrixToy(**vars(made)), Sampling(temperature=1.5)
     monkeypatch.setattr(Trial, "drafts", [network(target.width, [0, 2])])
-    numbers = Table(300, 4, 3)
+    numbers = NoiseTable(300, 4, 3)
     noises = [TableNoise(seed, numbers) for seed in range(300)]
-    images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.law(sampling)
+    images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.joint(sampling)
     assert fit(np.bincount(codes(images, 3), minlength=len(law)), law).p > 1e-9
 
 

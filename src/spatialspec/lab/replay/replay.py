@@ -95,11 +95,11 @@ class Prediction:
 def measure_cost(
     pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] | None = None, turns: int = 5
 ) -> PassCost:
-    """Time passes of this target on this machine, over pictures that are half done.
+    """Time passes of this target on this machine, over images that are half done.
 
     Args:
         pipeline: its target is timed, with its own sampling.
-        grid: of the picture; None is the model's own. It needs as many open cells as the largest pass has rows.
+        grid: of the image; None is the model's own. It needs as many open cells as the largest pass has rows.
         rows: sizes of passes; None takes the powers of two up to 128, as far as they fit.
         turns: passes of each size; their median counts.
 

@@ -1,4 +1,4 @@
-"""Attention weights of one pass over a whole picture, averaged over heads and layers, for any target.
+"""Attention weights of one pass over a whole image, averaged over heads and layers, for any target.
 
 While the pass runs, every call of scaled dot-product attention is watched: the model's own queries, keys and mask, so
 there is no second implementation of any target.
@@ -30,7 +30,7 @@ from spatialspec.targets.session import TargetSession
 from spatialspec.targets.slots import Slots
 
 
-class Watch(TorchFunctionMode):
+class AttentionRecorder(TorchFunctionMode):
     """Adds up the attention weights of the first row of the batch, over layers.
 
     Attributes:
@@ -76,12 +76,12 @@ def _weights(
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionMap:
     """Where every cell but the first looks while it is written: row i speaks of cell i + 1.
 
     Attributes:
-        cells: attention on the cells of the picture.
-        text: on each slot before the picture, without padding.
+        cells: attention on the cells of the image.
+        text: on each slot before the image, without padding.
         ends: on all tokens that the layout dictates. The three sum to one.
         forced: number of such tokens after each row.
     """
@@ -93,8 +93,8 @@ class Attention:
 
 
 @torch.no_grad()
-def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Sampling, grid: Grid) -> Attention:
-    """Read a picture and watch; the conditional stream alone.
+def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Sampling, grid: Grid) -> AttentionMap:
+    """Read an image and watch; the conditional stream alone.
 
     Raises:
         BadInput: the target does not hand out its attention.
@@ -104,12 +104,12 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
         raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prompt", "not measured")
     chain, before = Proposal.chain(0, list(tokens[:-1])), len(session.images[0].prompt.prefixes[0])
     slots, (forced, _) = Slots.of(State(grid), chain, *session.ends), session.ends
-    watch = Watch(before + len(slots))
+    watch = AttentionRecorder(before + len(slots))
     with watch:
         session.score([State(grid)], [chain])
     if watch.total is None:
         raise BadInput(
-            f"{target.name}, which does not run scaled dot-product attention over the whole picture",
+            f"{target.name}, which does not run scaled dot-product attention over the whole image",
             "it",
             'for a model of transformers call model.set_attn_implementation("sdpa")',
         )
@@ -121,4 +121,4 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
     found[:, slots.entries[own]] = rows[:, where]
     ends = rows[:, before + np.flatnonzero(~own)].sum(1)
     first = int(np.flatnonzero(rows[:, :before].sum(0))[0])  # nobody looks at padding
-    return Attention(found, rows[:, first:before], ends, forced)
+    return AttentionMap(found, rows[:, first:before], ends, forced)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.paired import draw_all
 from spatialspec.lab.reproduce.plots import bars
 from spatialspec.methods.hawk import HawkHeads
@@ -24,16 +24,16 @@ LEARNT = ("spatial-model:budget=32", "spatial:start=spatial-model:budget=32")  #
 ABOUT = (
     "The paper calls its backbone, Medusa's heads, weak, and leaves open whether spatial drafts help a stronger "
     "one. Jacobi refinement is one: it accepts several times as many tokens. Here it starts each new cell from the "
-    "uniform law or from the law of the cell above; `hawk` against `medusa` is the paper's own comparison, "
+    "uniform distribution or from that of the cell above; `hawk` against `medusa` is the paper's own comparison, "
     "`spatial` our decoder, which refines copies of the cell above as `jacobi` does, or the guesses of our draft model."
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """Every pair on the same prompts, under rejection where there is a choice."""
-    pairs = ([HEADS] if lab.has(HawkHeads) else []) + list(PAIRS)
-    ours = [*OURS, *(LEARNT if lab.has(SpatialNetwork) else ())]
-    found = draw_all(lab, [method for _, *both in pairs for method in both] + ours)
+    pairs = ([HEADS] if context.has(HawkHeads) else []) + list(PAIRS)
+    ours = [*OURS, *(LEARNT if context.has(SpatialNetwork) else ())]
+    found = draw_all(context, [method for _, *both in pairs for method in both] + ours)
     claims = [
         found.more(f"spatial drafts save passes with {name}", without, with_them, "target_passes", "passes")
         for name, without, with_them in pairs

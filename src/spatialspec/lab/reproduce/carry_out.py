@@ -10,24 +10,28 @@ from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.files import read_config, write_text
-from spatialspec.lab.reproduce.lab import Lab
+from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.page import page
 from spatialspec.lab.reproduce.plots import empty_plot, save
 from spatialspec.lab.reproduce.registry import EXPERIMENTS, function_of
-from spatialspec.lab.reproduce.report import Report, ReproduceSettings
+from spatialspec.lab.reproduce.report import ExperimentReport, ReproduceSettings
 from spatialspec.lab.reproduce.verdict import verdict
 from spatialspec.measure.bench import describe
 from spatialspec.outputs import check_output
 
 
 def carry_out(
-    name: str, lab: Lab, folder: Path, call: str, show: Callable[[Report], object] = lambda report: None
-) -> Report:
+    name: str,
+    context: ExperimentContext,
+    folder: Path,
+    call: str,
+    show: Callable[[ExperimentReport], object] = lambda report: None,
+) -> ExperimentReport:
     """Run an experiment and write its files, each whole or not at all.
 
     Args:
         name: key of EXPERIMENTS.
-        lab: target, drafts, prompts.
+        context: target, drafts, prompts.
         folder: for the files; it exists.
         call: the command line, for the page.
         show: called with the report before anything is written.
@@ -37,19 +41,20 @@ def carry_out(
         BadInput: drafts are missing, the target does not hand out what is needed, or a file would be overwritten that
             `check_files` keeps.
     """
-    check_files(name, folder, lab.quick)
+    check_files(name, folder, context.quick)
     plot, entry = empty_plot(), EXPERIMENTS[name]
-    lab = replace(lab.with_drafts([]) if entry.folders else lab, unmeasured=set())  # nothing of another experiment's
+    context = context.with_drafts([]) if entry.folders else context
+    context = replace(context, unmeasured=set())  # nothing of another experiment's
     run, start = function_of(name), time.perf_counter()
-    outcome = run(lab)
+    outcome = run(context)
     settings = ReproduceSettings(
-        **describe("reproduce", lab.pipeline, lab.workload).model_dump(),
+        **describe("reproduce", context.pipeline, context.workload).model_dump(),
         call=call,
         machine=platform.machine(),
-        quick=lab.quick,
+        quick=context.quick,
         seconds=time.perf_counter() - start,
     )
-    report = Report(
+    report = ExperimentReport(
         settings=settings,
         name=name,
         summary=entry.summary,
@@ -58,7 +63,7 @@ def carry_out(
         verdict=verdict(outcome.claims),
         claims=[claim.result for claim in outcome.claims],
         tables=outcome.tables,
-        notes=[*outcome.notes, *sorted(lab.unmeasured)],
+        notes=[*outcome.notes, *sorted(context.unmeasured)],
     )
     try:
         show(report)
@@ -82,7 +87,7 @@ def check_files(name: str, folder: Path, quick: bool) -> None:
         check_output(file, file.suffix, "--out")
     record, there = files[0], [file for file in files if file.exists()]
     try:
-        earlier = Report.model_validate(read_config(record)) if there else None
+        earlier = ExperimentReport.model_validate(read_config(record)) if there else None
     except ValueError as error:  # no record of ours
         got = f"{there[0]}, which no `reproduce {name}` wrote"
         raise BadInput(got, "a folder without it", "give another by --out") from error

@@ -1,10 +1,10 @@
-"""How the content of a picture decides which direction wins: a regression over cells.
+"""How the content of an image decides which direction wins: a regression over cells.
 
     y = sum_v min(p, q_v) - sum_v min(p, q_h)  =  b_0 + b_across x_across + b_down x_down
 
 y: by how much rejection accepts the draft from above more often than that from the left; x: log(1 + change of pixels)
 in the cell, across and down, each with mean 0 and deviation 1 over all cells. Ordinary least squares; intervals by a
-bootstrap over pictures.
+bootstrap over images.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from spatialspec.drafts.acceptance import by_rejection
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.pictures import changes
-from spatialspec.lab.reproduce.readings import draft_law, inner_cells, readings
+from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import RESAMPLES, bootstrapped
@@ -38,10 +38,10 @@ ABOUT = (
 
 
 def regress(samples: Samples) -> list[Interval]:
-    """Coefficients of least squares over the cells of all pictures, with intervals over pictures.
+    """Coefficients of least squares over the cells of all images, with intervals over images.
 
     Args:
-        samples: for each picture its terms and what they explain.
+        samples: for each image its terms and what they explain.
     """
     products = np.array([x.T @ x for x, _ in samples]), np.array([x.T @ y for x, y in samples])
 
@@ -56,21 +56,21 @@ def regress(samples: Samples) -> list[Interval]:
     return [bootstrapped(float(value), spread[:, i], count) for i, value in enumerate(values)]
 
 
-def run(lab: Lab) -> Outcome:
-    """Hawk's first heads on every inner cell of AR's pictures."""
-    heads, sampling, grid = lab.find(HawkHeads, "hawk"), lab.workload.sampling, lab.grid
+def run(context: ExperimentContext) -> Outcome:
+    """Hawk's first heads on every inner cell of AR's images."""
+    heads, sampling, grid = context.find(HawkHeads, "hawk"), context.workload.sampling, context.grid
     cells = inner_cells(grid, 1, 1)
     across: list[Float[np.ndarray, "inner"]] = []
     down: list[Float[np.ndarray, "inner"]] = []
     above: list[Float[np.ndarray, "inner"]] = []
     left: list[Float[np.ndarray, "inner"]] = []
-    for reading in readings(lab):
+    for reading in readings(context):
         p = sampling.distribution(reading.logits)[cells]
         for found, vertical, offset in ((above, True, grid.columns), (left, False, 1)):
-            q = draft_law(lab.target, heads, reading, vertical, 0, sampling)[cells - offset]
+            q = draft_distributions(context.target, heads, reading, vertical, 0, sampling)[cells - offset]
             found.append(by_rejection(p, q).double().cpu().numpy())
         for found, change in zip(
-            (across, down), changes(lab.target.pixels(reading.tokens.tolist(), grid), grid), strict=True
+            (across, down), changes(context.target.pixels(reading.tokens.tolist(), grid), grid), strict=True
         ):
             found.append(np.log1p(change[cells]))
     x = [np.array(values) for values in (across, down)]

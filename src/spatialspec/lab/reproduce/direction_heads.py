@@ -1,4 +1,4 @@
-"""Heads of Hawk's form, x + SiLU(W x), one for each offset, trained alike on cells of pictures: no offset is ahead.
+"""Heads of Hawk's form, x + SiLU(W x), one for each offset, trained alike on cells of images: no offset is ahead.
 
 Cross-entropy of the token, conditional stream alone, as in Medusa-1; all heads guess the same cells.
 """
@@ -26,19 +26,19 @@ OFFSETS = {  # name -> rows down, cells right
     "down 1 right 1": (1, 1), "down 1 right 2": (1, 2), "down 2 right 1": (2, 1),
 }  # fmt: skip
 BATCH = 512  # cells of a step
-CHECKS = 20  # times that the loss on left-out pictures is looked at
+CHECKS = 20  # times that the loss on left-out images is looked at
 RATE = 1e-3  # of AdamW at width 256, falling as 1 / width
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What the target made of some pictures, one after the other.
+class ReadImages:
+    """What the target made of some images, one after the other.
 
     Attributes:
         grid: of each.
         states: normed, of the conditional stream.
         tokens: in raster order.
-        inner: cells that every head guesses, within all pictures.
+        inner: cells that every head guesses, within all images.
     """
 
     grid: Grid
@@ -47,8 +47,8 @@ class Pictures:
     inner: Int[Tensor, "n"]
 
     @classmethod
-    def of(cls, grid: Grid, read: Sequence[tuple[Float[Tensor, "cells d"], Int[Tensor, "cells"]]]) -> Pictures:
-        """Pictures by their states and their tokens."""
+    def of(cls, grid: Grid, read: Sequence[tuple[Float[Tensor, "cells d"], Int[Tensor, "cells"]]]) -> ReadImages:
+        """Images by their states and their tokens."""
         states = torch.cat([one for one, _ in read])
         inner = torch.from_numpy(inner_cells(grid, REACH, REACH)).to(states.device)
         starts = torch.arange(len(read), device=states.device)[:, None] * grid.cells
@@ -56,7 +56,7 @@ class Pictures:
 
 
 def losses(
-    target: Target, weight: Float[Tensor, "H d d"], pictures: Pictures, cells: Int[Tensor, "n"]
+    target: Target, weight: Float[Tensor, "H d d"], pictures: ReadImages, cells: Int[Tensor, "n"]
 ) -> Float[Tensor, "H n"]:
     """Cross-entropy of every head at some inner cells.
 
@@ -76,14 +76,16 @@ def losses(
 
 
 @torch.no_grad()
-def picture_losses(target: Target, weight: Float[Tensor, "H d d"], pictures: Pictures) -> Float[Tensor, "P H"]:
-    """Mean loss of every head on every picture."""
+def picture_losses(target: Target, weight: Float[Tensor, "H d d"], pictures: ReadImages) -> Float[Tensor, "P H"]:
+    """Mean loss of every head on every image."""
     parts = pictures.inner.split(len(inner_cells(pictures.grid, REACH, REACH)))
     return torch.stack([losses(target, weight, pictures, cells).mean(-1) for cells in parts])
 
 
-def train(target: Target, seen: Pictures, left_out: Pictures, steps: int, report: Progress) -> Float[Tensor, "H d d"]:
-    """Weights of the heads, of each head those with the least loss on pictures that it does not learn from.
+def train(
+    target: Target, seen: ReadImages, left_out: ReadImages, steps: int, report: Progress
+) -> Float[Tensor, "H d d"]:
+    """Weights of the heads, of each head those with the least loss on images that it does not learn from.
 
     AdamW, its rate falling by cosine.
 

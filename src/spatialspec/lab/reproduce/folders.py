@@ -13,9 +13,9 @@ from spatialspec.core.errors import BadInput
 from spatialspec.drafts.acceptance import by_rejection
 from spatialspec.files import read_text
 from spatialspec.identity import drafts_digest
-from spatialspec.lab.reproduce.lab import Lab
+from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.paired import FIGURES, draw_all
-from spatialspec.lab.reproduce.readings import draft_law, inner_cells, readings
+from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.methods.predictors import SSDPredictors
 
@@ -24,7 +24,7 @@ TRAINED = re.compile(r"trained on ([\d,]+) ")  # of the card
 
 
 @dataclass(frozen=True)
-class Folder:
+class DraftFolder:
     """Draft weights.
 
     Attributes:
@@ -37,7 +37,7 @@ class Folder:
 
     @property
     def pictures(self) -> int:
-        """Number of pictures that they were trained on, from the card.
+        """Number of images that they were trained on, from the card.
 
         Raises:
             BadInput: there is no card, or it does not say.
@@ -45,44 +45,44 @@ class Folder:
         card = self.path / "README.md"
         said = TRAINED.search(read_text(card)) if card.is_file() else None
         if said is None:
-            raise BadInput("no number of pictures", "`trained on N pictures` as `train draft` writes", where=card)
+            raise BadInput("no number of images", "`trained on N ...` as `train draft` writes", where=card)
         return int(said[1].replace(",", ""))
 
 
-def open_folders(lab: Lab, make: str) -> list[Folder]:
+def open_folders(context: ExperimentContext, make: str) -> list[DraftFolder]:
     """The folders that were given.
 
     Args:
-        lab: with the folders.
+        context: with the folders.
         make: how to make some, for the message.
 
     Raises:
         BadInput: fewer than two, or one without SSD's predictors for this target.
     """
-    if len(lab.folders) < 2:
-        raise BadInput(f"{len(lab.folders)} folders of drafts", "--drafts A,B,...", f"make them with {make}")
+    if len(context.folders) < 2:
+        raise BadInput(f"{len(context.folders)} folders of drafts", "--drafts A,B,...", f"make them with {make}")
     found = []
-    for path in lab.folders:
-        there = [drafts for drafts in lab.load(path) if isinstance(drafts, SSDPredictors)]
+    for path in context.folders:
+        there = [drafts for drafts in context.load(path) if isinstance(drafts, SSDPredictors)]
         if len(there) != 1:
             raise BadInput(f"--drafts {path} with {len(there)} sets of SSD's predictors", "one", f"{make}")
-        found.append(Folder(path, there[0]))
+        found.append(DraftFolder(path, there[0]))
     return found
 
 
 def compare_folders(
-    lab: Lab, folders: Mapping[str, Folder], paper: Mapping[str, Value], first: str
+    context: ExperimentContext, folders: Mapping[str, DraftFolder], paper: Mapping[str, Value], first: str
 ) -> tuple[Table, dict[str, list[float] | None]]:
     """SSD without rounds with each set of predictors.
 
     Args:
-        lab: target and prompts.
+        context: target and prompts.
         folders: name of each -> folder.
         paper: name -> DPG-Bench of the paper.
         first: head of the column of names.
 
     Returns:
-        A table, and by name the likelihood gap of every picture minus that of AR's.
+        A table, and by name the likelihood gap of every image minus that of AR's.
     """
     columns = [
         Column(key="drafts", label=first),
@@ -95,9 +95,9 @@ def compare_folders(
     rows: list[dict[str, Value]] = []
     away = {}
     for name, folder in folders.items():
-        found = draw_all(lab.with_drafts([folder.predictors]), [METHOD])
+        found = draw_all(context.with_drafts([folder.predictors]), [METHOD])
         away[name] = found.away(METHOD)
-        right, down = (accepted(lab, folder.predictors, down=down) for down in (False, True))
+        right, down = (accepted(context, folder.predictors, down=down) for down in (False, True))
         own: dict[str, Value] = {
             "drafts": name, "right": right, "down": down, "paper_dpg": paper.get(name),
             "weights": drafts_digest([folder.predictors]),
@@ -106,13 +106,13 @@ def compare_folders(
     return Table(caption="SSD without rounds, means over prompts:", columns=columns, rows=rows), away
 
 
-def accepted(lab: Lab, predictors: SSDPredictors, down: bool) -> float:
+def accepted(context: ExperimentContext, predictors: SSDPredictors, down: bool) -> float:
     """Mean probability that rejection accepts the draft of the first head of a direction."""
-    cells = inner_cells(lab.grid, 1, 1)
-    offset = lab.grid.columns if down else 1
+    cells = inner_cells(context.grid, 1, 1)
+    offset = context.grid.columns if down else 1
     values = []
-    for reading in readings(lab):
-        p = lab.workload.sampling.distribution(reading.logits)
-        q = draft_law(lab.target, predictors, reading, down, 0, lab.workload.sampling)
+    for reading in readings(context):
+        p = context.workload.sampling.distribution(reading.logits)
+        q = draft_distributions(context.target, predictors, reading, down, 0, context.workload.sampling)
         values.append(float(by_rejection(p[cells], q[cells - offset]).mean()))
     return float(np.mean(values))

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from spatialspec.core.grid import Grid
-from spatialspec.lab.reproduce.attention import Attention, attention
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.attention import AttentionMap, attention
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.plots import bars
 from spatialspec.lab.reproduce.readings import draw as draw_pictures
 from spatialspec.lab.reproduce.report import Column, Table, Value
@@ -39,7 +39,7 @@ ABOUT = (
 )
 
 
-def shares(found: Attention, grid: Grid) -> dict[str, tuple[float, float]]:
+def shares(found: AttentionMap, grid: Grid) -> dict[str, tuple[float, float]]:
     """Share of attention and share of slots of every part, mean over cells with a cell above and to the left."""
     means = {part: np.zeros(2) for part in (*PARTS, "first slot")}
 
@@ -65,10 +65,10 @@ def shares(found: Attention, grid: Grid) -> dict[str, tuple[float, float]]:
     return {part: (float(a) / count, float(b) / count) for part, (a, b) in means.items()}
 
 
-def neighbourhood(found: Attention, grid: Grid) -> Float[np.ndarray, "up side"]:
+def neighbourhood(found: AttentionMap, grid: Grid) -> Float[np.ndarray, "up side"]:
     """Mean attention on the cell so many rows up and cells to the side; NaN where none was written yet.
 
-    The mean is over all cells of the picture that have a cell there.
+    The mean is over all cells of the image that have a cell there.
     """
     mean = np.full((UP + 1, 2 * SIDE + 1), np.nan)
     cells = np.arange(1, grid.cells)
@@ -82,14 +82,14 @@ def neighbourhood(found: Attention, grid: Grid) -> Float[np.ndarray, "up side"]:
     return mean
 
 
-def run(lab: Lab) -> Outcome:
-    """Every picture that AR draws, read once."""
-    grid, workload = lab.grid, lab.workload
+def run(context: ExperimentContext) -> Outcome:
+    """Every image that AR draws, read once."""
+    grid, workload = context.grid, context.workload
     found, maps = [], []
-    drawn = draw_pictures(lab)
-    with lab.bar(len(drawn) * grid.cells) as report:
+    drawn = draw_pictures(context)
+    with context.bar(len(drawn) * grid.cells) as report:
         for prompt, tokens in zip(workload.prompts, drawn, strict=True):
-            one = attention(lab.target, prompt, tokens, workload.sampling, grid)
+            one = attention(context.target, prompt, tokens, workload.sampling, grid)
             found.append(shares(one, grid))
             maps.append(neighbourhood(one, grid))
             report("attention", grid.cells)

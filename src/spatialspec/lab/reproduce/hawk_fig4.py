@@ -1,6 +1,6 @@
 """Hawk's figure 4: loss of heads that guess a cell from the right, from below and on diagonals, by depth.
 
-Nine heads (`direction_heads`) learn from pictures that the target drew, each stops at its best loss on the pictures of
+Nine heads (`direction_heads`) learn from images that the target drew, each stops at its best loss on the images of
 other prompts, and is judged on those of a third set. So no drafts are needed.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from spatialspec.lab.reproduce.direction_heads import BATCH, OFFSETS, REACH, Pictures, picture_losses, train
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
+from spatialspec.lab.reproduce.direction_heads import BATCH, OFFSETS, REACH, ReadImages, picture_losses, train
 from spatialspec.lab.reproduce.readings import inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table
 from spatialspec.lab.reproduce.verdict import Claim
@@ -31,7 +31,7 @@ PAPER = {
     "down 1 right 1": 7.038, "down 1 right 2": 7.200, "down 2 right 1": 7.230,
 }  # fmt: skip
 STEPS, QUICK_STEPS = 1000, 4
-LEARN = 100  # pictures at least
+LEARN = 100  # images at least
 ABOUT = (
     "At the same distance the head that looks down has a lower loss than the one that looks right (6.672 against "
     "6.830 nats at depth 1 on Lumina-mGPT-7B, whose own next-token loss is 5.043), it loses less with depth, and "
@@ -40,7 +40,7 @@ ABOUT = (
 
 
 def split(prompts: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
-    """Prompts to judge on, to stop on, and to learn from, these repeated until there are LEARN pictures.
+    """Prompts to judge on, to stop on, and to learn from, these repeated until there are LEARN images.
 
     Of eight prompts two judge, one stops and five teach; a single prompt does all three, for quick runs.
     """
@@ -49,26 +49,26 @@ def split(prompts: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
     return judge, stop, learn * -(-LEARN // len(learn)) if learn else list(prompts[:1])
 
 
-def run(lab: Lab) -> Outcome:
-    """Draw, read every picture once, train, judge."""
-    grid, target = lab.grid, lab.target
-    judge, stop, learn = split(lab.workload.prompts)
+def run(context: ExperimentContext) -> Outcome:
+    """Draw, read every image once, train, judge."""
+    grid, target = context.grid, context.target
+    judge, stop, learn = split(context.workload.prompts)
     every = tuple([*judge, *stop, *learn])  # one list, so that all seeds differ
     cells = inner_cells(grid, REACH, REACH)
     read, own = [], []
-    for reading in readings(replace(lab, workload=replace(lab.workload, prompts=every))):
+    for reading in readings(replace(context, workload=replace(context.workload, prompts=every))):
         read.append((target.norm(reading.hidden[0]), reading.tokens))
         own.append(float(F.cross_entropy(reading.logits[0][cells].float(), reading.tokens[cells])))
     parts = read[: len(judge)], read[len(judge) : -len(learn)], read[-len(learn) :]
-    judged, left_out, seen = (Pictures.of(grid, part) for part in parts)
-    steps = QUICK_STEPS if lab.quick else STEPS
-    with torch.enable_grad(), lab.bar(steps * BATCH) as report:
+    judged, left_out, seen = (ReadImages.of(grid, part) for part in parts)
+    steps = QUICK_STEPS if context.quick else STEPS
+    with torch.enable_grad(), context.bar(steps * BATCH) as report:
         weight = train(target, seen, left_out, steps, report)
     found = [dict(zip(OFFSETS, row, strict=True)) for row in picture_losses(target, weight, judged).tolist()]
     samples, even = len(judge), log(target.vocabulary)
     means = {NEXT: float(np.mean(own[: len(judge)])), **{n: float(np.mean([f[n] for f in found])) for n in OFFSETS}}
     table = Table(
-        caption="Cross-entropy, nats per token, mean over cells and pictures that the heads have not seen:",
+        caption="Cross-entropy, nats per token, mean over cells and images that the heads have not seen:",
         columns=[
             Column(key="head", label="head"),
             Column(key="loss", label="loss", form="{:.3f}"),
@@ -113,12 +113,12 @@ def run(lab: Lab) -> Outcome:
 
     notes = [
         "Heads of depth k guess the k-th cell behind the one that the state itself outputs (“next token”).",
-        f"{len(learn)} pictures to learn from, {len(stop)} to stop on and {len(judge)} to judge on, of different "
+        f"{len(learn)} images to learn from, {len(stop)} to stop on and {len(judge)} to judge on, of different "
         f"prompts, which the target drew with its recommended sampling; at most {steps} steps of {BATCH} cells.",
         "A claim is undefined where one of its heads is above ln V, the loss of one that knows nothing.",
         "The paper's text says that the loss grows by 3.90 % per row and 4.88 % per cell; the losses of its figure "
         "give 2.85 % and 2.51 %, the other way round.",
     ]
-    if len(lab.workload.prompts) < 3:
+    if len(context.workload.prompts) < 3:
         notes.append("There are too few prompts: heads were judged on one that they were trained or stopped on.")
     return Outcome(ABOUT, [table], claims, draw, notes)

@@ -1,4 +1,4 @@
-"""Hawk's figure 5: where the horizontal and the vertical draft of a cell differ, drawn over the picture.
+"""Hawk's figure 5: where the horizontal and the vertical draft of a cell differ, drawn over the image.
 
 KL(v || h) = sum_v q_v(x) (log q_v(x) - log q_h(x)): q_v of vertical head 1 from the cell above, q_h of horizontal
 head 1 from the cell to the left, both without top-k and top-p.
@@ -14,9 +14,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.pictures import changes, overlays
-from spatialspec.lab.reproduce.readings import draft_law, inner_cells, readings
+from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import mean_over_prompts
@@ -25,7 +25,7 @@ from spatialspec.methods.hawk import HawkHeads
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = 6  # pictures in the plot
+SHOWN = 6  # images in the plot
 THIRDS = ("flattest third of the cells", "middle third", "busiest third")
 ABOUT = (
     "The divergence between the two drafts of a position is high on edges, eyes and tusks and low on the "
@@ -40,18 +40,18 @@ def divergence(a: Float[Tensor, "*N V"], b: Float[Tensor, "*N V"]) -> Float[Tens
     return (torch.special.xlogy(a, a) - a * b.log()).sum(-1)
 
 
-def run(lab: Lab) -> Outcome:
-    """The map of every picture, and whether it follows the picture's changes."""
-    heads, sampling, grid = lab.find(HawkHeads, "hawk"), lab.workload.sampling.unfiltered, lab.grid
+def run(context: ExperimentContext) -> Outcome:
+    """The map of every image, and whether it follows the image's changes."""
+    heads, sampling, grid = context.find(HawkHeads, "hawk"), context.workload.sampling.unfiltered, context.grid
     cells = inner_cells(grid, 1, 1)
     pictures: list[Image.Image] = []
     maps: list[Float[np.ndarray, "rows columns"]] = []
     ranks, thirds, means = [], [], []
-    for reading in readings(lab):
-        right = draft_law(lab.target, heads, reading, False, 0, sampling)[cells - 1]
-        down = draft_law(lab.target, heads, reading, True, 0, sampling)[cells - grid.columns]
+    for reading in readings(context):
+        right = draft_distributions(context.target, heads, reading, False, 0, sampling)[cells - 1]
+        down = draft_distributions(context.target, heads, reading, True, 0, sampling)[cells - grid.columns]
         far = divergence(down, right).cpu().numpy()
-        picture = lab.target.pixels(reading.tokens.tolist(), grid)
+        picture = context.target.pixels(reading.tokens.tolist(), grid)
         busy = np.add(*changes(picture, grid))[cells]
         means.append(float(far.mean()))
         ranks.append(rank_correlation(far, busy))
@@ -69,7 +69,7 @@ def run(lab: Lab) -> Outcome:
     rows.append({"part": "all", "kl": float(np.mean(means))})
     rows.append({"part": "rank correlation with the change of pixels", "kl": _mean(ranks)})
     table = Table(
-        caption="KL(vertical || horizontal), nats, mean over pictures:",
+        caption="KL(vertical || horizontal), nats, mean over images:",
         columns=[Column(key="part", label="cells"), Column(key="kl", label="KL", form="{:.3f}")],
         rows=rows,
     )

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spatialspec.drafts.acceptance import by_rejection
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.plots import lines
-from spatialspec.lab.reproduce.readings import draft_law, inner_cells, readings
+from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import mean_over_prompts
@@ -51,29 +51,29 @@ def rejected(
 
     Args:
         p: of the target.
-        q: law of each candidate, in the order of the tests.
-        counts: numbers of candidates n, each at most the number of laws.
+        q: distribution of each candidate, in the order of the tests.
+        counts: numbers of candidates n, each at most the number of distributions.
     """
     left, missed, found = p.double(), torch.ones(len(p), dtype=torch.float64, device=p.device), {}
-    for n, law in enumerate(q, start=1):
-        law = law.double()
-        missed = missed * (1 - by_rejection(left, law)).clamp(min=0)
-        left = residual(left, law)
+    for n, draft in enumerate(q, start=1):
+        draft = draft.double()
+        missed = missed * (1 - by_rejection(left, draft)).clamp(min=0)
+        left = residual(left, draft)
         if n in counts:
             found[n] = missed
     return found
 
 
-def run(lab: Lab) -> Outcome:
-    """Vertical head 1 and horizontal head 1 on every inner cell of AR's pictures."""
-    heads, sampling = lab.find(HawkHeads, "hawk"), lab.workload.sampling
-    cells = inner_cells(lab.grid, 1, 1)
-    counts = COUNTS[:4] if lab.quick else COUNTS
+def run(context: ExperimentContext) -> Outcome:
+    """Vertical head 1 and horizontal head 1 on every inner cell of AR's images."""
+    heads, sampling = context.find(HawkHeads, "hawk"), context.workload.sampling
+    cells = inner_cells(context.grid, 1, 1)
+    counts = COUNTS[:4] if context.quick else COUNTS
     means: dict[str, dict[int, list[float]]] = {source: {n: [] for n in counts} for source in SOURCES}
-    for reading in readings(lab):
+    for reading in readings(context):
         p = sampling.distribution(reading.logits)[cells]
-        right = draft_law(lab.target, heads, reading, False, 0, sampling)[cells - 1]
-        down = draft_law(lab.target, heads, reading, True, 0, sampling)[cells - lab.grid.columns]
+        right = draft_distributions(context.target, heads, reading, False, 0, sampling)[cells - 1]
+        down = draft_distributions(context.target, heads, reading, True, 0, sampling)[cells - context.grid.columns]
         single = {
             "horizontal": rejected(p, [right] * counts[-1], counts),
             "vertical": rejected(p, [down] * counts[-1], counts),
@@ -82,7 +82,7 @@ def run(lab: Lab) -> Outcome:
             both = [down] * -(-n // 2) + [right] * (n // 2)
             for source, found in ({"dual": rejected(p, both, [n])} | single).items():
                 means[source][n].append(float(found[n].mean()))
-    samples = len(lab.workload.prompts)
+    samples = len(context.workload.prompts)
     rows = [{"n": n, **{s: float(np.mean(means[s][n])) for s in SOURCES}, **PAPER.get(n, {})} for n in counts]
     columns = [Column(key="n", label="candidates")]
     columns += [Column(key=source, label=source, form="{:.3f}") for source in SOURCES]

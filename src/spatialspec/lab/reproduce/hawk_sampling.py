@@ -1,4 +1,4 @@
-"""Hawk's appendix D: top-k and temperature against accepted length, and what they do to the pictures."""
+"""Hawk's appendix D: top-k and temperature against accepted length, and what they do to the images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatialspec.core.sampling import Sampling
-from spatialspec.lab.reproduce.lab import Lab, Outcome
-from spatialspec.lab.reproduce.paired import Run, draw_all
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
+from spatialspec.lab.reproduce.paired import PairedRun, draw_all
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import Figure as Interval
@@ -28,24 +28,24 @@ COLUMNS = (
     Column(key="accepted_length", label="accepted", form="{:.3f}"),
     Column(key="likelihood_gap", label="gap to all tokens", form="{:+.3f}"),
     Column(key="entropy", label="entropy", form="{:.3f}"),
-    Column(key="distinct", label="distinct tokens of a picture", form="{:.1%}"),
+    Column(key="distinct", label="distinct tokens of an image", form="{:.1%}"),
 )
 ABOUT = (
-    "The paper shows pictures for top-k from 2000 to 1 and temperatures from 1 to 0.2, and no figures: large top-k "
+    "The paper shows images for top-k from 2000 to 1 and temperatures from 1 to 0.2, and no figures: large top-k "
     "is needed for quality but lowers acceptance, and greedy decoding is unusable."
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """Hawk at every setting, each beside AR at the same."""
-    size = lab.target.vocabulary
+    size = context.target.vocabulary
     few, fewer = max(size // 4, 2), max(size // 64, 2)
-    shares = (size, fewer, 1) if lab.quick else (size, few, fewer, 1)
-    temperatures = TEMPERATURES[::2] if lab.quick else TEMPERATURES
-    default = lab.workload.sampling
+    shares = (size, fewer, 1) if context.quick else (size, few, fewer, 1)
+    temperatures = TEMPERATURES[::2] if context.quick else TEMPERATURES
+    default = context.workload.sampling
     settings = {f"top-k {k}": replace(default, top_k=k) for k in shares}
     settings |= {f"T {t:g}": replace(default, temperature=t) for t in temperatures}
-    runs = draw_settings(lab, settings)
+    runs = draw_settings(context, settings)
     rows: list[dict[str, Value]] = []
     for name, found in runs.items():
         own: dict[str, Value] = {
@@ -67,7 +67,7 @@ def run(lab: Lab) -> Outcome:
         claim(f"Hawk accepts more at {some} than at {every}", accepted[some] - accepted[every], "tokens"),
         claim(f"Hawk accepts more at {cold} than at {warm}", accepted[cold] - accepted[warm], "tokens"),
         claim(
-            f"pictures are poorer at {one} than at {every}: fewer of a picture's tokens are distinct",
+            f"images are poorer at {one} than at {every}: fewer of an image's tokens are distinct",
             distinct(runs[every]) - distinct(runs[one]), "of all cells",
         ),
     ]  # fmt: skip
@@ -81,32 +81,32 @@ def run(lab: Lab) -> Outcome:
         axes.set_xticks(range(len(runs)), list(runs), fontsize=8)
         axes.set(ylabel="accepted length", ylim=(1, None))
         for panel, found in zip(below.subplots(1, len(runs), squeeze=False)[0], runs.values(), strict=True):
-            panel.imshow(found.samples["hawk"][0].picture)
+            panel.imshow(found.samples["hawk"][0].image)
             panel.axis("off")
 
     notes = [
-        f"top-k {size} keeps every token of this target. The gap is to the law without top-k, at the same temperature: "
-        "below 0 the pictures are likelier than AR's.",
-        f"The pictures are those of “{lab.workload.prompts[0]}”.",
+        f"top-k {size} keeps every token of this target. The gap is to the distribution without top-k, at the same "
+        "temperature: below 0 the images are likelier than AR's.",
+        f"The images are those of “{context.workload.prompts[0]}”.",
     ]
     return Outcome(ABOUT, [table], claims, draw, notes)
 
 
-def draw_settings(lab: Lab, settings: Mapping[str, Sampling]) -> dict[str, Run]:
+def draw_settings(context: ExperimentContext, settings: Mapping[str, Sampling]) -> dict[str, PairedRun]:
     """Hawk at every setting; one that goes by two names is drawn once.
 
     Args:
-        lab: target, drafts, prompts.
+        context: target, drafts, prompts.
         settings: by name; a top-k of the whole vocabulary is none.
     """
-    size = lab.target.vocabulary
+    size = context.target.vocabulary
     plain = {name: replace(s, top_k=s.top_k if s.top_k < size else 0) for name, s in settings.items()}
-    drawn: dict[Sampling, Run] = {}
+    drawn: dict[Sampling, PairedRun] = {}
     for s in dict.fromkeys(plain.values()):
-        drawn[s] = draw_all(replace(lab, workload=replace(lab.workload, sampling=s)), ["hawk"])
+        drawn[s] = draw_all(replace(context, workload=replace(context.workload, sampling=s)), ["hawk"])
     return {name: drawn[s] for name, s in plain.items()}
 
 
-def distinct(found: Run) -> np.ndarray:
-    """Share of a picture's tokens that are distinct, for each picture of Hawk."""
+def distinct(found: PairedRun) -> np.ndarray:
+    """Share of an image's tokens that are distinct, for each image of Hawk."""
     return np.array([len(set(s.drawn.tokens)) / len(s.drawn.tokens) for s in found.samples["hawk"]])

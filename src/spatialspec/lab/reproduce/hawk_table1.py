@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.paired import draw_all
 from spatialspec.lab.reproduce.plots import compare
 from spatialspec.lab.reproduce.report import Column, Value
@@ -24,19 +24,19 @@ COLUMNS = (
 ABOUT = (
     "On Lumina-mGPT-7B (48 x 48, top-k 2000, T = 1, guidance 3, one RTX 3090) Hawk accepts 1.89 tokens a pass, more "
     "than horizontal heads alone (Medusa), vertical heads alone, and LANTERN++, which is not exact, and its "
-    "pictures are as good as AR's. The paper's figures are those on COCO."
+    "images are as good as AR's. The paper's figures are those on COCO."
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """Every method on every prompt, under rejection, as in the paper."""
-    found = draw_all(lab, list(PAPER))
+    found = draw_all(context, list(PAPER))
     claims = [
         found.more(f"Hawk accepts more tokens than {name}", "hawk", other, "accepted_length", "tokens")
         for name, other in (("Medusa", "medusa"), ("vertical heads", "hawk-vertical"), ("LANTERN++", LANTERN))
     ]
     claims += [
-        found.near("Hawk's pictures are as likely as AR's", "hawk"),
+        found.near("Hawk's images are as likely as AR's", "hawk"),
         found.nearer("Hawk is closer to AR in likelihood than LANTERN++", "hawk", LANTERN),
     ]
     table = found.table("Means over prompts, times medians:", COLUMNS, PAPER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.paired import FIGURES, draw_all
 from spatialspec.lab.reproduce.plots import lines
 from spatialspec.lab.reproduce.report import Column, Table, Value
@@ -27,16 +27,16 @@ ABOUT = (
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """Hawk with 1, 2, 3 vertical heads and as many vertical candidates, beside one head with as many candidates."""
-    there = lab.find(HawkHeads, "hawk").config.vertical
+    there = context.find(HawkHeads, "hawk").config.vertical
     depths = range(1, min(there, DEEPEST) + 1)
     method = {(d, a): f"hawk:vertical={d}:vertical_samples={a}" for a in depths for d in sorted({1, a})}
-    found = draw_all(lab, list(method.values()))
+    found = draw_all(context, list(method.values()))
     rows: list[dict[str, Value]] = []
     for (depth, candidates), name in method.items():
-        entries = lab.grid.columns * depth * (depth + 1) // 2
-        held = entries * lab.workload.sampling.streams * lab.target.width * lab.target.dtype.itemsize
+        entries = context.grid.columns * depth * (depth + 1) // 2
+        held = entries * context.workload.sampling.streams * context.target.width * context.target.dtype.itemsize
         own: dict[str, Value] = {"vsd": depth, "candidates": candidates, "entries": entries, "bytes": held}
         rows.append(found.row(name) | own)
     table = Table(caption="Means over prompts, times medians:", columns=[*COLUMNS, *FIGURES], rows=rows)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from spatialspec.lab.reproduce.report import ClaimResult, Report, Table
+from spatialspec.lab.reproduce.report import ClaimResult, ExperimentReport, Table
 from spatialspec.lab.reproduce.verdict import FAILS, HOLDS, LEAST, OPEN
 
 
-def page(report: Report) -> str:
+def page(report: ExperimentReport) -> str:
     """The page."""
     parts = [f"# {report.name}: {report.summary}", f"{report.source}. {report.about}", _paragraph(report)]
     parts += [_claims(report)] if report.claims else []
@@ -25,7 +25,7 @@ def markdown(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _paragraph(report: Report) -> str:
+def _paragraph(report: ExperimentReport) -> str:
     """The verdict, and what stands in its way."""
     parts = [f"**{report.verdict.capitalize()}**: {_count(report, HOLDS)} of {len(report.claims)} claims hold."]
     for found, head in ((FAILS, "What does not hold"), (OPEN, "What cannot be told")):
@@ -34,11 +34,11 @@ def _paragraph(report: Report) -> str:
     return " ".join(parts)
 
 
-def _count(report: Report, found: str) -> int:
+def _count(report: ExperimentReport, found: str) -> int:
     return sum(claim.found == found for claim in report.claims)
 
 
-def _claims(report: Report) -> str:
+def _claims(report: ExperimentReport) -> str:
     """Every claim with its figure."""
     lines = ["| claim | found here | 95 % interval | wanted | so it |", "|---|---|---|---|---|"]
     lines += [f"| {' | '.join((c.text, *figure(c), c.found))} |" for c in report.claims]
@@ -58,7 +58,7 @@ def _wanted(claim: ClaimResult) -> str:
     return f"below {claim.high:g}" if claim.low is None else f"{claim.low:g} to {claim.high:g}"
 
 
-def _run(report: Report) -> str:
+def _run(report: ExperimentReport) -> str:
     """How the page was made."""
     s = report.settings
     prompts = f"{s.prompts} prompt{'' if s.prompts == 1 else 's'}"

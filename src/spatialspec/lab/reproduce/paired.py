@@ -9,20 +9,20 @@ from statistics import fmean
 import numpy as np
 
 from spatialspec.extras import NotInstalled
-from spatialspec.lab.reproduce.lab import Lab
+from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
-from spatialspec.measure.bench import AR, bench, summarise
+from spatialspec.measure.bench import AR, bench
 from spatialspec.measure.intervals import RESAMPLES, bootstrapped, mean_over_prompts
 from spatialspec.measure.intervals import Figure as Interval
-from spatialspec.measure.results import MethodResult
+from spatialspec.measure.metrics import MethodResult, summarise
 from spatialspec.measure.runs import Sample
 from spatialspec.methods.method import Method
 from spatialspec.quality.encoders import image_features
 from spatialspec.quality.judge import Alignment
 
 NATS = "nats per token"
-NEAR = 0.1  # nats per token: pictures whose likelihood gap is within this of AR's count as AR's
+NEAR = 0.1  # nats per token: images whose likelihood gap is within this of AR's count as AR's
 
 FIGURES = (
     Column(key="method", label="method", form="`{}`"),
@@ -38,14 +38,14 @@ FIGURES = (
 
 
 @dataclass(frozen=True)
-class Run:
+class PairedRun:
     """Some methods on the same prompts and seeds.
 
     Attributes:
         results: figures of each method over all images.
         images: figures of each image, prompt by prompt.
         samples: the images.
-        hits: whether each picture is closer to its prompt than to 99 other captions; None where nobody judged.
+        hits: whether each image is closer to its prompt than to 99 other captions; None where nobody judged.
     """
 
     results: Mapping[str, MethodResult]
@@ -136,7 +136,7 @@ def _name(method: str) -> str:
     return str(Method.parse(method))
 
 
-def draw_all(lab: Lab, methods: Sequence[str]) -> Run:
+def draw_all(context: ExperimentContext, methods: Sequence[str]) -> PairedRun:
     """Draw every prompt with every method; AR comes first, asked for or not.
 
     Raises:
@@ -144,29 +144,29 @@ def draw_all(lab: Lab, methods: Sequence[str]) -> Run:
     """
     listed = list(dict.fromkeys([AR, *map(Method.parse, methods)]))
     samples: dict[Method, list[Sample]] = {method: [] for method in listed}
-    with lab.bar(len(listed) * (len(lab.workload.jobs()) + 1) * lab.grid.cells) as report:
+    with context.bar(len(listed) * (len(context.workload.jobs()) + 1) * context.grid.cells) as report:
         document = bench(
-            lab.pipeline, listed, lab.workload, report, lambda method, sample: samples[method].append(sample)
+            context.pipeline, listed, context.workload, report, lambda method, sample: samples[method].append(sample)
         )
     images = {
         str(method): [
-            summarise(lab.pipeline, method, lab.workload, [own], [ar])
+            summarise(context.pipeline, method, context.workload, [own], [ar])
             for own, ar in zip(samples[method], samples[AR], strict=True)
         ]
         for method in listed
     }
     results = {result.method: result for result in document.methods}
     drawn = {str(method): found for method, found in samples.items()}
-    return Run(results, images, drawn, None if lab.quick else _judge(lab, drawn))
+    return PairedRun(results, images, drawn, None if context.quick else _judge(context, drawn))
 
 
-def _judge(lab: Lab, samples: Mapping[str, Sequence[Sample]]) -> dict[str, np.ndarray] | None:
-    """R-precision picture by picture; None, and a note to the lab, where a package of the judge is missing."""
+def _judge(context: ExperimentContext, samples: Mapping[str, Sequence[Sample]]) -> dict[str, np.ndarray] | None:
+    """R-precision image by image; None, and a note to the context, where a package of the judge is missing."""
     captions = [sample.drawn.prompt for sample in samples[str(AR)]]
     try:
         judge = Alignment(captions)
-        pixels = {method: np.stack([np.asarray(s.picture) for s in found]) for method, found in samples.items()}
+        pixels = {method: np.stack([np.asarray(s.image) for s in found]) for method, found in samples.items()}
         return {m: judge.hits(image_features(stack, judge.side), captions) for m, stack in pixels.items()}
     except NotInstalled as error:
-        lab.unmeasured.add(f"R-precision was not measured: {error}.")
+        context.unmeasured.add(f"R-precision was not measured: {error}.")
         return None

@@ -1,4 +1,4 @@
-"""What a picture shows at every cell: how much it changes across and down, and maps drawn over it."""
+"""What an image shows at every cell: how much it changes across and down, and maps drawn over it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _by_cell(values: Float[np.ndarray, "H W"], grid: Grid) -> Float[np.ndarray, 
 def overlays(
     figure: Figure, pictures: Sequence[Image.Image], maps: Sequence[Float[np.ndarray, "rows columns"]], label: str
 ) -> None:
-    """Pictures, and below each the same with a map over it; NaN is left clear."""
+    """Images, and below each the same with a map over it; NaN is left clear."""
     panels = figure.subplots(2, len(pictures), squeeze=False)
     most = float(np.nanmax([np.nanmax(one) for one in maps]))
     for column, (picture, one) in enumerate(zip(pictures, maps, strict=True)):

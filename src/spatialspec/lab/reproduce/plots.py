@@ -96,7 +96,7 @@ def lines(axes: Axes, series: Mapping[str, tuple[Sequence[float], Sequence[float
     for name, (across, up) in series.items():
         theirs = name.startswith("paper")
         axes.plot(across, up, "--" if theirs else "-", marker="o", markersize=4, label=name, alpha=0.6 if theirs else 1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # cells, rows, candidates, pictures
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # cells, rows, candidates, images
     axes.set(xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

@@ -1,4 +1,4 @@
-"""What the target and its drafts say of every cell of pictures that AR has drawn, in one pass over each.
+"""What the target and its drafts say of every cell of images that AR has drawn, in one pass over each.
 
 State t outputs cell t. A head with offset k drafts cell t + k from state t.
 """
@@ -20,17 +20,17 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.generation import Request, generate
-from spatialspec.lab.reproduce.lab import Lab
+from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.measure.bench import AR
 from spatialspec.methods.hawk import HawkHeads
 from spatialspec.methods.predictors import SSDPredictors
 
-BATCH = 8  # pictures drawn at once
+BATCH = 8  # images drawn at once
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One picture, read by the target.
+    """One image, read by the target.
 
     Attributes:
         prompt: its number.
@@ -45,40 +45,40 @@ class Reading:
     hidden: Float[Tensor, "G cells d"]
 
 
-def draw(lab: Lab) -> list[tuple[int, ...]]:
-    """Tokens of AR's picture of every prompt; what the album holds is not drawn again."""
-    size, jobs = str(lab.grid), lab.workload.jobs()
-    missing = [job for job in jobs if (*job, size) not in lab.album]
-    with lab.bar(len(missing) * lab.grid.cells) as report:
+def draw(context: ExperimentContext) -> list[tuple[int, ...]]:
+    """Tokens of AR's image of every prompt; what the album holds is not drawn again."""
+    size, jobs = str(context.grid), context.workload.jobs()
+    missing = [job for job in jobs if (*job, size) not in context.album]
+    with context.bar(len(missing) * context.grid.cells) as report:
         for start in range(0, len(missing), BATCH):
             prompts, seeds = zip(*missing[start : start + BATCH], strict=True)
-            asked = Request(prompts, seeds, lab.workload.sampling, lab.grid)
-            drawn, _ = generate(lab.target, [], AR, asked, lambda step: report("ar", len(step.written)))
-            lab.album.update({(*job, size): tokens for job, tokens in zip(missing[start:], drawn, strict=False)})
-    return [lab.album[(*job, size)] for job in jobs]
+            asked = Request(prompts, seeds, context.workload.sampling, context.grid)
+            drawn, _ = generate(context.target, [], AR, asked, lambda step: report("ar", len(step.written)))
+            context.album.update({(*job, size): tokens for job, tokens in zip(missing[start:], drawn, strict=False)})
+    return [context.album[(*job, size)] for job in jobs]
 
 
-def readings(lab: Lab) -> Iterator[Reading]:
-    """Every picture, one after the other, so that no two are held at once."""
-    for prompt, tokens in enumerate(draw(lab)):
-        words = lab.workload.prompts[prompt]
-        session = lab.target.session([words], [""], lab.workload.sampling, lab.grid)
-        (scores,) = session.score([State(lab.grid)], [Proposal.chain(0, list(tokens[:-1]))])
+def readings(context: ExperimentContext) -> Iterator[Reading]:
+    """Every image, one after the other, so that no two are held at once."""
+    for prompt, tokens in enumerate(draw(context)):
+        words = context.workload.prompts[prompt]
+        session = context.target.session([words], [""], context.workload.sampling, context.grid)
+        (scores,) = session.score([State(context.grid)], [Proposal.chain(0, list(tokens[:-1]))])
         own = torch.tensor(tokens, device=scores.logits.device)
         # copies: what an inference mode has made cannot be saved for a backward pass
         yield Reading(prompt, own, scores.logits.clone(), scores.hidden.clone())
 
 
 @torch.no_grad()
-def draft_law(
+def draft_distributions(
     target: Target, drafts: HawkHeads | SSDPredictors, reading: Reading, down: bool, index: int, sampling: Sampling
 ) -> Float[Tensor, "cells V"]:
-    """What a head drafts from every cell: row t is the law of cell t + offset.
+    """What a head drafts from every cell: row t is the distribution of cell t + offset.
 
     Args:
         target: frozen parts that drafts share.
         drafts: of Hawk or SSD.
-        reading: of the picture.
+        reading: of the image.
         down: vertical head or horizontal one.
         index: of the head in its direction, from 0.
         sampling: how distributions are made.

@@ -1,6 +1,6 @@
 """The tables of experiments: what each asks, how many prompts it takes by default.
 
-A new experiment is one file with a function `Lab -> Outcome` and a line in each table here.
+A new experiment is one file with a function `ExperimentContext -> Outcome` and a line in each table here.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spatialspec.lab.reproduce.lab import Lab, Outcome
+    from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 
 
 @dataclass(frozen=True)
-class Entry:
+class Experiment:
     """An experiment.
 
     Attributes:
@@ -33,30 +33,30 @@ class Entry:
 _HAWK, _SSD = "Hawk, arXiv 2510.25739, ", "SSD, arXiv 2606.20543, "
 _OPEN = _HAWK + "an open question"
 
-EXPERIMENTS: dict[str, Entry] = {
-    "hawk-table1": Entry("AR, Medusa, vertical heads, LANTERN++, Hawk", 12, _HAWK + "table 1"),
-    "hawk-fig4": Entry("loss of heads by direction and depth", 64, _HAWK + "figure 4"),
-    "hawk-fig5": Entry("where horizontal and vertical drafts differ", 16, _HAWK + "figure 5"),
-    "hawk-fig6": Entry("rejection against the number of candidates", 16, _HAWK + "figure 6"),
-    "hawk-vsd": Entry("depth of the vertical cache: memory and use", 10, _HAWK + "section 3.3"),
-    "hawk-attention": Entry("where a cell looks", 16, _HAWK + "figures 1 and 7"),
-    "hawk-sampling": Entry("top-k, temperature and acceptance", 6, _HAWK + "appendix D"),
-    "ssd-table1": Entry("AR, 1D-MTP, SJD, GSD, LANTERN, ZipAR, SSD", 10, _SSD + "main table"),
-    "ssd-rounds": Entry("rounds of correction r", 12, _SSD + "ablation of r"),
-    "ssd-criterion": Entry("AR, strict verification, auto-correction", 12, _SSD + "table 4"),
-    "ssd-rows": Entry("rows drafted at once k_v", 12, _SSD + "ablation of k_v"),
-    "ssd-schedule": Entry("two rows, joint or staged", 12, _SSD + "ablation of schedules"),
-    "ssd-data": Entry("number of training pictures", 12, _SSD + "ablation of data", True),
-    "ssd-target-space": Entry(
+EXPERIMENTS: dict[str, Experiment] = {
+    "hawk-table1": Experiment("AR, Medusa, vertical heads, LANTERN++, Hawk", 12, _HAWK + "table 1"),
+    "hawk-fig4": Experiment("loss of heads by direction and depth", 64, _HAWK + "figure 4"),
+    "hawk-fig5": Experiment("where horizontal and vertical drafts differ", 16, _HAWK + "figure 5"),
+    "hawk-fig6": Experiment("rejection against the number of candidates", 16, _HAWK + "figure 6"),
+    "hawk-vsd": Experiment("depth of the vertical cache: memory and use", 10, _HAWK + "section 3.3"),
+    "hawk-attention": Experiment("where a cell looks", 16, _HAWK + "figures 1 and 7"),
+    "hawk-sampling": Experiment("top-k, temperature and acceptance", 6, _HAWK + "appendix D"),
+    "ssd-table1": Experiment("AR, 1D-MTP, SJD, GSD, LANTERN, ZipAR, SSD", 10, _SSD + "main table"),
+    "ssd-rounds": Experiment("rounds of correction r", 12, _SSD + "ablation of r"),
+    "ssd-criterion": Experiment("AR, strict verification, auto-correction", 12, _SSD + "table 4"),
+    "ssd-rows": Experiment("rows drafted at once k_v", 12, _SSD + "ablation of k_v"),
+    "ssd-schedule": Experiment("two rows, joint or staged", 12, _SSD + "ablation of schedules"),
+    "ssd-data": Experiment("number of training pictures", 12, _SSD + "ablation of data", True),
+    "ssd-target-space": Experiment(
         "what is read and predicted", 12, _SSD + "ablation of targets", True
     ),
-    "ssd-offset": Entry("acceptance by offset, cost of K tokens", 16, _SSD + "figures 1 and 3"),
-    "content-direction": Entry("content and direction", 16, _OPEN),
-    "backbone": Entry("spatial drafts for a stronger backbone", 8, _OPEN),
+    "ssd-offset": Experiment("acceptance by offset, cost of K tokens", 16, _SSD + "figures 1 and 3"),
+    "content-direction": Experiment("content and direction", 16, _OPEN),
+    "backbone": Experiment("spatial drafts for a stronger backbone", 8, _OPEN),
 }  # fmt: skip
 
 
-def function_of(name: str) -> Callable[[Lab], Outcome]:
+def function_of(name: str) -> Callable[[ExperimentContext], Outcome]:
     """The function of an experiment. Imports them all, and with them torch."""
     from spatialspec.lab.reproduce import (
         backbone,
@@ -78,7 +78,7 @@ def function_of(name: str) -> Callable[[Lab], Outcome]:
         ssd_target_space,
     )
 
-    functions: dict[str, Callable[[Lab], Outcome]] = {
+    functions: dict[str, Callable[[ExperimentContext], Outcome]] = {
         "hawk-table1": hawk_table1.run,
         "hawk-fig4": hawk_fig4.run,
         "hawk-fig5": hawk_fig5.run,

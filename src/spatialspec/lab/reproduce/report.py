@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spatialspec.measure.results import Settings, Strict
+from spatialspec.measure.documents import Strict
+from spatialspec.measure.results import Settings
 
 Value = str | int | float | None
 
@@ -69,7 +70,7 @@ class ReproduceSettings(Settings):
     seconds: float
 
 
-class Report(Strict):
+class ExperimentReport(Strict):
     """One experiment.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.paired import draw_all
 from spatialspec.lab.reproduce.plots import compare
 from spatialspec.lab.reproduce.report import Column, Value
@@ -23,20 +23,20 @@ COLUMNS = (
 )
 ABOUT = (
     "With the same drafts, strict verification (back to the first mismatch, exact) takes 504 passes on Janus-Pro-7B "
-    "and is slower than AR; auto-correction takes 80 and is 5.7 times as fast, with pictures nearly as good."
+    "and is slower than AR; auto-correction takes 80 and is 5.7 times as fast, with images nearly as good."
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """The three criteria, under rejection."""
-    found = draw_all(lab, list(PAPER))
+    found = draw_all(context, list(PAPER))
     ar, strict = (np.array(found.values(name, "seconds")) for name in ("ar", "ssd-strict"))
     slower = mean_over_prompts(strict / ar - 1, range(found.prompts))
     claims = [
         found.more("auto-correction takes fewer passes than strict", "ssd-strict", "ssd", "target_passes", "passes"),
         Claim("strict verification takes more time than AR", slower, found.prompts, "of AR's time"),
-        found.near("strict verification's pictures are as likely as AR's", "ssd-strict"),
-        found.near("auto-correction's pictures are as likely as AR's", "ssd"),
+        found.near("strict verification's images are as likely as AR's", "ssd-strict"),
+        found.near("auto-correction's images are as likely as AR's", "ssd"),
     ]
     table = found.table("Means over prompts, times medians:", COLUMNS, PAPER)
     panels = [("target_passes", "paper_passes"), ("speedup_seconds", "paper_time"), ("likelihood_gap", "")]

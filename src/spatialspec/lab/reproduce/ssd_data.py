@@ -1,12 +1,12 @@
-"""SSD's ablation of data: predictors trained on more and more pictures, from folders that are given."""
+"""SSD's ablation of data: predictors trained on more and more images, from folders that are given."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from spatialspec.core.errors import BadInput
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.folders import compare_folders, open_folders
-from spatialspec.lab.reproduce.lab import Lab, Outcome
 from spatialspec.lab.reproduce.paired import nearer
 from spatialspec.lab.reproduce.plots import lines, powers
 
@@ -19,40 +19,40 @@ MAKE = (
 )
 PAPER = {5000: 54.67, 10000: 61.25, 20000: 64.20, 30000: 65.50, 60000: 71.65}
 ABOUT = (
-    "On Janus-Pro-7B without rounds, DPG-Bench rises with the number of pictures that predictors are trained on, "
+    "On Janus-Pro-7B without rounds, DPG-Bench rises with the number of images that predictors are trained on, "
     "from 54.67 with 5,000 to 71.65 with 60,000, and is not yet saturated there."
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """SSD without rounds with the predictors of every folder.
 
     Raises:
-        BadInput: fewer than two folders, two of one size, or a card that does not say how many pictures there were.
+        BadInput: fewer than two folders, two of one size, or a card that does not say how many images there were.
     """
-    found = sorted(((folder.pictures, folder) for folder in open_folders(lab, MAKE)), key=lambda pair: pair[0])
+    found = sorted(((folder.pictures, folder) for folder in open_folders(context, MAKE)), key=lambda pair: pair[0])
     sizes = [pictures for pictures, _ in found]
     if len(set(sizes)) < len(sizes):
-        raise BadInput(f"drafts trained on {sizes} pictures", "as many sizes as folders", "leave some out")
+        raise BadInput(f"drafts trained on {sizes} images", "as many sizes as folders", "leave some out")
     names = {f"{pictures:,}": folder for pictures, folder in found}
     paper = {f"{pictures:,}": dpg for pictures, dpg in PAPER.items()}
-    table, away = compare_folders(lab, names, paper, "pictures")
+    table, away = compare_folders(context, names, paper, "pictures")
     small, large = f"{sizes[0]:,}", f"{sizes[-1]:,}"
-    claims = [nearer(f"{large} pictures bring SSD closer to AR than {small}", away[large], away[small])]
+    claims = [nearer(f"{large} images bring SSD closer to AR than {small}", away[large], away[small])]
     if len(sizes) > 2:
         before = f"{sizes[-2]:,}"
-        claims.append(nearer(f"{large} pictures still bring it closer than {before}", away[large], away[before]))
+        claims.append(nearer(f"{large} images still bring it closer than {before}", away[large], away[before]))
 
     def draw(plot: Figure) -> None:
         plot.set_size_inches(8.4, 3.8)
         left, right = plot.subplots(1, 2)
         down, gap = ([float(row[key] or 0) for row in table.rows] for key in ("down", "likelihood_gap"))
-        lines(left, {"down 1": (sizes, down)}, "training pictures", "accepted probability")
-        lines(right, {"SSD, no rounds": (sizes, gap)}, "training pictures", "likelihood gap, nats")
+        lines(left, {"down 1": (sizes, down)}, "training images", "accepted probability")
+        lines(right, {"SSD, no rounds": (sizes, gap)}, "training images", "likelihood gap, nats")
         for axes in (left, right):
             powers(axes, sizes)
 
     notes = [
-        "Our predictors are smaller than the paper's (d = 4096) and see far fewer pictures: only the trend compares."
+        "Our predictors are smaller than the paper's (d = 4096) and see far fewer images: only the trend compares."
     ]
     return Outcome(ABOUT, [table], claims, draw, notes)

@@ -12,9 +12,9 @@ import torch
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.acceptance import by_rejection
 from spatialspec.lab.replay.replay import measure_cost
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.plots import lines
-from spatialspec.lab.reproduce.readings import draft_law, inner_cells, readings
+from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table
 from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import mean_over_prompts
@@ -42,24 +42,24 @@ ABOUT = (
 )
 
 
-def run(lab: Lab) -> Outcome:
-    """Acceptance on AR's pictures, then times on this machine."""
-    predictors = lab.find(SSDPredictors, "ssd")
+def run(context: ExperimentContext) -> Outcome:
+    """Acceptance on AR's images, then times on this machine."""
+    predictors = context.find(SSDPredictors, "ssd")
     there = predictors.config
     if not (there.horizontal and there.vertical):
         raise BadInput(
             f"{there.horizontal} predictors to the right, {there.vertical} down", "both", "give other drafts"
         )
-    columns, rows = lab.grid.columns, lab.grid.rows
+    columns, rows = context.grid.columns, context.grid.rows
     reach = {"right": min(there.horizontal, columns // 2), "down": min(there.vertical, rows // 2)}
     heads = [(direction, k) for direction, most in reach.items() for k in range(1, most + 1)]
-    cells = inner_cells(lab.grid, reach["down"], reach["right"])
+    cells = inner_cells(context.grid, reach["down"], reach["right"])
     found: dict[tuple[str, int], list[float]] = {head: [] for head in heads}
-    for reading in readings(lab):
-        p = lab.workload.sampling.distribution(reading.logits)[cells]
+    for reading in readings(context):
+        p = context.workload.sampling.distribution(reading.logits)[cells]
         for direction, k in heads:
             down = direction == "down"
-            q = draft_law(lab.target, predictors, reading, down, k - 1, lab.workload.sampling)
+            q = draft_distributions(context.target, predictors, reading, down, k - 1, context.workload.sampling)
             found[direction, k].append(100 * float(by_rejection(p, q[cells - k * (columns if down else 1)]).mean()))
     by_offset = Table(
         caption="Probability that a draft is accepted, mean over cells on which every predictor speaks:",
@@ -73,7 +73,7 @@ def run(lab: Lab) -> Outcome:
             for (d, k), values in found.items()
         ],
     )  # fmt: skip
-    costs, times = _costs(lab, predictors)
+    costs, times = _costs(context, predictors)
     sizes = list(costs)
     by_size = Table(
         caption="Time of verifying K tokens in a pass and of drafting them with one predictor, in steps of AR:",
@@ -120,7 +120,7 @@ def run(lab: Lab) -> Outcome:
         lines(right, both, "K", "steps of AR")
 
     notes = [
-        "Accepted: sum of min(p, q) under the target's recommended sampling, on AR's pictures; the paper gives no rule."
+        "Accepted: sum of min(p, q) under the target's recommended sampling, on AR's images; the paper gives no rule."
     ]
     if most < MOST:
         notes.append(f"A pass of {most} tokens is the largest that fits half of this grid.")
@@ -128,30 +128,32 @@ def run(lab: Lab) -> Outcome:
 
 
 def _costs(
-    lab: Lab, predictors: SSDPredictors
+    context: ExperimentContext, predictors: SSDPredictors
 ) -> tuple[dict[int, tuple[float, float]], list[dict[int, tuple[float, float]]]]:
     """For each K time of verifying and of drafting in steps of AR: medians of repeats, and every repeat."""
-    half = lab.grid.cells // 2
+    half = context.grid.cells // 2
     sizes = sorted({min(k, half) for k in SIZES})
     repeats = []
-    for _ in range(1 if lab.quick else REPEATS):
-        verify = measure_cost(lab.pipeline, lab.grid, sizes, turns=3)
-        draft = {k: _draft_seconds(lab, predictors, k) for k in sizes}
+    for _ in range(1 if context.quick else REPEATS):
+        verify = measure_cost(context.pipeline, context.grid, sizes, turns=3)
+        draft = {k: _draft_seconds(context, predictors, k) for k in sizes}
         repeats.append({k: (verify(k) / verify(1), draft[k] / verify(1)) for k in sizes})
     medians = {k: tuple(float(np.median([one[k][i] for one in repeats])) for i in (0, 1)) for k in sizes}
     return {k: (a, b) for k, (a, b) in medians.items()}, repeats
 
 
 @torch.inference_mode()
-def _draft_seconds(lab: Lab, predictors: SSDPredictors, size: int) -> float:
+def _draft_seconds(context: ExperimentContext, predictors: SSDPredictors, size: int) -> float:
     """Seconds in which one predictor makes distributions for some cells, both streams; best of three."""
-    target = lab.target
-    hidden = torch.zeros(lab.workload.sampling.streams, size, target.width, dtype=target.dtype, device=target.device)
+    target = context.target
+    hidden = torch.zeros(
+        context.workload.sampling.streams, size, target.width, dtype=target.dtype, device=target.device
+    )
     embedding = target.embed(torch.zeros(size, dtype=torch.long, device=target.device))
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
         guess = predictors.vertical[0](predictors.place(target, hidden, embedding), embedding)
-        lab.workload.sampling.distribution(predictors.logits(target, guess)).cpu()
+        context.workload.sampling.distribution(predictors.logits(target, guess)).cpu()
         best = min(best, time.perf_counter() - start)
     return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.paired import draw_all, of_means
 from spatialspec.lab.reproduce.plots import compare
 from spatialspec.lab.reproduce.report import Column, Value
@@ -26,23 +26,23 @@ COLUMNS = (
     Column(key="paper_dpg", label="paper: DPG", form="{:.2f}"),
 )
 ABOUT = (
-    "On Janus-Pro-7B (24 x 24) every round costs 23 passes and brings the pictures closer to AR's: DPG-Bench 71.65, "
+    "On Janus-Pro-7B (24 x 24) every round costs 23 passes and brings the images closer to AR's: DPG-Bench 71.65, "
     "81.27 and 83.40 with 0, 1 and 2 rounds, 84.23 with AR. Two rounds win back more than half of what is lost "
     "without any."
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """SSD with 0 to 3 rounds, under rejection."""
-    found = draw_all(lab, METHODS)
+    found = draw_all(context, METHODS)
     none, one, two = METHODS[:3]
-    first = 1 + 2 * -(-(lab.grid.columns - 1) // BLOCK)
-    counted = first + (lab.grid.rows - 1) * 3
+    first = 1 + 2 * -(-(context.grid.columns - 1) // BLOCK)
+    counted = first + (context.grid.rows - 1) * 3
     samples = found.prompts
     passes = found.values(two, "target_passes")
     claims = [
         Claim(
-            f"two rounds take the {counted} passes that the paper's schedule has on {lab.grid}",
+            f"two rounds take the {counted} passes that the paper's schedule has on {context.grid}",
             None if passes is None else mean_over_prompts([p - counted for p in passes], range(samples)), samples,
             "passes more", -0.5, 0.5,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.paired import draw_all
 from spatialspec.lab.reproduce.plots import compare
 from spatialspec.lab.reproduce.report import Column, Value
@@ -20,15 +20,15 @@ ABOUT = (
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """SSD with 1 to 5 rows at once, as many as the drafts have predictors for."""
-    most = min(lab.find(SSDPredictors, "ssd").config.vertical, len(FIGURES))
+    most = min(context.find(SSDPredictors, "ssd").config.vertical, len(FIGURES))
     methods = [f"ssd:rounds=5:rows={rows}" for rows in range(1, most + 1)]
     keys = [column.key for column in COLUMNS]
     paper: dict[str, dict[str, Value]] = {
         m: dict(zip(keys, figures, strict=True)) for m, figures in zip(methods, FIGURES, strict=False)
     }
-    found = draw_all(lab, methods)
+    found = draw_all(context, methods)
     claims = [
         found.more(f"{k + 1} rows take fewer passes than {k}", methods[k - 1], methods[k], "target_passes", "passes")
         for k in range(1, most)

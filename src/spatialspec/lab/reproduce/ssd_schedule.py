@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.paired import draw_all
 from spatialspec.lab.reproduce.plots import compare
 from spatialspec.lab.reproduce.report import Column, Value
@@ -22,14 +22,14 @@ COLUMNS = (
 )
 ABOUT = (
     "On Lumina-mGPT-7B with two rows at once, correcting both together (b = 9, i = 0) takes more passes than "
-    "correcting the second after the first is committed (b = 5, i = 4) and gives worse pictures: DPG-Bench 70.93 "
+    "correcting the second after the first is committed (b = 5, i = 4) and gives worse images: DPG-Bench 70.93 "
     "against 74.57. Even i = 1 is better than joint, and more rounds i are better."
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """Joint and staged, under rejection."""
-    found = draw_all(lab, [JOINT, *STAGED])
+    found = draw_all(context, [JOINT, *STAGED])
     claims = [
         found.more("staged with i = 4 takes fewer passes than joint", JOINT, STAGED[-1], "target_passes", "passes"),
         found.nearer("staged with i = 4 is closer to AR than joint with b = 9", STAGED[-1], JOINT),

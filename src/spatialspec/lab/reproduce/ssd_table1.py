@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spatialspec.lab.reproduce.lab import Lab, Outcome
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.paired import draw_all
 from spatialspec.lab.reproduce.plots import compare
 from spatialspec.lab.reproduce.report import Column, Value
@@ -30,16 +30,16 @@ ABOUT = (
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """Every method at its own defaults, under rejection."""
-    methods = [name for name in PAPER if name != "lantern" or lab.has(HawkHeads)]
-    found = draw_all(lab, methods)
+    methods = [name for name in PAPER if name != "lantern" or context.has(HawkHeads)]
+    found = draw_all(context, methods)
     claims = [
         found.more(f"SSD takes fewer passes than {name}", other, "ssd", "target_passes", "passes")
         for other, name in NAMES.items()
     ]
     claims += [
-        found.near("SSD's pictures are as likely as AR's", "ssd"),
+        found.near("SSD's images are as likely as AR's", "ssd"),
         found.nearer("SSD is closer to AR in likelihood than 1D-MTP", "ssd", "mtp"),
     ]
     table = found.table("Means over prompts, times medians:", COLUMNS, PAPER)

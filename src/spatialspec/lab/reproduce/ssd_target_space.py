@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spatialspec.core.errors import BadInput
+from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.folders import compare_folders, open_folders
-from spatialspec.lab.reproduce.lab import Lab, Outcome
 from spatialspec.lab.reproduce.paired import nearer
 from spatialspec.lab.reproduce.plots import compare
 
@@ -29,18 +29,18 @@ ABOUT = (
 )
 
 
-def run(lab: Lab) -> Outcome:
+def run(context: ExperimentContext) -> Outcome:
     """SSD without rounds with the predictors of every folder.
 
     Raises:
         BadInput: fewer than two folders, none of the method itself, or two of one kind.
     """
-    found = [(NAMES[f.predictors.config.space, f.predictors.config.token], f) for f in open_folders(lab, MAKE)]
+    found = [(NAMES[f.predictors.config.space, f.predictors.config.token], f) for f in open_folders(context, MAKE)]
     kinds = [name for name, _ in found]
     if METHOD not in kinds or len(set(kinds)) < len(kinds):
         raise BadInput(f"drafts of {', '.join(kinds)}", f"{METHOD} and others, each once", f"make them with {MAKE}")
     names = {name: folder for wanted in PAPER for name, folder in found if name == wanted}
-    table, away = compare_folders(lab, names, PAPER, "reads -> predicts")
+    table, away = compare_folders(context, names, PAPER, "reads -> predicts")
     claims = [
         nearer(f"{METHOD} is closer to AR than {name}", away[METHOD], away[name]) for name in names if name != METHOD
     ]

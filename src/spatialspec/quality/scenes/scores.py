@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from spatialspec.core.errors import BadInput
 from spatialspec.files import read_config
+from spatialspec.measure.documents import Strict
 from spatialspec.measure.intervals import mean_over_prompts
-from spatialspec.measure.results import Strict
 from spatialspec.models import WEIGHTS
 from spatialspec.quality.quality_results import Interval, Quality
 from spatialspec.quality.scenes.judge import SceneJudge

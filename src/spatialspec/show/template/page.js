@@ -39,7 +39,7 @@ if (data.panels.length > 1) {
   $("claim").children[0].textContent = `${first.rows.length} passes instead of ${last.rows.length}`;
   $("claim").children[1].textContent =
     `, ${times.toFixed(1)} times fewer. ${first.name} beside ${last.name}, from the same seed: ` +
-    (data.same === cells ? "the very same picture." : `${percent(data.same / cells)} of the tokens are the same.`);
+    (data.same === cells ? "identical images." : `${percent(data.same / cells)} of the tokens are the same.`);
 } else {
   $("claim").textContent = `${first.name}: ${first.rows.length} passes of the model for ${cells} cells.`;
 }

@@ -1,4 +1,4 @@
-"""Where methods are tried: a toy with its law and AR's images, and a model with AR's images."""
+"""Where methods are tried: a toy with the distribution and AR's images, and a model with AR's images."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from spatialspec import arguments
 from spatialspec.audit.cases import Case, Plan
 from spatialspec.audit.chi_square import fit, variation
 from spatialspec.audit.findings import CaseResult
-from spatialspec.audit.replicas import Table, TableNoise, Trial, codes
+from spatialspec.audit.replicas import NoiseTable, TableNoise, Trial, codes
 from spatialspec.audit.toys import Remembered
-from spatialspec.generation import Request, assemble, generate
-from spatialspec.measure.distance import Drawn, Target, explained
+from spatialspec.generation import Request, generate
+from spatialspec.measure.distance import Drawn, Scorer, explained
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
@@ -26,7 +26,7 @@ HEADS = 16  # of random draft weights in each direction: the most that a method 
 ROWS = 250  # images of a large batch
 
 
-class ToyGround:
+class ToyEnvironment:
     """A case made ready.
 
     Args:
@@ -35,11 +35,11 @@ class ToyGround:
         table: random numbers of at least `case.images` images.
     """
 
-    def __init__(self, case: Case, plan: Plan, table: Table) -> None:
+    def __init__(self, case: Case, plan: Plan, table: NoiseTable) -> None:
         s = case.sampling
         self.case, self.plan, self.table, self.toy = case, plan, table, case.toy()
         self.sampling = Remembered(s.guidance, s.temperature, s.top_k, s.top_p)
-        self.law = self.toy.law(s)
+        self.joint = self.toy.joint(s)
 
     def _trial(self, method: Method, verifier: str) -> Trial:
         return Trial(str(method), verifier, self.sampling, self.toy, count=HEADS)
@@ -48,7 +48,7 @@ class ToyGround:
         return [TableNoise(self.table.first + i, self.table) for i in range(images)]
 
     def draw(self, method: Method, verifier: str, images: int) -> Int[np.ndarray, "images cells"]:
-        """Tokens of the first images: some in threes, each at its own pace, the others as rows of larger batches."""
+        """Tokens of the first images: some in threes, each at its own pace, the others in larger batches."""
         trial, noises, threes = self._trial(method, verifier), self._noises(images), self.plan.threes
         parts = (noises[:threes], 3), (noises[threes:], ROWS)
         return np.concatenate([trial.tokens(some, batch) for some, batch in parts])
@@ -62,12 +62,12 @@ class ToyGround:
         return [Drawn("", "", self.sampling, grid, noise.seed, tuple(tokens)) for noise, tokens in drawn]
 
     def compare(self, tokens: Int[np.ndarray, "images cells"]) -> CaseResult:
-        """Count images against the law, from the first cell and from the last."""
+        """Count images against their distribution, from the first cell and from the last."""
         shape = (self.toy.vocabulary,) * self.toy.grid.cells
-        counts = np.bincount(codes(tokens, self.toy.vocabulary), minlength=len(self.law))
-        fits = fit(counts, self.law), fit(_turned(counts, shape), _turned(self.law, shape))
-        worst = min(fits, key=lambda found: found.p)
-        distance, expected = variation(counts, self.law)
+        counts = np.bincount(codes(tokens, self.toy.vocabulary), minlength=len(self.joint))
+        fits = fit(counts, self.joint), fit(_reversed(counts, shape), _reversed(self.joint, shape))
+        worst = min(fits, key=lambda one: one.p)
+        distance, expected = variation(counts, self.joint)
         return CaseResult(
             case=str(self.case),
             images=len(tokens),
@@ -79,12 +79,12 @@ class ToyGround:
         )
 
 
-def _turned(values: Float[np.ndarray, "images"], shape: tuple[int, ...]) -> Float[np.ndarray, "images"]:
+def _reversed(values: Float[np.ndarray, "images"], shape: tuple[int, ...]) -> Float[np.ndarray, "images"]:
     """The same with the last cell as the first digit."""
     return values.reshape(shape).T.ravel()
 
 
-class ModelGround:
+class ModelEnvironment:
     """Images of a model, all in one batch.
 
     Args:
@@ -103,24 +103,11 @@ class ModelGround:
             grid=arguments.grid(pipeline.target, plan.size or None),
         )
 
-    def check(self, method: Method) -> None:
-        """Find out whether the model can run a method.
-
-        Raises:
-            BadInput: it lacks the drafts.
-        """
-        assemble(self.target, self.drafts, method, self.request)
-
     def draw(self, method: Method) -> list[tuple[int, ...]]:
         """Tokens of every image."""
-        tokens, _ = generate(
-            self.target,
-            self.drafts,
-            method,
-            self.request,
-            lambda step: self.report(str(method), len(step.written)),
-        )
-        return tokens
+        return generate(
+            self.target, self.drafts, method, self.request, lambda step: self.report(str(method), len(step.written))
+        )[0]
 
     @cached_property
     def reference(self) -> list[Drawn]:
@@ -130,8 +117,8 @@ class ModelGround:
         return [Drawn(prompt, "", r.sampling, r.grid, seed, tokens) for prompt, seed, tokens in drawn]
 
 
-def departures(target: Target, reference: Sequence[Drawn], images: Sequence[Sequence[int]]) -> tuple[int, int]:
+def departures(target: Scorer, reference: Sequence[Drawn], images: Sequence[Sequence[int]]) -> tuple[int, int]:
     """How many images leave AR's at a tie, and how many without one."""
-    left = [(own, tokens) for own, tokens in zip(reference, images, strict=True) if own.tokens != tuple(tokens)]
-    ties = sum(explained(target, own, tokens) for own, tokens in left)
-    return ties, len(left) - ties
+    pairs = zip(reference, images, strict=True)
+    ties = [explained(target, ar, tokens) for ar, tokens in pairs if ar.tokens != tuple(tokens)]
+    return sum(ties), len(ties) - sum(ties)

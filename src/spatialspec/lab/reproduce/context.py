@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Lab:
+class ExperimentContext:
     """Target, drafts and prompts.
 
     Attributes:
@@ -35,7 +35,7 @@ class Lab:
         quick: few steps and settings: to see that everything works, not what comes out.
         folders: further folders of drafts, for experiments that compare drafts.
         bar: makes a progress bar over some tokens.
-        album: pictures that AR has drawn, by prompt, seed and grid.
+        album: images that AR has drawn, by prompt, seed and grid.
         unmeasured: what an experiment could not measure, and why; the page says it.
     """
 
@@ -54,7 +54,7 @@ class Lab:
 
     @property
     def grid(self) -> Grid:
-        """Of every picture."""
+        """Of every image."""
         return self.workload.grid
 
     def find(self, kind: type[T], algorithm: str) -> T:
@@ -80,7 +80,7 @@ class Lab:
         """
         return load_all(folder, self.target)
 
-    def with_drafts(self, drafts: Sequence[Drafts]) -> Lab:
+    def with_drafts(self, drafts: Sequence[Drafts]) -> ExperimentContext:
         """The same with other drafts."""
         return replace(self, pipeline=SpatialPipeline(self.target, drafts))
 

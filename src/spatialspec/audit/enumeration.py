@@ -1,7 +1,7 @@
-"""The law of all images of a toy, by enumeration, from logits alone.
+"""Probabilities of all images of a toy, by enumeration, from logits alone.
 
 Written a second time, in numpy and float64, from the definitions of guidance, temperature, top-k and top-p: a mistake
-in `core.distribution` must not hide in what it is compared with.
+in `core.sampling` must not hide in what it is compared with.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def distribution(logits: Float[np.ndarray, "G *N V"], sampling: Sampling) -> Flo
     return p
 
 
-def joint(conditionals: Sequence[Float[np.ndarray, "_ V"]]) -> Float[np.ndarray, "images"]:
-    """Probabilities of all V^cells images from the law of every cell after each of the V^cell prefixes before it.
+def joint_distribution(conditionals: Sequence[Float[np.ndarray, "_ V"]]) -> Float[np.ndarray, "images"]:
+    """Probabilities of all V^cells images from the distribution of every cell after each of its V^cell prefixes.
 
     An image's index has its tokens as digits, cell 0 first.
     """
-    law = np.ones(1)
+    images = np.ones(1)
     for p in conditionals:
-        law = (law[:, None] * p).ravel()
-    return law / law.sum()
+        images = (images[:, None] * p).ravel()
+    return images / images.sum()
