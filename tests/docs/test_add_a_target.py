@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
 from spatialspec.cli import main
 from spatialspec.targets.registry import REGISTRY
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "add-a-target.md").read_text()
 FILE, PROGRAM = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = re.findall(r"^    spatialspec (.*)$", PAGE, re.MULTILINE)
@@ -85,7 +85,7 @@ def test_the_commands_of_the_page(call: Callable[[str], str], monkeypatch: pytes
     ("right", "broken"),
     [
         ("attn_mask=mask)", "attn_mask=None)"),
-        ("self.model.positions(positions)", "self.model.positions(torch.arange(x.shape[1], device=x.device))"),
+        ("positions(inputs.positions)", "positions(torch.arange(inputs.x.shape[1], device=inputs.x.device))"),
     ],
     ids=["mask", "positions"],
 )

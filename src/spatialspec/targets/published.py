@@ -36,7 +36,7 @@ STARTS = {  # first bytes of a file that is no checkpoint -> what it is, and wha
 
 
 @dataclass(frozen=True)
-class Layout:
+class CheckpointLayout:
     """A kind of checkpoint.
 
     Attributes:
@@ -52,18 +52,18 @@ class Layout:
     wrappers: tuple[str, ...] = WRAPPERS
 
 
-LLAMAGEN = Layout(
+LLAMAGEN = CheckpointLayout(
     "LlamaGen's transformer",
     ("tok_embeddings.", "layers.0.attention.wqkv.", "cls_embedding."),
     "give it as SOURCE, its picture decoder with --vq",
 )
-LLAMAGEN_VQ = Layout(
+LLAMAGEN_VQ = CheckpointLayout(
     "LlamaGen's picture decoder",
     ("quantize.embedding.", "decoder.conv_blocks."),
     "give it with --vq, and the transformer (c2i_*.pt, t2i_*.pt) as SOURCE",
     AVERAGE_FIRST,
 )
-VQGAN = Layout(
+VQGAN = CheckpointLayout(
     "a VQGAN such as Meta's vqgan.ckpt, Chameleon's picture decoder",
     ("quantize.embedding.", "decoder.up."),
     "convert it into the folder of a checkpoint: spatialspec convert vqgan.ckpt FOLDER, of Anole or Lumina-mGPT",
@@ -73,37 +73,39 @@ LAYOUTS = (
     LLAMAGEN,
     LLAMAGEN_VQ,
     VQGAN,
-    Layout(
+    CheckpointLayout(
         "Janus in DeepSeek's own layout",
         ("language_model.", "gen_"),
         "fetch it in that of transformers, deepseek-community/Janus-Pro-1B or -7B, and give its folder as --model",
     ),
-    Layout(
+    CheckpointLayout(
         "Chameleon or Anole in Meta's own layout",
         ("tok_embeddings.", "layers.0.attention."),
         "fetch it in that of transformers, or make it with its convert_chameleon_weights_to_hf.py, and give the folder "
         "as --model",
     ),
-    Layout(
+    CheckpointLayout(
         "Janus in the layout of transformers",
         ("model.language_model.", "model.generation_"),
         "nothing is to be converted: give its folder, with safetensors, as --model",
     ),
-    Layout(
+    CheckpointLayout(
         "Emu3 in the layout of transformers",
         ("text_model.", "vqmodel."),
         "nothing is to be converted: give its folder, with safetensors, as --model",
     ),
-    Layout(
+    CheckpointLayout(
         "a language model in the layout of transformers",
         ("model.",),
         "nothing is to be converted: give its folder, with safetensors, as --model; of Emu3 fetch BAAI/Emu3-Gen-hf",
     ),
-    Layout("a model of this package", ("code_embedding.",), "nothing is to be converted: give its folder as --model"),
+    CheckpointLayout(
+        "a model of this package", ("code_embedding.",), "nothing is to be converted: give its folder as --model"
+    ),
 )  # fmt: skip
 
 
-def layout(names: Collection[str]) -> Layout | None:
+def layout(names: Collection[str]) -> CheckpointLayout | None:
     """The kind of checkpoint that has tensors of these names; None where it is not known."""
     for known in LAYOUTS:
         if all(any(name.startswith(mark) for name in names) for mark in known.marks):
@@ -111,7 +113,7 @@ def layout(names: Collection[str]) -> Layout | None:
     return None
 
 
-def identify(path: Path) -> Layout:
+def identify(path: Path) -> CheckpointLayout:
     """The kind of a checkpoint, from the names in it; no weight is read.
 
     Raises:
@@ -126,7 +128,7 @@ def identify(path: Path) -> Layout:
     return found
 
 
-def read(path: Path, wanted: Layout) -> dict[str, Tensor]:
+def read(path: Path, wanted: CheckpointLayout) -> dict[str, Tensor]:
     """Tensors of a checkpoint by name, mapped from the file where its format allows.
 
     Raises:
