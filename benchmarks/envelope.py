@@ -23,11 +23,11 @@ from matplotlib.axes import Axes
 from spatialspec.files import write_text
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.measure.bench import bench, describe
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import RULES, Method
 from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
+from spatialspec.request import Request
 
 ROUNDS = range(7)
 SSD = [f"ssd:rounds={r}:rows=1" for r in ROUNDS] + [f"ssd:rounds={r}:rows=2:inner=0" for r in ROUNDS]  # joint
@@ -73,15 +73,15 @@ def main() -> None:
     done = json.loads(record.read_text()) if record.exists() else {"settings": {}, "methods": []}
     pipeline = SpatialPipeline.from_pretrained()
     prompts, target = tuple(BUILT_IN[: options.limit]), pipeline.target
-    workload = Workload(prompts, target.default, target.grid, verifier=options.verifier)
-    settings = describe("envelope", pipeline, workload).model_dump()
+    request = Request.of(prompts, target.default, target.grid, verifier=options.verifier)
+    settings = describe("envelope", pipeline, request).model_dump()
     check(done["settings"], settings, record)
     for family in options.families.split(","):
         known = {row["method"] for row in done["methods"]}
         missing = [m for m in drawn(family, options.verifier) if str(m) not in known]
         if not missing:
             continue
-        document = bench(pipeline, [Method.parse("ar"), *missing], workload, lambda method, cells: None)
+        document = bench(pipeline, [Method.parse("ar"), *missing], request, lambda method, cells: None)
         rows = [row.model_dump() | {"family": family} for row in document.methods]
         done["methods"] += rows if "ar" not in known else rows[1:]
         done["settings"] = settings

@@ -24,10 +24,9 @@ from torch import Tensor
 from spatialspec import arguments
 from spatialspec.decode import decode
 from spatialspec.files import write_text
-from spatialspec.generation import Request, assemble
+from spatialspec.generation import assemble
 from spatialspec.measure.bench import describe
 from spatialspec.measure.distance import Drawn, explained
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.methods.spatial.drafter import Spatial
@@ -36,6 +35,7 @@ from spatialspec.methods.spatial.starts import Start
 from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
+from spatialspec.request import Request
 
 SURE = 0.97  # probability of a candidate that the oracle names
 
@@ -137,14 +137,13 @@ def main(words: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained()
     grid = arguments.grid(pipeline.target, options.size)
-    workload = Workload(tuple(BUILT_IN[: options.limit]), pipeline.target.default, grid)
+    asked = Request.of(tuple(BUILT_IN[: options.limit]), pipeline.target.default, grid)
     found: dict[str, list[int]] = {name: [] for name in ORACLES}
-    for prompt, seed in workload.jobs():
-        request = Request([prompt], [seed], workload.sampling, grid)
-        (tokens,) = pipeline(prompt, method="ar", seed=seed, size=grid).tokens
+    for request in asked.each():
+        (tokens,) = pipeline(request.prompts[0], method="ar", seed=request.seeds[0], size=grid).tokens
         for name, told in ORACLES.items():
             found[name].append(passes(pipeline, request, tokens, **told))
-    settings = describe("python benchmarks/oracle.py", pipeline, workload).model_dump()
+    settings = describe("python benchmarks/oracle.py", pipeline, asked).model_dump()
     rows = [f"| {name} | {fmean(counts):.1f} |" for name, counts in found.items()]
     table = "\n".join(["| oracle | target passes |", "|---|---|", *rows, ""])
     print(table)

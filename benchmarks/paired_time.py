@@ -16,9 +16,9 @@ from spatialspec.files import write_text
 from spatialspec.measure.bench import describe
 from spatialspec.measure.documents import DTYPES
 from spatialspec.measure.intervals import mean_over_prompts
-from spatialspec.measure.runs import Workload
 from spatialspec.outputs import check_output
 from spatialspec.prompts import BUILT_IN
+from spatialspec.request import Request
 
 
 def main(words: list[str] | None = None) -> None:
@@ -33,21 +33,21 @@ def main(words: list[str] | None = None) -> None:
     check_output(options.out, "", "--out")
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained(torch_dtype=DTYPES[options.dtype])
-    workload = Workload(
+    request = Request.of(
         tuple(BUILT_IN[: options.limit]), pipeline.target.default, arguments.grid(pipeline.target, options.size)
     )
     seconds: dict[str, list[float]] = {method: [] for method in options.methods}
     for method in seconds:  # warms up
-        pipeline(workload.prompts[0], method=method, seed=0, size=workload.grid)
-    for number, (prompt, seed) in enumerate(workload.jobs()):
+        pipeline(request.prompts[0], method=method, seed=0, size=request.grid)
+    for number, (prompt, seed) in enumerate(zip(request.prompts, request.seeds, strict=True)):
         for method in options.methods[:: 1 if number % 2 else -1]:
-            report = pipeline(prompt, method=method, seed=seed, size=workload.grid).report
+            report = pipeline(prompt, method=method, seed=seed, size=request.grid).report
             seconds[method].append(report.seconds)
     first, second = (np.log(seconds[method]) for method in options.methods)
     found = mean_over_prompts(first - second, range(len(first)), np.exp)
     assert found is not None and found.interval is not None
     record = {
-        "settings": describe("python benchmarks/paired_time.py", pipeline, workload).model_dump(),
+        "settings": describe("python benchmarks/paired_time.py", pipeline, request).model_dump(),
         "seconds": seconds,
         "times_as_fast": found.value,
         "interval": found.interval,

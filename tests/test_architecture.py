@@ -22,7 +22,7 @@ FILES = {
     "core", "files", "tensors", "tables", "pictures", "identity", "processes", "outputs", "sealed", "progress",
     "extras", "plugins",
 }  # fmt: skip
-LOOP = FILES | {"methods", "targets", "decode", "generation"}
+LOOP = FILES | {"methods", "targets", "decode", "request", "generation", "budget"}
 DRAWING = LOOP | {"models", "drafts", "pipeline", "prompts", "arguments", "devices", "output"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
@@ -40,7 +40,9 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "methods": {"core", "files", "tensors", "identity", "plugins"},
     "targets": FILES,
     "decode": {"core"},
-    "generation": {"core", "methods", "decode", "identity"},
+    "request": {"core"},
+    "generation": {"core", "methods", "decode", "identity", "request"},
+    "budget": {"core", "files", "generation", "identity", "methods", "progress", "request", "sealed"},
     "models": {"core", "files", "targets"},
     "prompts": {"core", "files", "tables"},
     "arguments": {"core", "prompts"},

@@ -11,57 +11,14 @@ from torch import nn
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import NotFinite, overflow
-from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Session, Target
 from spatialspec.core.noise import Noise
-from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.decode import Image, decode
 from spatialspec.identity import damaged, weights
 from spatialspec.methods.method import Method
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is drawn, by one method after the other if there are several.
-
-    Attributes:
-        prompts: one per image.
-        seeds: one per image, 0 to 2^63 - 1.
-        sampling: of the target and the drafts.
-        grid: of every image; the target says which cells are drawn for it.
-        verifier: "coupled" or "rejection".
-        negatives: prompts of the unconditional stream, one per image, "" for the model's own; empty for none.
-        written: for each image the tokens of its first cells, or of all, from an earlier run, to go on from; empty for
-            none.
-    """
-
-    prompts: Sequence[str]
-    seeds: Sequence[int]
-    sampling: Sampling
-    grid: Grid
-    verifier: str = "coupled"
-    negatives: Sequence[str] = ()
-    written: Sequence[Sequence[int]] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "negatives", self.negatives or [""] * len(self.prompts))
-        object.__setattr__(self, "written", self.written or [()] * len(self.prompts))
-
-    def only(self, images: Sequence[int]) -> Request:
-        """The same for some of its images."""
-        return replace(
-            self,
-            prompts=[self.prompts[i] for i in images],
-            seeds=[self.seeds[i] for i in images],
-            negatives=[self.negatives[i] for i in images],
-            written=[self.written[i] for i in images],
-        )
-
-    def session(self, target: Target) -> Session:
-        """A target about to draw this."""
-        return target.session(self.prompts, self.negatives, self.sampling, self.grid)
+from spatialspec.request import Request
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 from tqdm.auto import tqdm
 
 from spatialspec import arguments, devices
+from spatialspec.budget import effort, tuned
 from spatialspec.core.context import Unfit
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
@@ -20,11 +21,12 @@ from spatialspec.core.interfaces import Target
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.drafts import weights as draft_weights
-from spatialspec.generation import Request, generate, traced
+from spatialspec.generation import generate, traced
 from spatialspec.methods.method import RULES, Method
-from spatialspec.methods.presets import dialled
+from spatialspec.methods.presets import AUTO, dialled
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.output import OUTPUT_TYPES, Output, images_of
+from spatialspec.request import Request
 from spatialspec.targets.loading import load_target, wrap
 
 Callback = Callable[["SpatialPipeline", int, int, dict[str, Any]], object]
@@ -65,7 +67,7 @@ class SpatialPipeline:
 
     @classmethod
     def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> SpatialPipeline:
-        """Around a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
+        """`SpatialPipeline(spatialspec.wrap(model, processor), draft)`: around a loaded model of transformers."""
         return cls(wrap(model, processor), draft)
 
     @classmethod
@@ -123,7 +125,7 @@ class SpatialPipeline:
         method: str | Method = "spatial",
         quality: str | None = None,
         tolerance: float | None = None,
-        budget: int | None = None,
+        budget: int | str | None = None,
         verifier: str = "coupled",
         output_type: str = "pil",
         return_dict: bool = True,
@@ -152,7 +154,7 @@ class SpatialPipeline:
             method: `name[:key=value...]`; `spatialspec methods` lists names.
             quality: "exact", "high", "balanced" or "fast": presets of `spatial`.
             tolerance: 0 is exact, infinity fastest; overrides that of the preset; a method's own option overrides both.
-            budget: drafted tokens of a pass.
+            budget: drafted tokens of a pass, or "auto" for the number that is fastest here, measured once.
             verifier: "coupled" (same tokens as AR) or "rejection" (same distribution).
             output_type: "pil", "np", "pt" or "tokens"; see :class:`Output`.
             return_dict: False returns a plain tuple of the values of :class:`Output`.
@@ -166,7 +168,7 @@ class SpatialPipeline:
                 wrote ahead are drawn again. Finished images are returned as they are, and not in the report.
 
         Returns:
-            Images, tokens, seeds and report. An interrupted image is white below its last complete row.
+            An interrupted image is white below its last complete row.
 
         Raises:
             BadInput: a bad argument, before anything is computed; or scores that are not finite.
@@ -198,7 +200,10 @@ class SpatialPipeline:
                 kwargs = {name: values[name] for name in inputs}
                 callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
 
-        request = Request(prompts, seeds, sampling, grid, verifier, negatives, begun)
+        request = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images)
+        if isinstance(budget, str) and budget == AUTO:
+            with self._progress(effort(chosen, request, self.target.device)) as bar:
+                chosen = tuned(self.target, self.drafts, chosen, request, lambda _, cells: bar.update(cells))
         output = self.draw(request, chosen, output_type, notify)
         return output if as_output else output.to_tuple()
 
@@ -209,17 +214,13 @@ class SpatialPipeline:
         output_type: str = "pil",
         on_step: Callable[[Step], object] = lambda step: None,
     ) -> Output:
-        """Draw the images of a request; `__call__` makes one from its arguments, and raises what this raises.
+        """Draw the images of a request, which `__call__` makes from its arguments.
 
-        Args:
-            request: what to draw.
-            method: how to decode.
-            output_type: see :class:`Output`.
-            on_step: called after every pass of every image.
+        `on_step` is called after every pass of every image.
         """
         self._interrupt = False
-        cells, written = self.target.layout(request.grid).cells * len(request.prompts), sum(map(len, request.written))
-        with tqdm(**{"total": cells, "initial": written, "unit": " tokens", "leave": False, **self._bar}) as bar:
+        cells = self.target.layout(request.grid).cells * len(request.prompts)
+        with self._progress(cells, sum(map(len, request.written))) as bar:
 
             def follow(step: Step) -> None:
                 bar.update(len(step.after.tokens) - len(step.before.tokens))
@@ -238,6 +239,9 @@ class SpatialPipeline:
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Arguments of `tqdm` for the bars of later calls, as in diffusers; `disable=True` shows none."""
         self._bar = settings
+
+    def _progress(self, total: int, initial: int = 0) -> tqdm[Any]:
+        return tqdm(**{"total": total, "initial": initial, "unit": " tokens", "leave": False, **self._bar})
 
     def preview(self, state: State) -> PILImage.Image | None:
         """The finished rows of an image that is being drawn, None before the first.

@@ -18,10 +18,10 @@ from spatialspec.doctor.rows import Rows, draw_rows
 from spatialspec.doctor.scores import ScoreDifference, check_ar, compare
 from spatialspec.doctor.signatures import check_quality
 from spatialspec.drafts import weights
-from spatialspec.generation import Request
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 from spatialspec.targets import slots
 from spatialspec.targets.session import TargetSession
 

@@ -20,8 +20,9 @@ from spatialspec.drafts.draft import DRAFTERS, accelerator
 from spatialspec.drafts.recipes import make_recipe, read_config, shipped
 from spatialspec.drafts.task import DraftTask
 from spatialspec.drafts.trainer import train
-from spatialspec.generation import Request, generate
+from spatialspec.generation import generate
 from spatialspec.methods.method import Method
+from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
 
 FIGURE = r"\| {} \| -?0\.\d+ \|"

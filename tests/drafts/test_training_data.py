@@ -18,8 +18,9 @@ from spatialspec.drafts.features import Prepared, pairs_of
 from spatialspec.drafts.teacher import _one_pass, states, streams
 from spatialspec.drafts.trainer import facts_of, state_folder
 from spatialspec.drafts.training_data import TrainingData
-from spatialspec.generation import Request, generate
+from spatialspec.generation import generate
 from spatialspec.methods.method import Method
+from spatialspec.request import Request
 
 PROMPTS = [*WORDS, "a dog", "a red cat"]
 

@@ -17,10 +17,11 @@ from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
-from spatialspec.generation import Request, generate
+from spatialspec.generation import generate
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.methods.method import Method
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
+from spatialspec.request import Request
 
 WORDS = ("a red apple", "two cats on a mat by the sea")
 

@@ -9,13 +9,14 @@ import pytest
 from helpers.paths import ROOT
 from helpers.tiny import tiny_pipeline
 from spatialspec.core.grid import Grid
-from spatialspec.generation import Request, generate
+from spatialspec.generation import generate
 from spatialspec.lab.replay.hardware import PUBLISHED, roofline
 from spatialspec.lab.replay.replay import PassCost, Prediction, measure_cost
 from spatialspec.lab.replay.replay_heads import record_heads, replay_heads
 from spatialspec.lab.replay.replay_window import record_window, replay_window
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 
 SHAPES = [
     "hawk",

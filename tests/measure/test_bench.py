@@ -16,10 +16,11 @@ from spatialspec.measure import bench as bench_module
 from spatialspec.measure.bench import bench
 from spatialspec.measure.memory import peak, reset_peak
 from spatialspec.measure.metrics import METRICS, MethodResult
-from spatialspec.measure.runs import STRIDE, Workload, check
+from spatialspec.measure.runs import check
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import STRIDE, Request
 
 KEYS = (  # of the table in the contract
     {"method", "verifier", "exact", "seed_exact", "images", "target_passes", "tokens_per_pass", "accepted_length"}
@@ -39,12 +40,12 @@ def pipeline(folder):
     return SpatialPipeline.from_pretrained(folder)
 
 
-def workload_for(pipeline, prompts=PROMPTS, **changes) -> Workload:
-    return replace(Workload(prompts, pipeline.target.default, pipeline.target.grid), **changes)
+def request_for(pipeline, prompts=PROMPTS, **changes) -> Request:
+    return Request.of(prompts, **({"sampling": pipeline.target.default, "grid": pipeline.target.grid} | changes))
 
 
 def run(pipeline, methods: str, prompts=PROMPTS, report=lambda method, tokens: None, **changes):
-    return bench(pipeline, Method.parse_list(methods), workload_for(pipeline, prompts, **changes), report)
+    return bench(pipeline, Method.parse_list(methods), request_for(pipeline, prompts, **changes), report)
 
 
 def test_document(pipeline):
@@ -202,12 +203,12 @@ def test_bad_requests_stop_before_anything_is_drawn(pipeline, methods, changes, 
 def test_a_negative_prompt_needs_guidance(pipeline):
     plain = replace(pipeline.target.default, guidance=1.0)
     with pytest.raises(ValueError, match="negative prompt"):
-        check(pipeline, [Method.parse("ar")], workload_for(pipeline, sampling=plain, negative_prompt="text"))
+        check(pipeline, [Method.parse("ar")], request_for(pipeline, sampling=plain, negative="text"))
 
 
 def test_drafts_are_asked_for_before_anything_is_drawn(pipeline):
     with pytest.raises(ValueError, match="--draft"):
-        check(SpatialPipeline(pipeline.target), [Method.parse("ssd")], workload_for(pipeline))
+        check(SpatialPipeline(pipeline.target), [Method.parse("ssd")], request_for(pipeline))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is that of the whole process")
@@ -221,6 +222,5 @@ def test_peak_memory_sees_an_allocation():
 
 
 def test_jobs_have_seeds_of_their_own(pipeline):
-    workload = workload_for(pipeline, images=3, seed=2**63 - 2)
-    seeds = [seed for _, seed in workload.jobs()]
-    assert len(set(seeds)) == 9 and all(0 <= seed < 2**63 for seed in seeds)
+    request = request_for(pipeline, images=3, seed=2**63 - 2)
+    assert len(set(request.seeds)) == 9 and all(0 <= seed < 2**63 for seed in request.seeds)

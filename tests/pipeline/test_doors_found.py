@@ -17,14 +17,13 @@ from helpers import tiny_chameleon
 from helpers.tiny import tiny_folder
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec import arguments
+from spatialspec.budget import _decode
 from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput, NotFinite
-from spatialspec.generation import Request
-from spatialspec.measure.budget import _decode
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import read_prompts
+from spatialspec.request import Request
 from spatialspec.show.page import panel
 from spatialspec.show.trace import trace
 from spatialspec.targets.chameleon.target import ChameleonTarget
@@ -104,11 +103,11 @@ def test_every_caller_of_the_loop_names_the_damaged_tensor(folder: Path) -> None
     pipe, method = damaged(folder), Method.parse("spatial")
     target = pipe.target
     request = Request(["a cat"], [3], target.default, target.grid)
-    workload = Workload(("a cat",), target.default, target.grid)
+    request = Request.of(("a cat",), target.default, target.grid)
     for draw in (
         lambda: pipe("a cat"),
         lambda: trace(pipe, method, request),
-        lambda: _decode(pipe, method, workload, 2, 0, 4, lambda name, count: None),
+        lambda: _decode(pipe.target, pipe.drafts, method, request, 2, 0, 4, lambda name, count: None),
     ):
         with pytest.raises(NotFinite, match=r"^tiny: .*blocks.1.down.weight holds numbers that are not finite"):
             draw()

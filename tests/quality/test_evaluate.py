@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from helpers.tiny import call_main, tiny_folder
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.prompts import BUILT_IN
@@ -20,6 +19,7 @@ from spatialspec.quality.quality import evaluate
 from spatialspec.quality.quality_results import Quality
 from spatialspec.quality.real import Real, load_real
 from spatialspec.quality.store import slug
+from spatialspec.request import Request
 
 PROMPTS = ("red apple, 3d", "a cat", "blue heart, flat", "yellow star, noto")
 
@@ -43,13 +43,13 @@ def colours(pixels):
 
 
 def run(pipeline, methods, images=2, real=None, instruments=None):
-    workload = Workload(PROMPTS, pipeline.target.default, pipeline.target.grid, images=images)
+    request = Request.of(PROMPTS, pipeline.target.default, pipeline.target.grid, images=images)
     tools = instruments or Metrics(features=colours)
     asked = {"features": "colours", "clip": None}
     prompts = PromptSet.plain(list(PROMPTS))
     told: list[int] = []
     document = evaluate(
-        pipeline, Method.parse_list(methods), workload, prompts, tools, real, asked, [], lambda m, n: told.append(n)
+        pipeline, Method.parse_list(methods), request, prompts, tools, real, asked, [], lambda m, n: told.append(n)
     )
     assert sum(told) == 36 * images * 4 * len({"ar", *methods.split(",")})
     return document
@@ -80,9 +80,9 @@ def test_pairs_share_prompt_and_seed(pipeline, monkeypatch):
     seen = {}
     original = measuring.draw
 
-    def draw(pipeline, method, workload, prompt, seed, images, report):
-        seen.setdefault(str(method), []).append((prompt, seed, images))
-        return original(pipeline, method, workload, prompt, seed, images, report)
+    def draw(pipeline, method, request, report):
+        seen.setdefault(str(method), []).append((request.prompts[0], request.seeds[0], len(request.prompts)))
+        return original(pipeline, method, request, report)
 
     monkeypatch.setattr(measuring, "draw", draw)
     run(pipeline, "ssd", images=3)
@@ -127,9 +127,9 @@ def test_a_second_call_goes_on(folder, tmp_path, capsys, monkeypatch):
     drawn = []
     original = measuring.draw
 
-    def draw(pipeline, method, workload, prompt, seed, images, report):
-        drawn.append((str(method), prompt))
-        return original(pipeline, method, workload, prompt, seed, images, report)
+    def draw(pipeline, method, request, report):
+        drawn.append((str(method), request.prompts[0]))
+        return original(pipeline, method, request, report)
 
     monkeypatch.setattr(measuring, "draw", draw)
     assert call_main(capsys, *arguments, "--json", report)[0] == 0

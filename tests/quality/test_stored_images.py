@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 
 from helpers.tiny import tiny_pipeline
+from spatialspec import budget
+from spatialspec.budget import BUDGETS, Cost, costs_here
 from spatialspec.cli.evaluate import _identity
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.measure import budget
-from spatialspec.measure.budget import BUDGETS, Cost, costs_here
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.quality.store import ImageRecord, Store
+from spatialspec.request import Request
 from spatialspec.targets.icons.text import train_bpe
 
 COSTS = [Cost(value, 0.01 + value / 1e4, 1 + value / 9) for value in BUDGETS]
@@ -39,11 +39,11 @@ def add_to(weight: torch.Tensor) -> None:
         weight.view(-1)[-1] += 1
 
 
-def workload_of(pipeline: SpatialPipeline) -> Workload:
-    return Workload(("a cat",), pipeline.target.default, pipeline.target.grid)
+def request_of(pipeline: SpatialPipeline) -> Request:
+    return Request.of(("a cat",), pipeline.target.default, pipeline.target.grid)
 
 
-Change = Callable[[SpatialPipeline, Workload], Workload | None]
+Change = Callable[[SpatialPipeline, Request], Request | None]
 CHANGES: dict[str, Change] = {
     "one number of a block": lambda p, w: add_to(p.target.model.blocks[0].down.weight),
     "one number of the pixels": lambda p, w: add_to(next(p.target.vq.parameters())),
@@ -65,10 +65,10 @@ OF_IMAGES: dict[str, Change] = {
 
 @pytest.mark.parametrize("name", CHANGES | OF_IMAGES)
 def test_images_of_other_models_or_settings_are_refused(name: str, pipeline: SpatialPipeline, tmp_path: Path) -> None:
-    workload = workload_of(pipeline)
+    request = request_of(pipeline)
     for _ in range(2):
-        Store(tmp_path / "kept", _identity(pipeline, workload))
-    changed = (CHANGES | OF_IMAGES)[name](pipeline, workload) or workload
+        Store(tmp_path / "kept", _identity(pipeline, request))
+    changed = (CHANGES | OF_IMAGES)[name](pipeline, request) or request
     with pytest.raises(BadInput, match="as what is kept there: choose another --out"):
         Store(tmp_path / "kept", _identity(pipeline, changed))
 
@@ -80,11 +80,11 @@ def test_budgets_of_other_models_or_settings_are_measured(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     measured: list[int] = []
     monkeypatch.setattr(budget, "measure", lambda *_: measured.append(1) or COSTS)
-    workload = workload_of(pipeline)
+    request = request_of(pipeline)
     for _ in range(2):
-        assert costs_here(pipeline, Method.parse("hawk"), workload, lambda *_: None) == COSTS
+        assert costs_here(pipeline.target, pipeline.drafts, Method.parse("hawk"), request, lambda *_: None) == COSTS
     assert len(measured) == 1
-    changed = CHANGES[name](pipeline, workload) or workload
+    changed = CHANGES[name](pipeline, request) or request
     costs_here(pipeline, Method.parse("hawk"), changed, lambda *_: None)
     assert len(measured) == 2
 
@@ -118,7 +118,7 @@ def test_damaged_budgets_are_measured_again(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(budget, "measure", lambda *_: COSTS)
-    ask = (pipeline, Method.parse("hawk"), workload_of(pipeline), lambda *_: None)
+    ask = (pipeline.target, pipeline.drafts, Method.parse("hawk"), request_of(pipeline), lambda *_: None)
     costs_here(*ask)
     (file,) = (tmp_path / "spatialspec" / "budgets").iterdir()
     whole = file.read_bytes()
@@ -184,7 +184,7 @@ def test_a_cache_that_cannot_be_written_is_no_failure(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(budget, "measure", lambda *_: COSTS)
-    ask = (pipeline, Method.parse("hawk"), workload_of(pipeline), lambda *_: None)
+    ask = (pipeline.target, pipeline.drafts, Method.parse("hawk"), request_of(pipeline), lambda *_: None)
     for place in (tmp_path / "file", "/proc", "/dev/null"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(place))
         assert costs_here(*ask) == COSTS

@@ -8,8 +8,9 @@ import pytest
 
 from helpers.browser import CHROMIUM, DRIVER, END, HOME, LEFT, MISSING, RIGHT, TAB, browser
 from helpers.tiny import call_main, tiny_folder, tiny_pipeline
-from spatialspec.generation import Request, generate
+from spatialspec.generation import generate
 from spatialspec.methods.method import Method
+from spatialspec.request import Request
 from spatialspec.show import page as page_module
 from spatialspec.show.page import page, panel
 from spatialspec.show.trace import FATES, WRITERS, trace

@@ -15,8 +15,9 @@ from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
-from spatialspec.generation import Request, generate
+from spatialspec.generation import generate
 from spatialspec.methods.method import Method
+from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
 
 BUDGET = "spatial:budget=10"

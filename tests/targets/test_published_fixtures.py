@@ -23,8 +23,9 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.generation import Request, generate
+from spatialspec.generation import generate
 from spatialspec.methods.method import Method
+from spatialspec.request import Request
 from spatialspec.targets.llamagen.text import clean_caption
 from spatialspec.targets.loading import load_target
 

@@ -14,10 +14,10 @@ from spatialspec.core.grid import Grid, Grids, Layout
 from spatialspec.core.interfaces import Target
 from spatialspec.doctor.rows import draw_rows
 from spatialspec.doctor.scores import compare, sequence_difference
-from spatialspec.generation import Request
 from spatialspec.methods.method import Method
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 from spatialspec.show.page import panel
 from spatialspec.show.trace import trace
 from spatialspec.targets.emu3 import Emu3Target

@@ -78,7 +78,8 @@ def audit(
 
 def _drawn_by(pipeline: SpatialPipeline, method: Method) -> bool:
     """Whether the model has the drafts that a method needs."""
-    from spatialspec.generation import Request, assemble
+    from spatialspec.generation import assemble
+    from spatialspec.request import Request
 
     request = Request([""], [0], pipeline.target.default, pipeline.target.grid)
     try:

@@ -28,8 +28,11 @@ def bench(
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
+    min_p: options.MinP = None,
     negative_prompt: options.NegativePrompt = "",
     size: options.Size = None,
+    height: options.Height = None,
+    width: options.Width = None,
     num_images: options.NumImages = 1,
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
@@ -44,25 +47,22 @@ def bench(
     All methods take their turn image by image, after a warm-up. AR runs too, as the reference of speed-ups and equal
     tokens, and is listed if it is named. Seconds and speed-ups are medians, the other figures are means.
     """
-    common = options.Common(
-        model, draft, methods, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, num_images,
-        budget, tolerance, quality, device, dtype,
-    )  # fmt: skip
+    common = options.Common.of(locals())
     listed = common.parse_methods()
     if limit < 1:
         raise BadInput(f"--limit {limit}", "at least 1", "choose another")
     if json is not None:
         check_output(json, "", "--json", [prompts, *options.folders(model, draft)])
     words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
-    pipeline, workload = common.load(listed, words, own=prompts is not None)
-    listed = common.tuned(listed, pipeline, workload)
+    pipeline, request = common.load(listed, words, own=prompts is not None)
+    listed = common.tuned(listed, pipeline, request)
 
     from spatialspec.measure.bench import AR, bench
     from spatialspec.measure.metrics import AGAINST_AR, COST, DISTANCE, columns, notes
 
-    images = len(workload.jobs()) + 1  # one warms up
-    with progress(len({AR, *listed}) * images * workload.grid.cells) as report:
-        document = bench(pipeline, listed, workload, report, stage=report.stage)
+    images = len(request.prompts) + 1  # one warms up
+    with progress(len({AR, *listed}) * images * request.grid.cells) as report:
+        document = bench(pipeline, listed, request, report, stage=report.stage)
     with saved(json, document.json_text):
         tables = COST, AGAINST_AR, DISTANCE
         say("\n".join([table(columns(*tables), document.methods), *map(wrapped, notes(*tables))]))

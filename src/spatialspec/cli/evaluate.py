@@ -55,8 +55,11 @@ def evaluate(
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
+    min_p: options.MinP = None,
     negative_prompt: options.NegativePrompt = "",
     size: options.Size = None,
+    height: options.Height = None,
+    width: options.Width = None,
     num_images: options.NumImages = 2,
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
@@ -74,10 +77,7 @@ def evaluate(
     AR runs too, and is listed if it is named.
     """
     need("evaluate")
-    common = options.Common(
-        model, draft, methods, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, num_images,
-        budget, tolerance, quality, device, dtype,
-    )  # fmt: skip
+    common = options.Common.of(locals())
     listed = common.parse_methods()
     if limit < 1:
         raise BadInput(f"--limit {limit}", "at least 1", "choose another")
@@ -106,9 +106,7 @@ def evaluate(
         check_count(prompt_set.kind, num_images)
     own = prompt_set is not None or real is not None
     first = prompt_set.prompts if prompt_set is not None else () if own else BUILT_IN
-    pipeline, workload = common.load(listed, first[:1], own)
-
-    from dataclasses import replace
+    pipeline, request = common.load(listed, first[:1], own)
 
     from spatialspec.generation import traced
     from spatialspec.measure.bench import AR
@@ -121,15 +119,15 @@ def evaluate(
 
     with waiting("reading real images" if real is not None else "checking the prompts") as now:
         with traced(pipeline.target):
-            side = pipeline.target.pixels([0] * workload.grid.cells, workload.grid).width
+            side = pipeline.target.pixels([0] * request.grid.cells, request.grid).width
         truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
         if prompt_set is None:
             words = BUILT_IN if truth is None else dict.fromkeys(truth.captions)
             prompt_set = PromptSet.plain([check_prompt(text, real or "") for text in words])
         prompt_set = prompt_set.first(limit)
-        workload = replace(workload, prompts=prompt_set.prompts)
-        options.checked(pipeline, listed, workload, own)
-        listed = common.tuned(listed, pipeline, workload)
+        request = common.request(pipeline, prompt_set.prompts)
+        options.checked(pipeline, listed, request, own)
+        listed = common.tuned(listed, pipeline, request)
         now.stage("loading the networks that measure images")
         captions = [*prompt_set.prompts, *(truth.captions if truth is not None else ())]
         metrics = Metrics(
@@ -137,15 +135,15 @@ def evaluate(
             judge=Alignment(captions),
             clip=None if clip is None else ClipScore(clip),
             scenes=test,
-            store=None if out is None else Store(out, _identity(pipeline, workload)),
+            store=None if out is None else Store(out, _identity(pipeline, request)),
             export=export,
         )
     saved_in = "no images are kept without --out" if out is None else f"{out} keeps what was drawn"
-    jobs, resumes = len(workload.jobs()), "" if out is None else ": the same call goes on"
-    total = len({AR, *listed}) * jobs * workload.grid.cells
+    jobs, resumes = len(request.prompts), "" if out is None else ": the same call goes on"
+    total = len({AR, *listed}) * jobs * request.grid.cells
     with kept(saved_in + resumes), progress(total, timed=False) as report:
         names = {"features": features, "clip": clip, "scenes": scenes}
-        document = evaluate(pipeline, listed, workload, prompt_set, metrics, truth, names, (), report, report.stage)
+        document = evaluate(pipeline, listed, request, prompt_set, metrics, truth, names, (), report, report.stage)
     rows = [*document.methods, *([document.real] if document.real is not None else [])]
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
     with saved(json, document.json_text):
@@ -169,7 +167,7 @@ def _folder(name: str | None) -> Path | None:
     return Path(name) if name is not None and Path(name).is_dir() else None
 
 
-def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:
+def _identity(pipeline: Any, request: Any) -> dict[str, Any]:
     """Everything that images depend on, except prompts and methods."""
     from dataclasses import asdict
 
@@ -177,9 +175,9 @@ def _identity(pipeline: Any, workload: Any) -> dict[str, Any]:
     from spatialspec.measure.bench import describe
 
     names = {"model", "drafts", "version", "seed", "verifier", "negative_prompt", "size", "dtype"}
-    settings = describe("evaluate", pipeline, workload).model_dump(include=names)
+    settings = describe("evaluate", pipeline, request).model_dump(include=names)
     target = {"weights": identity(pipeline.target), "device": pipeline.target.device.type}
-    return {**settings, **target, **asdict(workload.sampling)}
+    return {**settings, **target, **asdict(request.sampling)}
 
 
 def _shown(name: str, form: str) -> Callable[[Quality], str]:

@@ -35,8 +35,11 @@ def generate(
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
+    min_p: options.MinP = None,
     negative_prompt: options.NegativePrompt = "",
     size: options.Size = None,
+    height: options.Height = None,
+    width: options.Width = None,
     num_images: options.NumImages = 1,
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
@@ -51,10 +54,7 @@ def generate(
     One method writes its picture, several pictures of it (--num-images) as one sheet in rows. Several methods, or
     --compare, write one sheet with a column for each method, AR first: its pictures, its passes and its seconds.
     """
-    common = options.Common(
-        model, draft, method, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, num_images,
-        budget, tolerance, quality, device, dtype,
-    )  # fmt: skip
+    common = options.Common.of(locals(), methods=method)
     methods = common.parse_methods()
     ar = Method.parse("ar")
     if compare or ar in methods:
@@ -65,8 +65,8 @@ def generate(
     if json is not None:
         check_output(json, "", "--json", [out, *read])
 
-    pipeline, workload = common.load(methods, [prompt])
-    methods = common.tuned(methods, pipeline, workload)
+    pipeline, request = common.load(methods, [prompt])
+    methods = common.tuned(methods, pipeline, request)
 
     from spatialspec.cli.sheet import comparison, contact_sheet
     from spatialspec.measure.bench import describe
@@ -78,13 +78,13 @@ def generate(
     if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method
         for m in methods:
             with waiting(f"warming up {m}"), suppress(_Enough):
-                draw(pipeline, m, workload, prompt, seed, 1, _stop_after(12))
+                draw(pipeline, m, request.only([0]), _stop_after(12))
     samples: dict[Method, list[Sample]] = {}
-    with progress(len(methods) * num_images * workload.grid.cells) as report:
+    with progress(len(methods) * num_images * request.grid.cells) as report:
         for m in methods:
-            samples[m] = draw(pipeline, m, workload, prompt, seed, num_images, report)
+            samples[m] = draw(pipeline, m, request, report)
     with waiting("distance from AR"):
-        results = [summarise(pipeline, m, workload, samples[m], samples.get(ar)) for m in methods]
+        results = [summarise(pipeline, m, request, samples[m], samples.get(ar)) for m in methods]
 
     pictures = [[sample.image for sample in samples[m]] for m in methods]
     if len(methods) == 1:
@@ -94,7 +94,7 @@ def generate(
         sheet = comparison(list(zip(captions, pictures, strict=True)))
     shown = [table(columns(COST, AGAINST_AR) if ar in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
-    document = Document(settings=describe("generate", pipeline, workload, SEED_RULE), methods=results)
+    document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results)
     with saved(json, document.json_text):
         try:
             say("\n".join(shown))

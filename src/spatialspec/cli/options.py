@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +19,8 @@ from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.presets import AUTO, PRESETS, dialled
 
 if TYPE_CHECKING:
-    from spatialspec.measure.runs import Workload
     from spatialspec.pipeline import SpatialPipeline
+    from spatialspec.request import Request
 
 _TYPES = ", ".join(devices.DTYPES)
 QUALITIES = "; ".join(f"{name}: {p.passes} passes, gap {p.gap:+.2f}" for name, p in PRESETS.items())
@@ -39,8 +39,13 @@ Guidance = Annotated[
 Temperature = Annotated[float | None, typer.Option(help="0 to 100; 0 is greedy. [default: the model's]")]
 TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all. [default: the model's]")]
 TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this mass. [default: the model's]")]
+MinP = Annotated[
+    float | None, typer.Option(help="Keep tokens this many times as likely as the likeliest. [default: the model's]")
+]
 NegativePrompt = Annotated[str, typer.Option(help="What guidance leads away from.")]
 Size = Annotated[str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Grid of image tokens. [default: the model's]")]
+Height = Annotated[int | None, typer.Option(help="Of the image in pixels, instead of --size.")]
+Width = Annotated[int | None, typer.Option(help="Of the image in pixels, instead of --size.")]
 NumImages = Annotated[int, typer.Option(help="Pictures of each prompt.")]
 Budget = Annotated[
     str | None,
@@ -80,22 +85,31 @@ class Common:
     """The options of `generate` and `bench`, as they were typed."""
 
     model: str
-    draft: str | None
     methods: str
-    verifier: str
-    seed: int
-    guidance: float | None
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    negative_prompt: str
-    size: str | None
-    num_images: int
-    budget: str | None
-    tolerance: float | None
-    quality: str | None
-    device: str
-    dtype: str | None
+    draft: str | None = None
+    verifier: str = "coupled"
+    seed: int = 0
+    guidance: float | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    negative_prompt: str = ""
+    size: str | None = None
+    height: int | None = None
+    width: int | None = None
+    num_images: int = 1
+    budget: str | None = None
+    tolerance: float | None = None
+    quality: str | None = None
+    device: str = "cpu"
+    dtype: str | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Common:
+        """From the arguments of a command, by name; what it does not take has its default."""
+        known = {field.name: arguments[field.name] for field in fields(cls) if field.name in arguments}
+        return cls(**(known | changes))
 
     def parse_methods(self) -> list[Method]:
         """Check what needs no torch and return the methods, each once.
@@ -126,7 +140,7 @@ class Common:
 
     def load(
         self, methods: Sequence[Method], prompts: Sequence[str], own: bool = True
-    ) -> tuple[SpatialPipeline, Workload]:
+    ) -> tuple[SpatialPipeline, Request]:
         """Check numbers and device, load the model, and check that every method can draw every prompt.
 
         Args:
@@ -138,23 +152,38 @@ class Common:
             BadInput: a bad option, prompt or file.
         """
         with loading(self.model):
-            return self._load(methods, prompts, own)
+            pipeline = self._load()
+            request = self.request(pipeline, prompts)
+            if prompts:
+                checked(pipeline, methods, request, own)
+            return pipeline, request
 
-    def _load(self, methods: Sequence[Method], prompts: Sequence[str], own: bool) -> tuple[SpatialPipeline, Workload]:
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """Options of the sampling that were given."""
+        names = "guidance", "temperature", "top_k", "top_p", "min_p"
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def request(self, pipeline: SpatialPipeline, prompts: Sequence[str]) -> Request:
+        """What these options ask for.
+
+        Raises:
+            BadInput: the model cannot draw the size.
+        """
         from dataclasses import replace
 
+        from spatialspec.request import Request
+
+        (negative,) = arguments.negatives(self.negative_prompt, 1)
+        sampling = replace(pipeline.target.default, **self.numbers)
+        grid = arguments.grid(pipeline.target, self.size, self.height, self.width)
+        return Request.of(prompts, sampling, grid, self.seed, self.num_images, self.verifier, negative)
+
+    def _load(self) -> SpatialPipeline:
         from spatialspec.core.sampling import Sampling
-        from spatialspec.measure.runs import Workload
         from spatialspec.pipeline import SpatialPipeline
 
-        numbers: dict[str, Any] = {
-            "guidance": self.guidance,
-            "temperature": self.temperature,
-            "top_k": self.top_k,
-            "top_p": self.top_p,
-        }
-        given = {name: value for name, value in numbers.items() if value is not None}
-        for name, value in given.items():
+        for name, value in self.numbers.items():
             try:
                 Sampling(**{name: value})
             except BadInput as error:
@@ -164,30 +193,17 @@ class Common:
         dtype = self.dtype or devices.AUTO
         pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
         pipeline.set_progress_bar_config(disable=True)  # commands have a bar of their own
-        workload = Workload(
-            prompts=tuple(prompts),
-            sampling=replace(pipeline.target.default, **given),
-            grid=arguments.grid(pipeline.target, self.size),
-            seed=self.seed,
-            images=self.num_images,
-            verifier=self.verifier,
-            negative_prompt=arguments.negatives(self.negative_prompt, 1)[0],
-        )
-        if prompts:
-            checked(pipeline, methods, workload, own)
-        return pipeline, workload
+        return pipeline
 
-    def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, workload: Workload) -> list[Method]:
+    def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, request: Request) -> list[Method]:
         """The methods, those without a budget of their own with the one that is fastest here if that was asked for."""
         if self.budget != AUTO:
             return list(methods)
-        from spatialspec.measure.budget import best_budget, effort
+        from spatialspec.budget import effort, tuned
 
         def tune(method: Method) -> Method:
-            if not method.has("budget") or "budget" in method.options.given:
-                return method
-            with progress(effort(workload, pipeline.target.device)) as report:
-                return method.with_default("budget", best_budget(pipeline, method, workload, report))
+            with progress(effort(method, request, pipeline.target.device)) as report:
+                return tuned(pipeline.target, pipeline.drafts, method, request, report)
 
         return [tune(method) for method in methods]
 
@@ -202,13 +218,13 @@ def loading(model: str) -> AbstractContextManager[Display]:
     return waiting(f"loading {printable(model)}" + (f", {size / 1e6:,.1f} MB" if size else ""))
 
 
-def checked(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Workload, own: bool) -> None:
-    """Check a workload, as `measure.runs.check` does.
+def checked(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request, own: bool) -> None:
+    """Check a request, as `measure.runs.check` does.
 
     Args:
         pipeline: target and drafts.
         methods: to run.
-        workload: for all of them.
+        request: for all of them.
         own: whether its prompts were; not every model draws the built-in ones.
 
     Raises:
@@ -217,13 +233,13 @@ def checked(pipeline: SpatialPipeline, methods: Sequence[Method], workload: Work
     from spatialspec.measure.runs import check
 
     if not own:
-        prompts, target = workload.prompts, pipeline.target
+        prompts, target = request.prompts, pipeline.target
         try:
-            target.check_prompts(prompts, [""] * len(prompts), workload.grid)
+            target.check_prompts(prompts, [""] * len(prompts), request.grid)
         except BadInput as error:
             advice = f"{target.name} does not draw the built-in prompts, give --prompts FILE with some of its own"
             raise BadInput(error.got, error.expected, advice) from error
-    check(pipeline, methods, workload)
+    check(pipeline, methods, request)
 
 
 def folders(model: str, draft: str | None = None) -> list[Path | None]:

@@ -67,9 +67,7 @@ def reproduce(
     if drafts is not None and name != ALL and not EXPERIMENTS[name].folders:
         several = ", ".join(known for known, entry in EXPERIMENTS.items() if entry.folders)
         raise BadInput(f"--drafts for {name}", f"one of {several}", "for the others give --draft")
-    common = options.Common(
-        model, draft, "ar", VERIFIER, seed, None, None, None, None, "", None, 1, None, None, None, device, dtype
-    )
+    common = options.Common.of(locals(), methods="ar", verifier=VERIFIER)
     methods = common.parse_methods()
     words = list(BUILT_IN) if prompts is None else read_prompts(prompts)
     chosen = list(EXPERIMENTS) if name == ALL else [name]
@@ -84,7 +82,7 @@ def reproduce(
     out.mkdir(exist_ok=True)
     for one in chosen:
         check_files(one, out, quick)
-    pipeline, workload = common.load(methods, words[:1], own=prompts is not None)
+    pipeline, request = common.load(methods, words[:1], own=prompts is not None)
 
     from dataclasses import replace
 
@@ -93,21 +91,21 @@ def reproduce(
     from spatialspec.measure.runs import check
 
     if quick:
-        workload = replace(workload, grid=quick_grid(pipeline.target))
-    context = ExperimentContext(pipeline, workload, quick, folders, progress)
+        request = replace(request, grid=quick_grid(pipeline.target))
+    context = ExperimentContext(pipeline, request, quick, folders, progress)
     for one in chosen:
         most = 1 if quick else limit or EXPERIMENTS[one].prompts
-        asked = replace(workload, prompts=tuple(words[:most]))
-        check(pipeline, methods, asked)
+        chosen_prompts = request.with_prompts(words[:most])
+        check(pipeline, methods, chosen_prompts)
         given = {
             "--model": model if model != "icons" else None, "--draft": draft, "--drafts": drafts, "--prompts": prompts,
             "--seed": seed or None, "--device": device if device != "cpu" else None, "--dtype": dtype,
             "--plugin": plugin,
         }  # fmt: skip
-        call = _call(one, given | ({} if quick else {"--limit": len(asked.prompts)}), quick)
+        call = _call(one, given | ({} if quick else {"--limit": len(chosen_prompts.prompts)}), quick)
         try:
             with waiting(one):
-                carry_out(one, replace(context, workload=asked), out, call, lambda report: say(_text(report)))
+                carry_out(one, replace(context, request=chosen_prompts), out, call, lambda report: say(_text(report)))
         except ValueError as error:
             if name != ALL:
                 raise

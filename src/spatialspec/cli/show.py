@@ -27,8 +27,11 @@ def show(
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
+    min_p: options.MinP = None,
     negative_prompt: options.NegativePrompt = "",
     size: options.Size = None,
+    height: options.Height = None,
+    width: options.Width = None,
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
     quality: options.Quality = None,
@@ -42,39 +45,34 @@ def show(
     draft from above or from the left, or a refined one. Maps show which drafts were kept, the entropy of the target
     and how far off the drafts were.
     """
-    common = options.Common(
-        model, draft, method, verifier, seed, guidance, temperature, top_k, top_p, negative_prompt, size, 1,
-        budget, tolerance, quality, device, dtype,
-    )  # fmt: skip
+    common = options.Common.of(locals(), methods=method)
     methods = common.parse_methods()
     if len(methods) != 1:
         raise BadInput(f"{len(methods)} methods in {method!r}", "one", "plain AR is drawn beside it anyway")
     arguments.prompts(prompt)
     check_output(out, ".html", "--out", options.folders(model, draft))
-    pipeline, workload = common.load(methods, [prompt])
-    methods = common.tuned(methods, pipeline, workload)
+    pipeline, request = common.load(methods, [prompt])
+    methods = common.tuned(methods, pipeline, request)
 
     from spatialspec import __version__
     from spatialspec.core.step import Step
-    from spatialspec.generation import Request
     from spatialspec.show.page import page, panel
     from spatialspec.show.trace import trace
 
-    drawn = Request([prompt], [seed], workload.sampling, workload.grid, verifier, [negative_prompt])
     shown = list(dict.fromkeys([*methods, Method.parse("ar")]))
     traces = []
-    with progress(len(shown) * workload.grid.cells, timed=False) as report:
+    with progress(len(shown) * request.grid.cells, timed=False) as report:
         for one in shown:
 
             def tell(step: Step, name: str = str(one)) -> None:
                 report(name, len(step.written))
 
-            traces.append(trace(pipeline, one, drawn, tell))
+            traces.append(trace(pipeline, one, request, tell))
     with waiting("decoding what every pass guessed"):
         panels = [panel(pipeline.target, one) for one in traces]
-    s = workload.sampling
+    s = request.sampling
     settings = (
-        f"spatialspec {__version__}, model {pipeline.target.name}, {workload.grid} tokens, seed {seed}, verifier "
+        f"spatialspec {__version__}, model {pipeline.target.name}, {request.grid} tokens, seed {seed}, verifier "
         f"{methods[0].rule_under(verifier)}, guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, "
         f"top-p {s.top_p:g}."
     )

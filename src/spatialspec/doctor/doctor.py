@@ -26,12 +26,11 @@ from spatialspec.doctor.scores import check_ar, check_scores, compare
 from spatialspec.doctor.signatures import signatures
 from spatialspec.doctor.speed import AR, advise, curve, expectations, run_in_turns, short
 from spatialspec.drafts.weights import Drafts
-from spatialspec.generation import Request
 from spatialspec.measure.documents import dtype_name
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
+from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
 
 T = TypeVar("T")
@@ -50,14 +49,14 @@ class Examination:
         tell: called with every finding as soon as there is one.
         findings: in the order of the checks.
         pipeline: with the drafts that can be used; None where the model cannot be loaded.
-        workload: one image; None where none can be drawn.
+        request: one image; None where none can be drawn.
     """
 
     settings: DoctorSettings
     tell: Callable[[Finding], object] = lambda finding: None
     findings: list[Finding] = field(default_factory=list)
     pipeline: SpatialPipeline | None = None
-    workload: Workload | None = None
+    request: Request | None = None
 
     def add(self, finding: Finding) -> None:
         """Note a finding."""
@@ -154,12 +153,12 @@ def _look_at(examination: Examination, target: Target, folder: ModelFolder, grid
         with suppress(Stopped):
             prompt = examination.require("prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
             examination.look("prompts", "a tokenizer of its own", lambda: at_rest.check_prompt(target, folder, prompt))
-            examination.workload = Workload((prompt,), default, grid) if examination.sound else None
+            examination.request = Request.of([prompt], default, grid) if examination.sound else None
     usable: list[Drafts] = []
     examination.look("drafts", "drafts that can be used", lambda: check_drafts(target, draft, grid, usable))
     examination.pipeline = SpatialPipeline(target, usable)
     known = {
-        "prompt": examination.workload.prompts[0] if examination.workload else None,
+        "prompt": examination.request.prompts[0] if examination.request else None,
         "size": str(grid),
         "guidance": default.guidance,
         "temperature": default.temperature,
@@ -181,17 +180,17 @@ def measure(examination: Examination, report: Progress, options: str = "") -> Di
     widths: list[Width] = []
     expected: list[Expectation] = []
     advice = ""
-    if examination.pipeline is not None and examination.workload is not None:
+    if examination.pipeline is not None and examination.request is not None:
         with suppress(Stopped):
-            widths, expected = _draw(examination, examination.pipeline, examination.workload, report)
-            advice = advise(expected, examination.workload.grid, options)
+            widths, expected = _draw(examination, examination.pipeline, examination.request, report)
+            advice = advise(expected, examination.request.grid, options)
     return Diagnosis(
         settings=examination.settings, checks=examination.findings, widths=widths, methods=expected, advice=advice
     )
 
 
 def _draw(
-    examination: Examination, pipeline: SpatialPipeline, workload: Workload, report: Progress
+    examination: Examination, pipeline: SpatialPipeline, request: Request, report: Progress
 ) -> tuple[list[Width], list[Expectation]]:
     """Checks that need drawing, the curve, and what to expect.
 
@@ -199,21 +198,20 @@ def _draw(
         Stopped: nothing more can be drawn.
     """
     target = pipeline.target
-    images = Request(workload.prompts, [workload.seed], workload.sampling, workload.grid)
 
     def draw(method: Method) -> Rows:
-        return draw_rows(pipeline, method, images, short(workload.grid), report)
+        return draw_rows(pipeline, method, request, short(request.grid), report)
 
     ar = examination.require("ar", "one pass a cell", lambda: draw(AR))
     examination.add(check_ar(ar))
     if examination.findings[-1].status == "failed":
         raise Stopped
     check, same, fewer = "one pass for many cells", "AR's scores", "AR's tokens in fewer passes"
-    rounding = examination.require(check, same, lambda: compare(target, images, ar))
-    examination.look(check, same, lambda: check_scores(target, images, ar, rounding))
-    costs = examination.require("cost of a pass", "seconds", lambda: curve(pipeline, workload, report))
+    rounding = examination.require(check, same, lambda: compare(target, request, ar))
+    examination.look(check, same, lambda: check_scores(target, request, ar, rounding))
+    costs = examination.require("cost of a pass", "seconds", lambda: curve(pipeline, request, report))
     runs = examination.require("methods", fewer, lambda: run_in_turns(pipeline, costs, draw))
-    expected = expectations(costs, runs, workload)
+    expected = expectations(costs, runs, request)
     for run, one in zip(runs[1:], expected[1:], strict=True):
-        examination.look(one.method, fewer, partial(signatures, images, ar, run.rows, one, rounding))
+        examination.look(one.method, fewer, partial(signatures, request, ar, run.rows, one, rounding))
     return [Width(budget=cost.budget, seconds=cost.seconds, cells=cost.cells) for cost in costs], expected

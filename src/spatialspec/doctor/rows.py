@@ -12,10 +12,11 @@ from torch import Tensor
 
 from spatialspec.core.grid import Layout
 from spatialspec.core.proposal import Proposal
-from spatialspec.generation import Request, assemble, steps
+from spatialspec.generation import assemble, steps
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
+from spatialspec.request import Request
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.doctor.report import Finding, failed, ok, warning
 from spatialspec.doctor.rows import Rows
-from spatialspec.generation import Request
 from spatialspec.measure.documents import dtype_name
+from spatialspec.request import Request
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.language_target import LanguageTarget
 

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from spatialspec.doctor.report import Expectation, Finding, failed, ok, warning
 from spatialspec.doctor.rows import Rows
 from spatialspec.doctor.scores import ScoreDifference
-from spatialspec.generation import Request
 from spatialspec.measure.distance import TIE, first_divergence, lead
 from spatialspec.methods.method import Method
+from spatialspec.request import Request
 
 SHORT = 1.5  # accepted length
 DRAFTS = (

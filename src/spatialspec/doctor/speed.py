@@ -8,19 +8,19 @@ from statistics import median
 
 import torch
 
+from spatialspec.budget import GAIN, Cost, choose, costs_here, measured_cells
+from spatialspec.budget import effort as effort_of_budgets
 from spatialspec.core.grid import Grid
 from spatialspec.doctor.report import Expectation
 from spatialspec.doctor.rows import Rows
 from spatialspec.drafts.weights import KINDS
-from spatialspec.measure.budget import GAIN, Cost, choose, costs_here, measured_cells
-from spatialspec.measure.budget import effort as effort_of_budgets
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.methods.registry import methods
 from spatialspec.methods.spatial.drafter import METHOD as SPATIAL
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
+from spatialspec.request import Request
 
 ROWS = 4  # of the image, for a short run
 TIMED = 3  # short runs of each method
@@ -44,14 +44,14 @@ def short(grid: Grid) -> int:
     return min(grid.rows, ROWS) * grid.columns
 
 
-def effort(workload: Workload, device: torch.device) -> int:
+def effort(request: Request, device: torch.device) -> int:
     """Cells that are drawn here at most."""
-    return effort_of_budgets(workload, device) + (3 + len(KINDS)) * TIMED * short(workload.grid)
+    return effort_of_budgets(SPATIAL, request, device) + (3 + len(KINDS)) * TIMED * short(request.grid)
 
 
-def curve(pipeline: SpatialPipeline, workload: Workload, report: Progress) -> list[Cost]:
+def curve(pipeline: SpatialPipeline, request: Request, report: Progress) -> list[Cost]:
     """What a pass of `spatial` costs against its width: the figures of `--budget auto`."""
-    return costs_here(pipeline, SPATIAL, workload, report)
+    return costs_here(pipeline.target, pipeline.drafts, SPATIAL, request, report)
 
 
 def run_in_turns(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callable[[Method], Rows]) -> list[ShortRun]:
@@ -82,17 +82,17 @@ def _drafted(pipeline: SpatialPipeline) -> list[Method]:
     return drafted
 
 
-def expectations(costs: Sequence[Cost], runs: Sequence[ShortRun], workload: Workload) -> list[Expectation]:
+def expectations(costs: Sequence[Cost], runs: Sequence[ShortRun], request: Request) -> list[Expectation]:
     """A whole image by each method, in the order of the runs; AR is the first.
 
     A method on the curve goes by the curve, which was measured on more of the image. Another method's seconds are those
     of the curve's AR times its seconds over AR's in the short runs.
     """
-    cells, ar, expected = workload.grid.cells, costs[0], []
+    cells, ar, expected = request.grid.cells, costs[0], []
     curve = {SPATIAL.with_default("budget", cost.budget): cost for cost in costs} | {AR: ar}
     for run in runs:
         if (cost := curve.get(run.rows.method)) is not None:
-            committed, seconds, measured = cost.cells, cost.seconds, measured_cells(workload)
+            committed, seconds, measured = cost.cells, cost.seconds, measured_cells(request)
         else:
             committed, measured = run.rows.cells_of_a_pass, len(run.rows.tokens)
             seconds = run.seconds / runs[0].seconds * ar.seconds

@@ -15,34 +15,36 @@ from spatialspec.identity import drafts_digest
 from spatialspec.measure.documents import dtype_name
 from spatialspec.measure.metrics import summarise
 from spatialspec.measure.results import Document, Settings
-from spatialspec.measure.runs import STRIDE, Sample, Workload, check, draw
+from spatialspec.measure.runs import Sample, check, draw
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
+from spatialspec.request import STRIDE, Request
 
 AR = Method.parse("ar")
 SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
 
 
-def describe(command: str, pipeline: SpatialPipeline, workload: Workload, rule: str = SEED_RULE) -> Settings:
+def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: str = SEED_RULE) -> Settings:
     """What a run was asked for, and what it ran on."""
-    target, sampling = pipeline.target, workload.sampling
+    target, sampling = pipeline.target, request.sampling
     return Settings(
         command=command,
         model=target.name,
         fingerprint=target.fingerprint,
         drafts=drafts_digest(pipeline.drafts) if pipeline.drafts else "",
-        prompts=len(workload.prompts),
-        num_images=workload.images,
-        seed=workload.seed,
+        prompts=len(request.prompts) // request.images,
+        num_images=request.images,
+        seed=request.seeds[0],
         seed_rule=rule,
-        verifier=workload.verifier,
+        verifier=request.verifier,
         guidance=sampling.guidance,
         temperature=sampling.temperature,
         top_k=sampling.top_k,
         top_p=sampling.top_p,
-        negative_prompt=workload.negative_prompt,
-        size=str(workload.grid),
+        min_p=sampling.min_p,
+        negative_prompt=request.negatives[0],
+        size=str(request.grid),
         device=str(target.device),
         dtype=dtype_name(target.dtype),
         threads=torch.get_num_threads(),
@@ -52,7 +54,7 @@ def describe(command: str, pipeline: SpatialPipeline, workload: Workload, rule: 
 def bench(
     pipeline: SpatialPipeline,
     methods: Sequence[Method],
-    workload: Workload,
+    request: Request,
     report: Progress,
     on_image: Callable[[Method, Sample], object] = lambda method, sample: None,
     stage: Callable[[str], object] = lambda what: None,
@@ -62,7 +64,7 @@ def bench(
     Args:
         pipeline: target and drafts.
         methods: in the order of the result; one named twice counts once.
-        workload: what to draw.
+        request: what to draw.
         report: called after every pass, those of the warm-up too, as `report(method, tokens just committed)`.
         on_image: called with every image that counts, AR's too; prompt by prompt, a method's in order.
         stage: called with what is computed next, once all images are there.
@@ -71,19 +73,19 @@ def bench(
         BadInput: see `check`; before anything is computed.
     """
     listed = list(dict.fromkeys(methods))
-    check(pipeline, listed, workload)
+    check(pipeline, listed, request)
     running = list(dict.fromkeys([AR, *listed]))
-    jobs = workload.jobs()
+    images = request.each()
     for method in running:
-        draw(pipeline, method, workload, *jobs[0], 1, report)
+        draw(pipeline, method, images[0], report)
     samples: dict[Method, list[Sample]] = {method: [] for method in running}
-    for turn, (prompt, seed) in enumerate(jobs):
+    for turn, image in enumerate(images):
         first = turn % len(running)
         for method in running[first:] + running[:first]:
-            samples[method] += draw(pipeline, method, workload, prompt, seed, 1, report)
+            samples[method] += draw(pipeline, method, image, report)
             on_image(method, samples[method][-1])
     results = []
     for method in listed:
         stage(f"distance of {method} from AR")
-        results.append(summarise(pipeline, method, workload, samples[method], samples[AR]))
-    return Document(settings=describe("bench", pipeline, workload), methods=results)
+        results.append(summarise(pipeline, method, request, samples[method], samples[AR]))
+    return Document(settings=describe("bench", pipeline, request), methods=results)

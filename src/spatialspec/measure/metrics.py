@@ -18,9 +18,10 @@ from pydantic import Field
 from spatialspec import __version__
 from spatialspec.measure.distance import Distance, distance, explained, measure
 from spatialspec.measure.documents import Strict, dtype_name, quartiles
-from spatialspec.measure.runs import Sample, Workload
+from spatialspec.measure.runs import Sample
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class MethodRun:
     Attributes:
         pipeline: that drew the images.
         method: that drew the images.
-        workload: of the run.
+        request: of the run.
         samples: the method's images.
         reference: AR's, in the same order; None if AR did not run.
     """
 
     pipeline: SpatialPipeline
     method: Method
-    workload: Workload
+    request: Request
     samples: Sequence[Sample]
     reference: Sequence[Sample] | None
 
@@ -59,7 +60,7 @@ class MethodRun:
     @property
     def seed_exact(self) -> bool:
         """Whether the tokens equal AR's for the same seed."""
-        return self.method.seed_exact(self.workload.verifier)
+        return self.method.seed_exact(self.request.verifier)
 
     def mean(self, figure: str) -> float:
         """Mean over images of a figure of their reports."""
@@ -129,7 +130,7 @@ class MethodResult(Strict):
 
     method: str = metric(lambda m: str(m.method), COST, "method")
     """Name and options, as it was given."""
-    verifier: str = metric(lambda m: m.method.rule_under(m.workload.verifier))
+    verifier: str = metric(lambda m: m.method.rule_under(m.request.verifier))
     """"coupled" or "rejection", as used."""
     exact: bool = metric(lambda m: m.method.exact, COST, "exact", lambda exact: "yes" if exact else "no")
     """The distribution of the image is the target's."""
@@ -185,12 +186,12 @@ METRICS: dict[str, Metric] = {
 def summarise(
     pipeline: SpatialPipeline,
     method: Method,
-    workload: Workload,
+    request: Request,
     samples: Sequence[Sample],
     reference: Sequence[Sample] | None,
 ) -> MethodResult:
     """Every metric of one method; arguments as for :class:`MethodRun`."""
-    run = MethodRun(pipeline, method, workload, samples, reference)
+    run = MethodRun(pipeline, method, request, samples, reference)
     return MethodResult(**{key: one.compute(run) for key, one in METRICS.items()})
 
 

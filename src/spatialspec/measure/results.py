@@ -15,7 +15,7 @@ class Settings(RunSettings):
         prompts: number of prompts.
         num_images: images of each prompt.
         seed: of the run; `seed_rule` says how the seeds of images follow from it.
-        guidance, temperature, top_k, top_p: see `Sampling`.
+        guidance, temperature, top_k, top_p, min_p: see `Sampling`.
         size: ROWSxCOLUMNS.
     """
 
@@ -30,6 +30,7 @@ class Settings(RunSettings):
     temperature: float
     top_k: int
     top_p: float
+    min_p: float = 0.0
     negative_prompt: str
     size: str
     device: str

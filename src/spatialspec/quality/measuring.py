@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spatialspec.measure.bench import AR
 from spatialspec.measure.distance import measure
-from spatialspec.measure.runs import Workload, draw
+from spatialspec.measure.runs import draw
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
@@ -24,6 +24,7 @@ from spatialspec.quality.judge import Alignment
 from spatialspec.quality.prompt_sets import PromptSet, export, export_table
 from spatialspec.quality.scenes.scores import SceneTest
 from spatialspec.quality.store import ImageRecord, Store, slug
+from spatialspec.request import Request
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Measured:
 def measure_all(
     pipeline: SpatialPipeline,
     methods: Sequence[Method],
-    workload: Workload,
+    request: Request,
     prompts: PromptSet,
     metrics: Metrics,
     report: Progress,
@@ -105,41 +106,42 @@ def measure_all(
     """Draw the images that are not in the store, and measure all of them; AR runs too, first."""
     running = list(dict.fromkeys([AR, *methods]))
     measured = {method: Measured() for method in running}
-    for index, prompt in enumerate(workload.prompts):
+    for index, group in enumerate(request.by_prompt()):
         reference: list[tuple[ImageRecord, Image.Image]] = []
         for method in running:
-            images = _images(pipeline, method, workload, index, metrics.store, report)
+            images = _images(pipeline, method, group, index, metrics.store, report)
             reference = reference or images
             pixels = [np.asarray(image) for _, image in images]
             for (record, _), own, (ar, other) in zip(images, pixels, reference, strict=True):
                 measured[method].add_record(index, record, ar)
                 measured[method].error.append(squared_error(own, np.asarray(other)))
-            measured[method].add_pixels(metrics, np.stack(pixels), [prompt] * len(images))
+            measured[method].add_pixels(metrics, np.stack(pixels), list(group.prompts))
             if metrics.export is not None and method in methods:
                 export(metrics.export / slug(str(method)), prompts, index, [image for _, image in images])
     if metrics.export is not None:
         for method in methods:
-            export_table(metrics.export / slug(str(method)), prompts, workload.images)
+            export_table(metrics.export / slug(str(method)), prompts, request.images)
     return measured
 
 
 def _images(
-    pipeline: SpatialPipeline, method: Method, workload: Workload, index: int, store: Store | None, report: Progress
+    pipeline: SpatialPipeline, method: Method, request: Request, index: int, store: Store | None, report: Progress
 ) -> list[tuple[ImageRecord, Image.Image]]:
     """The images of one prompt, drawn together unless all are in the store."""
-    jobs = workload.jobs()[index * workload.images : (index + 1) * workload.images]
+    jobs = list(zip(request.prompts, request.seeds, strict=True))
     if store is not None:
         loaded = [store.load(str(method), index, i, job) for i, job in enumerate(jobs)]
         images = [image for image in loaded if image is not None]
         if len(images) == len(jobs):
-            report(str(method), len(jobs) * workload.grid.cells)
+            report(str(method), len(jobs) * request.grid.cells)
             return images
-    prompt, seed = jobs[0]
     images = []
-    for i, sample in enumerate(draw(pipeline, method, workload, prompt, seed, len(jobs), report)):
+    for i, sample in enumerate(draw(pipeline, method, request, report)):
         cells = measure(pipeline.target, sample.drawn)
         means = (None, None) if cells is None else (float(cells.surprisal.mean()), float(cells.entropy.mean()))
-        record = ImageRecord(prompt, sample.drawn.seed, sample.drawn.tokens, sample.report.target_passes, *means)
+        record = ImageRecord(
+            sample.drawn.prompt, sample.drawn.seed, sample.drawn.tokens, sample.report.target_passes, *means
+        )
         if store is not None:
             store.save(str(method), index, i, record, sample.image)
         images.append((record, sample.image))

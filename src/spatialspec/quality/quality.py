@@ -12,7 +12,7 @@ import torch
 
 from spatialspec.measure.bench import AR, describe
 from spatialspec.measure.intervals import Figure, mean_over_prompts
-from spatialspec.measure.runs import Workload, check
+from spatialspec.measure.runs import check
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
@@ -29,6 +29,7 @@ from spatialspec.quality.prompt_sets import PromptSet
 from spatialspec.quality.quality_results import MinusAR, Quality, QualityDocument, QualitySettings
 from spatialspec.quality.real import Real
 from spatialspec.quality.scenes.scores import FIELDS
+from spatialspec.request import Request
 
 SHARES = ("alignment", *FIELDS)
 Figures = dict[str, tuple[Figure | None, Figure | None]]  # by name: the figure, and its difference from AR
@@ -37,7 +38,7 @@ Figures = dict[str, tuple[Figure | None, Figure | None]]  # by name: the figure,
 def evaluate(
     pipeline: SpatialPipeline,
     methods: Sequence[Method],
-    workload: Workload,
+    request: Request,
     prompts: PromptSet,
     metrics: Metrics,
     real: Real | None,
@@ -51,8 +52,8 @@ def evaluate(
     Args:
         pipeline: target and drafts.
         methods: in the order of the result; repeated ones count once.
-        workload: prompts, seeds, sampling.
-        prompts: those of the workload, with names.
+        request: prompts, seeds, sampling.
+        prompts: those of the request, with names.
         metrics: to measure with.
         real: images to compare with; None compares with AR's.
         names: of the features, of CLIP and of the scene judge, for the settings.
@@ -64,23 +65,23 @@ def evaluate(
         BadInput: see `runs.check`; before anything is computed.
     """
     listed = list(dict.fromkeys(methods))
-    check(pipeline, listed, workload)
-    measured = measure_all(pipeline, listed, workload, prompts, metrics, report)
+    check(pipeline, listed, request)
+    measured = measure_all(pipeline, listed, request, prompts, metrics, report)
     ar, truth = measured[AR], None
-    captions = [workload.prompts[j] for j in ar.prompts]
+    captions = [prompts.prompts[j] for j in ar.prompts]
     if real is not None:
         stage(f"measuring {len(real.pixels)} real images")
-        truth = _measure_real(real, workload, metrics)
+        truth = _measure_real(real, prompts.prompts, metrics)
     results = []
     for method in listed:
         stage(f"kernel distance, alignment and intervals of {method}")
         own = measured[method]
-        rule, seed_exact = method.rule_under(workload.verifier), method.seed_exact(workload.verifier)
+        rule, seed_exact = method.rule_under(request.verifier), method.seed_exact(request.verifier)
         known = {"method": str(method), "verifier": rule, "exact": method.exact, "seed_exact": seed_exact}
         figures = summarise(own, ar, truth, metrics, captions, method == AR)
         results.append(_quality(figures, images=len(own.prompts), **known))
     settings = QualitySettings(
-        **describe("evaluate", pipeline, workload).model_dump(),
+        **describe("evaluate", pipeline, request).model_dump(),
         features=names["features"] or "",
         clip=names["clip"],
         compared_with="ar" if real is None else "real",
@@ -148,9 +149,9 @@ def _features(measured: Measured, part: slice = slice(None)) -> ImageFeatures:
     return ImageFeatures(torch.stack(measured.features[part]), measured.prompts[part])
 
 
-def _measure_real(real: Real, workload: Workload, metrics: Metrics) -> Measured:
+def _measure_real(real: Real, prompts: Sequence[str], metrics: Metrics) -> Measured:
     """Figures of real images; one whose caption is a prompt is paired with that prompt."""
-    number = {prompt: j for j, prompt in enumerate(workload.prompts)}
+    number = {prompt: j for j, prompt in enumerate(prompts)}
     truth = Measured([number.get(c, len(number) + i) for i, c in enumerate(real.captions)])
     truth.add_pixels(replace(metrics, scenes=None), real.pixels, list(real.captions))
     return truth

@@ -22,9 +22,10 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step, Verdict
-from spatialspec.generation import Request, assemble, steps
+from spatialspec.generation import assemble, steps
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 
 WRITERS = ("target", "vertical", "horizontal", "refined", "other")
 FATES = ("accepted", "refused", "none")  # of the draft of a cell, in the pass that wrote it

@@ -15,11 +15,11 @@ from spatialspec.lab.reproduce import backbone, hawk_sampling
 from spatialspec.lab.reproduce.carry_out import carry_out
 from spatialspec.lab.reproduce.context import QUICK, ExperimentContext
 from spatialspec.lab.reproduce.plots import empty_plot, powers
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.quality import encoders, judge
+from spatialspec.request import Request
 
 NOTE = "R-precision was not measured: "
 
@@ -28,7 +28,7 @@ NOTE = "R-precision was not measured: "
 def context(tmp_path_factory) -> ExperimentContext:
     pipeline = tiny_pipeline(tmp_path_factory.mktemp("tiny"))
     return ExperimentContext(
-        pipeline, Workload(("red apple, 3d", "a cat"), pipeline.target.default, QUICK, verifier="rejection")
+        pipeline, Request.of(("red apple, 3d", "a cat"), pipeline.target.default, QUICK, verifier="rejection")
     )
 
 
@@ -70,10 +70,8 @@ def test_compared_folders_have_a_hash_each_and_the_models_own_drafts_none(contex
 
 def test_a_setting_of_two_names_is_drawn_once(context, monkeypatch):
     drawn = []
-    monkeypatch.setattr(
-        hawk_sampling, "draw_all", lambda asked, methods: drawn.append(asked.workload.sampling) or asked
-    )
-    default, size = replace(context.workload.sampling, temperature=0.6), context.target.vocabulary
+    monkeypatch.setattr(hawk_sampling, "draw_all", lambda asked, methods: drawn.append(asked.request.sampling) or asked)
+    default, size = replace(context.request.sampling, temperature=0.6), context.target.vocabulary
     settings = {
         "all": replace(default, top_k=size), "more": replace(default, top_k=size + 7), "T 0.6": default,
         "few": replace(default, top_k=4), "T 1": replace(default, temperature=1.0),

@@ -23,8 +23,8 @@ from spatialspec.lab.reproduce.hawk_fig5 import divergence, rank_correlation
 from spatialspec.lab.reproduce.hawk_fig6 import rejected
 from spatialspec.lab.reproduce.pictures import changes
 from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
-from spatialspec.measure.runs import Workload
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 
 GRID = Grid(4, 5)
 
@@ -33,14 +33,17 @@ GRID = Grid(4, 5)
 def context(tmp_path_factory) -> ExperimentContext:
     pipeline = tiny_pipeline(tmp_path_factory.mktemp("tiny"))
     return ExperimentContext(
-        pipeline, Workload(("red apple, 3d", "a cat"), pipeline.target.default, GRID, verifier="rejection")
+        pipeline, Request.of(("red apple, 3d", "a cat"), pipeline.target.default, GRID, verifier="rejection")
     )
 
 
 def test_readings_are_what_decoding_saw(context):
     """Tokens are AR's for the seeds of `bench`; head 1 right drafts cell t + 1 from the state that outputs cell t."""
     first, second = readings(context)
-    drawn = [context.pipeline(p, method="ar", seed=s, size=GRID).tokens[0] for p, s in context.workload.jobs()]
+    drawn = [
+        context.pipeline(p, method="ar", seed=s, size=GRID).tokens[0]
+        for p, s in zip(context.request.prompts, context.request.seeds, strict=True)
+    ]
     assert [tuple(r.tokens.tolist()) for r in (first, second)] == drawn
     heads = next(d for d in context.pipeline.drafts if hasattr(d, "horizontal") and torch.is_tensor(d.horizontal))
     target, t = context.target, 7
@@ -127,7 +130,7 @@ def test_prompts_are_split_and_enough_pictures_learnt_from():
 
 def test_heads_that_know_less_than_nothing_tell_nothing(context, monkeypatch):
     """Losses above ln V leave every claim about them undefined; ln V stands in the table."""
-    few = replace(context, quick=True, workload=replace(context.workload, prompts=tuple("abcd")))
+    few = replace(context, quick=True, request=context.request.with_prompts("abcd"))
     monkeypatch.setattr(hawk_fig4, "LEARN", 1)
     for loss, defined in ((4.0, 5), (4.3, 2)):
         worse = torch.full((1, len(OFFSETS)), 3.0)

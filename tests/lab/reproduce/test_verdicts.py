@@ -16,8 +16,8 @@ from spatialspec.lab.reproduce.paired import FIGURES, PairedRun
 from spatialspec.lab.reproduce.report import ExperimentReport, ReproduceSettings
 from spatialspec.lab.reproduce.verdict import FAILS, HOLDS, LEAST, OPEN, Claim, verdict
 from spatialspec.measure.intervals import Figure
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
+from spatialspec.request import Request
 
 PROMPTS = 8
 
@@ -65,7 +65,7 @@ def made_up(methods: dict[str, dict[str, float]]) -> PairedRun:
     return PairedRun(results, images, {name: [] for name in images}, None)
 
 
-LAB = ExperimentContext(None, Workload(("a",) * PROMPTS, Sampling(), Grid(24, 24)))
+LAB = ExperimentContext(None, Request.of(("a",) * PROMPTS, Sampling(), Grid(24, 24)))
 
 
 def found_by(monkeypatch, experiment, methods) -> dict[str, str]:

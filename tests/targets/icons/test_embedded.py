@@ -8,10 +8,10 @@ import pytest
 
 from spatialspec.core.grid import Grid
 from spatialspec.measure.bench import bench
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
 from spatialspec.models import WEIGHTS
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 
 SEED_EXACT = "medusa,hawk-vertical,hawk,hawk:vertical_samples=2:horizontal_samples=2"
 
@@ -22,8 +22,8 @@ def pipeline() -> SpatialPipeline:
 
 
 def run(pipeline: SpatialPipeline, methods: str, prompts: tuple[str, ...], grid: Grid, seed: int = 0):
-    workload = Workload(prompts, pipeline.target.default, grid, seed)
-    return bench(pipeline, Method.parse_list(methods), workload, lambda method, tokens: None).methods
+    request = Request.of(prompts, pipeline.target.default, grid, seed)
+    return bench(pipeline, Method.parse_list(methods), request, lambda method, tokens: None).methods
 
 
 @pytest.mark.parametrize(("size", "prompts"), [("24x24", 1), ("12x12", 4), ("5x17", 3)])

@@ -21,12 +21,13 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.decode import Image
-from spatialspec.generation import Request, steps
+from spatialspec.generation import steps
 from spatialspec.lab.replay.replay import Prediction
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import Hawk, HawkHeads, HawkOptions
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 
 NODES = 128  # of the tree that is recorded, the most that a session has room for
 

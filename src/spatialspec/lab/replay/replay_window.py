@@ -24,11 +24,12 @@ from jaxtyping import Bool, Float
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.generation import Request, assemble, steps
+from spatialspec.generation import assemble, steps
 from spatialspec.lab.replay.replay import Prediction
 from spatialspec.methods.jacobi import JacobiOptions
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 
 LONGEST = 128  # rows of a recorded window
 

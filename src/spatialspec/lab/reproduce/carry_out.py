@@ -48,7 +48,7 @@ def carry_out(
     run, start = function_of(name), time.perf_counter()
     outcome = run(context)
     settings = ReproduceSettings(
-        **describe("reproduce", context.pipeline, context.workload).model_dump(),
+        **describe("reproduce", context.pipeline, context.request).model_dump(),
         call=call,
         machine=platform.machine(),
         quick=context.quick,

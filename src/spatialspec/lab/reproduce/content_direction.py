@@ -58,7 +58,7 @@ def regress(samples: Samples) -> list[Interval]:
 
 def run(context: ExperimentContext) -> Outcome:
     """Hawk's first heads on every inner cell of AR's images."""
-    heads, sampling, grid = context.find(HawkHeads, "hawk"), context.workload.sampling, context.grid
+    heads, sampling, grid = context.find(HawkHeads, "hawk"), context.request.sampling, context.grid
     cells = inner_cells(grid, 1, 1)
     across: list[Float[np.ndarray, "inner"]] = []
     down: list[Float[np.ndarray, "inner"]] = []

@@ -14,9 +14,9 @@ from spatialspec.core.noise import Noise
 from spatialspec.drafts.weights import Drafts, load_all
 from spatialspec.lab.reproduce.report import Table
 from spatialspec.lab.reproduce.verdict import Claim
-from spatialspec.measure.runs import Workload
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Bar, silent
+from spatialspec.request import Request
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Plot
@@ -31,7 +31,7 @@ class ExperimentContext:
 
     Attributes:
         pipeline: target and drafts.
-        workload: prompts, sampling, grid and seed of every run.
+        request: prompts, sampling, grid and seed of every run.
         quick: few steps and settings: to see that everything works, not what comes out.
         folders: further folders of drafts, for experiments that compare drafts.
         bar: makes a progress bar over some tokens.
@@ -40,7 +40,7 @@ class ExperimentContext:
     """
 
     pipeline: SpatialPipeline
-    workload: Workload
+    request: Request
     quick: bool = False
     folders: tuple[Path, ...] = ()
     bar: Bar = silent
@@ -55,7 +55,7 @@ class ExperimentContext:
     @property
     def grid(self) -> Grid:
         """Of every image."""
-        return self.workload.grid
+        return self.request.grid
 
     def find(self, kind: type[T], algorithm: str) -> T:
         """The draft weights of a kind.
@@ -64,7 +64,7 @@ class ExperimentContext:
             BadInput: there are none.
         """
         noise = Noise(0, 1, 1)
-        return DecodeContext(self.target, self.pipeline.drafts, self.workload.sampling, self.grid, noise).find(
+        return DecodeContext(self.target, self.pipeline.drafts, self.request.sampling, self.grid, noise).find(
             kind, algorithm
         )
 

@@ -112,7 +112,7 @@ def accepted(context: ExperimentContext, predictors: SSDPredictors, down: bool) 
     offset = context.grid.columns if down else 1
     values = []
     for reading in readings(context):
-        p = context.workload.sampling.distribution(reading.logits)
-        q = draft_distributions(context.target, predictors, reading, down, 0, context.workload.sampling)
+        p = context.request.sampling.distribution(reading.logits)
+        q = draft_distributions(context.target, predictors, reading, down, 0, context.request.sampling)
         values.append(float(by_rejection(p[cells], q[cells - offset]).mean()))
     return float(np.mean(values))

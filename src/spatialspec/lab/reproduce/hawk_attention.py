@@ -84,12 +84,12 @@ def neighbourhood(found: AttentionMap, grid: Grid) -> Float[np.ndarray, "up side
 
 def run(context: ExperimentContext) -> Outcome:
     """Every image that AR draws, read once."""
-    grid, workload = context.grid, context.workload
+    grid, request = context.grid, context.request
     found, maps = [], []
     drawn = draw_pictures(context)
     with context.bar(len(drawn) * grid.cells) as report:
-        for prompt, tokens in zip(workload.prompts, drawn, strict=True):
-            one = attention(context.target, prompt, tokens, workload.sampling, grid)
+        for prompt, tokens in zip(request.prompts, drawn, strict=True):
+            one = attention(context.target, prompt, tokens, request.sampling, grid)
             found.append(shares(one, grid))
             maps.append(neighbourhood(one, grid))
             report("attention", grid.cells)

@@ -6,6 +6,7 @@ other prompts, and is judged on those of a third set. So no drafts are needed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import log
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ ABOUT = (
 )
 
 
-def split(prompts: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
+def split(prompts: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """Prompts to judge on, to stop on, and to learn from, these repeated until there are LEARN images.
 
     Of eight prompts two judge, one stops and five teach; a single prompt does all three, for quick runs.
@@ -52,11 +53,11 @@ def split(prompts: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
 def run(context: ExperimentContext) -> Outcome:
     """Draw, read every image once, train, judge."""
     grid, target = context.grid, context.target
-    judge, stop, learn = split(context.workload.prompts)
+    judge, stop, learn = split(context.request.prompts)
     every = tuple([*judge, *stop, *learn])  # one list, so that all seeds differ
     cells = inner_cells(grid, REACH, REACH)
     read, own = [], []
-    for reading in readings(replace(context, workload=replace(context.workload, prompts=every))):
+    for reading in readings(replace(context, request=context.request.with_prompts(every))):
         read.append((target.norm(reading.hidden[0]), reading.tokens))
         own.append(float(F.cross_entropy(reading.logits[0][cells].float(), reading.tokens[cells])))
     parts = read[: len(judge)], read[len(judge) : -len(learn)], read[-len(learn) :]
@@ -119,6 +120,6 @@ def run(context: ExperimentContext) -> Outcome:
         "The paper's text says that the loss grows by 3.90 % per row and 4.88 % per cell; the losses of its figure "
         "give 2.85 % and 2.51 %, the other way round.",
     ]
-    if len(context.workload.prompts) < 3:
+    if len(context.request.prompts) < 3:
         notes.append("There are too few prompts: heads were judged on one that they were trained or stopped on.")
     return Outcome(ABOUT, [table], claims, draw, notes)

@@ -42,7 +42,7 @@ def divergence(a: Float[Tensor, "*N V"], b: Float[Tensor, "*N V"]) -> Float[Tens
 
 def run(context: ExperimentContext) -> Outcome:
     """The map of every image, and whether it follows the image's changes."""
-    heads, sampling, grid = context.find(HawkHeads, "hawk"), context.workload.sampling.unfiltered, context.grid
+    heads, sampling, grid = context.find(HawkHeads, "hawk"), context.request.sampling.unfiltered, context.grid
     cells = inner_cells(grid, 1, 1)
     pictures: list[Image.Image] = []
     maps: list[Float[np.ndarray, "rows columns"]] = []

@@ -66,7 +66,7 @@ def rejected(
 
 def run(context: ExperimentContext) -> Outcome:
     """Vertical head 1 and horizontal head 1 on every inner cell of AR's images."""
-    heads, sampling = context.find(HawkHeads, "hawk"), context.workload.sampling
+    heads, sampling = context.find(HawkHeads, "hawk"), context.request.sampling
     cells = inner_cells(context.grid, 1, 1)
     counts = COUNTS[:4] if context.quick else COUNTS
     means: dict[str, dict[int, list[float]]] = {source: {n: [] for n in counts} for source in SOURCES}
@@ -82,7 +82,7 @@ def run(context: ExperimentContext) -> Outcome:
             both = [down] * -(-n // 2) + [right] * (n // 2)
             for source, found in ({"dual": rejected(p, both, [n])} | single).items():
                 means[source][n].append(float(found[n].mean()))
-    samples = len(context.workload.prompts)
+    samples = len(context.request.prompts)
     rows = [{"n": n, **{s: float(np.mean(means[s][n])) for s in SOURCES}, **PAPER.get(n, {})} for n in counts]
     columns = [Column(key="n", label="candidates")]
     columns += [Column(key=source, label=source, form="{:.3f}") for source in SOURCES]

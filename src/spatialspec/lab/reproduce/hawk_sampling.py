@@ -42,7 +42,7 @@ def run(context: ExperimentContext) -> Outcome:
     few, fewer = max(size // 4, 2), max(size // 64, 2)
     shares = (size, fewer, 1) if context.quick else (size, few, fewer, 1)
     temperatures = TEMPERATURES[::2] if context.quick else TEMPERATURES
-    default = context.workload.sampling
+    default = context.request.sampling
     settings = {f"top-k {k}": replace(default, top_k=k) for k in shares}
     settings |= {f"T {t:g}": replace(default, temperature=t) for t in temperatures}
     runs = draw_settings(context, settings)
@@ -87,7 +87,7 @@ def run(context: ExperimentContext) -> Outcome:
     notes = [
         f"top-k {size} keeps every token of this target. The gap is to the distribution without top-k, at the same "
         "temperature: below 0 the images are likelier than AR's.",
-        f"The images are those of “{context.workload.prompts[0]}”.",
+        f"The images are those of “{context.request.prompts[0]}”.",
     ]
     return Outcome(ABOUT, [table], claims, draw, notes)
 
@@ -103,7 +103,7 @@ def draw_settings(context: ExperimentContext, settings: Mapping[str, Sampling]) 
     plain = {name: replace(s, top_k=s.top_k if s.top_k < size else 0) for name, s in settings.items()}
     drawn: dict[Sampling, PairedRun] = {}
     for s in dict.fromkeys(plain.values()):
-        drawn[s] = draw_all(replace(context, workload=replace(context.workload, sampling=s)), ["hawk"])
+        drawn[s] = draw_all(replace(context, request=replace(context.request, sampling=s)), ["hawk"])
     return {name: drawn[s] for name, s in plain.items()}
 
 

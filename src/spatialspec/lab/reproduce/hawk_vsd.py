@@ -36,7 +36,7 @@ def run(context: ExperimentContext) -> Outcome:
     rows: list[dict[str, Value]] = []
     for (depth, candidates), name in method.items():
         entries = context.grid.columns * depth * (depth + 1) // 2
-        held = entries * context.workload.sampling.streams * context.target.width * context.target.dtype.itemsize
+        held = entries * context.request.sampling.streams * context.target.width * context.target.dtype.itemsize
         own: dict[str, Value] = {"vsd": depth, "candidates": candidates, "entries": entries, "bytes": held}
         rows.append(found.row(name) | own)
     table = Table(caption="Means over prompts, times medians:", columns=[*COLUMNS, *FIGURES], rows=rows)

@@ -144,13 +144,13 @@ def draw_all(context: ExperimentContext, methods: Sequence[str]) -> PairedRun:
     """
     listed = list(dict.fromkeys([AR, *map(Method.parse, methods)]))
     samples: dict[Method, list[Sample]] = {method: [] for method in listed}
-    with context.bar(len(listed) * (len(context.workload.jobs()) + 1) * context.grid.cells) as report:
+    with context.bar(len(listed) * (len(context.request.prompts) + 1) * context.grid.cells) as report:
         document = bench(
-            context.pipeline, listed, context.workload, report, lambda method, sample: samples[method].append(sample)
+            context.pipeline, listed, context.request, report, lambda method, sample: samples[method].append(sample)
         )
     images = {
         str(method): [
-            summarise(context.pipeline, method, context.workload, [own], [ar])
+            summarise(context.pipeline, method, context.request, [own], [ar])
             for own, ar in zip(samples[method], samples[AR], strict=True)
         ]
         for method in listed

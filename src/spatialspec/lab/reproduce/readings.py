@@ -19,11 +19,12 @@ from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.generation import Request, generate
+from spatialspec.generation import generate
 from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.measure.bench import AR
 from spatialspec.methods.hawk import HawkHeads
 from spatialspec.methods.predictors import SSDPredictors
+from spatialspec.request import Request
 
 BATCH = 8  # images drawn at once
 
@@ -47,12 +48,12 @@ class Reading:
 
 def draw(context: ExperimentContext) -> list[tuple[int, ...]]:
     """Tokens of AR's image of every prompt; what the album holds is not drawn again."""
-    size, jobs = str(context.grid), context.workload.jobs()
+    size, jobs = str(context.grid), list(zip(context.request.prompts, context.request.seeds, strict=True))
     missing = [job for job in jobs if (*job, size) not in context.album]
     with context.bar(len(missing) * context.grid.cells) as report:
         for start in range(0, len(missing), BATCH):
             prompts, seeds = zip(*missing[start : start + BATCH], strict=True)
-            asked = Request(prompts, seeds, context.workload.sampling, context.grid)
+            asked = Request(prompts, seeds, context.request.sampling, context.grid)
             drawn, _ = generate(context.target, [], AR, asked, lambda step: report("ar", len(step.written)))
             context.album.update({(*job, size): tokens for job, tokens in zip(missing[start:], drawn, strict=False)})
     return [context.album[(*job, size)] for job in jobs]
@@ -61,8 +62,8 @@ def draw(context: ExperimentContext) -> list[tuple[int, ...]]:
 def readings(context: ExperimentContext) -> Iterator[Reading]:
     """Every image, one after the other, so that no two are held at once."""
     for prompt, tokens in enumerate(draw(context)):
-        words = context.workload.prompts[prompt]
-        session = context.target.session([words], [""], context.workload.sampling, context.grid)
+        words = context.request.prompts[prompt]
+        session = context.target.session([words], [""], context.request.sampling, context.grid)
         (scores,) = session.score([State(context.grid)], [Proposal.chain(0, list(tokens[:-1]))])
         own = torch.tensor(tokens, device=scores.logits.device)
         # copies: what an inference mode has made cannot be saved for a backward pass

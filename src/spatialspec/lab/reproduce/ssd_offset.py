@@ -56,10 +56,10 @@ def run(context: ExperimentContext) -> Outcome:
     cells = inner_cells(context.grid, reach["down"], reach["right"])
     found: dict[tuple[str, int], list[float]] = {head: [] for head in heads}
     for reading in readings(context):
-        p = context.workload.sampling.distribution(reading.logits)[cells]
+        p = context.request.sampling.distribution(reading.logits)[cells]
         for direction, k in heads:
             down = direction == "down"
-            q = draft_distributions(context.target, predictors, reading, down, k - 1, context.workload.sampling)
+            q = draft_distributions(context.target, predictors, reading, down, k - 1, context.request.sampling)
             found[direction, k].append(100 * float(by_rejection(p, q[cells - k * (columns if down else 1)]).mean()))
     by_offset = Table(
         caption="Probability that a draft is accepted, mean over cells on which every predictor speaks:",
@@ -146,14 +146,12 @@ def _costs(
 def _draft_seconds(context: ExperimentContext, predictors: SSDPredictors, size: int) -> float:
     """Seconds in which one predictor makes distributions for some cells, both streams; best of three."""
     target = context.target
-    hidden = torch.zeros(
-        context.workload.sampling.streams, size, target.width, dtype=target.dtype, device=target.device
-    )
+    hidden = torch.zeros(context.request.sampling.streams, size, target.width, dtype=target.dtype, device=target.device)
     embedding = target.embed(torch.zeros(size, dtype=torch.long, device=target.device))
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
         guess = predictors.vertical[0](predictors.place(target, hidden, embedding), embedding)
-        context.workload.sampling.distribution(predictors.logits(target, guess)).cpu()
+        context.request.sampling.distribution(predictors.logits(target, guess)).cpu()
         best = min(best, time.perf_counter() - start)
     return best

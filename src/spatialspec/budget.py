@@ -14,22 +14,24 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 
 import torch
+from torch import nn
 
 from spatialspec import __version__
+from spatialspec.core.interfaces import Target
 from spatialspec.core.noise import image_seed
-from spatialspec.generation import Request, assemble, steps
+from spatialspec.generation import assemble, steps
 from spatialspec.identity import drafts_digest, facts_digest, identity
-from spatialspec.measure.runs import Workload
 from spatialspec.methods.method import Method
-from spatialspec.pipeline import SpatialPipeline
 from spatialspec.progress import Progress
+from spatialspec.request import Request
 from spatialspec.sealed import read_sealed, write_sealed
 
+Drafts = Sequence[nn.Module]  # draft weights of any kind
 # A pass has one row more, and rows come in eights; 64 is the default of `spatial`
 BUDGETS = (0, 3, 7, 15, 23, 31, 47, 64)
 WIDE = (95, 127)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
@@ -64,34 +66,42 @@ def budgets(device: torch.device) -> tuple[int, ...]:
     return BUDGETS + WIDE if device.type == "cuda" else BUDGETS
 
 
-def measured_cells(workload: Workload) -> int:
+def measured_cells(request: Request) -> int:
     """Cells that are decoded with each budget."""
-    return min(workload.grid.rows, max(1, CELLS // workload.grid.columns)) * workload.grid.columns
+    return min(request.grid.rows, max(1, CELLS // request.grid.columns)) * request.grid.columns
 
 
-def effort(workload: Workload, device: torch.device) -> int:
-    """Cells that a measurement draws."""
-    return len(budgets(device)) * TURNS * measured_cells(workload) * workload.images
+def effort(method: Method, request: Request, device: torch.device) -> int:
+    """Cells that a measurement draws; none where the method needs none."""
+    if not _open(method):
+        return 0
+    return len(budgets(device)) * TURNS * measured_cells(request) * request.images
 
 
-def measure(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
+def _open(method: Method) -> bool:
+    """Whether a method has a budget, and none was given."""
+    return method.has("budget") and "budget" not in method.options.given
+
+
+def measure(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> list[Cost]:
     """Decode images with every budget that may still be the best; all of them take turns.
 
     Args:
-        pipeline: target and drafts.
+        target: frozen AR model.
+        drafts: draft weights made for it.
         method: one with a budget.
-        workload: its first prompts are drawn, as many images at once as it asks for.
+        request: its first prompts are drawn, as many images at once as it has of each.
         report: called after every pass of every image, as `report(method, cells just committed)`.
     """
-    stop = measured_cells(workload)
-    _decode(pipeline, method, workload, 0, 0, min(12, stop), report)  # warms up
-    left = budgets(pipeline.target.device)
+    stop = measured_cells(request)
+    _decode(target, drafts, method, request, 0, 0, min(12, stop), report)  # warms up
+    left = budgets(target.device)
     found: dict[int, list[tuple[float, int]]] = {budget: [] for budget in left}
     for turn in range(TURNS):
         for budget in found.keys() - set(left):
-            report(f"budget {budget} dropped out", stop * workload.images)
+            report(f"budget {budget} dropped out", stop * request.images)
         for budget in left:
-            found[budget].append(_decode(pipeline, method, workload, budget, turn, stop, report))
+            found[budget].append(_decode(target, drafts, method, request, budget, turn, stop, report))
         slow = SLOWER * min(_seconds_of_a_cell(found[budget]) for budget in left)
         left = tuple(budget for budget in left if _seconds_of_a_cell(found[budget]) <= slow)
     best = found[min(left, key=lambda budget: _seconds_of_a_cell(found[budget]))]
@@ -111,9 +121,10 @@ def _cost(budget: int, measured: list[tuple[float, int]], best: list[tuple[float
 
 
 def _decode(
-    pipeline: SpatialPipeline,
+    target: Target,
+    drafts: Drafts,
     method: Method,
-    workload: Workload,
+    request: Request,
     budget: int,
     turn: int,
     stop: int,
@@ -123,14 +134,13 @@ def _decode(
 
     Turns differ in their prompts where there are several, and always in their seeds.
     """
-    prompts = [workload.prompts[turn % len(workload.prompts)]] * workload.images
-    seeds = [image_seed(workload.seed, turn * workload.images + i) for i in range(workload.images)]
-    negatives = [workload.negative_prompt] * len(prompts)
-    request = Request(prompts, seeds, workload.sampling, workload.grid, workload.verifier, negatives)
-    images = assemble(pipeline.target, pipeline.drafts, method.with_default("budget", budget), request)
-    session = request.session(pipeline.target)
+    groups = request.by_prompt()
+    seeds = [image_seed(request.seeds[0], turn * request.images + i) for i in range(request.images)]
+    drawn = replace(groups[turn % len(groups)], seeds=seeds, written=())
+    images = assemble(target, drafts, method.with_default("budget", budget), drawn)
+    session = drawn.session(target)
     start = time.perf_counter()
-    for step in steps(pipeline.target, pipeline.drafts, session, images):
+    for step in steps(target, drafts, session, images):
         report(f"measuring budget {budget}", len(step.written))
         if min(image.state.frontier for image in images) >= stop:
             break
@@ -144,21 +154,23 @@ def choose(costs: Sequence[Cost]) -> int:
     return best.budget if best.seconds_of_a_cell * GAIN <= ar.seconds_of_a_cell else 0
 
 
-def costs_here(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> list[Cost]:
+def costs_here(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> list[Cost]:
     """What each budget costs here, measured if it is not known yet."""
-    path = _folder() / f"{_key(pipeline, method, workload)}.json"
+    path = _folder() / f"{_key(target, drafts, method, request)}.json"
     if (known := read_sealed(path)) is not None:
         return [Cost(**cost) for cost in known["costs"]]
-    costs = measure(pipeline, method, workload, report)
+    costs = measure(target, drafts, method, request, report)
     with suppress(OSError):  # no room or no right to write: measured again next time
         path.parent.mkdir(parents=True, exist_ok=True)
         write_sealed(path, {"method": str(method), "costs": [asdict(cost) for cost in costs]})
     return costs
 
 
-def best_budget(pipeline: SpatialPipeline, method: Method, workload: Workload, report: Progress) -> int:
-    """The budget to use here."""
-    return choose(costs_here(pipeline, method, workload, report))
+def tuned(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> Method:
+    """The method with the budget that is fastest here, unless it has one of its own."""
+    if not _open(method):
+        return method
+    return method.with_default("budget", choose(costs_here(target, drafts, method, request, report)))
 
 
 def _folder() -> Path:
@@ -186,20 +198,20 @@ def processor(info: Path = Path("/proc/cpuinfo")) -> str:
     return platform.processor() or platform.machine()
 
 
-def _key(pipeline: SpatialPipeline, method: Method, workload: Workload) -> str:
+def _key(target: Target, drafts: Drafts, method: Method, request: Request) -> str:
     """What the figures depend on."""
-    weight = pipeline.target.embed(torch.zeros(1, dtype=torch.long, device=pipeline.target.device))
+    weight = target.embed(torch.zeros(1, dtype=torch.long, device=target.device))
     return facts_digest(
         {
-            "target": identity(pipeline.target),
-            "drafts": [(type(drafts).__name__, drafts_digest([drafts])) for drafts in pipeline.drafts],
+            "target": identity(target),
+            "drafts": [(type(part).__name__, drafts_digest([part])) for part in drafts],
             "method": str(method),
-            "verifier": workload.verifier,
+            "verifier": request.verifier,
             "machine": machine(weight.device),
             "dtype": str(weight.dtype),
-            "images": workload.images,
-            "sampling": repr(workload.sampling),
-            "grid": str(workload.grid),
+            "images": request.images,
+            "sampling": repr(request.sampling),
+            "grid": str(request.grid),
             "versions": (torch.__version__, __version__),
         }
     )

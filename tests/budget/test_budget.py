@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from helpers.tiny import tiny_pipeline
+from spatialspec import budget
+from spatialspec.budget import BUDGETS, budgets, choose, costs_here, processor
 from spatialspec.core.grid import Grid
-from spatialspec.measure import budget
-from spatialspec.measure.budget import BUDGETS, budgets, choose, costs_here, processor
-from spatialspec.measure.runs import Workload
+from spatialspec.core.interfaces import Target
+from spatialspec.drafts.weights import Drafts
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.request import Request
 
 Patch = pytest.MonkeyPatch
 
@@ -25,8 +27,12 @@ def pipeline(tmp_path: Path) -> SpatialPipeline:
     return tiny_pipeline(tmp_path / "model")
 
 
-def workload_of(pipeline: SpatialPipeline) -> Workload:
-    return Workload(("a cat",), pipeline.target.default, pipeline.target.grid)
+def request_of(pipeline: SpatialPipeline) -> Request:
+    return Request.of(("a cat",), pipeline.target.default, pipeline.target.grid)
+
+
+def parts(pipeline: SpatialPipeline) -> tuple[Target, list[Drafts]]:
+    return pipeline.target, pipeline.drafts
 
 
 def test_wide_budgets_are_for_cuda() -> None:
@@ -39,7 +45,9 @@ def test_wide_budgets_are_for_cuda() -> None:
 
 def test_all_that_are_to_be_tried_are_measured(pipeline: SpatialPipeline, monkeypatch: Patch) -> None:
     monkeypatch.setattr(budget, "budgets", lambda device: (0, 128))
-    measured = budget.measure(pipeline, Method.parse("spatial"), workload_of(pipeline), lambda method, cells: None)
+    measured = budget.measure(
+        *parts(pipeline), Method.parse("spatial"), request_of(pipeline), lambda method, cells: None
+    )
     assert [cost.budget for cost in measured] == [0, 128]
 
 
@@ -49,7 +57,7 @@ def test_slow_budgets_drop_out_and_do_not_compete(pipeline: SpatialPipeline, mon
     passes = {0: 18, 4: 10, 8: 9}
 
     def decode(*given: object) -> tuple[float, int]:
-        budget, picture = given[3:5]
+        budget, picture = given[4:6]
         assert isinstance(budget, int) and isinstance(picture, int)
         drawn.append((budget, picture))
         count = passes[budget] * (2 if picture and budget else 1)  # later pictures take more passes, but of AR
@@ -59,14 +67,14 @@ def test_slow_budgets_drop_out_and_do_not_compete(pipeline: SpatialPipeline, mon
     monkeypatch.setattr(budget, "budgets", lambda device: (0, 4, 8))
     reported: list[int] = []
     costs = budget.measure(
-        pipeline, Method.parse("spatial"), workload_of(pipeline), lambda name, cells: reported.append(cells)
+        *parts(pipeline), Method.parse("spatial"), request_of(pipeline), lambda name, cells: reported.append(cells)
     )
     assert [b for b, _ in drawn[1:]] == [0, 4, 8, *[4] * (budget.TURNS - 1)]  # the first one warms up
     assert [picture for b, picture in drawn if b == 4] == list(range(budget.TURNS))
-    assert sum(reported) == 2 * (budget.TURNS - 1) * budget.measured_cells(workload_of(pipeline))
+    assert sum(reported) == 2 * (budget.TURNS - 1) * budget.measured_cells(request_of(pipeline))
     assert choose(costs) == 4
     passes_of_four = 10 * (1 + 2 * (budget.TURNS - 1)) / budget.TURNS
-    cells = budget.measured_cells(workload_of(pipeline))
+    cells = budget.measured_cells(request_of(pipeline))
     expected = [18, passes_of_four, 0.9 * passes_of_four]  # AR fares on every picture alike
     assert [cells / cost.cells for cost in costs] == pytest.approx(expected)
 
@@ -79,43 +87,43 @@ def test_pictures_of_a_measurement_differ(pipeline: SpatialPipeline, monkeypatch
     monkeypatch.setattr(
         budget, "assemble", lambda *given: asked.append((given[3].prompts, list(given[3].seeds))) or plain(*given)
     )
-    workload = replace(workload_of(pipeline), prompts=("a cat", "a dog"), images=2, seed=5)
-    budget.measure(pipeline, Method.parse("spatial"), workload, lambda name, cells: None)
+    request = Request.of(("a cat", "a dog"), pipeline.target.default, pipeline.target.grid, seed=5, images=2)
+    budget.measure(*parts(pipeline), Method.parse("spatial"), request, lambda name, cells: None)
     assert asked[1] == (["a cat"] * 2, [5, 6])
     seen = [seeds for _, seeds in asked[1:]]
     assert {prompts[0] for prompts, _ in asked} == {"a cat", "a dog"}
     assert len({seed for seeds in seen for seed in seeds}) == 2 * budget.TURNS
 
 
-def other_drafts(pipeline: SpatialPipeline, workload: Workload, patch: Patch) -> Workload:
+def other_drafts(pipeline: SpatialPipeline, request: Request, patch: Patch) -> Request:
     with torch.no_grad():
         next(pipeline.drafts[0].parameters()).view(-1)[0].add_(1)
-    return workload
+    return request
 
 
-def sampled(**values: float) -> Callable[[SpatialPipeline, Workload, Patch], Workload]:
-    return lambda _, workload, patch: replace(workload, sampling=replace(workload.sampling, **values))
+def sampled(**values: float) -> Callable[[SpatialPipeline, Request, Patch], Request]:
+    return lambda _, request, patch: replace(request, sampling=replace(request.sampling, **values))
 
 
-def elsewhere(name: str, value: str) -> Callable[[SpatialPipeline, Workload, Patch], Workload]:
-    def change(pipeline: SpatialPipeline, workload: Workload, patch: Patch) -> Workload:
+def elsewhere(name: str, value: str) -> Callable[[SpatialPipeline, Request, Patch], Request]:
+    def change(pipeline: SpatialPipeline, request: Request, patch: Patch) -> Request:
         patch.setattr(name, lambda *_: value)
-        return workload
+        return request
 
     return change
 
 
-CHANGES: dict[str, Callable[[SpatialPipeline, Workload, Patch], Workload]] = {
+CHANGES: dict[str, Callable[[SpatialPipeline, Request, Patch], Request]] = {
     "draft weights": other_drafts,
     "temperature": sampled(temperature=0.5),
     "guidance": sampled(guidance=3.0),
     "top-k": sampled(top_k=7),
-    "processor": elsewhere("spatialspec.measure.budget.processor", "another"),
+    "processor": elsewhere("spatialspec.budget.processor", "another"),
     "computer": elsewhere("platform.node", "another"),
     "threads": elsewhere("torch.get_num_threads", "77"),
-    "grid": lambda _, workload, patch: replace(workload, grid=Grid(3, 6)),
-    "images": lambda _, workload, patch: replace(workload, images=2),
-    "verifier": lambda _, workload, patch: replace(workload, verifier="rejection"),
+    "grid": lambda _, request, patch: replace(request, grid=Grid(3, 6)),
+    "images": lambda _, request, patch: replace(request, images=2),
+    "verifier": lambda _, request, patch: replace(request, verifier="rejection"),
 }
 
 
@@ -125,11 +133,11 @@ def test_what_figures_depend_on(name: str, pipeline: SpatialPipeline, tmp_path: 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     measured = []
     monkeypatch.setattr(budget, "measure", lambda *_: measured.append(name) or [])
-    method, workload = Method.parse("hawk"), workload_of(pipeline)
+    method, request = Method.parse("hawk"), request_of(pipeline)
     for _ in range(2):
-        costs_here(pipeline, method, workload, lambda *_: None)
+        costs_here(*parts(pipeline), method, request, lambda *_: None)
     assert len(measured) == 1
-    costs_here(pipeline, method, CHANGES[name](pipeline, workload, monkeypatch), lambda *_: None)
+    costs_here(*parts(pipeline), method, CHANGES[name](pipeline, request, monkeypatch), lambda *_: None)
     assert len(measured) == 2
 
 
