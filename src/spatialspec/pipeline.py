@@ -244,9 +244,6 @@ class SpatialPipeline:
         return tqdm(**{"total": total, "initial": initial, "unit": " tokens", "leave": False, **self._bar})
 
     def preview(self, state: State) -> PILImage.Image | None:
-        """The finished rows of an image that is being drawn, None before the first.
-
-        A model that draws a small grid before the image shows that one until the first row of the image is finished.
-        """
+        """The finished rows of the grid that is being drawn; before the first, the grid before it, or None."""
         with traced(self.target):
             return None if state.finished is None else self.target.pixels(state.finished[1], state.finished[0])
