@@ -183,7 +183,8 @@ class SpatialPipeline:
             images = arguments.images("num_images_per_prompt", num_images_per_prompt)
             prompts = [text for text in arguments.prompts(prompt) for _ in range(images)]
             negatives = arguments.negatives(negative_prompt, len(prompts) // images, images)
-            begun = arguments.written(written, len(prompts), self.target.layout(grid).cells, self.target.vocabulary)
+            layout = self.target.layout(grid)
+            begun = arguments.written(written, len(prompts), layout.cells, self.target.vocabulary)
             arguments.among("verifier", verifier, RULES)
             arguments.among("output_type", output_type, OUTPUT_TYPES)
             as_output = arguments.flag("return_dict", return_dict)
@@ -194,17 +195,20 @@ class SpatialPipeline:
         if any(negatives) and sampling.streams == 1:
             warnings.warn("negative_prompt has no effect with guidance_scale 1", stacklevel=2)
 
-        def notify(step: Step) -> None:
-            if callback_on_step_end is not None:
-                values = {"step": step, "tokens": step.after.tokens}
-                kwargs = {name: values[name] for name in inputs}
-                callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
-
         request = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images)
         if isinstance(budget, str) and budget == AUTO:
             with self._progress(effort(chosen, request, self.target.device)) as bar:
                 chosen = tuned(self.target, self.drafts, chosen, request, lambda _, cells: bar.update(cells))
-        output = self.draw(request, chosen, output_type, notify)
+        with self._progress(layout.cells * len(prompts), sum(map(len, begun))) as bar:
+
+            def notify(step: Step) -> None:
+                bar.update(len(step.after.tokens) - len(step.before.tokens))
+                if callback_on_step_end is not None:
+                    values = {"step": step, "tokens": step.after.tokens}
+                    kwargs = {name: values[name] for name in inputs}
+                    callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
+
+            output = self.draw(request, chosen, output_type, notify)
         return output if as_output else output.to_tuple()
 
     def draw(
@@ -214,20 +218,10 @@ class SpatialPipeline:
         output_type: str = "pil",
         on_step: Callable[[Step], object] = lambda step: None,
     ) -> Output:
-        """Draw the images of a request, which `__call__` makes from its arguments.
-
-        `on_step` is called after every pass of every image.
-        """
+        """Draw the images of a request; `on_step` is called after every pass of every image."""
         self._interrupt = False
-        cells = self.target.layout(request.grid).cells * len(request.prompts)
-        with self._progress(cells, sum(map(len, request.written))) as bar:
-
-            def follow(step: Step) -> None:
-                bar.update(len(step.after.tokens) - len(step.before.tokens))
-                on_step(step)
-
-            drafts = [*self.drafts, *self.unfit]
-            tokens, report = generate(self.target, drafts, method, request, follow, lambda: self._interrupt)
+        drafts = [*self.drafts, *self.unfit]
+        tokens, report = generate(self.target, drafts, method, request, on_step, lambda: self._interrupt)
         with traced(self.target):
             images = images_of(self.target, tokens, request.grid, output_type)
         return Output(images, tokens, list(request.seeds), report)

@@ -111,7 +111,7 @@ def test_auto_budget_is_measured_once_and_draws_the_same(
 
 
 def test_auto_budget_falls_back_to_ar() -> None:
-    from spatialspec.measure.budget import Cost, choose
+    from spatialspec.budget import Cost, choose
 
     slow = [Cost(0, 1.0, 1.0), Cost(4, 2.0, 1.9), Cost(64, 5.0, 5.0)]
     assert choose(slow) == 0

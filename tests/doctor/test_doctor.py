@@ -13,11 +13,11 @@ import torch
 from helpers.doctors import FLAT, diagnose, give_curve, named
 from helpers.real_targets import MAKES
 from helpers.tiny import call_main, tiny_folder
+from spatialspec.budget import Cost
 from spatialspec.cli.doctor import line
 from spatialspec.core.errors import BadInput
 from spatialspec.doctor.files import open_folder
 from spatialspec.doctor.report import Finding, from_error
-from spatialspec.measure.budget import Cost
 from spatialspec.sealed import read_sealed, write_sealed
 from spatialspec.targets.registry import shipped
 

@@ -19,6 +19,7 @@ from spatialspec.lab.reproduce.plots import empty_plot, save
 from spatialspec.lab.scenes.cut_outs import read_cut_outs
 from spatialspec.pictures import write_picture
 from spatialspec.tables import write_table
+from spatialspec.targets.icons.sources import SOURCES, Source
 from spatialspec.tensors import write_tensors
 
 LENGTH, TIMES = 200_000, 60  # bytes, several writes of the operating system; writes of each process
@@ -105,9 +106,9 @@ def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
 
 
 def test_two_may_fetch_one_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, calls = sources.SOURCES[-1], []
+    source, calls = SOURCES[-1], []
 
-    def run(command: list[str], folder: Path, asked: sources.Source) -> str:
+    def run(command: list[str], folder: Path, asked: Source) -> str:
         calls.append(command)
         (folder / "a.deb").write_text(f"{len(calls)}")
         if len(calls) == 1:  # another is quicker
@@ -130,7 +131,7 @@ def test_a_damaged_package_is_one_error(tmp_path: Path, monkeypatch: pytest.Monk
         read_cut_outs(tmp_path, 32, print)
     if text != '{"icons": {}}':
         with pytest.raises(BadInput, match=r"icons\.json: got .*delete .* and fetch it again"):
-            list(sources.pictures(sources.SOURCES[1], tmp_path, {}))
+            list(sources.pictures(SOURCES[1], tmp_path, {}))
 
 
 @pytest.mark.parametrize("through_a_link", [False, True])

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from spatialspec.budget import Cost
 from spatialspec.core.grid import Grid
 from spatialspec.doctor import speed as doctor_speed
 from spatialspec.doctor.doctor import examine, measure
 from spatialspec.doctor.report import Diagnosis, Finding
-from spatialspec.measure.budget import Cost
 
 FLAT = [Cost(budget, 0.01, 1 + budget**0.5) for budget in (0, 4, 8, 16, 32, 64)]  # a wide pass costs what a narrow does
 

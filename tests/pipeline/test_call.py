@@ -12,7 +12,8 @@ from PIL import Image
 
 from helpers.tiny import tiny_pipeline
 from helpers.tiny_checkpoints import tiny_janus
-from spatialspec import BadInput, Output, SpatialPipeline, wrap
+from spatialspec import BadInput, Output, SpatialPipeline, budget, wrap
+from spatialspec.budget import Cost
 from spatialspec.targets.loading import load_target
 
 PROMPTS = ["a cat", "red apple, 3d"]
@@ -190,3 +191,17 @@ def test_around_a_loaded_model(tmp_path: Path) -> None:
     model, processor = target.model, target.processor  # type: ignore[attr-defined]
     one, other = SpatialPipeline.wrap(model, processor), SpatialPipeline(target=wrap(model, processor))
     assert one("a cat", seed=1).tokens == other("a cat", seed=1).tokens and one.target.model is model  # type: ignore[attr-defined]
+
+
+def test_budget_auto_is_measured_once(pipe: SpatialPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The budget that is fastest here; a method's own stays, and one without a budget is refused."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    costs, measured = [Cost(0, 1.0, 1.0), Cost(7, 1.0, 4.0), Cost(15, 2.0, 5.0)], []
+    monkeypatch.setattr(budget, "measure", lambda *_: measured.append(1) or costs)
+    for _ in range(2):
+        out = pipe(PROMPTS, seed=1, budget="auto")
+        assert out.report.method == "spatial:budget=7" and out.tokens == pipe(PROMPTS, seed=1, method="ar").tokens
+    assert measured == [1]
+    assert pipe("a cat", seed=1, method="spatial:budget=3", budget="auto").report.method == "spatial:budget=3"
+    with pytest.raises(BadInput, match="got budget auto for ar, expected a method with a budget"):
+        pipe("a cat", method="ar", budget="auto")

@@ -192,5 +192,5 @@ def test_real_pictures_are_the_held_out_ones(tmp_path):
     assert sorted(real.captions) == [f"thing {i}, flat" for i in range(4, 8)] and real.pixels.shape == (4, 24, 24, 3)
     assert [int(c[6]) for c in real.captions] == real.pixels[:, 0, 0, 0].tolist(), "each with its own caption"
     (tmp_path / "5.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"5\.png: got no picture"):
+    with pytest.raises(ValueError, match=r"5\.png: got no image"):
         load_real(tmp_path, 24)

@@ -58,8 +58,8 @@ CHANGES: dict[str, Change] = {
     "grid": lambda p, w: replace(w, grid=Grid(3, 6)),
 }
 OF_IMAGES: dict[str, Change] = {
-    "seed": lambda p, w: replace(w, seed=1),
-    "negative prompt": lambda p, w: replace(w, negative_prompt="ugly"),
+    "seed": lambda p, w: replace(w, seeds=[1]),
+    "negative prompt": lambda p, w: replace(w, negatives=["ugly"]),
 }
 
 
@@ -85,7 +85,7 @@ def test_budgets_of_other_models_or_settings_are_measured(
         assert costs_here(pipeline.target, pipeline.drafts, Method.parse("hawk"), request, lambda *_: None) == COSTS
     assert len(measured) == 1
     changed = CHANGES[name](pipeline, request) or request
-    costs_here(pipeline, Method.parse("hawk"), changed, lambda *_: None)
+    costs_here(pipeline.target, pipeline.drafts, Method.parse("hawk"), changed, lambda *_: None)
     assert len(measured) == 2
 
 
@@ -189,6 +189,6 @@ def test_a_cache_that_cannot_be_written_is_no_failure(
         monkeypatch.setenv("XDG_CACHE_HOME", str(place))
         assert costs_here(*ask) == COSTS
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "spatialspec" / "budgets" / f"{budget._key(*ask[:3])}.json").mkdir(parents=True)
+    (tmp_path / "spatialspec" / "budgets" / f"{budget._key(*ask[:4])}.json").mkdir(parents=True)
     assert costs_here(*ask) == COSTS
-    assert os.listdir(tmp_path / "spatialspec" / "budgets") == [f"{budget._key(*ask[:3])}.json"]
+    assert os.listdir(tmp_path / "spatialspec" / "budgets") == [f"{budget._key(*ask[:4])}.json"]

@@ -126,7 +126,7 @@ def test_the_page_shows_the_image(pipe: SpatialPipeline, method: str) -> None:
     assert found.passes[0].frontier == 0 and found.passes[-1].frontier == IMAGE.cells
     assert all(0 <= cell < IMAGE.cells for one in found.passes for cell in one.guesses)
     assert found.cells[0].writer != "vertical" and any(one.guesses for one in found.passes)
-    assert panel(pipe.target, found).picture.size == (40, 32)
+    assert panel(pipe.target, found).image.size == (40, 32)
 
 
 def test_the_doctor_reads_both_grids(pipe: SpatialPipeline) -> None:

@@ -192,7 +192,6 @@ class Common:
         devices.device(self.device, "--device")
         dtype = self.dtype or devices.AUTO
         pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
-        pipeline.set_progress_bar_config(disable=True)  # commands have a bar of their own
         return pipeline
 
     def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, request: Request) -> list[Method]:

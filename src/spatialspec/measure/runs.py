@@ -36,9 +36,9 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request
         BadInput: no method, an unknown verifier, a method without its drafts, a prompt that is empty or too long, a
             negative prompt without guidance, or a number out of range.
     """
+    arguments.images("images for each prompt", request.images)
     if not methods or not request.prompts:
         raise BadInput("no method or no prompt", "at least one of each", "name some")
-    arguments.images("images for each prompt", request.images)
     arguments.prompts(request.prompts)
     if any(request.negatives) and request.sampling.streams == 1:
         raise BadInput("a negative prompt with guidance 1", "another guidance", "without it nothing reads it")

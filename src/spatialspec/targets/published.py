@@ -107,10 +107,8 @@ LAYOUTS = (
 
 def layout(names: Collection[str]) -> CheckpointLayout | None:
     """The kind of checkpoint that has tensors of these names; None where it is not known."""
-    for known in LAYOUTS:
-        if all(any(name.startswith(mark) for name in names) for mark in known.marks):
-            return known
-    return None
+    marked = (known for known in LAYOUTS if all(any(name.startswith(mark) for name in names) for mark in known.marks))
+    return next(marked, None)
 
 
 def identify(path: Path) -> CheckpointLayout:

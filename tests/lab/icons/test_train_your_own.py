@@ -35,8 +35,8 @@ def test_a_folder_of_photographs_becomes_a_target(call) -> None:
     code, out, err = call("train", "tokenizer", "--data", "photos", "--out", "mine/tokenizer", *steps)
     assert (code, err) == (0, ""), err
     assert "left out of 13 pictures: 1 that cannot be read" in out
-    assert "no split pair or concept: the last 2 pictures are left out" in out
-    assert re.search(r"held-out pictures: -?\d+\.\d\d dB on 2 pictures", out)
+    assert "no split pair or concept: the last 2 images are left out" in out
+    assert re.search(r"held-out (pictures|images): -?\d+\.\d\d dB on 2 images", out)
     where = ["--data", "photos", "--tokenizer", "mine/tokenizer", "--out", "mine/target", "--name", "mine"]
     sizes = ["--stages", "4:2:1,6:2:1", "--sketch-steps", 1, "--width", 32, "--layers", 1, "--words", 300]
     code, out, err = call("train", "target", *where, *sizes, "--no-compile")

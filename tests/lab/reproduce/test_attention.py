@@ -27,7 +27,9 @@ def literal_weights(target, prompt: str, tokens: list[int]) -> np.ndarray:
     session = target.session([prompt], [""], Sampling(), GRID)
     calls: list[tuple] = []
     hooks = [
-        block.attention.register_forward_pre_hook(lambda module, args: calls.append((module, args[0], args[1])))
+        block.attention.register_forward_pre_hook(
+            lambda module, args: calls.append((module, args[0], args[1].rotation))
+        )
         for block in target.model.blocks
     ]
     session.score([State(GRID)], [Proposal.chain(0, tokens[:-1])])
