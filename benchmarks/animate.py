@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from spatialspec import Grid, SpatialPipeline
-from spatialspec.outputs import check_output
+from spatialspec.io.outputs import check_output
 
 SIDE, GAP, CAPTION, OPEN = 240, 12, 34, "#e4e6ea"
 MILLISECONDS, HOLD = 30, 4000  # of a frame, and of the last one

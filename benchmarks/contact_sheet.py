@@ -6,9 +6,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from spatialspec import SpatialPipeline
-from spatialspec.outputs import check_output
-from spatialspec.pictures import write_picture
-from spatialspec.prompts import BUILT_IN
+from spatialspec.io.images import write_image
+from spatialspec.io.outputs import check_output
+from spatialspec.io.prompts import BUILT_IN
 
 ACROSS, SIDE, CAPTION = 8, 144, 16
 
@@ -25,7 +25,7 @@ def main(out: str, model: str = "icons") -> None:
         x, y = i % ACROSS * SIDE, i // ACROSS * (SIDE + CAPTION)
         sheet.paste(picture.resize((SIDE - 8, SIDE - 8), Image.Resampling.LANCZOS), (x + 4, y + 2))
         pen.text((x + SIDE // 2, y + SIDE - 6), prompt, fill="black", font=font, anchor="mt")
-    write_picture(Path(out), sheet)
+    write_image(Path(out), sheet)
 
 
 if __name__ == "__main__":

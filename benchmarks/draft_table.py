@@ -36,16 +36,16 @@ from spatialspec.drafts.image_folder import load as load_images
 from spatialspec.drafts.spatial_model import distributions as model_distributions
 from spatialspec.drafts.weights import Drafts, load
 from spatialspec.drafts.windows import Windows, accepted
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
+from spatialspec.io.outputs import check_output
+from spatialspec.io.prompts import BUILT_IN
 from spatialspec.lab.replay.replay import measure_cost
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import HawkHeads
 from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions, depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
-from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.prompts import BUILT_IN
 
 SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")
 STYLES = plt.cycler(linestyle=("-", "--", ":"), marker=("o", "s", "^")) * plt.cycler(color=plt.cm.Dark2.colors)

@@ -20,13 +20,13 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
+from spatialspec.io.outputs import check_output
+from spatialspec.io.prompts import BUILT_IN
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.measure.bench import bench, describe
 from spatialspec.methods.method import RULES, Method
-from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.prompts import BUILT_IN
 from spatialspec.request import Request
 
 ROUNDS = range(7)

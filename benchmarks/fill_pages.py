@@ -13,7 +13,7 @@ import re
 from math import floor
 from pathlib import Path
 
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
 from spatialspec.methods.method import Method
 from spatialspec.methods.presets import PRESETS
 

@@ -20,10 +20,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
+from spatialspec.io.outputs import check_output
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.methods.presets import PRESETS
-from spatialspec.outputs import check_output
 
 FAST = "spatial:" + ":".join(f"{name}={value:g}" for name, value in PRESETS["fast"].values.items())
 STEPS = ("steps", "sketch_steps", "draft_steps", "batch", "width", "layers", "limit")

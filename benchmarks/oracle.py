@@ -23,8 +23,10 @@ from torch import Tensor
 
 from spatialspec import arguments
 from spatialspec.decode import decode
-from spatialspec.files import write_text
 from spatialspec.generation import assemble
+from spatialspec.io.files import write_text
+from spatialspec.io.outputs import check_output
+from spatialspec.io.prompts import BUILT_IN
 from spatialspec.measure.bench import describe
 from spatialspec.measure.distance import Drawn, explained
 from spatialspec.methods.coupled import Coupled
@@ -32,9 +34,7 @@ from spatialspec.methods.method import Method
 from spatialspec.methods.spatial.drafter import Spatial
 from spatialspec.methods.spatial.memory import Candidates, Key, Memory, Ranking
 from spatialspec.methods.spatial.starts import Start
-from spatialspec.outputs import check_output
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.prompts import BUILT_IN
 from spatialspec.request import Request
 
 SURE = 0.97  # probability of a candidate that the oracle names

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from spatialspec import SpatialPipeline, arguments
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
+from spatialspec.io.outputs import check_output
+from spatialspec.io.prompts import BUILT_IN
 from spatialspec.measure.bench import describe
 from spatialspec.measure.documents import DTYPES
 from spatialspec.measure.intervals import mean_over_prompts
-from spatialspec.outputs import check_output
-from spatialspec.prompts import BUILT_IN
 from spatialspec.request import Request
 
 

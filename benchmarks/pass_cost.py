@@ -15,9 +15,9 @@ from tokenizers import Tokenizer, models
 from transformers import ChameleonConfig, ChameleonForConditionalGeneration, ChameleonVQVAEConfig
 
 from spatialspec import SpatialPipeline
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
+from spatialspec.io.outputs import check_output
 from spatialspec.lab.replay.replay import measure_cost
-from spatialspec.outputs import check_output
 from spatialspec.targets.chameleon.target import ChameleonTarget
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 

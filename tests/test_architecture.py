@@ -18,34 +18,22 @@ from spatialspec.models import GRIDS
 
 PACKAGE = ROOT / "src" / "spatialspec"
 
-FILES = {
-    "core", "files", "tensors", "tables", "pictures", "identity", "processes", "outputs", "sealed", "progress",
-    "extras", "plugins",
-}  # fmt: skip
+FILES = {"core", "io", "extras", "plugins"}
 LOOP = FILES | {"methods", "targets", "decode", "request", "generation", "budget"}
-DRAWING = LOOP | {"models", "drafts", "pipeline", "prompts", "arguments", "devices", "output"}
+DRAWING = LOOP | {"models", "drafts", "pipeline", "arguments", "devices", "output"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
-    "progress": set(),
+    "io": {"core"},
     "extras": {"core"},
     "plugins": {"core"},
-    "files": {"core"},
-    "outputs": {"core", "files"},
-    "tables": {"core", "files"},
-    "tensors": {"core", "files"},
-    "pictures": {"core", "files"},
-    "identity": {"core", "tensors"},
-    "sealed": {"core", "files", "identity"},
-    "processes": {"core"},
-    "methods": {"core", "files", "tensors", "identity", "plugins"},
+    "methods": {"core", "io", "plugins"},
     "targets": FILES,
     "decode": {"core"},
     "request": {"core"},
-    "generation": {"core", "methods", "decode", "identity", "request"},
-    "budget": {"core", "files", "generation", "identity", "methods", "progress", "request", "sealed"},
-    "models": {"core", "files", "targets"},
-    "prompts": {"core", "files", "tables"},
-    "arguments": {"core", "prompts"},
+    "generation": {"core", "methods", "decode", "io", "request"},
+    "budget": {"core", "io", "generation", "methods", "request"},
+    "models": {"core", "io", "targets"},
+    "arguments": {"core", "io"},
     "devices": {"core"},
     "output": {"core", "generation"},
     "drafts": LOOP | {"models"},

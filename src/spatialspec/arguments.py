@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from spatialspec.core.arguments import LONGEST, dimensions, listed, nameable, whole
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.prompts import check_prompt
+from spatialspec.io.prompts import check_prompt
 
 if TYPE_CHECKING:
     import torch

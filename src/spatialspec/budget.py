@@ -24,12 +24,12 @@ from torch import nn
 from spatialspec import __version__
 from spatialspec.core.interfaces import Target
 from spatialspec.core.noise import image_seed
+from spatialspec.core.progress import Progress
 from spatialspec.generation import assemble, steps
-from spatialspec.identity import drafts_digest, facts_digest, identity
+from spatialspec.io.identity import drafts_digest, facts_digest, identity
+from spatialspec.io.sealed import read_sealed, write_sealed
 from spatialspec.methods.method import Method
-from spatialspec.progress import Progress
 from spatialspec.request import Request
-from spatialspec.sealed import read_sealed, write_sealed
 
 Drafts = Sequence[nn.Module]  # draft weights of any kind
 # A pass has one row more, and rows come in eights; 64 is the default of `spatial`

@@ -16,7 +16,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.decode import Image, decode
-from spatialspec.identity import damaged, weights
+from spatialspec.io.identity import damaged, weights
 from spatialspec.methods.method import Method
 from spatialspec.request import Request
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import inside, read_text
+from spatialspec.io.files import inside, read_text
 
 WEIGHTS = Path(__file__).parent / "weights"
 GRIDS = {"icons": "24x24"}

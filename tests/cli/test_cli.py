@@ -15,8 +15,8 @@ from PIL import Image
 from helpers.tiny import call_main, tiny_folder, write_pictures
 from spatialspec import __version__
 from spatialspec.cli.display import progress, table
+from spatialspec.io.prompts import BUILT_IN
 from spatialspec.methods.registry import REGISTRY, methods
-from spatialspec.prompts import BUILT_IN
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_bench_reads_prompts(call, folder):
 
 
 def test_a_stopped_write_leaves_the_old_file(tmp_path, monkeypatch):
-    from spatialspec.files import write_bytes
+    from spatialspec.io.files import write_bytes
 
     path = tmp_path / "a.png"
     write_bytes(path, b"old")

@@ -7,8 +7,8 @@ import pytest
 
 from helpers.paths import ROOT
 from helpers.tiny import call_main, tiny_folder
+from spatialspec.io.sealed import read_sealed, write_sealed
 from spatialspec.methods.presets import PRESETS
-from spatialspec.sealed import read_sealed, write_sealed
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from spatialspec.cli.doctor import line
 from spatialspec.core.errors import BadInput
 from spatialspec.doctor.files import open_folder
 from spatialspec.doctor.report import Finding, from_error
-from spatialspec.sealed import read_sealed, write_sealed
+from spatialspec.io.sealed import read_sealed, write_sealed
 from spatialspec.targets.registry import shipped
 
 ROW_ENDS = {"emu3": r"id \d+ behind 2 rows, nothing behind the last", "lumina": r"id \d+ behind 3 rows"}

@@ -15,7 +15,7 @@ from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.features import Prepared
 from spatialspec.drafts.teacher import move
 from spatialspec.drafts.trainer import state_folder
-from spatialspec.identity import identity, networks
+from spatialspec.io.identity import identity, networks
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.loading import load_target
 

@@ -24,7 +24,7 @@ from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.teacher import shard
 from spatialspec.drafts.trainer import train
-from spatialspec.identity import identity
+from spatialspec.io.identity import identity
 from spatialspec.targets.loading import load_target
 
 RECIPE = Recipe(steps=9, batch=4, warmup=2, evaluate_every=3, save_every=2)

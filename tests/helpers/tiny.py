@@ -11,10 +11,10 @@ from torch import nn
 
 from spatialspec.core.sampling import Sampling
 from spatialspec.drafts import weights
+from spatialspec.io.prompts import BUILT_IN
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.prompts import BUILT_IN
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.icons.text import PromptTokenizer, train_bpe
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig

@@ -20,9 +20,9 @@ from spatialspec import arguments
 from spatialspec.budget import _decode
 from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput, NotFinite
+from spatialspec.io.prompts import read_prompts
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.prompts import read_prompts
 from spatialspec.request import Request
 from spatialspec.show.page import panel
 from spatialspec.show.trace import trace

@@ -3,7 +3,7 @@
 import pytest
 
 from spatialspec.core.errors import BadInput
-from spatialspec.prompts import check_prompt
+from spatialspec.io.prompts import check_prompt
 
 
 @pytest.mark.parametrize("text", ["a", "a" * 10_000, " padded ", "tab\tline\nbell\x07 zero\u200bwidth", "\U0010ffff é"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spatialspec.prompts import BUILT_IN, read_prompts
+from spatialspec.io.prompts import BUILT_IN, read_prompts
 
 
 def test_built_in_prompts():

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.real_targets import MAKES
 from spatialspec.core.errors import BadInput
-from spatialspec.identity import weights
+from spatialspec.io.identity import weights
 from spatialspec.pipeline import SpatialPipeline
 
 

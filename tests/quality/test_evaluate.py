@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from helpers.tiny import call_main, tiny_folder
+from spatialspec.io.prompts import BUILT_IN
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.prompts import BUILT_IN
 from spatialspec.quality import measuring
 from spatialspec.quality.extractors import DEFAULT
 from spatialspec.quality.measuring import Metrics

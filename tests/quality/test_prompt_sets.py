@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spatialspec.prompts import read_prompts
+from spatialspec.io.prompts import read_prompts
 from spatialspec.quality.prompt_sets import NAMED, PromptSet, check_count, export, export_table, find, grid, published
 
 LINES = [

@@ -14,8 +14,8 @@ import pytest
 from helpers.real_targets import MAKES
 from spatialspec import SpatialPipeline, arguments
 from spatialspec.core.errors import BadInput
+from spatialspec.io.tensors import read_shapes
 from spatialspec.targets.loading import load_target
-from spatialspec.tensors import read_shapes
 
 MODELS = ("janus", "emu3", "anole", "lumina")
 

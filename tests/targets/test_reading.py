@@ -20,11 +20,11 @@ from helpers.tiny_chameleon import vq_config
 from spatialspec.core.grid import Grid
 from spatialspec.drafts.corpus import from_images, image_size
 from spatialspec.drafts.image_folder import load
+from spatialspec.io.tensors import write_tensors
 from spatialspec.lab.icons.target import encode_pictures
 from spatialspec.targets.chameleon import lumina
 from spatialspec.targets.images import ReadsImages
 from spatialspec.targets.loading import load_target
-from spatialspec.tensors import write_tensors
 
 READ = ("icons", "janus", "emu3", "anole", "lumina")
 CANNOT = ("classes", "captions")

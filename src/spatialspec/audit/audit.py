@@ -22,12 +22,12 @@ from spatialspec.audit.chi_square import CAUTION
 from spatialspec.audit.environments import AR, ModelEnvironment, ToyEnvironment, departures
 from spatialspec.audit.findings import AuditDocument, AuditSettings, CaseResult, MethodAudit, SeedIdentity
 from spatialspec.audit.replicas import NoiseTable
+from spatialspec.core.progress import Progress
 from spatialspec.generation import assemble
+from spatialspec.io.processes import Workers
 from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.registry import shipped
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.processes import Workers
-from spatialspec.progress import Progress
 
 FALSE_ALARM = 1e-6
 SEED_EXACT, EXACT, NOT_EXACT, NO_DEVIATION = "seed-exact", "exact", "not exact", "no deviation"

@@ -15,11 +15,11 @@ from spatialspec.audit.chi_square import fit, variation
 from spatialspec.audit.findings import CaseResult
 from spatialspec.audit.replicas import NoiseTable, TableNoise, Trial, codes
 from spatialspec.audit.toys import Remembered
+from spatialspec.core.progress import Progress
 from spatialspec.generation import generate
 from spatialspec.measure.distance import Drawn, Scorer, explained
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Progress
 from spatialspec.request import Request
 
 AR = Method.parse("ar")

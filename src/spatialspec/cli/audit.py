@@ -11,9 +11,9 @@ from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.display import Column, progress, saved, say, table, wrapped
 from spatialspec.core.errors import BadInput
+from spatialspec.io.outputs import check_output
 from spatialspec.methods.method import Method
 from spatialspec.methods.registry import audited
-from spatialspec.outputs import check_output
 
 if TYPE_CHECKING:
     from spatialspec.audit.findings import MethodAudit

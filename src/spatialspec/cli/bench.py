@@ -10,8 +10,8 @@ import typer
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, saved, say, table, wrapped
 from spatialspec.core.errors import BadInput
-from spatialspec.outputs import check_output
-from spatialspec.prompts import BUILT_IN, read_prompts
+from spatialspec.io.outputs import check_output
+from spatialspec.io.prompts import BUILT_IN, read_prompts
 
 
 def bench(

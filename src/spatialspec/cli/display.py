@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from spatialspec.core.errors import printable
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -15,8 +15,8 @@ from spatialspec.cli.chart import chart
 from spatialspec.cli.display import Column, progress, saved, say, table, terminal_width, wrapped
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
+from spatialspec.io.outputs import check_output
 from spatialspec.models import draft_folder, embedded, model_folder
-from spatialspec.outputs import check_output
 
 if TYPE_CHECKING:
     from spatialspec.doctor.report import Diagnosis, Finding

@@ -63,8 +63,8 @@ def draft(
     """
     with loading(target):
         from spatialspec.drafts.recipes import make_recipe, read_config
+        from spatialspec.io.prompts import read_prompts
         from spatialspec.models import model_folder
-        from spatialspec.prompts import read_prompts
 
         settings = read_config(config) if config is not None else {}
         name = drafter or settings.pop("drafter", "hawk")

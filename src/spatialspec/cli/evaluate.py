@@ -12,8 +12,8 @@ from spatialspec.cli import options
 from spatialspec.cli.display import Column, kept, progress, saved, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
-from spatialspec.outputs import check_folder, check_output
-from spatialspec.prompts import BUILT_IN, check_prompt, read_prompts
+from spatialspec.io.outputs import check_folder, check_output
+from spatialspec.io.prompts import BUILT_IN, check_prompt, read_prompts
 
 if TYPE_CHECKING:
     from spatialspec.quality.prompt_sets import PromptSet
@@ -171,7 +171,7 @@ def _identity(pipeline: Any, request: Any) -> dict[str, Any]:
     """Everything that images depend on, except prompts and methods."""
     from dataclasses import asdict
 
-    from spatialspec.identity import identity
+    from spatialspec.io.identity import identity
     from spatialspec.measure.bench import describe
 
     names = {"model", "drafts", "version", "seed", "verifier", "negative_prompt", "size", "dtype"}

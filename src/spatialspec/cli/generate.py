@@ -12,8 +12,8 @@ import typer
 from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, saved, say, table, waiting, wrapped
+from spatialspec.io.outputs import check_output
 from spatialspec.methods.method import Method
-from spatialspec.outputs import check_output
 
 if TYPE_CHECKING:
     from spatialspec.measure.metrics import MethodResult
@@ -69,11 +69,11 @@ def generate(
     methods = common.tuned(methods, pipeline, request)
 
     from spatialspec.cli.sheet import comparison, contact_sheet
+    from spatialspec.io.images import write_image
     from spatialspec.measure.bench import describe
     from spatialspec.measure.metrics import AGAINST_AR, COST, columns, summarise
     from spatialspec.measure.results import Document
     from spatialspec.measure.runs import draw
-    from spatialspec.pictures import write_picture
 
     if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method
         for m in methods:
@@ -99,7 +99,7 @@ def generate(
         try:
             say("\n".join(shown))
         finally:  # also where it cannot be shown: a closed pipe, a full disk behind it
-            write_picture(out, sheet)
+            write_image(out, sheet)
         say(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
 
 

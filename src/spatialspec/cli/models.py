@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spatialspec.cli.display import say, waiting, wrapped
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import read_config, read_text
+from spatialspec.io.files import read_config, read_text
 from spatialspec.methods.registry import methods
 from spatialspec.models import FAMILIES, WEIGHTS, embedded
 
@@ -42,7 +42,7 @@ def describe(folder: Path) -> str:
     Raises:
         BadInput: a file of it is damaged.
     """
-    from spatialspec.tensors import read_shapes
+    from spatialspec.io.tensors import read_shapes
 
     where = folder / "config.json"
     sizes = read_config(where, ("transformer",), REMEDY)["transformer"]

@@ -12,9 +12,9 @@ from spatialspec.cli import options
 from spatialspec.cli.display import progress, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
+from spatialspec.io.outputs import check_folder
+from spatialspec.io.prompts import BUILT_IN, read_prompts
 from spatialspec.lab.reproduce.registry import EXPERIMENTS
-from spatialspec.outputs import check_folder
-from spatialspec.prompts import BUILT_IN, read_prompts
 
 if TYPE_CHECKING:
     from spatialspec.lab.reproduce.report import ExperimentReport

@@ -11,8 +11,8 @@ from spatialspec import arguments
 from spatialspec.cli import options
 from spatialspec.cli.display import progress, saved, say, waiting
 from spatialspec.core.errors import BadInput
+from spatialspec.io.outputs import check_output
 from spatialspec.methods.method import Method
-from spatialspec.outputs import check_output
 
 
 def show(

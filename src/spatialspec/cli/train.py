@@ -56,7 +56,7 @@ def data(
     need("lab")
     if not 16 <= side <= 1024 or side % 4:
         raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
-    from spatialspec.files import write_text
+    from spatialspec.io.files import write_text
     from spatialspec.lab.icons.data import prepare
 
     with working_in(out), waiting("fetching and drawing images"):
@@ -83,7 +83,7 @@ def tokenizer(
     make_folder(out)
     report = clocked()
     pictures = _with_left_out(training_pictures(data, report=report), report)
-    from spatialspec.files import write_text
+    from spatialspec.io.files import write_text
     from spatialspec.lab.icons.tokenizer import TokenizerRecipe, psnr, train
     from spatialspec.targets.icons.vq import VQConfig
 
@@ -130,7 +130,7 @@ def target(
         raise BadInput(f"--width {width}", "a multiple of 16", "choose another")
     make_folder(out)
     from spatialspec.core.sampling import Sampling
-    from spatialspec.files import read_text, write_text
+    from spatialspec.io.files import read_text, write_text
 
     sampling = Sampling(guidance, temperature)
     from spatialspec.lab.icons.target import prompt_tokenizer, train

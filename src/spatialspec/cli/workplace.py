@@ -62,7 +62,7 @@ def working_in(out: Path) -> Iterator[None]:
     Raises:
         BadInput: it cannot be made, or another process writes to it.
     """
-    from spatialspec.processes import alone
+    from spatialspec.io.processes import alone
 
     make_folder(out)
     with alone(out), kept(f"stopped: what is finished is kept in {out}, and the same command goes on"):

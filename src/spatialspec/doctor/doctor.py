@@ -17,6 +17,7 @@ import torch
 
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
+from spatialspec.core.progress import Progress
 from spatialspec.doctor import target as at_rest
 from spatialspec.doctor.drafts import check_drafts
 from spatialspec.doctor.files import ModelFolder, check_files, numbers, open_folder
@@ -29,7 +30,6 @@ from spatialspec.drafts.weights import Drafts
 from spatialspec.measure.documents import dtype_name
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Progress
 from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from spatialspec.core.errors import BadInput
 from spatialspec.doctor.report import Finding, failed, ok, warning
-from spatialspec.files import inside, read_config
+from spatialspec.io.files import inside, read_config
+from spatialspec.io.tensors import read_shapes
 from spatialspec.targets.loading import kind_of
 from spatialspec.targets.registry import TargetKind
-from spatialspec.tensors import read_shapes
 
 SINGLE, INDEX, CODEC = "model.safetensors", "model.safetensors.index.json", "vq.safetensors"
 CAPTIONS = "captions.safetensors"  # LlamaGen's, read where it exists

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spatialspec.core.grid import Layout
+from spatialspec.core.progress import Progress
 from spatialspec.core.proposal import Proposal
 from spatialspec.generation import assemble, steps
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Progress
 from spatialspec.request import Request
 
 

@@ -11,6 +11,7 @@ import torch
 from spatialspec.budget import GAIN, Cost, choose, costs_here, measured_cells
 from spatialspec.budget import effort as effort_of_budgets
 from spatialspec.core.grid import Grid
+from spatialspec.core.progress import Progress
 from spatialspec.doctor.report import Expectation
 from spatialspec.doctor.rows import Rows
 from spatialspec.drafts.weights import KINDS
@@ -19,7 +20,6 @@ from spatialspec.methods.method import Method
 from spatialspec.methods.registry import methods
 from spatialspec.methods.spatial.drafter import METHOD as SPATIAL
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Progress
 from spatialspec.request import Request
 
 ROWS = 4  # of the image, for a short run

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.identity import check_same
-from spatialspec.tensors import write_tensors
+from spatialspec.io.identity import check_same
+from spatialspec.io.tensors import write_tensors
 
 if TYPE_CHECKING:
     from torch.distributed.checkpoint.stateful import Stateful

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
+from spatialspec.core.progress import Bar, silent
 from spatialspec.drafts.image_folder import CaptionedImages, Row, caption
 from spatialspec.drafts.teacher import check_caption
-from spatialspec.progress import Bar, silent
 from spatialspec.targets.images import ReadsImages
 
 MOST, PIXELS = 64, 2**20  # images that are encoded at once, and pixels of all of them

@@ -24,10 +24,10 @@ from spatialspec.decode import Step
 from spatialspec.drafts import shards
 from spatialspec.drafts.progress import DrawingProgress
 from spatialspec.generation import generate
-from spatialspec.identity import identity
+from spatialspec.io.identity import identity
+from spatialspec.io.tensors import write_tensors
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.request import Request
-from spatialspec.tensors import write_tensors
 
 EVERY = 60  # seconds from one file of an unfinished piece to the next
 

@@ -23,7 +23,7 @@ from spatialspec.core.interfaces import Target
 from spatialspec.drafts import shards
 from spatialspec.drafts.corpus import Corpus
 from spatialspec.drafts.teacher import states
-from spatialspec.identity import identity
+from spatialspec.io.identity import identity
 
 PIECE = 64  # images of a file
 

@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.limits import check_memory
-from spatialspec.files import inside
-from spatialspec.pictures import read_picture
-from spatialspec.tables import read_table
+from spatialspec.io.files import inside
+from spatialspec.io.images import read_image
+from spatialspec.io.tables import read_table
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -142,7 +142,7 @@ def read_images(
         try:
             if source is None:
                 raise BadInput("neither a file nor bytes", "an image")
-            pixels.append(_fitted(read_picture(source, where if isinstance(source, bytes) else ""), height, width))
+            pixels.append(_fitted(read_image(source, where if isinstance(source, bytes) else ""), height, width))
         except BadInput:
             unreadable += 1
         else:

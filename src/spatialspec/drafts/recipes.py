@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.drafts.limits import check_settings
-from spatialspec.files import read_text
+from spatialspec.io.files import read_text
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LARGEST = 1 << 16  # bytes

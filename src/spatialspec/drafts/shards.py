@@ -9,7 +9,7 @@ from accelerate import PartialState
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
-from spatialspec.tensors import read_shapes, write_tensors
+from spatialspec.io.tensors import read_shapes, write_tensors
 
 Shapes = dict[str, tuple[int, ...]]
 

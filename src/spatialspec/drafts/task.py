@@ -20,7 +20,7 @@ from spatialspec.drafts.features import Features
 from spatialspec.drafts.limits import check_memory
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.training_data import TrainingData
-from spatialspec.identity import identity
+from spatialspec.io.identity import identity
 
 DRAWN, HELD_OUT = 64, 32  # images that the target draws for the training set; images for the figures
 

@@ -17,7 +17,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
-from spatialspec.identity import modules, networks
+from spatialspec.io.identity import modules, networks
 from spatialspec.targets.icons.target import IconsTarget
 
 UNCONDITIONAL = 2.0  # any guidance but 1 makes the target run both streams

@@ -23,7 +23,7 @@ from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rat
 from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.task import DraftTask
-from spatialspec.identity import facts_digest
+from spatialspec.io.identity import facts_digest
 
 if TYPE_CHECKING:
     from torch.distributed.checkpoint.stateful import Stateful

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
+from spatialspec.core.progress import Bar, silent
 from spatialspec.drafts.card import Origin, of_captions, of_pictures, of_prompts
 from spatialspec.drafts.corpus import Corpus, captions, from_images, readable
 from spatialspec.drafts.distil import self_distil
@@ -15,7 +16,6 @@ from spatialspec.drafts.features import Features, Prepared, Streamed, pairs_of
 from spatialspec.drafts.image_folder import CaptionedImages, Row
 from spatialspec.drafts.limits import check_memory
 from spatialspec.drafts.recipes import Recipe
-from spatialspec.progress import Bar, silent
 
 
 @dataclass(frozen=True)

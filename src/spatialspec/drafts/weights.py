@@ -16,14 +16,14 @@ from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sizes import read_name, read_sizes
-from spatialspec.files import read_config, read_text, write_text
+from spatialspec.io.files import read_config, read_text, write_text
+from spatialspec.io.tensors import load_module, write_weights
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
 from spatialspec.methods.spatial_model.drafter import depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.methods.spatial_model.vocabulary import DraftVocabulary, output_rows
-from spatialspec.tensors import load_module, write_weights
 
 Drafts = HawkHeads | SSDPredictors | SpatialNetwork
 KINDS: dict[str, tuple[type[Any], type[Any]]] = {

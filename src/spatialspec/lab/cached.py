@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from spatialspec.drafts.shards import whole
-from spatialspec.tensors import write_tensors
+from spatialspec.io.tensors import write_tensors
 
 
 def cached(path: Path | None, count: int, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

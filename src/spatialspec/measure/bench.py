@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from spatialspec.identity import drafts_digest
+from spatialspec.core.progress import Progress
+from spatialspec.io.identity import drafts_digest
 from spatialspec.measure.documents import dtype_name
 from spatialspec.measure.metrics import summarise
 from spatialspec.measure.results import Document, Settings
 from spatialspec.measure.runs import Sample, check, draw
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Progress
 from spatialspec.request import STRIDE, Request
 
 AR = Method.parse("ar")

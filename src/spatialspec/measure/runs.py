@@ -10,12 +10,12 @@ from spatialspec import arguments
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
 from spatialspec.core.noise import Noise
+from spatialspec.core.progress import Progress
 from spatialspec.generation import Report
 from spatialspec.measure.distance import Drawn
 from spatialspec.measure.memory import peak, reset_peak
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Progress
 from spatialspec.request import Request
 
 

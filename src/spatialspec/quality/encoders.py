@@ -25,8 +25,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
+from spatialspec.io.tensors import check_shapes
 from spatialspec.targets.model_files import check_side_files, read_model_config
-from spatialspec.tensors import check_shapes
 
 
 def package_folder(module: str) -> Path:

@@ -22,11 +22,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_config, write_text
+from spatialspec.io.files import read_config, write_text
+from spatialspec.io.tensors import read_weights, write_weights
 from spatialspec.models import WEIGHTS
 from spatialspec.quality.encoders import load_sentence_encoder
 from spatialspec.targets.icons.sources import concept_in
-from spatialspec.tensors import read_weights, write_weights
 
 SHIPPED = WEIGHTS / "judge"
 LARGEST = 8192  # of any size in config.json; a foreign file must not ask for all the memory

@@ -11,12 +11,12 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from spatialspec.core.progress import Progress
 from spatialspec.measure.bench import AR
 from spatialspec.measure.distance import measure
 from spatialspec.measure.runs import draw
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Progress
 from spatialspec.quality.distances import squared_error
 from spatialspec.quality.encoders import image_features
 from spatialspec.quality.extractors import ClipScore, FeatureExtractor

@@ -28,10 +28,10 @@ from pathlib import Path
 from PIL import Image
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import inside, parse_json, read_text, write_text
-from spatialspec.pictures import write_picture
-from spatialspec.prompts import check_prompt
-from spatialspec.tables import read_lines, read_objects, read_table, write_table
+from spatialspec.io.files import inside, parse_json, read_text, write_text
+from spatialspec.io.images import write_image
+from spatialspec.io.prompts import check_prompt
+from spatialspec.io.tables import read_lines, read_objects, read_table, write_table
 
 FOLDER = "SPATIALSPEC_PROMPTS"  # variable of the environment
 NAMED = {  # name -> files that it may be, the authors' first
@@ -176,7 +176,7 @@ def export(folder: Path, prompts: PromptSet, index: int, images: Sequence[Image.
     folder.mkdir(parents=True, exist_ok=True)
     name = prompts.names[index]
     if prompts.kind == "dpg":
-        write_picture(folder / f"{name}.png", grid(images))
+        write_image(folder / f"{name}.png", grid(images))
         return
     stem = f"{name}-"
     if prompts.kind == "geneval":
@@ -184,7 +184,7 @@ def export(folder: Path, prompts: PromptSet, index: int, images: Sequence[Image.
         (folder / stem).mkdir(parents=True, exist_ok=True)
         write_text(folder / name / "metadata.jsonl", prompts.lines[index] + "\n")
     for i, image in enumerate(images):
-        write_picture(folder / f"{stem}{i:04d}.png", image)
+        write_image(folder / f"{stem}{i:04d}.png", image)
 
 
 def export_table(folder: Path, prompts: PromptSet, images: int) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from spatialspec.core.progress import Progress
 from spatialspec.measure.bench import AR, describe
 from spatialspec.measure.intervals import Figure, mean_over_prompts
 from spatialspec.measure.runs import check
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Progress
 from spatialspec.quality.distances import (
     ImageFeatures,
     decibels,

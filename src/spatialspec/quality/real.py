@@ -11,7 +11,7 @@ from PIL import Image
 
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.image_folder import label, rows_of, split_of
-from spatialspec.pictures import read_picture
+from spatialspec.io.images import read_image
 
 MOST = 5000
 
@@ -46,7 +46,7 @@ def load_real(folder: Path, side: int, most: int = MOST) -> Real:
     if len(held_out) < 4:
         raise BadInput(f"{len(held_out)} pictures in --real {folder}", "at least 4", "add some")
     chosen = [held_out[i] for i in np.random.default_rng(0).permutation(len(held_out))[:most]]
-    images = (read_picture(folder / row["file_name"]) for row in chosen)
+    images = (read_image(folder / row["file_name"]) for row in chosen)
     size = (side, side)
     sized = [image if image.size == size else image.resize(size, Image.Resampling.LANCZOS) for image in images]
     return Real(np.stack([np.asarray(image) for image in sized]), tuple(map(label, chosen)))

@@ -15,11 +15,11 @@ from typing import Any
 from PIL import Image
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_config, write_bytes, write_text
-from spatialspec.identity import check_same
-from spatialspec.pictures import png, read_picture
-from spatialspec.processes import alone
-from spatialspec.sealed import LARGEST, read_sealed, write_sealed
+from spatialspec.io.files import read_config, write_bytes, write_text
+from spatialspec.io.identity import check_same
+from spatialspec.io.images import png, read_image
+from spatialspec.io.processes import alone
+from spatialspec.io.sealed import LARGEST, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Store:
         if hashlib.sha256(data).hexdigest() != row["picture"]:
             return None
         values = {field.name: row[field.name] for field in fields(ImageRecord)} | {"tokens": tuple(row["tokens"])}
-        return ImageRecord(**values), read_picture(data)
+        return ImageRecord(**values), read_image(data)
 
     def save(self, method: str, prompt: int, image: int, record: ImageRecord, pixels: Image.Image) -> None:
         """Write an image; its figures are written last."""

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from spatialspec.core.grid import Grid, Layout
-from spatialspec.identity import fingerprint
+from spatialspec.io.identity import fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.engine import Hidden, PassInputs
 from spatialspec.targets.grid_model import AttentionInputs, GridModel

@@ -19,12 +19,12 @@ from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.sizes import read_name, read_sizes
-from spatialspec.files import read_config
+from spatialspec.io.files import read_config
+from spatialspec.io.tensors import load_module
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_engine import GridEngine
 from spatialspec.targets.images import decode_image
 from spatialspec.targets.session import TargetSession
-from spatialspec.tensors import load_module
 
 
 class GridTarget(GridEngine, ABC):

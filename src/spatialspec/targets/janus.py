@@ -22,7 +22,7 @@ from transformers import JanusForConditionalGeneration, JanusProcessor
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
-from spatialspec.files import read_text
+from spatialspec.io.files import read_text
 from spatialspec.targets.images import as_image, normalised
 from spatialspec.targets.language_target import LanguageTarget, apply
 from spatialspec.targets.pretrained import check_kinds, load_processor

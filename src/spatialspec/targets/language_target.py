@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.sampling import Sampling
-from spatialspec.identity import sign_fingerprint
+from spatialspec.io.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.checkpoint import CheckpointTarget
 from spatialspec.targets.engine import Hidden, PassInputs, Prompt

@@ -10,7 +10,7 @@ import torch
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.interfaces import Target
-from spatialspec.files import read_config
+from spatialspec.io.files import read_config
 from spatialspec.targets.registry import REGISTRY, DeviceMap, TargetKind
 
 ELSEWHERE = {  # layouts of the authors' own code -> the same model in that of transformers

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import inside, read_config
-from spatialspec.tensors import read_shapes
+from spatialspec.io.files import inside, read_config
+from spatialspec.io.tensors import read_shapes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import LFS, unusable
-from spatialspec.tensors import FLOATS, read_shapes
+from spatialspec.io.files import LFS, unusable
+from spatialspec.io.tensors import FLOATS, read_shapes
 
 WRAPPERS = ("model", "module", "state_dict", "ema")  # where a checkpoint keeps its tensors, in LlamaGen's order
 AVERAGE_FIRST = ("ema", "model", "state_dict")  # the published demo of the picture decoder prefers the average

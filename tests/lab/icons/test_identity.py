@@ -17,7 +17,8 @@ from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts import checkpoint
 from spatialspec.drafts.image_folder import CaptionedImages
-from spatialspec.identity import identity, weights_digest
+from spatialspec.io.identity import identity, weights_digest
+from spatialspec.io.tensors import write_tensors
 from spatialspec.lab.icons import target
 from spatialspec.lab.icons import tokenizer as tokenizers
 from spatialspec.lab.icons.sketch import SketchRecipe
@@ -27,7 +28,6 @@ from spatialspec.lab.icons.tokenizer import TokenizerRecipe, read_tokenizer
 from spatialspec.targets.icons.transformer import GridTransformerConfig
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.loading import load_target
-from spatialspec.tensors import write_tensors
 
 VQ = VQConfig(codes=8, width=16, encoder_blocks=1, decoder_blocks=1)
 STEPS = TokenizerRecipe(steps=2, batch=2, crop=8)

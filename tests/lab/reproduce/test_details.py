@@ -10,7 +10,7 @@ import pytest
 from helpers.tiny import tiny_pipeline
 from spatialspec.drafts import weights
 from spatialspec.extras import EXTRAS
-from spatialspec.identity import drafts_digest
+from spatialspec.io.identity import drafts_digest
 from spatialspec.lab.reproduce import backbone, hawk_sampling
 from spatialspec.lab.reproduce.carry_out import carry_out
 from spatialspec.lab.reproduce.context import QUICK, ExperimentContext

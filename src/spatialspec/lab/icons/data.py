@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 
+from spatialspec.io.images import write_image
+from spatialspec.io.processes import Workers
+from spatialspec.io.tables import write_table
 from spatialspec.lab.icons.sources import Picture, fetch, pictures, read_labels
-from spatialspec.pictures import write_picture
-from spatialspec.processes import Workers
-from spatialspec.tables import write_table
 from spatialspec.targets.icons.sources import LABELS, SOURCES
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _draw_to_file(job: tuple[Picture, int, str]) -> dict[str, str] | None:
     if pixels is None:
         return None
     name = f"{picture.name}.png"
-    write_picture(Path(folder) / name, Image.fromarray(pixels))
+    write_image(Path(folder) / name, Image.fromarray(pixels))
     split = split_of(picture.concept, picture.style)
     values = (name, picture.caption, "|".join(picture.tags), picture.concept, picture.style, split, picture.licence)
     return dict(zip(COLUMNS, values, strict=True))

@@ -23,7 +23,7 @@ from spatialspec.drafts.card import credits
 from spatialspec.drafts.checkpoint import check_finite, learning_rate, update
 from spatialspec.drafts.image_folder import CaptionedImages, caption, label
 from spatialspec.drafts.limits import check_settings
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
 from spatialspec.lab.cached import cached
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.lab.icons.precision import Precision, r_precision

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import inside, parse_json, read_config, read_text
+from spatialspec.io.files import inside, parse_json, read_config, read_text
 from spatialspec.targets.icons.sources import Source, concept_of
 
 SKIN_TONES = ("medium-light", "medium-dark", "light", "medium", "dark")

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, tune_threads
 from spatialspec.drafts.image_folder import CaptionedImages, caption
-from spatialspec.identity import facts_digest, weights_digest
+from spatialspec.io.identity import facts_digest, weights_digest
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.muon import Muon
 from spatialspec.lab.icons.sketch import sketch_error, train_sketch

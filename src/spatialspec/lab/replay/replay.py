@@ -24,7 +24,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step, Verdict
-from spatialspec.files import read_config
+from spatialspec.io.files import read_config
 from spatialspec.pipeline import SpatialPipeline
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_config, write_text
+from spatialspec.io.files import read_config, write_text
+from spatialspec.io.outputs import check_output
 from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.page import page
 from spatialspec.lab.reproduce.plots import empty_plot, save
@@ -17,7 +18,6 @@ from spatialspec.lab.reproduce.registry import EXPERIMENTS, function_of
 from spatialspec.lab.reproduce.report import ExperimentReport, ReproduceSettings
 from spatialspec.lab.reproduce.verdict import verdict
 from spatialspec.measure.bench import describe
-from spatialspec.outputs import check_output
 
 
 def carry_out(

@@ -11,11 +11,11 @@ from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.noise import Noise
+from spatialspec.core.progress import Bar, silent
 from spatialspec.drafts.weights import Drafts, load_all
 from spatialspec.lab.reproduce.report import Table
 from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.progress import Bar, silent
 from spatialspec.request import Request
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
+from spatialspec.core.progress import Progress
 from spatialspec.lab.reproduce.readings import inner_cells
 from spatialspec.methods.hawk import HawkHeads
-from spatialspec.progress import Progress
 
 REACH = 3
 OFFSETS = {  # name -> rows down, cells right

@@ -11,8 +11,8 @@ import numpy as np
 
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.acceptance import by_rejection
-from spatialspec.files import read_text
-from spatialspec.identity import drafts_digest
+from spatialspec.io.files import read_text
+from spatialspec.io.identity import drafts_digest
 from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.paired import FIGURES, draw_all
 from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spatialspec.extras import need
-from spatialspec.files import writing
+from spatialspec.io.files import writing
 from spatialspec.lab.reproduce.report import Table
 
 if TYPE_CHECKING:

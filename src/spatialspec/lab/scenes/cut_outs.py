@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from spatialspec.core.errors import BadInput
+from spatialspec.io.processes import Workers
 from spatialspec.lab.icons.data import rasterise, split_of
 from spatialspec.lab.icons.sources import Picture, fetch, pictures, read_entries, read_labels
-from spatialspec.processes import Workers
 from spatialspec.targets.icons.sources import LABELS, SOURCES, concept_of
 
 GROUPS = (3, 4, 5, 6, 7)  # of emojibase: animals and nature, food and drink, travel and places, activities, objects

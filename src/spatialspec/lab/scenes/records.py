@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import parse_json
+from spatialspec.io.files import parse_json
 from spatialspec.quality.scenes.scene import CATEGORIES, COLOURS, NUMBERS, RELATIONS, Box, Scene, Thing
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
 from spatialspec.quality.scenes.judge import Detection, SceneJudge
 from spatialspec.quality.scenes.scene import CATEGORIES, COLOURS, NUMBERS, RELATIONS, Scene, Thing
 from spatialspec.quality.scenes.scores import Count, Reference

@@ -14,8 +14,8 @@ from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rat
 from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.drafts.limits import check_settings
 from spatialspec.drafts.progress import TrainingProgress
-from spatialspec.files import write_text
-from spatialspec.identity import facts_digest
+from spatialspec.io.files import write_text
+from spatialspec.io.identity import facts_digest
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.scenes.records import read_record
 from spatialspec.lab.scenes.references import tally, write_references

@@ -16,11 +16,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from spatialspec.core.errors import BadInput
+from spatialspec.io.images import write_image
+from spatialspec.io.tables import write_table
 from spatialspec.lab.scenes.cut_outs import CutOuts, tint
 from spatialspec.lab.scenes.records import write_record
-from spatialspec.pictures import write_picture
 from spatialspec.quality.scenes.scene import CATEGORIES, Scene, ask
-from spatialspec.tables import write_table
 
 SPLITS = ("train", "pair", "style")
 HELD_OUT = 0.15
@@ -140,7 +140,7 @@ def write_scenes(
         for number in range(wanted):
             scene, pixels = make(cut_outs, split, number, side, seed)
             name = f"{split}-{number:06d}.png"
-            write_picture(out / name, Image.fromarray(pixels))
+            write_image(out / name, Image.fromarray(pixels))
             licence = cut_outs.licences[scene.style]
             rows.append((name, scene.caption, scene.style, split, scene.category, licence, write_record(scene)))
         report(f"{split}: {wanted} scenes of {sum(map(len, cut_outs.of(split).values()))} drawings")

@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_config, write_text
+from spatialspec.io.files import read_config, write_text
+from spatialspec.io.tensors import read_weights, write_weights
 from spatialspec.quality.scenes.network import BATCH, Maps, SceneConfig, SceneHead, image_maps
 from spatialspec.quality.scenes.scene import COLOURS, Scene, Thing
-from spatialspec.tensors import read_weights, write_weights
 
 HEAT = 0.3
 """Heat at the centre of a thing from which it counts; GenEval's threshold of its detector."""

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from pydantic import Field, ValidationError, model_validator
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_config
+from spatialspec.io.files import read_config
 from spatialspec.measure.documents import Strict
 from spatialspec.measure.intervals import mean_over_prompts
 from spatialspec.models import WEIGHTS

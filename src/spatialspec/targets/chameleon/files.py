@@ -15,12 +15,12 @@ from safetensors import safe_open
 from transformers import ChameleonConfig, ChameleonVQVAE, ChameleonVQVAEConfig
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import read_config
-from spatialspec.outputs import check_output
+from spatialspec.io.files import read_config
+from spatialspec.io.outputs import check_output
+from spatialspec.io.tensors import build, check_shapes, read_shapes, read_weights, shapes_of, write_tensors
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 from spatialspec.targets.model_files import LARGEST, check_sizes, shards
 from spatialspec.targets.published import VQGAN, check_numbers, read
-from spatialspec.tensors import build, check_shapes, read_shapes, read_weights, shapes_of, write_tensors
 
 FILE = "vq.safetensors"
 ENCODER = "vq_encoder.safetensors"

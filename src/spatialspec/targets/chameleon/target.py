@@ -23,7 +23,7 @@ from transformers import ChameleonForConditionalGeneration, PreTrainedModel
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
-from spatialspec.files import read_text
+from spatialspec.io.files import read_text
 from spatialspec.targets.chameleon.files import load_reader, load_vq
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 from spatialspec.targets.image_vocabulary import ImageVocabulary

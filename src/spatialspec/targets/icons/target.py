@@ -16,14 +16,14 @@ from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.files import write_text
+from spatialspec.io.files import write_text
+from spatialspec.io.tensors import write_weights
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_target import GridTarget
 from spatialspec.targets.icons.text import PromptTokenizer
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.images import signed
-from spatialspec.tensors import write_weights
 
 
 class IconsTarget(GridTarget):

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import parse_json, read_text
+from spatialspec.io.files import parse_json, read_text
 
 PAD = "<pad>"
 

@@ -24,10 +24,10 @@ from torch import Tensor
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.sizes import Size, read_sizes
-from spatialspec.files import read_config
+from spatialspec.io.files import read_config
+from spatialspec.io.tensors import read_shapes, write_tensors
 from spatialspec.targets.llamagen.text import clean_caption
 from spatialspec.targets.llamagen.transformer import CaptionEmbedding
-from spatialspec.tensors import read_shapes, write_tensors
 
 LENGTH = 120
 LONGEST = 4000  # characters of a caption; cleaning takes time in proportion to their square

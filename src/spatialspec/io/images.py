@@ -9,13 +9,13 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import write_bytes
+from spatialspec.io.files import write_bytes
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that another program has to read
 LARGEST = 2**26  # pixels
 
 
-def read_picture(source: Path | bytes, where: object = "") -> Image.Image:
+def read_image(source: Path | bytes, where: object = "") -> Image.Image:
     """Read an image, upright and in RGB; transparent pixels are white, and of moving images the first is taken.
 
     Args:
@@ -58,6 +58,6 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def write_picture(path: Path, image: Image.Image) -> None:
+def write_image(path: Path, image: Image.Image) -> None:
     """Write a PNG file, whole or not at all."""
     write_bytes(path, png(image))

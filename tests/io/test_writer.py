@@ -13,14 +13,14 @@ from PIL import Image
 
 from helpers.processes import result, start
 from spatialspec.core.errors import BadInput
-from spatialspec.files import write_bytes, write_text, writing
+from spatialspec.io.files import write_bytes, write_text, writing
+from spatialspec.io.images import write_image
+from spatialspec.io.tables import write_table
+from spatialspec.io.tensors import write_tensors
 from spatialspec.lab.icons import sources
 from spatialspec.lab.reproduce.plots import empty_plot, save
 from spatialspec.lab.scenes.cut_outs import read_cut_outs
-from spatialspec.pictures import write_picture
-from spatialspec.tables import write_table
 from spatialspec.targets.icons.sources import SOURCES, Source
-from spatialspec.tensors import write_tensors
 
 LENGTH, TIMES = 200_000, 60  # bytes, several writes of the operating system; writes of each process
 
@@ -61,7 +61,7 @@ WRITES = {
     "bytes": lambda path: write_bytes(path, b"new"),
     "text": lambda path: write_text(path, "new"),
     "table": lambda path: write_table(path, ["a"], [["b"]]),
-    "picture": lambda path: write_picture(path, Image.new("RGB", (4, 4))),
+    "picture": lambda path: write_image(path, Image.new("RGB", (4, 4))),
     "plot": lambda path: save(empty_plot(), path),
 }
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput
-from spatialspec.files import read_text, write_text
-from spatialspec.identity import facts_digest
+from spatialspec.io.files import read_text, write_text
+from spatialspec.io.identity import facts_digest
 
 SEAL = "hash"  # key of a document: of all that is in it besides
 LARGEST = 2**26  # bytes of an image, or of what is kept of one

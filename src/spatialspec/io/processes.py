@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PROGRAM = """
 import pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
-from spatialspec.processes import serve
+from spatialspec.io.processes import serve
 serve()
 """
 

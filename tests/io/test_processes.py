@@ -15,7 +15,7 @@ import pytest
 
 from helpers.paths import ROOT
 from spatialspec.core.errors import BadInput
-from spatialspec.processes import Workers, alone
+from spatialspec.io.processes import Workers, alone
 
 SRC = str(ROOT / "src")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [SRC, *sys.path])), "OMP_NUM_THREADS": "1"}
@@ -80,7 +80,7 @@ def test_a_process_that_ends_is_one_error() -> None:
 
 SLEEPERS = """
     import os, time
-    from spatialspec.processes import Workers
+    from spatialspec.io.processes import Workers
     with Workers(2) as workers:
         print(*workers.map(eval, ["__import__('os').getpid()"] * 4, 1), flush=True)
         busy = [workers.submit(time.sleep, 600) for _ in range(2)]
@@ -136,7 +136,7 @@ def test_an_audit_from_a_script_without_a_guard(tmp_path: Path) -> None:
 def test_one_process_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
     program = f"""
         from pathlib import Path
-        from spatialspec.processes import alone
+        from spatialspec.io.processes import alone
         with alone(Path({str(tmp_path)!r})):
             print("ready", flush=True)
             input()

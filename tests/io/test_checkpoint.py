@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spatialspec.drafts.checkpoint import Checkpoint
-from spatialspec.files import write_text
-from spatialspec.tensors import write_tensors
+from spatialspec.io.files import write_text
+from spatialspec.io.tensors import write_tensors
 
 
 def saved(folder: Path) -> Checkpoint:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import parse_json, read_text, write_text
+from spatialspec.io.files import parse_json, read_text, write_text
 
 MOST = 1_000_000  # rows of a table, lines of a list
 WIDEST = 1000  # columns

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.tiny import call_main, tiny_folder, write_pictures
 from spatialspec.core.errors import BadInput
-from spatialspec.outputs import check_folder, check_output
+from spatialspec.io.outputs import check_folder, check_output
 
 LONG = "x" * 256
 

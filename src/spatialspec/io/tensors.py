@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from safetensors import SafetensorError, safe_open
 
 from spatialspec.core.errors import BadInput
-from spatialspec.files import LFS, unusable, writing
+from spatialspec.io.files import LFS, unusable, writing
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import read_text
-from spatialspec.tables import listed, read_lines, read_objects, read_table
+from spatialspec.io.files import read_text
+from spatialspec.io.tables import listed, read_lines, read_objects, read_table
 
 LONGEST = 10_000  # characters of a prompt
 BROKEN = re.compile("[\0\ud800-\udfff]")

@@ -12,19 +12,19 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from spatialspec import files
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.image_folder import rows_of
 from spatialspec.drafts.recipes import LARGEST, read_config
+from spatialspec.io import files
+from spatialspec.io.images import read_image
+from spatialspec.io.prompts import read_prompts
+from spatialspec.io.tables import read_table, write_table
 from spatialspec.lab.icons.sources import pictures, read_labels
 from spatialspec.lab.replay.replay import PassCost
 from spatialspec.lab.reproduce.carry_out import check_files
 from spatialspec.lab.scenes.records import read_record
-from spatialspec.pictures import read_picture
-from spatialspec.prompts import read_prompts
 from spatialspec.quality.prompt_sets import published
 from spatialspec.quality.scenes.scores import read_references
-from spatialspec.tables import read_table, write_table
 from spatialspec.targets.icons.sources import SOURCES
 
 COUNT = '{"passed": 1, "of": 2}'
@@ -48,7 +48,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {  # name -> reader, an
     "package/icons.json": (
         lambda path: list(pictures(SOURCES[1], path.parents[1], {})), '{"icons": {"a": {"body": ""}}}',
     ),
-    "a.png": (read_picture, ""),
+    "a.png": (read_image, ""),
 }  # fmt: skip
 PARTS = [
     b'"', b",", b"\n", b"\r", b"\t", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc2\x85", b"[", b"{", b"}", b"[" * 3000,
@@ -129,7 +129,7 @@ def test_no_more_is_read_than_the_limit(tmp_path: Path, name: str, limit: dict[s
     path = whole(tmp_path, name)
     os.truncate(path, 1 << 40)  # takes no room
     if name == "a.png":  # whose decoder stops at its end
-        read_picture(path)
+        read_image(path)
     else:
         with pytest.raises(BadInput, match=r"got more than [\d,]+ bytes|which no `reproduce"):
             FILES[name][0](path)
@@ -187,7 +187,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows:
 
 
 def test_a_table_is_no_larger_than_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spatialspec.tables.MOST", 10)
+    monkeypatch.setattr("spatialspec.io.tables.MOST", 10)
     wide = ",".join(f"c{i}" for i in range(2000))
     for name, text, got in (("a.csv", "a,b\n" + "1,2\n" * 11, "10 lines"), ("b.csv", wide, "1,000 columns")):
         (tmp_path / name).write_text(text)

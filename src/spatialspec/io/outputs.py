@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spatialspec.core.arguments import LONGEST, nameable
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.files import partial_file
+from spatialspec.io.files import partial_file
 
 
 def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | None] = ()) -> None:
