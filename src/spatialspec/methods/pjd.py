@@ -98,10 +98,10 @@ class PJD(Drafter):
             token = fills[cell] if cell in fills else self._named[cell][0]
             parent = proposal.add(cell, token, parent, len(proposal))
 
-    def _uniform(self, cells: list[int], turn: int) -> list[int]:
+    def _uniform(self, cells: list[int], pass_index: int) -> list[int]:
         if not cells:
             return []
-        u = self.noise.uniform(Purpose.DRAFT, turn, cells, [FILL] * len(cells))
+        u = self.noise.uniform(Purpose.DRAFT, pass_index, cells, [FILL] * len(cells))
         return (u * self.noise.vocabulary).long().clamp_(max=self.noise.vocabulary - 1).tolist()
 
     def _distributions(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Float[Tensor, "N V"]:
@@ -148,11 +148,11 @@ class RowByRow:
         lower = [node for node in drafted[len(top) :] if accepted[node]]
         return Verdict(tuple(path), own, tuple(named), elsewhere=tuple(lower))
 
-    def _name(self, p: Float[Tensor, "R V"], after: list[int], turn: int) -> list[int]:
+    def _name(self, p: Float[Tensor, "R V"], after: list[int], pass_index: int) -> list[int]:
         """A fresh sample at every slot, for the cell after it."""
         if isinstance(self.rule, Coupled):
             return self.rule.best(p, after)
-        return self.rule.draw(p, range(len(after)), after, turn)
+        return self.rule.draw(p, range(len(after)), after, pass_index)
 
     def _decide(
         self,
@@ -161,13 +161,13 @@ class RowByRow:
         drafted: list[int],
         slots: list[int],
         named: list[int],
-        turn: int,
+        pass_index: int,
     ) -> list[int]:
         """Each draft where it stays, else the sample that takes its place."""
         if isinstance(self.rule, Coupled) or proposal.q is None:
             return [named[slot] for slot in slots]
         tokens, cells = [proposal.tokens[i] for i in drafted], [proposal.cells[i] for i in drafted]
-        return self.rule.couple(p[slots], proposal.q[drafted], tokens, cells, turn)
+        return self.rule.couple(p[slots], proposal.q[drafted], tokens, cells, pass_index)
 
 
 METHOD = Method("pjd", "Jacobi drafts in several rows at once", PJDOptions(), PJD, verifier=RowByRow, lossless=False)

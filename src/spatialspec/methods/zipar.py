@@ -107,12 +107,12 @@ class EveryRow:
                 written[cell] = token
         return Verdict(token=written.pop(state.frontier), ahead=tuple(written.items()))
 
-    def _test(self, p: Float[Tensor, "V"], cell: int, fresh: int, whole: bool, turn: int) -> int | None:
+    def _test(self, p: Float[Tensor, "V"], cell: int, fresh: int, whole: bool, pass_index: int) -> int | None:
         """The token of a row's first cell, None while its draft waits; `fresh` is a sample of p."""
         if cell in self._drafts:
             draft, q = self._drafts.pop(cell)
             if isinstance(self.rule, Rejection):
-                (fresh,) = self.rule.couple(p[None], q[None], [draft], [cell], turn)
+                (fresh,) = self.rule.couple(p[None], q[None], [draft], [cell], pass_index)
             whole = whole or fresh == draft  # the residual never names a draft that it replaces
         if whole:
             return fresh

@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 
     ranking: Ranking
     slot: int
-    turn: int = 0
+    pass_index: int = 0
 
     def candidates(self, equal: int, age: int) -> Candidates:
         """Guesses behind tokens of which `equal` are those that the entry read, so many passes later."""
@@ -121,7 +121,7 @@ class Memory:
     def __init__(self, codebook: Float[Tensor, "V c"]) -> None:
         codes = torch.nn.functional.normalize(codebook.float(), dim=-1).cpu().numpy()
         self.codes = np.concatenate((codes, np.zeros_like(codes[:1])))  # the last row is that of NONE
-        self.turn = 0
+        self.pass_index = 0
         self._cells: dict[int, dict[Key, Entry]] = {}
         self._likeness: dict[tuple[int, int], float] = {}
 
@@ -137,7 +137,7 @@ class Memory:
     def add(self, cell: int, key: Key, entry: Entry) -> None:
         """Store an entry; it replaces one that read the same."""
         self._cells.setdefault(cell, {})[key] = entry
-        self.turn = entry.turn
+        self.pass_index = entry.pass_index
 
     def forget(self, first: int) -> None:
         """Drop the cells before `first`."""
@@ -150,9 +150,9 @@ class Memory:
         if entries is None:
             return None
         entry, equal = entries.get(key), REACH
-        if entry is None or entry.turn < self.turn:
+        if entry is None or entry.pass_index < self.pass_index:
             entry, equal = self._nearest(entries, key)
-        return entry.candidates(equal, self.turn - entry.turn)
+        return entry.candidates(equal, self.pass_index - entry.pass_index)
 
     def _nearest(self, entries: dict[Key, Entry], key: Key) -> tuple[Entry, int]:
         """The entry with the largest m + cos - age / 32, and its m; a cell has few, so they are tried in turn."""
@@ -161,7 +161,7 @@ class Memory:
             equal = 0
             while equal < REACH and read[equal] == key[equal]:
                 equal += 1
-            score = equal - FADE * (self.turn - entry.turn)
+            score = equal - FADE * (self.pass_index - entry.pass_index)
             if equal < REACH and score + 1 > highest:  # else its code cannot help
                 score += self._cosine(read[equal], key[equal])
             if score > highest:
