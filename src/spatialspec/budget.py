@@ -80,7 +80,7 @@ def effort(method: Method, request: Request, device: torch.device) -> int:
 
 def _undecided(method: Method) -> bool:
     """Whether a method has the option `budget`, and it was not set."""
-    return method.has("budget") and "budget" not in method.options.given
+    return method.has("budget") and "budget" not in method.options.explicit
 
 
 def measure(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> list[Cost]:

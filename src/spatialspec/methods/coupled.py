@@ -1,7 +1,7 @@
-"""Coupled noise: a guess is accepted if it is the token that AR would have taken with the same noise.
+"""Coupled noise: a guess is accepted if AR would draw the same token with the same noise.
 
-Cell t takes argmax(log p_t + g(seed, t)), g Gumbel noise: a sample of p_t (Gumbel-max), and the same one whichever
-drafter asks. Exact, and `seed_exact`: same seed, same tokens as AR.
+Cell t takes argmax(log p_t + g(seed, t)), g Gumbel noise: a sample of p_t (Gumbel-max) that does not depend on the
+drafter. Exact, and `seed_exact`: the tokens are identical to plain AR for the same seed.
 
 With a tolerance the rule is a dial. A guess x is accepted if its score is close to the best, relative to the entropy of
 p, and if its surprise is close to that entropy or below it:

@@ -35,17 +35,17 @@ def residual(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Tensor
     """normalise(max(p - q, 0)); p where that is 0 everywhere, which happens only if p = q up to rounding."""
     rest = (p - q).clamp_(min=0)
     mass = rest.sum(-1, keepdim=True)
-    return (rest / mass).where(mass != 0, p)  # NaN stays NaN
+    return (rest / mass).where(mass != 0, p)  # NaN propagates
 
 
 class Rejection:
-    """Verifier by rejection, for trees whose candidates were drawn by `draw` from the q that they are tested with."""
+    """Verifier by rejection, for trees whose candidates `draw` sampled from the q that tests them."""
 
     def __init__(self, noise: Noise) -> None:
         self.noise = noise
 
     def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
-        """An independent sample for each pair; the k-th pair of a cell is its candidate k."""
+        """An independent sample for each pair; the k-th pair of a cell draws its candidate k."""
         if not indices:
             return []
         count: Counter[int] = Counter()
@@ -70,14 +70,14 @@ class Rejection:
             for (node, index), threshold in zip(tests, u, strict=True):
                 assert proposal.q is not None
                 q, token = proposal.q[index], proposal.tokens[node]
-                above, below = self.masses(target, q, token)
-                if threshold * below < above:
+                p_x, q_x = self.masses(target, q, token)
+                if threshold * q_x < p_x:
                     accepted = node
                     break
                 target = self.refuse(target, q, token)
             if accepted is None:
-                last = self.noise.uniform(Purpose.RESIDUAL, state.passes, [cell], [0])
-                return Verdict(tuple(path), int(inverse_cdf(target, last[0])))
+                fresh = self.noise.uniform(Purpose.RESIDUAL, state.passes, [cell], [0])
+                return Verdict(tuple(path), int(inverse_cdf(target, fresh[0])))
             path.append(accepted)
             if cell + 1 == state.layout.cells:
                 return Verdict(tuple(path))

@@ -53,7 +53,7 @@ def drafted(settings: SpatialOptions, noise: Noise) -> Image:
 def test_draws_ars_tokens(settings: SpatialOptions, start: str) -> None:
     """Whatever the tree; no tree is larger than its budget, and there are branches where there is room for them."""
     ar = Trial("ar", "coupled", SAMPLING, TARGET).tokens(noises(20))
-    images = [drafted(SpatialOptions(**{**settings.given, "start": start}), noise) for noise in noises(20)]
+    images = [drafted(SpatialOptions(**{**settings.explicit, "start": start}), noise) for noise in noises(20)]
     largest = accepted = branched = 0
     for step in decode(ToySession(TARGET, 2), images):
         largest, accepted = max(largest, len(step.proposal)), accepted + len(step.verdict.path)
