@@ -8,12 +8,11 @@
 | `_cache` | cache of vertical predictions, IW * VSD (VSD + 1) / 2 entries |
 | `vertical_samples`, `horizontal_samples` | a, b: candidates per depth from each direction |
 
-The target's output layer draws cell t from the state h_t. A head is x + SiLU(W x) on the normed state (Medusa's residual
-block; section 3.1), followed by the frozen output layer. The pool at cell P is VertSpec(P) = {head k at
-P - k * IW} and HorizSpec(P) = {head j at P - j}; candidates are drawn vertical first, round robin over the heads, then
+The target's output layer draws cell t from the state h_t. A head is x + SiLU(W x) on the normed state (Medusa's
+residual block; section 3.1), followed by the frozen output layer. The pool at cell P is VertSpec(P) = {head k at P - k
+* IW} and HorizSpec(P) = {head j at P - j}; candidates are drawn vertical first, round robin over the heads, then
 horizontal; in row 0, without a vertical source, the horizontal one draws its candidates too. The tree is the Cartesian
-product.
-`hawk-vertical` is vertical heads alone; horizontal heads alone are Medusa (`medusa.py`).
+product. `hawk-vertical` is vertical heads alone; horizontal heads alone are Medusa (`medusa.py`).
 
 Several grids: the first row of each is a row 0, without a vertical source; horizontal heads draft on from one grid into
 the next, and `hawk-vertical` drafts nothing there.

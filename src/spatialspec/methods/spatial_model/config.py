@@ -31,7 +31,7 @@ LIMITS = {
     "vocabulary": (0, 2**20),
 }  # fmt: skip
 BASE = 100.0  # longest wavelength over the shortest, by rows and by columns; its square over a raster of both
-NOWHERE = -1  # in place of a cell: an empty slot, or behind the last cell
+NOWHERE = -1  # no cell: an empty slot, or an index behind the last cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,22 +126,22 @@ class SpatialModelConfig(SpatialModelSizes):
     def visible(
         self, columns: int, known: Int[Tensor, "*B S"], cells: Int[Tensor, "*B M"], frontier: Int[Tensor, "*B M"]
     ) -> Bool[Tensor, "*B M seen"]:
-        """What open cells see: of the known slots, then of each other.
+        """Attention mask of open cells: over known slots, then over open cells.
 
-        Example: on 3 columns with rows = columns = 1 and f = 4, the open cell 6 (row 2, column 0) sees the known cell 3
-        above it (and none else but the last, which is 3, too), and the open cells 4 (up and right), 6 itself and 7.
+        Example: on 3 columns with rows = columns = 1 and f = 4, the open cell 6 (row 2, column 0) attends to the known
+        cell 3 above it, which is also the last known cell, and to the open cells 4 (up and right), 6 and 7.
 
         Args:
             columns: of the grid.
             known: cell of every slot, NOWHERE for an empty one.
-            cells: open cells, of one window or of several with a frontier of their own; NOWHERE behind the last cell.
-            frontier: of the window that each open cell belongs to.
+            cells: open cells of one window or of several; NOWHERE behind the last cell.
+            frontier: first cell of the window that each open cell belongs to.
         """
-        own, first = cells[..., :, None], frontier[..., :, None]
-        other = torch.cat((known, cells), dim=-1)[..., None, :]
-        up = own // columns - other // columns
+        query, first = cells[..., :, None], frontier[..., :, None]
+        key = torch.cat((known, cells), dim=-1)[..., None, :]
+        up = query // columns - key // columns
         if self.attention == "local":
-            aside = (own % columns - other % columns).abs()
+            aside = (query % columns - key % columns).abs()
             seen = (up >= 0) & (up <= self.rows) & (aside <= self.columns)
         else:
             seen = torch.ones_like(up, dtype=torch.bool)
@@ -150,10 +150,10 @@ class SpatialModelConfig(SpatialModelSizes):
         if self.directions == "vertical":
             seen &= up > 0
         else:
-            seen |= other == first - 1
+            seen |= key == first - 1
         slots = known.shape[-1]
-        there = other >= 0
-        before = there[..., :slots] & (other[..., :slots] < first)
-        together = there[..., slots:] & (frontier[..., None, :] == first)
-        itself = torch.eye(cells.shape[-1], dtype=torch.bool, device=cells.device)
-        return torch.cat((seen[..., :slots] & before, seen[..., slots:] & together | itself), dim=-1)
+        valid = key >= 0
+        committed = valid[..., :slots] & (key[..., :slots] < first)
+        window = valid[..., slots:] & (frontier[..., None, :] == first)
+        diagonal = torch.eye(cells.shape[-1], dtype=torch.bool, device=cells.device)
+        return torch.cat((seen[..., :slots] & committed, seen[..., slots:] & window | diagonal), dim=-1)
