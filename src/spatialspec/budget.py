@@ -12,7 +12,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -166,11 +166,25 @@ def costs_here(target: Target, drafts: Drafts, method: Method, request: Request,
     return costs
 
 
-def tuned(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> Method:
-    """The method with the budget that is fastest on this machine, unless its budget was set."""
-    if not _undecided(method):
-        return method
-    return method.with_default("budget", choose(costs_here(target, drafts, method, request, report)))
+def tuned(
+    target: Target,
+    drafts: Drafts,
+    method: Method,
+    request: Request,
+    report: Progress,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Method:
+    """The method with the budget that is fastest here; as it is, where it has one or the measurement is interrupted."""
+
+    def follow(name: str, cells: int) -> None:
+        report(name, cells)
+        if interrupted():
+            raise InterruptedError
+
+    if _undecided(method):
+        with suppress(InterruptedError):
+            return method.with_default("budget", choose(costs_here(target, drafts, method, request, follow)))
+    return method
 
 
 def _folder() -> Path:

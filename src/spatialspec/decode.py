@@ -78,5 +78,5 @@ def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
             image.drafter.observe(step)
             session.keep(index, step)
             yield step
-        session.close([index for index, i in enumerate(open_images) if images[i].state.complete])
+        session.drop([index for index, i in enumerate(open_images) if images[i].state.complete])
         open_images = [i for i in open_images if not images[i].state.complete]

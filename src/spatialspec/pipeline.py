@@ -133,7 +133,7 @@ class SpatialPipeline:
         callback_on_step_end_tensor_inputs: Sequence[str] | None = CALLBACK_INPUTS,
         written: Sequence[Sequence[int]] | None = None,
     ) -> Output | Any:
-        """Draw images.
+        """Draw images. One that was interrupted is white below its last complete row.
 
         Args:
             prompt: what to draw, or a list; at most 10,000 characters each.
@@ -155,7 +155,7 @@ class SpatialPipeline:
             quality: "exact", "high", "balanced" or "fast": presets of `spatial`.
             tolerance: 0 is exact, infinity fastest; overrides that of the preset; a method's own option overrides both.
             budget: drafted tokens of a pass, or "auto" for the number that is fastest here, measured once.
-            verifier: "coupled" (same tokens as AR) or "rejection" (same distribution).
+            verifier: "coupled" (same tokens as AR) or "rejection" (same distribution), where a method takes either.
             output_type: "pil", "np", "pt" or "tokens"; see :class:`Output`.
             return_dict: False returns a plain tuple of the values of :class:`Output`.
             callback_on_step_end: called as `callback(pipeline, step, timestep, callback_kwargs)` after every pass of
@@ -167,12 +167,10 @@ class SpatialPipeline:
                 arguments, to continue from: to the same image under a seed-exact method. Cells that `zipar` and `pjd`
                 wrote ahead are drawn again. Finished images are returned as they are, and not in the report.
 
-        Returns:
-            An interrupted image is white below its last complete row.
-
         Raises:
             BadInput: a bad argument, before anything is computed; or scores that are not finite.
         """
+        self._interrupt = False
         numbers: dict[str, Any] = {"guidance": guidance_scale, "temperature": temperature, "top_k": top_k}
         numbers |= {"top_p": top_p, "min_p": min_p}
         with arguments.reading():
@@ -194,11 +192,14 @@ class SpatialPipeline:
             seeds = arguments.seeds(seed, generator, len(prompts))  # last: it draws from the generator
         if any(negatives) and sampling.streams == 1:
             warnings.warn("negative_prompt has no effect with guidance_scale 1", stacklevel=2)
+        if chosen.rule_under(verifier) != verifier == "rejection":
+            warnings.warn(f"{chosen} is verified by coupled noise, whatever the verifier", stacklevel=2)
 
         request = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images)
         if isinstance(budget, str) and budget == AUTO:
             with self._progress(effort(chosen, request, self.target.device)) as bar:
-                chosen = tuned(self.target, self.drafts, chosen, request, lambda _, cells: bar.update(cells))
+                progress, interrupted = (lambda _, cells: bar.update(cells)), (lambda: self._interrupt)
+                chosen = tuned(self.target, self.drafts, chosen, request, progress, interrupted)
         with self._progress(layout.cells * len(prompts), sum(map(len, begun))) as bar:
 
             def notify(step: Step) -> None:
@@ -219,9 +220,11 @@ class SpatialPipeline:
         on_step: Callable[[Step], object] = lambda step: None,
     ) -> Output:
         """Draw the images of a request; `on_step` is called after every pass of every image."""
-        self._interrupt = False
-        drafts = [*self.drafts, *self.unfit]
-        tokens, report = generate(self.target, drafts, method, request, on_step, lambda: self._interrupt)
+        try:
+            drafts = [*self.drafts, *self.unfit]
+            tokens, report = generate(self.target, drafts, method, request, on_step, lambda: self._interrupt)
+        finally:
+            self._interrupt = False
         with traced(self.target):
             images = images_of(self.target, tokens, request.grid, output_type)
         return Output(images, tokens, list(request.seeds), report)

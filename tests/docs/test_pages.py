@@ -136,10 +136,8 @@ def test_the_audit_knows_the_method_of_the_page(
     name = load(page).name
     monkeypatch.setattr("os.cpu_count", lambda: processes)
     monkeypatch.setattr(cases, "QUICK", replace(QUICK, size="3x4"))
-    (typed,) = re.findall(
-        rf"`spatialspec (audit .*--methods {name})`", " ".join((ROOT / "docs" / page).read_text().split())
-    )
-    words = [*typed.split(), *([] if "--quick" in typed else ["--quick"])]
+    (typed,) = re.findall(rf"spatialspec (audit [^`\n]*--methods {name}[^`\n]*)", (ROOT / "docs" / page).read_text())
+    words = [*typed.replace("--plugin my_method.py ", "").split(), *([] if "--quick" in typed else ["--quick"])]
     code, out, err = call_main(capsys, *words, "--model", tiny_folder(tmp_path / "tiny"))
     assert (code, err) == (0, "")
     row = next(line for line in out.splitlines() if line.startswith(name))
@@ -157,6 +155,6 @@ def test_a_rule_that_keeps_the_distribution_alone_says_rejection(monkeypatch: py
     """As the page on verifiers says: under the word coupled it would promise AR's tokens."""
     for word, ok in (("rejection", True), ("coupled", False)):
         monkeypatch.setattr(registry.REGISTRY, "named", registry.methods())
-        register(Method("alone", "of the distribution alone", WindowOptions(), SJD, Alone, rule=word))
+        register(Method("alone", "of the distribution alone", WindowOptions(), SJD, Alone, rule=word, lossless=True))
         assert audit([Method.parse("alone")], replace(QUICK, cases=QUICK.cases[1:2])).ok == ok
         monkeypatch.undo()

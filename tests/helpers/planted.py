@@ -63,7 +63,7 @@ def clamped_rows(patch: Patch) -> None:
                 image.state = step.after
                 session.keep(index, step)
                 yield step
-            session.close([index for index, image in enumerate(still) if image.state.complete])
+            session.drop([index for index, image in enumerate(still) if image.state.complete])
             still = [image for image in still if not image.state.complete]
 
     patch.setattr(replicas, "decode", clamped)

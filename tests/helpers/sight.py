@@ -53,7 +53,7 @@ class Sight:
     def keep(self, index: int, step: Step) -> None:
         pass
 
-    def close(self, images: Sequence[int]) -> None:
+    def drop(self, images: Sequence[int]) -> None:
         pass
 
 

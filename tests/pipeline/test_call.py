@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +206,30 @@ def test_budget_auto_is_measured_once(pipe: SpatialPipeline, tmp_path: Path, mon
     assert pipe("a cat", seed=1, method="spatial:budget=3", budget="auto").report.method == "spatial:budget=3"
     with pytest.raises(BadInput, match="got budget auto for ar, expected a method with a budget"):
         pipe("a cat", method="ar", budget="auto")
+
+
+def test_interrupted_while_budgets_are_measured(
+    pipe: SpatialPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call ends with what is written, and the next one runs to its end."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    plain, steps = budget.steps, []
+
+    def watched(*given: Any) -> Any:
+        for step in plain(*given):
+            steps.append(step)
+            pipe.interrupt()
+            yield step
+
+    monkeypatch.setattr(budget, "steps", watched)
+    assert len(pipe("a cat", seed=1, budget="auto").tokens[0]) < 36 and len(steps) == 1
+    assert len(pipe("a cat", seed=1).tokens[0]) == 36
+
+
+def test_a_verifier_that_a_method_does_not_take(pipe: SpatialPipeline) -> None:
+    with pytest.warns(UserWarning, match="spatial is verified by coupled noise, whatever the verifier"):
+        assert pipe("a cat", seed=1, verifier="rejection").report.seed_exact
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not pipe("a cat", seed=1, method="hawk", verifier="rejection").report.seed_exact
+        assert not pipe("a cat", seed=1, method="scd").report.seed_exact

@@ -91,7 +91,7 @@ def test_trees_in_a_ragged_batch(grid: str, seed: int, monkeypatch: pytest.Monke
             if states[image].complete or (image == 1 and len(open_images) == 3 and states[image].frontier > 5):
                 done.append(place)  # image 1 is dropped midway
         ragged += len({states[image].frontier for image in open_images}) > 1
-        session.close(done)
+        session.drop(done)
         open_images = [image for place, image in enumerate(open_images) if place not in done]
     assert scattered and ragged and session.cache.capacity > slots, "the test has seen what it is for"
 

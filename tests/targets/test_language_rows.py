@@ -121,8 +121,8 @@ class Watched:
         self.session.keep(index, step)
         self.open[index].write(step.before, step.proposal, step.verdict)
 
-    def close(self, images: Sequence[int]) -> None:
-        self.session.close(images)
+    def drop(self, images: Sequence[int]) -> None:
+        self.session.drop(images)
         self.open = [replay for i, replay in enumerate(self.open) if i not in images]
 
 

@@ -73,7 +73,7 @@ def test_trees_in_a_ragged_batch(
             if states[image].complete or (image == 1 and len(open_images) == 3 and states[image].frontier > 6):
                 done.append(place)  # image 1 is dropped midway
         ragged += len({states[image].frontier for image in open_images}) > 1
-        session.close(done)
+        session.drop(done)
         open_images = [image for place, image in enumerate(open_images) if place not in done]
     assert over or len(layout.grids) == 1
     assert scattered and ragged and crossed and session.cache.capacity > slots, "the test has seen what it is for"
@@ -144,7 +144,7 @@ def test_fixed_shapes() -> None:
             end = states[i].frontier + len(path) == GRID.cells
             verdict = Verdict(path, None if end else 1)
             states[i] = keep(session, i, states[i], tree, verdict)
-        session.close([i for i, state in enumerate(states) if state.complete])
+        session.drop([i for i, state in enumerate(states) if state.complete])
         states = [state for state in states if not state.complete]
     assert len(shapes) == 1, shapes
 

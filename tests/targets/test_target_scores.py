@@ -129,7 +129,7 @@ def test_one_pass_scores_a_tree_like_the_model_alone(folders: dict[str, Path], k
                 worst = max(worst, float((scores.logits[stream] - wanted).abs().max() / wanted.abs().max()))
             states[i] = keep(session, place, state, proposal, accept(state, proposal, target.vocabulary, rng))
             passes += 1
-        session.close([place for place, i in enumerate(images) if states[i].complete])
+        session.drop([place for place, i in enumerate(images) if states[i].complete])
         images = [i for i in images if not states[i].complete]
     assert 10 < passes < 2 * grid.cells, "some drafts were accepted, not all"
     assert worst <= 1e-5

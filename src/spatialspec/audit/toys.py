@@ -201,5 +201,8 @@ class ToySession:
     def keep(self, index: int, step: Step) -> None:
         """Nothing to keep: a prefix is its own cache."""
 
-    def close(self, images: Sequence[int]) -> None:
+    def admit(self, other: ToySession) -> None:
+        """Nothing to add: states say what is written."""
+
+    def drop(self, images: Sequence[int]) -> None:
         """Nothing to drop."""

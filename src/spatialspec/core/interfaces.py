@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -73,8 +73,18 @@ class Session(Protocol):
         """
         ...
 
-    def close(self, images: Sequence[int]) -> None:
-        """Drop finished images, by their index in the last `score`."""
+    def admit(self, other: Self) -> None:
+        """Add the images of a session of the same target that has made no pass, behind the others.
+
+        The next pass reads their prompts.
+
+        Raises:
+            BadInput: their layout is another one.
+        """
+        ...
+
+    def drop(self, images: Sequence[int]) -> None:
+        """Drop images, finished or cancelled, by their index in the last `score`."""
         ...
 
 

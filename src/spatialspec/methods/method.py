@@ -32,7 +32,8 @@ class Method(Plugin):
         drafter: makes the drafter of one image from context, options and verifier; may be a class.
         verifier: makes the verifier from context, options and the verifier of the exact rule; None for the exact rule.
         rule: "coupled" or "rejection" if the method supports only one; None for the one that the user chooses.
-        lossless: whether the distribution of its images is the target's, at a tolerance of 0.
+        lossless: whether the distribution of its images is the target's, at a tolerance of 0. None is True for a method
+            of the exact rule; one with a verifier of its own has to say.
         drafts: algorithm of the draft weights that it needs, or "".
         variants: options, as `key=value:key=value`, that the audit runs besides the defaults.
     """
@@ -43,9 +44,15 @@ class Method(Plugin):
     drafter: DrafterFactory
     verifier: VerifierFactory | None = None
     rule: Rule | None = None
-    lossless: bool = True
+    lossless: bool | None = None
     drafts: str = ""
     variants: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.lossless is None:
+            if self.verifier is not None:
+                raise BadInput(f"method {self.name} with a verifier of its own", "lossless=True or False", "say which")
+            object.__setattr__(self, "lossless", True)
 
     def __str__(self) -> str:
         return ":".join([self.name, *(f"{name}={value}" for name, value in self.options.explicit.items())])
@@ -81,7 +88,7 @@ class Method(Plugin):
     @property
     def exact(self) -> bool:
         """Whether the distribution of the image is the target's, with the current options."""
-        return self.lossless and not (isinstance(self.options, Tolerance) and self.options.tolerance)
+        return bool(self.lossless) and not (isinstance(self.options, Tolerance) and self.options.tolerance)
 
     def seed_exact(self, rule: str) -> bool:
         """Whether the tokens are identical to plain AR for the same seed, if the user chooses `rule`."""

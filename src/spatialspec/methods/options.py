@@ -27,6 +27,13 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     _explicit: tuple[str, ...] = ()
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **settings: Any) -> None:
+        """What a method promises follows from its tolerance and its budget: nobody else's options have these names."""
+        for name, base in (("tolerance", "Tolerance"), ("budget", "Budget")):
+            if name in cls.model_fields and base not in {one.__name__ for one in cls.__mro__}:
+                raise BadInput(f"an option {name} of {cls.__name__}", f"that of {base}", f"inherit from {base}")
+
     def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**{name: _plain(name, value) for name, value in values.items()})
@@ -86,7 +93,8 @@ def _plain(name: str, value: object) -> object:
 
 def explain(name: str, field: FieldInfo) -> str:
     """One line of help: default, meaning and allowed values of an option."""
-    return f"{name}={field.default}  {field.description}, {allowed(field)}"
+    about = f"{field.description}, " if field.description else ""
+    return f"{name}={field.default}  {about}{allowed(field)}"
 
 
 def allowed(field: FieldInfo) -> str:
@@ -105,4 +113,5 @@ def _allowed(kind: Any, rules: list[Any]) -> str:
         return f"a {getattr(kind, '__name__', kind)}"
     low = next((rule.ge for rule in rules if isinstance(rule, Ge)), -inf)
     high = next((rule.le for rule in rules if isinstance(rule, Le)), inf)
-    return f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}"
+    number = f"a {'whole ' if kind is int else ''}number"
+    return number if (low, high) == (-inf, inf) else f"{number} from {low:g} to {high:g}"

@@ -58,18 +58,22 @@ class TargetSession:
         self.cache = engine.cache(longest + length(self.layout, *self.ends) + spare)
         self._streams: list[tuple[Prompt, int]] = []  # of every sequence of the cache
         for prompt in prompts:
-            self.admit(prompt)
+            self._add(prompt)
 
-    def admit(self, prompt: Prompt) -> None:
-        """Add an image behind the others; the next pass reads its prompt.
+    def admit(self, other: TargetSession) -> None:
+        """Add the images of a session that has made no pass; the next pass reads their prompts.
 
         Raises:
-            BadInput: its layout is another one.
+            BadInput: their layout is another one.
         """
-        if prompt.layout != self.layout:
-            raise BadInput(
-                f"an image of {prompt.layout}", f"{self.layout}, as the others have", "start another session"
-            )
+        if other.layout != self.layout:
+            got, expected = f"images of {other.layout}", f"{self.layout}, as the others have"
+            raise BadInput(got, expected, "start another session")
+        for image in other.images:
+            self._add(image.prompt)
+
+    def _add(self, prompt: Prompt) -> None:
+        """Room for an image behind the others."""
         first, count = len(self.cache.lengths), len(prompt.prefixes)
         self.images.append(_Image(prompt, range(first, first + count)))
         self.cache.add(count)
@@ -225,7 +229,7 @@ class TargetSession:
         self.cache.commit(image.sequences, prompts, chosen)
 
     @torch.no_grad()
-    def close(self, indices: Sequence[int]) -> None:
+    def drop(self, indices: Sequence[int]) -> None:
         """Drop images; where shapes are fixed their sequences run on, unread."""
         self.images = [image for index, image in enumerate(self.images) if index not in indices]
         if not indices or self.cache.fixed:

@@ -141,7 +141,7 @@ def test_trees_of_a_ragged_batch_equal_sequential_scoring(folder, seed):
             verdict = Verdict(tuple(path), token=rng.randrange(CODES))
             states[place] = keep(session, place, states[place], trees[place], verdict)
         done = [place for place, state in enumerate(states) if state.complete or (turn == 1 and place == 0)]
-        session.close(done)
+        session.drop(done)
         images = [image for place, image in enumerate(images) if place not in done]
         states = [state for place, state in enumerate(states) if place not in done]
     assert ragged, "the images went on in step"
