@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers.sight import Fickle, Seen, Settled, Sight, run
-from helpers.toys import Remembered, TableNoise, check_law, table
+from helpers.toys import CachedSampling, TableNoise, check_law, table
 from spatialspec.audit.chi_square import CAUTION
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
@@ -23,8 +23,12 @@ from spatialspec.core.state import State
 from spatialspec.methods.pjd import PJDOptions, RowByRow
 from spatialspec.methods.rejection import Rejection
 
-ALL = Remembered(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
-GUIDED, COOL, TOP_P = Remembered(guidance=2.0), Remembered(temperature=0.7), Remembered(temperature=1.3, top_p=0.8)
+ALL = CachedSampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
+GUIDED, COOL, TOP_P = (
+    CachedSampling(guidance=2.0),
+    CachedSampling(temperature=0.7),
+    CachedSampling(temperature=1.3, top_p=0.8),
+)
 ODD = ("1x1", "1x5", "5x1", "2x5", "7x4", "4x7")
 RULES = ("coupled", "rejection")
 

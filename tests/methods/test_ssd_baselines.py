@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from helpers.sessions import CODES, Target, session_of
-from helpers.toys import Remembered, ToySession, ToyTarget, check_law
+from helpers.toys import CachedSampling, ToySession, ToyTarget, check_law
 from spatialspec.audit.chi_square import CAUTION
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
@@ -26,7 +26,7 @@ from spatialspec.decode import Image, decode
 from spatialspec.methods.method import Method
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 
-PLAIN, COOL, GUIDED = Remembered(), Remembered(temperature=0.7), Remembered(guidance=2.0)
+PLAIN, COOL, GUIDED = CachedSampling(), CachedSampling(temperature=0.7), CachedSampling(guidance=2.0)
 ODD = ("1x1", "1x7", "6x1", "2x5", "7x4", "6x6")
 RULES = ("coupled", "rejection")
 

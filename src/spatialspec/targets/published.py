@@ -27,7 +27,7 @@ from spatialspec.io.files import LFS, unusable
 from spatialspec.io.tensors import FLOATS, read_shapes
 
 WRAPPERS = ("model", "module", "state_dict", "ema")  # where a checkpoint keeps its tensors, in LlamaGen's order
-AVERAGE_FIRST = ("ema", "model", "state_dict")  # the published demo of the picture decoder prefers the average
+AVERAGE_FIRST = ("ema", "model", "state_dict")  # the published demo of the image decoder prefers the average
 PICKLES = 64 << 20  # bytes of the pickles in front of an old checkpoint
 STARTS = {  # first bytes of a file that is no checkpoint -> what it is, and what to do
     LFS: ("a git-lfs pointer, not the file itself", "run `git lfs pull` in its folder, or fetch the file again"),
@@ -55,16 +55,16 @@ class CheckpointLayout:
 LLAMAGEN = CheckpointLayout(
     "LlamaGen's transformer",
     ("tok_embeddings.", "layers.0.attention.wqkv.", "cls_embedding."),
-    "give it as SOURCE, its picture decoder with --vq",
+    "give it as SOURCE, its image decoder with --vq",
 )
 LLAMAGEN_VQ = CheckpointLayout(
-    "LlamaGen's picture decoder",
+    "LlamaGen's image decoder",
     ("quantize.embedding.", "decoder.conv_blocks."),
     "give it with --vq, and the transformer (c2i_*.pt, t2i_*.pt) as SOURCE",
     AVERAGE_FIRST,
 )
 VQGAN = CheckpointLayout(
-    "a VQGAN such as Meta's vqgan.ckpt, Chameleon's picture decoder",
+    "a VQGAN such as Meta's vqgan.ckpt, Chameleon's image decoder",
     ("quantize.embedding.", "decoder.up."),
     "convert it into the folder of a checkpoint: spatialspec convert vqgan.ckpt FOLDER, of Anole or Lumina-mGPT",
     ("state_dict", "model"),
