@@ -33,7 +33,7 @@ TOP_K = Sampling(guidance=0.5, top_k=2)
 TOP_P = Sampling(temperature=1.3, top_p=0.8)
 ALL = Sampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
 
-EXACT = [  # method, verifier, sampling, grid, vocabulary, spread of the toy
+EXACT = [  # method, verifier, sampling, grid, vocabulary, deviation of the toy
     ("hawk:horizontal=3:depth=3:vertical_samples=2", "coupled", COOL, "2x3", 4, 0.2),
     ("medusa:horizontal=3:depth=3:horizontal_samples=1", "rejection", GUIDED, "3x2", 3, 0.7),
     ("hawk-vertical:vertical_samples=1", "rejection", ALL, "2x3", 4, 0.7),
@@ -66,7 +66,7 @@ def compare(images: np.ndarray, target: ToyTarget, sampling: Sampling) -> Fit:
     return fit(np.bincount(codes(images, target.vocabulary), minlength=len(law)), law)
 
 
-@pytest.mark.parametrize(("method", "verifier", "sampling", "grid", "vocabulary", "spread"), EXACT)
+@pytest.mark.parametrize(("method", "verifier", "sampling", "grid", "vocabulary", "deviation"), EXACT)
 def test_law(method: str, verifier: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """The law of the target; under coupled noise the very tokens of AR besides."""
     target = ToyTarget.random(grid, vocabulary, 1, deviation=deviation)
@@ -177,7 +177,7 @@ def one_gumbel(patch: Patch) -> None:
 
 @dataclass(frozen=True)
 class Bug:
-    """A faulty part, a method and a toy that show it; spread 0.2 has p and q much the same everywhere."""
+    """A faulty part, a method and a toy that show it; deviation 0.2 has p and q much the same everywhere."""
 
     plant: Callable[[Patch], None]
     method: str

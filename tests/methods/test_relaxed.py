@@ -34,7 +34,7 @@ from spatialspec.methods.rejection import Rejection
 PLAIN, GUIDED, COOL = CachedSampling(), CachedSampling(guidance=2.0), CachedSampling(temperature=0.7)
 TOP_K, TOP_P = CachedSampling(guidance=0.5, top_k=2), CachedSampling(temperature=1.3, top_p=0.8)
 ALL = CachedSampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
-EXACT = [  # method, the exact one that it becomes, sampling, grid, vocabulary, spread of the toy
+EXACT = [  # method, the exact one that it becomes, sampling, grid, vocabulary, deviation of the toy
     ("gsd:group=1:length=4", "sjd:length=4", PLAIN, "2x3", 4, 0.2),
     ("gsd:group=3:delta=0:length=3", "sjd:length=3", TOP_P, "3x2", 4, 0.7),
     ("gsd:group=8:d=0", "sjd", GUIDED, "3x2", 3, 0.7),

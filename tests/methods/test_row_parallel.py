@@ -186,7 +186,7 @@ def test_pjd_lower_rows_draw_nothing_of_their_own() -> None:
     assert abs(stayed - trials * share) < 5 * (trials * share * (1 - share)) ** 0.5
 
 
-EXACT = [  # method, sampling, grid, vocabulary, spread of the toy
+EXACT = [  # method, sampling, grid, vocabulary, deviation of the toy
     ("zipar:window=2", ALL, "3x2", 4, 0.7),
     ("zipar:window=1:kind=adaptive", GUIDED, "3x2", 4, 1.0),
     ("pjd:context=3", COOL, "2x3", 3, 0.7),
@@ -195,10 +195,10 @@ EXACT = [  # method, sampling, grid, vocabulary, spread of the toy
 LEVEL = 1e-6 / len(EXACT) / CAUTION
 
 
-@pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "spread"), EXACT)
-def test_exact_limits(method: str, sampling: Sampling, grid: str, vocabulary: int, spread: float) -> None:
+@pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "deviation"), EXACT)
+def test_exact_limits(method: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """No cell is written early: the target's law under rejection, AR's very tokens under coupled noise."""
-    check_law(method, sampling, grid, vocabulary, spread, LEVEL, turns=6)
+    check_law(method, sampling, grid, vocabulary, deviation, LEVEL, turns=6)
 
 
 @pytest.mark.parametrize("method", ["zipar:window=2", "zipar:window=2:kind=adaptive", "pjd:context=2:width=3"])

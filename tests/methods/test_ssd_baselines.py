@@ -144,7 +144,7 @@ def test_strict_best_and_worst(grid: str, k: int) -> None:
             assert len(steps) == passes
 
 
-EXACT = [  # method, sampling, grid, vocabulary, spread of the toy
+EXACT = [  # method, sampling, grid, vocabulary, deviation of the toy
     ("ssd-strict:horizontal=2", PLAIN, "3x2", 4, 0.2),
     ("ssd-strict:horizontal=1", GUIDED, "2x3", 3, 0.7),
     ("mtp:horizontal=1", COOL, "2x3", 3, 0.7),
@@ -153,10 +153,10 @@ EXACT = [  # method, sampling, grid, vocabulary, spread of the toy
 LEVEL = 1e-6 / len(EXACT) / CAUTION
 
 
-@pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "spread"), EXACT)
-def test_law(method: str, sampling: Sampling, grid: str, vocabulary: int, spread: float) -> None:
+@pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "deviation"), EXACT)
+def test_law(method: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """The target's law under rejection, AR's very tokens under coupled noise."""
-    check_law(method, sampling, grid, vocabulary, spread, LEVEL, turns=16)
+    check_law(method, sampling, grid, vocabulary, deviation, LEVEL, turns=16)
 
 
 @pytest.mark.parametrize("grid", ["4x4", "3x5"])

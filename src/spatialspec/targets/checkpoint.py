@@ -37,9 +37,9 @@ class CheckpointTarget(ABC):
     decoder: LanguageDecoder
     words: Words
 
-    def _begin_with(self, name: str, model: Any, blocks: nn.Module, words: Words) -> None:
+    def _begin_with(self, name: str, model: Any, decoder: nn.Module, words: Words) -> None:
         """Set the attributes and check the generation settings."""
-        self.name, self.model, self.decoder, self.words = name, model, LanguageDecoder(blocks), words
+        self.name, self.model, self.decoder, self.words = name, model, LanguageDecoder(decoder), words
         self._codebook = Derived[Tensor](lambda weight: weight)
         tell_ignored(model.generation_config, name)
         _ = self.default

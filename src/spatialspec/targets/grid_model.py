@@ -67,7 +67,7 @@ class AttentionInputs:
     def attend(
         self, q: Float[Tensor, "B H N D"], k: Float[Tensor, "B H N D"], v: Float[Tensor, "B H N D"], layer: int
     ) -> Float[Tensor, "B N H*D"]:
-        """Write keys and values of block number `layer`, attend, and join the heads."""
+        """Write keys and values of layer number `layer`, attend, and join the heads."""
         if self.cache is not None:
             k, v = self.cache.write(layer, k, v)
         causal = self.mask is None and q.shape[2] > 1
