@@ -199,8 +199,10 @@ def _folder() -> Path:
 
 def machine(device: torch.device) -> str:
     """Processor, computer, and the accelerator or the number of threads."""
-    unit = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {torch.get_num_threads()}"
-    return f"{processor()}, {platform.node()}, {unit}"
+    device_name = (
+        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {torch.get_num_threads()}"
+    )
+    return f"{processor()}, {platform.node()}, {device_name}"
 
 
 def processor(info: Path = Path("/proc/cpuinfo")) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from helpers.toys import NoiseTable, Remembered, TableNoise, ToyTarget, Trial, codes
+from helpers.toys import CachedSampling, NoiseTable, TableNoise, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import CAUTION, Fit, fit, survival
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal
@@ -33,7 +33,7 @@ TOP_K = Sampling(guidance=0.5, top_k=2)
 TOP_P = Sampling(temperature=1.3, top_p=0.8)
 ALL = Sampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
 
-EXACT = [  # method, verifier, sampling, grid, vocabulary, spread of the toy
+EXACT = [  # method, verifier, sampling, grid, vocabulary, deviation of the toy
     ("hawk:horizontal=3:depth=3:vertical_samples=2", "coupled", COOL, "2x3", 4, 0.2),
     ("medusa:horizontal=3:depth=3:horizontal_samples=1", "rejection", GUIDED, "3x2", 3, 0.7),
     ("hawk-vertical:vertical_samples=1", "rejection", ALL, "2x3", 4, 0.7),
@@ -66,11 +66,11 @@ def compare(images: np.ndarray, target: ToyTarget, sampling: Sampling) -> Fit:
     return fit(np.bincount(codes(images, target.vocabulary), minlength=len(law)), law)
 
 
-@pytest.mark.parametrize(("method", "verifier", "sampling", "grid", "vocabulary", "spread"), EXACT)
-def test_law(method: str, verifier: str, sampling: Sampling, grid: str, vocabulary: int, spread: float) -> None:
+@pytest.mark.parametrize(("method", "verifier", "sampling", "grid", "vocabulary", "deviation"), EXACT)
+def test_law(method: str, verifier: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """The law of the target; under coupled noise the very tokens of AR besides."""
-    target = ToyTarget.random(grid, vocabulary, 1, spread=spread)
-    remembered = Remembered(**vars(sampling))
+    target = ToyTarget.random(grid, vocabulary, 1, deviation=deviation)
+    remembered = CachedSampling(**vars(sampling))
     noises = [TableNoise(seed, table(vocabulary)) for seed in range(FEWER)]
     images = Trial(method, verifier, remembered, target).tokens(noises)
     assert compare(images, target, sampling).p > LEVEL
@@ -177,13 +177,13 @@ def one_gumbel(patch: Patch) -> None:
 
 @dataclass(frozen=True)
 class Bug:
-    """A faulty part, a method and a toy that show it; spread 0.2 has p and q much the same everywhere."""
+    """A faulty part, a method and a toy that show it; deviation 0.2 has p and q much the same everywhere."""
 
     plant: Callable[[Patch], None]
     method: str
     verifier: str = "rejection"
     replicas: int = REPLICAS
-    spread: float = 0.2
+    deviation: float = 0.2
 
 
 PLANTED = {
@@ -191,9 +191,9 @@ PLANTED = {
     "one stream, two candidates": Bug(shared_stream, "medusa"),
     "one sample, two depths": Bug(reused_sample, "medusa:horizontal_samples=1"),
     "one sample, draft and residual": Bug(draft_again, "medusa:horizontal_samples=1"),
-    "horizontal q, vertical test": Bug(other_q, "hawk", replicas=FEWER, spread=1.0),
+    "horizontal q, vertical test": Bug(other_q, "hawk", replicas=FEWER, deviation=1.0),
     "noise by column": Bug(column_noise, "ar", verifier="coupled", replicas=FEWER),
-    "law of the cell above, tested as uniform": Bug(forgotten_law, "sjd:length=2:start=above", spread=2.0),
+    "law of the cell above, tested as uniform": Bug(forgotten_law, "sjd:length=2:start=above", deviation=2.0),
     "Gumbel drafts, noise by column": Bug(one_gumbel, "scd:length=3:form=gumbel:start=above"),
 }
 
@@ -203,9 +203,9 @@ def test_planted_bug_is_seen(name: str, monkeypatch: Patch) -> None:
     """Missed with odds below 0.001 under other seeds too: five standard deviations between statistic and threshold."""
     bug = PLANTED[name]
     bug.plant(monkeypatch)
-    target = ToyTarget.random("3x2", 4, 1, spread=bug.spread)
+    target = ToyTarget.random("3x2", 4, 1, deviation=bug.deviation)
     noises = [TableNoise(seed, table(4)) for seed in range(bug.replicas)]
-    found = compare(Trial(bug.method, bug.verifier, Remembered(), target).tokens(noises), target, PLAIN)
+    found = compare(Trial(bug.method, bug.verifier, CachedSampling(), target).tokens(noises), target, PLAIN)
     print(f"{name}: {found.chi_square:.0f} on {found.freedom}, p = {found.p:.0e}")
     deviation = (2 * (2 * found.chi_square - found.freedom)) ** 0.5  # of a noncentral chi-square with this mean
     assert found.chi_square == np.inf or survival(found.chi_square - 5 * deviation, found.freedom) < LEVEL

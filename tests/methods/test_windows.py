@@ -19,7 +19,7 @@ from spatialspec.methods.method import Method
 from spatialspec.methods.rejection import residual
 
 SAMPLING = Sampling(guidance=1.5)
-TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
+TARGET = ToyTarget.random("3x2", 4, 1, deviation=0.4)
 CELLS = 6
 
 

@@ -9,8 +9,8 @@
 | `vertical_samples`, `horizontal_samples` | a, b: candidates per depth from each direction |
 
 The target's output layer draws cell t from the state h_t. A head is x + SiLU(W x) on the normed state (Medusa's
-residual block; section 3.1), followed by the frozen output layer. The pool at cell P is VertSpec(P) = {head k at P - k
-* IW} and HorizSpec(P) = {head j at P - j}; candidates are drawn vertical first, round robin over the heads, then
+residual block; section 3.1), followed by the frozen output layer. The pool at cell P is VertSpec(P) = {head k at
+P - k * IW} and HorizSpec(P) = {head j at P - j}. Candidates are drawn vertical first, round robin over the heads, then
 horizontal; in row 0, without a vertical source, the horizontal one draws its candidates too. The tree is the Cartesian
 product. `hawk-vertical` is vertical heads alone; horizontal heads alone are Medusa (`medusa.py`).
 

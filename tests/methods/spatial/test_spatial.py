@@ -19,7 +19,7 @@ from spatialspec.methods.spatial.memory import FADE, NONE, REACH, TAU, Candidate
 from spatialspec.methods.spatial.starts import STARTS
 
 SAMPLING = Sampling(guidance=1.5)
-TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
+TARGET = ToyTarget.random("3x2", 4, 1, deviation=0.4)
 DRAFTS = [TARGET.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
 
 SETTINGS = [

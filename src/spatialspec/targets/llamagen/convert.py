@@ -103,7 +103,7 @@ def infer(tensors: Mapping[str, Tensor], path: Path, grid: Grid, heads: int | No
 
 
 def infer_vq(tensors: Mapping[str, Tensor], path: Path) -> LlamaGenVQConfig:
-    """Sizes of a image decoder.
+    """Sizes of an image decoder.
 
     Raises:
         BadInput: a tensor that has a size is missing.
@@ -141,7 +141,7 @@ def _select(module: nn.Module, tensors: Mapping[str, Tensor], out: re.Pattern[st
 
 
 def check_new_folder(path: Path) -> None:
-    """Find out whether a new folder can be created, without leaving a trace.
+    """Check that a new folder can be created, without creating it.
 
     Raises:
         BadInput: it exists, has a name that no folder can have, or is in one where nothing can be written.
@@ -160,7 +160,7 @@ def check_new_folder(path: Path) -> None:
 
 @contextmanager
 def writing_folder(path: Path) -> Iterator[Path]:
-    """Where to write the files of a new folder, which has its name at the end of the block, whole.
+    """A temporary folder for the files of a new one; it is renamed at the end of the block.
 
     Raises:
         OSError: it could not be written; nothing is left.
@@ -172,7 +172,7 @@ def writing_folder(path: Path) -> Iterator[Path]:
         yield partial
         mask = os.umask(0)
         os.umask(mask)
-        partial.chmod(0o777 & ~mask)  # what makes temporary folders keeps them private
+        partial.chmod(0o777 & ~mask)  # temporary folders are private
         partial.rename(path)
     except BaseException as error:
         if partial is not None:
