@@ -19,12 +19,12 @@ BATCH = 50
 
 def draw(pipe: SpatialPipeline, prompts: list[str], guidance: float | None) -> np.ndarray:
     """AR images; the seed of image i is i."""
-    pictures = []
+    images = []
     for start in range(0, len(prompts), BATCH):
         out = pipe(prompts[start : start + BATCH], method="ar", seed=start, guidance_scale=guidance)
-        pictures += [np.asarray(image) for image in out.images]
-        print(f"{len(pictures)}/{len(prompts)} images", flush=True)
-    return np.stack(pictures)
+        images += [np.asarray(image) for image in out.images]
+        print(f"{len(images)}/{len(prompts)} images", flush=True)
+    return np.stack(images)
 
 
 def main() -> None:

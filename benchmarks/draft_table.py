@@ -68,11 +68,11 @@ def head_laws(
         (below, above, columns, c.vertical, drafts.vertical),
     ):
         for k in range(1, count + 1):
-            picture, place = (chosen & (distance == k)).nonzero(as_tuple=True)
-            source = windows.cells[picture, place] - k * step
-            h, e = hidden[:, picture, source], target.embed(codes[picture, source])
-            if len(picture):
-                q[picture, place] = sampling.distribution(head_logits(drafts, target, heads, k - 1, h, e))
+            image, place = (chosen & (distance == k)).nonzero(as_tuple=True)
+            source = windows.cells[image, place] - k * step
+            h, e = hidden[:, image, source], target.embed(codes[image, source])
+            if len(image):
+                q[image, place] = sampling.distribution(head_logits(drafts, target, heads, k - 1, h, e))
     return q
 
 
@@ -146,12 +146,12 @@ def minutes(folder: Path) -> float | None:
     return float(found[1]) if found else None
 
 
-def pictures(target: Any, options: argparse.Namespace) -> Corpus:
+def held_out_images(target: Any, options: argparse.Namespace) -> Corpus:
     """Left-out images of a folder, or some that the target draws."""
     if options.data is not None:
         found = load_images(options.data, image_size(target), print)
-        return from_images(target, found, 0, 1, options.pictures)[1]
-    words = [BUILT_IN[i % len(BUILT_IN)] for i in range(options.pictures)]
+        return from_images(target, found, 0, 1, options.images)[1]
+    words = [BUILT_IN[i % len(BUILT_IN)] for i in range(options.images)]
     return Corpus(words, self_distil(target, words, options.work, seed=SEED, report=print))
 
 
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("drafts", type=Path, nargs="+", help="folders of draft weights")
     parser.add_argument("--model", default="icons", help="name or folder of the target")
     parser.add_argument("--data", type=Path, help="folder with images and metadata.csv")
-    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--images", "--pictures", type=int, default=32)
     parser.add_argument("--windows", type=int, default=24, help="windows of an image")
     parser.add_argument("--length", type=int, default=32, help="cells of a window")
     parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="where own images are kept")
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained(options.model)
     target, record = pipeline.target, options.out.with_suffix(".json")
-    held_out, s = pictures(target, options), target.default
+    held_out, s = held_out_images(target, options), target.default
     settings = {
         "model": target.name, "target": target.fingerprint, "pictures": held_out.digest, "count": len(held_out),
         "drawn": "left out of a folder" if options.data else "by the target", "guidance": s.guidance,

@@ -27,13 +27,13 @@ CODES, SIDE = 64, 24
 
 def random_chameleon(device: str, dtype: torch.dtype, width: int, layers: int) -> ChameleonTarget:
     """A target of the published sizes on a 24 x 24 grid, for timing only."""
-    pictures = ["IMGIMG" + "".join("ABCDEFGHIJ"[int(digit)] for digit in str(code)) + "Z" for code in range(CODES)]
+    image_tokens = ["IMGIMG" + "".join("ABCDEFGHIJ"[int(digit)] for digit in str(code)) + "Z" for code in range(CODES)]
     words = [
         "<s>",
         "<pad>",
         "</s>",
         "<unk>",
-        *pictures,
+        *image_tokens,
         "<eoss>",
         "<racm3:break>",
         "<reserved08706>",

@@ -1,4 +1,4 @@
-"""`spatialspec convert`: which converter, its options, and a picture from what it has written."""
+"""`spatialspec convert`: which converter, its options, and an image from what it has written."""
 
 import json
 from functools import partial
@@ -25,7 +25,7 @@ def test_from_published_files_to_a_picture(call, tmp_path):
         "generate", "golden retriever", "--model", "model", "--method", "jacobi", "--compare", "--out", "a.png"
     )
     assert (code, err) == (0, ""), err
-    assert "100.0%" in out, "not AR's picture"
+    assert "100.0%" in out, "not AR's image"
     assert Image.open("a.png").width >= 2 * 12
 
 

@@ -91,7 +91,7 @@ def full(path: Path, _: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("writer", "lost"), [("cli.display.write_text", "a.json"), ("pictures.write_bytes", "a.png")], ids=["json", "png"]
+    ("writer", "lost"), [("cli.display.write_text", "a.json"), ("io.images.write_bytes", "a.png")], ids=["json", "png"]
 )
 def test_the_table_and_the_other_file_stay_where_one_fails(call, folder, monkeypatch, writer, lost):
     monkeypatch.setattr(f"spatialspec.{writer}", full)

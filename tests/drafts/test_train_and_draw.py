@@ -1,4 +1,4 @@
-"""From the command line: a tiny Janus on disk, two training steps of drafts, a picture with them."""
+"""From the command line: a tiny Janus on disk, two training steps of drafts, an image with them."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ FOLDERS = {"model", "target", "draft", "data", "features", "clip", "scenes", "co
 
 app = typer.Typer(
     name="spatialspec",
-    help="Autoregressive text-to-image models in fewer passes: words in, pictures out, and what they cost.",
+    help="Autoregressive text-to-image models in fewer passes: words in, images out, and what they cost.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -79,7 +79,7 @@ def start(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Autoregressive text-to-image models in fewer passes: words in, pictures out, and what they cost."""
+    """Autoregressive text-to-image models in fewer passes: words in, images out, and what they cost."""
     if context.invoked_subcommand is None:
         say(context.get_help())
 
@@ -206,7 +206,7 @@ def _reason(error: Exception) -> str:
 def _unforeseen(error: Exception) -> str:
     """What to do where memory ran out; anything else is a fault of this package, and where it came from is told."""
     if type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in str(error):
-        return "out of memory: draw fewer pictures at once (--num-images), a smaller --size, or use --dtype bf16"
+        return "out of memory: draw fewer images at once (--num-images), a smaller --size, or use --dtype bf16"
     package = Path(__file__).parents[1]
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if package in Path(frame.filename).parents]
     where = "".join(f", {Path(frame.filename).relative_to(package)} line {frame.lineno}" for frame in places[-1:])

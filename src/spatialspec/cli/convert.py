@@ -15,7 +15,7 @@ from spatialspec.core.grid import Grid
 def convert(
     source: Annotated[Path, typer.Argument(help="The published file.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder of the model.", show_default=False)],
-    vq: Annotated[Path | None, typer.Option(help="LlamaGen: its picture decoder, vq_ds16_*.pt or vq_ds8_*.pt.")] = None,
+    vq: Annotated[Path | None, typer.Option(help="LlamaGen: its image decoder, vq_ds16_*.pt or vq_ds8_*.pt.")] = None,
     size: Annotated[
         str | None, typer.Option(metavar="ROWSxCOLUMNS", help="LlamaGen: its grid. [default: by the file's name]")
     ] = None,
@@ -24,7 +24,7 @@ def convert(
     """Turn a published checkpoint into a folder that --model takes.
 
     LlamaGen: SOURCE is the transformer (c2i_L_384.pt), OUT a new folder. Chameleon, Anole, Lumina-mGPT: SOURCE is
-    Meta's vqgan.ckpt, OUT the folder of the checkpoint that wants a picture decoder. Which it is, the names of its
+    Meta's vqgan.ckpt, OUT the folder of the checkpoint that wants an image decoder. Which it is, the names of its
     tensors say. Of a pickle only tensors are read.
     """
     grid = None if size is None else Grid.parse(size, "--size")
@@ -45,7 +45,7 @@ def convert(
             from spatialspec.targets.chameleon.files import convert as convert_chameleon
 
             convert_chameleon(source, out)
-            line = "Chameleon's picture decoder"
+            line = "Chameleon's image decoder"
         else:
             raise BadInput(found.what, f"{LLAMAGEN.what} or {VQGAN.what}", found.advice, source)
     say(f"wrote {out}: {line}")

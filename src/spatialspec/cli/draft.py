@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DRAFTERS = ("hawk", "ssd", "spatial-model")
 HUB = "hub:"  # in front of the name of a data set: nothing is downloaded by a wrong path
-Count = Annotated[int | None, typer.Option(help="Pictures to learn from. [default: all real ones; own ones: a few]")]
+Count = Annotated[int | None, typer.Option(help="Images to learn from. [default: all real ones; own ones: a few]")]
 
 
 def draft(
@@ -30,10 +30,10 @@ def draft(
     target: Annotated[str, typer.Option(help="Name or folder of the target.")] = "train/target/model",
     drafter: Annotated[str | None, typer.Option(help="hawk, ssd or spatial-model. [default: hawk]")] = None,
     data: Annotated[
-        str, typer.Option(help="Folder with pictures and metadata.csv, or hub:OWNER/NAME, a data set.")
+        str, typer.Option(help="Folder with images and metadata.csv, or hub:OWNER/NAME, a data set.")
     ] = "train/data",
     self_distil: Annotated[
-        Path | None, typer.Option(help="File of prompts: learn from pictures that the target draws of them.")
+        Path | None, typer.Option(help="File of prompts: learn from images that the target draws of them.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the drafts. [default: drafts/DRAFTER in the target's]")
@@ -58,7 +58,7 @@ def draft(
 ) -> None:
     """Train the drafts of a target; goes on where it was stopped.
 
-    Hawk's heads and the spatial model learn from real pictures, SSD's predictors from pictures that the target draws.
+    Hawk's heads and the spatial model learn from real images, SSD's predictors from images that the target draws.
     `spatial` needs none. Over many processes: `torchrun -m spatialspec train draft ...`.
     """
     with loading(target):
@@ -102,7 +102,7 @@ def draft(
 
 def _count(value: Any) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
-        raise BadInput(f"pictures {value!r}", "a whole number from 1")
+        raise BadInput(f"--pictures {value!r}", "a whole number from 1")
     return value
 
 

@@ -34,7 +34,7 @@ def evaluate(
     ] = None,
     limit: Annotated[int, typer.Option(help="Take this many prompts at most.")] = 32,
     real: Annotated[
-        Path | None, typer.Option(help="Real pictures: a folder with metadata.csv (file_name, text).")
+        Path | None, typer.Option(help="Real images: a folder with metadata.csv (file_name, text).")
     ] = None,
     features: Annotated[str, typer.Option(help=f"{FEATURES}, or the folder of a vision model.")] = FEATURES,
     clip: Annotated[
@@ -71,7 +71,7 @@ def evaluate(
 ) -> None:
     """Measure the images of methods, with intervals.
 
-    Kernel distance, and from 5,000 images on Frechet distance, from real pictures (--real) or else from AR's;
+    Kernel distance, and from 5,000 images on Frechet distance, from real images (--real) or else from AR's;
     alignment with the prompt by the judge (R-precision among 100 captions) and by CLIP; likelihood gap; equal tokens
     and PSNR to AR's image under the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes).
     AR runs too, and is listed if it is named.

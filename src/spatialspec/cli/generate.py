@@ -1,4 +1,4 @@
-"""`spatialspec generate`: a picture from words."""
+"""`spatialspec generate`: an image from words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEED_RULE = "image i: seed + i"
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The picture, a PNG file.")] = Path("spatialspec.png"),
+    out: Annotated[Path, typer.Option(help="The image, a PNG file.")] = Path("spatialspec.png"),
     method: Annotated[str, typer.Option(help="name[:key=value...]; several, separated by commas.")] = "spatial",
     compare: Annotated[bool, typer.Option("--compare", help="Draw with plain AR too, for comparison.")] = False,
     model: options.Model = "icons",
@@ -49,10 +49,10 @@ def generate(
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Draw a picture from words.
+    """Draw an image from words.
 
-    One method writes its picture, several pictures of it (--num-images) as one sheet in rows. Several methods, or
-    --compare, write one sheet with a column for each method, AR first: its pictures, its passes and its seconds.
+    One method writes its image, several images of it (--num-images) as one sheet in rows. Several methods, or
+    --compare, write one sheet with a column for each method, AR first: its images, its passes and its seconds.
     """
     common = options.Common.of(locals(), methods=method)
     methods = common.parse_methods()
@@ -86,12 +86,12 @@ def generate(
     with waiting("distance from AR"):
         results = [summarise(pipeline, m, request, samples[m], samples.get(ar)) for m in methods]
 
-    pictures = [[sample.image for sample in samples[m]] for m in methods]
+    images = [[sample.image for sample in samples[m]] for m in methods]
     if len(methods) == 1:
-        sheet = contact_sheet(pictures[0])
+        sheet = contact_sheet(images[0])
     else:
         captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
-        sheet = comparison(list(zip(captions, pictures, strict=True)))
+        sheet = comparison(list(zip(captions, images, strict=True)))
     shown = [table(columns(COST, AGAINST_AR) if ar in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
     document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results)
@@ -104,11 +104,11 @@ def generate(
 
 
 class _Enough(Exception):
-    """A picture is not drawn to its end."""
+    """An image is not drawn to its end."""
 
 
 def _stop_after(passes: int) -> Callable[[str, int], None]:
-    """Progress that stops a picture."""
+    """Progress that stops an image."""
     left = iter(range(passes))
 
     def report(method: str, tokens: int) -> None:

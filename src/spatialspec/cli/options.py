@@ -46,7 +46,7 @@ NegativePrompt = Annotated[str, typer.Option(help="What guidance leads away from
 Size = Annotated[str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Grid of image tokens. [default: the model's]")]
 Height = Annotated[int | None, typer.Option(help="Of the image in pixels, instead of --size.")]
 Width = Annotated[int | None, typer.Option(help="Of the image in pixels, instead of --size.")]
-NumImages = Annotated[int, typer.Option(help="Pictures of each prompt.")]
+NumImages = Annotated[int, typer.Option(help="Images of each prompt.")]
 Budget = Annotated[
     str | None,
     typer.Option(metavar="N|auto", help="Drafted tokens of a pass; auto measures once which is fastest here."),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli.display import say, waiting
-from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_pictures, working_in
+from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_images, working_in
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
 
@@ -59,9 +59,9 @@ def scene_judge(
     need("lab")
     numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
-    pictures = training_pictures(data)
+    images = training_images(data)
     from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train
 
     with working_in(out):
-        train(pictures, out, replace(SceneJudgeRecipe(), **numbers), clocked(), cache)
+        train(images, out, replace(SceneJudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}: `spatialspec evaluate --scenes {out}`")

@@ -17,7 +17,7 @@ from spatialspec.cli.workplace import (
     clocked,
     given_numbers,
     make_folder,
-    training_pictures,
+    training_images,
     typed,
     working_in,
 )
@@ -82,15 +82,15 @@ def tokenizer(
     numbers = given_numbers(steps=steps, batch=batch, seed=seed)
     make_folder(out)
     report = clocked()
-    pictures = _with_left_out(training_pictures(data, report=report), report)
+    images = _with_left_out(training_images(data, report=report), report)
     from spatialspec.io.files import write_text
     from spatialspec.lab.icons.tokenizer import TokenizerRecipe, psnr, train
     from spatialspec.targets.icons.vq import VQConfig
 
     with working_in(out):
         with waiting("training the tokenizer"):
-            model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **numbers), report)
-        what, held_out = _held_out(pictures)
+            model = train(images, out, VQConfig(), replace(TokenizerRecipe(), **numbers), report)
+        what, held_out = _held_out(images)
         if len(held_out):
             say(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} images")
         write_text(out / COMMAND, typed(context) + "\n")
@@ -146,16 +146,16 @@ def target(
         recipe = replace(recipe, sketch=replace(recipe.sketch, steps=numbers["sketch_steps"]))
     side = recipe.stages[-1].side
     report = clocked()
-    pictures = _with_left_out(training_pictures(data, side * vq.config.patch, report), report)
-    what, held_out = _held_out(pictures)
+    images = _with_left_out(training_images(data, side * vq.config.patch, report), report)
+    what, held_out = _held_out(images)
     sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
     with waiting("training the BPE of prompts"):
-        prompts = prompt_tokenizer(pictures, words, config.prefix)
+        prompts = prompt_tokenizer(images, words, config.prefix)
     config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
     with working_in(out):
         with waiting("training the target"):
-            model, figures = train(pictures, vq, prompts, out, config, recipe, report)
+            model, figures = train(images, vq, prompts, out, config, recipe, report)
         made = IconsTarget(name, model, vq, prompts, sampling)
         (out / "model" / "README.md").unlink(missing_ok=True)  # of another model, until it is written anew
         made.save(out / "model")
@@ -163,7 +163,7 @@ def target(
             figures = {f"reconstruction, held-out {what}": f"{psnr(vq, held_out):.2f} dB", **figures}
         earlier = [folder / COMMAND for folder in (data, tokenizer)]
         commands = [*(read_text(path).strip() for path in earlier if path.is_file()), typed(context)]
-        write_text(out / "model" / "README.md", target_card(made, recipe, figures, pictures, commands))
+        write_text(out / "model" / "README.md", target_card(made, recipe, figures, images, commands))
     say(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
 
 
@@ -180,25 +180,25 @@ def judge(
     need("lab")
     numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
-    pictures = training_pictures(data)
+    images = training_images(data)
     from spatialspec.lab.icons.judge import JudgeRecipe, train
 
     with working_in(out), waiting("training the judge"):
-        train(pictures, out, replace(JudgeRecipe(), **numbers), clocked(), cache)
+        train(images, out, replace(JudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}")
 
 
-def _with_left_out(pictures: CaptionedImages, report: Callable[[str], None]) -> CaptionedImages:
+def _with_left_out(images: CaptionedImages, report: Callable[[str], None]) -> CaptionedImages:
     """Images with some left out of the training; where the table says of none that it is, the last tenth."""
     from spatialspec.drafts.task import HELD_OUT
 
-    found = pictures.with_left_out(HELD_OUT, "pair", "concept")
-    if found is not pictures:
+    found = images.with_left_out(HELD_OUT, "pair", "concept")
+    if found is not images:
         report(f"no split pair or concept: the last {len(found.select('pair').rows)} images are left out")
     return found
 
 
-def _held_out(pictures: CaptionedImages) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
+def _held_out(images: CaptionedImages) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
     """Pixels that the tokenizer is measured on, and what they are: concepts that were left out, else other images."""
-    concepts = pictures.select("concept").pixels
-    return ("concepts", concepts) if len(concepts) else ("pictures", pictures.select("pair").pixels)
+    concepts = images.select("concept").pixels
+    return ("concepts", concepts) if len(concepts) else ("images", images.select("pair").pixels)

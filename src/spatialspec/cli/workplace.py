@@ -83,7 +83,7 @@ def typed(context: typer.Context) -> str:
     return shlex.join(words)
 
 
-def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = say) -> CaptionedImages:
+def training_images(folder: Path, side: int = 96, report: Callable[[str], None] = say) -> CaptionedImages:
     """Images of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
 
     Raises:
@@ -92,7 +92,7 @@ def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None
     with waiting(f"reading the images of {printable(folder)}"):
         from spatialspec.drafts.image_folder import load
 
-        pictures = load(folder, side, report)
-    if not pictures.select("train").rows:
+        images = load(folder, side, report)
+    if not images.select("train").rows:
         raise BadInput("no image of the split train", "some", "check metadata.csv", where=folder)
-    return pictures
+    return images

@@ -37,7 +37,7 @@ def credits(styles: Iterable[str]) -> list[str]:
     return [f"- {s.package} {s.version} ({s.registry}), {s.licence}: {s.credit}" for s in (*chosen, LABELS)]
 
 
-def of_pictures(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Origin:
+def of_images(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Origin:
     """Origin of images.
 
     Args:
@@ -45,20 +45,20 @@ def of_pictures(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Or
         hub: name of the data set on the Hub that they are from; None for a folder.
     """
     whose = f"of the data set {hub} on the Hub" if hub else "of the maker's own"
-    return _origin(rows, f"{len(rows)} renderings, on white, of these packages:", f"{len(rows)} pictures {whose}")
+    return _origin(rows, f"{len(rows)} renderings, on white, of these packages:", f"{len(rows)} images {whose}")
 
 
 def of_captions(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Origin:
     """Origin of images that the target drew from captions; `rows` has one for each, repeats included."""
     different = list({id(row): row for row in rows}.values())
-    drawn = f"{len(rows)} pictures that the target drew itself, of captions of {len(different)} pictures"
+    drawn = f"{len(rows)} images that the target drew itself, of captions of {len(different)} images"
     whose = f"in the data set {hub} on the Hub" if hub else "of the maker's own"
     return _origin(different, f"{drawn} that are renderings of these packages:", f"{drawn} {whose}")
 
 
 def of_prompts(count: int) -> Origin:
     """Origin of images that the target drew from prompts in a file."""
-    return Origin((f"Trained on pictures that the target drew itself, of {count} prompts in a file.",))
+    return Origin((f"Trained on images that the target drew itself, of {count} prompts in a file.",))
 
 
 def _origin(rows: Sequence[Mapping[str, str]], shipped: str, other: str) -> Origin:
@@ -138,7 +138,7 @@ def card(
             f"- versions: spatialspec {__version__}, Python {platform.python_version()}, {versions}; "
             f"git revision: {git_revision()}",
             "",
-            "## Pictures, licences, attribution",
+            "## Images, licences, attribution",
             f"Weights: {'Apache-2.0.' if data.shipped else OPEN}",
             *data.lines,
             "",

@@ -90,12 +90,12 @@ def from_images(
         BadInput: the target cannot encode images, they have another size, or there are too few.
     """
     if not isinstance(target, ReadsImages):
-        got, advice = f"pictures for {target.name}, which has no encoder of pictures", "--self-distil PROMPTS"
-        raise BadInput(got, "one that has", f"learn from pictures that it draws, {advice}")
+        got, advice = f"images for {target.name}, which has no encoder of images", "--self-distil PROMPTS"
+        raise BadInput(got, "one that has", f"learn from images that it draws, {advice}")
     height, width = image_size(target)
     if images.pixels.shape[1:3] != (height, width):
         got = "x".join(map(str, images.pixels.shape[1:3]))
-        raise BadInput(f"pictures of {got} pixels", f"{height}x{width} for {target.grid}", "read them so")
+        raise BadInput(f"images of {got} pixels", f"{height}x{width} for {target.grid}", "read them so")
     images = images.with_left_out(held_out, "pair")
     known, unseen = images.select("train"), images.select("pair")
     rows, rng = [*known.rows, *unseen.rows[:held_out]], np.random.default_rng(seed)
@@ -104,8 +104,8 @@ def from_images(
     chosen, reported = taken[taken < len(known.rows)], taken[taken >= len(known.rows)]
     if not len(chosen) or not len(reported):
         split = f"{len(chosen)} of them to learn from and {len(reported)} to report on"
-        advice = "add pictures of the split train, with captions that the target takes"
-        raise BadInput(f"{len(images.rows)} pictures, {split}", "some of either", advice)
+        advice = "add images of the split train, with captions that the target takes"
+        raise BadInput(f"{len(images.rows)} images, {split}", "some of either", advice)
     if limit is not None and limit < len(chosen):
         chosen = chosen[np.sort(rng.permutation(len(chosen))[:limit])]
     batch = max(1, min(MOST, PIXELS // (height * width)))
@@ -115,7 +115,7 @@ def from_images(
             parts = []
             for part in torch.from_numpy(pixels).split(batch):
                 parts.append(target.codes(part).to("cpu", torch.int32))
-                show("reading pictures", parts[-1].numel())
+                show("reading images", parts[-1].numel())
             return Corpus([prompts[i] for i in indices], torch.cat(parts), [rows[i] for i in indices])
 
         return (
@@ -139,6 +139,6 @@ def captions(images: CaptionedImages, count: int, seed: int) -> tuple[list[str],
     rng = np.random.default_rng(seed)
     rows = images.select("train").rows
     if not rows:
-        raise BadInput("no picture of the split train", "captions to draw", "check metadata.csv")
+        raise BadInput("no image of the split train", "captions to draw", "check metadata.csv")
     drawn = [rows[int(i)] for i in rng.integers(len(rows), size=count)]
     return [caption(row, rng) for row in drawn], drawn

@@ -92,14 +92,14 @@ def self_distil(
                 if at_once == 1 or together:
                     raise
                 at_once = len(chosen) // 2
-                progress.line(f"no room for {len(chosen)} pictures at once, going on with {at_once}")
+                progress.line(f"no room for {len(chosen)} images at once, going on with {at_once}")
             except KeyboardInterrupt:
                 unfinished.save()
                 raise
         return {"tokens": torch.tensor(drawn, dtype=torch.int32)}
 
     progress = DrawingProgress(report, PartialState().is_main_process)
-    report(f"{len(prompts)} pictures to draw, {batch} at once")
+    report(f"{len(prompts)} images to draw, {batch} at once")
     names, sizes = [name(start) for start in starts], [min(batch, len(prompts) - start) for start in starts]
     with progress:
         shapes: list[shards.Shapes] = [{"tokens": (size, cells)} for size in sizes]

@@ -112,9 +112,9 @@ class Prepared:
 def _check_room(folder: Path, needed: int, images: int, report: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    report(f"features of {images} pictures: {needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free")
+    report(f"features of {images} images: {needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free")
     if needed > free:
-        advice = "choose another disk, fewer pictures, or no --features, which streams them"
+        advice = "choose another disk, fewer images, or no --features, which streams them"
         raise BadInput(f"{free / 1e6:.1f} MB of room", f"{needed / 1e6:.1f} MB for the features", advice, folder)
 
 

@@ -64,7 +64,7 @@ class HeadsTask(DraftTask):
 
     recipe: HeadsRecipe
     note: ClassVar[str] = (
-        "accepted probability: mean of sum min(p, q) over held-out pictures, no guidance, temperature 1; guided: under "
+        "accepted probability: mean of sum min(p, q) over held-out images, no guidance, temperature 1; guided: under "
         "the target's recommended sampling, by rejection (sum min(p, q)) and under coupled noise"
     )
 

@@ -58,7 +58,7 @@ class CaptionedImages:
 
     @property
     def digest(self) -> str:
-        """Number of images, and a hash of every pixel and cell of the table."""
+        """Number of images, and a hash of every pixel and cell of the table; stored states hold this very text."""
         digest = hashlib.sha256(repr((self.pixels.shape, [sorted(row.items()) for row in self.rows])).encode())
         digest.update(np.ascontiguousarray(self.pixels).data)
         return f"{len(self.rows)} pictures {digest.hexdigest()[:16]}"
@@ -94,7 +94,7 @@ def rows_of(folder: Path) -> list[Row]:
         raise BadInput(f"{folder}", "a folder with metadata.csv", "run `spatialspec train data` first")
     _, rows = read_table(table, ("file_name", "text"), "text")
     if not rows:
-        raise BadInput("no row", "a picture a row", "add some", table)
+        raise BadInput("no row", "an image a row", "add some", table)
     for line, row in rows:
         inside(folder, row["file_name"], f"{table}, line {line}")
     return [row for _, row in rows]
@@ -132,7 +132,7 @@ def read_images(
         BadInput: no image can be used, or there is not enough memory.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    check_memory(2 * 3 * count * height * width, f"{count} pictures of {height}x{width} pixels", "take fewer")
+    check_memory(2 * 3 * count * height * width, f"{count} images of {height}x{width} pixels", "take fewer")
     pixels: list[UInt8[np.ndarray, "H W 3"]] = []
     rows, without_caption, unreadable = [], 0, 0
     for source, row in sources:
@@ -149,11 +149,11 @@ def read_images(
             rows.append(row)
     if len(rows) < count:
         left_out = f"{unreadable} that cannot be read, {without_caption} without a usable caption"
-        report(f"left out of {count} pictures: {left_out}")
+        report(f"left out of {count} images: {left_out}")
     if not rows and unreadable:
-        raise BadInput(f"{count} rows and no readable picture", "some beside the table", where=where)
+        raise BadInput(f"{count} rows and no readable image", "some beside the table", where=where)
     if not rows:
-        raise BadInput("no picture with a caption", "some", "check the column text", where=where)
+        raise BadInput("no image with a caption", "some", "check the column text", where=where)
     return CaptionedImages(np.stack(pixels), rows)
 
 

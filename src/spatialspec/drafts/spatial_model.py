@@ -116,7 +116,7 @@ class SpatialModelTask(DraftTask):
     kind: ClassVar[str] = "SpatialModelLesson"
     recipe_type: ClassVar[type[Recipe]] = SpatialModelRecipe
     note: ClassVar[str] = (
-        "accepted probability: mean of sum min(p, q) over windows of held-out pictures, no guidance, temperature 1; "
+        "accepted probability: mean of sum min(p, q) over windows of held-out images, no guidance, temperature 1; "
         "right k: cells k to the right of the last known one, down k: cells with no known one in their row and the "
         "nearest above k rows up; guided: under the target's recommended sampling, by rejection (sum min(p, q)) and "
         "under coupled noise"

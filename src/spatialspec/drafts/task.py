@@ -53,7 +53,7 @@ class DraftTask(ABC):
 
     def __post_init__(self) -> None:
         if not len(self.corpus) or not len(self.held_out):
-            raise BadInput("an empty corpus", "pictures to train drafts on and some to report on")
+            raise BadInput("an empty corpus", "images to train drafts on and some to report on")
 
     @classmethod
     def make(cls, data: TrainingData, recipe: Any) -> Self:
@@ -65,9 +65,9 @@ class DraftTask(ABC):
         target = data.target
         layers = cls.layers(target, recipe)  # checked before any image is drawn
         states = recipe.batch * target.grid.cells * target.width * 4 // PartialState().num_processes
-        check_memory(states, f"the states of {recipe.batch} pictures", "make --batch smaller")
+        check_memory(states, f"the states of {recipe.batch} images", "make --batch smaller")
         corpus, held_out, drawn = data.corpora(recipe, cls.drawn, DRAWN, HELD_OUT)
-        source = f"{len(corpus)} {'pictures that the target drew itself' if drawn else 'real pictures'}"
+        source = f"{len(corpus)} {'images that the target drew itself' if drawn else 'real images'}"
         features = data.features(corpus, recipe, recipe.drop, layers)
         return cls(target, corpus, held_out, features, recipe, source, data.origin([corpus, held_out], drawn))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
 from spatialspec.core.progress import Bar, silent
-from spatialspec.drafts.card import Origin, of_captions, of_pictures, of_prompts
+from spatialspec.drafts.card import Origin, of_captions, of_images, of_prompts
 from spatialspec.drafts.corpus import Corpus, captions, from_images, readable
 from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.features import Features, Prepared, Streamed, pairs_of
@@ -59,14 +59,14 @@ class TrainingData:
         """
         count = self.count or count
         bytes_each = 200 + 4 * self.target.grid.cells
-        check_memory(count * bytes_each, f"{count} pictures of {self.target.grid} tokens", "take fewer")
+        check_memory(count * bytes_each, f"{count} images of {self.target.grid} tokens", "take fewer")
         prompts, rows, limited = self.prompts, list[Row](), self.count is not None
         if prompts is not None:
             prompts = prompts[: count + min(held_out, max(1, count // 2)) if limited else None]
         elif self.images is not None:
             prompts, rows = captions(self.images, count + held_out, seed)
         else:
-            raise BadInput("neither pictures nor prompts", "--data FOLDER or --self-distil PROMPTS")
+            raise BadInput("neither images nor prompts", "--data FOLDER or --self-distil PROMPTS")
         good = readable(prompts, lambda text: self.target.check_prompts([text], [""], self.target.grid), self.report)
         prompts, rows = [prompts[i] for i in good], [rows[i] for i in good] if rows else []
         if rows and len(prompts) > held_out:
@@ -101,7 +101,7 @@ class TrainingData:
         rows = [row for corpus in corpora for row in corpus.rows]
         if not rows:
             return of_prompts(sum(map(len, corpora)))
-        return of_captions(rows, self.hub) if drawn else of_pictures(rows, self.hub)
+        return of_captions(rows, self.hub) if drawn else of_images(rows, self.hub)
 
     def features(self, corpus: Corpus, recipe: Recipe, drop: float, layers: Sequence[int] = ()) -> Features:
         """States of a corpus for the steps of a recipe; those after hidden `layers` come first, see `teacher.py`."""

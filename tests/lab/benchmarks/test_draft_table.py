@@ -1,4 +1,4 @@
-"""The table of accepted probability by distance: the laws of heads and copies, what is measured again and written."""
+"""The table of accepted probability by distance: the q of heads and copies, what is measured again and written."""
 
 from __future__ import annotations
 

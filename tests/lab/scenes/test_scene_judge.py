@@ -1,4 +1,4 @@
-"""The scene judge: what it asks of a picture, planted errors, its training, and scenes in `evaluate`."""
+"""The scene judge: what it asks of an image, planted errors, its training, and scenes in `evaluate`."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_bad_input(
 
 
 def write_icons(folder: Path) -> None:
-    """Pictures of things that are no scenes."""
+    """Images of things that are no scenes."""
     write_scenes(cut_outs(), folder, 6, 32, 0, lambda line: None)
     lines = (folder / "metadata.csv").read_text().splitlines()
     (folder / "metadata.csv").write_text("\n".join([lines[0].replace("scene", "remark"), *lines[1:]]) + "\n")

@@ -1,4 +1,4 @@
-"""Damage that makes the judge robust: what a VQ tokenizer, a wrong token or a slight shift does to a picture."""
+"""Damage that makes the judge robust: what a VQ tokenizer, a wrong token or a slight shift does to an image."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PATCH = 4  # pixels a side of one cell of the embedded model's grid
 
 
 def degrade(pixels: UInt8[np.ndarray, "B H W 3"], seed: int, move: bool = True) -> UInt8[np.ndarray, "B H W 3"]:
-    """Damage each picture in its own way.
+    """Damage each image in its own way.
 
-    In order, each with its own strength per picture: turn, zoom and shift on white; patches lose detail, change colour
+    In order, each with its own strength per image: turn, zoom and shift on white; patches lose detail, change colour
     and are now and then replaced by a neighbour; blur; noise; brightness and contrast.
 
     Args:

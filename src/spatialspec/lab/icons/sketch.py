@@ -1,7 +1,7 @@
 """The first step of `spatialspec train target`: the sketch, from captions to pixels, before any token is predicted.
 
-Squared error of the pixels. A picture costs a thousandth of what it costs the transformer, so the sketch sees every
-picture dozens of times, the transformer a few times.
+Squared error of the pixels. An image costs a thousandth of what it costs the transformer, so the sketch sees every
+image dozens of times, the transformer a few times.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SketchRecipe:
 
     Attributes:
         steps: optimiser steps.
-        batch: pictures per step.
+        batch: images per step.
         rate: peak learning rate of AdamW.
         warmup: steps of linear warm-up.
         fall: share of all steps over which the rate falls to zero.
@@ -77,8 +77,8 @@ def train_sketch(
 
     Args:
         sketch: to be trained.
-        pixels: pictures of the training split, on the device of the sketch.
-        words: caption of a picture by number, with whatever randomness it has.
+        pixels: images of the training split, on the device of the sketch.
+        words: caption of an image by number, with whatever randomness it has.
         encode: captions to BPE tokens.
         out: folder of the resume state.
         recipe: settings.

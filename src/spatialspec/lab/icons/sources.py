@@ -1,7 +1,7 @@
-"""The pictures of the embedded model `icons`, from the packages of `targets.icons.sources`.
+"""The images of the embedded model `icons`, from the packages of `targets.icons.sources`.
 
 Every source is fetched by package name with the registry's ordinary client (`npm pack`, `apt-get download`) and
-becomes :class:`Picture` records: a caption, a concept, a drawing style and a function's worth of bytes to draw.
+becomes :class:`Drawing` records: a caption, a concept, a drawing style and a function's worth of bytes to draw.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST = 1 << 30  # bytes of a package's table of drawings; the largest has som
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """One drawing: `svg` or `raster` bytes, never both.
 
     Attributes:
@@ -86,8 +86,8 @@ def _run(command: list[str], folder: Path, source: Source) -> str:
         raise RuntimeError(f"{source.package}: {' '.join(command)} failed: {reason}") from error
 
 
-def pictures(source: Source, folder: Path, labels: dict[str, tuple[str, tuple[str, ...]]]) -> Iterator[Picture]:
-    """Yield the pictures of a fetched source, skin-tone variants left out."""
+def drawings(source: Source, folder: Path, labels: dict[str, tuple[str, tuple[str, ...]]]) -> Iterator[Drawing]:
+    """Yield the images of a fetched source, skin-tone variants left out."""
     if source.registry == "debian":
         yield from _openclipart(source, folder)
     elif (folder / "package" / "assets").is_dir():
@@ -130,13 +130,13 @@ def _code_point_key(hexcode: str) -> str:
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
-def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
+def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Drawing]:
     for path in sorted((folder / "package" / "assets").glob("*.webp")):
         if found := labels.get(_code_point_key(path.stem)):  # skin tones have no label of their own
-            yield _picture(source, path.stem, *found, raster=path.read_bytes())
+            yield _drawing(source, path.stem, *found, raster=path.read_bytes())
 
 
-def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
+def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Drawing]:
     advice = f"delete {folder} and fetch it again"
     data = read_config(folder / "package" / "icons.json", ("icons",), advice, LARGEST)
     icons = data["icons"]
@@ -153,7 +153,7 @@ def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
             f'viewBox="{" ".join(map(str, box))}">{icon["body"]}</svg>'
         )
         caption = name.replace("-", " ")
-        yield _picture(source, name, *labels.get(concept_of(caption), (caption, ())), svg=svg)
+        yield _drawing(source, name, *labels.get(concept_of(caption), (caption, ())), svg=svg)
 
 
 def _is_skin_tone(name: str, names: dict) -> bool:
@@ -167,8 +167,8 @@ def _is_skin_tone(name: str, names: dict) -> bool:
     return False
 
 
-def _openclipart(source: Source, folder: Path) -> Iterator[Picture]:
-    """Pictures with a title of one to eight words, of which no other picture has the same."""
+def _openclipart(source: Source, folder: Path) -> Iterator[Drawing]:
+    """Images with a title of one to eight words, of which no other image has the same."""
     seen: set[str] = set()
     for path in sorted((folder / "usr" / "share" / "openclipart" / "svg").rglob("*.svg")):
         category = path.parent.name.replace("_", " ")
@@ -184,7 +184,7 @@ def _openclipart(source: Source, folder: Path) -> Iterator[Picture]:
             continue
         seen.add(caption)
         tags = tuple(k for k in dict.fromkeys([category, *keywords]) if k and k not in caption)
-        yield _picture(source, f"{path.parent.name}-{path.stem}", caption, tags[:6], svg=svg)
+        yield _drawing(source, f"{path.parent.name}-{path.stem}", caption, tags[:6], svg=svg)
 
 
 def _metadata(svg: str) -> tuple[str, list[str]]:
@@ -195,8 +195,8 @@ def _metadata(svg: str) -> tuple[str, list[str]]:
     return title, [w for w in words if 0 < len(w) <= 20]
 
 
-def _picture(source: Source, name: str, caption: str, tags: tuple[str, ...], **pixels: Any) -> Picture:
+def _drawing(source: Source, name: str, caption: str, tags: tuple[str, ...], **pixels: Any) -> Drawing:
     stem = re.sub(r"[^a-z0-9]+", "-", f"{source.style}-{name}".lower())
     concept = concept_of(caption)
     clean = tuple(dict.fromkeys(concept_of(t) for t in tags if concept_of(t) and concept_of(t) != concept))
-    return Picture(stem, caption, clean, concept, source.style, source.licence, **pixels)
+    return Drawing(stem, caption, clean, concept, source.style, source.licence, **pixels)

@@ -1,9 +1,9 @@
 """`spatialspec train target`: the sketch first, then the AR transformer of the embedded model, small grids first.
 
-Cross-entropy of the next token, teacher-forced; the sketch stays as it is. A stage sees pictures at one size: at half
+Cross-entropy of the next token, teacher-forced; the sketch stays as it is. A stage sees images at one size: at half
 a side they cost a fifth, at a quarter a fifteenth; the last stage is at full size. The rate warms up, stays, and falls
 to zero over the last part of the steps; the state before the fall is kept, so that a longer recipe goes on from it.
-A picture is moved by a few pixels each time, which gives it other codes, and some tokens that the transformer reads are
+An image is moved by a few pixels each time, which gives it other codes, and some tokens that the transformer reads are
 wrong ones, as its own will be. In bfloat16 on a GPU where there is one.
 """
 
@@ -37,22 +37,22 @@ from spatialspec.targets.icons.vq import VQTokenizer
 SAVE_EVERY = 120  # seconds from one resume state to the next
 
 
-def prompt_tokenizer(pictures: CaptionedImages, words: int, length: int) -> PromptTokenizer:
-    """BPE from the captions, tags and styles of the training pictures: of the same ones it is always the same.
+def prompt_tokenizer(images: CaptionedImages, words: int, length: int) -> PromptTokenizer:
+    """BPE from the captions, tags and styles of the training images: of the same ones it is always the same.
 
     Args:
-        pictures: of every split.
+        images: of every split.
         words: most BPE tokens.
         length: of a prompt, in tokens.
     """
-    rows = pictures.select("train").rows
+    rows = images.select("train").rows
     captions = [", ".join([r["text"], *r.get("tags", "").split("|"), r.get("style", "")]) for r in rows]
     return PromptTokenizer(train_bpe(captions, words), length)
 
 
 @torch.no_grad()
-def encode_pictures(tokenizer: VQTokenizer, pixels: UInt8[Tensor, "B H W 3"], side: int) -> Int[Tensor, "B cells"]:
-    """Codes of pictures shrunk (by area) to `side` cells, on their device."""
+def encode_images(tokenizer: VQTokenizer, pixels: UInt8[Tensor, "B H W 3"], side: int) -> Int[Tensor, "B cells"]:
+    """Codes of images shrunk (by area) to `side` cells, on their device."""
     parts = [to_float(part, side * tokenizer.config.patch) for part in pixels.split(64)]
     return torch.cat([tokenizer.encode(x).flatten(1).to(torch.int16) for x in parts])
 
@@ -60,12 +60,12 @@ def encode_pictures(tokenizer: VQTokenizer, pixels: UInt8[Tensor, "B H W 3"], si
 def moved(
     pixels: UInt8[Tensor, "B H W 3"], down: Int[np.ndarray, "B"], right: Int[np.ndarray, "B"]
 ) -> UInt8[Tensor, "B H W 3"]:
-    """Pictures moved by so many pixels each; what comes in from outside repeats the border."""
+    """Images moved by so many pixels each; what comes in from outside repeats the border."""
     row, column = (torch.arange(size, device=pixels.device) for size in pixels.shape[1:3])
     rows = (row - torch.from_numpy(down).to(pixels.device)[:, None]).clamp(0, len(row) - 1)
     columns = (column - torch.from_numpy(right).to(pixels.device)[:, None]).clamp(0, len(column) - 1)
-    picture = torch.arange(len(pixels), device=pixels.device)[:, None, None]
-    return pixels[picture, rows[:, :, None], columns[:, None, :]]
+    image = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+    return pixels[image, rows[:, :, None], columns[:, None, :]]
 
 
 def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim.Optimizer]:
@@ -80,7 +80,7 @@ def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim
 
 
 def misread(codes: Int[Tensor, "B cells"], share: float, generator: torch.Generator) -> Int[Tensor, "B cells"]:
-    """Codes with a share of them replaced, each by that of a cell of its picture, drawn uniformly."""
+    """Codes with a share of them replaced, each by that of a cell of its image, drawn uniformly."""
     draw = torch.rand((2, *codes.shape), generator=generator, device=codes.device)
     other = codes.gather(1, (draw[1] * codes.shape[1]).long())
     return torch.where(draw[0] < share, other, codes)
@@ -110,7 +110,7 @@ def train(
     """Train on the split "train", in bfloat16 where there is a GPU; resumes from `out`.
 
     Args:
-        data: pictures of every split.
+        data: images of every split.
         tokenizer: the finished VQ tokenizer.
         prompts: the finished prompt tokenizer.
         out: folder of the resume state.
@@ -137,8 +137,8 @@ def train(
     held = {name: part for name in ("pair", "concept") if (part := data.select(name)).rows}
     pixels = torch.from_numpy(train_data.pixels).to(device)
 
-    def words(picture: int, rng: np.random.Generator) -> str:
-        return "" if rng.random() < recipe.drop else caption(train_data.rows[picture], rng)
+    def words(image: int, rng: np.random.Generator) -> str:
+        return "" if rng.random() < recipe.drop else caption(train_data.rows[image], rng)
 
     def encode(captions: list[str]) -> Int[Tensor, "B P"]:
         return prompts(captions, truncate=True).to(device)
@@ -166,10 +166,10 @@ def train(
 
     @torch.no_grad()
     def held_out(side: int) -> dict[str, str]:
-        """Cross-entropy of up to 96 pictures of a split under their own label and style."""
+        """Cross-entropy of up to 96 images of a split under their own label and style."""
         figures = {}
         for name, part in held.items():
-            codes = encode_pictures(vq, torch.from_numpy(part.pixels[:96]).to(device), side).long()
+            codes = encode_images(vq, torch.from_numpy(part.pixels[:96]).to(device), side).long()
             text = encode(part.labels[:96])
             with accelerator.autocast():
                 losses = [loss_of(model, t, c, c, side) for t, c in zip(text.split(16), codes.split(16), strict=True)]
@@ -188,7 +188,7 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = peak * recipe.rate_at(step)
             optimiser.zero_grad(set_to_none=True)
-        codes = encode_pictures(vq, batch, stage.side).long()
+        codes = encode_images(vq, batch, stage.side).long()
         read = misread(codes, recipe.noise, torch.Generator(device).manual_seed(int(rng.integers(2**63))))
         with accelerator.autocast():
             loss = objective(model, text, codes, read, stage.side)

@@ -10,7 +10,7 @@ from spatialspec.drafts.limits import check_memory, check_settings
 from spatialspec.lab.icons.sketch import SketchRecipe
 from spatialspec.targets.icons.transformer import GridTransformerConfig
 
-LARGEST = 256  # cells a side: of pictures of 1,024 pixels
+LARGEST = 256  # cells a side: of images of 1,024 pixels
 DIGITS = 10  # of a number on the command line
 
 
@@ -20,7 +20,7 @@ class Stage:
 
     Attributes:
         side: cells a side.
-        batch: pictures per step.
+        batch: images per step.
         steps: optimiser steps.
     """
 
@@ -60,8 +60,8 @@ class TargetRecipe:
         adam_rate: learning rate of everything else.
         warmup: steps of linear warm-up.
         fall: share of all steps over which the rate falls to zero.
-        shift: pixels by which a picture is moved at most, each way.
-        noise: share of tokens that are read as those of another cell of the same picture.
+        shift: pixels by which an image is moved at most, each way.
+        noise: share of tokens that are read as those of another cell of the same image.
         drop: share of captions replaced by the empty one, for classifier-free guidance.
         seed: of everything random.
         compile: compile the loss with torch.compile.
@@ -141,5 +141,5 @@ def check_room(config: GridTransformerConfig, recipe: TargetRecipe, patch: int) 
     numbers += config.text_vocabulary * config.width
     check_memory(12 * numbers, f"a model of width {config.width} and {config.layers} blocks", "make it smaller")
     for stage in recipe.stages:
-        a_picture = stage.side**2 * (4 * config.width * config.layers + 3 * 5 * patch**2)
-        check_memory(stage.batch * a_picture, f"{stage.batch} pictures of {stage.side} cells a side", "take fewer")
+        per_image = stage.side**2 * (4 * config.width * config.layers + 3 * 5 * patch**2)
+        check_memory(stage.batch * per_image, f"{stage.batch} images of {stage.side} cells a side", "take fewer")

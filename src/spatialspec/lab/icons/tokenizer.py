@@ -98,11 +98,11 @@ class Codebook:
 
 @torch.no_grad()
 def psnr(model: VQTokenizer, pixels: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of the reconstruction, from the mean squared error over all pictures.
+    """Peak signal-to-noise ratio in dB of the reconstruction, from the mean squared error over all images.
 
     Args:
         model: on any device.
-        pixels: uint8 (pictures, side, side, 3).
+        pixels: uint8 (images, side, side, 3).
     """
     error = 0.0
     for start in range(0, len(pixels), 64):
@@ -117,7 +117,7 @@ def train(
     """Train on the split "train", on a GPU where there is one; resumes from `out` if it holds a state.
 
     Args:
-        data: pictures of every split.
+        data: images of every split.
         out: folder of the resume state.
         config: sizes of the tokenizer.
         recipe: settings.
@@ -150,8 +150,8 @@ def train(
         codes = model.nearest(latent.detach())
         code = model.codebook[codes]
         commitment = (1 - (latent * code).sum(-1)).mean()
-        picture = model.decode_latent(latent + (code - latent).detach())
-        loss = ((picture - x).square() + 1e-4).sqrt().mean() + recipe.beta * commitment
+        image = model.decode_latent(latent + (code - latent).detach())
+        loss = ((image - x).square() + 1e-4).sqrt().mean() + recipe.beta * commitment
         update(optimiser, loss, learning_rate(step, recipe.steps, recipe.peak_rate), 1.0)
         codebook.update(latent.detach().flatten(0, 2), codes.flatten(), step, rng)
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:

@@ -16,7 +16,7 @@ from jaxtyping import Float, Num
 
 from spatialspec.drafts.acceptance import by_rejection
 from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
-from spatialspec.lab.reproduce.pictures import changes
+from spatialspec.lab.reproduce.images import changes
 from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
@@ -45,7 +45,7 @@ def regress(samples: Samples) -> list[Interval]:
     """
     products = np.array([x.T @ x for x, _ in samples]), np.array([x.T @ y for x, y in samples])
 
-    def solve(weight: Num[np.ndarray, "pictures"]) -> Float[np.ndarray, "3"]:
+    def solve(weight: Num[np.ndarray, "images"]) -> Float[np.ndarray, "3"]:
         left, right = (np.tensordot(weight, part, 1) for part in products)
         return np.linalg.lstsq(left, right, rcond=None)[0]
 

@@ -36,7 +36,7 @@ class DraftFolder:
     predictors: SSDPredictors
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """Number of images that they were trained on, from the card.
 
         Raises:

@@ -16,7 +16,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.lab.reproduce.attention import AttentionMap, attention
 from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
 from spatialspec.lab.reproduce.plots import bars
-from spatialspec.lab.reproduce.readings import draw as draw_pictures
+from spatialspec.lab.reproduce.readings import draw as draw_images
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import mean_over_prompts
@@ -86,7 +86,7 @@ def run(context: ExperimentContext) -> Outcome:
     """Every image that AR draws, read once."""
     grid, request = context.grid, context.request
     found, maps = [], []
-    drawn = draw_pictures(context)
+    drawn = draw_images(context)
     with context.bar(len(drawn) * grid.cells) as report:
         for prompt, tokens in zip(request.prompts, drawn, strict=True):
             one = attention(context.target, prompt, tokens, request.sampling, grid)

