@@ -54,6 +54,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(call, tmp_path):
 def test_a_vqgan_is_known_by_its_names(call, tmp_path):
     torch.save({"quantize.embedding.weight": torch.ones(2), "decoder.up.0.x": torch.ones(2)}, tmp_path / "vqgan.ckpt")
     code, _, err = call("convert", "vqgan.ckpt", "lumina", "--vq", "x.pt", "--heads", 2)
-    assert code == 2 and "got --vq, --heads, expected none of it for a VQGAN such as Meta's vqgan.ckpt" in err
+    assert code == 2 and "got --vq, --heads, expected no such option for a VQGAN such as Meta's vqgan.ckpt" in err
     code, _, err = call("convert", "vqgan.ckpt", "lumina")
     assert code == 2 and "got no config.json in lumina, expected the folder of a checkpoint such as Anole" in err

@@ -41,7 +41,7 @@ def test_kernel_distance_is_torchmetrics_own():
 
 
 def test_kernel_distance_is_unbiased_and_its_interval_honest():
-    """60 draws from one distribution: their mean is within 4 standard errors of 0 (odds 1e-4); 9 of 10 intervals hold 0."""
+    """60 draws from one distribution: their mean is within 4 standard errors of 0 (odds 1e-4); 9 of 10 intervals do."""
     for paired in (False, True):
         found = [
             kernel_distance(

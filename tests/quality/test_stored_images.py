@@ -69,7 +69,7 @@ def test_images_of_other_models_or_settings_are_refused(name: str, pipeline: Spa
     for _ in range(2):
         Store(tmp_path / "kept", _identity(pipeline, request))
     changed = (CHANGES | OF_IMAGES)[name](pipeline, request) or request
-    with pytest.raises(BadInput, match="as what is kept there: choose another --out"):
+    with pytest.raises(BadInput, match="as in the stored work: choose another --out"):
         Store(tmp_path / "kept", _identity(pipeline, changed))
 
 

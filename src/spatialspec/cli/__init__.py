@@ -130,9 +130,9 @@ def _with_home(context: Any, param: Any, value: Any) -> Any:
     return value
 
 
-def _record(*given: Any, **named: Any) -> logging.LogRecord:
+def _record(*values: Any, **named: Any) -> logging.LogRecord:
     """A message of any library, which may quote a file, without control characters."""
-    record = logging.LogRecord(*given, **named)
+    record = logging.LogRecord(*values, **named)
     record.msg, record.args = printable(record.getMessage()), ()
     return record
 
@@ -154,8 +154,8 @@ def _no_empty_option(words: Sequence[str]) -> None:
         option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
         if option == "--":
             return
-        given = not option.startswith("--") or "=" in option or not equals or value.strip()
-        if not given and option != "--negative-prompt":
+        has_value = not option.startswith("--") or "=" in option or not equals or value.strip()
+        if not has_value and option != "--negative-prompt":
             raise BadInput(f"{option} ''", "a value", "leave the option out, or set the variable that it comes from")
 
 
@@ -177,9 +177,9 @@ def _usage(error: Any, words: list[str]) -> str:
     command = getattr(getattr(error, "ctx", None), "command", None)
     if param is not None or command is None:
         return message
-    there = [name for p in command.params if p.param_type_name == "option" for name in p.opts]
+    known_options = [name for p in command.params if p.param_type_name == "option" for name in p.opts]
     if hasattr(error, "option_name"):
-        return _unknown("the option", error.option_name, [*there, "--help"])
+        return _unknown("the option", error.option_name, [*known_options, "--help"])
     if commands := list(getattr(command, "commands", ())):
         known = {*error.ctx.command_path.split(), *commands}
         words = [word for word in words if not word.startswith("-") and word not in known]
@@ -190,11 +190,11 @@ def _usage(error: Any, words: list[str]) -> str:
     return f"got the surplus words {shown(surplus)}, expected {expected}: put what has blanks in quotes, see --help"
 
 
-def _unknown(what: str, word: str, there: list[str]) -> str:
+def _unknown(what: str, word: str, known: list[str]) -> str:
     """Message about a word that names nothing, with what it may have been meant for."""
-    near = get_close_matches(word[:100], there, 1, 0.7)
+    near = get_close_matches(word[:100], known, 1, 0.7)
     advice = f"did you mean {near[0]}? see --help" if near else "see --help"
-    return f"got {what} {shown(word)}, expected one of {', '.join(there)}: {advice}"
+    return f"got {what} {shown(word)}, expected one of {', '.join(known)}: {advice}"
 
 
 def _reason(error: Exception) -> str:
@@ -208,8 +208,8 @@ def _unforeseen(error: Exception) -> str:
     if type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in str(error):
         return "out of memory: draw fewer images at once (--num-images), a smaller --size, or use --dtype bf16"
     package = Path(__file__).parents[1]
-    places = [frame for frame in traceback.extract_tb(error.__traceback__) if package in Path(frame.filename).parents]
-    where = "".join(f", {Path(frame.filename).relative_to(package)} line {frame.lineno}" for frame in places[-1:])
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if package in Path(frame.filename).parents]
+    where = "".join(f", {Path(frame.filename).relative_to(package)} line {frame.lineno}" for frame in frames[-1:])
     return f"a fault of spatialspec ({type(error).__name__}: {shown(str(error))}{where}): report it with this command"
 
 

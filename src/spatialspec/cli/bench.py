@@ -54,7 +54,7 @@ def bench(
     if json is not None:
         check_output(json, "", "--json", [prompts, *options.folders(model, draft)])
     words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
-    pipeline, request = common.load(listed, words, own=prompts is not None)
+    pipeline, request = common.load(listed, words, own_prompts=prompts is not None)
     listed = common.tuned(listed, pipeline, request)
 
     from spatialspec.measure.bench import AR, bench

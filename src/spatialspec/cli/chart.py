@@ -30,12 +30,12 @@ def chart(rows: Sequence[tuple[str, float, str]], label: str, unit: str, width: 
     for name, value, remark in rows:
         bar = _bar(value * scale) if blocks else "#" * round(value * scale)
         lines.append(f"{name:>{left}} {side}{bar} {value:.3g} {remark}".rstrip())
-    places = [round(i * step * scale) for i in range(int(ticks) + 1)]
-    axis = [corner if i == 0 else tick if i in places else line for i in range(room + 1)]
+    positions = [round(i * step * scale) for i in range(int(ticks) + 1)]
+    axis = [corner if i == 0 else tick if i in positions else line for i in range(room + 1)]
     numbers = [" "] * (room + 12)
-    for i, place in enumerate(places):
+    for i, position in enumerate(positions):
         text = f"{i * step:g}"
-        numbers[place : place + len(text)] = text
+        numbers[position : position + len(text)] = text
     lines.append(" " * (left + 1) + "".join(axis))
     lines.append(" " * (left + 1) + f"{''.join(numbers).rstrip()} {unit}")
     return "\n".join(lines)

@@ -182,7 +182,7 @@ def _shown() -> Iterator[Display]:
 
 
 @contextmanager
-def kept(what: str) -> Iterator[None]:
+def resumable(what: str) -> Iterator[None]:
     """Say on Ctrl-C what is kept of the work so far."""
     try:
         yield

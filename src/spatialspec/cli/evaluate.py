@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, kept, progress, saved, say, table, waiting, wrapped
+from spatialspec.cli.display import Column, progress, resumable, saved, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
 from spatialspec.io.outputs import check_folder, check_output
@@ -104,9 +104,9 @@ def evaluate(
         prompt_set = PromptSet.plain(list(test.prompts))
     if export is not None and prompt_set is not None:
         check_count(prompt_set.kind, num_images)
-    own = prompt_set is not None or real is not None
-    first = prompt_set.prompts if prompt_set is not None else () if own else BUILT_IN
-    pipeline, request = common.load(listed, first[:1], own)
+    own_prompts = prompt_set is not None or real is not None
+    first = prompt_set.prompts if prompt_set is not None else () if own_prompts else BUILT_IN
+    pipeline, request = common.load(listed, first[:1], own_prompts)
 
     from spatialspec.generation import traced
     from spatialspec.measure.bench import AR
@@ -126,7 +126,7 @@ def evaluate(
             prompt_set = PromptSet.plain([check_prompt(text, real or "") for text in words])
         prompt_set = prompt_set.first(limit)
         request = common.request(pipeline, prompt_set.prompts)
-        options.checked(pipeline, listed, request, own)
+        options.checked(pipeline, listed, request, own_prompts)
         listed = common.tuned(listed, pipeline, request)
         now.stage("loading the networks that measure images")
         captions = [*prompt_set.prompts, *(truth.captions if truth is not None else ())]
@@ -141,7 +141,7 @@ def evaluate(
     saved_in = "no images are kept without --out" if out is None else f"{out} keeps what was drawn"
     jobs, resumes = len(request.prompts), "" if out is None else ": the same call goes on"
     total = len({AR, *listed}) * jobs * request.grid.cells
-    with kept(saved_in + resumes), progress(total, timed=False) as report:
+    with resumable(saved_in + resumes), progress(total, timed=False) as report:
         names = {"features": features, "clip": clip, "scenes": scenes}
         document = evaluate(pipeline, listed, request, prompt_set, metrics, truth, names, (), report, report.stage)
     rows = [*document.methods, *([document.real] if document.real is not None else [])]

@@ -139,14 +139,14 @@ class Common:
         return methods
 
     def load(
-        self, methods: Sequence[Method], prompts: Sequence[str], own: bool = True
+        self, methods: Sequence[Method], prompts: Sequence[str], own_prompts: bool = True
     ) -> tuple[SpatialPipeline, Request]:
         """Check numbers and device, load the model, and check that every method can draw every prompt.
 
         Args:
             methods: as `parse_methods` gives them.
             prompts: to draw; none where they are not known yet, and then nothing is checked that depends on them.
-            own: whether they were, and are not the built-in ones.
+            own_prompts: whether they were, and are not the built-in ones.
 
         Raises:
             BadInput: a bad option, prompt or file.
@@ -155,7 +155,7 @@ class Common:
             pipeline = self._load()
             request = self.request(pipeline, prompts)
             if prompts:
-                checked(pipeline, methods, request, own)
+                checked(pipeline, methods, request, own_prompts)
             return pipeline, request
 
     @property
@@ -217,21 +217,21 @@ def loading(model: str) -> AbstractContextManager[Display]:
     return waiting(f"loading {printable(model)}" + (f", {size / 1e6:,.1f} MB" if size else ""))
 
 
-def checked(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request, own: bool) -> None:
+def checked(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request, own_prompts: bool) -> None:
     """Check a request, as `measure.runs.check` does.
 
     Args:
         pipeline: target and drafts.
         methods: to run.
         request: for all of them.
-        own: whether its prompts were; not every model draws the built-in ones.
+        own_prompts: whether its prompts were; not every model draws the built-in ones.
 
     Raises:
         BadInput: something would stop the run.
     """
     from spatialspec.measure.runs import check
 
-    if not own:
+    if not own_prompts:
         prompts, target = request.prompts, pipeline.target
         try:
             target.check_prompts(prompts, [""] * len(prompts), request.grid)

@@ -82,7 +82,7 @@ def reproduce(
     out.mkdir(exist_ok=True)
     for one in chosen:
         check_files(one, out, quick)
-    pipeline, request = common.load(methods, words[:1], own=prompts is not None)
+    pipeline, request = common.load(methods, words[:1], own_prompts=prompts is not None)
 
     from dataclasses import replace
 
@@ -97,12 +97,12 @@ def reproduce(
         most = 1 if quick else limit or EXPERIMENTS[one].prompts
         chosen_prompts = request.with_prompts(words[:most])
         check(pipeline, methods, chosen_prompts)
-        given = {
+        typed = {
             "--model": model if model != "icons" else None, "--draft": draft, "--drafts": drafts, "--prompts": prompts,
             "--seed": seed or None, "--device": device if device != "cpu" else None, "--dtype": dtype,
             "--plugin": plugin,
         }  # fmt: skip
-        call = _call(one, given | ({} if quick else {"--limit": len(chosen_prompts.prompts)}), quick)
+        call = _call(one, typed | ({} if quick else {"--limit": len(chosen_prompts.prompts)}), quick)
         try:
             with waiting(one):
                 carry_out(one, replace(context, request=chosen_prompts), out, call, lambda report: say(_text(report)))
@@ -114,9 +114,9 @@ def reproduce(
             say(f"wrote {out / one}.md, .png and .json")
 
 
-def _call(name: str, given: dict[str, Any], quick: bool) -> str:
+def _call(name: str, typed: dict[str, Any], quick: bool) -> str:
     """The command line, with what is not default; an option with a list is given several times."""
-    pairs = [(option, one) for option, value in given.items() for one in (value if type(value) is list else [value])]
+    pairs = [(option, one) for option, value in typed.items() for one in (value if type(value) is list else [value])]
     words = [word for option, value in pairs if value is not None for word in (option, str(value))]
     return shlex.join(["spatialspec", "reproduce", name, *words, *(["--quick"] if quick else [])])
 

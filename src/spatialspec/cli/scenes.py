@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli.display import say, waiting
-from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_images, working_in
+from spatialspec.cli.workplace import Batch, Seed, checked_numbers, clocked, make_folder, training_images, working_in
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
 
@@ -28,7 +28,7 @@ def scenes(
     The packages of `train data` are fetched if they are not in --cache.
     """
     need("lab")
-    given_numbers(count=count, seed=seed)
+    checked_numbers(count=count, seed=seed)
     if count > MOST:
         raise BadInput(f"--count {count}", f"1 to {MOST:,}", "choose another")
     if not 16 <= side <= 1024 or side % 4:
@@ -57,7 +57,7 @@ def scene_judge(
 ) -> None:
     """Train the judge of scenes; goes on where it was stopped."""
     need("lab")
-    numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    numbers = checked_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
     images = training_images(data)
     from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train

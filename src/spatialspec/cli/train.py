@@ -14,8 +14,8 @@ from spatialspec.cli.workplace import (
     Batch,
     Seed,
     Steps,
+    checked_numbers,
     clocked,
-    given_numbers,
     make_folder,
     training_images,
     typed,
@@ -79,7 +79,7 @@ def tokenizer(
 ) -> None:
     """Train the VQ tokenizer of images."""
     need("lab")
-    numbers = given_numbers(steps=steps, batch=batch, seed=seed)
+    numbers = checked_numbers(steps=steps, batch=batch, seed=seed)
     make_folder(out)
     report = clocked()
     images = _with_left_out(training_images(data, report=report), report)
@@ -123,7 +123,7 @@ def target(
     Its grid is that of the last stage.
     """
     need("lab")
-    numbers = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
+    numbers = checked_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if words > MOST_WORDS:
         raise BadInput(f"--words {words}", f"1 to {MOST_WORDS:,}", "choose another")
     if width % 16:
@@ -156,14 +156,14 @@ def target(
     with working_in(out):
         with waiting("training the target"):
             model, figures = train(images, vq, prompts, out, config, recipe, report)
-        made = IconsTarget(name, model, vq, prompts, sampling)
+        trained = IconsTarget(name, model, vq, prompts, sampling)
         (out / "model" / "README.md").unlink(missing_ok=True)  # of another model, until it is written anew
-        made.save(out / "model")
+        trained.save(out / "model")
         if len(held_out):
             figures = {f"reconstruction, held-out {what}": f"{psnr(vq, held_out):.2f} dB", **figures}
         earlier = [folder / COMMAND for folder in (data, tokenizer)]
         commands = [*(read_text(path).strip() for path in earlier if path.is_file()), typed(context)]
-        write_text(out / "model" / "README.md", target_card(made, recipe, figures, images, commands))
+        write_text(out / "model" / "README.md", target_card(trained, recipe, figures, images, commands))
     say(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
 
 
@@ -178,7 +178,7 @@ def judge(
 ) -> None:
     """Train the judge of text and image."""
     need("lab")
-    numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    numbers = checked_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
     images = training_images(data)
     from spatialspec.lab.icons.judge import JudgeRecipe, train
@@ -192,10 +192,10 @@ def _with_left_out(images: CaptionedImages, report: Callable[[str], None]) -> Ca
     """Images with some left out of the training; where the table says of none that it is, the last tenth."""
     from spatialspec.drafts.task import HELD_OUT
 
-    found = images.with_left_out(HELD_OUT, "pair", "concept")
-    if found is not images:
-        report(f"no split pair or concept: the last {len(found.select('pair').rows)} images are left out")
-    return found
+    split = images.with_left_out(HELD_OUT, "pair", "concept")
+    if split is not images:
+        report(f"no split pair or concept: the last {len(split.select('pair').rows)} images are left out")
+    return split
 
 
 def _held_out(images: CaptionedImages) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:

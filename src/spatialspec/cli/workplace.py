@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec.cli.display import kept, say, waiting
+from spatialspec.cli.display import resumable, say, waiting
 from spatialspec.core.errors import BadInput, printable
 
 if TYPE_CHECKING:
@@ -32,19 +32,19 @@ def clocked() -> Callable[[str], None]:
     return report
 
 
-def given_numbers(**values: int | None) -> dict[str, Any]:
+def checked_numbers(**values: int | None) -> dict[str, Any]:
     """Those that were given, checked: a seed from 0, everything else from 1.
 
     Raises:
         BadInput: a number is out of range.
     """
-    given = {name: value for name, value in values.items() if value is not None}
-    for name, value in given.items():
+    numbers = {name: value for name, value in values.items() if value is not None}
+    for name, value in numbers.items():
         if value < (name != "seed") or value >= 2**31:
             least = int(name != "seed")
             option = "--" + name.replace("_", "-")
             raise BadInput(f"{option} {value}", f"{least} to 2^31 - 1", "choose another")
-    return given
+    return numbers
 
 
 def make_folder(path: Path) -> None:
@@ -65,7 +65,7 @@ def working_in(out: Path) -> Iterator[None]:
     from spatialspec.io.processes import alone
 
     make_folder(out)
-    with alone(out), kept(f"stopped: what is finished is kept in {out}, and the same command goes on"):
+    with alone(out), resumable(f"stopped: what is finished is kept in {out}, and the same command goes on"):
         yield
 
 

@@ -116,8 +116,8 @@ class DraftTask(ABC):
 
     def figures(self, drafts: Any, evaluated: Mapping[str, float]) -> dict[str, float]:
         """Figures for the card, those of `evaluate` first."""
-        own = {f"accepted probability, {name}": value for name, value in evaluated.items()}
-        return own | {f"guided, {name}": value for name, value in self.guided(drafts).items()}
+        unguided = {f"accepted probability, {name}": value for name, value in evaluated.items()}
+        return unguided | {f"guided, {name}": value for name, value in self.guided(drafts).items()}
 
     def objective(
         self,

@@ -130,7 +130,7 @@ def test_a_state_is_taken_up_by_the_same_training_alone(finished: tuple[str, Pat
     train, changes = STATES[kind]
     before = contents(folder)
     for name, change in changes.items():
-        with pytest.raises(BadInput, match=r"as what is kept there: choose another --out") as error:
+        with pytest.raises(BadInput, match=r"as in the stored work: choose another --out") as error:
             train(folder, **change)
         assert contents(folder) == before, f"{name}: {error.value}"
     again = train(folder)

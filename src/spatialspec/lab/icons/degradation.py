@@ -42,8 +42,8 @@ def _between(low: float, high: float, x: Tensor, rng: torch.Generator) -> Float[
 def _move(x: Float[Tensor, "B 3 H W"], rng: torch.Generator) -> Float[Tensor, "B 3 H W"]:
     angle, scale = _between(-0.15, 0.15, x, rng).flatten(), _between(0.85, 1.2, x, rng).flatten()
     shift = torch.rand(len(x), 2, 1, generator=rng) * 0.2 - 0.1
-    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(-1, 2, 2)
-    grid = F.affine_grid(torch.cat([turn * scale[:, None, None], shift], -1), list(x.shape), align_corners=False)
+    rotation = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(-1, 2, 2)
+    grid = F.affine_grid(torch.cat([rotation * scale[:, None, None], shift], -1), list(x.shape), align_corners=False)
     return 1 + F.grid_sample(x - 1, grid, align_corners=False)  # zero padding around x - 1 is white
 
 

@@ -74,8 +74,8 @@ def info_nce(judge: Judge, images: Tensor, texts: Tensor, concepts: Int[Tensor, 
     same = (concepts[:, None] == concepts) & ~torch.eye(len(concepts), dtype=torch.bool)
     logits = judge(images, texts) * judge.log_scale.clamp(max=4.6).exp()  # temperature at least 0.01
     logits = logits.masked_fill(same, float("-inf"))
-    own = torch.arange(len(concepts))
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    right = torch.arange(len(concepts))
+    return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
 
 
 def train(
@@ -164,7 +164,7 @@ def evaluate(
     """R@1 among 100 captions "label, style", drawn from those of all images, by name of the set of images."""
     known = {concept(row) for row in data.select("train").rows}
     captions = {label(row): concept(row) for row in data.rows}
-    place = {text: column for column, text in enumerate(captions)}
+    column = {text: i for i, text in enumerate(captions)}
     texts = load_sentence_encoder()(list(captions))
     seen = data.select("train")
     step = max(1, len(seen.rows) // recipe.shown)
@@ -183,8 +183,8 @@ def evaluate(
         if not images.rows:
             continue
         similarities = judge(_features(images, variant, recipe, cache, report).float(), texts)
-        own = [place[label(row)] for row in images.rows]
-        figures[name] = r_precision(similarities, own, list(captions.values()), seed=recipe.seed)
+        right = [column[label(row)] for row in images.rows]
+        figures[name] = r_precision(similarities, right, list(captions.values()), seed=recipe.seed)
         report(f"R@1 among 100 captions, {name}: {figures[name]}")
     return figures
 

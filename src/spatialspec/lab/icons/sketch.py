@@ -87,8 +87,8 @@ def train_sketch(
         facts: what the result depends on besides the recipe and the seed: see :class:`Checkpoint`.
     """
     optimiser = torch.optim.AdamW(sketch.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    own = {**(facts or {}), "seed": seed, **{f"sketch {name}": value for name, value in asdict(recipe).items()}}
-    checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser}, lambda step: own)
+    all_facts = {**(facts or {}), "seed": seed, **{f"sketch {name}": value for name, value in asdict(recipe).items()}}
+    checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser}, lambda step: all_facts)
     losses: list[Tensor] = []
     first = checkpoint.start(recipe.steps, report, "the sketch ")
     for step in range(first, recipe.steps):

@@ -61,8 +61,8 @@ def fetch(source: Source, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         dir=folder, prefix=".", suffix=".partial"
-    ) as made:  # its own: two may fetch at once
-        partial = Path(made) / "files"
+    ) as temporary:  # its own: two may fetch at once
+        partial = Path(temporary) / "files"
         partial.mkdir()
         if source.registry == "npm":
             printed = _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], partial, source)
@@ -117,13 +117,13 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
         BadInput: the package is damaged.
     """
     path, advice = folder / "package" / "en" / "data.json", f"delete {folder} and fetch it again"
-    found = parse_json(read_text(path, "emojibase's labels", advice), path, advice)
+    entries = parse_json(read_text(path, "emojibase's labels", advice), path, advice)
     words = ("label", "hexcode")
-    if not isinstance(found, list) or not all(
-        isinstance(entry, dict) and all(isinstance(entry.get(word), str) for word in words) for entry in found
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and all(isinstance(entry.get(word), str) for word in words) for entry in entries
     ):
         raise BadInput("other data", "entries with label and hexcode", advice, path)
-    return found
+    return entries
 
 
 def _code_point_key(hexcode: str) -> str:
@@ -132,8 +132,8 @@ def _code_point_key(hexcode: str) -> str:
 
 def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Drawing]:
     for path in sorted((folder / "package" / "assets").glob("*.webp")):
-        if found := labels.get(_code_point_key(path.stem)):  # skin tones have no label of their own
-            yield _drawing(source, path.stem, *found, raster=path.read_bytes())
+        if label := labels.get(_code_point_key(path.stem)):  # skin tones have no label of their own
+            yield _drawing(source, path.stem, *label, raster=path.read_bytes())
 
 
 def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Drawing]:

@@ -50,11 +50,11 @@ class PassCost:
         points = sorted(self.seconds)
         if rows <= points[0] or len(points) == 1:
             return self.seconds[points[0]]
-        place = min(bisect_left(points, rows), len(points) - 1)
-        low, high = points[place - 1], points[place]
+        above = min(bisect_left(points, rows), len(points) - 1)
+        low, high = points[above - 1], points[above]
         share = (rows - low) / (high - low)
-        found = (1 - share) * self.seconds[low] + share * self.seconds[high]
-        return max(found, self.seconds[high]) if share > 1 else found
+        seconds = (1 - share) * self.seconds[low] + share * self.seconds[high]
+        return max(seconds, self.seconds[high]) if share > 1 else seconds
 
     @classmethod
     def load(cls, path: Path) -> PassCost:
@@ -93,7 +93,7 @@ class Prediction:
 
 
 def measure_cost(
-    pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] | None = None, turns: int = 5
+    pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] | None = None, repeats: int = 5
 ) -> PassCost:
     """Time passes of this target on this machine, over images that are half done.
 
@@ -101,7 +101,7 @@ def measure_cost(
         pipeline: its target is timed, with its own sampling.
         grid: of the image; None is the model's own. It needs as many open cells as the largest pass has rows.
         rows: sizes of passes; None takes the powers of two up to 128, as far as they fit.
-        turns: passes of each size; their median counts.
+        repeats: passes of each size; their median counts.
 
     Raises:
         BadInput: a pass is larger than half of the grid.
@@ -117,15 +117,15 @@ def measure_cost(
     p = target.default.distribution(scores.logits)
     step = Step.of(0, State(shape), written, p, scores, Verdict.all(written))
     session.keep(0, step)
-    found: dict[int, list[float]] = {size: [] for size in sizes}
-    for _ in range(turns):
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(repeats):
         for size in sizes:
             _wait(target.device)
             start = time.perf_counter()
             session.score([step.after], [Proposal.chain(half, [0] * (size - 1))])
             _wait(target.device)
-            found[size].append(time.perf_counter() - start)
-    return PassCost({size: median(times) for size, times in found.items()}, f"measured on {target.device}")
+            times[size].append(time.perf_counter() - start)
+    return PassCost({size: median(values) for size, values in times.items()}, f"measured on {target.device}")
 
 
 def _wait(device: torch.device) -> None:

@@ -149,16 +149,16 @@ def replay_heads(record: HeadRecord, method: Method) -> Prediction:
     rows, start = [1], 1
     while start < record.cells:
         levels = [_candidates(record, options, start, start + j) for j in range(_depth(record, options, start))]
-        kept, width, nodes = 0, 1, 0
+        accepted, width, nodes = 0, 1, 0
         for candidates in levels:
             width *= sum(count for count, _ in candidates)
             nodes += width
         for candidates in levels:
             if not any(draft.rank < count for count, draft in candidates):
                 break
-            kept += 1
+            accepted += 1
         rows.append(1 + nodes)
-        start = min(start + kept + 1, record.cells)
+        start = min(start + accepted + 1, record.cells)
     return Prediction(rows)
 
 
@@ -177,10 +177,10 @@ def _depth(record: HeadRecord, options: HawkOptions, start: int) -> int:
 
 def _candidates(record: HeadRecord, options: HawkOptions, start: int, cell: int) -> list[tuple[int, Draft]]:
     """How many candidates every head has at a cell, and what it said."""
-    said = record.drafts.get((start, cell), [])
-    down = [d for d in said if d.direction == "vertical" and d.back <= options.vertical]
-    right = [d for d in said if d.direction == "horizontal" and d.back <= options.horizontal]
-    turns = [(options.vertical_samples + len(down) - 1 - i) // len(down) for i in range(len(down))]  # round robin
+    drafts = record.drafts.get((start, cell), [])
+    down = [d for d in drafts if d.direction == "vertical" and d.back <= options.vertical]
+    right = [d for d in drafts if d.direction == "horizontal" and d.back <= options.horizontal]
+    counts = [(options.vertical_samples + len(down) - 1 - i) // len(down) for i in range(len(down))]  # round robin
     free = options.vertical_samples if options.vertical and not down else 0
-    both = [*zip(turns, down, strict=True), *((options.horizontal_samples + free, d) for d in right)]
+    both = [*zip(counts, down, strict=True), *((options.horizontal_samples + free, d) for d in right)]
     return [(count, draft) for count, draft in both if count]

@@ -107,8 +107,8 @@ def replay_window(record: WindowRecord, method: Method) -> Prediction:
         named = [
             _look(record, start + i, _back(bad, i, record.length), weight) for i in range(min(count + 1, cells - start))
         ]
-        kept = int(np.argmax(bad)) if bad.any() else count
-        done = min(kept + 1, cells - start)
+        accepted = int(np.argmax(bad)) if bad.any() else count
+        done = min(accepted + 1, cells - start)
         start, good = start + done, named[done:]
     return Prediction(rows)
 

@@ -51,12 +51,12 @@ class AttentionRecorder(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Look at attention over exactly these slots; leave everything as it is."""
-        given = dict(kwargs or {})
+        keywords = dict(kwargs or {})
         if func is F.scaled_dot_product_attention and args[0].shape[-2] == args[1].shape[-2] == self.slots:
-            weights = _weights(*args, **given)
+            weights = _weights(*args, **keywords)
             self.total = weights if self.total is None else self.total + weights.to(self.total.device)
             self.layers += 1
-        return func(*args, **given)
+        return func(*args, **keywords)
 
 
 def _weights(
@@ -115,10 +115,10 @@ def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Samp
         )
     weights = (watch.total / watch.layers).double().cpu().numpy()
     rows = weights[before + slots.last]  # entry t is cell t; its last slot outputs cell t + 1
-    own: Bool[np.ndarray, "N"] = slots.steps == 0
-    where: Int[np.ndarray, "N"] = before + np.flatnonzero(own)
-    found = np.zeros((len(rows), grid.cells))
-    found[:, slots.entries[own]] = rows[:, where]
-    ends = rows[:, before + np.flatnonzero(~own)].sum(1)
+    of_cells: Bool[np.ndarray, "N"] = slots.steps == 0
+    where: Int[np.ndarray, "N"] = before + np.flatnonzero(of_cells)
+    on_cells = np.zeros((len(rows), grid.cells))
+    on_cells[:, slots.entries[of_cells]] = rows[:, where]
+    ends = rows[:, before + np.flatnonzero(~of_cells)].sum(1)
     first = int(np.flatnonzero(rows[:, :before].sum(0))[0])  # nobody looks at padding
-    return AttentionMap(found, rows[:, first:before], ends, forced)
+    return AttentionMap(on_cells, rows[:, first:before], ends, forced)

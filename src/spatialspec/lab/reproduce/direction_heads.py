@@ -66,13 +66,13 @@ def losses(
         images: that the cells are of.
         cells: among `images.inner`.
     """
-    found = []
+    by_head = []
     for head, (down, right) in zip(weight, OFFSETS.values(), strict=True):
         source = images.states[cells - down * images.grid.columns - right].float()
         guess = HawkHeads.apply_heads(head[None], source)[0]
         logits = target.output(guess.to(target.dtype)).float()
-        found.append(F.cross_entropy(logits, images.tokens[cells], reduction="none"))
-    return torch.stack(found)
+        by_head.append(F.cross_entropy(logits, images.tokens[cells], reduction="none"))
+    return torch.stack(by_head)
 
 
 @torch.no_grad()

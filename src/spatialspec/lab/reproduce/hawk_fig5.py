@@ -99,8 +99,8 @@ def rank_correlation(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> fl
     """Spearman's, equal values sharing their mean rank; NaN where all values of one are equal."""
     ranks = []
     for values in (a, b):
-        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+        _, order, counts = np.unique(values, return_inverse=True, return_counts=True)
         if len(counts) < 2:
             return float("nan")
-        ranks.append((counts.cumsum() - (counts - 1) / 2)[place])
+        ranks.append((counts.cumsum() - (counts - 1) / 2)[order])
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

@@ -56,11 +56,11 @@ class CutOuts:
 
     def of(self, split: str) -> dict[str, list[str]]:
         """Concepts of a split by style, see `data.split_of`; styles with fewer than two are left out."""
-        found: dict[str, list[str]] = {}
+        by_style: dict[str, list[str]] = {}
         for concept, style in sorted(self.images, key=lambda pair: (pair[1], pair[0])):
             if split_of(concept, style) == split:
-                found.setdefault(style, []).append(concept)
-        return {style: concepts for style, concepts in found.items() if len(concepts) > 1}
+                by_style.setdefault(style, []).append(concept)
+        return {style: concepts for style, concepts in by_style.items() if len(concepts) > 1}
 
 
 def read_cut_outs(cache: Path, side: int, report: Callable[[str], None] = print) -> CutOuts:
@@ -124,8 +124,8 @@ def tint(image: Image.Image, colour: str) -> Image.Image:
     pixels = np.asarray(image.convert("RGBA"), dtype=np.float64)
     alpha, light = pixels[..., 3], pixels[..., :3] @ (0.299, 0.587, 0.114)
     mean = (light * alpha).sum() / alpha.sum()
-    spread = max(20.0, float(((light - mean) ** 2 * alpha).sum() / alpha.sum()) ** 0.5)  # a flat drawing stays flat
-    z = ((light - mean) / spread).clip(-1.5, 1.5)[..., None]
+    deviation = max(20.0, float(((light - mean) ** 2 * alpha).sum() / alpha.sum()) ** 0.5)  # a flat drawing stays flat
+    z = ((light - mean) / deviation).clip(-1.5, 1.5)[..., None]
     base = np.array(PALETTE[colour], dtype=np.float64)
     shaded = np.where(z > 0, base + (255 - base) * 0.16 * z, base * (1 + 0.2 * z))
     return Image.fromarray(np.concatenate([shaded, pixels[..., 3:]], -1).round().astype(np.uint8), "RGBA")

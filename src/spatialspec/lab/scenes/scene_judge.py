@@ -177,9 +177,9 @@ def _card(
     )
     names = {"train": "known drawings, scenes that it was trained on"} | LEFT_OUT
     rows = [
-        (f"{names[name]}: {category}", f"{own} pass; {one.wrong[category]} under wrong captions")
+        (f"{names[name]}: {category}", f"{count} pass; {one.wrong[category]} under wrong captions")
         for name, one in figures.items()
-        for category, own in one.own.items()
+        for category, count in one.own.items()
     ]
     settings = (
         f"{len(data.select('train').rows)} scenes, every second one damaged",

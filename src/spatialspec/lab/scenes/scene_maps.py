@@ -56,6 +56,6 @@ def _maps(
     if seed is not None:
         clean = (np.arange(len(pixels)) % 2 == 0)[:, None, None, None]
         pixels = np.where(clean, pixels, degrade(pixels, seed, move=False))
-    found = {f"level-{i}": level for i, level in enumerate(image_maps(pixels, side))}
+    levels = {f"level-{i}": level for i, level in enumerate(image_maps(pixels, side))}
     done()
-    return found
+    return levels
