@@ -56,7 +56,7 @@ READ, REPEATS = 4, 15  # of the timing: cells that a pass commits, and timed pas
 def head_distributions(
     drafts: Any, target: Any, right: bool, down: bool, hidden: Tensor, codes: Tensor, windows: Windows
 ) -> Tensor:
-    """q of heads: of the horizontal head where it reaches, else of the vertical head of the nearest known row; 0 without."""
+    """q of the horizontal head where it reaches, else of the vertical head of the nearest known row, else 0."""
     c, columns, sampling = drafts.config, target.grid.columns, target.default
     ahead = windows.cells - windows.frontier + 1
     above = (ahead - 1) // columns + 1
@@ -128,9 +128,9 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
 
 @torch.inference_mode()
 def milliseconds(work: Callable[[], object]) -> float:
-"""Median of some repeats."""
+    """Median of some repeats."""
     times = []
-for _ in range(REPEATS):
+    for _ in range(REPEATS):
         start = time.perf_counter()
         work()
         if torch.accelerator.is_available():
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", "--pictures", type=int, default=32)
     parser.add_argument("--windows", type=int, default=24, help="windows of an image")
     parser.add_argument("--length", type=int, default=32, help="cells of a window")
-    parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="folder for images that the target draws")
+    parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="folder of the target's images")
     parser.add_argument("--out", type=Path, default=Path("drafts"), help="path without its ending")
     options = parser.parse_args(arguments)
     for ending in (".json", ".md", ".png"):
@@ -221,8 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def table(settings: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     """Markdown: one table for each rule, best first under coupled noise."""
     lines = [
-        f"Probability that a draft is accepted, `{settings['model']}`, {settings['count']} images ({settings['drawn']}), "
-        f"{settings['windows']} windows of {settings['length']} cells in each, guidance {settings['guidance']}, "
+        f"Probability that a draft is accepted, `{settings['model']}`, {settings['count']} images "
+        f"({settings['drawn']}), {settings['windows']} windows of {settings['length']} cells in each, "
+        f"guidance {settings['guidance']}, "
         f"temperature {settings['temperature']}. `right k`: k cells to the right of the last known one; `down k`: no "
         "known cell in the row, the nearest above k rows up; cost: drafting for a window, of a target pass as wide."
     ]

@@ -107,9 +107,7 @@ def check(stored: dict, settings: dict, record: Path) -> None:
     """
     for name, value in settings.items():
         if name not in FREE and stored.get(name, value) != value:
-            raise ValueError(
-                f"{record}: got {name} {value}, expected {stored[name]} as stored: choose another --out"
-            )
+            raise ValueError(f"{record}: got {name} {value}, expected {stored[name]} as stored: choose another --out")
 
 
 def table(rows: Sequence[dict]) -> str:
@@ -137,7 +135,7 @@ def noise(ar: dict) -> Distances:
 
 
 def nearest(row: dict, rows: Sequence[dict]) -> dict | None:
-    """The setting of ours with the fewest passes among those that are at least as close to AR in all three distances."""
+    """Our setting with the fewest passes among those at least as close to AR in all three distances."""
     ar = plain(rows)
     allowed = [max(far, least) for far, least in zip(distances(row, ar), noise(ar), strict=True)]
     ours = [

@@ -27,8 +27,8 @@ IGNORED = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}  # k
 def fingerprint(weights: Iterable[Tensor]) -> str:
     """Hash of the weights that drafts depend on, rounded to bfloat16, as they are stored in a file.
 
-    Compute it from the weights in the file, not from a model that was loaded in a smaller type: float16 loses very small
-    and very large numbers, and rounding twice differs from rounding once.
+    Compute it from the weights in the file, not from a model that was loaded in a smaller type: float16 loses very
+    small and very large numbers, and rounding twice differs from rounding once.
     """
     digest = hashlib.sha256()
     for tensor in weights:

@@ -40,16 +40,16 @@ def compose(
     """Draw a scene: things at random positions and sizes that fit the caption, without overlap.
 
     Args:
-scene: to draw, in a style.
+        scene: to draw, in a style.
         images: cut-outs by (concept, style).
         side: pixels a side.
-rng: of positions and sizes.
+        rng: of positions and sizes.
 
     Returns:
         The scene with boxes, and its image.
 
     Raises:
-BadInput: no placement fits the caption.
+        BadInput: no placement fits the caption.
     """
     things = [images[thing.concept, scene.style] for thing in scene.things]
     things = [
@@ -101,7 +101,7 @@ def make(
     """Scene `number` of a split; it depends on the cut-outs, the seed and its number alone. Categories take turns.
 
     Raises:
-BadInput: no style has two drawings in this split.
+        BadInput: no style has two drawings in this split.
     """
     styles = cut_outs.of(split)
     if not styles:
@@ -117,9 +117,9 @@ def write_scenes(
     """Write an ImageFolder: `SPLIT-NUMBER.png` and, last, `metadata.csv` with each scene's record.
 
     Args:
-cut_outs: drawings to compose.
-out: folder; files of the same names are replaced atomically.
-count: scenes of the split `train`; every other split has HELD_OUT times as many.
+        cut_outs: drawings to compose.
+        out: folder; files of the same names are replaced atomically.
+        count: scenes of the split `train`; every other split has HELD_OUT times as many.
         side: pixels a side.
         seed: of everything random.
         report: called with a line for each split.
