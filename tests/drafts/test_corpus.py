@@ -164,5 +164,5 @@ def test_a_folder_without_splits_keeps_some_pictures_for_the_figures(tmp_path: P
     assert (known.prompts, left_out.prompts) == (["thing 0", "thing 1", "thing 2"], ["thing 3"])
     assert len(from_images(common_target(), found, 0, 2, 32)[0]) == 2
     only = type(found)(found.pixels[:1], found.rows[:1])
-    with pytest.raises(ValueError, match="got 1 images, 1 of them to learn from and 0 to report on"):
+    with pytest.raises(ValueError, match="got 1 images, 1 of them for training and 0 held out"):
         from_images(common_target(), only, 0, None, 32)

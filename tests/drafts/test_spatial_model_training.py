@@ -145,7 +145,7 @@ def test_stopped_in_the_middle_it_goes_on_to_the_same(tmp_path: Path) -> None:
         run(broken, tmp_path / "half")
     said: list[str] = []
     again, found = run(lesson(**settings), tmp_path / "half", said.append)
-    assert "goes on from step 2/5" in said and equal(again, whole) and found.figures == best.figures
+    assert "resuming at step 2/5" in said and equal(again, whole) and found.figures == best.figures
     assert best.before is not None and best.figures is not None and best.figures["window"] > best.before["window"]
     other, _ = run(lesson(**settings, drop=0.9), tmp_path / "drop")
     assert not equal(other, whole), "dropping captions changes what is learned"

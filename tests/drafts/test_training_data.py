@@ -84,7 +84,7 @@ def test_prepared_features_give_the_loss_curve_of_streamed_ones(tmp_path: Path) 
 
 def test_features_that_do_not_fit_are_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 999, 999))
-    with pytest.raises(ValueError, match=r"got 0.0 MB of room, expected 0.\d MB for the features.*streams them"):
+    with pytest.raises(ValueError, match=r"got 0.0 MB of free space, expected 0.\d MB for the features.*streams them"):
         heads("ssd", features=partial(prepared, tmp_path, print))
     assert not os.listdir(tmp_path)
 
@@ -124,7 +124,7 @@ def test_as_many_pictures_at_once_as_there_is_room_for(
     assert torch.equal(self_distil(common_target(), PROMPTS, tmp_path / "two", 6, 3, lines.append), alone)
     assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one"))
     assert sizes == {4: [6, 3, 3, 1], 1: [6, 3, 1, 1, 1, 1, 1, 1, 1]}[room], "what failed once was tried again"
-    assert "no room for 6 images at once, going on with 3" in lines
+    assert "not enough memory for 6 images at once, continuing with 3" in lines
 
 
 @pytest.mark.parametrize("together", [True, False])

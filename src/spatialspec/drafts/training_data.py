@@ -1,4 +1,4 @@
-"""Data of a training: the target, images or prompts, and the folders of finished work."""
+"""Data of a training: target, images or prompts, and folders of saved work."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class TrainingData:
     Attributes:
         target: the frozen target.
         images: real ones with captions; None with prompts alone.
-        prompts: for images that the target draws itself; None takes captions of `images`.
+        prompts: for images that the target draws; None takes captions of `images`.
         count: images of the training set; None is the drafter's default.
-        work: folder for images that the target draws; finished ones are not drawn again.
+        work: folder for images that the target draws; finished ones are reused.
         feature_files: folder for teacher features, prepared once; None streams them.
         together: the target is split over all processes.
-        report: called with a line now and then.
+        report: called with progress lines.
         hub: name of the data set on the Hub that `images` are from; None for a folder.
         bar: makes a progress bar over the tokens of images that are encoded.
     """
@@ -55,7 +55,7 @@ class TrainingData:
             held_out: for the figures, where there are enough.
 
         Raises:
-            BadInput: there are too few.
+            BadInput: there are too few prompts.
         """
         count = self.count or count
         bytes_each = 200 + 4 * self.target.grid.cells
@@ -74,7 +74,7 @@ class TrainingData:
         if self.prompts is not None and limited and len(prompts) > count:
             return prompts, rows, len(prompts) - count
         if len(prompts) < 2:
-            raise BadInput(f"{len(prompts)} prompts", "at least 2", "one to learn from, one to report on")
+            raise BadInput(f"{len(prompts)} prompts", "at least 2", "give one for training and one to hold out")
         return prompts, rows, min(held_out, max(1, len(prompts) // 10))
 
     def corpora(self, recipe: Recipe, drawn: bool, count: int, held_out: int) -> tuple[Corpus, Corpus, bool]:

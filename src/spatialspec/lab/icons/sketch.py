@@ -1,7 +1,7 @@
 """The first step of `spatialspec train target`: the sketch, from captions to pixels, before any token is predicted.
 
-Squared error of the pixels. An image costs a thousandth of what it costs the transformer, so the sketch sees every
-image dozens of times, the transformer a few times.
+Its loss is the squared error of the pixels. An image costs a thousandth of its cost in the transformer, so the sketch
+sees every image dozens of times, the transformer a few times.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.tokenizer import to_float
 from spatialspec.targets.icons.sketch import Sketch
 
-EVERY = 500  # steps from one resume state to the next
+EVERY = 500  # steps between two resume states
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,18 @@ def train_sketch(
     report: Callable[[str], None],
     facts: Mapping[str, object] | None = None,
 ) -> None:
-    """Train in place; resumes from `out`, and does nothing where that is finished.
+    """Train in place; resumes from `out`, and does nothing if that is finished.
 
     Args:
         sketch: to be trained.
         pixels: images of the training split, on the device of the sketch.
-        words: caption of an image by number, with whatever randomness it has.
+        words: a random caption of an image, by its index.
         encode: captions to BPE tokens.
         out: folder of the resume state.
         recipe: settings.
         seed: of everything random.
-        report: called with a line now and then.
-        facts: what the result depends on besides the recipe and the seed: see :class:`Checkpoint`.
+        report: called with progress lines.
+        facts: everything that the result depends on besides recipe and seed; see :class:`Checkpoint`.
     """
     optimiser = torch.optim.AdamW(sketch.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
     all_facts = {**(facts or {}), "seed": seed, **{f"sketch {name}": value for name, value in asdict(recipe).items()}}

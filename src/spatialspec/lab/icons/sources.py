@@ -1,7 +1,7 @@
 """The images of the embedded model `icons`, from the packages of `targets.icons.sources`.
 
-Every source is fetched by package name with the registry's ordinary client (`npm pack`, `apt-get download`) and
-becomes :class:`Drawing` records: a caption, a concept, a drawing style and a function's worth of bytes to draw.
+Every source is downloaded by package name with the registry's client (`npm pack`, `apt-get download`). It yields
+:class:`Drawing` records: caption, concept, drawing style, and the bytes of the drawing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def fetch(source: Source, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         dir=folder, prefix=".", suffix=".partial"
-    ) as temporary:  # its own: two may fetch at once
+    ) as temporary:  # two processes may download at once
         partial = Path(temporary) / "files"
         partial.mkdir()
         if source.registry == "npm":
@@ -71,7 +71,7 @@ def fetch(source: Source, folder: Path) -> Path:
         else:
             _run(["apt-get", "download", f"{source.package}={source.version}"], partial, source)
             _run(["dpkg", "-x", str(next(partial.glob("*.deb")).name), "."], partial, source)
-        with suppress(OSError):  # another has fetched it meanwhile
+        with suppress(OSError):  # another process was faster
             partial.rename(target)
     return target
 
@@ -87,7 +87,7 @@ def _run(command: list[str], folder: Path, source: Source) -> str:
 
 
 def drawings(source: Source, folder: Path, labels: dict[str, tuple[str, tuple[str, ...]]]) -> Iterator[Drawing]:
-    """Yield the images of a fetched source, skin-tone variants left out."""
+    """Yield the drawings of a downloaded source, without skin-tone variants."""
     if source.registry == "debian":
         yield from _openclipart(source, folder)
     elif (folder / "package" / "assets").is_dir():
@@ -132,7 +132,7 @@ def _code_point_key(hexcode: str) -> str:
 
 def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Drawing]:
     for path in sorted((folder / "package" / "assets").glob("*.webp")):
-        if label := labels.get(_code_point_key(path.stem)):  # skin tones have no label of their own
+        if label := labels.get(_code_point_key(path.stem)):  # variants by skin tone have no label
             yield _drawing(source, path.stem, *label, raster=path.read_bytes())
 
 
@@ -168,7 +168,7 @@ def _is_skin_tone(name: str, names: dict) -> bool:
 
 
 def _openclipart(source: Source, folder: Path) -> Iterator[Drawing]:
-    """Images with a title of one to eight words, of which no other image has the same."""
+    """Drawings with a title of one to eight words; of equal titles the first."""
     seen: set[str] = set()
     for path in sorted((folder / "usr" / "share" / "openclipart" / "svg").rglob("*.svg")):
         category = path.parent.name.replace("_", " ")

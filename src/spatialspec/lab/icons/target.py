@@ -1,10 +1,10 @@
 """`spatialspec train target`: the sketch first, then the AR transformer of the embedded model, small grids first.
 
-Cross-entropy of the next token, teacher-forced; the sketch stays as it is. A stage sees images at one size: at half
-a side they cost a fifth, at a quarter a fifteenth; the last stage is at full size. The rate warms up, stays, and falls
-to zero over the last part of the steps; the state before the fall is kept, so that a longer recipe goes on from it.
-An image is moved by a few pixels each time, which gives it other codes, and some tokens that the transformer reads are
-wrong ones, as its own will be. In bfloat16 on a GPU where there is one.
+The loss is the cross-entropy of the next token under teacher forcing; the sketch is frozen. A stage has images of one
+size: half the side costs a fifth, a quarter a fifteenth; the last stage has the full size. The learning rate warms up,
+is constant, and falls to zero at the end; the state before the fall is saved, so that a longer recipe can resume from
+it. Each time, an image is shifted by a few pixels, which changes its codes. Some tokens that the transformer reads are
+replaced, as in decoding they can be wrong too. On a GPU the training uses bfloat16.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from spatialspec.targets.icons.text import PromptTokenizer, train_bpe
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQTokenizer
 
-SAVE_EVERY = 120  # seconds from one resume state to the next
+SAVE_EVERY = 120  # seconds between two resume states
 
 
 def prompt_tokenizer(images: CaptionedImages, words: int, length: int) -> PromptTokenizer:
-    """BPE from the captions, tags and styles of the training images: of the same ones it is always the same.
+    """BPE tokenizer of the captions, tags and styles of the training images; deterministic.
 
     Args:
         images: of every split.
-        words: most BPE tokens.
+        words: largest vocabulary.
         length: of a prompt, in tokens.
     """
     rows = images.select("train").rows
@@ -60,7 +60,7 @@ def encode_images(tokenizer: VQTokenizer, pixels: UInt8[Tensor, "B H W 3"], side
 def moved(
     pixels: UInt8[Tensor, "B H W 3"], down: Int[np.ndarray, "B"], right: Int[np.ndarray, "B"]
 ) -> UInt8[Tensor, "B H W 3"]:
-    """Images moved by so many pixels each; what comes in from outside repeats the border."""
+    """Shift each image by its number of pixels; new pixels repeat the border."""
     row, column = (torch.arange(size, device=pixels.device) for size in pixels.shape[1:3])
     rows = (row - torch.from_numpy(down).to(pixels.device)[:, None]).clamp(0, len(row) - 1)
     columns = (column - torch.from_numpy(right).to(pixels.device)[:, None]).clamp(0, len(column) - 1)
@@ -69,7 +69,7 @@ def moved(
 
 
 def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for the rest of what is trained."""
+    """Muon for the matrices of the layers, AdamW for all other trained parameters."""
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen and p.requires_grad]
@@ -80,7 +80,7 @@ def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim
 
 
 def misread(codes: Int[Tensor, "B cells"], share: float, generator: torch.Generator) -> Int[Tensor, "B cells"]:
-    """Codes with a share of them replaced, each by that of a cell of its image, drawn uniformly."""
+    """Replace a share of the codes, each by the code of a random cell of the same image."""
     draw = torch.rand((2, *codes.shape), generator=generator, device=codes.device)
     other = codes.gather(1, (draw[1] * codes.shape[1]).long())
     return torch.where(draw[0] < share, other, codes)
@@ -93,7 +93,7 @@ def loss_of(
     read: Int[Tensor, "B cells"],
     side: int,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy per token, in nats, of `codes` where the tokens before each are those of `read`."""
+    """Mean cross-entropy of `codes` in nats per token, where the model reads the tokens `read`."""
     hidden = model.teacher_forced(text, read, side, side)
     return F.cross_entropy(model.head(hidden).flatten(0, 1), codes.flatten())
 
@@ -115,14 +115,14 @@ def train(
         prompts: the finished prompt tokenizer.
         out: folder of the resume state.
         config: sizes of the model.
-        recipe: settings; with more steps than before, training goes on from before the fall of the rate.
-        report: called with a line now and then.
+        recipe: settings; with more steps than before, the training resumes from before the fall of the rate.
+        report: called with progress lines.
 
     Returns:
         The model, on the CPU, and its held-out figures at the last stage.
 
     Raises:
-        BadInput: a state in `out` is damaged or that of another training, the loss is no number, or there is no room.
+        BadInput: a state in `out` is damaged or of another training, the loss is no number, or memory is too small.
     """
     check_room(config, recipe, tokenizer.config.patch)
     gpu = torch.accelerator.is_available()

@@ -1,8 +1,8 @@
 """Cut-outs to compose scenes from: drawings with their transparency, of concepts that every drawing style has.
 
-Which concepts, is a rule: things (emojibase's groups of animals, food, places, activities and objects; so no people,
-whom GenEval leaves uncoloured too, and no signs), one word, no plural, drawn in every style, and not among the concepts
-that the training images of `icons` leave out.
+The rule for concepts: things (emojibase's groups of animals, food, places, activities and objects), named by one word
+in the singular, drawn in every style, and not held out from the training images of `icons`. So there are no signs and
+no people, whom GenEval does not colour either.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spatialspec.lab.icons.sources import Drawing, drawings, fetch, read_entries
 from spatialspec.targets.icons.sources import LABELS, SOURCES, concept_of
 
 GROUPS = (3, 4, 5, 6, 7)  # of emojibase: animals and nature, food and drink, travel and places, activities, objects
-FAINT = 8  # alpha up to it is no part of a thing
+FAINT = 8  # largest alpha that counts as transparent
 PALETTE = {
     "red": (215, 35, 40),
     "orange": (245, 130, 20),
@@ -51,7 +51,7 @@ class CutOuts:
 
     @property
     def concepts(self) -> list[str]:
-        """All concepts, in order of the alphabet."""
+        """All concepts, in alphabetical order."""
         return sorted({concept for concept, _ in self.images})
 
     def of(self, split: str) -> dict[str, list[str]]:
@@ -64,12 +64,12 @@ class CutOuts:
 
 
 def read_cut_outs(cache: Path, side: int, report: Callable[[str], None] = print) -> CutOuts:
-    """Fetch the sources that are not in the cache, choose concepts by the rule, and draw them.
+    """Download the sources that are not in the cache, choose concepts by the rule, and render them.
 
     Args:
-        cache: folder of the fetched packages, as of `train data`.
+        cache: folder of the downloaded packages, as of `train data`.
         side: pixels of the longer side of a drawing.
-        report: called with a line now and then.
+        report: called with progress lines.
 
     Raises:
         RuntimeError: a registry's client is missing or failed.
@@ -95,7 +95,7 @@ def read_cut_outs(cache: Path, side: int, report: Callable[[str], None] = print)
 
 
 def _things(labels: Path) -> set[str]:
-    """Concepts with a name of one word that is no plural, in emojibase's groups of things."""
+    """Concepts named by one word in the singular, in emojibase's groups of things."""
     names: Iterable[str] = (
         concept_of(entry["label"]) for entry in read_entries(labels) if entry.get("group") in GROUPS
     )
@@ -103,9 +103,9 @@ def _things(labels: Path) -> set[str]:
 
 
 def cut_out(drawing: Drawing, side: int) -> Image.Image | None:
-    """A drawing without what is transparent around it, the longer side of the rest `side` pixels or a little less.
+    """A drawing, cropped to its opaque part, whose longer side has at most `side` pixels.
 
-    None if it cannot be drawn or is all but empty.
+    None if it cannot be rendered or is almost empty.
     """
     image = rasterise(drawing, side)
     box = None if image is None else image.getchannel("A").point(lambda alpha: 255 * (alpha > FAINT)).getbbox()
@@ -115,7 +115,7 @@ def cut_out(drawing: Drawing, side: int) -> Image.Image | None:
 
 
 def tint(image: Image.Image, colour: str) -> Image.Image:
-    """The thing in one colour, with its own light and shade.
+    """The thing in one colour, with its light and shade.
 
     Args:
         image: RGBA.
@@ -124,7 +124,9 @@ def tint(image: Image.Image, colour: str) -> Image.Image:
     pixels = np.asarray(image.convert("RGBA"), dtype=np.float64)
     alpha, light = pixels[..., 3], pixels[..., :3] @ (0.299, 0.587, 0.114)
     mean = (light * alpha).sum() / alpha.sum()
-    deviation = max(20.0, float(((light - mean) ** 2 * alpha).sum() / alpha.sum()) ** 0.5)  # a flat drawing stays flat
+    deviation = max(
+        20.0, float(((light - mean) ** 2 * alpha).sum() / alpha.sum()) ** 0.5
+    )  # at least 20: a flat drawing remains flat
     z = ((light - mean) / deviation).clip(-1.5, 1.5)[..., None]
     base = np.array(PALETTE[colour], dtype=np.float64)
     shaded = np.where(z > 0, base + (255 - base) * 0.16 * z, base * (1 + 0.2 * z))

@@ -1,4 +1,4 @@
-"""Scores of composed scenes under their own captions and under wrong ones: how far a scene judge can be trusted."""
+"""Scores of composed scenes with their own and with wrong captions: the reliability of a scene judge."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from spatialspec.quality.scenes.scores import Count, Reference
 def wrong(scene: Scene, concepts: Sequence[str], rng: np.random.Generator) -> Scene:
     """A caption that is wrong in the one point that its category is about; boxes are dropped.
 
-    Another concept (single; one of the two in two), one more or less, another colour, the opposite place, the colours
-    swapped.
+    That is: another concept (single, two), one thing more or less (counting), another colour (colours), the opposite
+    relation (position), or swapped colours (attribution).
     """
     bare = tuple(replace(thing, box=None) for thing in scene.things)
     if scene.category == "counting":
@@ -38,7 +38,7 @@ def wrong(scene: Scene, concepts: Sequence[str], rng: np.random.Generator) -> Sc
 
 
 def tally(judge: SceneJudge, scenes: Sequence[Scene], detected: Sequence[Sequence[Detection]], seed: int) -> Reference:
-    """Count how many composed scenes pass under their own captions, and under wrong ones.
+    """Count how many composed scenes pass with their own and with wrong captions.
 
     Args:
         judge: knows the concepts.
