@@ -1,10 +1,10 @@
-"""A record of one image: who wrote each cell and when, the entropy of the target, the distance of the draft.
+"""The trace of one image: source and pass of each token, the entropy of the target, the distance of the draft.
 
 | writer | the token of the cell is |
 |---|---|
-| target | the target's own: nothing was drafted there, or the drafts were rejected |
-| vertical, horizontal | an accepted draft that came from the row above, or from the cells to the left |
-| refined | an accepted draft with which an earlier pass of the target had replaced the first one |
+| target | sampled from the target: nothing was drafted there, or the drafts were rejected |
+| vertical, horizontal | an accepted draft from the row above, or from the cells to the left |
+| refined | an accepted draft that an earlier pass had put in place of the first draft |
 | other | an accepted first draft from neither direction (SJD's uniform start) |
 """
 
@@ -40,9 +40,9 @@ class Cell:
         writer: one of WRITERS.
         fate: of its draft in that pass, one of FATES.
         entropy: of the target's distribution that decided it, in nats.
-        distance: total variation, 0 to 1, between that distribution and the one that the draft came from: the
-            drafter's q, else p of the last pass before that scored the cell; None without either, as for copies.
-        looks: passes that scored the cell, the last one too.
+        distance: total variation, 0 to 1, between that distribution and that of the draft: the drafter's q, else p of
+            the previous pass that scored the cell; None without either, as for copies.
+        looks: passes that scored the cell, including the last.
     """
 
     written_in: int
@@ -58,8 +58,8 @@ class Pass:
     """One pass of the target.
 
     Attributes:
-        rows: cells scored.
-        guesses: first drafted token of every cell that was drafted.
+        rows: slots, that is cells scored.
+        guesses: first drafted token of every drafted cell.
         frontier: cells written in raster order after the pass.
     """
 
@@ -68,7 +68,7 @@ class Pass:
     frontier: int
 
     def behind(self, first: int) -> Pass:
-        """The same with cells counted from the cell `first`."""
+        """The same pass, with cells counted from the cell `first`."""
         guesses = {cell - first: token for cell, token in self.guesses.items() if cell >= first}
         return Pass(self.rows, guesses, max(self.frontier - first, 0))
 
@@ -104,10 +104,10 @@ class _Open:
 
 @dataclass
 class TraceRecorder:
-    """Takes the trace of one image, pass by pass.
+    """Records the trace of one image, pass by pass.
 
     Attributes:
-        first_source: where the drafter takes the first draft of a cell from, see `Drafter`.
+        first_source: source of the first draft of a cell, see `Drafter`.
         cells: written so far.
         passes: made so far.
     """
@@ -118,7 +118,7 @@ class TraceRecorder:
     _open: dict[int, _Open] = field(default_factory=dict)
 
     def note(self, step: Step) -> None:
-        """Add a pass: what it scored, drafted and wrote."""
+        """Add a pass."""
         state, proposal, verdict, p = step.before, step.proposal, step.verdict, step.p
         guesses: dict[int, int] = {}
         for cell, token in zip(proposal.cells, proposal.tokens, strict=True):
@@ -166,7 +166,7 @@ class TraceRecorder:
 def _written(
     state: State, proposal: Proposal, verdict: Verdict, after: list[int]
 ) -> list[tuple[int, int, int | None, int]]:
-    """Cell, token, accepted node or None, and row of p, of everything that a pass wrote."""
+    """(cell, token, accepted node or None, index of p) for everything that a pass wrote."""
     pending = len(after) - len(proposal)
     cells: list[tuple[int, int, int | None, int]] = []
     row = 0
@@ -187,7 +187,7 @@ def _written(
 def trace(
     pipeline: SpatialPipeline, method: Method, request: Request, on_step: Callable[[Step], object] = lambda step: None
 ) -> Trace:
-    """Draw the one image of a request and record how.
+    """Draw the image of a request and record its trace.
 
     Args:
         pipeline: target and drafts.
@@ -196,7 +196,7 @@ def trace(
         on_step: called after every pass.
 
     Raises:
-        BadInput: not one image, or what `generate` refuses.
+        BadInput: more than one image, or a request that `generate` refuses.
     """
     if len(request.prompts) != 1 or len(request.seeds) != 1:
         raise BadInput(f"{len(request.prompts)} prompts and {len(request.seeds)} seeds", "one of each")
