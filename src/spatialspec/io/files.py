@@ -72,7 +72,7 @@ def read_config(
 def inside(folder: Path, name: object, where: object) -> Path:
     """The path of a file named in a document, which must lie inside the folder.
 
-    Links in the folder are followed to any place: they come from the owner of the folder, and the Hub's client uses
+    Links in the folder are followed anywhere: they come from the owner of the folder, and the Hub's client uses
     them. Only names in documents are not trusted.
 
     Raises:

@@ -103,17 +103,17 @@ def _read(name: str) -> str:
 def _data(one: Panel) -> dict[str, Any]:
     cells, passes = one.trace.cells, one.trace.passes
     return {
-        "name": "plain AR" if all(p.rows == 1 for p in passes) else one.trace.method,
+        "name": "plain AR" if all(p.slots == 1 for p in passes) else one.trace.method,
         "label": one.trace.method.partition(":")[0],
         "image": _url(one.image, "PNG"),
         "atlas": None if one.atlas is None else _url(one.atlas, "WEBP"),
-        "turn": [cell.written_in for cell in cells],
+        "written_in": [cell.written_in for cell in cells],
         "writer": [WRITERS.index(cell.writer) for cell in cells],
         "fate": [FATES.index(cell.fate) for cell in cells],
         "entropy": [round(cell.entropy, 3) for cell in cells],
         "distance": [None if cell.distance is None else round(cell.distance, 3) for cell in cells],
-        "looks": [cell.looks for cell in cells],
-        "rows": [p.rows for p in passes],
+        "scored": [cell.scored for cell in cells],
+        "slots": [p.slots for p in passes],
         "guesses": [sorted(p.guesses) for p in passes],
     }
 

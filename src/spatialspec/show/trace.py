@@ -42,7 +42,7 @@ class Cell:
         entropy: of the target's distribution that decided it, in nats.
         distance: total variation, 0 to 1, between that distribution and that of the draft: the drafter's q, else p of
             the previous pass that scored the cell; None without either, as for copies.
-        looks: passes that scored the cell, including the last.
+        scored: number of passes that scored the cell, including the last.
     """
 
     written_in: int
@@ -50,7 +50,7 @@ class Cell:
     fate: str
     entropy: float
     distance: float | None
-    looks: int
+    scored: int
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ class Pass:
     """One pass of the target.
 
     Attributes:
-        rows: slots, that is cells scored.
+        slots: cells scored.
         guesses: first drafted token of every drafted cell.
         frontier: cells written in raster order after the pass.
     """
 
-    rows: int
+    slots: int
     guesses: dict[int, int]
     frontier: int
 
     def behind(self, first: int) -> Pass:
         """The same pass, with cells counted from the cell `first`."""
         guesses = {cell - first: token for cell, token in self.guesses.items() if cell >= first}
-        return Pass(self.rows, guesses, max(self.frontier - first, 0))
+        return Pass(self.slots, guesses, max(self.frontier - first, 0))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _Open:
     first: int | None = None
     q: Float[Tensor, "V"] | None = None
     p: Float[Tensor, "V"] | None = None
-    looks: int = 0
+    scored: int = 0
 
 
 @dataclass
@@ -129,15 +129,15 @@ class TraceRecorder:
             known.first = token if known.first is None else known.first
         if proposal.q is not None:
             for tests in proposal.tests.values():
-                for node, q_row in reversed(tests):
-                    self._open[proposal.cells[node]].q = proposal.q[q_row]
+                for node, q_index in reversed(tests):
+                    self._open[proposal.cells[node]].q = proposal.q[q_index]
         for cell in set(after):
-            self._open.setdefault(cell, _Open()).looks += 1
-        for cell, written, accepted, row in _written(state, proposal, verdict, after):
-            self._note(cell, written, accepted, p[row], state, proposal, cell in guesses)
-        for row, cell in reversed(list(enumerate(after))):  # the first node of a cell is the main one
+            self._open.setdefault(cell, _Open()).scored += 1
+        for cell, written, accepted, index in _written(state, proposal, verdict, after):
+            self._note(cell, written, accepted, p[index], state, proposal, cell in guesses)
+        for index, cell in reversed(list(enumerate(after))):  # the first node of a cell is the main one
             if cell in self._open:
-                self._open[cell].p = p[row]
+                self._open[cell].p = p[index]
         frontier = state.frontier + len(verdict.tokens(proposal))
         self.passes.append(Pass(len(p), guesses, frontier))
 
@@ -150,7 +150,7 @@ class TraceRecorder:
         entropy = float(torch.special.entr(p).sum())
         fate = "accepted" if node is not None else "refused" if drafted else "none"
         writer = "target" if node is None else self._writer(cell, token, node, known, state, proposal)
-        self.cells[cell] = Cell(state.passes + 1, writer, fate, entropy, far, known.looks)
+        self.cells[cell] = Cell(state.passes + 1, writer, fate, entropy, far, known.scored)
 
     def _writer(self, cell: int, token: int, node: int, known: _Open, state: State, proposal: Proposal) -> str:
         if proposal.sources:
@@ -169,18 +169,18 @@ def _written(
     """(cell, token, accepted node or None, index of p) for everything that a pass wrote."""
     pending = len(after) - len(proposal)
     cells: list[tuple[int, int, int | None, int]] = []
-    row = 0
+    index = 0
     for node in verdict.path:
-        cells.append((proposal.cells[node], proposal.tokens[node], node, row))
-        row = pending + node
+        cells.append((proposal.cells[node], proposal.tokens[node], node, index))
+        index = pending + node
     if verdict.token is not None:
-        cells.append((state.frontier + len(verdict.path), verdict.token, None, row))
+        cells.append((state.frontier + len(verdict.path), verdict.token, None, index))
     for cell, token in verdict.ahead:
         cells.append((cell, token, None, after.index(cell)))
     for node in verdict.elsewhere:
         up = proposal.parents[node]
-        row = after.index(proposal.cells[node]) if up == ROOT else pending + up
-        cells.append((proposal.cells[node], proposal.tokens[node], node, row))
+        index = after.index(proposal.cells[node]) if up == ROOT else pending + up
+        cells.append((proposal.cells[node], proposal.tokens[node], node, index))
     return cells
 
 

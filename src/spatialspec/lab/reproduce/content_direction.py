@@ -31,9 +31,9 @@ TERMS = ("constant", "change across (upright structure)", "change down (level st
 THIRDS = ("flat", "middle", "busy")
 Samples = list[tuple[Float[np.ndarray, "cells 3"], Float[np.ndarray, "cells"]]]
 ABOUT = (
-    "The paper leaves open how content decides which direction predicts better. Upright structure (it changes "
-    "across, not down) goes on from the row above, level structure goes on from the left: so the vertical draft "
-    "should win on the first, the horizontal one on the second. The paper has no figures on it."
+    "The paper leaves open how content decides which direction predicts better. Vertical structure (pixels change "
+    "across, not down) continues from the row above, horizontal structure from the left. So the vertical draft should "
+    "be better on the first, the horizontal draft on the second. The paper has no figures on it."
 )
 
 

@@ -34,8 +34,8 @@ COLUMNS = (
 )
 ABOUT = (
     "Averaged over heads and layers, the attention of Lumina-mGPT's central token has a peak at the row above that "
-    "is higher than at any token of its own row, besides a sink at the first token; a language model's attention "
-    "decays within about five tokens. The paper averages logits, this page weights."
+    "is higher than at any token in its row, besides a sink at the first token. A language model's attention decays "
+    "within about five tokens. The paper averages logits, this page weights."
 )
 
 
@@ -48,13 +48,13 @@ def shares(attention_map: AttentionMap, grid: Grid) -> dict[str, tuple[float, fl
         row, column = divmod(cell, grid.columns)
         if not row or not column:
             continue
-        looks, count = attention_map.cells[cell - 1], count + 1
+        weights, count = attention_map.cells[cell - 1], count + 1
         start, above = row * grid.columns, (row - 1) * grid.columns
         ends = row * attention_map.forced
         parts = {
-            "left": (looks[start:cell].sum(), column),
-            "above": (looks[above:start].sum(), grid.columns),
-            "elsewhere": (looks[:above].sum(), above),
+            "left": (weights[start:cell].sum(), column),
+            "above": (weights[above:start].sum(), grid.columns),
+            "elsewhere": (weights[:above].sum(), above),
             "text": (attention_map.text[cell - 1].sum(), attention_map.text.shape[1]),
             "row ends": (attention_map.ends[cell - 1], ends),
             "first slot": (attention_map.text[cell - 1, 0], 1),

@@ -85,7 +85,7 @@ def run(context: ExperimentContext) -> Outcome:
             panel.axis("off")
 
     notes = [
-        f"top-k {size} keeps every token of this target. The gap is to the distribution without top-k, at the same "
+        f"top-k {size} includes every token of this target. The gap is to the distribution without top-k, at the same "
         "temperature: below 0 the images are likelier than AR's.",
         f"The images are those of “{context.request.prompts[0]}”.",
     ]
