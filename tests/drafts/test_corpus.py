@@ -85,7 +85,7 @@ def test_captions_that_the_target_does_not_take_are_left_out_and_counted(tmp_pat
     (line,) = lines
     assert line.startswith("left out 2 of 6 prompts, the last because: got a prompt of ")
     assert len(from_images(target, CaptionedImages(pixels, rows), 0, 2, 32, print)[0]) == 2
-    with pytest.raises(ValueError, match=r"0 of them to learn from and 1 to report on.*captions that the target takes"):
+    with pytest.raises(ValueError, match=r"0 of them for training and 1 held out.*captions that the target accepts"):
         from_images(target, CaptionedImages(pixels[[1, 4]], [rows[1], rows[4]]), 0, None, 32, print)
     recipe = HawkRecipe(horizontal=1, vertical=1, steps=1, batch=2)
     given = TrainingData(target, CaptionedImages(pixels, rows), None, None, tmp_path, None, False, print)

@@ -107,7 +107,7 @@ def test_a_new_file_beside_what_is_read(tmp_path):
     (tmp_path / "old.json").write_text("{}")
     check_output(tmp_path / "new.json", "", "--json", [tmp_path, None])
     check_folder(tmp_path / "new", "--out", [tmp_path, None])
-    with pytest.raises(BadInput, match="besides"):
+    with pytest.raises(BadInput, match="also reads or writes"):
         check_output(tmp_path / "old.json", "", "--json", [tmp_path])
     assert os.listdir(tmp_path) == ["old.json"], "no trace"
 

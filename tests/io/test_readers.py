@@ -101,7 +101,7 @@ def whole(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_right_is_read(tmp_path: Path, name: str) -> None:
     if name == "hawk-vsd.json":
-        with pytest.raises(BadInput, match="which no `reproduce hawk-vsd` wrote"):
+        with pytest.raises(BadInput, match="not written by `reproduce hawk-vsd`"):
             FILES[name][0](whole(tmp_path, name))
     else:
         FILES[name][0](whole(tmp_path, name))
@@ -131,7 +131,7 @@ def test_no_more_is_read_than_the_limit(tmp_path: Path, name: str, limit: dict[s
     if name == "a.png":  # whose decoder stops at its end
         read_image(path)
     else:
-        with pytest.raises(BadInput, match=r"got more than [\d,]+ bytes|which no `reproduce"):
+        with pytest.raises(BadInput, match=r"got more than [\d,]+ bytes|not written by `reproduce"):
             FILES[name][0](path)
     assert limit.get(str(path), 0) <= (LARGEST if name == "recipe.yaml" else files.LARGEST)
 

@@ -175,7 +175,7 @@ def test_in_a_browser(pipeline, tmp_path):
         same = (  # as the finished image, pixel by pixel: no marks, no frames
             "const c = document.querySelector('.panel canvas'), d = document.createElement('canvas');"
             "d.width = c.width; d.height = c.height; const pen = d.getContext('2d');"
-            "pen.imageSmoothingQuality = 'high'; pen.drawImage(data.panels[0].image, 0, 0, d.width, d.height);"
+            "pen.imageSmoothingQuality = 'high'; pen.drawImage(data.panels[0].bitmap, 0, 0, d.width, d.height);"
             "return c.toDataURL() === d.toDataURL()"
         )
         assert window.run(same), "it opens with the clean image"

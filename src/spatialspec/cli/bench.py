@@ -42,7 +42,7 @@ def bench(
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Measure passes, time and distance from AR of methods on the same prompts.
+    """Measure passes, time and distance from AR of methods.
 
     After a warm-up, the methods draw every image in turn. AR always runs, as the reference of speed-ups and equal
     tokens, but is listed only if named. Seconds and speed-ups are medians, other figures are means.

@@ -33,7 +33,7 @@ def doctor(
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Check a model and its drafts, and recommend settings for this machine.
+    """Check a model and recommend settings for this machine.
 
     Checks files, grid, row ends, codec and drafts. Draws the first rows of an image and checks that a pass over many
     cells gives the scores of AR's passes. Measures the cost of a pass against its width, as --budget auto does. Reports

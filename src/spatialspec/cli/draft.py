@@ -60,7 +60,7 @@ def draft(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices. [default: 0]")] = None,
 ) -> None:
-    """Train the drafts of a target; an interrupted training resumes.
+    """Train the drafts of a target; resumes if interrupted.
 
     Hawk's heads and the spatial model train on real images, SSD's predictors on images that the target draws. The
     method `spatial` needs no drafts. With several processes: `torchrun -m spatialspec train draft ...`.

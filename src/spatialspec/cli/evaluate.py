@@ -138,7 +138,7 @@ def evaluate(
             store=None if out is None else Store(out, _identity(pipeline, request)),
             export=export,
         )
-    saved_in = "no images are saved without --out" if out is None else f"the images are saved in {out}"
+    saved_in = "no images are saved without --out" if out is None else f"{out} holds the finished images"
     jobs, resumes = len(request.prompts), "" if out is None else ": run the same command to resume"
     total = len({AR, *listed}) * jobs * request.grid.cells
     with resumable(saved_in + resumes), progress(total, timed=False) as report:

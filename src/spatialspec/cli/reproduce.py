@@ -47,7 +47,7 @@ def reproduce(
     dtype: options.Dtype = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Run an experiment of a paper and test its claims on a model.
+    """Run an experiment of a paper and test its claims.
 
     Writes a page with the paper's figures beside ours, a plot, and all figures as JSON. The verdict on a claim follows
     from a figure and its 95 % interval; the page states the rule. The verifier is rejection, as in the papers.

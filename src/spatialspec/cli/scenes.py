@@ -23,7 +23,7 @@ def scenes(
     side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
     seed: Seed = 0,
 ) -> None:
-    """Compose scenes from drawings, with known count, colour and position.
+    """Compose scenes of known count, colour and position.
 
     Downloads the packages of `train data` that are not in --cache.
     """
@@ -55,7 +55,7 @@ def scene_judge(
     batch: Batch = None,
     seed: Seed = 0,
 ) -> None:
-    """Train the judge of scenes; an interrupted training resumes."""
+    """Train the judge of scenes; resumes if interrupted."""
     need("lab")
     numbers = checked_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
