@@ -159,7 +159,7 @@ def test_in_a_browser(pipeline, tmp_path):
             return text(f".panel:nth-child({number}) p")
 
         def written(passes: int) -> int:
-            return sum(turn <= passes for turn in hawk["written_in"])
+            return sum(number <= passes for number in hawk["written_in"])
 
         def filled(canvas: str) -> int:
             """Distinct colours of a map's cells."""
@@ -198,16 +198,18 @@ def test_in_a_browser(pipeline, tmp_path):
         assert figures(1).startswith(f"pass {total} of {total}, 36") and figures(2).startswith(f"pass {total} of 36")
         window.press(HOME + RIGHT * 4)
         window.run("document.getElementById('race-on').click()")
-        own = sum(turn <= 4 and writer == 0 for turn, writer in zip(hawk["written_in"], hawk["writer"], strict=True))
+        own = sum(
+            number <= 4 and writer == 0 for number, writer in zip(hawk["written_in"], hawk["writer"], strict=True)
+        )
         assert text("#writer-target td:nth-child(2)") == str(own)
-        entropy = [e for e, turn in zip(hawk["entropy"], hawk["written_in"], strict=True) if turn <= 4]
+        entropy = [e for e, number in zip(hawk["entropy"], hawk["written_in"], strict=True) if number <= 4]
         assert text("#map-entropy ~ p:last-child") == f"mean so far {sum(entropy) / len(entropy):.2f}"
         assert filled("#map-entropy") > 2 and filled(".panel canvas") > 2
         assert "pass 4" in window.run("return document.getElementById('pass').getAttribute('aria-valuetext')")
 
         window.run("document.querySelector('.panel canvas').focus()")
         window.press(RIGHT * 2)
-        assert text("#detail").startswith(f"hawk, row 1, column 2: written in pass {hawk['turn'][1]} by ")
+        assert text("#detail").startswith(f"hawk, row 1, column 2: written in pass {hawk['written_in'][1]} by ")
         window.run("document.getElementById('play').focus()")
         window.press(" ")
         window.run(  # the driver gives up after 30 seconds

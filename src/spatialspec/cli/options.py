@@ -37,12 +37,8 @@ Guidance = Annotated[
     float | None, typer.Option(help="Classifier-free guidance, 0 to 100; 1 turns it off. [default: the model's]")
 ]
 Temperature = Annotated[float | None, typer.Option(help="0 to 100; 0 is greedy. [default: the model's]")]
-TopK = Annotated[
-    int | None, typer.Option(help="Sample from the k likeliest tokens; 0 from all. [default: the model's]")
-]
-TopP = Annotated[
-    float | None, typer.Option(help="Sample from the likeliest tokens up to this mass. [default: the model's]")
-]
+TopK = Annotated[int | None, typer.Option(help="Sample among the k likeliest; 0: among all. [default: the model's]")]
+TopP = Annotated[float | None, typer.Option(help="Sample among the likeliest, up to this mass. [default: the model's]")]
 MinP = Annotated[
     float | None, typer.Option(help="Drop tokens below this share of the largest probability. [default: the model's]")
 ]
@@ -53,9 +49,7 @@ Width = Annotated[int | None, typer.Option(help="Width of the image in pixels, i
 NumImages = Annotated[int, typer.Option(help="Images of each prompt.")]
 Budget = Annotated[
     str | None,
-    typer.Option(
-        metavar="N|auto", help="Largest number of drafted tokens in a pass; auto measures which is fastest here."
-    ),
+    typer.Option(metavar="N|auto", help="Most drafted tokens in a pass; auto measures which is fastest here."),
 ]
 Tolerance = Annotated[
     float | None,
