@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def call(capsys, monkeypatch, tmp_path):
-    """Run the command line in a folder with prompts and pictures, and nothing that can be computed."""
+    """Run the command line in a folder with prompts and images, and nothing that can be computed."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     Path("own.jsonl").write_text('{"prompt": "cat"}\n')

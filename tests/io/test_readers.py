@@ -1,4 +1,4 @@
-"""Any bytes for any small file that is read as text, table or picture: a result or a BadInput, and no byte too many."""
+"""Any bytes for any small file that is read as text, table or image: a result or a BadInput, and no byte too many."""
 
 import builtins
 import io
@@ -19,7 +19,7 @@ from spatialspec.io import files
 from spatialspec.io.images import read_image
 from spatialspec.io.prompts import read_prompts
 from spatialspec.io.tables import read_table, write_table
-from spatialspec.lab.icons.sources import pictures, read_labels
+from spatialspec.lab.icons.sources import drawings, read_labels
 from spatialspec.lab.replay.replay import PassCost
 from spatialspec.lab.reproduce.carry_out import check_files
 from spatialspec.lab.scenes.records import read_record
@@ -46,7 +46,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {  # name -> reader, an
     "hawk-vsd.json": (lambda path: check_files("hawk-vsd", path.parent, True), "{}"),
     "package/en/data.json": (lambda path: read_labels(path.parents[2]), '[{"label": "Cat", "hexcode": "1F408"}]'),
     "package/icons.json": (
-        lambda path: list(pictures(SOURCES[1], path.parents[1], {})), '{"icons": {"a": {"body": ""}}}',
+        lambda path: list(drawings(SOURCES[1], path.parents[1], {})), '{"icons": {"a": {"body": ""}}}',
     ),
     "a.png": (read_image, ""),
 }  # fmt: skip

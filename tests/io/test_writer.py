@@ -131,7 +131,7 @@ def test_a_damaged_package_is_one_error(tmp_path: Path, monkeypatch: pytest.Monk
         read_cut_outs(tmp_path, 32, print)
     if text != '{"icons": {}}':
         with pytest.raises(BadInput, match=r"icons\.json: got .*delete .* and fetch it again"):
-            list(sources.pictures(SOURCES[1], tmp_path, {}))
+            list(sources.drawings(SOURCES[1], tmp_path, {}))
 
 
 @pytest.mark.parametrize("through_a_link", [False, True])

@@ -146,10 +146,10 @@ def test_the_roofline_is_far_below_what_was_measured():
 
 
 def test_cost_is_measured(tiny):
-    cost = measure_cost(tiny, rows=(1, 4, 16), turns=2)
+    cost = measure_cost(tiny, rows=(1, 4, 16), repeats=2)
     assert sorted(cost.seconds) == [1, 4, 16] and cost.source == "measured on cpu"
-    assert sorted(measure_cost(tiny, turns=1).seconds) == [1, 2, 4, 8, 16], "as far as 18 cells go"
-    assert sorted(measure_cost(tiny, Grid(16, 17), turns=1).seconds) == [2**k for k in range(8)]
+    assert sorted(measure_cost(tiny, repeats=1).seconds) == [1, 2, 4, 8, 16], "as far as 18 cells go"
+    assert sorted(measure_cost(tiny, Grid(16, 17), repeats=1).seconds) == [2**k for k in range(8)]
     with pytest.raises(ValueError, match="at most 18"):
         measure_cost(tiny, rows=(1, 19))
 

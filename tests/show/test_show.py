@@ -55,7 +55,7 @@ def test_who_wrote_what(pipeline):
 
 
 def test_entropy_and_distance_are_the_targets(pipeline):
-    """A seed-exact method meets the laws of AR; a draft drawn from p itself is at distance 0, others are not."""
+    """A seed-exact method meets the distributions of AR; a draft drawn from p is at distance 0."""
     ar, hawk = watch(pipeline, "ar")[0], watch(pipeline, "hawk")[0]
     assert [c.entropy for c in hawk.cells] == pytest.approx([c.entropy for c in ar.cells], abs=1e-3)
     far = [c.distance for c in hawk.cells if c.distance is not None]
@@ -143,7 +143,7 @@ def test_bad_input(arguments, message, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.skipif(not (DRIVER and CHROMIUM), reason=MISSING)
 def test_in_a_browser(pipeline, tmp_path):
-    """The slider moves by keyboard, and figures, pictures and maps follow."""
+    """The slider moves by keyboard, and figures, images and maps follow."""
     file = tmp_path / "page.html"
     file.write_text(make(pipeline, methods=("hawk", "ar")))
     data = read(file.read_text())
@@ -174,7 +174,7 @@ def test_in_a_browser(pipeline, tmp_path):
         same = (  # as the finished image, pixel by pixel: no marks, no frames
             "const c = document.querySelector('.panel canvas'), d = document.createElement('canvas');"
             "d.width = c.width; d.height = c.height; const pen = d.getContext('2d');"
-            "pen.imageSmoothingQuality = 'high'; pen.drawImage(data.panels[0].picture, 0, 0, d.width, d.height);"
+            "pen.imageSmoothingQuality = 'high'; pen.drawImage(data.panels[0].image, 0, 0, d.width, d.height);"
             "return c.toDataURL() === d.toDataURL()"
         )
         assert window.run(same), "it opens with the clean image"
@@ -223,7 +223,7 @@ def test_in_a_browser(pipeline, tmp_path):
         window.resize(360, 740)
         assert window.run("return document.documentElement.scrollWidth") <= 360, "no sideways scrolling on a phone"
         widths = window.run("return [...document.querySelectorAll('.panel canvas')].map(c => c.clientWidth)")
-        assert min(widths) > 120, "pictures stay side by side and large enough"
+        assert min(widths) > 120, "images stay side by side and large enough"
         asked = window.run("return performance.getEntriesByType('resource').map(e => e.name)")
         assert all(name.startswith("data:") for name in asked), "nothing is fetched"
         assert window.errors() == []

@@ -105,16 +105,16 @@ def writing(path: Path) -> Iterator[Path]:
         OSError: it could not be written, or something else than a file lies there; the old file is as it was, and no
             part of the new one is left.
     """
-    place, partial = Path(os.path.realpath(path)), None
+    target, partial = Path(os.path.realpath(path)), None
     try:
-        _only_files(place)
-        partial = partial_file(place.parent)
+        _only_files(target)
+        partial = partial_file(target.parent)
         yield partial
         _flush(partial)  # a rename may reach the disk before what it names
-        _only_files(place)
-        os.replace(partial, place)
+        _only_files(target)
+        os.replace(partial, target)
         with suppress(OSError):  # not every file system can
-            _flush(place.parent)
+            _flush(target.parent)
     except BaseException as error:
         if partial is not None:
             with suppress(OSError):
@@ -133,9 +133,9 @@ def writing(path: Path) -> Iterator[Path]:
         ) from error
 
 
-def _only_files(place: Path) -> None:
-    if place.exists() and not place.is_file():
-        raise FileExistsError(errno.EEXIST, "no regular file lies there", str(place))
+def _only_files(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "no regular file lies there", str(path))
 
 
 def _flush(path: Path) -> None:

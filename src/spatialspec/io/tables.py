@@ -131,23 +131,23 @@ def _cell(delimiter: str) -> re.Pattern[str]:
 
 def _records(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Cells of the first line, which names the columns, and of every further line that is not blank."""
-    cell, place, line, columns = _cell(delimiter), 0, 1, 0
-    while place < len(text):
-        start, first, cells = place, line, list[str]()
-        while not cells or text[place : place + 1] == delimiter:
-            match = cell.match(text, place + bool(cells))
+    cell, position, line, columns = _cell(delimiter), 0, 1, 0
+    while position < len(text):
+        start, first, cells = position, line, list[str]()
+        while not cells or text[position : position + 1] == delimiter:
+            match = cell.match(text, position + bool(cells))
             assert match is not None  # the second way takes anything
-            place, where = match.end(), f"{path}, line {line}"
+            position, where = match.end(), f"{path}, line {line}"
             cells.append(_bare(match[2], where) if match[1] is None else match[1].replace('""', '"'))
             line += match[0].count("\n")
             if len(cells) > WIDEST:
                 raise BadInput(f"more than {WIDEST:,} columns", "at most as many", "check the file", where)
         if columns == 1 and text[start] != '"':  # nothing to tell apart
-            cells = [text[start:place]]
+            cells = [text[start:position]]
         columns = columns or len(cells)
-        if first == 1 or text[start:place]:
+        if first == 1 or text[start:position]:
             yield first, cells
-        place, line = text.find("\n", place) % (len(text) + 1) + 1, line + 1
+        position, line = text.find("\n", position) % (len(text) + 1) + 1, line + 1
 
 
 def _bare(cell: str, where: str) -> str:

@@ -79,8 +79,8 @@ def bench(
     for method in running:
         draw(pipeline, method, images[0], report)
     samples: dict[Method, list[Sample]] = {method: [] for method in running}
-    for turn, image in enumerate(images):
-        first = turn % len(running)
+    for index, image in enumerate(images):
+        first = index % len(running)
         for method in running[first:] + running[:first]:
             samples[method] += draw(pipeline, method, image, report)
             on_image(method, samples[method][-1])

@@ -92,7 +92,7 @@ class Judge(nn.Module):
         self.texts = JudgeHead(config.text, config.hidden, config.width, dropout)
         self.log_scale = nn.Parameter(torch.tensor(2.5))
 
-    def forward(self, images: Float[Tensor, "N picture"], texts: Float[Tensor, "C text"]) -> Float[Tensor, "N C"]:
+    def forward(self, images: Float[Tensor, "N image"], texts: Float[Tensor, "C text"]) -> Float[Tensor, "N C"]:
         """Cosine similarity, -1..1, of every image with every caption, from features of the frozen encoders."""
         return self.pictures(images) @ self.texts(texts).T
 

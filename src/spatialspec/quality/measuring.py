@@ -112,9 +112,9 @@ def measure_all(
             images = _images(pipeline, method, group, index, metrics.store, report)
             reference = reference or images
             pixels = [np.asarray(image) for _, image in images]
-            for (record, _), own, (ar, other) in zip(images, pixels, reference, strict=True):
+            for (record, _), mine, (ar, other) in zip(images, pixels, reference, strict=True):
                 measured[method].add_record(index, record, ar)
-                measured[method].error.append(squared_error(own, np.asarray(other)))
+                measured[method].error.append(squared_error(mine, np.asarray(other)))
             measured[method].add_pixels(metrics, np.stack(pixels), list(group.prompts))
             if metrics.export is not None and method in methods:
                 export(metrics.export / slug(str(method)), prompts, index, [image for _, image in images])

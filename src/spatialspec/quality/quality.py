@@ -75,11 +75,11 @@ def evaluate(
     results = []
     for method in listed:
         stage(f"kernel distance, alignment and intervals of {method}")
-        own = measured[method]
+        mine = measured[method]
         rule, seed_exact = method.rule_under(request.verifier), method.seed_exact(request.verifier)
         known = {"method": str(method), "verifier": rule, "exact": method.exact, "seed_exact": seed_exact}
-        figures = summarise(own, ar, truth, metrics, captions, method == AR)
-        results.append(_quality(figures, images=len(own.prompts), **known))
+        figures = summarise(mine, ar, truth, metrics, captions, method == AR)
+        results.append(_quality(figures, images=len(mine.prompts), **known))
     settings = QualitySettings(
         **describe("evaluate", pipeline, request).model_dump(),
         features=names["features"] or "",
@@ -101,10 +101,10 @@ def evaluate(
 
 
 def summarise(
-    own: Measured, ar: Measured, truth: Measured | None, metrics: Metrics, captions: list[str], is_ar: bool
+    measured: Measured, ar: Measured, truth: Measured | None, metrics: Metrics, captions: list[str], is_ar: bool
 ) -> Figures:
     """Every figure of a method, and its difference from AR where one is defined; `truth` are real images."""
-    prompts, figures = own.prompts, Figures()
+    prompts, figures = measured.prompts, Figures()
 
     def paired(name: str, mine: Sequence[Any], others: Sequence[Any], groups: Sequence[int] = prompts) -> None:
         if len(mine):
@@ -113,33 +113,33 @@ def summarise(
             minus = None if is_ar else mean_over_prompts(difference, groups, bounds=(low - high, high - low))
             figures[name] = mean_over_prompts(mine, groups, bounds=(low, high)), minus
 
-    paired("target_passes", own.passes, ar.passes)
-    paired("clip_score", own.clip, ar.clip)
-    if None not in own.gap + ar.gap:
-        paired("likelihood_gap", own.gap, ar.gap)
-        paired("entropy", own.entropy, ar.entropy)
-    figures["same_tokens_as_ar"] = mean_over_prompts(own.same, prompts, bounds=(0, 1)), None
-    figures["psnr_to_ar"] = mean_over_prompts(own.error, prompts, decibels), None
+    paired("target_passes", measured.passes, ar.passes)
+    paired("clip_score", measured.clip, ar.clip)
+    if None not in measured.gap + ar.gap:
+        paired("likelihood_gap", measured.gap, ar.gap)
+        paired("entropy", measured.entropy, ar.entropy)
+    figures["same_tokens_as_ar"] = mean_over_prompts(measured.same, prompts, bounds=(0, 1)), None
+    figures["psnr_to_ar"] = mean_over_prompts(measured.error, prompts, decibels), None
     if metrics.judge is not None:
-        mine, others = (metrics.judge.hits(torch.stack(m.judged), captions).tolist() for m in (own, ar))
+        mine, others = (metrics.judge.hits(torch.stack(m.judged), captions).tolist() for m in (measured, ar))
         paired("alignment", mine, others)
     if metrics.scenes is not None:
         for name in FIELDS:
             counts = [i for i, caption in enumerate(captions) if metrics.scenes.of(name, caption)]
-            mine, others = ([m.shown[i] for i in counts] for m in (own, ar))
+            mine, others = ([m.shown[i] for i in counts] for m in (measured, ar))
             paired(name, mine, others, [prompts[i] for i in counts])
-    return figures if metrics.features is None else figures | _of_sets(own, ar, truth, is_ar)
+    return figures if metrics.features is None else figures | _of_sets(measured, ar, truth, is_ar)
 
 
-def _of_sets(own: Measured, ar: Measured, truth: Measured | None, is_ar: bool) -> Figures:
+def _of_sets(measured: Measured, ar: Measured, truth: Measured | None, is_ar: bool) -> Figures:
     """Figures of whole sets of images."""
-    figures, mine, ars = Figures(), _features(own), _features(ar)
+    figures, mine, ars = Figures(), _features(measured), _features(ar)
     if truth is not None or not is_ar:  # AR is at no distance from itself
         other = ars if truth is None else _features(truth)
         minus = None if truth is None or is_ar else kernel_difference(mine, ars, other)
         figures["kernel_distance"] = kernel_distance(mine, other), minus
         figures["frechet_distance"] = frechet_distance(mine.values, other.values), None
-    value, groups = diversity(mine.values, own.prompts)
+    value, groups = diversity(mine.values, measured.prompts)
     minus = None if is_ar else mean_over_prompts(value - diversity(ars.values, ar.prompts)[0], groups)
     figures["diversity"] = mean_over_prompts(value, groups), minus
     return figures
@@ -173,10 +173,10 @@ def _judge_real(real: Real, truth: Measured, metrics: Metrics) -> Quality:
 
 
 def _quality(figures: Figures, **known: Any) -> Quality:
-    own = {name: figure for name, (figure, _) in figures.items() if figure is not None}
-    values: dict[str, Any] = {name: figure.value for name, figure in own.items()}
+    defined = {name: figure for name, (figure, _) in figures.items() if figure is not None}
+    values: dict[str, Any] = {name: figure.value for name, figure in defined.items()}
     return Quality(
-        intervals={name: figure.interval for name, figure in own.items() if figure.interval is not None},
+        intervals={name: figure.interval for name, figure in defined.items() if figure.interval is not None},
         minus_ar={n: MinusAR(value=m.value, interval=m.interval) for n, (_, m) in figures.items() if m is not None},
         **values,
         **known,

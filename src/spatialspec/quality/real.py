@@ -44,7 +44,7 @@ def load_real(folder: Path, side: int, most: int = MOST) -> Real:
     rows = rows_of(folder)
     held_out = [row for row in rows if split_of(row) != "train"] or rows
     if len(held_out) < 4:
-        raise BadInput(f"{len(held_out)} pictures in --real {folder}", "at least 4", "add some")
+        raise BadInput(f"{len(held_out)} images in --real {folder}", "at least 4", "add some")
     chosen = [held_out[i] for i in np.random.default_rng(0).permutation(len(held_out))[:most]]
     images = (read_image(folder / row["file_name"]) for row in chosen)
     size = (side, side)

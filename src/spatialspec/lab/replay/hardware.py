@@ -1,10 +1,10 @@
-"""What a pass would cost on hardware that is not here: a roofline of figures that its maker publishes.
+"""Lower bound of the cost of a pass on other hardware: a roofline from published figures.
 
     seconds(rows) = max(bytes of the weights / bandwidth, 2 * parameters * rows * streams / peak)
 
-Williams et al., "Roofline", 2009. It is a lower bound and knows neither attention to the cache nor what it costs to
-start a kernel; it tells where a pass stops being free of charge, rows = peak * bytes a parameter / (2 bandwidth *
-streams), rather than how long it takes.
+Williams et al., "Roofline", 2009. The bound ignores attention to the cache and the launch of kernels. It shows up to
+which width a pass costs no more than one slot, rows = peak * bytes a parameter / (2 bandwidth * streams), rather than
+the seconds of a pass.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Hardware:
 
     Attributes:
         bandwidth: of its memory, bytes per second.
-        peak: operations per second in 16 bits, dense, adding up in 32.
-        source: where both are published.
+        peak: operations per second, dense, in 16 bits with sums in 32 bits.
+        source: publication of both figures.
     """
 
     bandwidth: float
@@ -40,11 +40,11 @@ PUBLISHED = {
 
 
 def roofline(name: str, parameters: float, streams: int = 2, width: int = 2) -> PassCost:
-    """Least seconds of a pass against its rows.
+    """Lower bound of the seconds of a pass, by its number of slots.
 
     Args:
         name: key of PUBLISHED.
-        parameters: of the target that every token passes.
+        parameters: those of the target that every token passes.
         streams: 2 under guidance, 1 without.
         width: bytes of a parameter.
 

@@ -1,10 +1,10 @@
-"""What a replay predicts, and what passes cost: seconds of hardware that is not here from a curve that was measured.
+"""Predictions of replays, and the cost of passes: seconds on other hardware from a curve measured there.
 
-A replay (`replay_heads`, `replay_window`) needs one recorded image and no model. It says how many passes another tree,
-budget or window would have taken for that very image, and how many rows each pass would have had.
+A replay (`replay_heads`, `replay_window`) needs one recorded image and no model. It computes how many passes another
+tree, budget or window would have taken for the same image, and the number of slots of each pass.
 
-Only seed-exact methods are replayed: their tokens do not depend on how they are drafted, so that what is right at a
-cell is known. `spatial` is not: what its tree holds hangs on the passes before, which change with every setting.
+Only seed-exact methods are replayed: their tokens do not depend on the drafts, so the right token of every cell is
+known. `spatial` is not replayed: its tree depends on earlier passes, which change with every setting.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from spatialspec.pipeline import SpatialPipeline
 
 @dataclass(frozen=True)
 class PassCost:
-    """Seconds of one pass of the target against its rows; drafting is not in it.
+    """Seconds of one pass of the target by its number of slots, without drafting.
 
     Attributes:
-        seconds: rows -> seconds, at least one point; linear between points, flat before the first, beyond the last on
-            the line of the last two, or flat where that falls.
-        source: where the points come from: measured (on what) or published (where).
+        seconds: slots -> seconds, at least one point. Linear between points, constant before the first. After the last
+            it continues the line of the last two points, or is constant if that line falls.
+        source: of the points: the machine that was measured, or the publication.
     """
 
     seconds: Mapping[int, float]
@@ -50,18 +50,18 @@ class PassCost:
         points = sorted(self.seconds)
         if rows <= points[0] or len(points) == 1:
             return self.seconds[points[0]]
-        place = min(bisect_left(points, rows), len(points) - 1)
-        low, high = points[place - 1], points[place]
+        above = min(bisect_left(points, rows), len(points) - 1)
+        low, high = points[above - 1], points[above]
         share = (rows - low) / (high - low)
-        found = (1 - share) * self.seconds[low] + share * self.seconds[high]
-        return max(found, self.seconds[high]) if share > 1 else found
+        seconds = (1 - share) * self.seconds[low] + share * self.seconds[high]
+        return max(seconds, self.seconds[high]) if share > 1 else seconds
 
     @classmethod
     def load(cls, path: Path) -> PassCost:
-        """A curve that `benchmarks/pass_cost.py` wrote.
+        """Read a curve of `benchmarks/pass_cost.py`.
 
         Raises:
-            BadInput: the file is missing or is not one of those.
+            BadInput: the file is missing or has another form.
         """
         try:
             record = read_config(path)
@@ -74,10 +74,10 @@ class PassCost:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a setting would have cost for the recorded image.
+    """Cost of a setting for the recorded image.
 
     Attributes:
-        rows: cells scored by each pass, the pending one included.
+        rows: slots of each pass, the pending one included.
     """
 
     rows: Sequence[int]
@@ -93,15 +93,15 @@ class Prediction:
 
 
 def measure_cost(
-    pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] | None = None, turns: int = 5
+    pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] | None = None, repeats: int = 5
 ) -> PassCost:
-    """Time passes of this target on this machine, over images that are half done.
+    """Time passes of this target on this machine, in images that are half drawn.
 
     Args:
         pipeline: its target is timed, with its own sampling.
-        grid: of the image; None is the model's own. It needs as many open cells as the largest pass has rows.
-        rows: sizes of passes; None takes the powers of two up to 128, as far as they fit.
-        turns: passes of each size; their median counts.
+        grid: of the image; None is the model's own. It needs as many open cells as the largest pass has slots.
+        rows: slots of the timed passes; None takes the powers of two up to 128 that fit.
+        repeats: passes of each size; the result is their median.
 
     Raises:
         BadInput: a pass is larger than half of the grid.
@@ -117,15 +117,15 @@ def measure_cost(
     p = target.default.distribution(scores.logits)
     step = Step.of(0, State(shape), written, p, scores, Verdict.all(written))
     session.keep(0, step)
-    found: dict[int, list[float]] = {size: [] for size in sizes}
-    for _ in range(turns):
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(repeats):
         for size in sizes:
             _wait(target.device)
             start = time.perf_counter()
             session.score([step.after], [Proposal.chain(half, [0] * (size - 1))])
             _wait(target.device)
-            found[size].append(time.perf_counter() - start)
-    return PassCost({size: median(times) for size, times in found.items()}, f"measured on {target.device}")
+            times[size].append(time.perf_counter() - start)
+    return PassCost({size: median(values) for size, values in times.items()}, f"measured on {target.device}")
 
 
 def _wait(device: torch.device) -> None:

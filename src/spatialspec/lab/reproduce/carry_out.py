@@ -85,11 +85,11 @@ def check_files(name: str, folder: Path, quick: bool) -> None:
     files = [folder / f"{name}{ending}" for ending in (".json", ".png", ".md")]
     for file in files:
         check_output(file, file.suffix, "--out")
-    record, there = files[0], [file for file in files if file.exists()]
+    record, existing = files[0], [file for file in files if file.exists()]
     try:
-        earlier = ExperimentReport.model_validate(read_config(record)) if there else None
+        earlier = ExperimentReport.model_validate(read_config(record)) if existing else None
     except ValueError as error:  # no record of ours
-        got = f"{there[0]}, which no `reproduce {name}` wrote"
+        got = f"{existing[0]}, which no `reproduce {name}` wrote"
         raise BadInput(got, "a folder without it", "give another by --out") from error
     if earlier is not None and earlier.name != name:
         raise BadInput(f"{record} of {earlier.name}", f"one of {name}", "give another folder by --out")

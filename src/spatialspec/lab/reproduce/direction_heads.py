@@ -56,30 +56,30 @@ class ReadImages:
 
 
 def losses(
-    target: Target, weight: Float[Tensor, "H d d"], pictures: ReadImages, cells: Int[Tensor, "n"]
+    target: Target, weight: Float[Tensor, "H d d"], images: ReadImages, cells: Int[Tensor, "n"]
 ) -> Float[Tensor, "H n"]:
     """Cross-entropy of every head at some inner cells.
 
     Args:
         target: its frozen output layer.
         weight: of the heads, in the order of OFFSETS.
-        pictures: that the cells are of.
-        cells: among `pictures.inner`.
+        images: that the cells are of.
+        cells: among `images.inner`.
     """
-    found = []
+    by_head = []
     for head, (down, right) in zip(weight, OFFSETS.values(), strict=True):
-        source = pictures.states[cells - down * pictures.grid.columns - right].float()
+        source = images.states[cells - down * images.grid.columns - right].float()
         guess = HawkHeads.apply_heads(head[None], source)[0]
         logits = target.output(guess.to(target.dtype)).float()
-        found.append(F.cross_entropy(logits, pictures.tokens[cells], reduction="none"))
-    return torch.stack(found)
+        by_head.append(F.cross_entropy(logits, images.tokens[cells], reduction="none"))
+    return torch.stack(by_head)
 
 
 @torch.no_grad()
-def picture_losses(target: Target, weight: Float[Tensor, "H d d"], pictures: ReadImages) -> Float[Tensor, "P H"]:
+def image_losses(target: Target, weight: Float[Tensor, "H d d"], images: ReadImages) -> Float[Tensor, "P H"]:
     """Mean loss of every head on every image."""
-    parts = pictures.inner.split(len(inner_cells(pictures.grid, REACH, REACH)))
-    return torch.stack([losses(target, weight, pictures, cells).mean(-1) for cells in parts])
+    parts = images.inner.split(len(inner_cells(images.grid, REACH, REACH)))
+    return torch.stack([losses(target, weight, images, cells).mean(-1) for cells in parts])
 
 
 def train(
@@ -101,7 +101,7 @@ def train(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     draw = torch.Generator().manual_seed(0)
     best = weight.detach().clone()
-    least = picture_losses(target, best, left_out).mean(0)
+    least = image_losses(target, best, left_out).mean(0)
     for step in range(1, steps + 1):
         chosen = torch.randint(len(seen.inner), (BATCH,), generator=draw).to(target.device)
         losses(target, weight, seen, seen.inner[chosen]).mean(-1).sum().backward()
@@ -110,7 +110,7 @@ def train(
         optimiser.zero_grad()
         report("heads", BATCH)
         if step % max(steps // CHECKS, 1) == 0:
-            now = picture_losses(target, weight.detach(), left_out).mean(0)
+            now = image_losses(target, weight.detach(), left_out).mean(0)
             better = now < least
             least = torch.where(better, now, least)
             best[better] = weight.detach()[better]

@@ -54,14 +54,14 @@ def rejected(
         q: distribution of each candidate, in the order of the tests.
         counts: numbers of candidates n, each at most the number of distributions.
     """
-    left, missed, found = p.double(), torch.ones(len(p), dtype=torch.float64, device=p.device), {}
+    left, missed, by_count = p.double(), torch.ones(len(p), dtype=torch.float64, device=p.device), {}
     for n, draft in enumerate(q, start=1):
         draft = draft.double()
         missed = missed * (1 - by_rejection(left, draft)).clamp(min=0)
         left = residual(left, draft)
         if n in counts:
-            found[n] = missed
-    return found
+            by_count[n] = missed
+    return by_count
 
 
 def run(context: ExperimentContext) -> Outcome:
@@ -80,8 +80,8 @@ def run(context: ExperimentContext) -> Outcome:
         }
         for n in counts:
             both = [down] * -(-n // 2) + [right] * (n // 2)
-            for source, found in ({"dual": rejected(p, both, [n])} | single).items():
-                means[source][n].append(float(found[n].mean()))
+            for source, by_count in ({"dual": rejected(p, both, [n])} | single).items():
+                means[source][n].append(float(by_count[n].mean()))
     samples = len(context.request.prompts)
     rows = [{"n": n, **{s: float(np.mean(means[s][n])) for s in SOURCES}, **PAPER.get(n, {})} for n in counts]
     columns = [Column(key="n", label="candidates")]

@@ -47,17 +47,17 @@ def run(context: ExperimentContext) -> Outcome:
     settings |= {f"T {t:g}": replace(default, temperature=t) for t in temperatures}
     runs = draw_settings(context, settings)
     rows: list[dict[str, Value]] = []
-    for name, found in runs.items():
-        own: dict[str, Value] = {
+    for name, paired in runs.items():
+        setting: dict[str, Value] = {
             "setting": name,
             "top_k": settings[name].top_k,
             "temperature": settings[name].temperature,
         }
-        rows.append(found.row("hawk") | own | {"distinct": float(np.mean(distinct(found)))})
+        rows.append(paired.row("hawk") | setting | {"distinct": float(np.mean(distinct(paired)))})
     table = Table(caption="Hawk, means over prompts:", columns=list(COLUMNS), rows=rows)
     every, some, one = (f"top-k {k}" for k in (size, fewer, 1))
     warm, cold = (f"T {t:g}" for t in (temperatures[0], temperatures[-1]))
-    accepted = {name: np.array(found.values("hawk", "accepted_length")) for name, found in runs.items()}
+    accepted = {name: np.array(paired.values("hawk", "accepted_length")) for name, paired in runs.items()}
 
     def claim(text: str, difference: np.ndarray, unit: str) -> Claim:
         figure: Interval | None = mean_over_prompts(difference, range(len(difference)))
@@ -80,8 +80,8 @@ def run(context: ExperimentContext) -> Outcome:
         axes.bar(range(len(runs)), [float(np.mean(accepted[name])) for name in runs], color="#2166ac")
         axes.set_xticks(range(len(runs)), list(runs), fontsize=8)
         axes.set(ylabel="accepted length", ylim=(1, None))
-        for panel, found in zip(below.subplots(1, len(runs), squeeze=False)[0], runs.values(), strict=True):
-            panel.imshow(found.samples["hawk"][0].image)
+        for panel, paired in zip(below.subplots(1, len(runs), squeeze=False)[0], runs.values(), strict=True):
+            panel.imshow(paired.samples["hawk"][0].image)
             panel.axis("off")
 
     notes = [
@@ -107,6 +107,6 @@ def draw_settings(context: ExperimentContext, settings: Mapping[str, Sampling]) 
     return {name: drawn[s] for name, s in plain.items()}
 
 
-def distinct(found: PairedRun) -> np.ndarray:
+def distinct(paired: PairedRun) -> np.ndarray:
     """Share of an image's tokens that are distinct, for each image of Hawk."""
-    return np.array([len(set(s.drawn.tokens)) / len(s.drawn.tokens) for s in found.samples["hawk"]])
+    return np.array([len(set(s.drawn.tokens)) / len(s.drawn.tokens) for s in paired.samples["hawk"]])

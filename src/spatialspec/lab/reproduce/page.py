@@ -28,14 +28,14 @@ def markdown(table: Table) -> str:
 def _paragraph(report: ExperimentReport) -> str:
     """The verdict, and what stands in its way."""
     parts = [f"**{report.verdict.capitalize()}**: {_count(report, HOLDS)} of {len(report.claims)} claims hold."]
-    for found, head in ((FAILS, "What does not hold"), (OPEN, "What cannot be told")):
-        if claims := [claim.text for claim in report.claims if claim.found == found]:
+    for verdict, head in ((FAILS, "What does not hold"), (OPEN, "What cannot be told")):
+        if claims := [claim.text for claim in report.claims if claim.found == verdict]:
             parts.append(f"{head}: {'; '.join(claims)}.")
     return " ".join(parts)
 
 
-def _count(report: ExperimentReport, found: str) -> int:
-    return sum(claim.found == found for claim in report.claims)
+def _count(report: ExperimentReport, verdict: str) -> int:
+    return sum(claim.found == verdict for claim in report.claims)
 
 
 def _claims(report: ExperimentReport) -> str:

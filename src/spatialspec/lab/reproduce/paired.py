@@ -60,13 +60,13 @@ class PairedRun:
 
     def values(self, method: str, key: str) -> list[float] | None:
         """A figure of every image; None where it is undefined."""
-        found = [getattr(image, key) for image in self.images[_name(method)]]
-        return None if None in found else found
+        figures = [getattr(image, key) for image in self.images[_name(method)]]
+        return None if None in figures else figures
 
     def mean(self, method: str, key: str) -> float | None:
         """Mean of a figure over images."""
-        found = self.values(method, key)
-        return None if found is None else fmean(found)
+        figures = self.values(method, key)
+        return None if figures is None else fmean(figures)
 
     def minus(self, a: str, b: str, key: str) -> Interval | None:
         """Mean of a figure of method `a` minus that of method `b`, image by image."""
@@ -150,13 +150,13 @@ def draw_all(context: ExperimentContext, methods: Sequence[str]) -> PairedRun:
         )
     images = {
         str(method): [
-            summarise(context.pipeline, method, context.request, [own], [ar])
-            for own, ar in zip(samples[method], samples[AR], strict=True)
+            summarise(context.pipeline, method, context.request, [mine], [ar])
+            for mine, ar in zip(samples[method], samples[AR], strict=True)
         ]
         for method in listed
     }
     results = {result.method: result for result in document.methods}
-    drawn = {str(method): found for method, found in samples.items()}
+    drawn = {str(method): drawn_samples for method, drawn_samples in samples.items()}
     return PairedRun(results, images, drawn, None if context.quick else _judge(context, drawn))
 
 
@@ -165,7 +165,7 @@ def _judge(context: ExperimentContext, samples: Mapping[str, Sequence[Sample]]) 
     captions = [sample.drawn.prompt for sample in samples[str(AR)]]
     try:
         judge = Alignment(captions)
-        pixels = {method: np.stack([np.asarray(s.image) for s in found]) for method, found in samples.items()}
+        pixels = {method: np.stack([np.asarray(s.image) for s in drawn]) for method, drawn in samples.items()}
         return {m: judge.hits(image_features(stack, judge.side), captions) for m, stack in pixels.items()}
     except NotInstalled as error:
         context.unmeasured.add(f"R-precision was not measured: {error}.")

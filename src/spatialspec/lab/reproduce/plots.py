@@ -47,9 +47,9 @@ def bars(
     two = any(value is not None for value in theirs)
     width = 0.4 if two else 0.7
     for values, shift, colour, name in ((ours, -0.2 * two, OURS, names[0]), (theirs, 0.2, THEIRS, names[1])):
-        there = [(i, value) for i, value in enumerate(values) if value is not None]
-        if there:
-            axes.bar([i + shift for i, _ in there], [v for _, v in there], width, color=colour, label=name)
+        points = [(i, value) for i, value in enumerate(values) if value is not None]
+        if points:
+            axes.bar([i + shift for i, _ in points], [v for _, v in points], width, color=colour, label=name)
     axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", fontsize=8)
     axes.set_title(title, fontsize=10)
     axes.grid(axis="y", alpha=0.3)

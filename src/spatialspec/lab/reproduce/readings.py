@@ -53,8 +53,8 @@ def draw(context: ExperimentContext) -> list[tuple[int, ...]]:
     with context.bar(len(missing) * context.grid.cells) as report:
         for start in range(0, len(missing), BATCH):
             prompts, seeds = zip(*missing[start : start + BATCH], strict=True)
-            asked = Request(prompts, seeds, context.request.sampling, context.grid)
-            drawn, _ = generate(context.target, [], AR, asked, lambda step: report("ar", len(step.written)))
+            request = Request(prompts, seeds, context.request.sampling, context.grid)
+            drawn, _ = generate(context.target, [], AR, request, lambda step: report("ar", len(step.written)))
             context.album.update({(*job, size): tokens for job, tokens in zip(missing[start:], drawn, strict=False)})
     return [context.album[(*job, size)] for job in jobs]
 
@@ -65,9 +65,9 @@ def readings(context: ExperimentContext) -> Iterator[Reading]:
         words = context.request.prompts[prompt]
         session = context.target.session([words], [""], context.request.sampling, context.grid)
         (scores,) = session.score([State(context.grid)], [Proposal.chain(0, list(tokens[:-1]))])
-        own = torch.tensor(tokens, device=scores.logits.device)
+        codes = torch.tensor(tokens, device=scores.logits.device)
         # copies: what an inference mode has made cannot be saved for a backward pass
-        yield Reading(prompt, own, scores.logits.clone(), scores.hidden.clone())
+        yield Reading(prompt, codes, scores.logits.clone(), scores.hidden.clone())
 
 
 @torch.no_grad()

@@ -46,7 +46,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "ssd-criterion": Experiment("AR, strict verification, auto-correction", 12, _SSD + "table 4"),
     "ssd-rows": Experiment("rows drafted at once k_v", 12, _SSD + "ablation of k_v"),
     "ssd-schedule": Experiment("two rows, joint or staged", 12, _SSD + "ablation of schedules"),
-    "ssd-data": Experiment("number of training pictures", 12, _SSD + "ablation of data", True),
+    "ssd-data": Experiment("number of training images", 12, _SSD + "ablation of data", True),
     "ssd-target-space": Experiment(
         "what is read and predicted", 12, _SSD + "ablation of targets", True
     ),

@@ -30,13 +30,13 @@ def run(context: ExperimentContext) -> Outcome:
     Raises:
         BadInput: fewer than two folders, two of one size, or a card that does not say how many images there were.
     """
-    found = sorted(((folder.pictures, folder) for folder in open_folders(context, MAKE)), key=lambda pair: pair[0])
-    sizes = [pictures for pictures, _ in found]
+    folders = sorted(((folder.images, folder) for folder in open_folders(context, MAKE)), key=lambda pair: pair[0])
+    sizes = [count for count, _ in folders]
     if len(set(sizes)) < len(sizes):
         raise BadInput(f"drafts trained on {sizes} images", "as many sizes as folders", "leave some out")
-    names = {f"{pictures:,}": folder for pictures, folder in found}
-    paper = {f"{pictures:,}": dpg for pictures, dpg in PAPER.items()}
-    table, away = compare_folders(context, names, paper, "pictures")
+    names = {f"{count:,}": folder for count, folder in folders}
+    paper = {f"{count:,}": dpg for count, dpg in PAPER.items()}
+    table, away = compare_folders(context, names, paper, "images")
     small, large = f"{sizes[0]:,}", f"{sizes[-1]:,}"
     claims = [nearer(f"{large} images bring SSD closer to AR than {small}", away[large], away[small])]
     if len(sizes) > 2:

@@ -64,7 +64,7 @@ class Claim:
 
 def verdict(claims: Sequence[Claim]) -> str:
     """The verdict on all claims: does not hold if one does not, holds if every one does."""
-    found = {claim.found for claim in claims}
-    if FAILS in found:
+    results = {claim.found for claim in claims}
+    if FAILS in results:
         return FAILS
-    return HOLDS if found == {HOLDS} else OPEN
+    return HOLDS if results == {HOLDS} else OPEN

@@ -51,7 +51,7 @@ def goals(scenes: Sequence[Scene], concepts: Sequence[str], cells: int) -> Goals
     Raises:
         BadInput: a thing has no box.
     """
-    place = {concept: i for i, concept in enumerate(concepts)}
+    number = {concept: i for i, concept in enumerate(concepts)}
     heat = np.zeros((len(scenes), cells, cells), dtype=np.float32)
     named, coloured = (np.full(heat.shape, -1, dtype=np.int64) for _ in range(2))
     middles = (np.arange(cells) + 0.5) / cells
@@ -61,11 +61,11 @@ def goals(scenes: Sequence[Scene], concepts: Sequence[str], cells: int) -> Goals
                 raise BadInput(f"{scene.caption!r} without boxes", "them", "run `spatialspec train scenes`")
             left, top, right, bottom = thing.box
             x, y = (left + right) / 2, (top + bottom) / 2
-            spread = max(0.6 / cells, 0.11 * max(right - left, bottom - top))
-            bell = np.exp(-((middles - x) ** 2 + (middles[:, None] - y) ** 2) / (2 * spread**2))
+            deviation = max(0.6 / cells, 0.11 * max(right - left, bottom - top))
+            bell = np.exp(-((middles - x) ** 2 + (middles[:, None] - y) ** 2) / (2 * deviation**2))
             bell[min(int(y * cells), cells - 1), min(int(x * cells), cells - 1)] = 1
             heat[i] = np.maximum(heat[i], bell)
-            named[i][bell > NEAR] = place[thing.concept]
+            named[i][bell > NEAR] = number[thing.concept]
             if thing.colour is not None:
                 coloured[i][bell > NEAR] = COLOURS.index(thing.colour)
     return Goals(torch.from_numpy(heat), torch.from_numpy(named), torch.from_numpy(coloured))

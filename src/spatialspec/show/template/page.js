@@ -7,7 +7,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const WORDS = {
   target: "the target itself", vertical: "a draft from above", horizontal: "a draft from the left",
   refined: "a refined draft", other: "a draft from nowhere",
-  accepted: "draft kept", refused: "draft refused", none: "nothing drafted",
+  accepted: "draft accepted", refused: "draft rejected", none: "nothing drafted",
 };
 const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis
 const ramp = (x) => {
@@ -51,9 +51,9 @@ for (const panel of data.panels) {
   panel.canvas.setAttribute("role", "img");
   panel.figures = element("p", box);
   panel.share = element("span", element("div", box, { className: "share" }));
-  panel.picture = new Image();
-  panel.picture.onload = () => draw();
-  panel.picture.src = panel.image;
+  panel.bitmap = new Image();
+  panel.bitmap.onload = () => draw();
+  panel.bitmap.src = panel.image;
   if (panel.atlas) {
     panel.frames = new Image();
     panel.frames.onload = () => draw();
@@ -65,7 +65,7 @@ const known = (values) => values.filter((value) => value !== null);
 const highest = Math.max(1e-9, ...known(first.entropy));
 const MAPS = [
   { name: "Who wrote it", id: "writer", classes: data.writers, of: first.writer },
-  { name: "Kept or refused", id: "fate", classes: data.fates, of: first.fate },
+  { name: "Accepted or rejected", id: "fate", classes: data.fates, of: first.fate },
   { name: "Target's entropy", id: "entropy", low: "0", high: `${highest.toFixed(1)} nats`, scale: highest, of: first.entropy },
   { name: "Draft's distance", id: "distance", low: "0, alike", high: "1, disjoint", scale: 1, of: first.distance },
 ];
@@ -108,16 +108,16 @@ function paint(panel, pass) {
   const place = (cell) => [(cell % columns) * CELL, Math.floor(cell / columns) * CELL, CELL, CELL];
   pen.imageSmoothingQuality = "high";
   pen.globalAlpha = 1;
-  pen.drawImage(panel.picture, 0, 0, columns * CELL, rows * CELL);
+  pen.drawImage(panel.bitmap, 0, 0, columns * CELL, rows * CELL);
   pen.fillStyle = colour("empty");
   panel.turn.forEach((turn, cell) => turn > pass && pen.fillRect(...place(cell)));
   const guesses = finished ? [] : panel.guesses[pass];
-  const size = [panel.picture.width / columns, panel.picture.height / rows];
+  const size = [panel.bitmap.width / columns, panel.bitmap.height / rows];
   for (const cell of guesses) {
     if (panel.turn[cell] <= pass) continue;
     if (panel.frames && panel.frames.complete) {
-      const left = (pass % data.across) * panel.picture.width + (cell % columns) * size[0];
-      const top = Math.floor(pass / data.across) * panel.picture.height + Math.floor(cell / columns) * size[1];
+      const left = (pass % data.across) * panel.bitmap.width + (cell % columns) * size[0];
+      const top = Math.floor(pass / data.across) * panel.bitmap.height + Math.floor(cell / columns) * size[1];
       pen.globalAlpha = 0.65;
       pen.drawImage(panel.frames, left, top, ...size, ...place(cell));
     }
@@ -209,8 +209,8 @@ function draw() {
     if (done) element("span", panel.title, { className: "done", textContent: "✓ done" });
     panel.figures.textContent = `pass ${at} of ${length}, ${count} of ${cells} cells`;
     panel.share.style.width = `${(100 * count) / cells}%`;
-    panel.canvas.setAttribute("aria-label", `Picture by ${panel.name}: ${panel.figures.textContent}`);
-    if (panel.picture.complete) paint(panel, at);
+    panel.canvas.setAttribute("aria-label", `Image by ${panel.name}: ${panel.figures.textContent}`);
+    if (panel.bitmap.complete) paint(panel, at);
   }
   const so = written(first, pass);
   for (const line of table.rows) {
