@@ -83,8 +83,12 @@ def test_the_table_holds_the_shipped_numbers() -> None:
         shipped, looked_up = Noise(seed, 6, vocabulary), TableNoise(seed, table(vocabulary))
         assert shipped.gumbel(list(range(7))).equal(looked_up.gumbel(list(range(7))))
         for purpose in (Purpose.DRAFT, Purpose.ACCEPT, Purpose.RESIDUAL):
-            for turn, candidates in ((4, [0, 4, 1]), (7, [0, 4, 1]), (4, [0, 9, 1])):  # the last two are not in it
-                key = purpose, turn, [5, 0, 3], candidates
+            for pass_index, candidates in (
+                (4, [0, 4, 1]),
+                (7, [0, 4, 1]),
+                (4, [0, 9, 1]),
+            ):  # the table lacks the last two
+                key = purpose, pass_index, [5, 0, 3], candidates
                 assert shipped.uniform(*key).equal(looked_up.uniform(*key))
     late = NoiseTable(3, 6, 4, first=2**40)
     assert Noise(2**40 + 2, 6, 4).gumbel([5]).equal(TableNoise(2**40 + 2, late).gumbel([5]))
@@ -96,17 +100,17 @@ Patch = pytest.MonkeyPatch
 def argmax_drafts(patch: Patch) -> None:
     """Tested with the full q all the same."""
     patch.setattr(
-        Rejection, "draw", lambda self, q, rows, cells, turn: q[list(rows)].argmax(-1).tolist() if rows else []
+        Rejection, "draw", lambda self, q, rows, cells, pass_index: q[list(rows)].argmax(-1).tolist() if rows else []
     )
 
 
 def draw_with(patch: Patch, key: Callable[[Sequence[int]], tuple[list[int], list[int]]]) -> None:
     """Candidates drawn with the numbers of other cells and candidates."""
 
-    def draw(self: Rejection, q: Tensor, rows: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
+    def draw(self: Rejection, q: Tensor, rows: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
         if not rows:
             return []
-        return inverse_cdf(q[list(rows)], self.noise.uniform(Purpose.DRAFT, turn, *key(cells))).tolist()
+        return inverse_cdf(q[list(rows)], self.noise.uniform(Purpose.DRAFT, pass_index, *key(cells))).tolist()
 
     patch.setattr(Rejection, "draw", draw)
 
@@ -130,8 +134,8 @@ def draft_again(patch: Patch) -> None:
     """The number that drew the draft also draws what replaces it."""
     honest = TableNoise.uniform
 
-    def uniform(self: TableNoise, purpose: Purpose, turn: int, cells: list[int], candidates: list[int]) -> Tensor:
-        return honest(self, Purpose.DRAFT if purpose == Purpose.RESIDUAL else purpose, turn, cells, candidates)
+    def uniform(self: TableNoise, purpose: Purpose, pass_index: int, cells: list[int], candidates: list[int]) -> Tensor:
+        return honest(self, Purpose.DRAFT if purpose == Purpose.RESIDUAL else purpose, pass_index, cells, candidates)
 
     patch.setattr(TableNoise, "uniform", uniform)
 

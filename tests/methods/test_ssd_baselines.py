@@ -81,12 +81,12 @@ def test_mtp_blocks(grid: str, k: int, rounds: int) -> None:
         assert len(first[1].proposal) == 0 and first[1].after.frontier == 1
         assert 1 + len(others) == 1 + (rounds + 1) * -(-(cells - 1) // k)
         for i, (state, step) in enumerate(others):
-            proposal, turn = step.proposal, i % (rounds + 1)
+            proposal, pass_index = step.proposal, i % (rounds + 1)
             n = min(k, cells - state.frontier)
             assert proposal.cells == list(range(state.frontier, state.frontier + n))
-            assert proposal.parents == list(range(-1, n - 1)) and proposal.final == (turn == rounds)
-            assert step.after.frontier == state.frontier + n * (turn == rounds)
-            if turn:
+            assert proposal.parents == list(range(-1, n - 1)) and proposal.final == (pass_index == rounds)
+            assert step.after.frontier == state.frontier + n * (pass_index == rounds)
+            if pass_index:
                 assert tuple(proposal.tokens) == others[i - 1][1].verdict.refined[:n]  # type: ignore[index]
             elif rounds:
                 q = [q_of(target, drafts, GUIDED, state, state.frontier - 1, j + 1, False) for j in range(n)]

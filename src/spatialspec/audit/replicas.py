@@ -86,12 +86,12 @@ class TableNoise(Noise):
         """As `Noise.gumbel`."""
         return self._gumbel[cells]
 
-    def uniform(self, purpose: Purpose, turn: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
+    def uniform(self, purpose: Purpose, pass_index: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
         """As `Noise.uniform`."""
         try:
-            return torch.from_numpy(self._uniform[candidates, cells, purpose, turn])
+            return torch.from_numpy(self._uniform[candidates, cells, purpose, pass_index])
         except IndexError:  # a late pass, or many candidates
-            return super().uniform(purpose, turn, cells, candidates)
+            return super().uniform(purpose, pass_index, cells, candidates)
 
 
 @dataclass(frozen=True)

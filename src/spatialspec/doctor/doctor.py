@@ -25,7 +25,7 @@ from spatialspec.doctor.report import Diagnosis, DoctorSettings, Expectation, Fi
 from spatialspec.doctor.rows import Rows, draw_rows
 from spatialspec.doctor.scores import check_ar, check_scores, compare
 from spatialspec.doctor.signatures import signatures
-from spatialspec.doctor.speed import AR, advise, curve, expectations, run_in_turns, short
+from spatialspec.doctor.speed import AR, advise, curve, expectations, run_interleaved, short
 from spatialspec.drafts.weights import Drafts
 from spatialspec.measure.documents import dtype_name
 from spatialspec.methods.method import Method
@@ -210,7 +210,7 @@ def _draw(
     rounding = examination.require(check, same, lambda: compare(target, request, ar))
     examination.look(check, same, lambda: check_scores(target, request, ar, rounding))
     costs = examination.require("cost of a pass", "seconds", lambda: curve(pipeline, request, report))
-    runs = examination.require("methods", fewer, lambda: run_in_turns(pipeline, costs, draw))
+    runs = examination.require("methods", fewer, lambda: run_interleaved(pipeline, costs, draw))
     expected = expectations(costs, runs, request)
     for run, one in zip(runs[1:], expected[1:], strict=True):
         examination.look(one.method, fewer, partial(signatures, request, ar, run.rows, one, rounding))

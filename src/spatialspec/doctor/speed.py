@@ -1,4 +1,4 @@
-"""What to expect of each method here: the curve of `--budget auto`, and the first rows drawn by each in turn."""
+"""What to expect of each method here: the curve of `--budget auto`, and the first rows of an image drawn by each."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def curve(pipeline: SpatialPipeline, request: Request, report: Progress) -> list
     return costs_here(pipeline.target, pipeline.drafts, SPATIAL, request, report)
 
 
-def run_in_turns(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callable[[Method], Rows]) -> list[ShortRun]:
-    """AR, `spatial` with its default budget and the best one, and methods with drafts; all take turns."""
+def run_interleaved(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callable[[Method], Rows]) -> list[ShortRun]:
+    """Run AR, `spatial` with its default and its best budget, and methods with drafts, interleaved."""
     best = choose(costs)
     fastest = SPATIAL.with_default("budget", best) if best else AR
     methods = list(dict.fromkeys([AR, SPATIAL, fastest, *_drafted(pipeline)]))
     drawn: dict[Method, list[Rows]] = {method: [] for method in methods}
-    for turn in range(TIMED):
-        first = turn % len(methods)
+    for run in range(TIMED):
+        first = run % len(methods)
         for method in methods[first:] + methods[:first]:
             drawn[method].append(draw(method))
     return [ShortRun(runs[-1], median(rows.seconds_of_a_pass for rows in runs)) for runs in drawn.values()]
