@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from accelerate import PartialState
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
@@ -21,6 +21,7 @@ from spatialspec.drafts.limits import check_memory
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.training_data import TrainingData
 from spatialspec.io.identity import identity
+from spatialspec.methods.network import DraftNetwork
 
 DRAWN, HELD_OUT = 64, 32  # default number of images: of a drawn training set, and for the figures
 
@@ -86,7 +87,7 @@ class DraftTask(ABC):
         return len(self.corpus)
 
     @abstractmethod
-    def build(self) -> nn.Module:
+    def build(self) -> DraftNetwork:
         """Untrained drafts."""
 
     @abstractmethod
