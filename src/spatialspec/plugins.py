@@ -1,4 +1,4 @@
-"""Registry of methods and targets: of this package, of other packages, and of programs or files that register them."""
+"""Registry of methods, drafts and targets: shipped, of other packages, and those that programs or files register."""
 
 from __future__ import annotations
 
