@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         def cost(drafts: Any = drafts, folder: Path = folder) -> dict[str, Any]:
             draft = milliseconds(draft_work(drafts, target, rows))
-            share = draft / 1000 / measure_cost(pipeline, rows=(rows,), repeats=REPEATS)(rows)
+            share = draft / 1000 / measure_cost(pipeline, slots=(rows,), repeats=REPEATS)(rows)
             count = sum(p.numel() for p in drafts.parameters())
             return {"parameters": count, "minutes": minutes(folder), "milliseconds": draft, "share": share}
 

@@ -21,7 +21,7 @@ from spatialspec.lab.replay.replay import measure_cost
 from spatialspec.targets.chameleon.target import ChameleonTarget
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 
-ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)
+SLOTS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)
 CODES, SIDE = 64, 24
 
 
@@ -81,11 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pipe = SpatialPipeline(random_chameleon(options.device, dtype, options.width, options.layers))
     else:
         pipe = SpatialPipeline.from_pretrained(options.model, device=options.device, torch_dtype=dtype)
-    measure_cost(pipe, rows=(1, 16), repeats=2)  # warm-up
-    curve = measure_cost(pipe, rows=ROWS, repeats=options.turns).seconds
+    measure_cost(pipe, slots=(1, 16), repeats=2)  # warm-up
+    curve = measure_cost(pipe, slots=SLOTS, repeats=options.turns).seconds
     machine = torch.cuda.get_device_name() if options.device.startswith("cuda") else "CPU"
-    for rows, seconds in curve.items():
-        print(f"{rows:4d} rows {1000 * seconds:8.2f} ms")
+    for slots, seconds in curve.items():
+        print(f"{slots:4d} slots {1000 * seconds:8.2f} ms")
     record = {"model": options.model, "machine": machine, "dtype": options.dtype, "torch": torch.__version__}
     write_text(options.out, json.dumps(record | {"seconds": curve}, indent=1) + "\n")
 

@@ -63,7 +63,7 @@ def test_outputs_that_cannot_be(call, folder, command, path):
 def test_an_input_is_no_output(call, folder, command, output):
     for prompts in {"own.jsonl", output} - {"link.json", "hard.json"}:
         code, _, err = call(command, "--model", folder, "--prompts", prompts, "--json", output)
-        assert code == 2 and "which this command reads or writes besides" in err
+        assert code == 2 and "which this command also reads or writes" in err
 
 
 @pytest.mark.parametrize(

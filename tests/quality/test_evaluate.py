@@ -49,7 +49,7 @@ def run(pipeline, methods, images=2, real=None, instruments=None):
     prompts = PromptSet.plain(list(PROMPTS))
     told: list[int] = []
     document = evaluate(
-        pipeline, Method.parse_list(methods), request, prompts, tools, real, asked, [], lambda m, n: told.append(n)
+        pipeline, Method.parse_list(methods), request, prompts, tools, real, asked, lambda m, n: told.append(n)
     )
     assert sum(told) == 36 * images * 4 * len({"ar", *methods.split(",")})
     return document

@@ -34,10 +34,10 @@ def test_watching_changes_nothing_and_misses_nothing(pipeline, method):
     watched, request = watch(pipeline, method)
     (tokens,), report = generate(pipeline.target, pipeline.drafts, Method.parse(method), request)
     assert watched.tokens == tokens and len(watched.passes) == report.target_passes
-    assert sum(p.rows for p in watched.passes) == pytest.approx(report.tokens_per_pass * report.target_passes)
+    assert sum(p.slots for p in watched.passes) == pytest.approx(report.tokens_per_pass * report.target_passes)
     assert len(watched.cells) == 36
     for cell in watched.cells:
-        assert 1 <= cell.written_in <= len(watched.passes) and 1 <= cell.looks <= cell.written_in
+        assert 1 <= cell.written_in <= len(watched.passes) and 1 <= cell.scored <= cell.written_in
         assert (cell.writer == "target") == (cell.fate != "accepted")
         assert 0 <= cell.entropy <= 4.16 and (cell.distance is None or 0 <= cell.distance <= 1 + 1e-5)
 
@@ -79,7 +79,8 @@ def test_page_is_self_contained(pipeline):
     data = read(text)
     spatial, ar = data["panels"]
     assert (spatial["name"], ar["name"], data["same"], data["grid"]) == ("spatial", "plain AR", 36, [6, 6])
-    assert len(spatial["turn"]) == 36 and max(spatial["turn"]) == len(spatial["rows"]) == len(spatial["guesses"])
+    written_in, slots = spatial["written_in"], spatial["slots"]
+    assert len(written_in) == 36 and max(written_in) == len(slots) == len(spatial["guesses"])
     assert ar["atlas"] is None and spatial["atlas"].startswith("data:image/webp;base64,")
     assert data["writers"] == list(WRITERS) and data["fates"] == list(FATES)
 
@@ -119,7 +120,7 @@ def test_command(tmp_path, capsys):
     out = tmp_path / "page.html"
     code, printed, _ = call_main(capsys, "show", "a cat", "--model", folder, "--method", "hawk", "--out", out)
     data = read(out.read_text())
-    passes = [len(one["rows"]) for one in data["panels"]]
+    passes = [len(one["slots"]) for one in data["panels"]]
     assert code == 0 and f"passes: hawk {passes[0]}, ar {passes[1]}" in printed
     assert [one["name"] for one in data["panels"]] == ["hawk", "plain AR"] and "seed 0" in data["settings"]
     code, _, _ = call_main(capsys, "show", "a cat", "--model", folder, "--method", "ar", "--out", out)
@@ -147,7 +148,7 @@ def test_in_a_browser(pipeline, tmp_path):
     file = tmp_path / "page.html"
     file.write_text(make(pipeline, methods=("hawk", "ar")))
     data = read(file.read_text())
-    hawk, total = data["panels"][0], len(data["panels"][0]["rows"])
+    hawk, total = data["panels"][0], len(data["panels"][0]["slots"])
     with browser(tmp_path / "profile") as window:
         window.open(file)
 
@@ -158,7 +159,7 @@ def test_in_a_browser(pipeline, tmp_path):
             return text(f".panel:nth-child({number}) p")
 
         def written(passes: int) -> int:
-            return sum(turn <= passes for turn in hawk["turn"])
+            return sum(turn <= passes for turn in hawk["written_in"])
 
         def filled(canvas: str) -> int:
             """Distinct colours of a map's cells."""
@@ -197,9 +198,9 @@ def test_in_a_browser(pipeline, tmp_path):
         assert figures(1).startswith(f"pass {total} of {total}, 36") and figures(2).startswith(f"pass {total} of 36")
         window.press(HOME + RIGHT * 4)
         window.run("document.getElementById('race-on').click()")
-        own = sum(turn <= 4 and writer == 0 for turn, writer in zip(hawk["turn"], hawk["writer"], strict=True))
+        own = sum(turn <= 4 and writer == 0 for turn, writer in zip(hawk["written_in"], hawk["writer"], strict=True))
         assert text("#writer-target td:nth-child(2)") == str(own)
-        entropy = [e for e, turn in zip(hawk["entropy"], hawk["turn"], strict=True) if turn <= 4]
+        entropy = [e for e, turn in zip(hawk["entropy"], hawk["written_in"], strict=True) if turn <= 4]
         assert text("#map-entropy ~ p:last-child") == f"mean so far {sum(entropy) / len(entropy):.2f}"
         assert filled("#map-entropy") > 2 and filled(".panel canvas") > 2
         assert "pass 4" in window.run("return document.getElementById('pass').getAttribute('aria-valuetext')")

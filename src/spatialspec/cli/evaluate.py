@@ -143,7 +143,7 @@ def evaluate(
     total = len({AR, *listed}) * jobs * request.grid.cells
     with resumable(saved_in + resumes), progress(total, timed=False) as report:
         names = {"features": features, "clip": clip, "scenes": scenes}
-        document = evaluate(pipeline, listed, request, prompt_set, metrics, truth, names, (), report, report.stage)
+        document = evaluate(pipeline, listed, request, prompt_set, metrics, truth, names, report, report.stage)
     rows = [*document.methods, *([document.real] if document.real is not None else [])]
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
     with saved(json, document.json_text):

@@ -96,17 +96,17 @@ class Prepared:
         _check_room(folder, missing * sample.numel() * sample.element_size(), len(ordered), report)
         paths = shards.make(folder, names, build, report, together, shapes)
         self.index = {
-            pair: (path, row) for path, piece in zip(paths, pieces, strict=True) for row, pair in enumerate(piece)
+            pair: (path, index) for path, piece in zip(paths, pieces, strict=True) for index, pair in enumerate(piece)
         }
 
     def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells _"]:
         """See :class:`Streamed`."""
-        rows = []
+        hidden = []
         for pair in zip(chosen.tolist(), dropped.tolist(), strict=True):
-            path, row = self.index[pair]
+            path, index = self.index[pair]
             with safe_open(path, "pt") as file:
-                rows.append(file.get_slice("hidden")[row])
-        return torch.stack(rows).to(self.device)
+                hidden.append(file.get_slice("hidden")[index])
+        return torch.stack(hidden).to(self.device)
 
 
 def _check_room(folder: Path, needed: int, images: int, report: Callable[[str], None]) -> None:

@@ -58,7 +58,7 @@ class CaptionedImages:
 
     @property
     def digest(self) -> str:
-        """Number of images, and a hash of every pixel and cell of the table; stored states hold this very text."""
+        """Number of images, and a hash of every pixel and cell of the table; it is part of stored states."""
         digest = hashlib.sha256(repr((self.pixels.shape, [sorted(row.items()) for row in self.rows])).encode())
         digest.update(np.ascontiguousarray(self.pixels).data)
         return f"{len(self.rows)} pictures {digest.hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""Quality of the images of methods: every figure with its interval, paired with AR over prompts and seeds."""
+"""Image quality of methods: every figure with its interval, paired with AR over prompts and seeds."""
 
 from __future__ import annotations
 
@@ -43,11 +43,10 @@ def evaluate(
     metrics: Metrics,
     real: Real | None,
     names: dict[str, str | None],
-    notes: Sequence[str],
     report: Progress,
     stage: Callable[[str], object] = lambda what: None,
 ) -> QualityDocument:
-    """Measure methods on the same prompts and seeds; AR runs too, and is listed only if it is among them.
+    """Measure methods on the same prompts and seeds; AR always runs, but is listed only if it is among them.
 
     Args:
         pipeline: target and drafts.
@@ -56,8 +55,7 @@ def evaluate(
         prompts: those of the request, with names.
         metrics: to measure with.
         real: images to compare with; None compares with AR's.
-        names: of the features, of CLIP and of the scene judge, for the settings.
-        notes: for the settings.
+        names: of the feature extractor, the CLIP model and the scene judge, for the settings.
         report: called as images are drawn, `report(method, tokens)`.
         stage: called with the name of the next computation, once all images are drawn.
 
@@ -87,7 +85,6 @@ def evaluate(
         compared_with="ar" if real is None else "real",
         real_images=0 if real is None else len(real.pixels),
         scenes=names.get("scenes"),
-        notes=list(notes),
     )
     stage("figures of the real images")
     scenes = metrics.scenes
@@ -103,7 +100,7 @@ def evaluate(
 def summarise(
     measured: Measured, ar: Measured, truth: Measured | None, metrics: Metrics, captions: list[str], is_ar: bool
 ) -> Figures:
-    """Every figure of a method, and its difference from AR where one is defined; `truth` are real images."""
+    """Every figure of a method, and its difference from AR if defined; `truth` are real images."""
     prompts, figures = measured.prompts, Figures()
 
     def paired(name: str, mine: Sequence[Any], others: Sequence[Any], groups: Sequence[int] = prompts) -> None:
@@ -134,7 +131,7 @@ def summarise(
 def _of_sets(measured: Measured, ar: Measured, truth: Measured | None, is_ar: bool) -> Figures:
     """Figures of whole sets of images."""
     figures, mine, ars = Figures(), _features(measured), _features(ar)
-    if truth is not None or not is_ar:  # AR is at no distance from itself
+    if truth is not None or not is_ar:  # AR has no distance from itself
         other = ars if truth is None else _features(truth)
         minus = None if truth is None or is_ar else kernel_difference(mine, ars, other)
         figures["kernel_distance"] = kernel_distance(mine, other), minus
@@ -150,7 +147,7 @@ def _features(measured: Measured, part: slice = slice(None)) -> ImageFeatures:
 
 
 def _measure_real(real: Real, prompts: Sequence[str], metrics: Metrics) -> Measured:
-    """Figures of real images; one whose caption is a prompt is paired with that prompt."""
+    """Figures of real images; an image whose caption is a prompt is paired with that prompt."""
     number = {prompt: j for j, prompt in enumerate(prompts)}
     truth = Measured([number.get(c, len(number) + i) for i, c in enumerate(real.captions)])
     truth.add_pixels(replace(metrics, scenes=None), real.pixels, list(real.captions))
@@ -158,7 +155,7 @@ def _measure_real(real: Real, prompts: Sequence[str], metrics: Metrics) -> Measu
 
 
 def _judge_real(real: Real, truth: Measured, metrics: Metrics) -> Quality:
-    """Scores of real images: the ceiling of alignment, the floor of the kernel distance."""
+    """Scores of real images: upper bound of alignment, lower bound of the kernel distance."""
     figures = Figures()
     if metrics.judge is not None:
         hits = metrics.judge.hits(torch.stack(truth.judged), list(real.captions)).astype(float)

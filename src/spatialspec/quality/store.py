@@ -1,4 +1,4 @@
-"""Images in a folder, so that an evaluation that was interrupted resumes.
+"""Images in a folder, from which an interrupted evaluation resumes.
 
 Layout: `settings.json`, and for image i of prompt j `<method>/<j>-<i>.png` and, written last, `<j>-<i>.json`.
 """
@@ -24,7 +24,7 @@ from spatialspec.io.sealed import LARGEST, read_sealed, write_sealed
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """An image's tokens, and the figures that its decoding gave.
+    """Tokens of an image, and figures of its decoding.
 
     Attributes:
         prompt, seed: of the request.
@@ -47,20 +47,20 @@ class ImageRecord:
 
 
 class Store:
-    """A folder of images of one setting.
+    """A folder of images with the same settings.
 
     Args:
-        folder: is made if need be.
+        folder: created if missing.
         settings: everything that images depend on, except prompts and methods.
 
     Raises:
-        BadInput: the folder holds images of another setting, or a foreign file.
+        BadInput: the folder holds images of other settings, or a foreign file.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, file, advice = folder, folder / "settings.json", "choose another --out"
-        with alone(folder, wait=True):  # two that begin at once agree on the settings
+        with alone(folder, wait=True):  # two processes that start together agree on the settings
             if not file.exists():
                 if any(not path.name.endswith(".partial") for path in folder.iterdir()):
                     raise BadInput(f"--out {folder}", "an empty folder or one of an earlier run", "choose another")
@@ -70,7 +70,7 @@ class Store:
     def load(
         self, method: str, prompt: int, image: int, request: tuple[str, int]
     ) -> tuple[ImageRecord, Image.Image] | None:
-        """An image of an earlier run with this prompt and seed; None if it is missing or was changed since."""
+        """An image of an earlier run with this prompt and seed; None if it is missing or was changed."""
         path = self._path(method, prompt, image)
         row = read_sealed(path.with_suffix(".json"))
         if row is None or (row["method"], row["prompt"], row["seed"]) != (method, *request):
@@ -86,7 +86,7 @@ class Store:
         return ImageRecord(**values), read_image(data)
 
     def save(self, method: str, prompt: int, image: int, record: ImageRecord, pixels: Image.Image) -> None:
-        """Write an image; its figures are written last."""
+        """Write an image, and then its record."""
         path, data = self._path(method, prompt, image), png(pixels)
         path.parent.mkdir(exist_ok=True)
         write_bytes(path.with_suffix(".png"), data)
@@ -98,5 +98,5 @@ class Store:
 
 
 def slug(method: str) -> str:
-    """A method as the name of a folder."""
+    """A folder name for a method."""
     return re.sub(r"[^\w.+=-]", "_", method)

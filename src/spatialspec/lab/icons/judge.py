@@ -193,11 +193,11 @@ def card(recipe: JudgeRecipe, data: CaptionedImages, figures: dict[str, Precisio
     """The card: content, figures, commands, origin of the training images."""
     sets = {
         "train": "images that it was trained on (a regular sample)",
-        "pair": "combinations of concept and style that were left out",
+        "pair": "held-out combinations of concept and style",
         "pair, concept seen": "those whose concept is in the training images in another style",
         "pair, damaged": "`pair`, damaged like the training variants",
-        "concept": "concepts that were left out",
-        "style": "a drawing style that was left out",
+        "concept": "held-out concepts",
+        "style": "a held-out drawing style",
     }
     rows = [f"| {name} | {sets[name]} | {figure} |" for name, figure in figures.items()]
     settings = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items() if name != "config")
@@ -208,11 +208,11 @@ def card(recipe: JudgeRecipe, data: CaptionedImages, figures: dict[str, Precisio
             "# The judge of text-image alignment",
             "",
             "Two heads over a frozen EfficientNet-Lite0 and a frozen MiniLM (neither is in this folder), trained with",
-            "InfoNCE. It measures whether an image shows what its prompt says; it never trains the generator.",
+            "InfoNCE. It measures whether an image shows what its prompt describes; it never trains the generator.",
             "",
             "## Figures",
-            "R@1 of the image's own caption (label, style) among 100, the other 99 of other concepts, in any style",
-            "(chance: 1 %), real images, with a 95 % bootstrap interval over images.",
+            "R@1 of an image's own caption (label, style) among 100; the other 99 are of other concepts, in any style",
+            "(chance: 1 %). Real images, with a 95 % bootstrap interval over images.",
             "",
             "| images | what they are | R@1 |",
             "|---|---|---|",

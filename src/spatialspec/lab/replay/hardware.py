@@ -1,9 +1,9 @@
 """Lower bound of the cost of a pass on other hardware: a roofline from published figures.
 
-    seconds(rows) = max(bytes of the weights / bandwidth, 2 * parameters * rows * streams / peak)
+    seconds(slots) = max(bytes of the weights / bandwidth, 2 * parameters * slots * streams / peak)
 
 Williams et al., "Roofline", 2009. The bound ignores attention to the cache and the launch of kernels. It shows up to
-which width a pass costs no more than one slot, rows = peak * bytes a parameter / (2 bandwidth * streams), rather than
+which width a pass costs no more than one slot, slots = peak * bytes a parameter / (2 bandwidth * streams), rather than
 the seconds of a pass.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from spatialspec.core.errors import BadInput
 from spatialspec.lab.replay.replay import PassCost
 
-ROWS = tuple(2**k for k in range(11))
+SLOTS = tuple(2**k for k in range(11))
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,5 @@ def roofline(name: str, parameters: float, streams: int = 2, width: int = 2) -> 
         raise BadInput(f"{parameters} parameters", "more than 0")
     has = PUBLISHED[name]
     read = parameters * width / has.bandwidth
-    seconds = {rows: max(read, 2 * parameters * rows * streams / has.peak) for rows in ROWS}
+    seconds = {slots: max(read, 2 * parameters * slots * streams / has.peak) for slots in SLOTS}
     return PassCost(seconds, f"roofline of published figures ({has.source}), not measured")

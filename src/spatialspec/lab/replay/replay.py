@@ -43,16 +43,16 @@ class PassCost:
 
     def __post_init__(self) -> None:
         if not self.seconds or min(self.seconds) < 1 or not all(0 < s < float("inf") for s in self.seconds.values()):
-            raise BadInput(f"the points {dict(self.seconds)}", "rows from 1 on and seconds above 0")
+            raise BadInput(f"the points {dict(self.seconds)}", "at least 1 slot and seconds above 0")
 
-    def __call__(self, rows: int) -> float:
-        """Seconds of a pass over `rows` cells."""
+    def __call__(self, slots: int) -> float:
+        """Seconds of a pass of `slots` cells."""
         points = sorted(self.seconds)
-        if rows <= points[0] or len(points) == 1:
+        if slots <= points[0] or len(points) == 1:
             return self.seconds[points[0]]
-        above = min(bisect_left(points, rows), len(points) - 1)
+        above = min(bisect_left(points, slots), len(points) - 1)
         low, high = points[above - 1], points[above]
-        share = (rows - low) / (high - low)
+        share = (slots - low) / (high - low)
         seconds = (1 - share) * self.seconds[low] + share * self.seconds[high]
         return max(seconds, self.seconds[high]) if share > 1 else seconds
 
@@ -65,7 +65,7 @@ class PassCost:
         """
         try:
             record = read_config(path)
-            seconds = {int(rows): float(value) for rows, value in record["seconds"].items()}
+            seconds = {int(slots): float(value) for slots, value in record["seconds"].items()}
             source = f"measured on {record['machine']}, {record['model']}, {record['dtype']}"
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{error}", "a file of benchmarks/pass_cost.py", "make one", where=path) from error
@@ -77,30 +77,30 @@ class Prediction:
     """Cost of a setting for the recorded image.
 
     Attributes:
-        rows: slots of each pass, the pending one included.
+        slots: slots of each pass, the pending one included.
     """
 
-    rows: Sequence[int]
+    slots: Sequence[int]
 
     @property
     def passes(self) -> int:
         """Passes of the target."""
-        return len(self.rows)
+        return len(self.slots)
 
     def seconds(self, cost: PassCost) -> float:
         """Time of these passes."""
-        return sum(cost(rows) for rows in self.rows)
+        return sum(cost(slots) for slots in self.slots)
 
 
 def measure_cost(
-    pipeline: SpatialPipeline, grid: Grid | None = None, rows: Sequence[int] | None = None, repeats: int = 5
+    pipeline: SpatialPipeline, grid: Grid | None = None, slots: Sequence[int] | None = None, repeats: int = 5
 ) -> PassCost:
     """Time passes of this target on this machine, in images that are half drawn.
 
     Args:
         pipeline: its target is timed, with its own sampling.
         grid: of the image; None is the model's own. It needs as many open cells as the largest pass has slots.
-        rows: slots of the timed passes; None takes the powers of two up to 128 that fit.
+        slots: slots of the timed passes; None takes the powers of two up to 128 that fit.
         repeats: passes of each size; the result is their median.
 
     Raises:
@@ -108,9 +108,9 @@ def measure_cost(
     """
     shape, target = arguments.grid(pipeline.target, grid), pipeline.target
     half = shape.cells // 2
-    sizes = [2**k for k in range(8) if 2**k <= half] if rows is None else list(rows)
+    sizes = [2**k for k in range(8) if 2**k <= half] if slots is None else list(slots)
     if max(sizes) > half:
-        raise BadInput(f"a pass of {max(sizes)} rows on {shape}", f"at most {half}", "give a larger grid")
+        raise BadInput(f"a pass of {max(sizes)} slots on {shape}", f"at most {half}", "give a larger grid")
     session = target.session(["red apple, 3d"], [""], target.default, shape)
     written = Proposal.chain(0, [0] * half, final=True)
     (scores,) = session.score([State(shape)], [written])

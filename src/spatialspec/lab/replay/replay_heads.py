@@ -83,9 +83,9 @@ class _HeadRecorder(Drafter):
         """Record the drafts; propose nothing."""
         seen = self.hawk.propose(state)
         if seen.q is not None:
-            cell_of = {row: seen.cells[node] for tests in seen.tests.values() for node, row in tests}
-            for row, cell in cell_of.items():
-                self._waiting.setdefault(cell, []).append((state.frontier, seen.sources[row], seen.q[row]))
+            cell_of = {index: seen.cells[node] for tests in seen.tests.values() for node, index in tests}
+            for index, cell in cell_of.items():
+                self._waiting.setdefault(cell, []).append((state.frontier, seen.sources[index], seen.q[index]))
         return Proposal()
 
     def observe(self, step: Step) -> None:
@@ -146,7 +146,7 @@ def replay_heads(record: HeadRecord, method: Method) -> Prediction:
         raise BadInput(f"{method}", "hawk, medusa or hawk-vertical without a tolerance", "only these replay")
     if options.vertical > record.vertical or options.horizontal > record.horizontal:
         raise BadInput(f"{method}", f"at most {record.vertical} and {record.horizontal} heads", "record more")
-    rows, start = [1], 1
+    slots, start = [1], 1
     while start < record.cells:
         levels = [_candidates(record, options, start, start + j) for j in range(_depth(record, options, start))]
         accepted, width, nodes = 0, 1, 0
@@ -157,9 +157,9 @@ def replay_heads(record: HeadRecord, method: Method) -> Prediction:
             if not any(draft.rank < count for count, draft in candidates):
                 break
             accepted += 1
-        rows.append(1 + nodes)
+        slots.append(1 + nodes)
         start = min(start + accepted + 1, record.cells)
-    return Prediction(rows)
+    return Prediction(slots)
 
 
 def _depth(record: HeadRecord, options: HawkOptions, start: int) -> int:

@@ -51,8 +51,8 @@ class WindowRecord:
     tokens: tuple[int, ...]
     length: int
     passes: int
-    wrong: list[Bool[np.ndarray, "looks length"]]
-    right: list[Bool[np.ndarray, "looks"]]
+    wrong: list[Bool[np.ndarray, "scores length"]]
+    right: list[Bool[np.ndarray, "scores"]]
 
 
 def record_window(pipeline: SpatialPipeline, request: Request, length: int = LONGEST) -> WindowRecord:
@@ -74,13 +74,13 @@ def record_window(pipeline: SpatialPipeline, request: Request, length: int = LON
     tokens, cells = image.state.tokens, request.grid.cells
     wrong: list[list[np.ndarray]] = [[] for _ in range(cells)]
     right: list[list[bool]] = [[] for _ in range(cells)]
-    for start, drafts, named in passes:
+    for start, drafts, refined in passes:
         bad = np.array([draft != tokens[start + i] for i, draft in enumerate(drafts)], dtype=bool)
-        for i, token in enumerate(named[: cells - start]):
+        for i, token in enumerate(refined[: cells - start]):
             wrong[start + i].append(_back(bad, i, length))
             right[start + i].append(token == tokens[start + i])
-    looks = [np.array(rows, dtype=bool).reshape(-1, length) for rows in wrong]
-    return WindowRecord(request.grid, tokens, length, len(passes), looks, [np.array(r, dtype=bool) for r in right])
+    by_cell = [np.array(scores, dtype=bool).reshape(-1, length) for scores in wrong]
+    return WindowRecord(request.grid, tokens, length, len(passes), by_cell, [np.array(r, dtype=bool) for r in right])
 
 
 def replay_window(record: WindowRecord, method: Method) -> Prediction:
@@ -95,7 +95,7 @@ def replay_window(record: WindowRecord, method: Method) -> Prediction:
     length = options.length
     cells, columns, tokens = record.grid.cells, record.grid.columns, record.tokens
     weight = _weights(record.length, columns)
-    rows, start = [1], 1
+    slots, start = [1], 1
     good: list[bool] = []  # whether each draft after the start is right
     while start < cells:
         count = min(length - 1, cells - start)
@@ -103,20 +103,21 @@ def replay_window(record: WindowRecord, method: Method) -> Prediction:
             source = cell - columns if cell >= columns else cell - 1
             good.append((source < start or good[source - start]) and tokens[source] == tokens[cell])
         bad = ~np.array(good[:count], dtype=bool)
-        rows.append(1 + count)
-        named = [
-            _look(record, start + i, _back(bad, i, record.length), weight) for i in range(min(count + 1, cells - start))
+        slots.append(1 + count)
+        refined = [
+            _is_right(record, start + i, _back(bad, i, record.length), weight)
+            for i in range(min(count + 1, cells - start))
         ]
         accepted = int(np.argmax(bad)) if bad.any() else count
         done = min(accepted + 1, cells - start)
-        start, good = start + done, named[done:]
-    return Prediction(rows)
+        start, good = start + done, refined[done:]
+    return Prediction(slots)
 
 
-def _back(bad: Bool[np.ndarray, "drafts"], row: int, length: int) -> Bool[np.ndarray, "length"]:
+def _back(bad: Bool[np.ndarray, "drafts"], slot: int, length: int) -> Bool[np.ndarray, "length"]:
     """Wrong drafts before a slot of the pass, the nearest first."""
     seen = np.zeros(length, dtype=bool)
-    seen[:row] = bad[:row][::-1]
+    seen[:slot] = bad[:slot][::-1]
     return seen
 
 
@@ -126,7 +127,7 @@ def _weights(length: int, columns: int) -> Float[np.ndarray, "length"]:
     return 1 / back + np.where(beside <= 2, 0.5 / (1 + beside), 0.0)
 
 
-def _look(record: WindowRecord, cell: int, bad: Bool[np.ndarray, "length"], weight: np.ndarray) -> bool:
+def _is_right(record: WindowRecord, cell: int, bad: Bool[np.ndarray, "length"], weight: np.ndarray) -> bool:
     """Whether the refined token is right."""
     if not bad.any():
         return True

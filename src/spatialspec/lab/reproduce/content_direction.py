@@ -1,10 +1,10 @@
-"""How the content of an image decides which direction wins: a regression over cells.
+"""Which content of an image favours which direction: a regression over cells.
 
     y = sum_v min(p, q_v) - sum_v min(p, q_h)  =  b_0 + b_across x_across + b_down x_down
 
-y: by how much rejection accepts the draft from above more often than that from the left; x: log(1 + change of pixels)
-in the cell, across and down, each with mean 0 and deviation 1 over all cells. Ordinary least squares; intervals by a
-bootstrap over images.
+y: acceptance probability under rejection of the draft from above, minus that of the draft from the left. x: log(1 +
+change of pixels) in the cell, across and down, each with mean 0 and standard deviation 1 over all cells. Ordinary least
+squares; intervals by a bootstrap over images.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ TERMS = ("constant", "change across (upright structure)", "change down (level st
 THIRDS = ("flat", "middle", "busy")
 Samples = list[tuple[Float[np.ndarray, "cells 3"], Float[np.ndarray, "cells"]]]
 ABOUT = (
-    "The paper leaves open how content decides which direction predicts better. Upright structure (it changes "
-    "across, not down) goes on from the row above, level structure goes on from the left: so the vertical draft "
-    "should win on the first, the horizontal one on the second. The paper has no figures on it."
+    "The paper leaves open how content decides which direction predicts better. Vertical structure (pixels change "
+    "across, not down) continues from the row above, horizontal structure from the left. So the vertical draft should "
+    "be better on the first, the horizontal draft on the second. The paper has no figures on it."
 )
 
 

@@ -1,4 +1,4 @@
-"""SSD's predictors from several folders, on the same prompts: what the ablations of their training compare."""
+"""SSD's predictors from several folders on the same prompts, for the ablations of their training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells,
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.methods.predictors import SSDPredictors
 
-METHOD = "ssd:rounds=0"  # the paper's ablations of training are without correction
+METHOD = "ssd:rounds=0"  # the paper's ablations of training use no correction
 TRAINED = re.compile(r"trained on ([\d,]+) ")  # of the card
 
 
@@ -40,7 +40,7 @@ class DraftFolder:
         """Number of images that they were trained on, from the card.
 
         Raises:
-            BadInput: there is no card, or it does not say.
+            BadInput: there is no card, or it lacks the number.
         """
         card = self.path / "README.md"
         match = TRAINED.search(read_text(card)) if card.is_file() else None
@@ -50,11 +50,11 @@ class DraftFolder:
 
 
 def open_folders(context: ExperimentContext, make: str) -> list[DraftFolder]:
-    """The folders that were given.
+    """Load the folders of the command line.
 
     Args:
         context: with the folders.
-        make: how to make some, for the message.
+        make: command that trains such drafts, for the message.
 
     Raises:
         BadInput: fewer than two, or one without SSD's predictors for this target.
@@ -79,10 +79,10 @@ def compare_folders(
         context: target and prompts.
         folders: name of each -> folder.
         paper: name -> DPG-Bench of the paper.
-        first: head of the column of names.
+        first: heading of the column of names.
 
     Returns:
-        A table, and by name the likelihood gap of every image minus that of AR's.
+        A table, and by name the log-likelihood gap of every image minus that of AR.
     """
     columns = [
         Column(key="drafts", label=first),

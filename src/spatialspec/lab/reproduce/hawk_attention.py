@@ -1,8 +1,8 @@
-"""Hawk's figures 1 and 7: where a cell looks while it is written, averaged over heads and layers.
+"""Hawk's figures 1 and 7: attention of the slot that outputs a cell, averaged over heads and layers.
 
-The slot that outputs cell c reads the token of the cell before it. Seen from c: the left part of its own row, the row
-above, rows further up, the text, and tokens that the layout dictates. A share is the attention on all of a part; times
-uniform is that share over the share of slots that the part has.
+The slot that outputs cell c reads the token of the cell before it. The parts are the cells to the left in the row of c,
+the row above, all rows further up, the text, and the forced tokens at row ends. A share is the sum of the attention on
+a part. "Times uniform" is that share divided by the part's share of slots.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 PARTS = ("left", "above", "elsewhere", "text", "row ends")
 UP, SIDE = 3, 6  # rows and cells around a cell in the map
 COLUMNS = (
-    Column(key="part", label="a cell looks"),
+    Column(key="part", label="attention on"),
     Column(key="share", label="share of attention", form="{:.1%}"),
     Column(key="slots", label="share of slots", form="{:.1%}"),
     Column(key="uniform", label="times uniform", form="{:.2f}"),
 )
 ABOUT = (
     "Averaged over heads and layers, the attention of Lumina-mGPT's central token has a peak at the row above that "
-    "is higher than at any token of its own row, besides a sink at the first token; a language model's attention "
-    "decays within about five tokens. The paper averages logits, this page weights."
+    "is higher than at any token in its row, besides a sink at the first token. A language model's attention decays "
+    "within about five tokens. The paper averages logits, this page weights."
 )
 
 
@@ -48,13 +48,13 @@ def shares(attention_map: AttentionMap, grid: Grid) -> dict[str, tuple[float, fl
         row, column = divmod(cell, grid.columns)
         if not row or not column:
             continue
-        looks, count = attention_map.cells[cell - 1], count + 1
+        weights, count = attention_map.cells[cell - 1], count + 1
         start, above = row * grid.columns, (row - 1) * grid.columns
         ends = row * attention_map.forced
         parts = {
-            "left": (looks[start:cell].sum(), column),
-            "above": (looks[above:start].sum(), grid.columns),
-            "elsewhere": (looks[:above].sum(), above),
+            "left": (weights[start:cell].sum(), column),
+            "above": (weights[above:start].sum(), grid.columns),
+            "elsewhere": (weights[:above].sum(), above),
             "text": (attention_map.text[cell - 1].sum(), attention_map.text.shape[1]),
             "row ends": (attention_map.ends[cell - 1], ends),
             "first slot": (attention_map.text[cell - 1, 0], 1),
@@ -66,9 +66,9 @@ def shares(attention_map: AttentionMap, grid: Grid) -> dict[str, tuple[float, fl
 
 
 def neighbourhood(attention_map: AttentionMap, grid: Grid) -> Float[np.ndarray, "up side"]:
-    """Mean attention on the cell so many rows up and cells to the side; NaN where none was written yet.
+    """Mean attention by offset, rows up and cells to the side; NaN for offsets that are not yet written.
 
-    The mean is over all cells of the image that have a cell there.
+    The mean is over all cells of the image for which the offset lies inside it.
     """
     mean = np.full((UP + 1, 2 * SIDE + 1), np.nan)
     cells = np.arange(1, grid.cells)
@@ -83,7 +83,7 @@ def neighbourhood(attention_map: AttentionMap, grid: Grid) -> Float[np.ndarray, 
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """Every image that AR draws, read once."""
+    """One pass over each image that AR draws."""
     grid, request = context.grid, context.request
     by_image, maps = [], []
     drawn = draw_images(context)
@@ -121,9 +121,13 @@ def run(context: ExperimentContext) -> Outcome:
     sink = [share - slots for share, slots in (one["first slot"] for one in by_image)]
     claims = [
         claim(
-            "the row above has a higher peak than the own row, the cell just read left out", [a - b for a, b in peaks]
+            "the row above has a higher peak than the row of the cell, without the cell just read",
+            [a - b for a, b in peaks],
         ),
-        claim("the row above as a whole gets more than the own row", [o["above"][0] - o["left"][0] for o in by_image]),
+        claim(
+            "the row above as a whole gets more than the row of the cell",
+            [o["above"][0] - o["left"][0] for o in by_image],
+        ),
         claim("the first slot of the sequence gets more than an even share", sink),
     ]
 
@@ -137,7 +141,7 @@ def run(context: ExperimentContext) -> Outcome:
         bars(right, [str(row["part"]) for row in rows], both[0], both[1], "shares", ("attention", "slots"))
 
     notes = [
-        "“first slot” is part of the text. With guidance, the conditional stream is looked at.",
-        "The cell just read is left out of the first claim: its slot looks at itself.",
+        "“first slot” is part of the text. With guidance, the attention is that of the conditional stream.",
+        "The cell just read is left out of the first claim, as its slot attends to itself.",
     ]
     return Outcome(ABOUT, [table, single_cells], claims, draw, notes)

@@ -35,13 +35,13 @@ ABOUT = (
 
 
 def divergence(a: Float[Tensor, "*N V"], b: Float[Tensor, "*N V"]) -> Float[Tensor, "*N"]:
-    """KL(a || b) in nats; both without zeros where a has mass."""
+    """KL(a || b) in nats; b must be positive where a is."""
     a, b = a.double(), b.double().clamp(min=torch.finfo(torch.float64).tiny)
     return (torch.special.xlogy(a, a) - a * b.log()).sum(-1)
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """The map of every image, and whether it follows the image's changes."""
+    """The map of every image, and its correlation with the change of pixels."""
     heads, sampling, grid = context.find(HawkHeads, "hawk"), context.request.sampling.unfiltered, context.grid
     cells = inner_cells(grid, 1, 1)
     images: list[Image.Image] = []
@@ -96,7 +96,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def rank_correlation(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
-    """Spearman's, equal values sharing their mean rank; NaN where all values of one are equal."""
+    """Spearman's rank correlation with mean ranks for ties; NaN if all values of one argument are equal."""
     ranks = []
     for values in (a, b):
         _, order, counts = np.unique(values, return_inverse=True, return_counts=True)

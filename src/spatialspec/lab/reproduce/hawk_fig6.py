@@ -1,7 +1,7 @@
 """Hawk's figure 6: the probability that no candidate is accepted, against their number, from one source and from two.
 
-Candidates are independent draws, tested in order, vertical ones first. Whether candidate i is accepted does not hang on
-which tokens were refused before it, so the probability is a product, exact for every cell:
+Candidates are independent draws, tested in order, vertical ones first. The acceptance of candidate i does not depend on
+which tokens were rejected before it, so the probability is a product, exact for every cell:
 
     p_1 = p,   a_i = sum_v min(p_i(v), q_i(v)),   p_{i+1} = normalise(max(p_i - q_i, 0));   rejected: prod_i (1 - a_i)
 """
@@ -47,7 +47,7 @@ ABOUT = (
 def rejected(
     p: Float[Tensor, "cells V"], q: Sequence[Float[Tensor, "cells V"]], counts: Sequence[int]
 ) -> dict[int, Float[Tensor, "cells"]]:
-    """Probability that all of the first n candidates are refused.
+    """Probability that all of the first n candidates are rejected.
 
     Args:
         p: of the target.

@@ -1,4 +1,4 @@
-"""Hawk's appendix D: top-k and temperature against accepted length, and what they do to the images."""
+"""Hawk's appendix D: effect of top-k and temperature on accepted length and on the images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ABOUT = (
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """Hawk at every setting, each beside AR at the same."""
+    """Hawk at every setting, beside AR at the same setting."""
     size = context.target.vocabulary
     few, fewer = max(size // 4, 2), max(size // 64, 2)
     shares = (size, fewer, 1) if context.quick else (size, few, fewer, 1)
@@ -85,7 +85,7 @@ def run(context: ExperimentContext) -> Outcome:
             panel.axis("off")
 
     notes = [
-        f"top-k {size} keeps every token of this target. The gap is to the distribution without top-k, at the same "
+        f"top-k {size} includes every token of this target. The gap is to the distribution without top-k, at the same "
         "temperature: below 0 the images are likelier than AR's.",
         f"The images are those of “{context.request.prompts[0]}”.",
     ]
@@ -93,11 +93,11 @@ def run(context: ExperimentContext) -> Outcome:
 
 
 def draw_settings(context: ExperimentContext, settings: Mapping[str, Sampling]) -> dict[str, PairedRun]:
-    """Hawk at every setting; one that goes by two names is drawn once.
+    """Hawk at every setting; equal settings under two names are drawn once.
 
     Args:
         context: target, drafts, prompts.
-        settings: by name; a top-k of the whole vocabulary is none.
+        settings: by name; a top-k of the whole vocabulary counts as no top-k.
     """
     size = context.target.vocabulary
     plain = {name: replace(s, top_k=s.top_k if s.top_k < size else 0) for name, s in settings.items()}

@@ -42,7 +42,7 @@ def run(context: ExperimentContext) -> Outcome:
     table = paired.table("Means over prompts, times medians:", COLUMNS, PAPER)
     panels = [("accepted_length", "paper_accepted"), ("speedup_seconds", "paper_time"), ("likelihood_gap", "")]
     notes = [
-        "Two candidates per depth for every method; the paper gives neither the numbers of candidates nor of heads.",
-        "Accepted length counts the target's own token: AR has 1. Times hang on the machine, accepted lengths do not.",
+        "Two candidates per depth for every method; the paper states neither the number of candidates nor of heads.",
+        "Accepted length counts the target's own token: AR has 1. Only times depend on the machine.",
     ]
     return Outcome(ABOUT, [table], claims, lambda plot: compare(plot, table, panels), notes)

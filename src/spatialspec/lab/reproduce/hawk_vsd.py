@@ -1,4 +1,4 @@
-"""Hawk's vertical cache: memory, accepted length and time against VSD, the number of vertical heads in use."""
+"""Hawk's vertical cache: memory, accepted length and time against VSD, the number of vertical heads."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ COLUMNS = (
     Column(key="bytes", label="bytes of the cache", form="{:,}"),
 )
 ABOUT = (
-    "What vertical heads say is kept until the row they speak of is written, so head d needs d rows and the cache "
-    "holds IW VSD (VSD + 1) / 2 entries. The paper says neither what its VSD was nor what others cost or bring; its "
-    "134 MB of heads in FP16 are four of 4096 x 4096, which fits two to the right and two down."
+    "Drafts of vertical heads are cached until their row is written. Head d needs d rows, so the cache has "
+    "IW VSD (VSD + 1) / 2 entries. The paper states neither its VSD nor the cost and use of others. Its 134 MB of "
+    "heads in FP16 are four of 4096 x 4096, which fits two to the right and two down."
 )
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """Hawk with 1, 2, 3 vertical heads and as many vertical candidates, beside one head with as many candidates."""
+    """Hawk with 1, 2 and 3 vertical heads and as many vertical candidates, beside one head with as many candidates."""
     heads = context.find(HawkHeads, "hawk").config.vertical
     depths = range(1, min(heads, DEEPEST) + 1)
     method = {(d, a): f"hawk:vertical={d}:vertical_samples={a}" for a in depths for d in sorted({1, a})}
@@ -60,7 +60,7 @@ def run(context: ExperimentContext) -> Outcome:
         kilobytes = {depth: float(row["bytes"] or 0) / 1e3 for (depth, _), row in zip(method, rows, strict=True)}
         lines(right, {"cache": ([*kilobytes], [*kilobytes.values()])}, "VSD", "kB")
 
-    notes = ["The cache counts one entry for each stream of guidance."]
+    notes = ["The cache has one entry for each stream of guidance."]
     if heads < DEEPEST:
         notes.append(
             f"The drafts have {heads} vertical heads, so VSD stops there: `spatialspec train draft --drafter hawk "

@@ -1,4 +1,4 @@
-"""What an image shows at every cell: how much it changes across and down, and maps drawn over it."""
+"""Change of pixels in every cell, across and down, and maps drawn over images."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def changes(image: Image.Image, grid: Grid) -> tuple[Float[np.ndarray, "cells"], Float[np.ndarray, "cells"]]:
     """Mean absolute difference of neighbouring pixels in every cell, across (left to right) and down.
 
-    Upright edges change across, level edges down. Values from 0 to 255, of luminance; the difference from the last
-    pixel of the cell before counts to a cell.
+    Vertical edges change across, horizontal edges down. Values from 0 to 255, of luminance. A cell includes the
+    difference from the last pixel of the cell before it.
     """
     light = np.asarray(image.convert("L"), dtype=np.float64)
     across, down = np.zeros_like(light), np.zeros_like(light)
@@ -37,7 +37,7 @@ def _by_cell(values: Float[np.ndarray, "H W"], grid: Grid) -> Float[np.ndarray, 
 def overlays(
     figure: Figure, images: Sequence[Image.Image], maps: Sequence[Float[np.ndarray, "rows columns"]], label: str
 ) -> None:
-    """Images, and below each the same with a map over it; NaN is left clear."""
+    """Images, and below each of them the image with a map over it; NaN is transparent."""
     panels = figure.subplots(2, len(images), squeeze=False)
     most = float(np.nanmax([np.nanmax(one) for one in maps]))
     for column, (image, one) in enumerate(zip(images, maps, strict=True)):

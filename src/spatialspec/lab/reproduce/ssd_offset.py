@@ -1,4 +1,4 @@
-"""SSD's figures 1 and 3: acceptance by offset, and what drafting and verifying K tokens cost."""
+"""SSD's figures 1 and 3: acceptance by offset, and the cost of drafting and verifying K tokens."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(context: ExperimentContext) -> Outcome:
             q = draft_distributions(context.target, predictors, reading, down, k - 1, context.request.sampling)
             accepted[direction, k].append(100 * float(by_rejection(p, q[cells - k * (columns if down else 1)]).mean()))
     by_offset = Table(
-        caption="Probability that a draft is accepted, mean over cells on which every predictor speaks:",
+        caption="Probability that a draft is accepted, mean over cells that every predictor drafts:",
         columns=[
             Column(key="direction", label="direction"), Column(key="offset", label="offset"),
             Column(key="accepted", label="accepted, %", form="{:.2f}"),
@@ -130,7 +130,7 @@ def run(context: ExperimentContext) -> Outcome:
 def _costs(
     context: ExperimentContext, predictors: SSDPredictors
 ) -> tuple[dict[int, tuple[float, float]], list[dict[int, tuple[float, float]]]]:
-    """For each K time of verifying and of drafting in steps of AR: medians of repeats, and every repeat."""
+    """Time of verifying and of drafting K tokens, in steps of AR: medians of the repeats, and all repeats."""
     half = context.grid.cells // 2
     sizes = sorted({min(k, half) for k in SIZES})
     runs = []
@@ -144,7 +144,7 @@ def _costs(
 
 @torch.inference_mode()
 def _draft_seconds(context: ExperimentContext, predictors: SSDPredictors, size: int) -> float:
-    """Seconds in which one predictor makes distributions for some cells, both streams; best of three."""
+    """Seconds of one predictor for the distributions of some cells, in all streams; best of three."""
     target = context.target
     hidden = torch.zeros(context.request.sampling.streams, size, target.width, dtype=target.dtype, device=target.device)
     embedding = target.embed(torch.zeros(size, dtype=torch.long, device=target.device))

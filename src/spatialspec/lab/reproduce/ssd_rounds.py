@@ -12,7 +12,7 @@ from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import mean_over_prompts
 
 BLOCK = 5  # k_h
-SMALL = 1e-6  # nats: no distance to win back
+SMALL = 1e-6  # nats: smallest distance, to avoid a division by 0
 METHODS = [f"ssd:rounds={r}" for r in range(4)]
 PAPER: dict[str, dict[str, Value]] = {
     METHODS[0]: {"paper_passes": 34, "paper_time": 14.1, "paper_dpg": 71.65},
@@ -56,7 +56,7 @@ def run(context: ExperimentContext) -> Outcome:
 
 
 def _won_back(none: list[float] | None, two: list[float] | None) -> Claim:
-    """Share of the distance from AR that two rounds take away."""
+    """Share of the distance from AR that two rounds remove."""
     text = "two rounds win back more than half of the distance from AR"
     if none is None or two is None:
         return Claim(text, None, 0, "of it", 0.5)

@@ -21,7 +21,7 @@ ABOUT = (
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """SSD with 1 to 5 rows at once, as many as the drafts have predictors for."""
+    """SSD with 1 to 5 rows at once, as far as the drafts have vertical predictors."""
     most = min(context.find(SSDPredictors, "ssd").config.vertical, len(FIGURES))
     methods = [f"ssd:rounds=5:rows={rows}" for rows in range(1, most + 1)]
     keys = [column.key for column in COLUMNS]

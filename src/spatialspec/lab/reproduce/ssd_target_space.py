@@ -1,4 +1,4 @@
-"""SSD's ablation of what predictors read and predict, with drafts of the shipped ablation recipes."""
+"""SSD's ablation of the inputs and outputs of predictors, with drafts of the shipped ablation recipes."""
 
 from __future__ import annotations
 

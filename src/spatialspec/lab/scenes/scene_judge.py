@@ -19,7 +19,7 @@ from spatialspec.io.identity import facts_digest
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.scenes.records import read_record
 from spatialspec.lab.scenes.references import tally, write_references
-from spatialspec.lab.scenes.scene_lesson import goals, loss_of
+from spatialspec.lab.scenes.scene_goals import goals, loss_of
 from spatialspec.lab.scenes.scene_maps import make_maps
 from spatialspec.quality.scenes.judge import SceneJudge
 from spatialspec.quality.scenes.network import STRIDE, Maps, SceneConfig, SceneHead

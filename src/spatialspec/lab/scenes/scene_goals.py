@@ -1,7 +1,7 @@
-"""What the scene judge's head learns: goals at every cell of its maps, and the loss.
+"""Training targets of the scene judge's head at every cell of its maps, and the loss.
 
 Penalty-reduced focal loss for the heat (CenterNet, https://arxiv.org/abs/1904.07850, equation 1 with alpha 2 and beta
-4), cross-entropy for concept and colour around the middle of each thing; the colour of an untinted one teaches nothing.
+4); cross-entropy for concept and colour around the middle of each thing, without the colour of untinted things.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from spatialspec.core.errors import BadInput
 from spatialspec.quality.scenes.network import Maps, SceneHead
 from spatialspec.quality.scenes.scene import COLOURS, Scene
 
-NEAR = 0.5  # goal of the heat from which a cell says concept and colour
+NEAR = 0.5  # heat above which a cell has goals for concept and colour
 
 
 @dataclass(frozen=True)
 class Goals:
-    """What the head should say at every cell.
+    """Training targets of the head at every cell.
 
     Attributes:
         heat: 1 in the cell of a thing's middle, falling off as a Gaussian.
-        concepts, colours: number of each; -1 where nothing is to be said.
+        concepts, colours: indices; -1 where there is none.
     """
 
     heat: Float[Tensor, "B cells cells"]
