@@ -34,7 +34,7 @@ from spatialspec.drafts.corpus import Corpus, from_images, image_size
 from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.image_folder import load as load_images
 from spatialspec.drafts.spatial_model import distributions as model_distributions
-from spatialspec.drafts.weights import Drafts, load
+from spatialspec.drafts.weights import load
 from spatialspec.drafts.windows import Windows, accepted
 from spatialspec.io.files import write_text
 from spatialspec.io.outputs import check_output
@@ -43,7 +43,9 @@ from spatialspec.lab.replay.replay import measure_cost
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import HawkHeads
-from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions, depth
+from spatialspec.methods.network import DraftNetwork
+from spatialspec.methods.spatial_model.config import depth
+from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.pipeline import SpatialPipeline
 
@@ -91,7 +93,7 @@ def copies(target: Any, hidden: Tensor, codes: Tensor, windows: Windows) -> Tens
     return torch.nn.functional.one_hot(codes.gather(1, source), target.vocabulary).float()
 
 
-def variants(name: str, drafts: Drafts, target: Any) -> dict[str, Callable[..., Tensor]]:
+def variants(name: str, drafts: DraftNetwork, target: Any) -> dict[str, Callable[..., Tensor]]:
     """Rows of a folder of drafts, and their distributions."""
     if isinstance(drafts, SpatialNetwork):
         return {name: partial(model_distributions, target, drafts, target.default)}

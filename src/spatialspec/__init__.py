@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from spatialspec.core.grid import Grid
     from spatialspec.core.sampling import Sampling
     from spatialspec.core.step import Step
+    from spatialspec.drafts.registry import DraftKind
     from spatialspec.generation import Report
     from spatialspec.methods.method import Method
     from spatialspec.output import Output
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BadInput": "core.errors",
+    "DraftKind": "drafts.registry",
     "Grid": "core.grid",
     "Method": "methods.method",
     "Output": "output",
@@ -34,7 +36,7 @@ _HOMES = {
     "wrap": "targets.loading",
 }
 __all__ = [
-    "BadInput", "Grid", "Method", "Output", "Report", "Sampling", "SpatialPipeline", "Step", "TargetKind",
+    "BadInput", "DraftKind", "Grid", "Method", "Output", "Report", "Sampling", "SpatialPipeline", "Step", "TargetKind",
     "__version__", "register", "wrap",
 ]  # fmt: skip
 

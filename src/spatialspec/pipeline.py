@@ -23,6 +23,7 @@ from spatialspec.core.step import Step
 from spatialspec.drafts import weights as draft_weights
 from spatialspec.generation import generate, traced
 from spatialspec.methods.method import RULES, Method
+from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.presets import AUTO, dialled
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.output import OUTPUT_TYPES, Output, images_of
@@ -44,7 +45,7 @@ class SpatialPipeline:
         BadInput: the drafts were made for another target, or a file of them is damaged.
     """
 
-    def __init__(self, target: Target, draft: Sequence[draft_weights.Drafts | Unfit] | str | Path = ()) -> None:
+    def __init__(self, target: Target, draft: Sequence[DraftNetwork | Unfit] | str | Path = ()) -> None:
         with arguments.reading():
             if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
                 advice = "use from_pretrained, or wrap(model, processor)"
@@ -55,7 +56,7 @@ class SpatialPipeline:
         if not isinstance(draft, list | tuple):
             draft = draft_weights.load_all(arguments.path("draft", draft), target)
         for part in draft:
-            if not isinstance(part, draft_weights.Drafts | Unfit):
+            if not isinstance(part, DraftNetwork | Unfit):
                 raise BadInput(f"a {type(part).__name__} for draft weights", "those of a draft, or their folder")
         self.drafts = [drafts for drafts in draft if not isinstance(drafts, Unfit)]
         self.unfit = [drafts for drafts in draft if isinstance(drafts, Unfit)]

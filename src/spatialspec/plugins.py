@@ -1,4 +1,4 @@
-"""Registry of methods and targets: of this package, of other packages, and of programs or files that register them."""
+"""Registry of methods, drafts and targets: shipped, of other packages, and those that programs or files register."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Registry(Generic[P]):
 
 
 def register(plugin: P) -> P:
-    """Register a `Method` or a `TargetKind` by its name.
+    """Register a `Method`, a `DraftKind` or a `TargetKind` by its name.
 
     Returns:
         The argument, so that `METHOD = register(Method(...))` is one statement.
@@ -96,13 +96,13 @@ def register(plugin: P) -> P:
     thing: object = plugin
     if not isinstance(thing, Plugin):
         advice = "see docs/add-a-drafter.md and docs/add-a-target.md"
-        raise BadInput(f"a {type(thing).__name__}", "a Method or a TargetKind", advice, "register")
+        raise BadInput(f"a {type(thing).__name__}", "a Method, a DraftKind or a TargetKind", advice, "register")
     thing.registry().add(thing, "register")
     return plugin
 
 
 def load_file(path: Path) -> None:
-    """Run a Python file that registers methods or targets, once.
+    """Run a Python file that registers methods, drafts or targets, once.
 
     Raises:
         BadInput: it cannot be read or run.

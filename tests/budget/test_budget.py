@@ -14,8 +14,8 @@ from spatialspec import budget
 from spatialspec.budget import BUDGETS, budgets, choose, costs_here, processor
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
-from spatialspec.drafts.weights import Drafts
 from spatialspec.methods.method import Method
+from spatialspec.methods.network import DraftNetwork
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 
@@ -31,7 +31,7 @@ def request_of(pipeline: SpatialPipeline) -> Request:
     return Request.of(("a cat",), pipeline.target.default, pipeline.target.grid)
 
 
-def parts(pipeline: SpatialPipeline) -> tuple[Target, list[Drafts]]:
+def parts(pipeline: SpatialPipeline) -> tuple[Target, list[DraftNetwork]]:
     return pipeline.target, pipeline.drafts
 
 

@@ -16,12 +16,14 @@ from helpers.tiny import call_main, tiny_folder, write_pictures
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.drafts import weights
-from spatialspec.drafts.draft import DRAFTERS, accelerator
+from spatialspec.drafts.draft import accelerator
 from spatialspec.drafts.recipes import make_recipe, read_config, shipped
+from spatialspec.drafts.registry import kinds
 from spatialspec.drafts.task import DraftTask
 from spatialspec.drafts.trainer import train
 from spatialspec.generation import generate
 from spatialspec.methods.method import Method
+from spatialspec.methods.registry import methods
 from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
 
@@ -38,7 +40,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     return partial(call_main, capsys, "train", "draft", "--target", "target")
 
 
-@pytest.mark.parametrize("drafter", DRAFTERS)
+@pytest.mark.parametrize("drafter", kinds())
 def test_a_target_in_bf16(call, drafter: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The target is bf16, its states too where they are prepared; the drafts are not."""
     kinds, learned = [], []
@@ -183,7 +185,7 @@ def test_bad_input_is_one_line(call, monkeypatch, options: list[object], expecte
 def test_shipped_settings_are_recipes(name: str) -> None:
     settings = read_config(name)
     drafter, pictures = settings.pop("drafter"), settings.pop("pictures", None)
-    recipe = make_recipe(DRAFTERS[drafter].recipe_type, settings)
+    recipe = make_recipe(kinds()[drafter].task().recipe_type, settings)
     assert pictures is None or recipe.steps * recipe.batch / pictures == pytest.approx(
         8 if drafter == "hawk" else 3, abs=0.01
     )
@@ -196,7 +198,8 @@ def test_a_tracker_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_shipped_names() -> None:
     assert {"hawk-paper", "ssd-paper-janus-pro-7b", "ssd-paper-lumina-mgpt-7b", "ssd-paper-emu3-8b"} <= set(shipped())
-    assert set(DRAFTERS) == set(weights.KINDS)
+    assert [*kinds()] == ["hawk", "ssd", "spatial-model"]
+    assert {method.drafts for method in methods().values()} == {*kinds(), ""}
 
 
 @pytest.mark.parametrize("name", [name for name in shipped() if name.startswith("ssd-ablation")])

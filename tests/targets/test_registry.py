@@ -49,7 +49,7 @@ def test_a_kind_is_registered_once(tmp_path: Path) -> None:
     assert register(mine) is mine is register(mine) is kind_of({"model_type": "mine"})
     with pytest.raises(BadInput, match="register: got a second TargetKind 'janus', expected a name of its own"):
         register(TargetKind("janus", lambda config: True, loaded))
-    with pytest.raises(BadInput, match="register: got a int, expected a Method or a TargetKind"):
+    with pytest.raises(BadInput, match="register: got a int, expected a Method, a DraftKind or a TargetKind"):
         register(3)  # type: ignore[type-var]
     (tmp_path / "config.json").write_text('{"model_type": "mine"}')
     with pytest.raises(BadInput, match=r"\('cpu', torch.float32, None\)"):

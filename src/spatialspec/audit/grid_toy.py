@@ -15,7 +15,7 @@ from spatialspec.audit.enumeration import distribution, joint_distribution
 from spatialspec.audit.toys import random_drafts
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
-from spatialspec.drafts.weights import Drafts
+from spatialspec.methods.network import DraftNetwork
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_engine import GridEngine
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
@@ -87,6 +87,6 @@ class GridToy(GridEngine):
             conditionals.append(distribution(torch.stack(logits)[:, first, cell].numpy(), sampling))
         return joint_distribution(conditionals)
 
-    def drafts(self, kind: str, seed: int, count: int = 3) -> Drafts:
+    def drafts(self, kind: str, seed: int, count: int = 3) -> DraftNetwork:
         """Draft weights drawn at random."""
         return random_drafts(kind, self.width, seed, count)

@@ -19,8 +19,9 @@ from spatialspec.core.noise import Noise, Purpose, philox, unit
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
-from spatialspec.drafts.weights import KINDS, Drafts
+from spatialspec.drafts.registry import kinds
 from spatialspec.methods.method import Method
+from spatialspec.methods.network import DraftNetwork
 
 
 class Toy(Head, Protocol):
@@ -43,7 +44,7 @@ class Toy(Head, Protocol):
         """Joint probabilities of all V^cells images, tokens as digits of the index, cell 0 first."""
         ...
 
-    def drafts(self, kind: str, seed: int, count: int = ...) -> Drafts:
+    def drafts(self, kind: str, seed: int, count: int = ...) -> DraftNetwork:
         """Draft weights drawn at random."""
         ...
 
@@ -118,9 +119,9 @@ class Trial:
         return Method.parse(self.method)
 
     @cached_property
-    def drafts(self) -> list[Drafts]:
+    def drafts(self) -> list[DraftNetwork]:
         """Weights of every kind."""
-        return [self.target.drafts(kind, self.heads, self.count) for kind in KINDS]
+        return [self.target.drafts(kind, self.heads, self.count) for kind in kinds()]
 
     def image(self, noise: Noise) -> Image:
         """An image to decode, made by the registry of methods."""

@@ -17,7 +17,8 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
-from spatialspec.drafts.weights import KINDS, Drafts, build
+from spatialspec.drafts.registry import kinds
+from spatialspec.methods.network import DraftNetwork
 
 AVERAGE = {3: ([0.07, 0.80, 0.13], [0.01, 0.51, 0.48]), 4: ([0.10, 0.47, 0.07, 0.36], [0.01, 0.30, 0.65, 0.04])}
 LARGEST = 5500  # table entries; prefixes of larger grids share them by a hash
@@ -109,7 +110,7 @@ class ToyTarget:
         """The cells of the toy, for every grid."""
         return self.grid
 
-    def drafts(self, kind: str, seed: int, count: int = 3, scale: float = 0.3) -> Drafts:
+    def drafts(self, kind: str, seed: int, count: int = 3, scale: float = 0.3) -> DraftNetwork:
         """Draft weights drawn at random."""
         return random_drafts(kind, self.width, seed, count, scale)
 
@@ -124,19 +125,20 @@ def parse(text: str) -> Layout:
     return Grids(grids) if len(grids) > 1 else grids[0]
 
 
-def random_drafts(kind: str, width: int, seed: int, count: int = 3, scale: float = 0.3) -> Drafts:
+def random_drafts(kind: str, width: int, seed: int, count: int = 3, scale: float = 0.3) -> DraftNetwork:
     """Draft weights drawn at random.
 
     Args:
-        kind: key of `KINDS`.
+        kind: name of a `DraftKind`.
         width: of the target.
         seed: of the weights.
         count: heads or predictors in each direction, if the kind has them.
         scale: standard deviation.
     """
     draw = torch.Generator().manual_seed(seed)
-    sizes = {"width": width, "horizontal": count, "vertical": count}
-    drafts = build(kind, {field.name: sizes[field.name] for field in fields(KINDS[kind][1]) if field.name in sizes})
+    network, sizes = kinds()[kind].network(), {"width": width, "horizontal": count, "vertical": count}
+    known = {field.name for field in fields(network.config_type)}
+    drafts = network(network.config_type(**{name: size for name, size in sizes.items() if name in known}))
     for weight in drafts.parameters():
         weight.data = scale * torch.randn(weight.shape, generator=draw)
     return drafts.requires_grad_(False)

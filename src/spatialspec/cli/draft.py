@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatialspec import devices
+from spatialspec.cli import options
 from spatialspec.cli.display import progress
 from spatialspec.cli.options import loading
 from spatialspec.cli.workplace import Steps, clocked, make_folder, typed, working_in
 from spatialspec.core.errors import BadInput
+from spatialspec.drafts.registry import kinds, shipped
 
 if TYPE_CHECKING:
     from spatialspec.core.interfaces import Target
     from spatialspec.drafts.image_folder import CaptionedImages
 
-DRAFTERS = ("hawk", "ssd", "spatial-model")
+DRAFTERS = ", ".join(kind.name for kind in shipped())
 HUB = "hub:"  # prefix of data sets on the Hub: a wrong path downloads nothing
 Count = Annotated[int | None, typer.Option(help="Training images. [default: all, or 64 drawn from captions]")]
 
@@ -28,7 +30,7 @@ Count = Annotated[int | None, typer.Option(help="Training images. [default: all,
 def draft(
     context: typer.Context,
     target: Annotated[str, typer.Option(help="Name or folder of the target.")] = "train/target/model",
-    drafter: Annotated[str | None, typer.Option(help="hawk, ssd or spatial-model. [default: hawk]")] = None,
+    drafter: Annotated[str | None, typer.Option(help=f"{DRAFTERS}, or one of --plugin. [default: hawk]")] = None,
     data: Annotated[
         str, typer.Option(help="Folder with images and metadata.csv, or hub:OWNER/NAME, a data set.")
     ] = "train/data",
@@ -59,6 +61,7 @@ def draft(
         int | None, typer.Option(help="Images per step, over all processes. [default: the recipe's]")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices. [default: 0]")] = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """Train the drafts of a target; resumes if interrupted.
 
@@ -72,10 +75,11 @@ def draft(
 
         settings = read_config(config) if config is not None else {}
         name = drafter or settings.pop("drafter", "hawk")
-        if name not in DRAFTERS or name != settings.pop("drafter", name):
-            raise BadInput(f"--drafter {name!r}", f"one of {', '.join(DRAFTERS)}, and that of --config")
-        options: dict[str, int | float | None] = {"steps": steps, "batch": batch, "seed": seed}
-        options |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
+        known = list(kinds())
+        if name not in known or name != settings.pop("drafter", name):
+            raise BadInput(f"--drafter {name!r}", f"one of {', '.join(known)}, and that of --config")
+        overrides: dict[str, int | float | None] = {"steps": steps, "batch": batch, "seed": seed}
+        overrides |= {"horizontal": horizontal, "vertical": vertical, "decay": decay}
         listed = settings.pop("pictures", None)
         count = _count(listed if pictures is None else pictures)
         devices.dtype_name(dtype or devices.AUTO, "--dtype")
@@ -83,13 +87,12 @@ def draft(
         prompts = None if self_distil is None else read_prompts(self_distil)
         out = out or folder / "drafts" / name
 
-        from spatialspec.drafts.draft import DRAFTERS as TASKS
         from spatialspec.drafts.draft import accelerator, train_draft
         from spatialspec.drafts.training_data import TrainingData
         from spatialspec.targets.loading import load_target
 
-        settings |= {option: value for option, value in options.items() if value is not None}
-        recipe = make_recipe(TASKS[name].recipe_type, settings)
+        settings |= {option: value for option, value in overrides.items() if value is not None}
+        recipe = make_recipe(kinds()[name].task().recipe_type, settings)
         make_folder(out)
         processes = accelerator(tracker, out / "logs")
         report = clocked() if processes.is_main_process else lambda line: None

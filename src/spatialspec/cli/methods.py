@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spatialspec.cli import options
 from spatialspec.cli.display import say, waiting, wrapped
+from spatialspec.drafts.registry import kinds
 from spatialspec.methods.method import RULES
 from spatialspec.methods.options import explain
 from spatialspec.methods.registry import methods as table_of_methods
@@ -12,7 +13,7 @@ from spatialspec.methods.registry import methods as table_of_methods
 def methods(plugin: options.Plugin = None) -> None:
     """List methods and their options, including those of plug-ins.
 
-    Verifiers and kinds of targets follow at the end.
+    Verifiers, trained drafters and kinds of targets follow at the end.
     """
     with waiting("reading the options of methods"):  # imports torch
         from spatialspec.targets.registry import REGISTRY
@@ -24,4 +25,5 @@ def methods(plugin: options.Plugin = None) -> None:
         for key, field in type(method.options).model_fields.items():
             say(wrapped(f"  {explain(key, field)}", 4))
     say(f"verifiers: {', '.join(RULES)}")
+    say(wrapped(f"trained drafters: {', '.join(kinds())}", 4))
     say(wrapped(f"kinds of targets: {', '.join(REGISTRY.all())}", 4))

@@ -74,7 +74,7 @@ Plugin = Annotated[
     list[Path] | None,
     typer.Option(
         "--plugin", callback=_run_plugins, is_eager=True, metavar="FILE",
-        help="Python file that registers your methods or targets; may be repeated.",
+        help="Python file that registers your methods, drafts or targets; may be repeated.",
     ),
 ]  # fmt: skip
 Json = Annotated[Path | None, typer.Option(help="JSON file for settings and figures.")]

@@ -78,8 +78,9 @@ def typed(context: typer.Context) -> str:
             continue
         if isinstance(value, bool):
             words.append((option.opts if value else option.secondary_opts)[0])
-        else:
-            words += [option.opts[0], Path(str(value)).name if Path(str(value)).is_absolute() else str(value)]
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            words += [option.opts[0], Path(str(one)).name if Path(str(one)).is_absolute() else str(one)]
     return shlex.join(words)
 
 

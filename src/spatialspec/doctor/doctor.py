@@ -26,9 +26,9 @@ from spatialspec.doctor.rows import Rows, draw_rows
 from spatialspec.doctor.scores import check_ar, check_scores, compare
 from spatialspec.doctor.signatures import signatures
 from spatialspec.doctor.speed import AR, advise, curve, expectations, run_interleaved, short
-from spatialspec.drafts.weights import Drafts
 from spatialspec.measure.documents import dtype_name
 from spatialspec.methods.method import Method
+from spatialspec.methods.network import DraftNetwork
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
@@ -156,7 +156,7 @@ def _check_loaded(
             prompt = examination.require("prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
             examination.look("prompts", "the model's tokenizer", lambda: at_rest.check_prompt(target, folder, prompt))
             examination.request = Request.of([prompt], default, grid) if examination.sound else None
-    usable: list[Drafts] = []
+    usable: list[DraftNetwork] = []
     examination.look("drafts", "drafts that can be used", lambda: check_drafts(target, draft, grid, usable))
     examination.pipeline = SpatialPipeline(target, usable)
     known = {

@@ -10,10 +10,11 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.doctor.report import Finding, from_error, ok, warning
-from spatialspec.drafts.weights import DraftModel, Drafts, draft_folders
+from spatialspec.drafts.weights import DraftModel, draft_folders
+from spatialspec.methods.network import DraftNetwork
 
 
-def check_drafts(target: Target, folder: Path | None, grid: Grid, usable: list[Drafts]) -> Iterator[Finding]:
+def check_drafts(target: Target, folder: Path | None, grid: Grid, usable: list[DraftNetwork]) -> Iterator[Finding]:
     """Examine drafts.
 
     Args:

@@ -14,7 +14,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.progress import Progress
 from spatialspec.doctor.report import Expectation
 from spatialspec.doctor.rows import Rows
-from spatialspec.drafts.weights import KINDS
+from spatialspec.drafts.registry import kind_of, kinds
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.methods.registry import methods
@@ -46,7 +46,7 @@ def short(grid: Grid) -> int:
 
 def effort(request: Request, device: torch.device) -> int:
     """Maximum number of cells that are drawn."""
-    return effort_of_budgets(SPATIAL, request, device) + (3 + len(KINDS)) * TIMED * short(request.grid)
+    return effort_of_budgets(SPATIAL, request, device) + (3 + len(kinds())) * TIMED * short(request.grid)
 
 
 def curve(pipeline: SpatialPipeline, request: Request, report: Progress) -> list[Cost]:
@@ -68,17 +68,16 @@ def run_interleaved(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Call
 
 
 def _drafted(pipeline: SpatialPipeline) -> list[Method]:
-    """The exact method of each kind of drafts, with no more heads than the drafts have."""
-    table, drafted = methods(), []
-    for name, (kind, _) in KINDS.items():
-        for drafts in pipeline.drafts:
-            method = table.get(name)
-            if isinstance(drafts, kind) and method is not None and method.exact:
-                options = method.options.model_dump()
-                for size, most in asdict(drafts.config).items():
-                    if size in options:
-                        method = method.with_default(size, min(most, options[size]))
-                drafted.append(method)
+    """The exact method with the name of each kind of drafts, with no more heads than the drafts have."""
+    drafted = []
+    for drafts in pipeline.drafts:
+        method = methods().get(kind_of(drafts).name)
+        if method is not None and method.exact:
+            options = method.options.model_dump()
+            for size, most in asdict(drafts.config).items():
+                if size in options:
+                    method = method.with_default(size, min(most, options[size]))
+            drafted.append(method)
     return drafted
 
 

@@ -1,7 +1,4 @@
-"""`spatialspec train draft`: train drafts for a target, and write them with their card.
-
-A new drafter is a file with a recipe and a task, and an entry in DRAFTERS.
-"""
+"""`spatialspec train draft`: train drafts for a target, and write them with their card."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -20,17 +16,12 @@ from spatialspec.core.errors import BadInput
 from spatialspec.drafts import weights
 from spatialspec.drafts.card import draft_card
 from spatialspec.drafts.checkpoint import tune_threads
-from spatialspec.drafts.hawk import HawkTask
 from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.drafts.recipes import Recipe
-from spatialspec.drafts.spatial_model import SpatialModelTask
-from spatialspec.drafts.ssd import SSDTask
-from spatialspec.drafts.task import DraftTask
+from spatialspec.drafts.registry import kinds
 from spatialspec.drafts.teacher import shard
 from spatialspec.drafts.trainer import state_folder, train
 from spatialspec.drafts.training_data import TrainingData
-
-DRAFTERS: dict[str, type[DraftTask]] = {"hawk": HawkTask, "ssd": SSDTask, "spatial-model": SpatialModelTask}
 
 
 def accelerator(tracker: str | None, folder: Path) -> Accelerator:
@@ -63,7 +54,7 @@ def train_draft(
     """Train drafts and write them, with their card, to `out`.
 
     Args:
-        drafter: key of DRAFTERS.
+        drafter: name of a `DraftKind`.
         data: target and images.
         recipe: settings, of the drafter's type.
         out: folder; `state/` holds what resuming needs, the rest is what `--draft` takes.
@@ -80,7 +71,7 @@ def train_draft(
     target = data.target
     if data.together:
         shard(target, processes.device)
-    task = DRAFTERS[drafter].make(data, recipe)
+    task = kinds()[drafter].task().make(data, recipe)
     if processes.log_with:
         processes.init_trackers("spatialspec", config=asdict(recipe))
     progress = TrainingProgress(data.report, bar=processes.is_main_process)
@@ -93,6 +84,6 @@ def train_draft(
         count = sum(p.numel() for p in drafts.parameters())
         machine = f"{processes.device.type}, number of processes {processes.num_processes}"
         text = draft_card(drafter, target, task, count, best.step, figures, command, machine)
-        weights.save(cast(weights.Drafts, drafts), out, target.fingerprint, target.name, target.grid, text)
+        weights.save(drafts, out, target.fingerprint, target.name, target.grid, text)
     processes.end_training()
     return figures

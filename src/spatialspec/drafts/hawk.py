@@ -35,11 +35,3 @@ class HawkTask(HeadsTask):
         """See :class:`HeadsTask`."""
         weight = (drafts.vertical if down else drafts.horizontal)[index : index + 1]
         return HawkHeads.apply_heads(weight, self.target.norm(hidden).float())[0]
-
-    def logits(self, drafts: HawkHeads, guess: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
-        """See :class:`HeadsTask`."""
-        return self.target.output(guess)
-
-    def true(self, drafts: HawkHeads, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
-        """See :class:`HeadsTask`."""
-        return self.target.norm(hidden)

@@ -80,13 +80,13 @@ class HeadsTask(DraftTask):
     ) -> Float[Tensor, "*N d"]:
         """State that a head predicts at its offset from each cell, in fp32 like the heads."""
 
-    @abstractmethod
     def logits(self, drafts: Any, guess: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
-        """Logits of a draft, from a guess in the target's type."""
+        """Logits of a draft, from a guess in the target's type: a normed state, unless a task overrides this."""
+        return self.target.output(guess)
 
-    @abstractmethod
     def true(self, drafts: Any, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
-        """Training target of a guess, from the target's state and token at that cell."""
+        """Training target of a guess, from the target's state and token at that cell: the normed state, as above."""
+        return self.target.norm(hidden)
 
     def offsets(self) -> Iterator[tuple[str, bool, int, int]]:
         """Name, direction (down or not), index and raster offset of every head."""

@@ -23,8 +23,7 @@ from spatialspec.drafts.acceptance import RULES, Rule, by_rejection
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.task import DraftTask
 from spatialspec.drafts.windows import Windows, accepted
-from spatialspec.methods.spatial_model.config import SpatialModelConfig, SpatialModelSizes
-from spatialspec.methods.spatial_model.drafter import depth
+from spatialspec.methods.spatial_model.config import SpatialModelConfig, SpatialModelSizes, depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.methods.spatial_model.vocabulary import NOT_COVERED, DraftVocabulary, output_rows
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from accelerate import PartialState
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
@@ -21,6 +21,7 @@ from spatialspec.drafts.limits import check_memory
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.training_data import TrainingData
 from spatialspec.io.identity import identity
+from spatialspec.methods.network import DraftNetwork
 
 DRAWN, HELD_OUT = 64, 32  # default number of images: of a drawn training set, and for the figures
 
@@ -47,7 +48,7 @@ class DraftTask(ABC):
     source: str = ""
     data: Origin = field(default_factory=Origin)
     recipe_type: ClassVar[type[Recipe]]
-    kind: ClassVar[str]  # part of the digest; names of version 0.1.0, so that its states resume
+    kind: ClassVar[str] = ""  # in the digest instead of the class's name: names of 0.1.0, so that its states resume
     drawn: ClassVar[bool] = False  # without prompts: train on images that the target draws, or on real ones
     note: ClassVar[str]  # definition of the figures, for the card
 
@@ -80,13 +81,14 @@ class DraftTask(ABC):
     def digest(self) -> str:
         """Everything that the result depends on besides the recipe: kind of drafts, target, data."""
         t = self.target
-        return f"{self.kind} {identity(t)} {t.dtype} {t.default} {t.grid} {self.corpus.digest} {self.held_out.digest}"
+        kind, data = self.kind or type(self).__name__, f"{self.corpus.digest} {self.held_out.digest}"
+        return f"{kind} {identity(t)} {t.dtype} {t.default} {t.grid} {data}"
 
     def __len__(self) -> int:
         return len(self.corpus)
 
     @abstractmethod
-    def build(self) -> nn.Module:
+    def build(self) -> DraftNetwork:
         """Untrained drafts."""
 
     @abstractmethod

@@ -24,6 +24,7 @@ from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.task import DraftTask
 from spatialspec.io.identity import facts_digest
+from spatialspec.methods.network import DraftNetwork
 
 if TYPE_CHECKING:
     from torch.distributed.checkpoint.stateful import Stateful
@@ -87,7 +88,9 @@ def state_folder(out: Path, fingerprint: str, task: DraftTask) -> Path:
     return out / "state" / f"{fingerprint}-{facts_digest(facts_of(task))[:8]}"
 
 
-def train(task: DraftTask, state: Path, accelerator: Accelerator, progress: TrainingProgress) -> tuple[nn.Module, Best]:
+def train(
+    task: DraftTask, state: Path, accelerator: Accelerator, progress: TrainingProgress
+) -> tuple[DraftNetwork, Best]:
     """Train; resumes from the state in the folder `state`, and saves it there.
 
     Args:

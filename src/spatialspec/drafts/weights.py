@@ -16,30 +16,14 @@ from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sizes import read_name, read_sizes
+from spatialspec.drafts.registry import kind_of, kinds
 from spatialspec.io.files import read_config, read_text, write_text
 from spatialspec.io.tensors import load_module, write_weights
-from spatialspec.methods.hawk import HawkConfig, HawkHeads
-from spatialspec.methods.predictors import SSDConfig, SSDPredictors
-from spatialspec.methods.spatial_model.config import SpatialModelConfig
-from spatialspec.methods.spatial_model.drafter import depth
-from spatialspec.methods.spatial_model.network import SpatialNetwork
-from spatialspec.methods.spatial_model.vocabulary import DraftVocabulary, output_rows
+from spatialspec.methods.network import DraftNetwork
 
-Drafts = HawkHeads | SSDPredictors | SpatialNetwork
-KINDS: dict[str, tuple[type[Any], type[Any]]] = {
-    "hawk": (HawkHeads, HawkConfig),
-    "ssd": (SSDPredictors, SSDConfig),
-    "spatial-model": (SpatialNetwork, SpatialModelConfig),
-}
 FILES = ("config.json", "model.safetensors", "README.md")
 REQUIRED = ("sizes", "target_fingerprint", "speculators_config")
 TRAIN = "train drafts for it with `spatialspec train draft`"
-
-
-def build(algorithm: str, sizes: dict[str, Any]) -> Drafts:
-    """Untrained drafts of an algorithm (key of KINDS), from the fields of its configuration."""
-    kind, config = KINDS[algorithm]
-    return kind(config(**sizes))
 
 
 @dataclass
@@ -54,7 +38,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         card: text of `README.md`; empty for none.
     """
 
-    drafts: Drafts
+    drafts: DraftNetwork
     target: str
     fingerprint: str
     grid: Grid | None = None
@@ -62,9 +46,8 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
 
     @property
     def algorithm(self) -> str:
-        """Key of KINDS."""
-        (name,) = (name for name, (kind, _) in KINDS.items() if isinstance(self.drafts, kind))
-        return name
+        """Name of the `DraftKind` of the drafts."""
+        return kind_of(self.drafts).name
 
     @property
     def config(self) -> dict[str, Any]:
@@ -72,7 +55,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         sizes = asdict(self.drafts.config)
         method: dict[str, Any] = {"proposal_type": "spatial"}
         if "horizontal" in sizes:
-            method["speculative_tokens"] = sizes["horizontal"] + sizes["vertical"]
+            method["speculative_tokens"] = sizes["horizontal"] + sizes.get("vertical", 0)
         return {
             "model_type": "spatialspec_draft",
             "architectures": [type(self.drafts).__name__],
@@ -127,15 +110,14 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         name = _algorithm(config)
         if not name:
             got = f"drafts for the algorithm {shown(block.get('algorithm'))}"
-            raise BadInput(got, f"one of {', '.join(KINDS)}", "fetch it again", where)
-        kind, config_type = KINDS[name]
-        sizes = read_sizes(config_type, config["sizes"], f"{where}: sizes")
+            advice = "give the file that registers it with --plugin, or fetch it again"
+            raise BadInput(got, f"one of {', '.join(kinds())}", advice, where)
+        network = kinds()[name].network()
+        sizes = read_sizes(network.config_type, config["sizes"], f"{where}: sizes")
         grid = read_sizes(Grid, config["grid"], f"{where}: grid") if "grid" in config else None
         fingerprint = read_name(config["target_fingerprint"], f"{where}: target_fingerprint")
-        drafts = load_module(lambda: kind(sizes), weights, where, dtype=torch.float32)
-        for part in drafts.modules():
-            if isinstance(part, DraftVocabulary):
-                part.check(weights)
+        drafts = load_module(lambda: network(sizes), weights, where, dtype=torch.float32)
+        drafts.check_file(weights)
         text = read_text(card) if card.is_file() else ""
         return cls(drafts, read_name(target, f"{where}: verifier") if target else "", fingerprint, grid, text)
 
@@ -154,26 +136,24 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
             raise BadInput(f"width {c.width} ({maker})", f"width {target.width} of {target.name}", TRAIN)
         if not all(bool(weight.isfinite().all()) for weight in self.drafts.parameters()):
             raise BadInput(f"numbers that are not finite ({maker})", "finite numbers", f"fetch them again, or {TRAIN}")
-        if isinstance(c, SpatialModelConfig):
-            c.layers_read(depth(target))
-        for part in self.drafts.modules():
-            if isinstance(part, DraftVocabulary) and part.tokens is not None:
-                output_rows(target, int(part.tokens.max()) + 1)
+        self.drafts.check_target(target)
 
 
 def _algorithm(config: dict[str, Any]) -> str:
-    """Key of KINDS in a configuration; "" for none."""
+    """Name of a `DraftKind` in a configuration; "" for none."""
     block = config.get("speculators_config")
     name = block.get("algorithm") if isinstance(block, dict) else None
-    return name if isinstance(name, str) and name in KINDS else ""
+    return name if isinstance(name, str) and name in kinds() else ""
 
 
-def save(drafts: Drafts, folder: Path, fingerprint: str, target: str, grid: Grid | None = None, card: str = "") -> None:
+def save(
+    drafts: DraftNetwork, folder: Path, fingerprint: str, target: str, grid: Grid | None = None, card: str = ""
+) -> None:
     """Write the drafts of a target; see :class:`DraftModel`."""
     DraftModel(drafts, target, fingerprint, grid, card).write(folder)
 
 
-def load(folder: Path, target: Target) -> Drafts:
+def load(folder: Path, target: Target) -> DraftNetwork:
     """Read the drafts of a target, to its device and in its type.
 
     Raises:
@@ -192,7 +172,7 @@ def draft_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob("*/config.json")) if folder.is_dir() else []
 
 
-def load_all(folder: Path, target: Target) -> list[Drafts]:
+def load_all(folder: Path, target: Target) -> list[DraftNetwork]:
     """Read a folder of drafts, or every folder of drafts directly inside it.
 
     Raises:
@@ -205,7 +185,7 @@ def load_all(folder: Path, target: Target) -> list[Drafts]:
     return [load(path, target) for path in folders]
 
 
-def load_beside(folder: Path, target: Target) -> Drafts | Unfit:
+def load_beside(folder: Path, target: Target) -> DraftNetwork | Unfit:
     """Read drafts; damaged or foreign ones are returned as `Unfit`, an error only when a method needs them."""
     try:
         model = DraftModel.read(folder)

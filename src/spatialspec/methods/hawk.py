@@ -36,6 +36,7 @@ from spatialspec.core.sizes import CountOrNone, Size
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
+from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.options import Budget, Tolerance
 
 
@@ -54,12 +55,14 @@ class HawkConfig:
     vertical: CountOrNone = 2
 
 
-class HawkHeads(nn.Module):
+class HawkHeads(DraftNetwork):
     """All heads, initialised to zero, so that every head begins as the identity."""
 
+    config_type = HawkConfig
+    config: HawkConfig
+
     def __init__(self, config: HawkConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.horizontal = nn.Parameter(torch.zeros(config.horizontal, config.width, config.width))
         self.vertical = nn.Parameter(torch.zeros(config.vertical, config.width, config.width))
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Head
 from spatialspec.core.sizes import CountOrNone, Size
+from spatialspec.methods.network import DraftNetwork
 
 SPACES = ("pre-norm", "post-norm", "embedding")
 
@@ -69,12 +70,14 @@ class Predictor(nn.Module):
         return u + self.w2(F.silu(self.w1(n)) * self.w3(n))
 
 
-class SSDPredictors(nn.Module):
+class SSDPredictors(DraftNetwork):
     """One independent predictor per offset and direction."""
 
+    config_type = SSDConfig
+    config: SSDConfig
+
     def __init__(self, config: SSDConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.horizontal = nn.ModuleList(Predictor(config.width, config.token) for _ in range(config.horizontal))
         self.vertical = nn.ModuleList(Predictor(config.width, config.token) for _ in range(config.vertical))
 

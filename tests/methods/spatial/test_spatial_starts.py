@@ -20,11 +20,11 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.decode import Image, decode
-from spatialspec.drafts.weights import Drafts
 from spatialspec.methods.ar import AR
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import HawkHeads
 from spatialspec.methods.method import Method
+from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.spatial.drafter import Spatial, SpatialOptions
 from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModelOptions
 from spatialspec.methods.spatial_model.network import SpatialNetwork
@@ -39,7 +39,7 @@ def target() -> GridToy:
 
 
 @cache
-def drafts(start: str) -> Drafts:
+def drafts(start: str) -> DraftNetwork:
     """One head down and two to the right, or a network whose laws differ from cell to cell."""
     made = target().drafts(start, 1, 2)
     if isinstance(made, SpatialNetwork):

@@ -30,7 +30,6 @@ from spatialspec.core.step import Verdict
 from spatialspec.decode import Image, decode
 from spatialspec.drafts.features import Prepared, Streamed
 from spatialspec.drafts.teacher import _one_pass, states
-from spatialspec.drafts.weights import build
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.methods.spatial_model.config import SpatialModelConfig
@@ -165,7 +164,7 @@ def test_every_state_has_its_own_scale() -> None:
 
 
 def test_weights_from_before_the_options_load() -> None:
-    made = build("spatial-model", {"width": 16, "layers": 1, "head_width": 64, "expansion": 2, "rows": 3})
+    made = SpatialNetwork(SpatialModelConfig(width=16, layers=1, head_width=64, expansion=2, rows=3))
     layer = ("attention_norm", "query", "key_value", "query_norm", "key_norm", "out", "mlp_norm", "gate_up", "down")
     names = {"open", *(f"{name}.weight" for name in ("state_norm", "token_norm", "read_in"))}
     assert made.state_dict().keys() == names | {f"layers.0.{name}.weight" for name in layer}

@@ -31,8 +31,8 @@ from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Verdict
-from spatialspec.drafts.weights import Drafts
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.targets.llamagen.target import LlamaGenTarget
 
@@ -147,7 +147,7 @@ def test_trees_of_a_ragged_batch_equal_sequential_scoring(folder, seed):
     assert ragged, "the images went on in step"
 
 
-def random_drafts(width: int) -> list[Drafts]:
+def random_drafts(width: int) -> list[DraftNetwork]:
     torch.manual_seed(2)
     heads = HawkHeads(HawkConfig(width))
     for weight in (heads.horizontal, heads.vertical):

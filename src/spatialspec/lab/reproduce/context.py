@@ -12,9 +12,10 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.noise import Noise
 from spatialspec.core.progress import Bar, silent
-from spatialspec.drafts.weights import Drafts, load_all
+from spatialspec.drafts.weights import load_all
 from spatialspec.lab.reproduce.report import Table
 from spatialspec.lab.reproduce.verdict import Claim
+from spatialspec.methods.network import DraftNetwork
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 
@@ -72,7 +73,7 @@ class ExperimentContext:
         """Whether there are draft weights of a kind."""
         return any(isinstance(drafts, kind) for drafts in self.pipeline.drafts)
 
-    def load(self, folder: Path) -> list[Drafts]:
+    def load(self, folder: Path) -> list[DraftNetwork]:
         """Drafts from another folder.
 
         Raises:
@@ -80,7 +81,7 @@ class ExperimentContext:
         """
         return load_all(folder, self.target)
 
-    def with_drafts(self, drafts: Sequence[Drafts]) -> ExperimentContext:
+    def with_drafts(self, drafts: Sequence[DraftNetwork]) -> ExperimentContext:
         """The same with other drafts."""
         return replace(self, pipeline=SpatialPipeline(self.target, drafts))
 

@@ -14,12 +14,14 @@ next. Every cell attends to the last known cell f - 1, so that none is without a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
+from spatialspec.core.interfaces import Head
 from spatialspec.core.rotary import Rotation, grid_rotation
 from spatialspec.core.sizes import Size
 
@@ -32,6 +34,21 @@ LIMITS = {
 }  # fmt: skip
 BASE = 100.0  # longest wavelength over the shortest, by rows and by columns; its square over a raster of both
 NOWHERE = -1  # no cell: an empty slot, or an index behind the last cell
+
+
+@runtime_checkable
+class Deep(Protocol):
+    """A target whose passes return the states of any hidden layer."""
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        ...
+
+
+def depth(target: Head) -> int:
+    """Number of hidden layers that a target returns: 1, the last, unless it is `Deep`."""
+    return target.depth if isinstance(target, Deep) else 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,30 +29,15 @@ from torch import Tensor
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
-from spatialspec.core.interfaces import Drafter, Head, Verifier
+from spatialspec.core.interfaces import Drafter, Verifier
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.rotary import Rotation
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import Budget, Tolerance
-from spatialspec.methods.spatial_model.config import NOWHERE, SpatialModelConfig
+from spatialspec.methods.spatial_model.config import NOWHERE, SpatialModelConfig, depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
-
-
-@runtime_checkable
-class Deep(Protocol):
-    """A target whose passes return the states of any hidden layer."""
-
-    @property
-    def depth(self) -> int:
-        """Number of hidden layers."""
-        ...
-
-
-def depth(target: Head) -> int:
-    """Number of hidden layers that a target returns: 1, the last, unless it is `Deep`."""
-    return target.depth if isinstance(target, Deep) else 1
 
 
 class SpatialModelOptions(Budget, Tolerance):

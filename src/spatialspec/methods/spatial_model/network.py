@@ -16,6 +16,7 @@ last layer and of layers below it (multi-layer features as in EAGLE-3, Li et al.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -23,9 +24,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from spatialspec.core.interfaces import Head
 from spatialspec.core.rotary import Rotation, rotate
-from spatialspec.methods.spatial_model.config import SpatialModelConfig
-from spatialspec.methods.spatial_model.vocabulary import DraftVocabulary
+from spatialspec.methods.network import DraftNetwork
+from spatialspec.methods.spatial_model.config import SpatialModelConfig, depth
+from spatialspec.methods.spatial_model.vocabulary import DraftVocabulary, output_rows
 
 
 class SpatialLayer(nn.Module):
@@ -68,19 +71,31 @@ class SpatialLayer(nn.Module):
         return x + self.down(F.silu(gate) * up)
 
 
-class SpatialNetwork(nn.Module):
+class SpatialNetwork(DraftNetwork):
     """The network; its outputs are pre-norm states in the target's space."""
 
+    config_type = SpatialModelConfig
+    config: SpatialModelConfig
+
     def __init__(self, config: SpatialModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         d = config.width
-        self.config = config
         self.state_norm = nn.RMSNorm(d, eps=1e-6)
         self.token_norm = nn.RMSNorm(d, eps=1e-6)
         self.read_in = nn.Linear((config.features + 1) * d, d, bias=False)
         self.open = nn.Parameter(0.02 * torch.randn(d))
         self.vocabulary = DraftVocabulary(config.vocabulary)
         self.layers = nn.ModuleList(SpatialLayer(config) for _ in range(config.layers))
+
+    def check_file(self, path: Path) -> None:
+        """See :class:`DraftNetwork`: the covered tokens."""
+        self.vocabulary.check(path)
+
+    def check_target(self, target: Head) -> None:
+        """See :class:`DraftNetwork`: hidden layers, and rows of the output layer."""
+        self.config.layers_read(depth(target))
+        if self.vocabulary.tokens is not None:
+            output_rows(target, int(self.vocabulary.tokens.max()) + 1)
 
     def read(
         self, hidden: Float[Tensor, "B N joined"], embedding: Float[Tensor, "B N d"], rotation: Rotation
