@@ -169,15 +169,13 @@ def _folder(name: str | None) -> Path | None:
 
 def _identity(pipeline: Any, request: Any) -> dict[str, Any]:
     """Everything that images depend on, except prompts and methods."""
-    from dataclasses import asdict
-
     from spatialspec.io.identity import identity
     from spatialspec.measure.bench import describe
 
     names = {"model", "drafts", "version", "seed", "verifier", "negative_prompt", "size", "dtype"}
     settings = describe("evaluate", pipeline, request).model_dump(include=names)
     target = {"weights": identity(pipeline.target), "device": pipeline.target.device.type}
-    return {**settings, **target, **asdict(request.sampling)}
+    return {**settings, **target, **request.sampling.facts()}
 
 
 def _shown(name: str, form: str) -> Callable[[Quality], str]:

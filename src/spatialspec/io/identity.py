@@ -79,7 +79,11 @@ def weights_digest(*found: nn.Module) -> str:
 
 
 def drafts_digest(drafts: Sequence[nn.Module]) -> str:
-    """Hash of draft weights: images of relaxed methods hang on them."""
+    """Hash of draft weights: images of relaxed methods hang on them.
+
+    Unlike `weights_digest` it is the same in every type that holds the numbers. The formula is that of 0.1.0: tables of
+    results and folders of stored images carry its values.
+    """
     digest = hashlib.sha256()
     for module in drafts:
         for name, tensor in sorted(module.state_dict().items()):
@@ -144,9 +148,14 @@ def _tokenizers(target: Target) -> Iterator[str]:
                 yield json.dumps(json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None})
 
 
-def facts_digest(facts: Mapping[str, object]) -> str:
-    """Hash of what a stored thing depends on, for its name."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def facts_digest(facts: Mapping[str, object] | Sequence[object], data: bytes = b"") -> str:
+    """Hash of what a stored thing depends on, for its name.
+
+    Args:
+        facts: JSON values, or what `str` makes one of.
+        data: what is too large for them.
+    """
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode() + data).hexdigest()[:16]
 
 
 def check_same(facts: Mapping[str, object], stored: object, where: object, advice: str) -> None:
@@ -163,7 +172,8 @@ def check_same(facts: Mapping[str, object], stored: object, where: object, advic
     """
     if not isinstance(stored, dict):
         raise BadInput("what does not say what it was made from", "what this version writes", advice, where)
-    for name, value in json.loads(json.dumps(facts)).items():
-        if name not in stored or stored[name] != value:
-            other = shown(stored[name]) if name in stored else "none, of another version"
-            raise BadInput(f"{name} {shown(value)}", f"{other}, as what is kept there", advice, where)
+    expected = json.loads(json.dumps(facts))
+    for name in {**expected, **stored}:
+        if name not in expected or name not in stored or stored[name] != expected[name]:
+            here, there = (shown(values[name]) if name in values else "none" for values in (expected, stored))
+            raise BadInput(f"{name} {here}", f"{there}, as what is kept there", advice, where)
