@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from torch import nn
 
 from helpers.tiny import tiny_target
+from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
 from spatialspec.drafts import distil, features, task
 from spatialspec.drafts.corpus import Corpus
@@ -84,3 +88,24 @@ def test_digests_are_those_of_the_first_version() -> None:
     assert drafts_digest([network]) == "f5763824f3b3ec31" == drafts_digest([network.bfloat16()])
     assert weights_digest(network.float()) == "ad0c0a801c8253de" != weights_digest(network.bfloat16())
     assert facts_digest({"b": 1, "a": Path("x")}) == "385820f0096fd558"
+
+
+@dataclass
+class Config:
+    heads: int
+
+
+def test_a_transformer_inside_a_model_counts_as_in_the_first_version() -> None:
+    inner = nn.Linear(2, 2)
+    outer = nn.Sequential(inner)
+    inner.config, outer.config = Config(2), Config(3)  # type: ignore[assignment]
+    with torch.no_grad():
+        inner.weight.copy_(torch.arange(4.0).view(2, 2))
+        inner.bias.zero_()
+
+    def identity_of(transformer: nn.Module | None) -> str:
+        target = SimpleNamespace(networks=(outer,), transformer=transformer, fingerprint="f")
+        return identity(cast("Target", target))
+
+    assert identity_of(inner) == "f-7c1b4b611ce97481"
+    assert identity_of(outer) == "f-016296e4d1a9ed0e" == identity_of(None)

@@ -105,6 +105,8 @@ class ToyTarget:
             first = prefixes.stop
         return joint_distribution(conditionals)
 
+    networks, transformer = (), None
+
     def layout(self, grid: Grid) -> Layout:
         """Its own cells, whatever the grid."""
         return self.grid

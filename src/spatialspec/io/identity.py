@@ -50,27 +50,18 @@ def sign_fingerprint(weights: Iterable[Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def modules(part: object) -> list[nn.Module]:
-    """The networks among the attributes of an object."""
-    return [value for value in vars(part).values() if isinstance(value, nn.Module)]
-
-
-def networks(target: Target) -> list[nn.Module]:
-    """The networks that a target is made of, those of its decoder among them; none for a target that is a table."""
-    return [*modules(target), *(modules(target.decoder) if hasattr(target, "decoder") else ())]
-
-
 def identity(target: Target) -> str:
     """The fingerprint, and a hash of all weights, configurations and tokenizers, the same on every device.
 
     Of a target that is split over processes all must ask together: each weight is put together in turn.
     """
-    parts = [part for part in vars(target).values() if type(part).__module__.startswith("spatialspec.targets.")]
-    found = [*networks(target), *(m for part in parts if not isinstance(part, nn.Module) for m in modules(part))]
+    networks, inner = target.networks, target.transformer
+    # 0.1.0 read the configuration of a transformer inside another network four times: names of stored files go by it
+    again = () if inner is None or inner in networks else (inner,) * 4
     digest = hashlib.sha256()
-    for text in [*map(_configuration, found), *_tokenizers(target)]:
+    for text in [*map(_configuration, (*networks, *again)), *_tokenizers(target)]:
         digest.update(text.encode())
-    return f"{target.fingerprint}-{_of_weights(found, digest)}"
+    return f"{target.fingerprint}-{_of_weights(networks, digest)}"
 
 
 def weights_digest(*found: nn.Module) -> str:
@@ -105,7 +96,7 @@ def _of_weights(networks: Sequence[nn.Module], digest: Any) -> str:
 
 def weights(target: Target) -> Iterator[tuple[str, Tensor]]:
     """Every parameter and every buffer that is saved, once, in an order that the class decides."""
-    return _weights(networks(target))
+    return _weights(target.networks)
 
 
 def _weights(networks: Sequence[nn.Module]) -> Iterator[tuple[str, Tensor]]:
