@@ -26,7 +26,7 @@ from spatialspec.core.progress import Progress
 from spatialspec.generation import assemble
 from spatialspec.io.processes import Workers
 from spatialspec.methods.method import RULES, Method
-from spatialspec.methods.registry import shipped
+from spatialspec.methods.registry import REGISTRY
 from spatialspec.pipeline import SpatialPipeline
 
 FALSE_ALARM = 1e-6
@@ -119,10 +119,6 @@ def _in_worker(plan: Plan, seed: int, method: str, verifier: str) -> ToyTrial:
     return try_on_toys(_environments_of_worker(plan, seed), Method.parse(method), verifier)
 
 
-def _ours(method: Method) -> bool:
-    return any(method.name == known.name and method.drafter is known.drafter for known in shipped())
-
-
 def audit(
     methods: Sequence[Method],
     plan: Plan,
@@ -160,7 +156,7 @@ def audit(
 
     def begin(method: Method, verifier: str) -> Callable[[], ToyTrial]:
         """The trial of a method: by a worker, or here when it is asked for; a worker knows this package alone."""
-        if workers > 1 and _ours(method):
+        if workers > 1 and REGISTRY.ships(method):
             return pool.submit(_in_worker, plan, seed, str(method), verifier).result
         return lambda: try_on_toys(toys(), method, verifier)
 
