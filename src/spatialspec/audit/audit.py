@@ -19,12 +19,13 @@ import torch
 
 from spatialspec.audit.cases import Plan
 from spatialspec.audit.chi_square import CAUTION
-from spatialspec.audit.environments import AR, ModelEnvironment, ToyEnvironment, departures
+from spatialspec.audit.environments import ModelEnvironment, ToyEnvironment, departures
 from spatialspec.audit.findings import AuditDocument, AuditSettings, CaseResult, MethodAudit, SeedIdentity
 from spatialspec.audit.replicas import NoiseTable
 from spatialspec.core.progress import Progress
 from spatialspec.generation import assemble
 from spatialspec.io.processes import Workers
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.registry import REGISTRY
 from spatialspec.pipeline import SpatialPipeline

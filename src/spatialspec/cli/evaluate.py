@@ -109,7 +109,7 @@ def evaluate(
     pipeline, request = common.load(listed, first[:1], own)
 
     from spatialspec.generation import traced
-    from spatialspec.measure.bench import AR
+    from spatialspec.methods.ar import METHOD as AR
     from spatialspec.quality.extractors import ClipScore, feature_extractor
     from spatialspec.quality.judge import Alignment
     from spatialspec.quality.measuring import Metrics
