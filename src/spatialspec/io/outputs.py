@@ -48,25 +48,30 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
         ) from error
 
 
-def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = ()) -> None:
+def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = (), new: bool = False) -> None:
     """Find out whether files can be written into a folder, which is there or can be made in one that is.
 
     Args:
         path: of the folder.
         option: that named it, for the message.
         inputs: folders that the command reads or writes besides: none of them may be this one.
+        new: whether it may not exist yet; then those around it are made as well.
 
     Raises:
-        BadInput: a name that no folder can have, no folder around it, a file in its place, no right to write, no room,
-            or a folder that is read or written besides.
+        BadInput: a folder that exists where it may not, a name that no folder can have, no folder around it, a file in
+            its place, no right to write, no room, or a folder that is read or written besides.
     """
     what = f"{option} {path}"
     try:
         if not nameable(path):
             raise BadInput(f"{option} {shown(str(path))}", f"a name of at most {LONGEST} bytes", "rename it")
+        if new and (path.exists() or path.is_symlink()):
+            raise BadInput(f"{what}, which exists", "a new folder", "choose another name")
         if path.exists() and not path.is_dir():
             raise BadInput(f"{what}, which is {_kind(path)}", "a folder", "choose another name")
         parent = Path(os.path.realpath(path)).parent
+        if new:
+            parent = next(folder for folder in (parent, *parent.parents) if folder.exists())
         if not parent.is_dir():
             raise BadInput(what, "an existing folder around it", f"make {parent} first")
         if any(other is not None and _same(path, other) for other in inputs):
