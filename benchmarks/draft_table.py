@@ -80,7 +80,7 @@ def head_logits(drafts: Any, target: Any, heads: Any, k: int, h: Tensor, e: Tens
     """Logits of one head, from states and token embeddings at its sources."""
     if isinstance(drafts, HawkHeads):
         return target.output(HawkHeads.apply_heads(heads[k : k + 1], target.norm(h))[0])
-    return drafts.logits(target, heads[k](drafts.place(target, h, e), e))
+    return drafts.logits(target, heads[k](drafts.to_space(target, h, e), e))
 
 
 def copies(target: Any, hidden: Tensor, codes: Tensor, windows: Windows) -> Tensor:
@@ -120,7 +120,7 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
             if isinstance(drafts, HawkHeads):
                 HawkHeads.apply_heads(own[k : k + 1], target.norm(h))
             else:
-                own[k](drafts.place(target, h, e), e)
+                own[k](drafts.to_space(target, h, e), e)
         return target.default.distribution(target.output(far))
 
     return work

@@ -1,7 +1,7 @@
-"""What a call was given, read once: the same checks for Python and for the command line.
+"""Reads the arguments of a call, for Python and the command line.
 
-Whole numbers of numpy and torch are numbers, None takes a default wherever diffusers has one, and nothing takes memory
-in proportion to a number before it was found to be in range. Imports torch where it is needed only.
+Numbers may be of numpy or torch. None is the default wherever diffusers has one. A number is checked before memory is
+allocated in proportion to it. Imports torch only where needed.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ PROMPTS = "a text, or a list of at least one"
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Arguments may be objects of anybody's: one that raises while it is read is BadInput."""
+    """Turn errors of foreign objects, raised while they are read, into BadInput."""
     try:
         yield
     except BadInput:
         raise
     except Exception as error:
-        got = f"an argument that cannot be read ({type(error).__name__}: {shown(_words(error))})"
+        got = f"an argument that cannot be read ({type(error).__name__}: {shown(_text(error))})"
         raise BadInput(got, "plain text, numbers and lists of them") from error
 
 
-def _words(error: Exception) -> str:
+def _text(error: Exception) -> str:
     try:
         return str(error)
-    except Exception:  # an error of anybody's, too
+    except Exception:  # of a foreign class
         return ""
 
 
@@ -49,7 +49,7 @@ def prompts(value: object) -> list[str]:
     """Read a prompt, or a list of at least one.
 
     Raises:
-        BadInput: it is anything else, or a prompt that no model can draw.
+        BadInput: the value is neither, or no model can draw a prompt.
     """
     if isinstance(value, str):
         return [check_prompt(value)]
@@ -66,7 +66,7 @@ def negatives(value: object, count: int, images: int = 1) -> list[str]:
         One for each of the `images` of every prompt, "" for none.
 
     Raises:
-        BadInput: it is anything else, another number of them, or a text that no model can read.
+        BadInput: another type, another number of them, or a text that no model can read.
     """
     if isinstance(value, list | tuple):
         texts = listed("negative_prompt", value, "one for each prompt")
@@ -83,7 +83,7 @@ def _negative(value: object) -> str:
 
 
 def images(name: str, value: object) -> int:
-    """Read how many images of a prompt to draw.
+    """Read the number of images of a prompt; None is 1.
 
     Raises:
         BadInput: it is not 1 to IMAGES.
@@ -100,7 +100,7 @@ def seeds(value: object, generator: object, count: int) -> list[int]:
         count: number of images.
 
     Raises:
-        BadInput: both are given, one is anything else or another number of them, or a seed is not 0 to 2^63 - 1.
+        BadInput: both are set, another type or number of them, or a seed is not 0 to 2^63 - 1.
     """
     from spatialspec.core.noise import image_seed
 
@@ -115,9 +115,9 @@ def seeds(value: object, generator: object, count: int) -> list[int]:
         several = listed("generator", generator, "torch.Generator, or one for each image")
         if len(several) != count:
             raise BadInput(f"{len(several)} generators", f"{count}, one for each image")
-        checked = [_generator(one) for one in several]
-        return [_drawn(one) for one in checked]
-    first = _drawn(_generator(generator)) if value is None else image_seed(cast("int", value), 0)
+        generators = [_generator(item) for item in several]
+        return [_draw(item) for item in generators]
+    first = _draw(_generator(generator)) if value is None else image_seed(cast("int", value), 0)
     return [image_seed(first, i) for i in range(count)]
 
 
@@ -129,24 +129,25 @@ def _generator(value: object) -> torch.Generator | None:
     return value
 
 
-def _drawn(generator: torch.Generator | None) -> int:
+def _draw(generator: torch.Generator | None) -> int:
+    """A seed from a generator."""
     import torch
 
-    where = "cpu" if generator is None else generator.device
-    return int(torch.randint(2**63 - 1, (), generator=generator, device=where))
+    device = "cpu" if generator is None else generator.device
+    return int(torch.randint(2**63 - 1, (), generator=generator, device=device))
 
 
 def grid(target: Target, size: object = None, height: object = None, width: object = None) -> Grid:
     """Read the size of an image, in tokens, or its height and width in pixels.
 
     Args:
-        target: that draws it; its own grid is the default, and the side of a height or a width that is not given.
-        size: as `Grid.read` takes it, or None.
+        target: its default grid replaces a missing size, height or width.
+        size: as for `Grid.read`, or None.
         height: in pixels, or None.
         width: in pixels, or None.
 
     Raises:
-        BadInput: both a size and a side are given, a side is no multiple of a cell's, or the model cannot draw it.
+        BadInput: size and height or width are set, one is no multiple of a cell's, or the model cannot draw the grid.
     """
     from spatialspec.core.grid import Grid
 
@@ -163,7 +164,7 @@ def grid(target: Target, size: object = None, height: object = None, width: obje
 
 
 def _cells(name: str, value: object, default: int, patch: int) -> int:
-    """How many cells of `patch` pixels a side has."""
+    """Number of cells of `patch` pixels along a side."""
     pixels = default * patch if value is None else whole(name, value, 1, 2**20)
     if pixels % patch:
         below = max(1, pixels // patch) * patch
@@ -175,7 +176,7 @@ def flag(name: str, value: object) -> bool:
     """Read True or False, of Python or numpy.
 
     Raises:
-        BadInput: it is anything else.
+        BadInput: the value is no bool.
     """
     if isinstance(value, bool) or type(value).__name__ == "bool":
         return bool(value)
@@ -186,27 +187,27 @@ def function(name: str, value: object) -> None:
     """Check a function, or None.
 
     Raises:
-        BadInput: it is anything else.
+        BadInput: the value cannot be called.
     """
     if value is not None and not callable(value):
         raise BadInput(f"{name} {shown(value)}", "a function, or None")
 
 
 def among(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Check a word.
+    """Check a choice.
 
     Raises:
-        BadInput: it is none of those that are allowed.
+        BadInput: it is not in `allowed`.
     """
     if not isinstance(value, str) or value not in allowed:
         raise BadInput(f"{name} {shown(value)}", f"one of {', '.join(allowed)}")
 
 
 def names(name: str, value: object, allowed: Sequence[str]) -> list[str]:
-    """Read a list of words; None is none.
+    """Read a list of choices; None is an empty one.
 
     Raises:
-        BadInput: it is no list, or has one that is not allowed.
+        BadInput: it is no list, or an item is not in `allowed`.
     """
     several = [] if value is None else listed(name, value, f"a list of {', '.join(allowed)}")
     for word in several:
@@ -215,20 +216,20 @@ def names(name: str, value: object, allowed: Sequence[str]) -> list[str]:
 
 
 def written(value: object, count: int, cells: int, vocabulary: int) -> list[tuple[int, ...]]:
-    """Read the tokens that are written already, for each image those of its first cells; none at all for None.
+    """Read the tokens of the first cells of each image, from an earlier call; None or an empty list for none.
 
     Raises:
-        BadInput: no list of `count` lists, more than `cells` tokens, or one that is not 0 to V - 1.
+        BadInput: no list of `count` lists, more than `cells` tokens, or a token is not 0 to V - 1.
     """
     what = "the tokens of every image's first cells"
-    rows = [()] * count if value is None else listed("written", value, what)
-    if not len(rows):
+    images = [()] * count if value is None else listed("written", value, what)
+    if not len(images):
         return [()] * count
-    if len(rows) != count:
-        raise BadInput(f"written tokens of {len(rows)} images", f"those of {count}")
+    if len(images) != count:
+        raise BadInput(f"written tokens of {len(images)} images", f"those of {count}")
     read = []
-    for row in rows:
-        tokens = listed("written", () if row is None else row, what)
+    for image in images:
+        tokens = listed("written", () if image is None else image, what)
         if len(tokens) > cells:
             raise BadInput(f"{len(tokens)} written tokens", f"at most {cells}, one for each cell")
         read.append(tuple(whole("a written token", token, 0, vocabulary - 1) for token in tokens))
@@ -236,14 +237,14 @@ def written(value: object, count: int, cells: int, vocabulary: int) -> list[tupl
 
 
 def path(name: str, value: object) -> Path:
-    """Read a path, which need not exist; `~` in front is the home folder.
+    """Read a path, which need not exist; a leading `~` is the home folder.
 
     Raises:
-        BadInput: it is no path, or one that no file can have.
+        BadInput: the value is no path, or no file can have it.
     """
     try:
         text = os.path.expanduser(os.fspath(cast("str", value)))
-    except Exception:  # whatever a foreign object raises
+    except Exception:  # of a foreign object, which may raise anything
         text = ""
     if not isinstance(text, str) or not text or not nameable(text):
         raise BadInput(f"{name} {shown(value)}", f"a path, whose names have at most {LONGEST} bytes")

@@ -1,4 +1,4 @@
-"""`--budget auto`: what a pass costs against its width on this machine, and the budget that is fastest here.
+"""`--budget auto`: the cost of a pass by its width on this machine, and the fastest budget.
 
 Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a few images, large ones
 on their first rows. Budgets that are clearly slower than the best drop out; more images tell the others apart. Budget 0
@@ -32,13 +32,13 @@ from spatialspec.methods.method import Method
 from spatialspec.request import Request
 
 Drafts = Sequence[nn.Module]  # draft weights of any kind
-# A pass has one row more, and rows come in eights; 64 is the default of `spatial`
+# A pass has one slot more, and kernels work on multiples of eight; 64 is the default of `spatial`
 BUDGETS = (0, 3, 7, 15, 23, 31, 47, 64)
 WIDE = (95, 127)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
 CELLS = 600  # of each image that is decoded with each budget, in whole rows
-TURNS = 6  # of images; on a single one luck decides between budgets that are nearly as good
+RUNS = 6  # images per budget; on a single one luck decides between budgets that are nearly as good
 SLOWER = 1.15  # times the best so far: such a budget drops out
-GAIN = 1.03  # how much faster than AR a budget must be to be worth its noise
+GAIN = 1.03  # times faster than AR that a budget must be, as measurements are noisy
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Cost:
 
     Attributes:
         budget: drafted nodes of a pass.
-        seconds: of a pass, drafting and verifying included; the median over turns.
-        cells: committed by a pass, mean over turns.
+        seconds: of a pass, drafting and verifying included; the median over runs.
+        cells: committed by a pass, mean over runs.
     """
 
     budget: int
@@ -57,12 +57,12 @@ class Cost:
 
     @property
     def seconds_of_a_cell(self) -> float:
-        """What a good budget makes small."""
+        """Expected seconds per committed cell."""
         return self.seconds / self.cells
 
 
 def budgets(device: torch.device) -> tuple[int, ...]:
-    """What is tried on a device."""
+    """Budgets that are measured on a device."""
     return BUDGETS + WIDE if device.type == "cuda" else BUDGETS
 
 
@@ -72,19 +72,19 @@ def measured_cells(request: Request) -> int:
 
 
 def effort(method: Method, request: Request, device: torch.device) -> int:
-    """Cells that a measurement draws; none where the method needs none."""
-    if not _open(method):
+    """Cells that a measurement draws; 0 where the method needs none."""
+    if not _undecided(method):
         return 0
-    return len(budgets(device)) * TURNS * measured_cells(request) * request.images
+    return len(budgets(device)) * RUNS * measured_cells(request) * request.images
 
 
-def _open(method: Method) -> bool:
-    """Whether a method has a budget, and none was given."""
-    return method.has("budget") and "budget" not in method.options.given
+def _undecided(method: Method) -> bool:
+    """Whether a method has the option `budget`, and it was not set."""
+    return method.has("budget") and "budget" not in method.options.explicit
 
 
 def measure(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> list[Cost]:
-    """Decode images with every budget that may still be the best; all of them take turns.
+    """Decode images with every budget that may still be the best, interleaved.
 
     Args:
         target: frozen AR model.
@@ -96,25 +96,25 @@ def measure(target: Target, drafts: Drafts, method: Method, request: Request, re
     stop = measured_cells(request)
     _decode(target, drafts, method, request, 0, 0, min(12, stop), report)  # warms up
     left = budgets(target.device)
-    found: dict[int, list[tuple[float, int]]] = {budget: [] for budget in left}
-    for turn in range(TURNS):
-        for budget in found.keys() - set(left):
+    runs: dict[int, list[tuple[float, int]]] = {budget: [] for budget in left}
+    for run in range(RUNS):
+        for budget in runs.keys() - set(left):
             report(f"budget {budget} dropped out", stop * request.images)
         for budget in left:
-            found[budget].append(_decode(target, drafts, method, request, budget, turn, stop, report))
-        slow = SLOWER * min(_seconds_of_a_cell(found[budget]) for budget in left)
-        left = tuple(budget for budget in left if _seconds_of_a_cell(found[budget]) <= slow)
-    best = found[min(left, key=lambda budget: _seconds_of_a_cell(found[budget]))]
-    return [_cost(budget, measured, best, stop) for budget, measured in found.items()]
+            runs[budget].append(_decode(target, drafts, method, request, budget, run, stop, report))
+        slow = SLOWER * min(_seconds_of_a_cell(runs[budget]) for budget in left)
+        left = tuple(budget for budget in left if _seconds_of_a_cell(runs[budget]) <= slow)
+    best = runs[min(left, key=lambda budget: _seconds_of_a_cell(runs[budget]))]
+    return [_cost(budget, measured, best, stop) for budget, measured in runs.items()]
 
 
 def _seconds_of_a_cell(measured: Sequence[tuple[float, int]]) -> float:
-    """But for a factor that is the same for all."""
+    """Seconds of a cell, up to a factor that all budgets share."""
     return median(seconds / passes for seconds, passes in measured) * fmean(passes for _, passes in measured)
 
 
 def _cost(budget: int, measured: list[tuple[float, int]], best: list[tuple[float, int]], stop: int) -> Cost:
-    """Of one budget; for turns that it missed, its passes grow as the best budget's did, AR's not at all."""
+    """Cost of one budget; for runs that it missed, its passes grow as the best budget's did, AR's not at all."""
     passes, of_best = fmean(count for _, count in measured), [count for _, count in best]
     harder = fmean(of_best) / fmean(of_best[: len(measured)]) if budget else 1.0
     return Cost(budget, median(seconds / count for seconds, count in measured), stop / (passes * harder))
@@ -126,17 +126,17 @@ def _decode(
     method: Method,
     request: Request,
     budget: int,
-    turn: int,
+    run: int,
     stop: int,
     report: Progress,
 ) -> tuple[float, int]:
-    """Seconds and passes until every image of a turn has `stop` cells.
+    """Seconds and passes until every image of a run has `stop` cells.
 
-    Turns differ in their prompts where there are several, and always in their seeds.
+    Runs differ in their prompts where there are several, and always in their seeds.
     """
     groups = request.by_prompt()
-    seeds = [image_seed(request.seeds[0], turn * request.images + i) for i in range(request.images)]
-    drawn = replace(groups[turn % len(groups)], seeds=seeds, written=())
+    seeds = [image_seed(request.seeds[0], run * request.images + i) for i in range(request.images)]
+    drawn = replace(groups[run % len(groups)], seeds=seeds, written=())
     images = assemble(target, drafts, method.with_default("budget", budget), drawn)
     session = drawn.session(target)
     start = time.perf_counter()
@@ -155,7 +155,7 @@ def choose(costs: Sequence[Cost]) -> int:
 
 
 def costs_here(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> list[Cost]:
-    """What each budget costs here, measured if it is not known yet."""
+    """Cost of each budget on this machine; measured if it is not cached."""
     path = _folder() / f"{_key(target, drafts, method, request)}.json"
     if (known := read_sealed(path)) is not None:
         return [Cost(**cost) for cost in known["costs"]]
@@ -167,15 +167,15 @@ def costs_here(target: Target, drafts: Drafts, method: Method, request: Request,
 
 
 def tuned(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> Method:
-    """The method with the budget that is fastest here, unless it has one of its own."""
-    if not _open(method):
+    """The method with the budget that is fastest on this machine, unless its budget was set."""
+    if not _undecided(method):
         return method
     return method.with_default("budget", choose(costs_here(target, drafts, method, request, report)))
 
 
 def _folder() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not cache.is_absolute():  # not set, or none, as its specification has it
+    if not cache.is_absolute():  # not set, or to be ignored by the XDG specification
         try:
             cache = Path.home() / ".cache"
         except RuntimeError:  # a user without a home, as in some containers
@@ -185,12 +185,14 @@ def _folder() -> Path:
 
 def machine(device: torch.device) -> str:
     """Processor, computer, and the accelerator or the number of threads."""
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {torch.get_num_threads()}"
-    return f"{processor()}, {platform.node()}, {where}"
+    device_name = (
+        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {torch.get_num_threads()}"
+    )
+    return f"{processor()}, {platform.node()}, {device_name}"
 
 
 def processor(info: Path = Path("/proc/cpuinfo")) -> str:
-    """Model of the processor, as well as the system knows it."""
+    """Model name of the processor, as the system reports it."""
     with suppress(OSError):
         for line in info.read_text().splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""The loop that serves every decoder: draft, score in one pass of the target, verify, keep, learn."""
+"""The loop of every method: draft, score in one target pass, verify, observe, commit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from spatialspec.core.step import Step, Verdict
 
 @dataclass
 class Image:
-    """One image being decoded; `state` moves on with every pass.
+    """One image being decoded; every pass replaces `state`.
 
     Attributes:
-        state: what is written.
-        drafter: its own, with what it has observed.
-        verifier: its own, with the noise of the image's seed.
+        state: committed tokens.
+        drafter: of this image.
+        verifier: of this image, with the noise of its seed.
         sampling: how distributions are made from logits.
         written: tokens of its first cells from an earlier run; the first pass reads and commits them.
     """
@@ -36,7 +36,7 @@ class Image:
     written: Sequence[int] = ()
 
     def propose(self) -> Proposal:
-        """What the drafter guesses; in the first pass what an earlier run has written."""
+        """The drafter's proposal; in the first pass the tokens of an earlier run."""
         if self.written and not self.state.frontier:
             return Proposal.chain(0, list(self.written), final=True)
         if self.state.frontier or self.drafter.drafts_first_cell:
@@ -44,26 +44,29 @@ class Image:
         return Proposal()
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Verdict:
-        """What the verifier accepts; a final block is committed as it stands.
+        """The verifier's verdict; a final block is accepted without it.
 
         Raises:
-            NotFinite: the target's scores are no numbers.
+            NotFinite: a score of the target is NaN or infinite.
         """
         if proposal.final:
             return Verdict.all(proposal)
         verdict = self.verifier.verify(proposal, p, self.state)
-        if p.shape[-1] in verdict.named:  # no token: `best` and `inverse_cdf` found none
+        if p.shape[-1] in verdict.named:  # `best` and `inverse_cdf` return V where a score is not finite
             after = [cell + 1 for cell in (*(self.state.pending or (-1,)), *proposal.cells)]
-            broken = [cell for cell, row in zip(after, p, strict=True) if not row.isfinite().all()]
+            broken = [cell for cell, slot in zip(after, p, strict=True) if not slot.isfinite().all()]
             raise NotFinite(f"scores of cell {min(broken, default=self.state.frontier)}", self.state.passes)
         return verdict
 
 
 @torch.inference_mode()
 def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
-    """Write all images, each at its own pace, one target pass over all open ones at a time.
+    """Decode all images; each target pass serves all open ones, which advance independently.
 
     AR is this loop with empty proposals.
+
+    Yields:
+        The record of each pass of each image.
     """
     open_images = list(range(len(images)))
     layers = {layer for image in images for layer in image.drafter.layers}

@@ -1,4 +1,4 @@
-"""Devices and types of weights as people name them. Imports torch where it is needed only."""
+"""Reads devices, dtypes and device maps. Imports torch only where needed."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ from spatialspec.core.errors import BadInput, shown
 if TYPE_CHECKING:
     import torch
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # as the command line names them, as torch does
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # name on the command line -> name in torch
 AUTO = "auto"  # fp32 on the CPU, bf16 elsewhere
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # those that accelerate makes
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # computed by accelerate
 MOST = 1024  # accelerators
 
 
 def placement(
-    where: object, kind: object, torch_kind: object, spread: object
+    device_name: object, dtype_value: object, torch_dtype: object, mapping: object
 ) -> tuple[str, torch.dtype, str | dict[str, torch.device] | None]:
-    """Read device, type of the weights, under one of its two names, and device map of a model that is to be loaded.
+    """Read device, dtype (under one of its two names) and device map of a model to be loaded.
 
     Raises:
-        BadInput: one of them is none, or the two types differ.
+        BadInput: one of them is invalid, or the two dtypes differ.
     """
-    there = device(where)
-    if kind is not None and torch_kind is not None and kind != torch_kind:
-        raise BadInput(f"dtype {shown(kind)} and torch_dtype {shown(torch_kind)}", "one of them")
-    return str(there), dtype(torch_kind if kind is None else kind, there), device_map(spread)
+    torch_device = device(device_name)
+    if dtype_value is not None and torch_dtype is not None and dtype_value != torch_dtype:
+        raise BadInput(f"dtype {shown(dtype_value)} and torch_dtype {shown(torch_dtype)}", "one of them")
+    return (
+        str(torch_device),
+        dtype(torch_dtype if dtype_value is None else dtype_value, torch_device),
+        device_map(mapping),
+    )
 
 
 def dtype_name(value: object, argument: str = "dtype") -> str:
-    """Read the name of a type of weights: one of DTYPES, as torch names it, or AUTO; `argument` is for the message.
+    """Read the name of a dtype: a key or value of DTYPES, or AUTO; `argument` is for the message.
+
+    Returns:
+        A key of DTYPES, or AUTO.
 
     Raises:
         BadInput: it is none of these.
@@ -43,11 +50,11 @@ def dtype_name(value: object, argument: str = "dtype") -> str:
     return known[name]
 
 
-def dtype(value: object, where: torch.device) -> torch.dtype:
-    """Read the type of the weights, by name or as torch has it; None is fp32.
+def dtype(value: object, torch_device: torch.device) -> torch.dtype:
+    """Read the dtype of the weights, a name or a torch dtype; None is fp32, AUTO depends on the device.
 
     Raises:
-        BadInput: it is none that weights can have.
+        BadInput: weights cannot have it.
     """
     import torch
 
@@ -55,59 +62,60 @@ def dtype(value: object, where: torch.device) -> torch.dtype:
         return torch.float32 if value is None else torch.float64
     name = dtype_name(value)
     if name == AUTO:
-        name = "fp32" if where.type == "cpu" else "bf16"
+        name = "fp32" if torch_device.type == "cpu" else "bf16"
     weights: torch.dtype = getattr(torch, DTYPES[name])
     return weights
 
 
 def device(value: object, argument: str = "device") -> torch.device:
-    """Read a device that this machine has; None is the CPU, and `argument` is for the message.
+    """Read a device of this machine; None is the CPU, and `argument` is for the message.
 
     Raises:
-        BadInput: it is none; the message lists them.
+        BadInput: this machine has no such device; the message lists its devices.
     """
     import torch
 
-    there = _devices()
+    available = _devices()
     name = "cpu" if value is None else str(value) if isinstance(value, str | torch.device) else ""
-    if name == "cpu:0":  # there is one
+    if name == "cpu:0":  # the same device
         name = "cpu"
-    if name not in there:
-        raise BadInput(f"{argument} {shown(value)}", "one that this machine has", ", ".join(there))
+    if name not in available:
+        raise BadInput(f"{argument} {shown(value)}", "one that this machine has", ", ".join(available))
     return torch.device(name)
 
 
 def _devices() -> list[str]:
-    """The CPU, an accelerator, and each of those that there are."""
+    """Names of all devices: the CPU, the accelerator, and each accelerator by index."""
     import torch
 
-    there = ["cpu"]
+    names = ["cpu"]
     if (other := torch.accelerator.current_accelerator()) is not None and torch.accelerator.is_available():
-        there += [other.type, *(f"{other.type}:{i}" for i in range(torch.accelerator.device_count()))]
-    return there
+        names += [other.type, *(f"{other.type}:{i}" for i in range(torch.accelerator.device_count()))]
+    return names
 
 
 def device_map(value: object) -> str | dict[str, torch.device] | None:
     """Read a device map: None, one of DEVICE_MAPS, a device, or a mapping of names of modules to devices.
 
-    A device may be the number of an accelerator. Which modules there are, the model knows.
+    A device may be the index of an accelerator. Names of modules are checked when the model is loaded.
 
     Raises:
-        BadInput: it is anything else, or names a device that this machine lacks.
+        BadInput: another type, or a device that this machine lacks.
     """
     if value is None or (isinstance(value, str) and value in DEVICE_MAPS):
         return value
     try:
         if not isinstance(value, Mapping):
             return {"": _device_of(value)}
-        found = {str(name): _device_of(where) for name, where in dict(value).items() if isinstance(name, str)}
-        if found and len(found) == len(value):
-            return found
-    except Exception:  # BadInput of `device`, and whatever a foreign object raises
+        devices = {
+            str(name): _device_of(torch_device) for name, torch_device in dict(value).items() if isinstance(name, str)
+        }
+        if devices and len(devices) == len(value):
+            return devices
+    except Exception:  # BadInput of `device`, or of a foreign object, which may raise anything
         pass
-    there = ", ".join(_devices())
     expected = f"{', '.join(DEVICE_MAPS)}, a device that this machine has, or a mapping of module names to devices"
-    raise BadInput(f"device_map {shown(value)}", expected, there)
+    raise BadInput(f"device_map {shown(value)}", expected, ", ".join(_devices()))
 
 
 def _device_of(value: object) -> torch.device:

@@ -1,4 +1,4 @@
-"""What a plain install leaves out, and the one error that says how to get it. Imports none of it."""
+"""Packages of optional extras, and the error for a missing one. Imports none of them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class NotInstalled(BadInput):
 
 
 def need(extra: str, *modules: str) -> None:
-    """Refuse to go on without an extra.
+    """Check that packages of an extra are installed.
 
     Args:
         extra: key of EXTRAS.
-        modules: of the extra that are needed; all of them where none is named.
+        modules: required modules of the extra; all by default.
 
     Raises:
         NotInstalled: one is missing; the message has the command that installs the extra.

@@ -1,4 +1,4 @@
-"""Tokens of images from prompts: a method put together with a target, run through the loop, and what it cost."""
+"""Generates tokens of images from prompts: combines method and target, runs the loop, reports the cost."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from spatialspec.request import Request
 
 @dataclass(frozen=True)
 class ImageReport:
-    """What one image cost in one call.
+    """Cost of one image in one call.
 
     Attributes:
         prompt: of the image.
         seed: of the image.
-        passes: of the target, prefill too.
-        cells: scored, over all passes.
-        accepted_length: cells committed per pass that commits, those of an earlier run aside; AR has 1.
+        passes: number of target passes, including the prefill.
+        cells: cells scored, over all passes.
+        accepted_length: cells committed per pass that commits, without those of an earlier run; AR has 1.
         seconds: from the start of the call to its last token.
         complete: whether all cells are written.
     """
@@ -46,18 +46,18 @@ class ImageReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What decoding cost, means over the images that one call drew; all 0 where it drew none.
+    """Cost of decoding: means over the images that one call drew; 0 if it drew none.
 
     Attributes:
         method: name and options.
-        verifier: the rule at work.
-        exact: the distribution of the images is the target's; False where none was drawn.
-        seed_exact: moreover the tokens are AR's for the same seed.
-        target_passes: forward calls of the target per image, prefill too.
+        verifier: rule in effect.
+        exact: the distribution of the images is the target's; False if none was drawn.
+        seed_exact: in addition, the tokens are identical to plain AR for the same seed.
+        target_passes: forward calls of the target per image, including the prefill.
         tokens_per_pass: cells scored per pass.
-        accepted_length: cells committed per pass that commits, those of an earlier run aside; AR has 1.
+        accepted_length: cells committed per pass that commits, without those of an earlier run; AR has 1.
         seconds: prefill and decoding of tokens, per image.
-        images: each by itself, those that were complete before the call left out.
+        images: cost of each image, without those that were complete before the call.
     """
 
     method: str
@@ -73,7 +73,7 @@ class Report:
 
 @dataclass
 class _Counter:
-    """What an image has cost so far; `commits` leaves the pass out that wrote the tokens of an earlier run."""
+    """Cost of an image so far; `commits` does not count the pass over tokens of an earlier run."""
 
     commits: int
     passes: int = 0
@@ -88,10 +88,10 @@ class _Counter:
 
 
 def assemble(target: Target, drafts: Sequence[object], method: Method, request: Request) -> list[Image]:
-    """Drafter, verifier and noise for every image.
+    """Make drafter, verifier and noise for every image.
 
     Raises:
-        BadInput: a seed is out of range, or the method lacks its drafts.
+        BadInput: a seed is out of range, or draft weights of the method are missing.
     """
     images, layout = [], target.layout(request.grid)
     for seed, tokens in zip(request.seeds, request.written, strict=True):
@@ -103,10 +103,10 @@ def assemble(target: Target, drafts: Sequence[object], method: Method, request: 
 
 @contextmanager
 def traced(target: Target, drafts: Sequence[object] = ()) -> Iterator[None]:
-    """Numbers that are not finite are traced to the model, and to the weight of it or of its drafts that is damaged.
+    """Add to NotFinite the name of the model, and of the damaged weight if there is one.
 
     Raises:
-        NotFinite: as it came, with what was found.
+        NotFinite: with these names.
     """
     try:
         yield
@@ -121,10 +121,10 @@ def traced(target: Target, drafts: Sequence[object] = ()) -> Iterator[None]:
 
 
 def steps(target: Target, drafts: Sequence[object], session: Session, images: Sequence[Image]) -> Iterator[Step]:
-    """The passes of `decode`, for everybody who has a target with its drafts.
+    """Run `decode`, under `traced`.
 
     Raises:
-        NotFinite: in the first pass with scores that are; as from `traced`.
+        NotFinite: in the first pass with scores that are not finite.
     """
     with traced(target, drafts):
         yield from decode(session, images)
@@ -138,22 +138,22 @@ def generate(
     on_step: Callable[[Step], object] = lambda step: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> tuple[list[tuple[int, ...]], Report]:
-    """Draw the images of a request together, each at its own pace.
+    """Draw the images of a request in one batch.
 
     Args:
         target: frozen AR model.
         drafts: draft weights made for it.
         method: how to decode.
-        request: what to draw; an image that is written to its end is returned as it is, and costs nothing.
+        request: what to draw; a complete image is returned unchanged, at no cost.
         on_step: called after every pass of every image.
-        interrupted: asked after `on_step`; True ends the work, with the tokens that are written.
+        interrupted: called after `on_step`; True ends the call, with the tokens committed so far.
 
     Returns:
         Tokens of each image in drawing order, and the cost.
 
     Raises:
-        BadInput: a bad prompt or seed, or a method without its drafts; before anything is computed. Also scores that
-            are not finite, in the first pass that has one.
+        BadInput: a bad prompt or seed, or missing draft weights, before anything is computed; or scores that are
+            not finite, while decoding.
     """
     images, cells = assemble(target, drafts, method, request), target.layout(request.grid).cells
     unfinished = [i for i, image in enumerate(images) if len(image.written) < cells]

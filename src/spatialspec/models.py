@@ -1,4 +1,4 @@
-"""Models that ship with the package, and paths to others. Imports no torch."""
+"""Finds models by name or path, and their draft weights. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CONVERT = (
 
 @dataclass(frozen=True)
 class Family:
-    """A family of published checkpoints that can be drawn from, once somebody has fetched one.
+    """A supported family of published checkpoints, which the user downloads.
 
     Attributes:
-        checkpoints: their names on the Hub, or what they are called where they lie elsewhere.
+        checkpoints: their names on the Hub, or as published elsewhere.
         grid: rows x columns of image tokens.
         vocabulary: number of image tokens.
-        licence: of the weights, in short; the card of a checkpoint has the last word.
+        licence: of the weights, in short; the card of a checkpoint is authoritative.
     """
 
     checkpoints: str
@@ -59,10 +59,10 @@ def embedded() -> list[str]:
 def model_folder(model: str) -> Path:
     """Folder of a model given by name or path.
 
-    A path to config.json stands for its folder, and a folder in the cache of the Hub for its snapshot.
+    A path to config.json is read as its folder, a folder in the Hub's cache as its snapshot.
 
     Raises:
-        BadInput: neither; the message lists the names and says what lies there instead.
+        BadInput: neither; the message lists the names, with advice on the path.
     """
     if model in embedded():
         return WEIGHTS / model
@@ -74,29 +74,29 @@ def model_folder(model: str) -> Path:
         if model.strip() and (path / "config.json").is_file():
             return path
         advice = _advice(model, path)
-    except (OSError, ValueError, RuntimeError) as error:  # names that no file can have, no right, no such home
+    except (OSError, ValueError, RuntimeError) as error:  # an impossible name, no permission, no home folder
         if isinstance(error, BadInput):
             raise
         advice = f"check the path ({getattr(error, 'strerror', None) or error})"
-    there = ", ".join(embedded()) or "none in this installation"
-    raise BadInput(f"model {shown(model, 200)}", f"a name ({there}) or a folder with config.json", advice)
+    names = ", ".join(embedded()) or "none in this installation"
+    raise BadInput(f"model {shown(model, 200)}", f"a name ({names}) or a folder with config.json", advice)
 
 
 def _snapshot(path: Path) -> Path | None:
-    """The folder of files in one of the Hub's cache, `models--OWNER--NAME`: that of `main`, or the only one."""
+    """The snapshot in a folder of the Hub's cache, `models--OWNER--NAME`: that of `main`, or the only one."""
     if not (path / "snapshots").is_dir():
         return None
     main = path / "refs" / "main"
     if main.is_file():
         return inside(path / "snapshots", read_text(main, "the name of a snapshot", limit=1000).strip(), main)
-    there = sorted(folder for folder in (path / "snapshots").iterdir() if folder.is_dir())
-    if len(there) == 1:
-        return there[0]
-    raise BadInput(f"{len(there)} snapshots", "one", "give the folder of one of them", path / "snapshots")
+    snapshots = sorted(folder for folder in (path / "snapshots").iterdir() if folder.is_dir())
+    if len(snapshots) == 1:
+        return snapshots[0]
+    raise BadInput(f"{len(snapshots)} snapshots", "one", "give the folder of one of them", path / "snapshots")
 
 
 def _advice(model: str, path: Path) -> str:
-    """What to do about something that is no folder of a model."""
+    """Advice on a path that is no model's folder."""
     if not model.strip():
         return "give one with --model, or leave it out for icons"
     on_hub = ON_HUB.fullmatch(model)
@@ -125,17 +125,17 @@ def _advice(model: str, path: Path) -> str:
 
 
 def draft_folder(model: str, draft: str | None) -> Path | None:
-    """Folder of draft weights: the one given, else those beside the model, else None.
+    """Folder of draft weights: `draft`, by default that in the model's folder, or None.
 
     Raises:
-        BadInput: the one given is no folder.
+        BadInput: `draft` is no folder.
     """
     beside = model_folder(model) / "drafts"
     if draft is None:
         return beside if beside.is_dir() else None
-    with suppress(OSError, ValueError, RuntimeError):  # a name that no folder can have
+    with suppress(OSError, ValueError, RuntimeError):  # an impossible name
         for folder in (beside / draft, Path(draft).expanduser()):
             if draft.strip() and folder.is_dir():
                 return folder
-    there = ", ".join(sorted(f.name for f in beside.glob("*/"))) or "none"
-    raise BadInput(f"draft {shown(draft, 200)}", f"the name of drafts of {shown(model, 200)} ({there}) or a folder")
+    names = ", ".join(sorted(f.name for f in beside.glob("*/"))) or "none"
+    raise BadInput(f"draft {shown(draft, 200)}", f"the name of drafts of {shown(model, 200)} ({names}) or a folder")

@@ -1,4 +1,4 @@
-"""What a call returns: images in the type that was asked for, their tokens, their seeds, and what they cost."""
+"""Result of a call: images in the requested type, with tokens, seeds and cost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ OUTPUT_TYPES: tuple[str, ...] = get_args(OutputType)
 
 @dataclass(frozen=True)
 class Output:
-    """Result of a call; like the outputs of diffusers it has indices and keys, and unpacks in the order below.
+    """Result of a call; like the outputs of diffusers it supports indices, keys and unpacking, in the order below.
 
     Attributes:
         images: prompt by prompt. "pil": a list of PIL images; "np": an array (images, height, width, 3) of float32 in
             [0, 1]; "pt": a tensor (images, 3, height, width), likewise; "tokens": the same list as `tokens`.
-        tokens: raster-order tokens of each image; of an image that was interrupted, those of its first cells.
-        seeds: of each image.
+        tokens: raster-order tokens of each image; of an interrupted image, those of its first cells.
+        seeds: one per image.
         report: cost.
     """
 
@@ -60,7 +60,7 @@ class Output:
 
 
 def _full_image(target: Target, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-    """The image at its full size; rows of cells that are not complete are white."""
+    """The image at full size; incomplete rows of cells are white."""
     if len(tokens) == grid.cells:
         return target.pixels(tokens, grid)
     image = PILImage.new("RGB", (grid.columns * target.patch, grid.rows * target.patch), "white")
@@ -73,7 +73,7 @@ def images_of(target: Target, tokens: list[tuple[int, ...]], grid: Grid, output_
     """Images as :class:`Output` has them."""
     if output_type == "tokens":
         return tokens
-    before = target.layout(grid).cells - grid.cells  # of grids that are drawn before the image's
+    before = target.layout(grid).cells - grid.cells  # cells of grids that precede the image
     images = [_full_image(target, written[before:], grid) for written in tokens]
     if output_type == "pil":
         return images

@@ -1,4 +1,4 @@
-"""`SpatialPipeline`: words in, images out, in the conventions of diffusers."""
+"""`SpatialPipeline`: images from prompts, in the conventions of diffusers."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class SpatialPipeline:
 
     def __repr__(self) -> str:
         kinds = ", ".join(printable(type(part).__name__) for part in self.drafts) or "none"
-        where = f"{self.target.device}, {str(self.target.dtype).removeprefix('torch.')}"
-        return f"SpatialPipeline({type(self.target).__name__} {printable(self.target.name)}, {where}, drafts: {kinds})"
+        device = f"{self.target.device}, {str(self.target.dtype).removeprefix('torch.')}"
+        return f"SpatialPipeline({type(self.target).__name__} {printable(self.target.name)}, {device}, drafts: {kinds})"
 
     @classmethod
     def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> SpatialPipeline:
-        """`SpatialPipeline(spatialspec.wrap(model, processor), draft)`: around a loaded model of transformers."""
+        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
         return cls(wrap(model, processor), draft)
 
     @classmethod
@@ -83,17 +83,17 @@ class SpatialPipeline:
         """Load a model that ships with the package, or a folder. Nothing is downloaded.
 
         Args:
-            model: name or path; `spatialspec models` lists names, and the kinds of checkpoint that are understood.
-            draft: name or path of draft weights; by default those that lie beside the model.
+            model: name or path; `spatialspec models` lists names and supported kinds of checkpoint.
+            draft: name or path of draft weights; by default those in the model's folder.
             device: of PyTorch; None is the CPU.
             torch_dtype: of the weights, or its name: fp32, bf16, fp16 (torch's names too) or auto, which is fp32 on the
-                CPU and bf16 elsewhere; None is fp32. The picture decoder of `icons` stays in fp32.
+                CPU and bf16 elsewhere; None is fp32. The image decoder of `icons` is always in fp32.
             device_map: as in transformers, instead of `device`; for its models only.
             dtype: another name of `torch_dtype`.
 
         Raises:
-            BadInput: unknown name, damaged files, drafts made for another target, a type that weights cannot have, or a
-                device that this machine lacks.
+            BadInput: unknown name, damaged files, drafts made for another target, an unsupported dtype, or a device
+                that this machine lacks.
         """
         with arguments.reading():
             name = str(arguments.path("model", model))
@@ -101,7 +101,7 @@ class SpatialPipeline:
             drafts = draft_folder(name, None if draft is None else str(arguments.path("draft", draft)))
             placement = devices.placement(device, dtype, torch_dtype, device_map)
         target = load_target(folder, *placement)
-        if draft is None:  # those that lie there need not fit, as long as no method asks for them
+        if draft is None:  # drafts in the model's folder need not fit as long as no method needs them
             folders = [] if drafts is None else draft_weights.draft_folders(drafts)
             return cls(target, [draft_weights.load_beside(path, target) for path in folders])
         return cls(target, drafts or ())
@@ -138,10 +138,10 @@ class SpatialPipeline:
         Args:
             prompt: what to draw, or a list; at most 10,000 characters each.
             negative_prompt: of the unconditional stream, for all prompts, or a list, one for each; None or "" for the
-                model's own. It has no effect where guidance is 1, and a warning says so.
+                model's unconditional prompt. Without effect, and with a warning, if guidance is 1.
             height: of the images in pixels, instead of `size`; a multiple of the pixels of a cell.
-            width: see `height`; one of them alone takes the model's own other side.
-            size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's own grid.
+            width: see `height`; if only one is given, the other is the model's default.
+            size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's default grid.
             num_images_per_prompt: images for each prompt, 1 to 1024.
             guidance_scale: see :class:`Sampling`, here and in the next four; None takes the model's default.
             temperature: 0 is greedy.
@@ -149,26 +149,26 @@ class SpatialPipeline:
             top_p: 1 is off.
             min_p: 0 is off.
             generator: of PyTorch, from which the seeds are drawn; or a list, one for each image.
-            seed: of the first image, 0 to 2^63 - 1, and image i of the call has seed + i, modulo 2^63; or a list, one
-                for each image. None, without a generator, is a fresh one (of PyTorch's generator): see `output.seeds`.
+            seed: of the first image, 0 to 2^63 - 1; image i of the call has seed + i, modulo 2^63. Or a list, one for
+                each image. None, without a generator, draws one from PyTorch's generator: see `output.seeds`.
             method: `name[:key=value...]`; `spatialspec methods` lists names.
             quality: "exact", "high", "balanced" or "fast": presets of `spatial`.
-            tolerance: 0 is exact, infinity fastest; overrides that of the preset; a method's own option overrides both.
-            budget: drafted tokens of a pass, or "auto" for the number that is fastest here, measured once.
+            tolerance: 0 is exact, infinity fastest; overrides the preset; an option in `method` overrides both.
+            budget: drafted tokens of a pass, or "auto" for the fastest number on this machine, measured once.
             verifier: "coupled" (same tokens as AR) or "rejection" (same distribution).
             output_type: "pil", "np", "pt" or "tokens"; see :class:`Output`.
             return_dict: False returns a plain tuple of the values of :class:`Output`.
             callback_on_step_end: called as `callback(pipeline, step, timestep, callback_kwargs)` after every pass of
-                every image: index of the pass, number of cells written, and a dictionary with the record of the pass,
-                "step" (:class:`Step`), and the image's final "tokens" so far. What it returns is not read. It may raise
-                or call `interrupt`.
-            callback_on_step_end_tensor_inputs: which of "step" and "tokens" to give to it; None is none.
-            written: for each image the tokens of its first cells, `output.tokens` of an interrupted call with the same
-                arguments, to continue from: to the same image under a seed-exact method. Cells that `zipar` and `pjd`
-                wrote ahead are drawn again. Finished images are returned as they are, and not in the report.
+                every image, with the index of the pass, the number of committed cells, and a dictionary. Its entries
+                are "step" (:class:`Step`), the record of the pass, and "tokens", the committed tokens of the image. The
+                return value is ignored. The callback may raise or call `interrupt`.
+            callback_on_step_end_tensor_inputs: which of "step" and "tokens" to pass; None is none.
+            written: tokens of the first cells of each image, to continue from: `output.tokens` of an interrupted call
+                with the same arguments. A seed-exact method draws the same image. Cells that `zipar` and `pjd` wrote
+                ahead are drawn again. Complete images are returned unchanged, and are not in the report.
 
         Returns:
-            An interrupted image is white below its last complete row.
+            Images and report; an interrupted image is white below its last complete row.
 
         Raises:
             BadInput: a bad argument, before anything is computed; or scores that are not finite.
@@ -227,7 +227,7 @@ class SpatialPipeline:
         return Output(images, tokens, list(request.seeds), report)
 
     def interrupt(self) -> None:
-        """End the present call after the pass that is under way; it returns what is written."""
+        """End the current call after the current pass; it returns the tokens committed so far."""
         self._interrupt = True
 
     def set_progress_bar_config(self, **settings: Any) -> None:
@@ -238,6 +238,6 @@ class SpatialPipeline:
         return tqdm(**{"total": total, "initial": initial, "unit": " tokens", "leave": False, **self._bar})
 
     def preview(self, state: State) -> PILImage.Image | None:
-        """The finished rows of the grid that is being drawn; before the first, the grid before it, or None."""
+        """Image of `state.finished`: the complete rows of the current grid; None if there are none."""
         with traced(self.target):
             return None if state.finished is None else self.target.pixels(state.finished[1], state.finished[0])

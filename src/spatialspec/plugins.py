@@ -1,4 +1,4 @@
-"""Methods and targets by name: those that ship, those of other packages, and those that a program or file registers."""
+"""Registry of methods and targets: of this package, of other packages, and of programs or files that register them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from spatialspec.core.errors import BadInput, shown
 
 
 class Plugin(ABC):
-    """What can be registered.
+    """Base of what can be registered.
 
     Attributes:
-        name: by which it is found.
+        name: key in the registry.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Plugin(ABC):
     @staticmethod
     @abstractmethod
     def registry() -> Registry[Any]:
-        """Where things of its kind are registered."""
+        """The registry of its kind."""
 
     def same(self, other: Self) -> bool:
         """Whether both do the same, whatever values their options have."""
@@ -39,13 +39,13 @@ P = TypeVar("P", bound=Plugin)
 
 
 class Registry(Generic[P]):
-    """Everything of one kind.
+    """All plugins of one kind.
 
     Args:
-        kind: class of what is registered.
-        group: of entry points, each of which names one.
-        page: of the documentation that says how to add one.
-        shipped: makes those of the package.
+        kind: class of the plugins.
+        group: group of entry points, each of which is a plugin.
+        page: page of the documentation on adding one.
+        shipped: returns those of this package.
     """
 
     def __init__(self, kind: type[P], group: str, page: str, shipped: Callable[[], Iterable[P]]) -> None:
@@ -54,12 +54,12 @@ class Registry(Generic[P]):
 
     @cached_property
     def named(self) -> dict[str, P]:
-        """By name, those of other packages only once they were asked for."""
+        """Plugins by name; those of other packages are added by `all`."""
         return dict(self.shipped)
 
     @cached_property
     def shipped(self) -> dict[str, P]:
-        """Those of the package, by name."""
+        """Plugins of this package by name."""
         return {plugin.name: plugin for plugin in self._shipped()}
 
     def ships(self, plugin: P) -> bool:
@@ -67,7 +67,7 @@ class Registry(Generic[P]):
         return plugin.name in self.shipped and plugin.same(self.shipped[plugin.name])
 
     def add(self, plugin: object, where: str) -> None:
-        """Add one.
+        """Add a plugin; `where` is its origin, for messages.
 
         Raises:
             BadInput: another kind of object, or a name that is taken.
@@ -79,10 +79,10 @@ class Registry(Generic[P]):
             raise BadInput(got, "a name of its own", "rename it", where)
 
     def all(self) -> dict[str, P]:
-        """All by name: those of the package first, then in the order in which they were registered.
+        """All plugins by name: those of this package first, then in the order of registration.
 
         Raises:
-            BadInput: an entry point does not name one.
+            BadInput: an entry point is no plugin of this kind.
         """
         if not self.complete:
             self.complete = True
@@ -90,7 +90,7 @@ class Registry(Generic[P]):
                 where = f"entry point {entry.name} of {self.group}"
                 try:
                     plugin = entry.load()
-                except Exception as error:  # of somebody else's module: anything
+                except Exception as error:  # of a foreign module, which may raise anything
                     got = f"{type(error).__name__}: {error}"
                     raise BadInput(got, "a module that can be imported", where=where) from error
                 self.add(plugin, where)
@@ -98,10 +98,10 @@ class Registry(Generic[P]):
 
 
 def register(plugin: P) -> P:
-    """Make a `Method` or a `TargetKind` known, so that it is found by its name everywhere.
+    """Register a `Method` or a `TargetKind` by its name.
 
     Returns:
-        The same, so that `METHOD = register(Method(...))` is one statement.
+        The argument, so that `METHOD = register(Method(...))` is one statement.
 
     Raises:
         BadInput: another kind of object, or a name that is taken.
@@ -127,10 +127,10 @@ def load_file(path: Path) -> None:
     if not path.is_file() or spec is None or spec.loader is None:
         raise BadInput(f"no Python file {path}", "one that calls spatialspec.register", "check --plugin")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs: dataclasses look their module up
+    sys.modules[name] = module  # before it runs, as dataclasses look up their module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # of somebody else's file: anything
+    except Exception as error:  # of a foreign file, which may raise anything
         del sys.modules[name]
         if isinstance(error, BadInput):
             raise

@@ -1,4 +1,4 @@
-"""What is drawn: one record, made by the pipeline or the command line, and carried through unchanged."""
+"""Record of the images to draw; the pipeline or the command line makes it, nothing changes it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ STRIDE = 1_000_003  # from the seed of a prompt to the next prompt's
 
 @dataclass(frozen=True)
 class Request:
-    """What is drawn, by one method after the other if there are several.
+    """Images to draw, with each method if there are several.
 
     Attributes:
-        prompts: one per image; images of one prompt lie side by side.
+        prompts: one per image; images of one prompt are adjacent.
         seeds: one per image, 0 to 2^63 - 1.
         sampling: of the target and the drafts.
         grid: of every image; the target decides which cells are drawn for it.
         verifier: "coupled" or "rejection".
         negatives: prompts of the unconditional stream, one per image, "" for the model's own; empty for none.
-        written: for each image the tokens of its first cells, or of all, from an earlier run, to continue from; empty
-            for none.
-        images: of each prompt, at least 1.
+        written: for each image the tokens of its first cells, or of all, from an earlier run; empty for none.
+        images: images of each prompt, at least 1.
     """
 
     prompts: Sequence[str]
@@ -63,12 +62,12 @@ class Request:
         return cls(texts, seeds, sampling, grid, verifier, [negative] * len(texts), (), images)
 
     def with_prompts(self, prompts: Sequence[str]) -> Request:
-        """The same for other prompts, from the seed of the first image."""
+        """A copy with other prompts, from the seed of the first image."""
         first = self.seeds[0]
         return Request.of(prompts, self.sampling, self.grid, first, self.images, self.verifier, self.negatives[0])
 
     def only(self, images: Sequence[int]) -> Request:
-        """The same for some of its images."""
+        """A request for some of its images."""
         return replace(
             self,
             prompts=[self.prompts[i] for i in images],
@@ -78,13 +77,13 @@ class Request:
         )
 
     def each(self) -> list[Request]:
-        """The same image by image."""
+        """One request per image."""
         return [replace(self.only([i]), images=1) for i in range(len(self.prompts))]
 
     def by_prompt(self) -> list[Request]:
-        """The same prompt by prompt."""
+        """One request per prompt."""
         return [self.only(range(i, i + self.images)) for i in range(0, len(self.prompts), self.images)]
 
     def session(self, target: Target) -> Session:
-        """A session of the target that begins these images."""
+        """Start a session of the target with these images."""
         return target.session(self.prompts, self.negatives, self.sampling, self.grid)

@@ -69,11 +69,11 @@ def test_slow_budgets_drop_out_and_do_not_compete(pipeline: SpatialPipeline, mon
     costs = budget.measure(
         *parts(pipeline), Method.parse("spatial"), request_of(pipeline), lambda name, cells: reported.append(cells)
     )
-    assert [b for b, _ in drawn[1:]] == [0, 4, 8, *[4] * (budget.TURNS - 1)]  # the first one warms up
-    assert [picture for b, picture in drawn if b == 4] == list(range(budget.TURNS))
-    assert sum(reported) == 2 * (budget.TURNS - 1) * budget.measured_cells(request_of(pipeline))
+    assert [b for b, _ in drawn[1:]] == [0, 4, 8, *[4] * (budget.RUNS - 1)]  # the first one warms up
+    assert [picture for b, picture in drawn if b == 4] == list(range(budget.RUNS))
+    assert sum(reported) == 2 * (budget.RUNS - 1) * budget.measured_cells(request_of(pipeline))
     assert choose(costs) == 4
-    passes_of_four = 10 * (1 + 2 * (budget.TURNS - 1)) / budget.TURNS
+    passes_of_four = 10 * (1 + 2 * (budget.RUNS - 1)) / budget.RUNS
     cells = budget.measured_cells(request_of(pipeline))
     expected = [18, passes_of_four, 0.9 * passes_of_four]  # AR fares on every picture alike
     assert [cells / cost.cells for cost in costs] == pytest.approx(expected)
@@ -92,7 +92,7 @@ def test_pictures_of_a_measurement_differ(pipeline: SpatialPipeline, monkeypatch
     assert asked[1] == (["a cat"] * 2, [5, 6])
     seen = [seeds for _, seeds in asked[1:]]
     assert {prompts[0] for prompts, _ in asked} == {"a cat", "a dog"}
-    assert len({seed for seeds in seen for seed in seeds}) == 2 * budget.TURNS
+    assert len({seed for seeds in seen for seed in seeds}) == 2 * budget.RUNS
 
 
 def other_drafts(pipeline: SpatialPipeline, request: Request, patch: Patch) -> Request:

@@ -42,8 +42,8 @@ def test_uniform_moments_and_streams() -> None:
     """False-alarm odds below 1e-8 (six standard errors, fewer than 100 figures)."""
     noise, n = Noise(7, 4000, 5), 4000
     streams = [
-        noise.uniform(purpose, turn, list(range(n)), [candidate] * n).double()
-        for purpose, turn, candidate in product((Purpose.DRAFT, Purpose.ACCEPT, Purpose.RESIDUAL), (0, 1), (0, 1))
+        noise.uniform(purpose, pass_index, list(range(n)), [candidate] * n).double()
+        for purpose, pass_index, candidate in product((Purpose.DRAFT, Purpose.ACCEPT, Purpose.RESIDUAL), (0, 1), (0, 1))
     ]
     for u in streams:
         for power in (1, 2, 3, 4):
@@ -83,12 +83,12 @@ def test_numbers_depend_on_their_key_only() -> None:
     assert torch.equal(Noise(11, 500, 4).gumbel([9]), whole[9:10, :4]), "neither grid nor vocabulary is in the key"
     assert not torch.isclose(Noise(12, 70, 6).gumbel(list(range(71))), whole).any()
 
-    key = {"purpose": Purpose.DRAFT, "turn": 2, "cells": 5, "candidates": 1}
+    key = {"purpose": Purpose.DRAFT, "pass_index": 2, "cells": 5, "candidates": 1}
     base = float(other.uniform(Purpose.DRAFT, 2, [5], [1]))
     assert float(other.uniform(Purpose.DRAFT, 2, [1, 5, 5], [1, 0, 1])[2]) == base
-    for name, value in (("purpose", Purpose.ACCEPT), ("turn", 3), ("cells", 6), ("candidates", 0)):
+    for name, value in (("purpose", Purpose.ACCEPT), ("pass_index", 3), ("cells", 6), ("candidates", 0)):
         changed = key | {name: value}
-        u = other.uniform(changed["purpose"], changed["turn"], [changed["cells"]], [changed["candidates"]])
+        u = other.uniform(changed["purpose"], changed["pass_index"], [changed["cells"]], [changed["candidates"]])
         assert float(u) != base, name
 
 

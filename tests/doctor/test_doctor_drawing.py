@@ -56,7 +56,7 @@ def test_a_mask_that_shows_too_much(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_row_ends_that_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "ends_row", lambda layout, *counts: np.zeros(layout.cells, dtype=int))
     found = diagnose(tiny_emu3(tmp_path / "emu3"), size="3x5").checks
-    assert named(found, "row ends").got == "0 forced tokens in 15 places"
+    assert named(found, "row ends").got == "0 forced tokens in 15 slots"
     assert {f.check for f in found if f.status == "failed"} == {"row ends"}, "nothing is drawn by such a library"
 
 

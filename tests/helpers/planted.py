@@ -72,7 +72,7 @@ def clamped_rows(patch: Patch) -> None:
 def reseeded(patch: Patch) -> None:
     """A generator is seeded in the accept loop: every test of an image gets the same numbers."""
 
-    def uniforms(self: Rejection, cell: int, count: int, turn: int) -> list[float]:
+    def uniforms(self: Rejection, cell: int, count: int, pass_index: int) -> list[float]:
         return torch.rand(count, generator=torch.Generator().manual_seed(self.noise.seed)).tolist()
 
     patch.setattr(Rejection, "uniforms", uniforms)

@@ -10,15 +10,15 @@ import numpy as np
 from spatialspec.audit.cases import Case, Plan
 from spatialspec.audit.chi_square import fit
 from spatialspec.audit.replicas import NoiseTable, TableNoise, Trial, codes
-from spatialspec.audit.toys import Remembered, ToySession, ToyTarget
+from spatialspec.audit.toys import CachedSampling, ToySession, ToyTarget
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
 from spatialspec.decode import Image, decode
 
 __all__ = [
     "TWO",
+    "CachedSampling",
     "NoiseTable",
-    "Remembered",
     "TableNoise",
     "ToySession",
     "ToyTarget",
@@ -33,8 +33,8 @@ __all__ = [
 REPLICAS, ALIKE = 1500, 100
 TWO = Plan(
     (
-        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 1000, spread=0.2),
-        Case(False, "1x3+3x1", 4, Sampling(), 600, spread=0.2),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 1000, deviation=0.2),
+        Case(False, "1x3+3x1", 4, Sampling(), 600, deviation=0.2),
     ),
     others=200,
     threes=30,
@@ -60,13 +60,13 @@ def table(vocabulary: int, turns: int) -> NoiseTable:
 
 
 def check_law(
-    method: str, sampling: Sampling, grid: str, vocabulary: int, spread: float, level: float, turns: int
+    method: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float, level: float, turns: int
 ) -> None:
     """The target's law under rejection (chi-square p above `level`), AR's very tokens under coupled noise.
 
     `turns` is at least the number of passes that a picture may take.
     """
-    target = ToyTarget.random(grid, vocabulary, 1, spread=spread)
+    target = ToyTarget.random(grid, vocabulary, 1, deviation=deviation)
     noises = [TableNoise(seed, table(vocabulary, turns)) for seed in range(REPLICAS)]
     images, law = Trial(method, "rejection", sampling, target).tokens(noises), target.joint(sampling)
     found = fit(np.bincount(codes(images, vocabulary), minlength=len(law)), law)

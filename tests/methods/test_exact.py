@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from helpers.toys import NoiseTable, Remembered, TableNoise, ToyTarget, Trial, codes
+from helpers.toys import CachedSampling, NoiseTable, TableNoise, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import CAUTION, Fit, fit, survival
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal
@@ -33,7 +33,7 @@ TOP_K = Sampling(guidance=0.5, top_k=2)
 TOP_P = Sampling(temperature=1.3, top_p=0.8)
 ALL = Sampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
 
-EXACT = [  # method, verifier, sampling, grid, vocabulary, spread of the toy
+EXACT = [  # method, verifier, sampling, grid, vocabulary, deviation of the toy
     ("hawk:horizontal=3:depth=3:vertical_samples=2", "coupled", COOL, "2x3", 4, 0.2),
     ("medusa:horizontal=3:depth=3:horizontal_samples=1", "rejection", GUIDED, "3x2", 3, 0.7),
     ("hawk-vertical:vertical_samples=1", "rejection", ALL, "2x3", 4, 0.7),
@@ -66,11 +66,11 @@ def compare(images: np.ndarray, target: ToyTarget, sampling: Sampling) -> Fit:
     return fit(np.bincount(codes(images, target.vocabulary), minlength=len(law)), law)
 
 
-@pytest.mark.parametrize(("method", "verifier", "sampling", "grid", "vocabulary", "spread"), EXACT)
-def test_law(method: str, verifier: str, sampling: Sampling, grid: str, vocabulary: int, spread: float) -> None:
+@pytest.mark.parametrize(("method", "verifier", "sampling", "grid", "vocabulary", "deviation"), EXACT)
+def test_law(method: str, verifier: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """The law of the target; under coupled noise the very tokens of AR besides."""
-    target = ToyTarget.random(grid, vocabulary, 1, spread=spread)
-    remembered = Remembered(**vars(sampling))
+    target = ToyTarget.random(grid, vocabulary, 1, deviation=deviation)
+    remembered = CachedSampling(**vars(sampling))
     noises = [TableNoise(seed, table(vocabulary)) for seed in range(FEWER)]
     images = Trial(method, verifier, remembered, target).tokens(noises)
     assert compare(images, target, sampling).p > LEVEL
@@ -83,8 +83,12 @@ def test_the_table_holds_the_shipped_numbers() -> None:
         shipped, looked_up = Noise(seed, 6, vocabulary), TableNoise(seed, table(vocabulary))
         assert shipped.gumbel(list(range(7))).equal(looked_up.gumbel(list(range(7))))
         for purpose in (Purpose.DRAFT, Purpose.ACCEPT, Purpose.RESIDUAL):
-            for turn, candidates in ((4, [0, 4, 1]), (7, [0, 4, 1]), (4, [0, 9, 1])):  # the last two are not in it
-                key = purpose, turn, [5, 0, 3], candidates
+            for pass_index, candidates in (
+                (4, [0, 4, 1]),
+                (7, [0, 4, 1]),
+                (4, [0, 9, 1]),
+            ):  # the table lacks the last two
+                key = purpose, pass_index, [5, 0, 3], candidates
                 assert shipped.uniform(*key).equal(looked_up.uniform(*key))
     late = NoiseTable(3, 6, 4, first=2**40)
     assert Noise(2**40 + 2, 6, 4).gumbel([5]).equal(TableNoise(2**40 + 2, late).gumbel([5]))
@@ -96,17 +100,17 @@ Patch = pytest.MonkeyPatch
 def argmax_drafts(patch: Patch) -> None:
     """Tested with the full q all the same."""
     patch.setattr(
-        Rejection, "draw", lambda self, q, rows, cells, turn: q[list(rows)].argmax(-1).tolist() if rows else []
+        Rejection, "draw", lambda self, q, rows, cells, pass_index: q[list(rows)].argmax(-1).tolist() if rows else []
     )
 
 
 def draw_with(patch: Patch, key: Callable[[Sequence[int]], tuple[list[int], list[int]]]) -> None:
     """Candidates drawn with the numbers of other cells and candidates."""
 
-    def draw(self: Rejection, q: Tensor, rows: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
+    def draw(self: Rejection, q: Tensor, rows: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
         if not rows:
             return []
-        return inverse_cdf(q[list(rows)], self.noise.uniform(Purpose.DRAFT, turn, *key(cells))).tolist()
+        return inverse_cdf(q[list(rows)], self.noise.uniform(Purpose.DRAFT, pass_index, *key(cells))).tolist()
 
     patch.setattr(Rejection, "draw", draw)
 
@@ -130,8 +134,8 @@ def draft_again(patch: Patch) -> None:
     """The number that drew the draft also draws what replaces it."""
     honest = TableNoise.uniform
 
-    def uniform(self: TableNoise, purpose: Purpose, turn: int, cells: list[int], candidates: list[int]) -> Tensor:
-        return honest(self, Purpose.DRAFT if purpose == Purpose.RESIDUAL else purpose, turn, cells, candidates)
+    def uniform(self: TableNoise, purpose: Purpose, pass_index: int, cells: list[int], candidates: list[int]) -> Tensor:
+        return honest(self, Purpose.DRAFT if purpose == Purpose.RESIDUAL else purpose, pass_index, cells, candidates)
 
     patch.setattr(TableNoise, "uniform", uniform)
 
@@ -173,13 +177,13 @@ def one_gumbel(patch: Patch) -> None:
 
 @dataclass(frozen=True)
 class Bug:
-    """A faulty part, a method and a toy that show it; spread 0.2 has p and q much the same everywhere."""
+    """A faulty part, a method and a toy that show it; deviation 0.2 has p and q much the same everywhere."""
 
     plant: Callable[[Patch], None]
     method: str
     verifier: str = "rejection"
     replicas: int = REPLICAS
-    spread: float = 0.2
+    deviation: float = 0.2
 
 
 PLANTED = {
@@ -187,9 +191,9 @@ PLANTED = {
     "one stream, two candidates": Bug(shared_stream, "medusa"),
     "one sample, two depths": Bug(reused_sample, "medusa:horizontal_samples=1"),
     "one sample, draft and residual": Bug(draft_again, "medusa:horizontal_samples=1"),
-    "horizontal q, vertical test": Bug(other_q, "hawk", replicas=FEWER, spread=1.0),
+    "horizontal q, vertical test": Bug(other_q, "hawk", replicas=FEWER, deviation=1.0),
     "noise by column": Bug(column_noise, "ar", verifier="coupled", replicas=FEWER),
-    "law of the cell above, tested as uniform": Bug(forgotten_law, "sjd:length=2:start=above", spread=2.0),
+    "law of the cell above, tested as uniform": Bug(forgotten_law, "sjd:length=2:start=above", deviation=2.0),
     "Gumbel drafts, noise by column": Bug(one_gumbel, "scd:length=3:form=gumbel:start=above"),
 }
 
@@ -199,9 +203,9 @@ def test_planted_bug_is_seen(name: str, monkeypatch: Patch) -> None:
     """Missed with odds below 0.001 under other seeds too: five standard deviations between statistic and threshold."""
     bug = PLANTED[name]
     bug.plant(monkeypatch)
-    target = ToyTarget.random("3x2", 4, 1, spread=bug.spread)
+    target = ToyTarget.random("3x2", 4, 1, deviation=bug.deviation)
     noises = [TableNoise(seed, table(4)) for seed in range(bug.replicas)]
-    found = compare(Trial(bug.method, bug.verifier, Remembered(), target).tokens(noises), target, PLAIN)
+    found = compare(Trial(bug.method, bug.verifier, CachedSampling(), target).tokens(noises), target, PLAIN)
     print(f"{name}: {found.chi_square:.0f} on {found.freedom}, p = {found.p:.0e}")
     deviation = (2 * (2 * found.chi_square - found.freedom)) ** 0.5  # of a noncentral chi-square with this mean
     assert found.chi_square == np.inf or survival(found.chi_square - 5 * deviation, found.freedom) < LEVEL

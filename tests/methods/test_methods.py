@@ -87,9 +87,9 @@ def test_options_are_read_and_printed_as_they_were_named() -> None:
     """Names of 0.1.0, which stand in results that are stored."""
     method = Method.parse("spatial:front=0:tolerance=inf:budget=11")
     assert str(method) == "spatial:front=0.0:tolerance=inf:budget=11"
-    assert list(method.options.given.items()) == [("front", 0.0), ("tolerance", math.inf), ("budget", 11)]
+    assert list(method.options.explicit.items()) == [("front", 0.0), ("tolerance", math.inf), ("budget", 11)]
     assert str(method.with_options(candidates=4, front=0.5)) == "spatial:front=0.5:tolerance=inf:budget=11:candidates=4"
-    assert Method.parse(str(method)) == method == find("spatial").with_options(**method.options.given)
+    assert Method.parse(str(method)) == method == find("spatial").with_options(**method.options.explicit)
     same = Method.parse("spatial:budget=64")
     assert same == find("spatial") and hash(same) == hash(find("spatial")) and str(same) == "spatial:budget=64"
     assert Method.parse("hawk") != Method.parse("medusa")

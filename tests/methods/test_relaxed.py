@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers.toys import NoiseTable, Remembered, TableNoise, ToySession, ToyTarget, Trial, codes
+from helpers.toys import CachedSampling, NoiseTable, TableNoise, ToySession, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import CAUTION, fit
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
@@ -31,10 +31,10 @@ from spatialspec.methods.lantern import Lantern, LanternOptions, LanternPlus, La
 from spatialspec.methods.options import Options
 from spatialspec.methods.rejection import Rejection
 
-PLAIN, GUIDED, COOL = Remembered(), Remembered(guidance=2.0), Remembered(temperature=0.7)
-TOP_K, TOP_P = Remembered(guidance=0.5, top_k=2), Remembered(temperature=1.3, top_p=0.8)
-ALL = Remembered(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
-EXACT = [  # method, the exact one that it becomes, sampling, grid, vocabulary, spread of the toy
+PLAIN, GUIDED, COOL = CachedSampling(), CachedSampling(guidance=2.0), CachedSampling(temperature=0.7)
+TOP_K, TOP_P = CachedSampling(guidance=0.5, top_k=2), CachedSampling(temperature=1.3, top_p=0.8)
+ALL = CachedSampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
+EXACT = [  # method, the exact one that it becomes, sampling, grid, vocabulary, deviation of the toy
     ("gsd:group=1:length=4", "sjd:length=4", PLAIN, "2x3", 4, 0.2),
     ("gsd:group=3:delta=0:length=3", "sjd:length=3", TOP_P, "3x2", 4, 0.7),
     ("gsd:group=8:d=0", "sjd", GUIDED, "3x2", 3, 0.7),
@@ -70,11 +70,11 @@ def noises(vocabulary: int, count: int) -> list[TableNoise]:
     return [TableNoise(seed, numbers) for seed in range(count)]
 
 
-def laws(seed: int, spread: float = 1.0) -> tuple[Tensor, Tensor]:
+def laws(seed: int, deviation: float = 1.0) -> tuple[Tensor, Tensor]:
     """Two laws over V codes, related to each other; p has equal values, and zeros where the seed is odd."""
     draw = torch.Generator().manual_seed(seed)
     logits = (4 * torch.randn(V, generator=draw)).round() / 4
-    q = (logits + spread * torch.randn(V, generator=draw)).softmax(-1)
+    q = (logits + deviation * torch.randn(V, generator=draw)).softmax(-1)
     return Sampling(top_k=25 * (seed % 2)).distribution(logits[None]), q
 
 
@@ -100,8 +100,8 @@ def odds(images: list[int] | np.ndarray, law: np.ndarray) -> float:
 @pytest.mark.parametrize("case", EXACT, ids=lambda case: case[0])
 def test_law_at_the_exact_end(case: tuple[str, str, Sampling, str, int, float]) -> None:
     """Also the very tokens of the exact method with the same numbers, though coupled noise was asked for."""
-    method, host, sampling, grid, vocabulary, spread = case
-    target = ToyTarget.random(grid, vocabulary, 1, spread=spread)
+    method, host, sampling, grid, vocabulary, deviation = case
+    target = ToyTarget.random(grid, vocabulary, 1, deviation=deviation)
     images = Trial(method, "coupled", sampling, target).tokens(noises(vocabulary, 1000))
     assert odds(codes(images, vocabulary), target.joint(sampling)) > LEVEL
     assert (images[:100] == Trial(host, "rejection", sampling, target).tokens(noises(vocabulary, 1000)[:100])).all()
@@ -150,7 +150,7 @@ def test_csd_against_loops(dials: tuple[float, float, set[int]]) -> None:
     strength, delta, filters = dials
     rule, opened = made(CSD, CSDOptions(strength=strength, delta=delta)), set()
     for seed in range(8):
-        p, q = laws(seed, spread=0.3 + 0.3 * seed)
+        p, q = laws(seed, deviation=0.3 + 0.3 * seed)
         entropy = -sum(a * math.log(a) for a in p.tolist() if a > 0)
         apart = sum(abs(a - b) for a, b in zip(p.tolist(), q.tolist(), strict=True)) / 2
         eps = strength * entropy if apart < delta else 0.0

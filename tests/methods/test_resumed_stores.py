@@ -18,7 +18,7 @@ from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkOptions
 from spatialspec.methods.method import Method
 from spatialspec.methods.sjd import Window
 
-TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
+TARGET = ToyTarget.random("3x2", 4, 1, deviation=0.4)
 SAMPLING = Sampling(guidance=1.5)
 WRITTEN = [0, 1, 2, 3, 0]  # tokens of an earlier run: five of six cells
 CHAIN = Proposal.chain(0, WRITTEN, final=True)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers.sight import Fickle, Seen, Settled, Sight, run
-from helpers.toys import Remembered, TableNoise, check_law, table
+from helpers.toys import CachedSampling, TableNoise, check_law, table
 from spatialspec.audit.chi_square import CAUTION
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
@@ -23,8 +23,12 @@ from spatialspec.core.state import State
 from spatialspec.methods.pjd import PJDOptions, RowByRow
 from spatialspec.methods.rejection import Rejection
 
-ALL = Remembered(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
-GUIDED, COOL, TOP_P = Remembered(guidance=2.0), Remembered(temperature=0.7), Remembered(temperature=1.3, top_p=0.8)
+ALL = CachedSampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95)
+GUIDED, COOL, TOP_P = (
+    CachedSampling(guidance=2.0),
+    CachedSampling(temperature=0.7),
+    CachedSampling(temperature=1.3, top_p=0.8),
+)
 ODD = ("1x1", "1x5", "5x1", "2x5", "7x4", "4x7")
 RULES = ("coupled", "rejection")
 
@@ -182,7 +186,7 @@ def test_pjd_lower_rows_draw_nothing_of_their_own() -> None:
     assert abs(stayed - trials * share) < 5 * (trials * share * (1 - share)) ** 0.5
 
 
-EXACT = [  # method, sampling, grid, vocabulary, spread of the toy
+EXACT = [  # method, sampling, grid, vocabulary, deviation of the toy
     ("zipar:window=2", ALL, "3x2", 4, 0.7),
     ("zipar:window=1:kind=adaptive", GUIDED, "3x2", 4, 1.0),
     ("pjd:context=3", COOL, "2x3", 3, 0.7),
@@ -191,10 +195,10 @@ EXACT = [  # method, sampling, grid, vocabulary, spread of the toy
 LEVEL = 1e-6 / len(EXACT) / CAUTION
 
 
-@pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "spread"), EXACT)
-def test_exact_limits(method: str, sampling: Sampling, grid: str, vocabulary: int, spread: float) -> None:
+@pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "deviation"), EXACT)
+def test_exact_limits(method: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """No cell is written early: the target's law under rejection, AR's very tokens under coupled noise."""
-    check_law(method, sampling, grid, vocabulary, spread, LEVEL, turns=6)
+    check_law(method, sampling, grid, vocabulary, deviation, LEVEL, turns=6)
 
 
 @pytest.mark.parametrize("method", ["zipar:window=2", "zipar:window=2:kind=adaptive", "pjd:context=2:width=3"])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from helpers.sessions import CODES, Target, session_of
-from helpers.toys import Remembered, ToySession, ToyTarget, check_law
+from helpers.toys import CachedSampling, ToySession, ToyTarget, check_law
 from spatialspec.audit.chi_square import CAUTION
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
@@ -26,7 +26,7 @@ from spatialspec.decode import Image, decode
 from spatialspec.methods.method import Method
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 
-PLAIN, COOL, GUIDED = Remembered(), Remembered(temperature=0.7), Remembered(guidance=2.0)
+PLAIN, COOL, GUIDED = CachedSampling(), CachedSampling(temperature=0.7), CachedSampling(guidance=2.0)
 ODD = ("1x1", "1x7", "6x1", "2x5", "7x4", "6x6")
 RULES = ("coupled", "rejection")
 
@@ -81,12 +81,12 @@ def test_mtp_blocks(grid: str, k: int, rounds: int) -> None:
         assert len(first[1].proposal) == 0 and first[1].after.frontier == 1
         assert 1 + len(others) == 1 + (rounds + 1) * -(-(cells - 1) // k)
         for i, (state, step) in enumerate(others):
-            proposal, turn = step.proposal, i % (rounds + 1)
+            proposal, pass_index = step.proposal, i % (rounds + 1)
             n = min(k, cells - state.frontier)
             assert proposal.cells == list(range(state.frontier, state.frontier + n))
-            assert proposal.parents == list(range(-1, n - 1)) and proposal.final == (turn == rounds)
-            assert step.after.frontier == state.frontier + n * (turn == rounds)
-            if turn:
+            assert proposal.parents == list(range(-1, n - 1)) and proposal.final == (pass_index == rounds)
+            assert step.after.frontier == state.frontier + n * (pass_index == rounds)
+            if pass_index:
                 assert tuple(proposal.tokens) == others[i - 1][1].verdict.refined[:n]  # type: ignore[index]
             elif rounds:
                 q = [q_of(target, drafts, GUIDED, state, state.frontier - 1, j + 1, False) for j in range(n)]
@@ -144,7 +144,7 @@ def test_strict_best_and_worst(grid: str, k: int) -> None:
             assert len(steps) == passes
 
 
-EXACT = [  # method, sampling, grid, vocabulary, spread of the toy
+EXACT = [  # method, sampling, grid, vocabulary, deviation of the toy
     ("ssd-strict:horizontal=2", PLAIN, "3x2", 4, 0.2),
     ("ssd-strict:horizontal=1", GUIDED, "2x3", 3, 0.7),
     ("mtp:horizontal=1", COOL, "2x3", 3, 0.7),
@@ -153,10 +153,10 @@ EXACT = [  # method, sampling, grid, vocabulary, spread of the toy
 LEVEL = 1e-6 / len(EXACT) / CAUTION
 
 
-@pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "spread"), EXACT)
-def test_law(method: str, sampling: Sampling, grid: str, vocabulary: int, spread: float) -> None:
+@pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "deviation"), EXACT)
+def test_law(method: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """The target's law under rejection, AR's very tokens under coupled noise."""
-    check_law(method, sampling, grid, vocabulary, spread, LEVEL, turns=16)
+    check_law(method, sampling, grid, vocabulary, deviation, LEVEL, turns=16)
 
 
 @pytest.mark.parametrize("grid", ["4x4", "3x5"])

@@ -17,8 +17,8 @@ from spatialspec.methods.method import Method
 from spatialspec.methods.registry import audited, methods
 
 VARIANTS = [(name, given) for name, entry in methods().items() for given in entry.variants]
-TOY = ToyTarget.random("3x2", 4, 1, spread=0.7)
-PICTURE = ToyTarget.random(QUICK.size, 4, 1, spread=0.7)  # seed-exact methods are compared on one of this size, too
+TOY = ToyTarget.random("3x2", 4, 1, deviation=0.7)
+PICTURE = ToyTarget.random(QUICK.size, 4, 1, deviation=0.7)  # seed-exact methods are compared on one of this size, too
 
 
 def drafted(method: str, target: ToyTarget, count: int = 8) -> list[tuple[object, ...]]:

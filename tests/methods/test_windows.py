@@ -19,7 +19,7 @@ from spatialspec.methods.method import Method
 from spatialspec.methods.rejection import residual
 
 SAMPLING = Sampling(guidance=1.5)
-TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
+TARGET = ToyTarget.random("3x2", 4, 1, deviation=0.4)
 CELLS = 6
 
 
@@ -72,14 +72,14 @@ def finished(method: str, verifier: str, of: Sequence[Noise]) -> list[Image]:
 Refresh = Callable[[Noise, int, int, int, Tensor, Tensor], int]
 
 
-def fresh(noise: Noise, cell: int, turn: int, token: int, q: Tensor, p: Tensor) -> int:
-    return int(inverse_cdf(p, noise.uniform(Purpose.DRAFT, turn + 1, [cell], [0])[0]))
+def fresh(noise: Noise, cell: int, pass_index: int, token: int, q: Tensor, p: Tensor) -> int:
+    return int(inverse_cdf(p, noise.uniform(Purpose.DRAFT, pass_index + 1, [cell], [0])[0]))
 
 
-def coupled(noise: Noise, cell: int, turn: int, token: int, q: Tensor, p: Tensor) -> int:
-    if noise.uniform(Purpose.ACCEPT, turn, [cell], [0])[0] * q[token] < p[token]:
+def coupled(noise: Noise, cell: int, pass_index: int, token: int, q: Tensor, p: Tensor) -> int:
+    if noise.uniform(Purpose.ACCEPT, pass_index, [cell], [0])[0] * q[token] < p[token]:
         return token
-    return int(inverse_cdf(residual(p, q), noise.uniform(Purpose.RESIDUAL, turn, [cell], [0])[0]))
+    return int(inverse_cdf(residual(p, q), noise.uniform(Purpose.RESIDUAL, pass_index, [cell], [0])[0]))
 
 
 @pytest.mark.parametrize(("method", "refresh"), [("sjd", fresh), ("scd", coupled)])
@@ -89,27 +89,27 @@ def test_sjd_and_scd_literally(method: str, refresh: Refresh, length: int) -> No
     for noise in noises(15):
         written: list[int] = []
         drafts: dict[int, tuple[int, Tensor]] = {}
-        turn = 0
+        pass_index = 0
         while len(written) < CELLS:
             first, stop = len(written), min(len(written) + length - 1, CELLS)
             for cell in range(first, stop):
                 if cell not in drafts:
                     q = torch.full((4,), 0.25)
-                    drafts[cell] = int(inverse_cdf(q, noise.uniform(Purpose.DRAFT, turn, [cell], [0])[0])), q
+                    drafts[cell] = int(inverse_cdf(q, noise.uniform(Purpose.DRAFT, pass_index, [cell], [0])[0])), q
             context = [*written, *(drafts[cell][0] for cell in range(first, stop))]
             laws = {cell: law(context[:cell]) for cell in range(first, min(stop + 1, CELLS))}
             done: int | None = None
             for cell in range(first, stop):
                 token, q = drafts[cell]
-                kept = bool(noise.uniform(Purpose.ACCEPT, turn, [cell], [0])[0] * q[token] < laws[cell][token])
-                written.append(coupled(noise, cell, turn, token, q, laws[cell]))
+                kept = bool(noise.uniform(Purpose.ACCEPT, pass_index, [cell], [0])[0] * q[token] < laws[cell][token])
+                written.append(coupled(noise, cell, pass_index, token, q, laws[cell]))
                 if not kept:
                     done = cell
                     break
             if done is None:
                 done = min(stop, CELLS - 1)
                 if stop < CELLS:
-                    u = noise.uniform(Purpose.RESIDUAL, turn, [stop], [0])[0]
+                    u = noise.uniform(Purpose.RESIDUAL, pass_index, [stop], [0])[0]
                     written.append(int(inverse_cdf(laws[stop], u)))
             renewed = {}
             for cell, p in laws.items():
@@ -117,11 +117,11 @@ def test_sjd_and_scd_literally(method: str, refresh: Refresh, length: int) -> No
                     with_draft = cell in drafts
                     token, q = drafts.get(cell, (0, p))
                     make = refresh if with_draft else fresh
-                    renewed[cell] = make(noise, cell, turn, token, q, p), p
+                    renewed[cell] = make(noise, cell, pass_index, token, q, p), p
             drafts = renewed
-            turn += 1
+            pass_index += 1
         (image,) = finished(f"{method}:length={length}", "rejection", [noise])
-        assert list(image.state.tokens) == written and image.state.passes == turn
+        assert list(image.state.tokens) == written and image.state.passes == pass_index
 
 
 METHODS = ["jacobi:length=4", "sjd:length=4", "scd:length=5", "scd:form=gumbel", "sjd-pac:width=2:length=8"]

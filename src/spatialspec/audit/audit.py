@@ -1,4 +1,4 @@
-"""Whether methods do what they declare: their images against an enumerated distribution, their tokens against AR's.
+"""Audit of methods against what they declare: images against an enumerated distribution, tokens against AR's.
 
 Every method runs through the shipped loop on toys whose distribution is known. Chi-square compares its images with the
 joint distribution of all cells in two enumerations: from the first cell, and from the last, where images with the same
@@ -35,36 +35,36 @@ SEED_EXACT, EXACT, NOT_EXACT, NO_DEVIATION = "seed-exact", "exact", "not exact",
 
 
 def pairs(methods: Sequence[Method]) -> list[tuple[Method, str]]:
-    """Every method with every rule; with its own alone where it has one, with coupled alone under a tolerance."""
+    """Every method with every rule that it supports; under a tolerance that is coupled noise alone."""
     rules = [(method, method.rule_under(verifier)) for method in methods for verifier in RULES]
     return [pair for pair in dict.fromkeys(rules) if pair[1] == "coupled" or pair[0].exact or not pair[0].lossless]
 
 
 def declared(method: Method, verifier: str) -> str:
-    """What a method promises under a verifier."""
+    """Exactness that a method declares under a verifier."""
     if method.seed_exact(verifier):
         return SEED_EXACT
     return EXACT if method.exact else NOT_EXACT
 
 
 def images_of(method: Method, verifier: str, plan: Plan) -> list[int]:
-    """How many images of each toy a method draws."""
+    """Number of images of each toy that a method draws."""
     many = declared(method, verifier) == EXACT or method == AR
     return [case.images if many else plan.others for case in plan.cases]
 
 
 def chi_square_tests(methods: Sequence[Method], plan: Plan) -> int:
-    """How many tests an audit makes: two enumerations of every toy for each method and rule."""
+    """Number of tests of an audit: two enumerations of every toy for each method and rule."""
     return 2 * len(plan.cases) * len(pairs(methods))
 
 
 def level_of(tests: int) -> float:
-    """The p at which one of so many tests has found a deviation."""
+    """Level of one of `tests` tests: a deviation is a p at or below it."""
     return FALSE_ALARM / tests / CAUTION
 
 
 def on_model(methods: Sequence[Method], toys_only: Collection[Method]) -> list[tuple[Method, str]]:
-    """Those pairs that are compared with AR on the model."""
+    """The pairs that are compared with AR on the model."""
     return [pair for pair in pairs(methods) if pair[0].seed_exact(pair[1]) and pair[0] not in toys_only]
 
 
@@ -80,12 +80,12 @@ def _tokens(method: Method, verifier: str, plan: Plan) -> int:
 
 @dataclass(frozen=True)
 class ToyTrial:
-    """A method on all toys.
+    """Results of a method on all toys.
 
     Attributes:
         cases: one for each toy.
-        ties: images that leave AR's at a tie.
-        unexplained: images that leave AR's without one.
+        ties: images that differ from AR's, first at a tie.
+        unexplained: images that differ from AR's without a tie.
     """
 
     cases: list[CaseResult]
@@ -94,7 +94,7 @@ class ToyTrial:
 
 
 def environments(plan: Plan, seed: int) -> list[ToyEnvironment]:
-    """The toys of a plan, ready."""
+    """Make the toys of a plan."""
     most = max(case.images for case in plan.cases)
     tables = {sizes: NoiseTable(most, *sizes, seed) for sizes in {(c.cells, c.vocabulary) for c in plan.cases}}
     return [ToyEnvironment(case, plan, tables[case.cells, case.vocabulary]) for case in plan.cases]
@@ -103,13 +103,13 @@ def environments(plan: Plan, seed: int) -> list[ToyEnvironment]:
 def try_on_toys(toys: Sequence[ToyEnvironment], method: Method, verifier: str) -> ToyTrial:
     """Draw with a method on every toy, and compare."""
     cases: list[CaseResult] = []
-    left: list[tuple[int, int]] = []
+    divergences: list[tuple[int, int]] = []
     for toy, count in zip(toys, images_of(method, verifier, toys[0].plan), strict=True):
         images = toy.draw(method, verifier, count)
         cases.append(toy.compare(images))
         if method.seed_exact(verifier):
-            left.append(departures(toy.toy, toy.reference, images[: toy.plan.others].tolist()))
-    return ToyTrial(cases, sum(ties for ties, _ in left), sum(unexplained for _, unexplained in left))
+            divergences.append(departures(toy.toy, toy.reference, images[: toy.plan.others].tolist()))
+    return ToyTrial(cases, sum(ties for ties, _ in divergences), sum(unexplained for _, unexplained in divergences))
 
 
 _environments_of_worker = cache(environments)
@@ -156,7 +156,7 @@ def audit(
     toys = cache(partial(environments, plan, seed))
 
     def begin(method: Method, verifier: str) -> Callable[[], ToyTrial]:
-        """The trial of a method: by a worker, or here when it is asked for; a worker knows this package alone."""
+        """Start a trial in a worker, or defer it to this process; workers know only methods of this package."""
         if workers > 1 and REGISTRY.ships(method):
             return pool.submit(_in_worker, plan, seed, str(method), verifier).result
         return lambda: try_on_toys(toys(), method, verifier)

@@ -1,4 +1,4 @@
-"""What an audit draws: toys, samplings, numbers of images."""
+"""Plans of an audit: toys, samplings, numbers of images."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Case:
         grid: small enough to enumerate; drafts cross the ends of its rows. "2x1+2x2" are two, for tables.
         vocabulary: V.
         sampling: of the target and the drafts.
-        images: of a method that is declared exact, and of AR.
-        spread: standard deviation of a table's logits over prefixes.
+        images: number of images of AR and of each method that is declared exact.
+        deviation: standard deviation of a table's logits over prefixes.
     """
 
     cached: bool
@@ -28,7 +28,7 @@ class Case:
     vocabulary: int
     sampling: Sampling
     images: int
-    spread: float = 0.7
+    deviation: float = 0.7
 
     def __str__(self) -> str:
         s = self.sampling
@@ -36,7 +36,7 @@ class Case:
         words += [f"temperature {s.temperature:g}"] if s.temperature != 1 else []
         words += [f"top-k {s.top_k}"] if s.top_k else []
         words += [f"top-p {s.top_p:g}"] if s.top_p < 1 else []
-        toy = "transformer" if self.cached else f"table of spread {self.spread:g}"
+        toy = "transformer" if self.cached else f"table of spread {self.deviation:g}"
         return ", ".join([f"{toy}, {self.grid}, {self.vocabulary} tokens", *words])
 
     @property
@@ -48,18 +48,18 @@ class Case:
         """The target."""
         if self.cached:
             return GridToy.random(self.grid, self.vocabulary, 0)
-        return ToyTarget.random(self.grid, self.vocabulary, 1, spread=self.spread)
+        return ToyTarget.random(self.grid, self.vocabulary, 1, deviation=self.deviation)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is drawn.
+    """Size of an audit.
 
     Attributes:
         cases: toys.
-        others: images of each, where tokens are compared with AR's, or the method is not declared exact.
-        threes: of all these, so many are drawn three at a time, the others in larger batches.
-        size: grid of the model's images, ROWSxCOLUMNS; "" for the model's own.
+        others: images of each toy if tokens are compared with AR's, or the method is not declared exact.
+        threes: number of images drawn in batches of three; the others are drawn in larger batches.
+        size: grid of the model's images, ROWSxCOLUMNS; "" for the model's default.
         prompts: of the model's images, drawn in one batch.
     """
 
@@ -72,24 +72,24 @@ class Plan:
 
 QUICK = Plan(
     (
-        Case(False, "2x2", 4, Sampling(top_p=0.9), 1500, spread=0.2),  # wrong residuals show most
-        Case(False, "3x2", 3, Sampling(), 1200, spread=0.2),  # numbers used twice show most
+        Case(False, "2x2", 4, Sampling(top_p=0.9), 1500, deviation=0.2),  # wrong residuals show most
+        Case(False, "3x2", 3, Sampling(), 1200, deviation=0.2),  # numbers used twice show most
         Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 400),
-        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 400, spread=0.2),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 400, deviation=0.2),
     ),
     others=200, threes=30, size="8x8",
 )  # fmt: skip
 FULL = Plan(
     (
-        Case(False, "3x2", 4, Sampling(temperature=0.7), 2500, spread=0.2),
-        Case(False, "3x2", 4, Sampling(top_p=0.9), 2500, spread=0.2),
-        Case(False, "2x3", 3, Sampling(), 2000, spread=0.2),
-        Case(False, "2x3", 4, Sampling(), 1500, spread=0.2),
+        Case(False, "3x2", 4, Sampling(temperature=0.7), 2500, deviation=0.2),
+        Case(False, "3x2", 4, Sampling(top_p=0.9), 2500, deviation=0.2),
+        Case(False, "2x3", 3, Sampling(), 2000, deviation=0.2),
+        Case(False, "2x3", 4, Sampling(), 1500, deviation=0.2),
         Case(False, "3x2", 4, Sampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95), 1500),
-        Case(False, "2x3", 4, Sampling(temperature=1.3, top_p=0.8), 1000, spread=1.0),
+        Case(False, "2x3", 4, Sampling(temperature=1.3, top_p=0.8), 1000, deviation=1.0),
         Case(False, "2x3", 3, Sampling(guidance=0.5, top_k=2), 1000),
-        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 1500, spread=0.2),
-        Case(False, "1x3+3x1", 4, Sampling(temperature=0.7), 1000, spread=0.2),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 1500, deviation=0.2),
+        Case(False, "1x3+3x1", 4, Sampling(temperature=0.7), 1000, deviation=0.2),
         Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 1500),
         Case(True, "3x2", 3, Sampling(guidance=3.0), 1000),
         Case(True, "3x2", 4, Sampling(temperature=0.7, top_p=0.9), 1000),

@@ -18,17 +18,17 @@ from jaxtyping import Float, Int
 
 from spatialspec.core.errors import BadInput
 
-LEAST = 10.0  # images that a pool expects
+LEAST = 10.0  # expected images of a pool
 FEWEST = 10  # pools
-CAUTION = 300.0  # most that the true odds of a small p exceed it, down to 1e-13: 225 for 10 pools of 10, fewer for more
+CAUTION = 300.0  # bound on true probability / p, for p down to 1e-13: 225 for 10 pools of 10, less for more
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How well images fit a distribution.
+    """Result of Pearson's test.
 
     Attributes:
-        chi_square: Pearson's statistic; infinite where an image was drawn that cannot be.
+        chi_square: Pearson's statistic; infinite if an image of probability 0 was drawn.
         freedom: degrees of freedom.
         p: upper tail of chi-square.
     """
@@ -55,14 +55,14 @@ def fit(counts: Int[np.ndarray, "images"], p: Float[np.ndarray, "images"]) -> Fi
 
 
 def _ends(expected: Float[np.ndarray, "images"]) -> list[int]:
-    """Index of the last image of each pool; what is left at the end joins the last one."""
+    """Index of the last image of each pool; an incomplete pool at the end joins the one before it."""
     ends: list[int] = []
-    held = 0.0
-    for image, more in enumerate(expected.tolist()):
-        held += more
-        if held >= LEAST:
+    total = 0.0
+    for image, count in enumerate(expected.tolist()):
+        total += count
+        if total >= LEAST:
             ends.append(image)
-            held = 0.0
+            total = 0.0
     return [*ends[:-1], len(expected) - 1]
 
 
@@ -75,7 +75,7 @@ def survival(statistic: float, freedom: int) -> float:
 
 
 def variation(counts: Int[np.ndarray, "images"], p: Float[np.ndarray, "images"]) -> tuple[float, float]:
-    """Total variation distance from p, and the distance that sampling noise alone gives on average.
+    """Total variation distance from p, and its mean under sampling noise alone.
 
     The mean absolute deviation of a binomial count is De Moivre's: 2 m C(N, m) p^m (1 - p)^(N - m + 1), m - 1 the
     whole part of N p.

@@ -1,7 +1,7 @@
 """Probabilities of all images of a toy, by enumeration, from logits alone.
 
-Written a second time, in numpy and float64, from the definitions of guidance, temperature, top-k and top-p: a mistake
-in `core.sampling` must not hide in what it is compared with.
+A second implementation of guidance, temperature, top-k and top-p, in numpy and float64, so that a mistake in
+`core.sampling` is not repeated in the reference.
 """
 
 from __future__ import annotations

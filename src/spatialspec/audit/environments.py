@@ -1,4 +1,4 @@
-"""Where methods are tried: a toy with the distribution and AR's images, and a model with AR's images."""
+"""Environments of the audit: a toy with its distribution and AR's images, and a model with AR's images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spatialspec.audit.cases import Case, Plan
 from spatialspec.audit.chi_square import fit, variation
 from spatialspec.audit.findings import CaseResult
 from spatialspec.audit.replicas import NoiseTable, TableNoise, Trial, codes
-from spatialspec.audit.toys import Remembered
+from spatialspec.audit.toys import CachedSampling
 from spatialspec.core.progress import Progress
 from spatialspec.generation import generate
 from spatialspec.measure.distance import Drawn, Scorer, explained
@@ -23,12 +23,12 @@ from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 
-HEADS = 16  # of random draft weights in each direction: the most that a method may ask for
-ROWS = 250  # images of a large batch
+HEADS = 16  # of random draft weights in each direction: the maximum of any method
+BATCH = 250  # images of a large batch
 
 
 class ToyEnvironment:
-    """A case made ready.
+    """A toy with its random numbers.
 
     Args:
         case: toy and sampling.
@@ -39,7 +39,7 @@ class ToyEnvironment:
     def __init__(self, case: Case, plan: Plan, table: NoiseTable) -> None:
         s = case.sampling
         self.case, self.plan, self.table, self.toy = case, plan, table, case.toy()
-        self.sampling = Remembered(s.guidance, s.temperature, s.top_k, s.top_p)
+        self.sampling = CachedSampling(s.guidance, s.temperature, s.top_k, s.top_p)
         self.joint = self.toy.joint(s)
 
     def _trial(self, method: Method, verifier: str) -> Trial:
@@ -49,16 +49,16 @@ class ToyEnvironment:
         return [TableNoise(self.table.first + i, self.table) for i in range(images)]
 
     def draw(self, method: Method, verifier: str, images: int) -> Int[np.ndarray, "images cells"]:
-        """Tokens of the first images: some in threes, each at its own pace, the others in larger batches."""
+        """Tokens of the first images: `plan.threes` in batches of three, the others in larger batches."""
         trial, noises, threes = self._trial(method, verifier), self._noises(images), self.plan.threes
-        parts = (noises[:threes], 3), (noises[threes:], ROWS)
-        return np.concatenate([trial.tokens(some, batch) for some, batch in parts])
+        parts = (noises[:threes], 3), (noises[threes:], BATCH)
+        return np.concatenate([trial.tokens(part, batch) for part, batch in parts])
 
     @cached_property
     def reference(self) -> list[Drawn]:
         """AR's first images, all in large batches."""
         noises, grid = self._noises(self.plan.others), self.toy.grid.grids[-1]
-        images = self._trial(AR, "coupled").tokens(noises, ROWS).tolist()
+        images = self._trial(AR, "coupled").tokens(noises, BATCH).tolist()
         drawn = zip(noises, images, strict=True)
         return [Drawn("", "", self.sampling, grid, noise.seed, tuple(tokens)) for noise, tokens in drawn]
 
@@ -67,7 +67,7 @@ class ToyEnvironment:
         shape = (self.toy.vocabulary,) * self.toy.grid.cells
         counts = np.bincount(codes(tokens, self.toy.vocabulary), minlength=len(self.joint))
         fits = fit(counts, self.joint), fit(_reversed(counts, shape), _reversed(self.joint, shape))
-        worst = min(fits, key=lambda one: one.p)
+        worst = min(fits, key=lambda result: result.p)
         distance, expected = variation(counts, self.joint)
         return CaseResult(
             case=str(self.case),
@@ -81,7 +81,7 @@ class ToyEnvironment:
 
 
 def _reversed(values: Float[np.ndarray, "images"], shape: tuple[int, ...]) -> Float[np.ndarray, "images"]:
-    """The same with the last cell as the first digit."""
+    """Values in the enumeration with the last cell as the first digit."""
     return values.reshape(shape).T.ravel()
 
 
@@ -119,7 +119,7 @@ class ModelEnvironment:
 
 
 def departures(target: Scorer, reference: Sequence[Drawn], images: Sequence[Sequence[int]]) -> tuple[int, int]:
-    """How many images leave AR's at a tie, and how many without one."""
+    """Number of images that differ from AR's first at a tie, and without a tie."""
     pairs = zip(reference, images, strict=True)
     ties = [explained(target, ar, tokens) for ar, tokens in pairs if ar.tokens != tuple(tokens)]
     return sum(ties), len(ties) - sum(ties)

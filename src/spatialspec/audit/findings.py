@@ -1,4 +1,4 @@
-"""The JSON document of `audit`: settings and, for each method and verifier, declared against found."""
+"""The JSON document of `audit`: settings, and the declared and the measured exactness of each method and verifier."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class CaseResult(Strict):
     Attributes:
         case: the toy and its sampling.
         images: drawn.
-        chi_square, freedom, p: of the enumeration with the smaller p; null where an image was drawn that cannot be.
+        chi_square, freedom, p: of the enumeration with the smaller p; null if an image of probability 0 was drawn.
         total_variation: from the exact joint distribution.
-        expected_variation: mean of the former if nothing but sampling noise were at work.
+        expected_variation: mean of `total_variation` under sampling noise alone.
     """
 
     case: str
@@ -26,13 +26,13 @@ class CaseResult(Strict):
 
 
 class SeedIdentity(Strict):
-    """Images against AR's of the same seed.
+    """Comparison of images with AR's for the same seed.
 
     Attributes:
-        images: compared, of toys and of the model.
-        model_images: of these, the model's.
-        ties: images that leave AR's at a tie.
-        unexplained: images that leave AR's without one.
+        images: number of images, of toys and of the model.
+        model_images: number of the model's images.
+        ties: images that differ from AR's, first at a tie.
+        unexplained: images that differ from AR's without a tie.
     """
 
     images: int
@@ -45,11 +45,11 @@ class MethodAudit(Strict):
     """A method under one verifier.
 
     Attributes:
-        method: as it was given.
-        verifier: the rule at work.
+        method: name and options.
+        verifier: rule in effect.
         declared: "seed-exact", "exact" or "not exact".
         found: "seed-exact", "no deviation" of the distribution, or "not exact".
-        ok: whether what was found agrees with what a method declares; "not exact" declares nothing.
+        ok: whether `found` agrees with `declared`; "not exact" agrees with everything.
         images: of toys.
         p, total_variation, expected_variation: of the worst case.
         seed_identity: null unless seed-exact is declared.

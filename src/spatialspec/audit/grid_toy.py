@@ -1,4 +1,4 @@
-"""A toy with a real transformer: its session has caches, masks and two guidance streams; its images are enumerated."""
+"""A toy with a small transformer: its session has a cache, masks and two streams; its images are enumerated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORDS = 7  # text vocabulary
 
 @dataclass(frozen=True)
 class GridToy(GridEngine):
-    """A `GridTransformer` with random weights and one prompt. It is its own `Head`.
+    """A `GridTransformer` with random weights and one prompt. It implements `Head`.
 
     Attributes:
         grid: its cells.
@@ -42,7 +42,7 @@ class GridToy(GridEngine):
 
     @classmethod
     def random(cls, grid: str, vocabulary: int, seed: int, width: int = 16) -> GridToy:
-        """Every weight from a seed; the transformer's own start has zeros where attention and SwiGLU come out."""
+        """All weights from a seed, including those that the transformer initialises to 0."""
         shape, draw = Grid.parse(grid), torch.Generator().manual_seed(seed)
         config = GridTransformerConfig(
             codes=vocabulary, width=width, layers=2, heads=2, mlp_width=width, rows=shape.rows, columns=shape.columns,
@@ -68,7 +68,7 @@ class GridToy(GridEngine):
     def session(
         self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid
     ) -> TargetSession:
-        """Start one image per prompt; whatever the words, the prompt is the toy's own."""
+        """Start one image per prompt; all have the prompt of the toy."""
         prompt = Prompt(list(self._prefix[: sampling.streams]), grid, self._conditioning[: sampling.streams])
         return TargetSession(self, [prompt] * len(prompts))
 

@@ -1,4 +1,4 @@
-"""Many replicas of one image under different seeds, through the shipped loop; random numbers come from a table."""
+"""Many replicas of one image with different seeds, through the shipped loop, with random numbers from a table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Toy(Head, Protocol):
         ...
 
     def layout(self, grid: Grid) -> Layout:
-        """The same."""
+        """The cells of the toy."""
         ...
 
     def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
@@ -49,10 +49,10 @@ class Toy(Head, Protocol):
 
 
 class NoiseTable:
-    """Random numbers of images with seeds first .. first + count - 1, made by the shipped generator in a few calls.
+    """Random numbers of images with seeds first .. first + count - 1, from few calls of the shipped generator.
 
     Attributes:
-        uniform: (count, candidates, cells, purposes, passes), the first of each.
+        uniform: (count, candidates, cells, purposes, passes), the first indices of each.
         gumbel: (count, cells + 1, V).
     """
 
@@ -76,7 +76,7 @@ class NoiseTable:
 
 
 class TableNoise(Noise):
-    """`Noise` that looks up what the table holds; equal to the shipped one, a hundred times as fast."""
+    """`Noise` from a table, with equal numbers; a hundred times as fast."""
 
     def __init__(self, seed: int, table: NoiseTable) -> None:
         super().__init__(seed, table.cells, table.vocabulary)
@@ -86,17 +86,17 @@ class TableNoise(Noise):
         """As `Noise.gumbel`."""
         return self._gumbel[cells]
 
-    def uniform(self, purpose: Purpose, turn: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
+    def uniform(self, purpose: Purpose, pass_index: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
         """As `Noise.uniform`."""
         try:
-            return torch.from_numpy(self._uniform[candidates, cells, purpose, turn])
-        except IndexError:  # a late pass, or many candidates
-            return super().uniform(purpose, turn, cells, candidates)
+            return torch.from_numpy(self._uniform[candidates, cells, purpose, pass_index])
+        except IndexError:  # an index beyond the table
+            return super().uniform(purpose, pass_index, cells, candidates)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A method at work on a toy target.
+    """A method on a toy target.
 
     Attributes:
         method, verifier: as on the command line.

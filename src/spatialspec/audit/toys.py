@@ -20,19 +20,19 @@ from spatialspec.core.step import Scores, Step
 from spatialspec.drafts.weights import KINDS, Drafts, build
 
 AVERAGE = {3: ([0.07, 0.80, 0.13], [0.01, 0.51, 0.48]), 4: ([0.10, 0.47, 0.07, 0.36], [0.01, 0.30, 0.65, 0.04])}
-LARGEST = 5500  # prefixes of bigger grids share table rows by a hash
+LARGEST = 5500  # table entries; prefixes of larger grids share them by a hash
 
 
 @dataclass(frozen=True)
 class ToyTarget:
-    """A target whose two streams are tables over token prefixes: any distribution at all. It is its own `Head`.
+    """A target whose two streams are tables over token prefixes, of any distribution. It implements `Head`.
 
-    Prefixes are numbered as in a heap: the empty one is 0, the one with token v behind prefix i is V i + 1 + v.
+    Prefixes are numbered as in a heap: the empty one is 0, prefix i followed by token v is V i + 1 + v.
 
     Attributes:
         grid: its cells, in one grid or several.
         logits: (2, prefixes, V), conditional stream first.
-        hidden: (2, prefixes, d), unrelated to the logits, so that drafts are wrong in every way.
+        hidden: (2, prefixes, d), independent of the logits, so that drafts are as wrong as possible.
         weight: (V, d), output layer.
         table: (V, d), token embedding.
     """
@@ -44,23 +44,23 @@ class ToyTarget:
     table: Float[Tensor, "V d"]
 
     @classmethod
-    def random(cls, grid: str, vocabulary: int, seed: int, width: int = 8, spread: float = 0.7) -> ToyTarget:
-        """Tables from a seed, of standard deviation `spread` over prefixes; "1x2+2x2" are two grids.
+    def random(cls, grid: str, vocabulary: int, seed: int, width: int = 8, deviation: float = 0.7) -> ToyTarget:
+        """Tables from a seed, of standard deviation `deviation` over prefixes; "1x2+2x2" are two grids.
 
-        On average p and q lie where small mistakes of a verifier cost most: many drafts are refused, and more than one
-        token is left to take their place.
+        The mean p and q make small mistakes of a verifier visible: many drafts are rejected, and residuals have several
+        tokens.
         """
         shape, v = parse(grid), vocabulary
-        rows = LARGEST if shape.cells > 6 else min(LARGEST, (v ** (shape.cells + 1) - 1) // (v - 1))
+        prefixes = LARGEST if shape.cells > 6 else min(LARGEST, (v ** (shape.cells + 1) - 1) // (v - 1))
         draw = torch.Generator().manual_seed(seed)
 
         def normal(*sizes: int) -> Tensor:
-            return spread * torch.randn(*sizes, generator=draw)
+            return deviation * torch.randn(*sizes, generator=draw)
 
         p, q = AVERAGE[v]
-        logits, hidden, weight = normal(2, rows, v), normal(2, rows, width), normal(v, width)
+        logits, hidden, weight = normal(2, prefixes, v), normal(2, prefixes, width), normal(v, width)
         logits += torch.tensor(p).log()
-        logits[1] += 0.5 * normal(rows, v)
+        logits[1] += 0.5 * normal(prefixes, v)
         hidden[..., 0], weight[:, 0] = 1.0, torch.tensor(q).log()
         return cls(shape, logits, hidden, weight, normal(v, width))
 
@@ -76,11 +76,11 @@ class ToyTarget:
 
     @cached_property
     def codebook(self) -> Float[Tensor, "V 2"]:
-        """(V, 2), from a seed; unrelated to everything else."""
+        """(V, 2), from a seed; independent of the other tables."""
         return torch.randn(self.vocabulary, 2, generator=torch.Generator().manual_seed(self.vocabulary))
 
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
-        """The states as they are."""
+        """The identity."""
         return hidden
 
     def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
@@ -92,7 +92,7 @@ class ToyTarget:
         return self.table[tokens]
 
     def child(self, prefix: int, token: int) -> int:
-        """Number of the prefix that is longer by one token."""
+        """Index of the prefix extended by one token."""
         return (self.vocabulary * prefix + 1 + token) % self.logits.shape[1]
 
     def joint(self, sampling: Sampling) -> Float[np.ndarray, "images"]:
@@ -108,7 +108,7 @@ class ToyTarget:
     networks, transformer = (), None
 
     def layout(self, grid: Grid) -> Layout:
-        """Its own cells, whatever the grid."""
+        """The cells of the toy, for every grid."""
         return self.grid
 
     def drafts(self, kind: str, seed: int, count: int = 3, scale: float = 0.3) -> Drafts:
@@ -116,7 +116,7 @@ class ToyTarget:
         return random_drafts(kind, self.width, seed, count, scale)
 
     def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> ToySession:
-        """Start images; the toy reads no words."""
+        """Start images; prompts are ignored."""
         return ToySession(self, sampling.streams)
 
 
@@ -127,13 +127,13 @@ def parse(text: str) -> Layout:
 
 
 def random_drafts(kind: str, width: int, seed: int, count: int = 3, scale: float = 0.3) -> Drafts:
-    """Draft weights drawn at random: wrong, but not absurd.
+    """Draft weights drawn at random.
 
     Args:
         kind: key of `KINDS`.
         width: of the target.
         seed: of the weights.
-        count: heads or predictors in each direction, where there are such.
+        count: heads or predictors in each direction, if the kind has them.
         scale: standard deviation.
     """
     draw = torch.Generator().manual_seed(seed)
@@ -144,64 +144,65 @@ def random_drafts(kind: str, width: int, seed: int, count: int = 3, scale: float
     return drafts.requires_grad_(False)
 
 
-class Remembered(Sampling):
-    """The shipped distributions, each made once: few prefixes, many replicas. Two of these share nothing."""
+class CachedSampling(Sampling):
+    """`Sampling` with a cache per object, for many replicas of few prefixes."""
 
     @cached_property
-    def _seen(self) -> dict[tuple[torch.Size, bytes], Float[Tensor, "*N V"]]:
+    def _cache(self) -> dict[tuple[torch.Size, bytes], Float[Tensor, "*N V"]]:
         return {}
 
     def distribution(self, logits: Float[Tensor, "G *N V"]) -> Float[Tensor, "*N V"]:
         """As `Sampling.distribution`."""
         key = logits.shape, logits.numpy().tobytes()
-        if key not in self._seen:
-            self._seen[key] = super().distribution(logits)
-        return self._seen[key].clone()
+        if key not in self._cache:
+            self._cache[key] = super().distribution(logits)
+        return self._cache[key].clone()
 
 
 class ToySession:
-    """The `Session` of a toy target: looks rows up in the tables.
+    """The `Session` of a toy target: looks up scores in the tables.
 
-    A slot that does not see all cells before its own gets the row of those it sees.
+    The scores of a slot are those of the prefix of all cells that it attends to.
     """
 
     def __init__(self, target: ToyTarget, streams: int) -> None:
         self.target, self.streams, self.passes = target, streams, 0
-        self._seen: dict[tuple[int, ...], Scores] = {}
+        self._cache: dict[tuple[int, ...], Scores] = {}
 
     def score(
         self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
     ) -> list[Scores]:
-        """Rows of the pending cells and of the nodes of every image."""
+        """Scores of the pending cells and of the nodes of every image."""
         self.passes += 1
         return [self._one(state, proposal) for state, proposal in zip(states, proposals, strict=True)]
 
     def _one(self, state: State, proposal: Proposal) -> Scores:
         several = state.ahead or len(state.pending) > 1
-        rows = tuple(self._in_rows(state, proposal) if several else self._in_line(state, proposal))
-        if rows not in self._seen:
-            self._seen[rows] = Scores(
-                self.target.logits[: self.streams, rows], self.target.hidden[: self.streams, rows]
+        prefixes = tuple(self._in_rows(state, proposal) if several else self._in_line(state, proposal))
+        if prefixes not in self._cache:
+            self._cache[prefixes] = Scores(
+                self.target.logits[: self.streams, prefixes], self.target.hidden[: self.streams, prefixes]
             )
-        return self._seen[rows]
+        return self._cache[prefixes]
 
     def _in_line(self, state: State, proposal: Proposal) -> list[int]:
-        rows = [reduce(self.target.child, state.tokens, 0)]
+        """Prefix of every slot, where one row is written at a time."""
+        prefixes = [reduce(self.target.child, state.tokens, 0)]
         for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
-            rows.append(self.target.child(rows[parent + 1], token))
-        return rows
+            prefixes.append(self.target.child(prefixes[parent + 1], token))
+        return prefixes
 
     def _in_rows(self, state: State, proposal: Proposal) -> list[int]:
-        """As in `GridSession`: a slot sees what is written up to its cell, and a node its ancestors."""
+        """Prefix of every slot: a slot attends to tokens committed up to its cell, a node also to its ancestors."""
         written = sorted({**dict(enumerate(state.tokens)), **state.ahead}.items())
-        seen = [[token for other, token in written if other <= cell] for cell in state.pending]
+        attended = [[token for other, token in written if other <= cell] for cell in state.pending]
         for cell, above in zip(proposal.cells, proposal.ancestors(), strict=True):
             branch = [token for token, on_path in zip(proposal.tokens, above, strict=True) if on_path]
-            seen.append([token for other, token in written if other <= cell] + branch)
-        return [reduce(self.target.child, tokens, 0) for tokens in seen]
+            attended.append([token for other, token in written if other <= cell] + branch)
+        return [reduce(self.target.child, tokens, 0) for tokens in attended]
 
     def keep(self, index: int, step: Step) -> None:
-        """Nothing to keep: a prefix is its own cache."""
+        """Does nothing: a prefix needs no cache."""
 
     def close(self, images: Sequence[int]) -> None:
-        """Nothing to drop."""
+        """Does nothing."""

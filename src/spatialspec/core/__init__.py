@@ -1,1 +1,1 @@
-"""Words of the library as data: grid, distribution, noise, proposal, state, KV cache. Imports no other layer."""
+"""Data and protocols of the library: grid, sampling, noise, proposal, state, step. Imports no other part of it."""

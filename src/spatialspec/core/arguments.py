@@ -1,4 +1,4 @@
-"""Numbers as people pass them, Python's, numpy's and torch's, and names of files. Imports none of these libraries."""
+"""Reads numbers, lists and file names passed as Python, numpy or torch objects. Imports neither numpy nor torch."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, cast
 
 from spatialspec.core.errors import BadInput, shown
 
-LONGEST = 255  # bytes of a file's name, on every usual file system
+LONGEST = 255  # bytes of a file name, on all common file systems
 
 
 def whole(name: str, value: object, low: int, high: int, border: str = "") -> int:
-    """Read a whole number; of numpy or torch it may be one without dimensions. True and False are no numbers.
+    """Read a whole number, of Python, numpy or torch (without dimensions). True and False are refused.
 
     Args:
         name: of the argument or option, for the message.
-        value: what came.
+        value: argument to read.
         low: smallest number.
         high: largest number.
-        border: how to say what is allowed; "" for "LOW to HIGH, a whole number".
+        border: the allowed range in words; "" for "LOW to HIGH, a whole number".
 
     Raises:
-        BadInput: it is none, or out of range.
+        BadInput: the value is no whole number, or out of range.
     """
     try:
         number = operator.index(cast("Any", value)) if _scalar(value) else low - 1
-    except Exception:  # whatever a foreign object raises
+    except Exception:  # of a foreign object, which may raise anything
         number = low - 1
     if not low <= number <= high:
         raise BadInput(f"{name} {shown(value)}", border or f"{low} to {high}, a whole number")
@@ -35,10 +35,10 @@ def whole(name: str, value: object, low: int, high: int, border: str = "") -> in
 
 
 def number(name: str, value: object, low: float, high: float, border: str = "") -> float:
-    """Read a number, as `whole` does; NaN is none, and infinity is one where `high` is infinite."""
+    """Read a number, as `whole` does; NaN is refused, infinity is allowed where `high` is infinite."""
     try:
         read = float(cast("Any", value)) if _scalar(value) else low - 1
-    except Exception:  # as above, and whole numbers that are too large
+    except Exception:  # of a foreign object, or of a whole number that no float holds
         read = low - 1
     if not low <= read <= high:
         raise BadInput(f"{name} {shown(value)}", border or f"{low:g} to {high:g}")
@@ -46,39 +46,39 @@ def number(name: str, value: object, low: float, high: float, border: str = "") 
 
 
 def _scalar(value: object) -> bool:
-    """Whether a value may be a single number: no text, no truth value, no array that has dimensions."""
+    """Whether a value may be a single number: no text, no bool, no array with dimensions."""
     if isinstance(value, bool | str | bytes | bytearray) or "bool" in str(getattr(value, "dtype", "")):
         return False
     return not dimensions(value)
 
 
 def dimensions(value: object) -> int:
-    """Of an array of numpy or torch; 0 of everything else."""
-    found = getattr(value, "ndim", 0)  # numpy itself has one, a function
-    return found if type(found) is int else 0
+    """Number of dimensions of an array of numpy or torch; 0 of anything else."""
+    count = getattr(value, "ndim", 0)  # of the module numpy it is a function
+    return count if type(count) is int else 0
 
 
 def listed(name: str, value: object, expected: str) -> list[Any]:
-    """Read a list: of Python, a tuple, or an array of numpy or torch with one dimension or more.
+    """Read a list, a tuple, or an array of numpy or torch with at least one dimension.
 
     Returns:
-        A list of Python's own, whatever a subclass says of its length and items.
+        A plain list; overridden methods of a subclass are not called.
 
     Raises:
-        BadInput: it is none.
+        BadInput: the value is none of these.
     """
     try:
         if isinstance(value, list | tuple):
             return list.copy(value) if isinstance(value, list) else list(tuple.__iter__(value))
         if dimensions(value):
             return list(cast("Any", value).tolist())
-    except Exception:  # whatever a foreign object raises
+    except Exception:  # of a foreign object, which may raise anything
         pass
     raise BadInput(f"{name} {shown(value)}", expected)
 
 
 def nameable(path: str | Path) -> bool:
-    """Whether a file can have a path: no NUL, no half of a surrogate pair, no part of more than LONGEST bytes."""
+    """Whether a path is possible: no NUL, no lone surrogate, no part of more than LONGEST bytes."""
     try:
         name = os.fsencode(path)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What a drafter and a verifier of one image are made from."""
+"""The inputs from which drafter and verifier of one image are made."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Unfit:
-    """Draft weights beside a model that do not fit it or are damaged: no fault before a method asks for some.
+    """Draft weights that do not fit the model or are damaged; an error only if a method needs them.
 
     Attributes:
-        algorithm: of the drafts; "" where their configuration does not say.
-        error: why not.
+        algorithm: of the drafts; "" where unknown.
+        error: the reason.
     """
 
     algorithm: str
@@ -30,14 +30,14 @@ class Unfit:
 
 @dataclass(frozen=True)
 class DecodeContext:
-    """One image about to be decoded.
+    """Context of one image to be decoded.
 
     Attributes:
         target: frozen parts of the target that drafters share.
-        drafts: draft weights that are loaded, of any kind, and :class:`Unfit` ones.
+        drafts: loaded draft weights of any kind, and :class:`Unfit` ones.
         sampling: how distributions are made from logits.
         layout: cells of the image.
-        noise: all its random numbers.
+        noise: random numbers of the image.
     """
 
     target: Head

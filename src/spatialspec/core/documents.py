@@ -1,4 +1,4 @@
-"""JSON documents that somebody else wrote."""
+"""Reads untrusted JSON."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ DEEPEST = 64  # levels
 
 
 def parse_json(text: str, where: object, advice: str = "fetch it again") -> Any:
-    """Read a JSON document: every key once, numbers that are finite, at most DEEPEST levels.
+    """Read a JSON document: unique keys, finite numbers, at most DEEPEST levels.
 
     Raises:
-        BadInput: it is no such document; the message begins with `where`.
+        BadInput: it is damaged or breaks one of these rules; the message begins with `where`.
     """
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
@@ -35,12 +35,12 @@ def _children(item: dict[str, Any] | list[Any]) -> Iterator[Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in values:
             raise BadInput(f"the key {shown(key)} twice", "every key once")
-        found[key] = value
-    return found
+        values[key] = value
+    return values
 
 
 def _finite(text: str) -> float:
@@ -53,6 +53,6 @@ def _finite(text: str) -> float:
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    if not isinstance(error, json.JSONDecodeError):  # what `int` raises
+    if not isinstance(error, json.JSONDecodeError):  # `int` refuses very long numbers
         return "a number of more digits than are read"
     return str(error)

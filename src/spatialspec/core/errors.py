@@ -1,22 +1,22 @@
-"""The one error of this package: input that cannot be used. Imports nothing, so that everything can import it."""
+"""The one error of this package: unusable input. Imports nothing, so that every module can import it."""
 
 from __future__ import annotations
 
 
 class BadInput(ValueError):
-    """Input that cannot be used, from Python, from the command line or from a file; its text is one sentence.
+    """Unusable input, from Python, the command line or a file; its text is one sentence.
 
     Args:
-        got: what came, in a few words.
-        expected: what would have done.
-        advice: what to do now; "" where `expected` says it already.
+        got: the input, in a few words.
+        expected: the input that is allowed.
+        advice: how to fix it; "" where `expected` suffices.
         where: the file, line, step or option that it came from; "" for an argument.
 
     Attributes:
-        got: as above, and so are the next three.
-        expected: see above.
-        advice: see above.
-        where: see above.
+        got: see Args, as for the next three.
+        expected: see Args.
+        advice: see Args.
+        where: see Args.
     """
 
     def __init__(self, got: str, expected: str, advice: str = "", where: object = "") -> None:
@@ -24,17 +24,17 @@ class BadInput(ValueError):
         self.got, self.expected, self.advice, self.where = got, expected, advice, str(where)
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
+        where = f"{self.where}: " if self.where else ""
         advice = f": {self.advice}" if self.advice else ""
-        return printable(f"{place}got {self.got}, expected {self.expected}{advice}")
+        return printable(f"{where}got {self.got}, expected {self.expected}{advice}")
 
 
 class NotFinite(BadInput):
-    """What a model or a draft computes is no number: it overflows, or a weight is damaged.
+    """A model or draft computed NaN or infinity: it overflowed, or a weight is damaged.
 
     Args:
-        what: it computed.
-        passes: of the target, made before.
+        what: the values that are not finite.
+        passes: number of target passes before it.
     """
 
     def __init__(self, what: str, passes: int | None = None) -> None:
@@ -43,7 +43,7 @@ class NotFinite(BadInput):
 
 
 def overflow(dtype: object) -> str:
-    """What to do about numbers that are not finite, in a type of weights of torch."""
+    """Advice for numbers that are not finite, by dtype of the weights."""
     wider = {
         "torch.float16": "give dtype bf16 or fp32, since fp16 overflows, or ",
         "torch.bfloat16": "give dtype fp32, or ",
@@ -52,15 +52,15 @@ def overflow(dtype: object) -> str:
 
 
 def printable(text: object) -> str:
-    r"""Text that is safe on a terminal: control characters and broken Unicode are shown as escapes, `\x1b`.
+    r"""Text that is safe on a terminal: control characters and broken Unicode become escapes such as `\x1b`.
 
-    Line ends and tabs stay.
+    Line ends and tabs are not changed.
     """
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def shown(value: object, length: int = 60) -> str:
-    """A value for `got`, as Python writes it, cut to `length` characters; values of any size are safe to show."""
+    """A value for `got`: its `repr`, cut to `length` characters; safe for values of any size."""
     try:
         text = repr(value[: length + 1]) if isinstance(value, str | bytes) else repr(value)
     except Exception:  # a foreign object, or a whole number of more digits than Python prints

@@ -1,4 +1,4 @@
-"""Grids of image tokens in raster order, and the order in which the cells of one or several are drawn."""
+"""Grids of image tokens in raster order, and the drawing order of cells in one grid or several."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ BORDER = f"at least 1x1 and at most {MOST}x{MOST}"
 
 
 class Layout(ABC):
-    """The cells of an image in the order in which they are drawn, in one grid or in several.
+    """The cells of an image in drawing order, in one grid or several.
 
-    Cells are numbered on from grid to grid, and in raster order within each. A :class:`Grid` is the usual layout;
-    :class:`Grids` is that of a model that draws a small preview before the image. Tokens that a model's sequence has
-    between rows or grids are no cells (`targets/slots.py`).
+    Cells are numbered in raster order within a grid, and consecutively from grid to grid. A :class:`Grid` is the usual
+    layout. :class:`Grids` is that of a model that draws a small preview before the image. Forced tokens between rows or
+    grids are not cells (`targets/slots.py`).
     """
 
     @property
@@ -55,7 +55,7 @@ class Layout(ABC):
         return cell - rows * grid.columns if index >= rows * grid.columns else None
 
     def neighbour(self, cell: int) -> int:
-        """The cell above; in the first row of a grid, the cell before it, be it the last of another grid."""
+        """The cell above; in the first row of a grid the cell before it, which may belong to another grid."""
         above = self.above(cell)
         return cell - 1 if above is None else above
 
@@ -91,22 +91,22 @@ class Grid(Layout):
 
     @classmethod
     def parse(cls, text: str, name: str = "size") -> Grid:
-        """Read "ROWSxCOLUMNS"; the name is that of the option, for the message.
+        """Read "ROWSxCOLUMNS"; `name` is the option, for the message.
 
         Raises:
-            BadInput: the text is anything else.
+            BadInput: the text has another form.
         """
-        found = re.fullmatch("([0-9]{1,9})x([0-9]{1,9})", text, re.IGNORECASE)
-        if found is None:
+        match = re.fullmatch("([0-9]{1,9})x([0-9]{1,9})", text, re.IGNORECASE)
+        if match is None:
             raise BadInput(f"{name} {shown(text)}", "ROWSxCOLUMNS, for example 24x24")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     @classmethod
     def read(cls, value: object) -> Grid:
         """Read a grid, "ROWSxCOLUMNS", or a pair (rows, columns), which may be an array.
 
         Raises:
-            BadInput: it is anything else.
+            BadInput: the value is none of these.
         """
         if isinstance(value, Grid):
             return value
@@ -119,7 +119,7 @@ class Grid(Layout):
         return cls(*pair)
 
 
-@dataclass(frozen=True, slots=True)  # with slots, the field takes the place of the property
+@dataclass(frozen=True, slots=True)  # with slots, the field replaces the property
 class Grids(Layout):
     """Several grids, drawn one after the other.
 

@@ -1,4 +1,4 @@
-"""What the loop asks of a target, a drafter and a verifier."""
+"""Protocols of the loop: target, session, drafter and verifier."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spatialspec.core.step import Scores, Step, Verdict
 
 
 class Head(Protocol):
-    """The frozen parts of a target that drafters share: final norm, output layer, token embedding, code book."""
+    """The frozen parts of a target that drafters share: final norm, output layer, token embedding, codebook."""
 
     @property
     def width(self) -> int:
@@ -50,28 +50,36 @@ class Head(Protocol):
 
 
 class Session(Protocol):
-    """A target at work on some images: their prefixes and caches."""
+    """Images that a target is drawing, with their prefixes and caches."""
 
     def score(
         self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
     ) -> list[Scores]:
-        """One target pass over the pending tokens and the proposal of every open image; `layers` as drafters read."""
+        """One target pass over the pending tokens and the proposal of every open image.
+
+        Args:
+            states: of the open images.
+            proposals: one per image.
+            layers: hidden layers to return besides the last, counted from 1.
+        """
         ...
 
     def keep(self, index: int, step: Step) -> None:
-        """Commit the cache slots of what was accepted, all but what is pending after the pass.
+        """Commit the cache slots of pending cells and accepted nodes that are not pending after the pass.
 
-        `index` counts the open images of the last `score`.
+        Args:
+            index: of the image among those of the last `score`.
+            step: the pass.
         """
         ...
 
     def close(self, images: Sequence[int]) -> None:
-        """Drop finished images, counted as in the last `score`."""
+        """Drop finished images, by their index in the last `score`."""
         ...
 
 
 class Target(Head, Protocol):
-    """A frozen AR model that draws pictures from words."""
+    """A frozen AR model that draws images from prompts."""
 
     @property
     def name(self) -> str:
@@ -85,16 +93,16 @@ class Target(Head, Protocol):
 
     @property
     def grid(self) -> Grid:
-        """The grid of an image where none is asked for."""
+        """The default grid of an image."""
         ...
 
     def layout(self, grid: Grid) -> Layout:
-        """All cells that are drawn for an image of a grid: the grid itself, behind those that come first, if any."""
+        """All cells that are drawn for an image of a grid: the grid itself, after any grids that precede it."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where drafters and verifiers work: logits, states and embeddings come out there."""
+        """Device of logits, states and embeddings, on which drafters and verifiers run."""
         ...
 
     @property
@@ -158,22 +166,21 @@ class Target(Head, Protocol):
         ...
 
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Picture of a complete grid of tokens; fewer rows than the model draws are a preview.
+        """Image of a complete grid of tokens; fewer rows than the model draws are a preview.
 
-        Of a layout of several grids, the image is the last one, and only its tokens come here. The others do while they
-        are drawn, for previews.
+        The image is the last grid of the layout. Other grids are passed only for previews while they are drawn.
         """
         ...
 
 
 class Drafter(ABC):
-    """Guesses tokens of one image. A subclass says what it proposes, and what it learns from a pass.
+    """Guesses tokens of one image. A subclass implements `propose`, and `observe` if it reads the target's states.
 
     Attributes:
-        drafts_first_cell: whether it is asked before the first token of an image is written, too.
-        first_source: where it takes the first draft of a cell from, if its proposals name no sources: "neighbour" (the
-            cell above, in the first row of a grid the one to the left), "horizontal", or "other".
-        layers: numbers of the target's blocks, counted from 1, whose states it reads besides those of the last.
+        drafts_first_cell: whether `propose` is called before the first token of an image is written.
+        first_source: source of the first draft of a cell, if its proposals name no sources: "neighbour" (the cell
+            above, in the first row of a grid the one to the left), "horizontal", or "other".
+        layers: hidden layers of the target that it reads besides the last, counted from 1.
     """
 
     drafts_first_cell: ClassVar[bool] = False
@@ -185,26 +192,31 @@ class Drafter(ABC):
         """Guesses for open cells, possibly none."""
 
     def observe(self, step: Step) -> None:  # noqa: B027
-        """Learn from a pass; nothing, unless a drafter says otherwise."""
+        """Update from a pass; does nothing by default."""
 
 
 class Verifier(Protocol):
-    """Decides what is accepted, for one image, and how candidates must be drawn for its promise to hold."""
+    """Decides which drafts are accepted, for one image; draws candidates so that its guarantee holds."""
 
-    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
-        """One candidate for each pair (index of q, cell), in pass `turn`; a pair may occur again for a further one."""
+    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+        """One candidate for each pair (index of q, cell); a repeated pair draws a further candidate."""
         ...
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
-        """Judge a proposal; p of slot i is the target's distribution after that slot of the pass."""
+        """Verify a proposal; p of slot i is the target's distribution after that slot of the pass."""
         ...
 
 
 class Coupling(Verifier, Protocol):
-    """A verifier whose test can go on behind a refusal."""
+    """A verifier that also tests drafts behind a rejection."""
 
     def couple(
-        self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Sequence[int], cells: Sequence[int], turn: int
+        self,
+        p: Float[Tensor, "N V"],
+        q: Float[Tensor, "N V"],
+        tokens: Sequence[int],
+        cells: Sequence[int],
+        pass_index: int,
     ) -> list[int]:
-        """Samples of p, each equal to the given sample of q as often as can be (maximal coupling)."""
+        """Samples of p, each equal to the sample of q in `tokens` as often as possible (maximal coupling)."""
         ...

@@ -1,7 +1,7 @@
-"""Random numbers from a counter: Philox4x32-10 (Salmon et al., 2011) in integer arithmetic.
+"""Counter-based random numbers: Philox4x32-10 (Salmon et al., 2011) in integer arithmetic.
 
-A number depends on what it is for and on nothing else, not on the device, the batch or the order of calls. The coupled
-noise of a cell is keyed by (seed, cell, token); every other number by (seed, cell, purpose, pass, candidate).
+A number depends only on its key, not on the device, the batch or the order of calls. The coupled noise of a cell is
+keyed by (seed, cell, token); every other number by (seed, cell, purpose, pass index, candidate).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from spatialspec.core.arguments import whole
 
 CHUNK = 32  # cells whose coupled noise is made together
-SEEDS = 2**63  # how many there are; seed + i is taken modulo this
+SEEDS = 2**63  # number of seeds; seed + i is taken modulo this
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -23,7 +23,7 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
 class Purpose(IntEnum):
-    """What a number is used for; each purpose is a stream of its own."""
+    """Use of a random number; each purpose has an independent stream."""
 
     COUPLED = 0
     DRAFT = 1
@@ -62,9 +62,9 @@ class Noise:
 
     Args:
         seed: of the image, 0 <= seed < 2^63; image i of a request has seed + i, modulo 2^63.
-        cells: number of cells of its grid.
+        cells: number of cells of its layout.
         vocabulary: number of image tokens V.
-        device: where the numbers are wanted.
+        device: of the numbers.
     """
 
     def __init__(self, seed: int, cells: int, vocabulary: int, device: torch.device | str = "cpu") -> None:
@@ -77,14 +77,14 @@ class Noise:
     def gumbel(self, cells: Int[Tensor, "N"] | list[int]) -> Float[Tensor, "N V"]:
         """Coupled noise g(seed, cell): standard Gumbel numbers, made for 32 cells at a time.
 
-        What lies well behind all cells asked for is let go: a picture of many cells and tokens would take gigabytes. It
-        is made again, the same, if it is asked for after all. The row behind the last cell is there for nodes that have
-        no next cell; nothing is committed from it.
+        Chunks well before the first of `cells` are freed, as the noise of a large image takes gigabytes; they are made
+        again, identically, when needed. Index `cells` of the layout, behind the last cell, serves nodes that have no
+        next cell; nothing is committed from it.
         """
-        wanted = cells if isinstance(cells, list) else cells.tolist()
-        if not wanted:
+        indices = cells if isinstance(cells, list) else cells.tolist()
+        if not indices:
             return torch.empty(0, self.vocabulary, device=self.device)
-        firsts = sorted({cell - cell % CHUNK for cell in wanted})
+        firsts = sorted({cell - cell % CHUNK for cell in indices})
         if firsts != self._firsts:
             self._chunks = {first: chunk for first, chunk in self._chunks.items() if first >= firsts[0] - CHUNK}
             for first in firsts:
@@ -92,9 +92,9 @@ class Noise:
                     self._chunks[first] = self._make(first)
             self._table = torch.cat([self._chunks[first] for first in firsts])
             self._firsts = firsts
-        place = {first: CHUNK * i - first for i, first in enumerate(firsts)}  # from a cell to its row
-        rows = [cell + place[cell - cell % CHUNK] for cell in wanted]
-        return self._table[rows[0] : rows[0] + 1] if len(rows) == 1 else self._table[rows]
+        offset = {first: CHUNK * i - first for i, first in enumerate(firsts)}  # from a cell to its index in the table
+        positions = [cell + offset[cell - cell % CHUNK] for cell in indices]
+        return self._table[positions[0] : positions[0] + 1] if len(positions) == 1 else self._table[positions]
 
     def _make(self, first: int) -> Float[Tensor, "n V"]:
         last = min(first + CHUNK, self.cells + 1)
@@ -106,22 +106,22 @@ class Noise:
         words = philox(self.seed, counter.reshape(-1, 4)).reshape(last - first, -1)[:, : self.vocabulary]
         return -(-torch.log1p(-unit(words))).log()
 
-    def uniform(self, purpose: Purpose, turn: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
-        """Independent uniform numbers, one for each pair (cell, candidate), in pass `turn`."""
-        words = torch.tensor([[c, t, purpose, turn] for c, t in zip(candidates, cells, strict=True)])
+    def uniform(self, purpose: Purpose, pass_index: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
+        """Independent uniform numbers, one for each pair (cell, candidate), in pass number `pass_index`."""
+        words = torch.tensor([[c, t, purpose, pass_index] for c, t in zip(candidates, cells, strict=True)])
         return unit(philox(self.seed, words.to(self.device))[:, 0])
 
 
 def best(score: Float[Tensor, "*N V"]) -> Int[Tensor, "*N"]:
-    """The token with the largest score; V, which is none, where a score is NaN."""
-    largest, tokens = score.max(-1)  # as argmax does, in half the time
+    """The token with the largest score; V, which is no token, where a score is NaN."""
+    largest, tokens = score.max(-1)  # the same token as argmax, in half the time
     return tokens.masked_fill_(largest.isnan(), score.shape[-1])
 
 
 def inverse_cdf(p: Float[Tensor, "*N V"], u: Float[Tensor, "*N"]) -> Int[Tensor, "*N"]:
-    """Sample each distribution at the uniform number u; a token without mass is never chosen.
+    """Sample each distribution at the uniform number u; a token of probability 0 is never chosen.
 
-    It is V, which is none, where a probability is NaN.
+    Returns V, which is no token, where a probability is NaN.
     """
     cumulative = p.double().cumsum(-1)
     threshold = (u.double() * cumulative[..., -1]).unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""How work tells that it goes on: a bar in tokens, or nothing."""
+"""Progress callbacks: a bar that counts tokens, or none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 Progress = Callable[[str, int], None]  # (method, tokens just committed)
-Bar = Callable[[int], AbstractContextManager[Progress]]  # shows how many of so many tokens are done
+Bar = Callable[[int], AbstractContextManager[Progress]]  # of the total number of tokens
 
 
 @contextmanager

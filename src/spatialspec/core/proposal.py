@@ -1,7 +1,7 @@
-"""What a drafter proposes: a tree of tokens for cells not yet written. A chain and a block are trees.
+"""A drafter's proposal: a tree of tokens for cells not yet written. A chain and a block are trees.
 
 Slots of a pass: slot 0 is the root, the last token before the first open cell; slot i + 1 is node i. The distribution
-of a slot is the one *after* its token, so the root decides the first open cell. A decoder that writes several rows of
+of a slot is the one *after* its token, so the root outputs the first open cell. A decoder that writes several rows of
 the image at once has one pending token in each: then slots 0 .. P - 1 are the pending cells, and node i is slot P + i.
 """
 
@@ -24,15 +24,13 @@ class Proposal:
     Attributes:
         cells: raster index of each node.
         tokens: drafted token of each node.
-        parents: node index of the parent, smaller than the node's own, or ROOT.
-        tests: for each slot (ROOT + 1 = 0, node i -> i + 1) the tests that rejection makes there, in order, as pairs
+        parents: node index of the parent, smaller than that of the node, or ROOT.
+        tests: for each slot (ROOT + 1 = 0, node i -> i + 1) the tests of rejection after it, in order, as pairs
             (node, index of q). A node drawn from two sources is tested twice.
         q: distributions that candidates were drawn from; None under coupled noise, which needs none.
-        final: the pass commits every node as it stands, and no verifier is asked.
-        sources: for each distribution of q its direction and how many cells or rows back it was made; empty for one
-            source.
-        placeholders: nodes that only start a cell, so that something can be scored behind them; no tolerance accepts
-            them.
+        final: the pass commits every node, and no verifier runs.
+        sources: for each distribution of q its direction and its distance in cells or rows; empty for one source.
+        placeholders: nodes that are read only so that the next cell can be scored; a tolerance does not accept them.
     """
 
     cells: list[int] = field(default_factory=list)
@@ -52,7 +50,7 @@ class Proposal:
         return len(self.cells)
 
     def add(self, cell: int, token: int, parent: int, q_index: int | None = None) -> int:
-        """Add a node, or find the sibling that has the same token; note its test; return the index of the node."""
+        """Add a node, or reuse the sibling with the same token; record its test; return the index of the node."""
         node = self._index.setdefault((parent, cell, token), len(self.cells))
         if node == len(self.cells):
             self.cells.append(cell)
@@ -63,7 +61,7 @@ class Proposal:
         return node
 
     def find(self, parent: int, cell: int, token: int) -> int | None:
-        """The child of a node, or of ROOT, that puts this token at this cell."""
+        """The child of `parent`, a node or ROOT, with this cell and token."""
         return self._index.get((parent, cell, token))
 
     @classmethod
@@ -77,7 +75,7 @@ class Proposal:
         return proposal
 
     def ancestors(self) -> Bool[np.ndarray, "N N"]:
-        """Node i marks itself and the nodes above it: all that it may attend to in the tree."""
+        """Attention mask of the tree: node i attends to itself and its ancestors."""
         return _ancestors(tuple(self.parents))
 
 

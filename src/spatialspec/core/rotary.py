@@ -1,4 +1,4 @@
-"""Rotary positions (Su et al., 2021): queries and keys are turned by where they are."""
+"""Rotary position embeddings (Su et al., 2021): queries and keys are rotated by their position."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ Rotation = tuple[Float[Tensor, "... pairs"], Float[Tensor, "... pairs"]]  # cosi
 
 
 def grid_rotation(cells: Int[Tensor, "*N"], columns: int, width: int, base: float) -> Rotation:
-    """Cosines and sines, in fp32, of cells in raster order: half of the pairs turn by row, the others by column.
+    """Cosines and sines, in fp32, of cells in raster order: half of the pairs rotate by row, the others by column.
 
     Args:
-        cells: numbers of cells, from 0.
+        cells: raster indices.
         columns: of the grid.
         width: of an attention head, a multiple of 4.
         base: of the angles, as 10000 in Su et al. (2021).
     """
     pairs = width // 4
-    angles = base ** (-torch.arange(pairs, device=cells.device) / pairs)
-    turns = torch.cat((cells[..., None] // columns * angles, cells[..., None] % columns * angles), dim=-1)
-    return turns.cos(), turns.sin()
+    frequencies = base ** (-torch.arange(pairs, device=cells.device) / pairs)
+    row, column = cells[..., None] // columns, cells[..., None] % columns
+    angles = torch.cat((row * frequencies, column * frequencies), dim=-1)
+    return angles.cos(), angles.sin()
 
 
 def rotate(x: Float[Tensor, "*#N D"], rotation: Rotation) -> Float[Tensor, "*N D"]:
-    """Turn pairs (x_i, x_{i + D/2}) by the angles of `rotation`."""
+    """Rotate the pairs (x_i, x_{i + D/2})."""
     cos, sin = (part.to(x.dtype) for part in rotation)
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)

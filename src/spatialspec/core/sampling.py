@@ -1,8 +1,7 @@
-"""From logits to distributions: guidance, temperature, top-k, top-p, in this order.
+"""From logits to distributions: guidance, temperature, top-k, top-p, min-p, in this order.
 
-The one place where logits are warped: the target, the drafters and the measures all come through here, so nothing is
-warped twice. Guidance is classifier-free guidance on logits, u + w (c - u) (Ho and Salimans, 2022); top-p is nucleus
-sampling (Holtzman et al., 2020).
+Logits are warped only here, for targets, drafters and metrics, so that nothing is warped twice. Guidance is
+classifier-free, on logits: u + w (c - u) (Ho and Salimans, 2022). Top-p is nucleus sampling (Holtzman et al., 2020).
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ class Sampling:
     Attributes:
         guidance: weight w >= 0 of classifier-free guidance; 1 means none, and then one stream is enough.
         temperature: >= 0; 0, or less than COLD, is greedy, all mass on the best token.
-        top_k: keep the k best tokens; 0 keeps all. Ties at the border are kept.
-        top_p: in (0, 1]; keep the smallest set of likeliest tokens whose mass reaches it.
-        min_p: 0 to 1; of what is left keep tokens at least this many times as likely as the likeliest; 0 keeps all.
+        top_k: restrict to the k likeliest tokens, and those as likely as the last of them; 0 is off.
+        top_p: in (0, 1]; restrict to the smallest set of likeliest tokens whose mass reaches it.
+        min_p: 0 to 1; restrict to tokens at least this many times as likely as the likeliest; 0 is off.
     """
 
     guidance: float = 1.0
@@ -63,25 +62,25 @@ class Sampling:
 
     @property
     def streams(self) -> int:
-        """Rows that the target runs per image: 2 with guidance, else 1."""
+        """Sequences that the target runs per image: 2 with guidance, else 1."""
         return 1 if self.guidance == 1.0 else 2
 
     @property
     def unfiltered(self) -> Sampling:
-        """The same without top-k, top-p and min-p: what the distance from AR is measured under."""
+        """The same without top-k, top-p and min-p; the distance from AR is measured with it."""
         return replace(self, top_k=0, top_p=1.0, min_p=0.0)
 
     def distribution(self, logits: Float[Tensor, "G *N V"]) -> Float[Tensor, "*N V"]:
         """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider.
 
-        Where a logit is NaN or infinity, or all are -infinity, there are NaN among the probabilities, never an image:
-        `best` and `inverse_cdf` name no token there. A token whose logit alone is -infinity has probability 0.
+        If a logit is NaN or infinity, or all are -infinity, some probabilities are NaN, and `best` and `inverse_cdf`
+        return no token. Where only some logits are -infinity, these tokens have probability 0.
         """
         logits = logits if logits.dtype == torch.float64 else logits.float()
         guided = logits[0] if len(logits) == 1 else torch.lerp(logits[1], logits[0], self.guidance)
         if self.greedy:
-            best, where = guided.max(-1, keepdim=True)
-            return torch.zeros_like(guided).scatter_(-1, where, best.softmax(-1))  # 1, or NaN
+            largest, token = guided.max(-1, keepdim=True)
+            return torch.zeros_like(guided).scatter_(-1, token, largest.softmax(-1))  # 1, or NaN
         if self.temperature != 1.0:
             guided = guided / self.temperature
         if 0 < self.top_k < guided.shape[-1]:
@@ -99,5 +98,5 @@ class Sampling:
 def _nucleus(p: Float[Tensor, "*N V"], mass: float) -> Float[Tensor, "*N V"]:
     ordered, order = p.sort(dim=-1, descending=True, stable=True)
     before = ordered.cumsum(-1) - ordered
-    kept = torch.zeros_like(p).scatter_(-1, order, ordered.masked_fill(before >= mass, 0.0))
-    return kept / kept.sum(-1, keepdim=True)
+    nucleus = torch.zeros_like(p).scatter_(-1, order, ordered.masked_fill(before >= mass, 0.0))
+    return nucleus / nucleus.sum(-1, keepdim=True)

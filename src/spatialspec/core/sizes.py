@@ -1,7 +1,7 @@
-"""Sizes as a document gives them: a dataclass filled from JSON, every value of its annotated type and in its range.
+"""Reads a dataclass of sizes from JSON; every value has its annotated type and range.
 
-Nothing is built before the types and ranges are right, and no range is so wide that building takes long: counts of
-parts are small, and a size of a dimension costs nothing until the weights of that shape are found in their file.
+Types and ranges are checked before anything is built, and ranges are narrow enough to build quickly: counts of parts
+are small, and a large dimension costs nothing until the file has weights of that shape.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Within(NamedTuple):
     high: float
 
 
-Size = Annotated[int, Within(1, 2**24)]  # of a dimension of some weight
-Count = Annotated[int, Within(1, 256)]  # of parts of one kind, with weights of their own
+Size = Annotated[int, Within(1, 2**24)]  # a dimension of a weight
+Count = Annotated[int, Within(1, 256)]  # parts that have weights, such as layers
 CountOrNone = Annotated[int, Within(0, 256)]  # the same, and 0 for no such part
-Side = Annotated[int, Within(1, 128)]  # of a grid in cells, which may be in no shape of a weight
-Base = Annotated[float, Within(1, 1e9)]  # of rotary angles
+Side = Annotated[int, Within(1, 128)]  # rows or columns of a grid, which no weight may show
+Base = Annotated[float, Within(1, 1e9)]  # base of rotary angles
 WHOLE, NUMBER = Within(-(2**31), 2**31 - 1), Within(-1e30, 1e30)  # where no range is annotated
 
 
@@ -35,13 +35,13 @@ def read_sizes(kind: Callable[..., T], values: object, where: object, advice: st
     """Make a dataclass from a JSON object.
 
     Args:
-        kind: the dataclass; its fields are whole numbers, numbers, words, truth values, or tuples of whole numbers.
+        kind: the dataclass; its fields are int, float, str, bool, or tuples of int.
         values: by name of the field; those with a default may be missing.
-        where: they were found, for messages.
-        advice: what to do about a wrong one.
+        where: their origin, for messages.
+        advice: for messages, about a wrong one.
 
     Raises:
-        BadInput: no object, a field that is unknown, missing, of another type or out of range, or what `kind` refuses.
+        BadInput: no object, a field that is unknown, missing, of another type or out of range, or `kind` refuses them.
     """
     if not isinstance(values, dict):
         raise BadInput(shown(values), "an object with sizes", advice, where)
@@ -60,7 +60,7 @@ def read_sizes(kind: Callable[..., T], values: object, where: object, advice: st
 
 
 def read_name(value: object, where: object) -> str:
-    """A name that may be shown as it is.
+    """Read a name that is safe to print.
 
     Raises:
         BadInput: no text, an empty or a long one, or one with control characters.

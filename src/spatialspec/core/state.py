@@ -1,4 +1,4 @@
-"""How far an image is written."""
+"""Progress of one image: committed tokens and target passes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from spatialspec.core.step import Verdict
 
 @dataclass(frozen=True)
 class State:
-    """Committed tokens of one image: a prefix of its cells in drawing order, and what was written ahead of it.
+    """Committed tokens of one image: a prefix of its cells in drawing order, and cells ahead of it.
 
     Attributes:
         layout: its cells.
         tokens: committed tokens before the first open cell; cell t is `tokens[t]`.
         passes: target passes made so far.
-        pending: committed cells whose keys and values are not in the cache yet. The last cell of the prefix comes
-            first; raster decoders have no other.
-        ahead: cell -> token of cells committed behind the first open one.
+        pending: committed cells whose keys and values are not in the cache yet, the last cell of the prefix first;
+            raster decoders have no other.
+        ahead: cell -> token of cells committed after the first open one.
     """
 
     layout: Layout
@@ -41,9 +41,9 @@ class State:
 
     @property
     def finished(self) -> tuple[Grid, tuple[int, ...]] | None:
-        """The finished rows of the grid that is being drawn, with their tokens.
+        """The complete rows of the current grid, with their tokens.
 
-        Before its first row is finished, the grid before it; None where there is none.
+        While its first row is open, the grid before it; None if it is the first.
         """
         first, rows = 0, None
         for grid in self.layout.grids:
@@ -61,7 +61,7 @@ class State:
     def extend(self, proposal: Proposal, verdict: Verdict) -> State:
         """The state after a pass.
 
-        What the pass sampled is pending next. What it read has served, once the cell after it is written.
+        Cells that the pass sampled are pending, and so are cells that it read while the cell after them is open.
         """
         if not verdict.commits:
             return replace(self, passes=self.passes + 1)

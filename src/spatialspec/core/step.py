@@ -1,4 +1,4 @@
-"""One pass of the target for one image: what it scored, what a verifier decided, and the record of both."""
+"""One pass of the target for one image: its scores, the verdict, and the record of both."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """What one target pass computed for one image.
+    """Scores of one target pass for one image.
 
     Attributes:
         logits: (streams, slots, V), conditional stream first.
-        hidden: (streams, slots, d), pre-norm states; slot i outputs the cell after its own.
-        layers: number of a block, counted from 1 -> states after it, in the same slots; those that the drafter reads.
+        hidden: (streams, slots, d), pre-norm states; slot i outputs the cell after its token.
+        layers: number of a hidden layer, counted from 1 -> states after it in the same slots, for drafters.
     """
 
     logits: Float[Tensor, "G R V"]
@@ -37,7 +37,7 @@ class Scores:
         layers: Mapping[int, Float[Tensor, "B G R d"]],
         counts: Sequence[int],
     ) -> list[Scores]:
-        """Of every image the slots that it used, the first of those that the batch was padded to."""
+        """Split a padded batch into images; image i used the first `counts[i]` slots."""
         return [
             cls(logits[i, :, :n], hidden[i, :, :n], {layer: states[i, :, :n] for layer, states in layers.items()})
             for i, n in enumerate(counts)
@@ -46,17 +46,17 @@ class Scores:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verifier decided about one pass.
+    """Decision of a verifier about one pass.
 
     Attributes:
         path: accepted nodes, each the child of the one before.
-        token: the target's own token for the cell after the path; None where a block is committed or refined as it is.
-        refined: the rule's own token for the cell after every slot, given the drafts as they stand; None where a rule
-            has none. A verdict that commits nothing is a refinement round.
-        ahead: (cell, token) committed elsewhere, out of raster order.
-        elsewhere: accepted nodes that do not start at the frontier; they are committed at their cells, and their keys
-            and values of this pass are kept.
-        ranking: scores by which tokens were ranked for the cell after every slot; None where a rule ranks none.
+        token: the target's token for the cell after the path; None where a block is committed or refined.
+        refined: the target's token for the cell after every slot, given the drafts that it read; None where the rule
+            computes none. A verdict that commits nothing is a refinement round.
+        ahead: (cell, token) committed out of raster order.
+        elsewhere: accepted nodes that do not start at the frontier; they are committed at their cells, with the keys
+            and values of this pass.
+        ranking: scores by which tokens were ranked for the cell after every slot; None where the rule ranks none.
     """
 
     path: tuple[int, ...] = ()
@@ -68,12 +68,12 @@ class Verdict:
 
     @classmethod
     def all(cls, proposal: Proposal) -> Verdict:
-        """Every node of a chain as it stands."""
+        """Accept every node of a chain."""
         return cls(tuple(range(len(proposal))))
 
     @property
     def commits(self) -> bool:
-        """Whether anything was written."""
+        """Whether a token was committed."""
         return bool(self.path or self.ahead or self.elsewhere) or self.token is not None
 
     def tokens(self, proposal: Proposal) -> list[int]:
@@ -83,7 +83,7 @@ class Verdict:
 
     @property
     def named(self) -> set[int]:
-        """All tokens that the rule named itself; one of them is V where it met scores that are no numbers."""
+        """All tokens of the target in this verdict; one of them is V where a score was not finite."""
         return {
             *(self.refined or ()),
             *(token for _, token in self.ahead),
@@ -98,9 +98,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Step:
-    """One pass of the target for one image: all that it read, computed and wrote.
+    """Record of one pass of the target for one image.
 
-    Whoever keeps a step keeps its tensors, those of the proposal and the verdict too; `written` and `after` are small.
+    A step holds all tensors of its pass, those of proposal and verdict too; `written` and `after` are small.
 
     Attributes:
         image: index of the image.

@@ -1,7 +1,7 @@
-"""`doctor`: a model from its files to the speed to expect on this machine. Every fault is a finding, not an error.
+"""`doctor`: checks a model, from its files to its speed on this machine. Every fault is a finding, not an error.
 
-`examine` checks the files and the loaded model. `measure` draws: AR's first rows and what has to agree with them, the
-curve of `--budget auto`, and the same rows by each method.
+`examine` checks the files and the loaded model. `measure` draws AR's first rows, compares other passes with them,
+measures the curve of `--budget auto`, and draws the same rows with each method.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spatialspec.doctor.report import Diagnosis, DoctorSettings, Expectation, Fi
 from spatialspec.doctor.rows import Rows, draw_rows
 from spatialspec.doctor.scores import check_ar, check_scores, compare
 from spatialspec.doctor.signatures import signatures
-from spatialspec.doctor.speed import AR, advise, curve, expectations, run_in_turns, short
+from spatialspec.doctor.speed import AR, advise, curve, expectations, run_interleaved, short
 from spatialspec.drafts.weights import Drafts
 from spatialspec.measure.documents import dtype_name
 from spatialspec.methods.method import Method
@@ -37,19 +37,19 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """A check failed without which nothing more can be examined."""
+    """A check failed that all further checks need."""
 
 
 @dataclass
 class Examination:
-    """What is known of a model so far.
+    """State of an examination.
 
     Attributes:
-        settings: what is examined, and where.
-        tell: called with every finding as soon as there is one.
+        settings: model and machine.
+        tell: called with every finding at once.
         findings: in the order of the checks.
-        pipeline: with the drafts that can be used; None where the model cannot be loaded.
-        request: one image; None where none can be drawn.
+        pipeline: with usable drafts; None if the model cannot be loaded.
+        request: one image; None if none can be drawn.
     """
 
     settings: DoctorSettings
@@ -59,15 +59,15 @@ class Examination:
     request: Request | None = None
 
     def add(self, finding: Finding) -> None:
-        """Note a finding."""
+        """Add a finding."""
         self.findings.append(finding)
         self.tell(finding)
 
     def require(self, check: str, expected: str, run: Callable[[], T]) -> T:
-        """The result of a step that everything after it needs.
+        """Run a step that all further steps need, and return its result.
 
         Raises:
-            Stopped: it raised, whatever that was; a finding says so.
+            Stopped: the step raised; its error is added as a finding.
         """
         try:
             return run()
@@ -76,18 +76,18 @@ class Examination:
             raise Stopped from error
 
     def look(self, check: str, expected: str, run: Callable[[], Iterable[Finding]]) -> None:
-        """Note what a check finds; what it raises is a finding too."""
+        """Add the findings of a check; an error that it raises is a finding too."""
 
-        def note() -> None:
+        def add_all() -> None:
             for finding in run():
                 self.add(finding)
 
         with suppress(Stopped):
-            self.require(check, expected, note)
+            self.require(check, expected, add_all)
 
     @property
     def sound(self) -> bool:
-        """Whether nothing failed so far."""
+        """Whether no check failed so far."""
         return all(finding.status != "failed" for finding in self.findings)
 
 
@@ -100,19 +100,19 @@ def examine(
     size: Grid | None = None,
     tell: Callable[[Finding], object] = lambda finding: None,
 ) -> Examination:
-    """Look at a folder, load the model, and look at that; nothing is drawn yet.
+    """Check a folder, load the model, and check it; no image is drawn.
 
     Args:
         path: folder of the model.
-        name: as it was given.
+        name: of the model, for the report.
         draft: folder of drafts, or of folders of drafts.
         device: of PyTorch.
         dtype: of the weights.
-        size: grid to draw; None is the model's own.
-        tell: called with every finding as soon as there is one, those of `measure` too.
+        size: grid to draw; None is the model's default.
+        tell: called with every finding at once, also by `measure`.
 
     Raises:
-        BadInput: the model does not draw this size. Whatever else is wrong is a finding.
+        BadInput: the model does not draw this size. All other faults are findings.
     """
     settings = DoctorSettings(
         model=name, draft=None if draft is None else draft.name, device=device, dtype=dtype_name(dtype),
@@ -128,7 +128,7 @@ def examine(
             if size is not None:
                 target.check_grid(size)
             grid = size or examination.require("grid", "one in config.json", lambda: target.grid)
-            _look_at(examination, target, folder, grid, draft)
+            _check_loaded(examination, target, folder, grid, draft)
     return examination
 
 
@@ -140,8 +140,10 @@ def _load(examination: Examination, folder: ModelFolder, device: str, dtype: tor
     return target
 
 
-def _look_at(examination: Examination, target: Target, folder: ModelFolder, grid: Grid, draft: Path | None) -> None:
-    """The checks of a loaded model and its drafts."""
+def _check_loaded(
+    examination: Examination, target: Target, folder: ModelFolder, grid: Grid, draft: Path | None
+) -> None:
+    """Check a loaded model and its drafts."""
     default = target.default
     examination.look("grid", "a grid that it can draw", lambda: at_rest.check_grid(target, grid))
     examination.look(
@@ -152,7 +154,7 @@ def _look_at(examination: Examination, target: Target, folder: ModelFolder, grid
         examination.look("codec", "codes as pixels", lambda: at_rest.check_codec(target, grid))
         with suppress(Stopped):
             prompt = examination.require("prompts", "words or a class", lambda: at_rest.choose_prompt(target, grid))
-            examination.look("prompts", "a tokenizer of its own", lambda: at_rest.check_prompt(target, folder, prompt))
+            examination.look("prompts", "the model's tokenizer", lambda: at_rest.check_prompt(target, folder, prompt))
             examination.request = Request.of([prompt], default, grid) if examination.sound else None
     usable: list[Drafts] = []
     examination.look("drafts", "drafts that can be used", lambda: check_drafts(target, draft, grid, usable))
@@ -170,12 +172,12 @@ def _look_at(examination: Examination, target: Target, folder: ModelFolder, grid
 
 
 def measure(examination: Examination, report: Progress, options: str = "") -> Diagnosis:
-    """Draw the first rows of an image and say what to expect of a whole one; nothing where something is broken.
+    """Draw the first rows of an image and estimate the cost of a whole one, unless a check failed.
 
     Args:
-        examination: by `examine`; findings are added to it.
-        report: called after every pass, as `report(what, cells just committed)`.
-        options: of the command line, which a recommended method needs too.
+        examination: of `examine`; findings are added to it.
+        report: called after every pass, as `report(task, cells just committed)`.
+        options: of the command line, which the advice repeats.
     """
     widths: list[Width] = []
     expected: list[Expectation] = []
@@ -192,10 +194,10 @@ def measure(examination: Examination, report: Progress, options: str = "") -> Di
 def _draw(
     examination: Examination, pipeline: SpatialPipeline, request: Request, report: Progress
 ) -> tuple[list[Width], list[Expectation]]:
-    """Checks that need drawing, the curve, and what to expect.
+    """Run checks that draw, the curve and the estimates.
 
     Raises:
-        Stopped: nothing more can be drawn.
+        Stopped: a check failed that drawing needs.
     """
     target = pipeline.target
 
@@ -210,8 +212,8 @@ def _draw(
     rounding = examination.require(check, same, lambda: compare(target, request, ar))
     examination.look(check, same, lambda: check_scores(target, request, ar, rounding))
     costs = examination.require("cost of a pass", "seconds", lambda: curve(pipeline, request, report))
-    runs = examination.require("methods", fewer, lambda: run_in_turns(pipeline, costs, draw))
+    runs = examination.require("methods", fewer, lambda: run_interleaved(pipeline, costs, draw))
     expected = expectations(costs, runs, request)
-    for run, one in zip(runs[1:], expected[1:], strict=True):
-        examination.look(one.method, fewer, partial(signatures, request, ar, run.rows, one, rounding))
+    for run, estimate in zip(runs[1:], expected[1:], strict=True):
+        examination.look(estimate.method, fewer, partial(signatures, request, ar, run.rows, estimate, rounding))
     return [Width(budget=cost.budget, seconds=cost.seconds, cells=cost.cells) for cost in costs], expected

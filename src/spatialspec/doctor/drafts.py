@@ -1,4 +1,4 @@
-"""Draft weights, folder by folder: whole, made for this model, of its width."""
+"""Checks draft weights, folder by folder: complete, made for this model, of its width."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def check_drafts(target: Target, folder: Path | None, grid: Grid, usable: list[D
     """Examine drafts.
 
     Args:
-        target: that they draft for.
-        folder: of drafts, or with such folders inside; None for none.
-        grid: that will be drawn.
-        usable: filled with those that can be used, where the target works and in its type.
+        target: of the drafts.
+        folder: of drafts, or of such folders; None for none.
+        grid: of the image to draw.
+        usable: usable drafts are appended, on the target's device and in its dtype.
 
     Yields:
         A finding for each folder.
@@ -50,7 +50,7 @@ def _judge(check: str, model: DraftModel, target: Target, grid: Grid) -> Finding
     count = sum(weight.numel() for weight in model.drafts.parameters())
     shown = ", ".join(f"{key} {value}" for key, value in sizes.items() if type(value) is int)
     if model.grid not in (None, grid):
-        advice = "they work; expect shorter accepted lengths than on their own grid"
+        advice = "they work; expect shorter accepted lengths than on that grid"
         return warning(check, f"trained on {model.grid}", f"trained on {grid}, which is drawn", advice)
     got = f"{model.algorithm}: {shown}, {count:,} numbers, fingerprint {model.fingerprint}"
     return ok(check, got, "made for this model, of its width")

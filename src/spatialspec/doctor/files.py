@@ -1,4 +1,4 @@
-"""Files of a model, before anything is loaded: which kind it is, what is missing, cut off, or does not belong there."""
+"""Checks the files of a model before loading: kind of model, and missing, truncated or foreign files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")  # reading one may
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model's folder whose kind is known.
+    """Folder of a model of a known kind.
 
     Attributes:
         path: of the folder.
@@ -59,22 +59,22 @@ class ModelFolder:
 
     @property
     def needed(self) -> list[str]:
-        """Names of all files that must be there."""
+        """Names of all required files."""
         return [*self.weights, "tokenizer.json"] if self.kind.files is None else list(self.kind.files)
 
 
 def open_folder(path: Path) -> ModelFolder:
-    """Find out which kind of model a folder holds.
+    """Identify the kind of model in a folder.
 
     Raises:
-        BadInput: config.json is missing, damaged, or that of an unknown kind.
+        BadInput: config.json is missing, damaged, or of an unknown kind.
     """
     config = read_config(path / "config.json", ())
     return ModelFolder(path, kind_of(config), config)
 
 
 def check_files(folder: ModelFolder) -> Iterator[Finding]:
-    """Presence and wholeness of every file that is read, and files that do not belong there."""
+    """Check that required files exist and are complete, and look for foreign files."""
     weights = folder.weights
     names = {path.name for path in folder.path.iterdir() if path.is_file()}
     missing = [f"{SINGLE} or {INDEX}" if name == SINGLE else name for name in folder.needed if name not in names]
@@ -101,7 +101,7 @@ def check_files(folder: ModelFolder) -> Iterator[Finding]:
 
 
 def _damage(path: Path) -> Finding | None:
-    """What is wrong with a file of weights: cut off, too long, or no safetensors at all."""
+    """The finding on a damaged file of weights: truncated, too long, or no safetensors; None if it is complete."""
     try:
         read_shapes(path)
     except BadInput as error:
@@ -116,5 +116,5 @@ def numbers(folder: ModelFolder) -> int:
 
 
 def _list(names: list[str]) -> str:
-    """The first names, and how many there are."""
+    """The first names, and their number."""
     return ", ".join(names[:4]) + (f" ({len(names)} in all)" if len(names) > 4 else "")

@@ -1,4 +1,4 @@
-"""The JSON document of `doctor`: checks, what a pass costs here, what to expect of each method, and what to use."""
+"""The JSON document of `doctor`: checks, cost of a pass, expectation of each method, and advice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.measure.documents import JsonDocument, RunSettings, Strict
 
 Status = Literal["ok", "warning", "failed"]
-ASK = "check config.json and fetch the folder again; if it stays, report it with this line"
+ASK = "check config.json and fetch the folder again; if that does not help, report it with this line"
 MEMORY = "give --dtype bf16, a smaller --size or another --device"
 
 
@@ -18,11 +18,11 @@ class Finding(Strict):
     """One check.
 
     Attributes:
-        check: what was looked at.
-        status: "ok"; "warning", it works, but not as well as it could; "failed".
-        got: what there is.
-        expected: what there should be.
-        advice: what to do; empty where all is well.
+        check: name of the check.
+        status: "ok"; "warning", for something that works but could be better; "failed".
+        got: state found.
+        expected: state expected.
+        advice: how to fix it; empty if ok.
     """
 
     check: str
@@ -38,7 +38,7 @@ def ok(check: str, got: str, expected: str) -> Finding:
 
 
 def warning(check: str, got: str, expected: str, advice: str) -> Finding:
-    """A check of something that works, but not as well as it could."""
+    """A check of something that works but could be better."""
     return Finding(check=check, status="warning", got=got, expected=expected, advice=advice)
 
 
@@ -48,7 +48,7 @@ def failed(check: str, got: str, expected: str, advice: str) -> Finding:
 
 
 class Width(Strict):
-    """What a pass of `spatial` costs against its width.
+    """Cost of a pass of `spatial` with one budget.
 
     Attributes:
         budget: drafted cells; a pass scores one more. 0 is AR.
@@ -62,15 +62,15 @@ class Width(Strict):
 
 
 class Expectation(Strict):
-    """What a whole image takes, going by its first rows.
+    """Estimated cost of a whole image, from its first rows.
 
     Attributes:
         method: as for --method.
         passes: of the target.
-        seconds: of drawing its tokens.
-        times_as_fast: AR's seconds over these.
+        seconds: to draw its tokens.
+        times_as_fast: AR's seconds divided by these.
         accepted_length: cells committed by a pass that commits, mean.
-        measured_cells: first cells of the image that this was measured on.
+        measured_cells: number of first cells that were measured.
     """
 
     method: str
@@ -82,7 +82,7 @@ class Expectation(Strict):
 
 
 class DoctorSettings(RunSettings):
-    """What was examined, and where; null where a fault came before it was known."""
+    """Model and machine of an examination; null for what a fault left unknown."""
 
     command: str = "doctor"
     draft: str | None
@@ -120,7 +120,7 @@ class Diagnosis(JsonDocument):
 
 
 def from_error(check: str, error: Exception, expected: str) -> Finding:
-    """The finding that an error amounts to; a `BadInput` brings its own text, whatever `expected` is."""
+    """The finding of an error; the text of a `BadInput` replaces `expected`."""
     text = " ".join(str(error).split())
     if isinstance(error, torch.OutOfMemoryError):
         return failed(check, f"out of memory: {text}", expected, MEMORY)

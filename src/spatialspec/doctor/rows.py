@@ -1,4 +1,4 @@
-"""The first rows of one image, drawn by one method: what every pass committed, and how long it took."""
+"""Draws the first rows of one image with one method, and records passes, commits and seconds."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from spatialspec.request import Request
 
 @dataclass(frozen=True)
 class Rows:
-    """What a method did.
+    """Record of the first rows, drawn by one method.
 
     Attributes:
-        method: at work.
-        tokens: of the first cells, at least as many as were asked for.
-        passes: of the target.
-        commits: passes that committed something.
+        method: with options.
+        tokens: of the first cells, at least as many as requested.
+        passes: number of target passes.
+        commits: number of passes that committed something.
         seconds: prefill, passes and drafting.
-        below: cells behind the first row that were drafted.
-        uncovered: of these, cells without a candidate from above.
-        logits: of the last slot of every pass: of every cell, where the method is AR.
+        below: number of drafted cells behind the first row.
+        uncovered: number of these without a candidate from above.
+        logits: of the last slot of every pass: with AR, of every cell.
     """
 
     method: Method
@@ -80,9 +80,9 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
 
 
 def _from_above(proposal: Proposal, layout: Layout) -> tuple[set[int], set[int]]:
-    """Drafted cells behind the first row of a grid; those of them that a candidate came from above for."""
+    """Drafted cells behind the first row of a grid, and those of them that have a candidate from above."""
     drafted = {cell for cell in proposal.cells if layout.above(cell) is not None}
     tested = [pair for pairs in proposal.tests.values() for pair in pairs]
     origins = proposal.sources
-    above = {proposal.cells[node] for node, row in tested if row < len(origins) and origins[row][0] == "vertical"}
+    above = {proposal.cells[node] for node, i in tested if i < len(origins) and origins[i][0] == "vertical"}
     return drafted, above & drafted

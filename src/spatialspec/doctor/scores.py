@@ -1,9 +1,9 @@
-"""One pass over a tree against AR's passes, one cell each: on this machine, this device, in this type.
+"""Compares scores of one pass over a tree with AR's passes of one cell, on this device and in this dtype.
 
-AR draws the first cells one by one; its scores are the reference. One pass then reads a chain of these cells. Another
-reads a tree behind it: AR's tokens among wrong ones, across the end of a row. A path of the tree is committed, and the
-cell after it scored. Along AR's tokens the scores must be AR's. A wrong branch is compared with a session of its own.
-For a language model the plain sequence, prompt, cells and row ends, is run once more without trees and sessions.
+AR draws the first cells one by one; its scores are the reference. One pass then reads a chain of these cells, another a
+tree behind it: AR's tokens among wrong ones, across the end of a row. A path of the tree is committed, and the next
+cell is scored. Along AR's tokens the scores must be AR's. A wrong branch is compared with a separate session. For a
+language model, the plain sequence of prompt, cells and row ends is also run without trees and sessions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from spatialspec.targets.cache import Cache
 from spatialspec.targets.language_target import LanguageTarget
 
 DEPTH = 5
-# Largest difference of two logits, as a share of the largest logit: some roundings of the type, through many layers.
+# Largest difference of two logits, relative to the largest logit: rounding errors of the dtype, over many layers.
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 1.25e-2, torch.bfloat16: 1e-1}
 WRONG = (
     "tokens would not be AR's: run with --dtype fp32 --device cpu; where that is right, the device rounds too coarsely"
@@ -39,12 +39,12 @@ NOISY = "a seed will not always repeat its image: call torch.use_deterministic_a
 
 @dataclass(frozen=True)
 class ScoreDifference:
-    """Largest differences of logits from AR's own passes.
+    """Largest differences of logits from those of AR's passes.
 
     Attributes:
-        parts: what was compared -> largest difference.
-        largest: of AR's logits, absolute, at least 1.
-        repeats: whether the same pass twice gave the same numbers, to the last bit.
+        parts: name of a comparison -> largest difference.
+        largest: largest absolute logit of AR, at least 1.
+        repeats: whether the same pass gave identical numbers twice.
     """
 
     parts: dict[str, float]
@@ -62,15 +62,15 @@ class _Comparison:
 
     def __init__(self, ar: Rows) -> None:
         self.ar, self.parts = ar, dict[str, float]()
-        self.largest = max(1.0, max(float(row.abs().max()) for row in ar.logits))
+        self.largest = max(1.0, max(float(logits.abs().max()) for logits in ar.logits))
 
     def cell(self, part: str, cell: int, got: Float[Tensor, "G V"]) -> None:
         """Compare scores of a cell with AR's."""
         self.add(part, got, self.ar.logits[cell])
 
-    def add(self, part: str, got: Float[Tensor, "G V"], wanted: Float[Tensor, "G V"]) -> None:
-        """Compare any two."""
-        self.parts[part] = max(self.parts.get(part, 0.0), _apart(got, wanted))
+    def add(self, part: str, got: Float[Tensor, "G V"], expected: Float[Tensor, "G V"]) -> None:
+        """Compare two scores."""
+        self.parts[part] = max(self.parts.get(part, 0.0), _distance(got, expected))
 
 
 @torch.inference_mode()
@@ -83,7 +83,7 @@ def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
     cells, tokens = len(ar.logits), list(ar.tokens)
     if cells < 4:
         raise BadInput(f"a grid of {request.grid.cells} cells", "at least 4", "give a larger --size")
-    n = max(1, min(request.grid.columns, cells - 1) - 2)  # the tree goes on into the next row
+    n = max(1, min(request.grid.columns, cells - 1) - 2)  # so that the tree crosses the end of the row
     depth = min(DEPTH, cells - n - 1)
     comparison = _Comparison(ar)
     session, state = _begin(target, request, tokens[:n], comparison)
@@ -99,8 +99,8 @@ def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
     scores = session.score([state], [tree])[0]
     logits = scores.logits
     again = session.score([state], [tree])[0].logits
-    for cell, row in enumerate([0, *(node + 1 for node in main)], start=n):
-        comparison.cell("tree", cell, logits[:, row])
+    for cell, slot in enumerate([0, *(node + 1 for node in main)], start=n):
+        comparison.cell("tree", cell, logits[:, slot])
 
     step = _step(request, state, tree, scores, Verdict(tuple(main)))
     session.keep(0, step)
@@ -110,8 +110,8 @@ def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
     branch = [wrong[0], *([tokens[n + 1]] if depth > 1 else [])]
     node = ROOT
     for level, token in enumerate(branch):
-        (one,) = alone.score([state], [Proposal()])
-        step = _step(request, state, Proposal(), one, Verdict((), token))
+        (scores,) = alone.score([state], [Proposal()])
+        step = _step(request, state, Proposal(), scores, Verdict((), token))
         alone.keep(0, step)
         state, node = step.after, int(tree.find(node, n + level, token) or 0)
         comparison.add("branch", logits[:, node + 1], alone.score([state], [Proposal()])[0].logits[:, 0])
@@ -156,15 +156,15 @@ def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> f
         mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()[None, None]
         hidden = target.decoder(x, mask, torch.arange(length, device=x.device)[None], cache, first=True)
         logits = target.output(target.norm(hidden[0, slots]))
-        wanted = torch.stack([row[stream] for row in ar.logits])
-        worst = max(worst, _apart(logits, wanted))
+        expected = torch.stack([logits[stream] for logits in ar.logits])
+        worst = max(worst, _distance(logits, expected))
     return worst
 
 
-def _apart(a: Float[Tensor, "*N V"], b: Float[Tensor, "*N V"]) -> float:
-    """Largest difference; infinity where a number is not finite."""
-    far = float((a.float() - b.float()).abs().max())
-    return far if math.isfinite(far) else math.inf
+def _distance(a: Float[Tensor, "*N V"], b: Float[Tensor, "*N V"]) -> float:
+    """Largest difference; infinity if a number is not finite."""
+    distance = float((a.float() - b.float()).abs().max())
+    return distance if math.isfinite(distance) else math.inf
 
 
 def _embedded(target: LanguageTarget, ids: Sequence[int]) -> Float[Tensor, "N d"]:
@@ -172,9 +172,9 @@ def _embedded(target: LanguageTarget, ids: Sequence[int]) -> Float[Tensor, "N d"
 
 
 def check_ar(ar: Rows) -> Finding:
-    """AR takes one pass a cell, and its scores are numbers."""
+    """Check that AR takes one pass per cell, and that its scores are finite."""
     cells, expected = len(ar.tokens), "one pass a cell, row ends with none; finite scores"
-    broken = next((cell for cell, row in enumerate(ar.logits) if not bool(row.isfinite().all())), None)
+    broken = next((cell for cell, logits in enumerate(ar.logits) if not bool(logits.isfinite().all())), None)
     if broken is not None:
         advice = overflow(ar.logits[broken].dtype)
         return failed("ar", f"scores of cell {broken} that are not finite", expected, advice)
@@ -185,16 +185,16 @@ def check_ar(ar: Rows) -> Finding:
 
 
 def check_scores(target: Target, request: Request, ar: Rows, difference: ScoreDifference) -> Iterator[Finding]:
-    """Trees, committed paths and row ends are scored as AR's passes are, and the same pass twice gives the same."""
+    """Check that trees, committed paths and row ends have AR's scores, and that a repeated pass has equal scores."""
     allowed = TOLERANCE.get(target.dtype, TOLERANCE[torch.float32]) * difference.largest
-    where = f"{target.device.type}, {dtype_name(target.dtype)}"
-    expected = f"at most {allowed:.1e} ({where}, logits up to {difference.largest:.0f})"
+    setup = f"{target.device.type}, {dtype_name(target.dtype)}"
+    expected = f"at most {allowed:.1e} ({setup}, logits up to {difference.largest:.0f})"
 
-    def within(check: str, far: float, what: str) -> Finding:
-        got = f"{far:.1e} {what}"
-        return ok(check, got, expected) if far <= allowed else failed(check, got, expected, WRONG)
+    def within(check: str, distance: float, what: str) -> Finding:
+        got = f"{distance:.1e} {what}"
+        return ok(check, got, expected) if distance <= allowed else failed(check, got, expected, WRONG)
 
-    parts = ", ".join(f"{part} {far:.1e}" for part, far in difference.parts.items())
+    parts = ", ".join(f"{part} {distance:.1e}" for part, distance in difference.parts.items())
     yield within("one pass for many cells", difference.worst, f"from AR's scores: {parts}")
     same = "the same to the last bit"
     if difference.repeats:
@@ -202,5 +202,5 @@ def check_scores(target: Target, request: Request, ar: Rows, difference: ScoreDi
     else:
         yield warning("repeats", "other numbers from the same pass", same, NOISY)
     if isinstance(target, LanguageTarget):
-        far = sequence_difference(target, request, ar)
-        yield within("sequence", far, "from the plain sequence of prompt, cells and row ends")
+        distance = sequence_difference(target, request, ar)
+        yield within("sequence", distance, "from the plain sequence of prompt, cells and row ends")

@@ -1,11 +1,11 @@
-"""The failure signatures of Hawk (arXiv 2510.25739), looked for in the first rows of an image.
+"""Checks of the first rows of an image for Hawk's failure signatures (arXiv 2510.25739).
 
-| signature | what is measured | seen where |
+| signature | metric | condition |
 |---|---|---|
-| accepted length | cells committed by a pass that commits any | it is under 1.5 |
-| quality degradation | tokens against AR's of the same seed | they leave AR's without a tie |
-| cache underflow | drafted cells behind the first row without a prediction from above | there is one |
-| verification dominating | seconds of a pass against AR's, and the cells it commits | it costs as many as it commits |
+| accepted length | cells committed by a pass that commits any | less than 1.5 |
+| quality degradation | tokens against AR's for the same seed | they differ without a tie |
+| cache underflow | drafted cells behind the first row without a prediction from above | at least one |
+| verification dominating | seconds of a pass over AR's, and cells it commits | the former is not smaller |
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ UNDERFLOW = (
     "cache underflow: the image is narrower than the tree is deep, or there are too few vertical heads; give "
     "hawk:depth=1, or medusa, which looks to the left only"
 )
-REPORT = "a fault of this library or of the device: try --dtype fp32 --device cpu, and report it if it stays"
+REPORT = "a fault of this library or of the device: try --dtype fp32 --device cpu, and report it if that does not help"
 
 
 def signatures(
@@ -40,11 +40,11 @@ def signatures(
     """Findings on one method, one for each signature that it can have.
 
     Args:
-        request: what was drawn.
+        request: of the image.
         ar: AR's rows, with their scores.
-        rows: the method's.
-        expected: of it, for a whole image.
-        rounding: how far scores of one cell lie apart by rounding.
+        rows: rows of the method.
+        expected: estimate of the method for a whole image.
+        rounding: differences of scores by rounding.
     """
     yield check_accepted(rows)
     yield check_quality(request, ar, rows, rounding)
@@ -54,7 +54,7 @@ def signatures(
 
 
 def check_accepted(rows: Rows) -> Finding:
-    """A pass that commits commits more than a cell or two."""
+    """Check the mean number of cells of a pass that commits."""
     check, expected = f"{rows.method}: accepted length", f"at least {SHORT}"
     got = f"{rows.accepted_length:.2f} cells a pass in the first {len(rows.tokens)}"
     if rows.accepted_length < SHORT:
@@ -63,7 +63,7 @@ def check_accepted(rows: Rows) -> Finding:
 
 
 def check_quality(request: Request, ar: Rows, rows: Rows, rounding: ScoreDifference) -> Finding:
-    """Tokens are AR's, or differ first where rounding decides; arguments as for `signatures`."""
+    """Check that tokens are AR's, or that rounding explains the first difference; arguments as for `signatures`."""
     check, expected = f"{rows.method}: quality", "AR's tokens, or a tie where they first differ"
     most = min(len(ar.logits), len(rows.tokens))
     cell = first_divergence(ar.tokens[:most], rows.tokens[:most])
@@ -78,21 +78,21 @@ def check_quality(request: Request, ar: Rows, rows: Rows, rounding: ScoreDiffere
 
 
 def doubtful(request: Request, rounding: ScoreDifference) -> float:
-    """How far the best of log p + g may lead and still lose by rounding: guidance and temperature make it larger."""
+    """Largest lead of the best log p + g that rounding may reverse; guidance and temperature scale it."""
     sampling = request.sampling
     weights = sampling.guidance + abs(sampling.guidance - 1) if sampling.streams == 2 else 1.0
     return max(TIE, 2 * weights * rounding.worst / (sampling.temperature or 1.0))
 
 
 def check_cache(rows: Rows) -> Finding:
-    """Every drafted cell behind the first row has a candidate from above."""
+    """Check that every drafted cell behind the first row has a candidate from above."""
     check, expected = f"{rows.method}: vertical cache", "none of them"
     got = f"{rows.uncovered} of {rows.below} cells behind the first row had no prediction from above"
     return warning(check, got, expected, UNDERFLOW) if rows.uncovered else ok(check, got, expected)
 
 
 def check_verification(method: Method, expected: Expectation, cells: int) -> Finding:
-    """A pass commits more cells than AR commits in the same time."""
+    """Check that a pass commits more cells than AR in the same time."""
     check, committed = f"{expected.method}: verification", cells / expected.passes
     got = f"a pass takes as long as {committed / expected.times_as_fast:.2f} of AR's and commits {committed:.2f} cells"
     if expected.times_as_fast <= 1:

@@ -1,4 +1,4 @@
-"""What to expect of each method here: the curve of `--budget auto`, and the first rows drawn by each in turn."""
+"""Estimates the speed of each method here, from the curve of `--budget auto` and the first rows of an image."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ TIMED = 3  # short runs of each method
 
 @dataclass(frozen=True)
 class ShortRun:
-    """A method's short runs.
+    """Short runs of a method.
 
     Attributes:
-        rows: of the last one.
+        rows: rows of the last run.
         seconds: of a pass, median over the runs.
     """
 
@@ -45,23 +45,23 @@ def short(grid: Grid) -> int:
 
 
 def effort(request: Request, device: torch.device) -> int:
-    """Cells that are drawn here at most."""
+    """Maximum number of cells that are drawn."""
     return effort_of_budgets(SPATIAL, request, device) + (3 + len(KINDS)) * TIMED * short(request.grid)
 
 
 def curve(pipeline: SpatialPipeline, request: Request, report: Progress) -> list[Cost]:
-    """What a pass of `spatial` costs against its width: the figures of `--budget auto`."""
+    """Cost of a pass of `spatial` by budget: the figures of `--budget auto`."""
     return costs_here(pipeline.target, pipeline.drafts, SPATIAL, request, report)
 
 
-def run_in_turns(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callable[[Method], Rows]) -> list[ShortRun]:
-    """AR, `spatial` with its default budget and the best one, and methods with drafts; all take turns."""
+def run_interleaved(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Callable[[Method], Rows]) -> list[ShortRun]:
+    """Run AR, `spatial` with its default and its best budget, and methods with drafts, interleaved."""
     best = choose(costs)
     fastest = SPATIAL.with_default("budget", best) if best else AR
     methods = list(dict.fromkeys([AR, SPATIAL, fastest, *_drafted(pipeline)]))
     drawn: dict[Method, list[Rows]] = {method: [] for method in methods}
-    for turn in range(TIMED):
-        first = turn % len(methods)
+    for run in range(TIMED):
+        first = run % len(methods)
         for method in methods[first:] + methods[:first]:
             drawn[method].append(draw(method))
     return [ShortRun(runs[-1], median(rows.seconds_of_a_pass for rows in runs)) for runs in drawn.values()]
@@ -83,10 +83,10 @@ def _drafted(pipeline: SpatialPipeline) -> list[Method]:
 
 
 def expectations(costs: Sequence[Cost], runs: Sequence[ShortRun], request: Request) -> list[Expectation]:
-    """A whole image by each method, in the order of the runs; AR is the first.
+    """Estimates for a whole image by each method, in the order of the runs; AR is the first.
 
-    A method on the curve goes by the curve, which was measured on more of the image. Another method's seconds are those
-    of the curve's AR times its seconds over AR's in the short runs.
+    Methods on the curve use the curve, which was measured on more of the image. Seconds of other methods are AR's on
+    the curve, times the ratio to AR in the short runs.
     """
     cells, ar, expected = request.grid.cells, costs[0], []
     curve = {SPATIAL.with_default("budget", cost.budget): cost for cost in costs} | {AR: ar}
@@ -110,7 +110,7 @@ def expectations(costs: Sequence[Cost], runs: Sequence[ShortRun], request: Reque
 
 
 def advise(expected: Sequence[Expectation], grid: Grid, options: str = "") -> str:
-    """Which method and budget to use, with further options that it needs, and what to expect of it."""
+    """Recommended method and budget, with further options that it needs, and its estimate."""
     ar, *others = expected
     best, fewest = min(others, key=lambda e: e.seconds), min(others, key=lambda e: e.passes)
     if best.times_as_fast < GAIN:
@@ -130,6 +130,6 @@ def advise(expected: Sequence[Expectation], grid: Grid, options: str = "") -> st
 
 
 def _options(method: str) -> str:
-    """A method as one types it."""
+    """A method as options of the command line."""
     name, _, budget = method.partition(":budget=")
     return f"--method {name} --budget {budget}" if budget else f"--method {method}"

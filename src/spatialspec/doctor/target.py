@@ -1,6 +1,6 @@
-"""Checks of a loaded model before it draws: grid, prompts, image vocabulary, row ends and codec.
+"""Checks of a loaded model that draw nothing: grid, prompts, image vocabulary, row ends and codec.
 
-A check yields findings; the `BadInput` that it raises is the finding that it failed.
+A check yields findings, or raises BadInput if it failed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PROMPTS = ("a red apple", "0")  # words, or a class
 
 
 def choose_prompt(target: Target, grid: Grid) -> str:
-    """A prompt that this target draws.
+    """A prompt that this target accepts.
 
     Raises:
-        BadInput: it takes none of those tried here; the message is the target's.
+        BadInput: it accepts none of PROMPTS; the message is the target's.
     """
     captions: Iterable[str] = ()
     if isinstance(target, LlamaGenTarget) and isinstance(target.prompts, CaptionCondition):
@@ -49,44 +49,44 @@ def choose_prompt(target: Target, grid: Grid) -> str:
 
 
 def check_grid(target: Target, grid: Grid) -> Iterator[Finding]:
-    """The grid can be drawn."""
+    """Check that the grid can be drawn."""
     target.check_grid(grid)
     default = "" if grid == target.grid else f" (the model's own is {target.grid})"
     yield ok("grid", f"{grid}, {grid.cells} cells{default}", "a grid that it can draw")
 
 
 def check_prompt(target: Target, folder: ModelFolder, prompt: str) -> Iterator[Finding]:
-    """The tokenizer of prompts is the model's own: the text embedding has a row for each of its ids."""
+    """Check that the tokenizer of prompts is the model's: the text embedding has a vector for each of its ids."""
     path, advice = folder.path / "tokenizer.json", "tokenizer.json is another model's: fetch it again"
     if not path.is_file():  # a model that draws classes has none
         yield ok("prompts", f"{prompt!r} is taken", "a prompt that can be drawn")
         return
     ids = Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True)
-    rows, all_used = _text_rows(target), isinstance(target, IconsTarget)
+    embeddings, all_used = _text_embeddings(target), isinstance(target, IconsTarget)
     most = max(ids.values(), default=-1) + 1
-    if most > rows or (all_used and most < rows):
-        expected = f"{'' if all_used else 'at most '}{rows:,}, the rows of the text embedding"
+    if most > embeddings or (all_used and most < embeddings):
+        expected = f"{'' if all_used else 'at most '}{embeddings:,}, the rows of the text embedding"
         raise BadInput(f"{most:,} ids of text", expected, advice)
-    named = folder.config.get("vocabulary_map") or {}
-    if moved := [name for name, number in named.items() if ids.get(name, number) != number]:
+    table = folder.config.get("vocabulary_map") or {}
+    if moved := [name for name, number in table.items() if ids.get(name, number) != number]:
         name = moved[0]
-        got = f"{name!r} is {ids[name]}, vocabulary_map has {named[name]} ({len(moved)} such names)"
+        got = f"{name!r} is {ids[name]}, vocabulary_map has {table[name]} ({len(moved)} such names)"
         raise BadInput(got, "the same ids in tokenizer.json and config.json", advice)
-    yield ok("prompts", f"{most:,} ids of text, {rows:,} embeddings", "ids that the text embedding has")
+    yield ok("prompts", f"{most:,} ids of text, {embeddings:,} embeddings", "ids that the text embedding has")
 
 
-def _text_rows(target: Target) -> int:
-    """Rows of the embedding that prompts go through."""
+def _text_embeddings(target: Target) -> int:
+    """Number of vectors of the text embedding."""
     if isinstance(target, IconsTarget):
         return target.model.config.text_vocabulary
     if isinstance(target, LanguageTarget):
         return target.decoder.embedding.num_embeddings
-    raise BadInput(f"a tokenizer for {target.name}", "none", "it reads no text of its own")
+    raise BadInput(f"a tokenizer for {target.name}", "none", "it has no text embedding")
 
 
 @torch.inference_mode()
 def check_vocabulary(target: Target, folder: ModelFolder) -> Iterator[Finding]:
-    """Image tokens, codes of the codec, embeddings and outputs are equally many, and every code can be drawn."""
+    """Check that image tokens, codes, embeddings and outputs are equally many, and that all are finite."""
     v, codes = target.vocabulary, len(target.codebook)
     tokens = torch.arange(v, device=target.device)
     embedded = target.embed(tokens)
@@ -105,25 +105,25 @@ def check_vocabulary(target: Target, folder: ModelFolder) -> Iterator[Finding]:
 
 
 def row_ends(target: Target) -> tuple[int, ...]:
-    """Ids of the tokens that the layout dictates behind each row."""
+    """Ids of the forced tokens behind each row."""
     return tuple(target.row_end) if isinstance(target, LanguageTarget) else ()
 
 
 def check_row_ends(target: Target, grid: Grid) -> Iterator[Finding]:
-    """Forced tokens stand behind every row but the last, in this order, and are no image tokens."""
+    """Check that forced tokens follow every row but the last, in this order, and are no image tokens."""
     forced = row_ends(target)
     if not forced:
         yield ok("row ends", "none", "none: this kind of model has none")
         return
     ids = ", ".join(map(str, forced))
     if isinstance(target, ImageVocabulary) and set(target.ids.tolist()) & set(forced):
-        raise BadInput(f"id {ids}, which is an image token too", "an id of its own", "fetch config.json again")
+        raise BadInput(f"id {ids}, which is an image token too", "another id", "fetch config.json again")
     slots = Slots.of(State(grid), Proposal.chain(0, [0] * grid.cells), len(forced), 0)
     row = [0] * grid.columns + list(range(1, len(forced) + 1))
     steps, positions = (row * grid.rows)[: len(slots.steps)], np.arange(len(slots))
     ends = (grid.rows - 1) * len(forced)
     if len(slots) != grid.cells + ends or (slots.steps != steps).any() or (slots.positions != positions).any():
-        got = f"{int((slots.steps > 0).sum())} forced tokens in {len(slots)} places"
+        got = f"{int((slots.steps > 0).sum())} forced tokens in {len(slots)} slots"
         expected = f"{ends}: {len(forced)} behind every row but the last"
         raise BadInput(got, expected, "a fault of this library: report it with this line")
     expected = "in place, no image token: never drafted, never sampled; what closes an image needs no model"
@@ -131,7 +131,7 @@ def check_row_ends(target: Target, grid: Grid) -> Iterator[Finding]:
 
 
 def check_codec(target: Target, grid: Grid) -> Iterator[Finding]:
-    """Codes become pixels: equally many for each cell, and not all of them the same."""
+    """Check that codes become pixels: equally many for each cell, and not all of them the same."""
     step = max(1, target.vocabulary // grid.cells)
     image = target.pixels([cell * step % target.vocabulary for cell in range(grid.cells)], grid)
     (width, height), side = image.size, image.width // grid.columns

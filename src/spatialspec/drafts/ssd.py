@@ -49,7 +49,7 @@ class SSDTask(HeadsTask):
         """See :class:`HeadsTask`."""
         predictor = (drafts.vertical if down else drafts.horizontal)[index]
         embedding = self.target.embed(codes)
-        return predictor(drafts.place(self.target, hidden, embedding).float(), embedding.float())
+        return predictor(drafts.to_space(self.target, hidden, embedding).float(), embedding.float())
 
     def logits(self, drafts: SSDPredictors, guess: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
         """See :class:`HeadsTask`."""
@@ -59,4 +59,4 @@ class SSDTask(HeadsTask):
         self, drafts: SSDPredictors, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"]
     ) -> Float[Tensor, "*N d"]:
         """See :class:`HeadsTask`."""
-        return drafts.place(self.target, hidden, self.target.embed(codes))
+        return drafts.to_space(self.target, hidden, self.target.embed(codes))

@@ -1,4 +1,4 @@
-"""Plain autoregressive decoding, the reference: every pass commits the target's own token and no more.
+"""Plain autoregressive decoding, the reference: every pass commits one token of the target.
 
 Several grids: one token per pass in each.
 """
@@ -13,7 +13,7 @@ from spatialspec.methods.options import Options
 
 
 class AR(Drafter):
-    """Proposes nothing, and needs nothing of what drafters are made from."""
+    """Proposes nothing and takes any arguments."""
 
     def __init__(self, *parts: object) -> None: ...
 

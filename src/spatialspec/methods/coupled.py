@@ -1,16 +1,16 @@
-"""Coupled noise: a guess is accepted if it is the token that AR would have taken with the same noise.
+"""Coupled noise: a guess is accepted if AR would draw the same token with the same noise.
 
-Cell t takes argmax(log p_t + g(seed, t)), g Gumbel noise: a sample of p_t (Gumbel-max), and the same one whichever
-drafter asks. Exact, and `seed_exact`: same seed, same tokens as AR.
+Cell t takes argmax(log p_t + g(seed, t)), g Gumbel noise: a sample of p_t (Gumbel-max) that does not depend on the
+drafter. Exact, and `seed_exact`: the tokens are identical to plain AR for the same seed.
 
-A tolerance turns the rule into a dial. A guess x is accepted if its score is not far behind the best, measured by how
-unsure the target is, and if it is not much more surprising than tokens of p are on average:
+With a tolerance the rule is a dial. A guess x is accepted if its score is close to the best, relative to the entropy of
+p, and if its surprise is close to that entropy or below it:
 
     max_y (log p(y) + g(y)) - (log p(x) + g(x)) <= tau H(p)   and   -log p(x) <= H(p) + tau + 2
 
-tau = 0 is exact, infinity accepts every guess. Where p is sharp hardly anything but the best is accepted; where it is
-flat, one token is as good as another. A placeholder token, which only makes the cell behind it scorable, is accepted
-where it is the best token: a decoder that accepted copies would draw stripes, and the target would find them likely.
+tau = 0 is exact, infinity accepts every guess. A sharp p accepts almost only the best token, a flat p many tokens. A
+placeholder token, read so that the next cell can be scored, is accepted only where it is the best token: a decoder that
+accepted copies would draw stripes, and the target would find them likely.
 
 | variable | symbol |
 |---|---|
@@ -38,7 +38,7 @@ from spatialspec.core.state import State
 from spatialspec.core.step import Verdict
 
 SURPRISE = 2.0  # nats beyond the entropy that a guess may always have
-SURE = 1e-6  # instead of an entropy of 0, so that an infinite tolerance lets everything pass
+SURE = 1e-6  # least entropy, so that an infinite tolerance accepts everything
 
 
 class Coupled:
@@ -52,14 +52,14 @@ class Coupled:
     def __init__(self, noise: Noise, tolerance: float = 0.0) -> None:
         self.noise, self.tolerance = noise, tolerance
 
-    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], turn: int) -> list[int]:
-        """The best token of log q + g for each index of q; where one occurs again, its next best."""
+    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+        """The best token of log q + g for each index of q; the next best where an index occurs again."""
         if not indices:
             return []
         most = Counter(indices).most_common(1)[0][1]
-        where = dict(zip(indices, cells, strict=True))
-        order = sorted(where)
-        score = q[order].log() + self.noise.gumbel([where[index] for index in order])
+        cell_of = dict(zip(indices, cells, strict=True))
+        order = sorted(cell_of)
+        score = q[order].log() + self.noise.gumbel([cell_of[index] for index in order])
         ranked = dict(zip(order, score.topk(most, dim=-1).indices.tolist(), strict=True))
         taken: Counter[int] = Counter()
         tokens = []
@@ -72,7 +72,7 @@ class Coupled:
         """argmax(log p + g) at some cells."""
         return best(p.log() + self.noise.gumbel(list(cells))).tolist()
 
-    def sample(self, p: Float[Tensor, "N V"], cells: Sequence[int], turn: int) -> list[int]:
+    def sample(self, p: Float[Tensor, "N V"], cells: Sequence[int], pass_index: int) -> list[int]:
         """The target's token at each cell: under coupled noise the same in every pass."""
         return self.best(p, cells)
 
@@ -81,7 +81,7 @@ class Coupled:
         return self.best(p, _after(proposal, state))
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
-        """Follow the accepted tokens down the tree; where none is, the target's own token is written."""
+        """Follow accepted tokens down the tree; the target's token ends the path."""
         score = p.log() + self.noise.gumbel(_after(proposal, state))
         accepted = self._near(proposal, p, score) if self.tolerance else best(score).tolist()
         path: list[int] = []

@@ -1,11 +1,11 @@
-"""CSD, Content-aware Speculative Decoding (arXiv 2606.27829): looser where the target is unsure.
+"""CSD, Content-aware Speculative Decoding (arXiv 2606.27829): looser where the target's entropy is high.
 
     H  = - sum_x p(x) ln p(x),   TV = 1/2 sum_x |p(x) - q(x)|
     eps = lambda H if TV < delta, else 0
     accept x if U < p(x) / q(x) + eps
     refused: sample from normalise(max(p - q, 0))
 
-Not exact; the distribution of a cell, given those before, is off by sum over q > p of min(q - p, eps q), which is less
+Not exact: the distribution of a cell, given those before, differs by sum over q > p of min(q - p, eps q), which is less
 than delta. At lambda = 0 or delta = 0 it is the rule of SJD. Decisions and differences: docs/papers/csd.md.
 Several grids: drafts are SJD's.
 
@@ -32,14 +32,14 @@ from spatialspec.methods.sjd import SJD, WindowOptions
 
 
 class CSDOptions(WindowOptions):
-    """How much is added to the ratio, and where."""
+    """Bonus added to the ratio p / q, and its condition."""
 
     strength: float = Field(default=0.5, ge=0, le=1024, description="lambda: added to p / q, per nat of entropy")
     delta: float = Field(default=0.65, ge=0, le=2, description="only where the total variation of p and q is less")
 
 
 class CSD(Rejection):
-    """Verifier by rejection with a bonus for entropy."""
+    """Rejection with a bonus for entropy."""
 
     def __init__(self, context: DecodeContext, options: CSDOptions, rule: Verifier) -> None:
         super().__init__(context.noise)
@@ -48,9 +48,9 @@ class CSD(Rejection):
     def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
         """p(x) + eps q(x), and q(x)."""
         entropy, variation = torch.special.entr(p).sum(), (p - q).abs().sum() / 2
-        h, tv, above, below = torch.stack((entropy, variation, p[token], q[token])).tolist()
+        h, tv, p_x, q_x = torch.stack((entropy, variation, p[token], q[token])).tolist()
         eps = self.strength * h if tv < self.delta else 0.0
-        return above + eps * below, below
+        return p_x + eps * q_x, q_x
 
 
 METHOD = Method(

@@ -1,11 +1,11 @@
-"""GSD, Grouped Speculative Decoding (arXiv 2508.07747, algorithm 3): a draft is judged with codes that are as likely.
+"""GSD, Grouped Speculative Decoding (arXiv 2508.07747, algorithm 3): a draft is tested with codes of similar p.
 
     C(x) = x, and codes c of rank r - G // 2 .. r - G // 2 + G - 1 in p, ascending, r the rank of x,
            with |p(c) - p(x)| < delta and D(c, x) < d
     accept x if U < p'(C) / q'(C), p' and q' the sums of p and q over C(x)
     refused: sample from normalise(max(p - q, 0))
 
-Not exact, but at G = 1, delta = 0 or d = 0 it is the rule of SJD. Decisions and differences: docs/papers/gsd.md.
+Not exact; at G = 1, delta = 0 or d = 0 it is the rule of SJD. Decisions and differences: docs/papers/gsd.md.
 Several grids: drafts are SJD's.
 
 | variable | symbol |
@@ -33,7 +33,7 @@ from spatialspec.methods.sjd import SJD, WindowOptions
 
 
 class GSDOptions(WindowOptions):
-    """Which codes may be judged together with a draft."""
+    """Which codes may be tested together with a draft."""
 
     group: int = Field(default=14, ge=1, le=1024, description="codes of a group G, the draft itself included")
     delta: float = Field(default=0.15, ge=0, le=1, description="probabilities in a group differ by less")
@@ -41,14 +41,14 @@ class GSDOptions(WindowOptions):
 
 
 class GSD(Rejection):
-    """Verifier by rejection on sums over groups."""
+    """Rejection on sums over groups."""
 
     def __init__(self, context: DecodeContext, options: GSDOptions, rule: Verifier) -> None:
         super().__init__(context.noise)
         self.codebook, self.options = context.target.codebook, options
 
     def group(self, p: Float[Tensor, "V"], token: int) -> Bool[Tensor, "V"]:
-        """C(x) as a mask: codes next to x in the order of p, cut at the ends; of equals the lower number is first."""
+        """C(x) as a mask: codes next to x in the order of p, cut at the ends; ties are ordered by code."""
         rank = p.argsort(stable=True).argsort()
         size, position = self.options.group, rank - rank[token] + self.options.group // 2
         members = (position >= 0) & (position < size) & ((p - p[token]).abs() < self.options.delta)
@@ -57,10 +57,10 @@ class GSD(Rejection):
         return members
 
     def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
-        """p'(C) and q'(C); a token without probability under the target gets nothing."""
+        """p'(C) and q'(C); 0 and q'(C) for a token of probability 0 under the target."""
         members = self.group(p, token)
-        own, above, below = torch.stack((p[token], (p * members).sum(), (q * members).sum())).tolist()
-        return above if own > 0 else 0.0, below
+        p_x, p_group, q_group = torch.stack((p[token], (p * members).sum(), (q * members).sum())).tolist()
+        return p_group if p_x > 0 else 0.0, q_group
 
 
 METHOD = Method(

@@ -8,11 +8,11 @@
 | `_cache` | cache of vertical predictions, IW * VSD (VSD + 1) / 2 entries |
 | `vertical_samples`, `horizontal_samples` | a, b: candidates per depth from each direction |
 
-h_t is the state from which the target's own head draws cell t. A head is x + SiLU(W x) on the normed state (Medusa's
+The target's output layer draws cell t from the state h_t. A head is x + SiLU(W x) on the normed state (Medusa's
 residual block; section 3.1), followed by the frozen output layer. The pool at cell P is VertSpec(P) = {head k at
-P - k * IW} and HorizSpec(P) = {head j at P - j}; candidates are drawn vertical first, round robin over the heads, then
-horizontal; where row 0 has no vertical source the horizontal one takes its share. The tree is the Cartesian product.
-`hawk-vertical` is vertical heads alone; horizontal heads alone are Medusa (`medusa.py`).
+P - k * IW} and HorizSpec(P) = {head j at P - j}. Candidates are drawn vertical first, round robin over the heads, then
+horizontal; in row 0, without a vertical source, the horizontal one draws its candidates too. The tree is the Cartesian
+product. `hawk-vertical` is vertical heads alone; horizontal heads alone are Medusa (`medusa.py`).
 
 Several grids: the first row of each is a row 0, without a vertical source; horizontal heads draft on from one grid into
 the next, and `hawk-vertical` drafts nothing there.
@@ -55,7 +55,7 @@ class HawkConfig:
 
 
 class HawkHeads(nn.Module):
-    """All heads; zero at the start, so that every head begins as the target's own."""
+    """All heads, initialised to zero, so that every head begins as the identity."""
 
     def __init__(self, config: HawkConfig) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class HawkHeads(nn.Module):
 
 
 class TreeOptions(Budget):
-    """What to draft in every pass. Depth is cut where the full product would exceed the budget."""
+    """Shape of the tree. Depth is reduced where the full product would exceed the budget."""
 
     horizontal: int = Field(default=2, ge=0, le=16, description="horizontal heads n in use")
     vertical: int = Field(default=2, ge=0, le=16, description="vertical heads VSD in use")
@@ -82,11 +82,11 @@ class TreeOptions(Budget):
 
 
 class HawkOptions(TreeOptions, Tolerance):
-    """The tree, and how it is verified under coupled noise."""
+    """Options of the tree, and the tolerance under coupled noise."""
 
 
 class HawkVerticalOptions(HawkOptions):
-    """Of vertical heads alone: two candidates, as many as Hawk has in all."""
+    """Vertical heads alone: two candidates, as many as Hawk has in total."""
 
     horizontal: int = Field(default=0, ge=0, le=16, description="horizontal heads n in use")
     vertical_samples: int = Field(default=2, ge=0, le=64, description="candidates per depth from vertical heads, a")
@@ -112,7 +112,7 @@ class Hawk(Drafter):
         self.right = heads.horizontal[: options.horizontal]
         self.down = heads.vertical[: options.vertical]
         self.layout = context.layout
-        # depth k is needed for k rows: the entry of cell t lies at t modulo k * IW
+        # the output of head k is used for k rows: that of cell t is stored at t modulo k * IW
         self._cache = [
             heads.vertical.new_empty(k * self.layout.widest, self.sampling.streams, self.target.width)
             for k in range(1, options.vertical + 1)
@@ -120,13 +120,13 @@ class Hawk(Drafter):
         self._right_states: Float[Tensor, "n G d"] | None = None
 
     def observe(self, step: Step) -> None:
-        """Run the heads at the cells just committed; store vertical outputs."""
+        """Run the heads at the cells just committed; cache vertical outputs."""
         slots, hidden, frontier = step.verdict.slots(), step.scores.hidden, step.before.frontier
         states = self.target.norm(hidden[:, slots] if len(slots) > 1 else hidden[:, slots[0] : slots[0] + 1])
         if self.options.vertical:
             below = HawkHeads.apply_heads(self.down, states)
             for k, store in enumerate(self._cache):
-                cells = range(frontier, frontier + len(slots))[-len(store) :]  # each entry once
+                cells = range(frontier, frontier + len(slots))[-len(store) :]  # write each entry at most once
                 store[[cell % len(store) for cell in cells]] = below[k][:, -len(cells) :].transpose(0, 1)
         if self.options.horizontal:
             self._right_states = HawkHeads.apply_heads(self.right, states[:, -1])
@@ -153,7 +153,7 @@ class Hawk(Drafter):
     def pool(
         self, cell: int, ahead: int, sources: list[Float[Tensor, "G d"]], origins: list[tuple[str, int]]
     ) -> list[int]:
-        """Append a cell's sources and origins; return an index of q for each of its candidates, vertical first."""
+        """Append the cell's sources and origins; return an index of q for each candidate, vertical first."""
         s = self.options
         vertical = []
         for k, store in enumerate(self._cache, start=1):
@@ -162,16 +162,16 @@ class Hawk(Drafter):
                 vertical.append(len(sources))
                 sources.append(store[source % len(store)])
                 origins.append(("vertical", k))
-        chosen = [vertical[i % len(vertical)] for i in range(s.vertical_samples)] if vertical else []
+        indices = [vertical[i % len(vertical)] for i in range(s.vertical_samples)] if vertical else []
         if self._right_states is not None and ahead < s.horizontal:
-            free = s.vertical_samples if s.vertical and not vertical else 0
-            chosen += [len(sources)] * (s.horizontal_samples + free)
+            unused = s.vertical_samples if s.vertical and not vertical else 0
+            indices += [len(sources)] * (s.horizontal_samples + unused)
             sources.append(self._right_states[ahead])
             origins.append(("horizontal", ahead + 1))
-        return chosen
+        return indices
 
     def _depth(self, state: State) -> int:
-        """Levels of the tree: known before anything is drawn, as rejection needs it."""
+        """Levels of the tree: they depend on no drawn token, as rejection requires."""
         s = self.options
         per_level = s.vertical_samples * bool(s.vertical) + s.horizontal_samples * bool(s.horizontal)
         depth, nodes = 0, 0
@@ -181,6 +181,5 @@ class Hawk(Drafter):
         return min(depth, self.layout.cells - state.frontier)
 
 
-_DRAFTS = "hawk"
-HAWK = Method("hawk", "vertical and horizontal heads, spatial pool", HawkOptions(), Hawk, drafts=_DRAFTS)
-HAWK_VERTICAL = Method("hawk-vertical", "Hawk's vertical heads alone", HawkVerticalOptions(), Hawk, drafts=_DRAFTS)
+HAWK = Method("hawk", "vertical and horizontal heads, spatial pool", HawkOptions(), Hawk, drafts="hawk")
+HAWK_VERTICAL = Method("hawk-vertical", "Hawk's vertical heads alone", HawkVerticalOptions(), Hawk, drafts="hawk")

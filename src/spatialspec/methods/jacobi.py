@@ -1,7 +1,7 @@
 """Jacobi decoding under coupled noise: no drafter network, no q, identical to plain AR for the same seed.
 
     z_i = argmax(log p_i + g_i) for every slot of the pass; z_i is committed while the drafts before it agree;
-    behind that x_i <- z_i
+    after that x_i <- z_i
 
 A new cell copies the token of the cell above, in row 0 that of the cell to its left. Plain Jacobi decoding is Song et
 al., 2021; keyed noise makes it work for sampling.
@@ -23,13 +23,13 @@ from spatialspec.methods.options import Tolerance
 
 
 class JacobiOptions(Tolerance):
-    """How far the window reaches."""
+    """Length of the window."""
 
     length: int = Field(default=32, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
 
 
 class Jacobi(Drafter):
-    """Drafts the verifier's own tokens of the last pass, where it has scored the cell, and copies elsewhere."""
+    """Drafts the target's tokens of the last pass; cells that it did not score copy a neighbour."""
 
     def __init__(self, context: DecodeContext, options: JacobiOptions, verifier: Verifier) -> None:
         self.layout, self.length = context.layout, options.length
@@ -46,7 +46,7 @@ class Jacobi(Drafter):
         return proposal
 
     def observe(self, step: Step) -> None:
-        """Take over the refined tokens behind what was committed."""
+        """Store the refined tokens of cells that were not committed."""
         refined = step.verdict.refined or ()
         self.tokens = list(refined[: self.layout.cells - step.before.frontier][len(step.written) :])
 

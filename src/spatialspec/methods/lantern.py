@@ -1,4 +1,4 @@
-"""LANTERN (arXiv 2410.03355) and LANTERN++ (arXiv 2502.06352): codes that look alike lend a draft their probability.
+"""LANTERN (arXiv 2410.03355) and LANTERN++ (arXiv 2502.06352): similar codes lend a draft their probability.
 
     B_k(x): the k codes nearest to x in the codebook, nearest first, without x
     A(x) = x and the first m of B_k(x), m as large as possible with
@@ -35,62 +35,60 @@ from spatialspec.methods.method import Method
 from spatialspec.methods.rejection import Rejection
 
 SIXTEENTH = -1  # as k: the paper's 1000 of 16384 codes, scaled
-
-
 _K = "nearest codes that may lend to a draft; -1 is a sixteenth of all"
 
 
 class LanternOptions(TreeOptions):
-    """How many neighbours may lend how much."""
+    """Number of neighbours, and the bound on the mass that moves."""
 
     k: int = Field(default=SIXTEENTH, ge=SIXTEENTH, le=65535, description=_K)
     delta: float = Field(default=0.1, ge=0, le=1, description="most probability that moves to a draft")
 
 
 class LanternPlusOptions(TreeOptions):
-    """How many neighbours may lend how much."""
+    """Number of neighbours, and the bound on the mass that moves."""
 
     k: int = Field(default=10, ge=SIXTEENTH, le=65535, description=_K)
     factor: float = Field(default=5.0, ge=1, le=1024, description="lambda: most growth of a draft's probability")
 
 
-_KNOWN = WeakIdKeyDictionary()  # codebook -> k -> neighbours; they go with the codebook
+_CACHE = WeakIdKeyDictionary()  # codebook -> k -> neighbours; freed with the codebook
 
 
 def neighbours(codebook: Float[Tensor, "V c"], k: int) -> Int[Tensor, "V K"]:
-    """The k nearest codes of every code, made once for a codebook."""
-    made: dict[int, Int[Tensor, "V K"]] = _KNOWN.setdefault(codebook, {})
-    if k not in made:
-        made[k] = nearest(codebook, k)
-    return made[k]
+    """The k nearest codes of every code, computed once for a codebook."""
+    tables: dict[int, Int[Tensor, "V K"]] = _CACHE.setdefault(codebook, {})
+    if k not in tables:
+        tables[k] = nearest(codebook, k)
+    return tables[k]
 
 
 def nearest(codebook: Float[Tensor, "V c"], k: int) -> Int[Tensor, "V K"]:
-    """The k nearest codes of every code, or all others where they are fewer; of equals the lower number first."""
+    """The k nearest codes of every code, or all others where they are fewer; ties are ordered by code."""
     codes, near = codebook.double(), []
     for first in range(0, len(codes), 1024):
-        some = codes[first : first + 1024]
-        apart = torch.cdist(some, codes, compute_mode="donot_use_mm_for_euclid_dist")
-        apart.diagonal(first).fill_(math.inf)
-        near.append(apart.argsort(stable=True)[:, : min(k, len(codes) - 1)].to(torch.int32))
+        chunk = codes[first : first + 1024]
+        distance = torch.cdist(chunk, codes, compute_mode="donot_use_mm_for_euclid_dist")
+        distance.diagonal(first).fill_(math.inf)
+        near.append(distance.argsort(stable=True)[:, : min(k, len(codes) - 1)].to(torch.int32))
     return torch.cat(near)
 
 
 class Lantern(Rejection):
-    """Verifier by rejection on pooled probabilities, with a bound on the mass that moves."""
+    """Rejection on pooled probabilities, with a bound on the mass that moves."""
 
     def __init__(self, context: DecodeContext, options: LanternOptions | LanternPlusOptions, rule: Verifier) -> None:
         super().__init__(context.noise)
         codebook, self.options = context.target.codebook, options
         self.near = neighbours(codebook, len(codebook) // 16 if options.k == SIXTEENTH else options.k)
 
-    def room(self, own: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
-        """The most mass that may move to a draft of this probability."""
+    def room(self, p_x: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
+        """The most mass that may move to a draft x of this probability."""
         assert isinstance(self.options, LanternOptions)
         return self.options.delta
 
     def pooled(self, p: Float[Tensor, "V"], token: int) -> Float[Tensor, "V"]:
-        """p_A: the longest prefix of x's neighbours that fits gives its mass to x."""
+        """p_A: the longest prefix of neighbours within the bound gives its mass to x."""
         near = self.near[token].long()
         lent = p[near]
         fits = lent.double().cumsum(-1) <= self.room(p[token].double())
@@ -104,19 +102,19 @@ class Lantern(Rejection):
         return super().masses(self.pooled(p, token), q, token)
 
     def refuse(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> Float[Tensor, "V"]:
-        """normalise(max(p_A - q, 0)); p where nothing is left, which happens only by rounding."""
+        """normalise(max(p_A - q, 0)); p where that is 0 everywhere, which happens only by rounding."""
         rest = (self.pooled(p, token) - q).clamp_(min=0)
         mass = rest.sum()
-        return (rest / mass).where(mass != 0, p)  # NaN stays NaN
+        return (rest / mass).where(mass != 0, p)  # NaN propagates
 
 
 class LanternPlus(Lantern):
-    """The bound as a factor on the draft's own probability."""
+    """The bound is proportional to the draft's probability."""
 
-    def room(self, own: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
+    def room(self, p_x: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
         """(lambda - 1) p(x)."""
         assert isinstance(self.options, LanternPlusOptions)
-        return (self.options.factor - 1) * own
+        return (self.options.factor - 1) * p_x
 
 
 LANTERN = Method(

@@ -13,7 +13,7 @@ from spatialspec.methods.method import Method
 
 
 class MedusaOptions(HawkOptions):
-    """Of horizontal heads alone: two candidates, as many as Hawk has in all."""
+    """Horizontal heads alone: two candidates, as many as Hawk has in total."""
 
     vertical: int = Field(default=0, ge=0, le=16, description="vertical heads VSD in use")
     vertical_samples: int = Field(default=0, ge=0, le=64, description="candidates per depth from vertical heads, a")

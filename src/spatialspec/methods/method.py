@@ -1,4 +1,4 @@
-"""A decoding method with its options: `hawk:horizontal=2:depth=1`. Imports no torch."""
+"""Decoding methods with their options: `hawk:horizontal=2:depth=1`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Method(Plugin):
         name: on the command line and in results.
         summary: one line for help.
         options: values of its options.
-        drafter: makes the drafter of one image from context, options and verifier; a class will do.
-        verifier: makes a verifier of its own from context, options and the verifier of the exact rule; None takes that.
-        rule: "coupled" or "rejection" where only one of them makes sense; None for the one that the user asks for.
+        drafter: makes the drafter of one image from context, options and verifier; may be a class.
+        verifier: makes the verifier from context, options and the verifier of the exact rule; None for the exact rule.
+        rule: "coupled" or "rejection" if the method supports only one; None for the one that the user chooses.
         lossless: whether the distribution of its images is the target's, at a tolerance of 0.
         drafts: algorithm of the draft weights that it needs, or "".
-        variants: options, as in `key=value:key=value`, that take another way through its parts; audited besides it.
+        variants: options, as `key=value:key=value`, that the audit runs besides the defaults.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Method(Plugin):
     variants: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return ":".join([self.name, *(f"{name}={value}" for name, value in self.options.given.items())])
+        return ":".join([self.name, *(f"{name}={value}" for name, value in self.options.explicit.items())])
 
     def __repr__(self) -> str:
         return f"Method({str(self)!r})"
@@ -68,31 +68,31 @@ class Method(Plugin):
         return option in type(self.options).model_fields
 
     def with_options(self, /, **values: Any) -> Method:
-        """The same with other values of some options.
+        """A copy with other values of some options.
 
         Raises:
             BadInput: an unknown option, or a value that is not allowed.
         """
-        return replace(self, options=type(self.options)(**{**self.options.given, **values}))
+        return replace(self, options=type(self.options)(**{**self.options.explicit, **values}))
 
     def with_default(self, name: str, value: Any) -> Method:
-        """The same with a value for an option, if it has one of this name that was not given and has another value."""
-        if not self.has(name) or name in self.options.given:
+        """A copy with a value for an option; itself if it has no such option, or the option was set by the user."""
+        if not self.has(name) or name in self.options.explicit:
             return self
         changed = self.with_options(**{name: value})
         return self if changed.options == self.options else changed
 
     @property
     def exact(self) -> bool:
-        """Whether the distribution of the image is the target's, with the options that hold."""
+        """Whether the distribution of the image is the target's, with the current options."""
         return self.lossless and not (isinstance(self.options, Tolerance) and self.options.tolerance)
 
     def seed_exact(self, rule: str) -> bool:
-        """Whether the tokens equal AR's for the same seed, where `rule` is asked for."""
+        """Whether the tokens are identical to plain AR for the same seed, if the user chooses `rule`."""
         return self.exact and self.rule_under(rule) == "coupled"
 
     def rule_under(self, rule: str) -> str:
-        """The rule that verifies where `rule` is asked for."""
+        """The rule in effect if the user chooses `rule`."""
         return self.rule or rule
 
     def make(self, context: DecodeContext, rule: str) -> tuple[Drafter, Verifier]:
@@ -100,7 +100,7 @@ class Method(Plugin):
 
         Args:
             context: of the image.
-            rule: "coupled" or "rejection", as asked for.
+            rule: "coupled" or "rejection", the user's choice.
 
         Raises:
             BadInput: the rule is unknown, or draft weights are missing or too small.
@@ -122,7 +122,7 @@ class Method(Plugin):
         if self.verifier is not None:
             verifier = self.verifier(context, self.options, verifier)
         drafter = self.drafter(context, self.options, verifier)
-        if isinstance(self.options, Budget) and not self.options.budget:  # AR, at no other cost
+        if isinstance(self.options, Budget) and not self.options.budget:  # plain AR, without the cost of a drafter
             drafter = AR()
         return drafter, verifier
 
@@ -138,7 +138,7 @@ class Method(Plugin):
         """Read `name[:key=value[:key=value]]`.
 
         Raises:
-            BadInput: unknown method or option, or a value that is not allowed; the message lists what there is.
+            BadInput: unknown method or option, or a value that is not allowed; the message lists the allowed ones.
         """
         from spatialspec.methods.registry import find
 

@@ -1,4 +1,4 @@
-"""Options of methods: pydantic models whose fields say what they do and which values are allowed."""
+"""Options of methods: pydantic models whose fields have a description and a range."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from spatialspec.core.errors import BadInput, shown
 
 
 class Options(BaseModel):
-    """Options of a method: frozen, none but those that are declared. Two of one class are equal if their values are.
+    """Options of a method: frozen, no undeclared ones. Two of one class are equal if their values are.
 
-    Values may be words, as on the command line. A bool counts as the word that Python prints.
+    Values may be text, as on the command line. A bool is read as its text.
 
     Raises:
         BadInput: an unknown option, or a value that is not allowed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    _given: tuple[str, ...] = ()
+    _explicit: tuple[str, ...] = ()
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -33,7 +33,7 @@ class Options(BaseModel):
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
         else:
-            self._given = tuple(values)
+            self._explicit = tuple(values)
             return
         fields = type(self).model_fields
         if name not in fields:
@@ -43,9 +43,9 @@ class Options(BaseModel):
         raise BadInput(f"{name}={value[:60]}", allowed(fields[name]))
 
     @property
-    def given(self) -> dict[str, Any]:
-        """Values that were named, in that order."""
-        return {name: getattr(self, name) for name in self._given}
+    def explicit(self) -> dict[str, Any]:
+        """Values that were set explicitly, in that order."""
+        return {name: getattr(self, name) for name in self._explicit}
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -55,7 +55,7 @@ class Options(BaseModel):
 
 
 class Tolerance(Options):
-    """The dial from exact to fast, of methods that coupled noise verifies."""
+    """Tolerance of coupled noise, from exact to fast."""
 
     tolerance: float = Field(
         default=0.0,
@@ -72,7 +72,7 @@ class Budget(Options):
 
 
 def _plain(name: str, value: object) -> object:
-    """Whole numbers and numbers of other libraries as Python's own."""
+    """Numbers of other libraries as int or float."""
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, str | int | float):
@@ -85,7 +85,7 @@ def _plain(name: str, value: object) -> object:
 
 
 def explain(name: str, field: FieldInfo) -> str:
-    """One line for people: default, meaning and allowed values of an option."""
+    """One line of help: default, meaning and allowed values of an option."""
     return f"{name}={field.default}  {field.description}, {allowed(field)}"
 
 

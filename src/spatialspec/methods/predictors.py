@@ -1,4 +1,4 @@
-"""SSD's predictors of future states, with the paper's ablation of what they read and predict.
+"""SSD's predictors of future states, and the paper's ablation of their inputs and outputs.
 
 | `space` | `token` | the paper's name | a predicted vector becomes logits |
 |---|---|---|---|
@@ -33,8 +33,8 @@ class SSDConfig:
         width: of the target.
         horizontal: predictors of offsets +1 .. +k_h.
         vertical: predictors of offsets +W .. +k_v W.
-        space: one of SPACES, of what is read and predicted.
-        token: whether the embedding of the token at a cell is read beside its state.
+        space: one of SPACES, in which vectors are read and predicted.
+        token: whether the token's embedding is read besides the state.
     """
 
     width: Size
@@ -78,10 +78,10 @@ class SSDPredictors(nn.Module):
         self.horizontal = nn.ModuleList(Predictor(config.width, config.token) for _ in range(config.horizontal))
         self.vertical = nn.ModuleList(Predictor(config.width, config.token) for _ in range(config.vertical))
 
-    def place(
+    def to_space(
         self, target: Head, hidden: Float[Tensor, "*N d"], embedding: Float[Tensor, "*#N d"]
     ) -> Float[Tensor, "*N d"]:
-        """A cell's vector in the space of these predictors, from its pre-norm state and its token's embedding."""
+        """What the predictors read at a cell, in `config.space`: from its pre-norm state and its token's embedding."""
         if self.config.space == "embedding":
             return embedding.expand_as(hidden)
         return target.norm(hidden) if self.config.space == "post-norm" else hidden

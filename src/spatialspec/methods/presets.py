@@ -1,4 +1,4 @@
-"""Presets of `spatial` on the way from exact to fast, and the three dials that people turn. Imports no torch."""
+"""Presets of `spatial` from exact to fast, and the dials `quality`, `tolerance` and `budget`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spatialspec.methods.method import Method
 
 @dataclass(frozen=True)
 class Preset:
-    """One setting on the way from exact to fast.
+    """One preset.
 
     Attributes:
         values: options of `spatial`.
@@ -37,13 +37,13 @@ AUTO = "auto"  # the budget that is measured
 def dialled(
     methods: Sequence[Method], quality: object = None, tolerance: object = None, budget: object = None, dashes: str = ""
 ) -> list[Method]:
-    """Methods with the dials of a call, where an option was not given in the method itself.
+    """Apply the dials of a call to methods; an option given in the method itself takes precedence.
 
     Args:
         methods: at least one.
         quality: name of a preset; a tolerance or a budget beside it overrides that of the preset.
-        tolerance: of the score gap; see the option of `spatial`.
-        budget: drafted nodes of a pass; AUTO is left to be measured.
+        tolerance: score gap; see the option of `spatial`.
+        budget: drafted nodes of a pass; AUTO is measured later.
         dashes: before a dial's name in messages.
 
     Raises:
@@ -51,16 +51,16 @@ def dialled(
     """
     if quality is not None and (not isinstance(quality, str) or quality not in PRESETS):
         raise BadInput(f"{dashes}quality {shown(quality)}", f"one of {', '.join(PRESETS)}")
-    names, turned = ", ".join(map(str, methods)), list(methods)
+    names, changed = ", ".join(map(str, methods)), list(methods)
     measured = isinstance(budget, str) and budget == AUTO
     if measured and not any(method.has("budget") for method in methods):
         raise BadInput(f"{dashes}budget auto for {names}", "a method with a budget", "try spatial")
-    given = {"budget": None if measured else budget, "tolerance": tolerance}
-    typed = {name: value for name, value in given.items() if value is not None}
+    dials = {"budget": None if measured else budget, "tolerance": tolerance}
+    typed = {name: value for name, value in dials.items() if value is not None}
     preset: Mapping[str, Any] = PRESETS[quality].values if isinstance(quality, str) else {}
     for name, value in {**preset, **typed}.items():
         if not any(method.has(name) for method in methods):
             dial = f"{name} {shown(value)}" if name in typed else f"quality {quality}"
             raise BadInput(f"{dashes}{dial} for {names}", "a method with that", "try spatial")
-        turned = [method.with_default(name, value) for method in turned]
-    return turned
+        changed = [method.with_default(name, value) for method in changed]
+    return changed

@@ -1,7 +1,7 @@
 """The table of decoding methods.
 
-A new method is one file, and one line here if it is to ship with the package. Imports the methods, and with them torch,
-when one is asked for.
+A new method is one file, and one line here if it is to ship with the package. Methods, and with them torch, are
+imported at the first look-up.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""SCD, also MC-SJD (arXiv 2510.24211): SJD whose drafts change as little as possible from pass to pass.
+"""SCD, also MC-SJD (arXiv 2510.24211): SJD with drafts that change as rarely as possible between passes.
 
     maximal: x'_i = x_i if U < p_i(x_i) / q_i(x_i), else a sample of normalise(max(p_i - q_i, 0))
     gumbel:  x'_i = argmax(log p_i + G_i), with the same G_i in every pass
 
-Either way x'_i has the distribution p_i, which it is tested with in the next pass, as in SJD. The maximal form is the
+In both forms x'_i has the distribution p_i, which is its q in the next pass, as in SJD. The maximal form is the
 adaptive continuation of SJD-PAC. Several grids: as in SJD.
 
 | variable | symbol in the paper |
@@ -28,7 +28,7 @@ from spatialspec.methods.sjd import Window, WindowOptions
 
 
 class SCDOptions(WindowOptions):
-    """How drafts of two passes are coupled."""
+    """Window, and coupling of drafts between passes."""
 
     length: int = Field(default=32, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
     form: Literal["maximal", "gumbel"] = Field(default="maximal", description="coupling of drafts from pass to pass")
@@ -43,7 +43,7 @@ class SCD(Window):
         self.gumbel = isinstance(options, SCDOptions) and options.form == "gumbel"
 
     def fill(self, state: State) -> range:
-        """In the Gumbel form the first draft of a cell has the cell's noise, too."""
+        """As in the base; in the Gumbel form with the cell's coupled noise."""
         known, window = len(self.tokens), super().fill(state)
         if self.gumbel and (new := window[known:]):
             self.tokens[known:] = self._best(self.q[self.indices(new)], new)
@@ -52,7 +52,7 @@ class SCD(Window):
     def refresh(
         self, tokens: list[int], q: Float[Tensor, "N V"], p: Float[Tensor, "M V"], cells: range, state: State
     ) -> list[int]:
-        """Samples of p that are the old drafts as often as can be."""
+        """Samples of p that equal the old drafts as often as possible."""
         if self.gumbel:
             return self._best(p, cells)
         n = len(tokens)

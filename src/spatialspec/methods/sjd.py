@@ -1,12 +1,12 @@
 """SJD, Speculative Jacobi Decoding (arXiv 2410.01699): samples of the last pass are drafts, its p their q.
 
     accept x_i if U < min(1, p^t(x_i) / p^{t-1}(x_i)); stop at the first refusal, which is sampled from the residual;
-    every cell behind it: x_i ~ p^t_i, drawn afresh
+    every cell behind it: a fresh sample x_i ~ p^t_i
 
 `Window` is what its descendants (SCD, SJD-PAC, GSD, CSD) share.
 
-Several grids: the window runs on from one into the next. A cell in the first row of a grid has none above it, so that
-`start=above` draws it from the uniform distribution.
+Several grids: the window may cross from one into the next. `start=above` draws cells in the first row of a grid from
+the uniform distribution.
 
 | variable | symbol in the paper |
 |---|---|
@@ -35,21 +35,21 @@ from spatialspec.methods.options import Options
 
 
 class WindowOptions(Options):
-    """How far the window reaches and how it is filled."""
+    """Length of the window, and the distribution of new cells."""
 
     length: int = Field(default=16, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
     start: Literal["uniform", "above"] = Field(default="uniform", description="q of new cells")
 
 
 class Window(Drafter):
-    """Base of drafters that keep a window of drafts, each with the distribution it was drawn from.
+    """Base of drafters with a window of drafts, each with the distribution it was drawn from.
 
-    A subclass says how `refresh` makes the next drafts. A new cell is drawn from the uniform distribution, or from that
-    of the cell above.
+    A subclass implements `refresh`, which makes the next drafts. A new cell is drawn from the uniform distribution, or
+    from that of the cell above.
 
     Attributes:
         tokens: x_i, drafts of the cells from the frontier on.
-        q: q_i where cell i is open, the p_i that it was written under where it is not; a ring over the cells.
+        q: ring buffer over the cells: q_i of an open cell, p_i of a committed one.
     """
 
     drafts_first_cell = True
@@ -62,7 +62,7 @@ class Window(Drafter):
         self.tokens: list[int] = []
 
     def indices(self, cells: range) -> list[int]:
-        """Where the ring `q` holds these cells."""
+        """Indices of cells in the ring buffer `q`."""
         return [cell % len(self.q) for cell in cells]
 
     def fill(self, state: State) -> range:
@@ -85,10 +85,10 @@ class Window(Drafter):
         return Proposal.chain(state.frontier, self.tokens, self.q[self.indices(window)])
 
     def observe(self, step: Step) -> None:
-        """Move behind what was committed and make new drafts of what is left."""
+        """Move the window behind the committed cells and refresh the remaining drafts."""
         state, p, proposal = step.before, step.p, step.proposal
         scored = range(state.frontier, min(state.frontier + len(p), self.layout.cells))
-        last = scored[-len(self.q) :]  # a pass over an earlier run's tokens may score more cells than the ring holds
+        last = scored[-len(self.q) :]  # a pass over tokens of an earlier run may score more cells than the ring has
         self.q[self.indices(last)] = p[len(scored) - len(last) : len(scored)]
         done = len(step.written)
         if left := scored[done:]:
@@ -104,8 +104,8 @@ class Window(Drafter):
         """Drafts for `cells`, with the distributions p.
 
         Args:
-            tokens: the drafts that were read, of the first N cells.
-            q: what they were drawn from.
+            tokens: the drafts of the first N cells in this pass.
+            q: the distributions they were drawn from.
             p: the target's distributions in this pass; M = N, or N + 1 with the cell behind the last draft.
             cells: M open cells.
             state: before the pass.

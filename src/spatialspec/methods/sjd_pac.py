@@ -3,12 +3,12 @@
     list of cell i: x_{i,1} = the draft, x_{i,k} ~ q_{i,k} = q_i without the tokens before it, normalised
     tree: every node of one cell has the whole list of the next as children, D - 1 levels; then a chain
 
-Several grids: as in SJD; tree and chain run on from one into the next.
+Several grids: as in SJD; tree and chain may cross from one into the next.
 
 | variable | symbol in the paper |
 |---|---|
 | `width`, `depth` | K, D (the root counts as a level) |
-| `main` | the path of first candidates, which goes on as the chain |
+| `main` | the path of first candidates, continued by the chain |
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SJDPACOptions(WindowOptions):
 
 
 class SJDPAC(SCD):
-    """The drafter; the verifier is rejection, which takes the first candidate that passes."""
+    """The drafter; the verifier is rejection, which takes the first accepted candidate."""
 
     def __init__(self, context: DecodeContext, options: SJDPACOptions, verifier: Coupling) -> None:
         super().__init__(context, options, verifier)
@@ -60,18 +60,18 @@ class SJDPAC(SCD):
             for token, rest in lists[i] if i < len(lists) else ():
                 candidates.append((token, len(distributions)))
                 distributions.append(rest)
-            ups = level if i < len(lists) else level[:1]  # behind the tree only the main path goes on
-            level = [proposal.add(cell, token, up, index) for up in ups for token, index in candidates]
+            parents = level if i < len(lists) else level[:1]  # behind the tree only the main path continues
+            level = [proposal.add(cell, token, parent, index) for parent in parents for token, index in candidates]
             self.main.append(level[0])
         proposal.q = torch.stack(distributions) if distributions else None
         self.tokens = self.tokens[: len(self.main)]
         return proposal
 
     def _lists(self, state: State, window: range, q: Float[Tensor, "N V"]) -> list[list[tuple[int, Tensor]]]:
-        """Candidates 2 .. K, with their q, of the cells in the tree; whole levels only, as many as have room."""
+        """Candidates 2 .. K, with their q, of the cells in the tree; as many complete levels as fit."""
         levels, nodes = 0, 1
-        known = min(self.depth - 1, len(window), max(0, self.scored - state.frontier))
-        while levels < known and nodes + self.width ** (levels + 1) <= self.options.length:
+        most = min(self.depth - 1, len(window), max(0, self.scored - state.frontier))
+        while levels < most and nodes + self.width ** (levels + 1) <= self.options.length:
             levels += 1
             nodes += self.width**levels
         lists: list[list[tuple[int, Tensor]]] = [[] for _ in range(levels)]
@@ -89,7 +89,7 @@ class SJDPAC(SCD):
         return lists
 
     def observe(self, step: Step) -> None:
-        """Continue on the main path behind what was committed, wherever the walk went."""
+        """Continue on the main path behind the committed cells, whichever path was accepted."""
         state, proposal, verdict = step.before, step.proposal, step.verdict
         slots = [0, *(node + 1 for node in self.main)]
         scored = range(state.frontier, min(state.frontier + len(slots), self.layout.cells))

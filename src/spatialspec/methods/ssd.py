@@ -9,14 +9,14 @@
 
 Row 0: one pass of the target for its first cell, then blocks of k_h cells, one round and a commit each. Then k_v rows
 at a time. On n columns and rows, k_v = 1: 1 + 2 ceil((n - 1) / k_h) + (n - 1) (r + 1) passes.
-Several grids: each in turn. Row 0 of a later one has no pass for its first cell, as its first block is drafted from the
-last cell of the grid before.
+Several grids: one after the other. Row 0 of a later one needs no pass for its first cell: its first block is drafted
+from the last cell of the grid before.
 
 Verification is auto-correction (section 1.5 of docs/papers/ssd.md). In a round every drafted cell is judged on its own,
-given the drafts to its left: under rejection it stays with probability min(1, p/q) or is replaced by a sample of
-normalise(max(p - q, 0)); under coupled noise it becomes argmax(log p + g). Nothing behind a replacement is thrown away.
-After a fixed number of rounds a pass commits the block as it stands. Not exact: p is conditioned on drafts that may
-change in the same round, and nobody asks whether they did.
+given the drafts to its left: under rejection it is accepted with probability min(1, p/q), else replaced by a sample of
+normalise(max(p - q, 0)); under coupled noise it becomes argmax(log p + g). Drafts behind a replacement are not dropped.
+After a fixed number of rounds a pass commits the block unchanged. Not exact: p is conditioned on drafts that may change
+in the same round, and this is not checked.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from spatialspec.methods.rejection import Rejection
 class SSDOptions(Options):
     """Schedule of drafting and correcting.
 
-    `inner` is i, further rounds of every row of a block after its first. `draft`: the argmax is what the text of
-    equation 2 says, and biased under rejection. `q`: what a replaced or accepted token counts as drawn from in later
-    rounds, p of the previous round, or always the predictor's own q.
+    `inner` is i, the rounds of every row of a block after its first. `draft`: the text of equation 2 takes the argmax,
+    which is biased under rejection. `q`: the distribution that a token is tested with in later rounds, p of the
+    previous round or the predictor's q.
     """
 
     rounds: int = Field(default=2, ge=0, le=64, description="correction passes per block of rows, r")
@@ -66,7 +66,7 @@ class SSDOptions(Options):
 
 
 class Recent:
-    """States and tokens of the last written cells, at most `length` of them, and what the predictors say from there.
+    """States and tokens of the last written cells, at most `length`, and the predictors' distributions from them.
 
     Args:
         predictors: frozen draft weights.
@@ -77,17 +77,17 @@ class Recent:
 
     @classmethod
     def make(cls, context: DecodeContext, horizontal: int, vertical: int, length: int) -> Recent:
-        """The memory of one image.
+        """Start the memory of one image.
 
         Raises:
             BadInput: there are no draft weights, or they have fewer predictors than asked for.
         """
         predictors = context.find(SSDPredictors, "ssd")
-        there = predictors.config
-        if horizontal > there.horizontal or vertical > there.vertical:
+        sizes = predictors.config
+        if horizontal > sizes.horizontal or vertical > sizes.vertical:
             raise BadInput(
                 f"horizontal={horizontal}, rows={vertical}",
-                f"at most the {there.horizontal} and {there.vertical} predictors of the draft weights",
+                f"at most the {sizes.horizontal} and {sizes.vertical} predictors of the draft weights",
             )
         return cls(predictors, context.target, context.sampling, length)
 
@@ -97,7 +97,7 @@ class Recent:
         self.tokens: list[int] = []
 
     def add(self, step: Step) -> None:
-        """Remember what a pass wrote."""
+        """Store the states and tokens that a pass committed."""
         slots, tokens = step.verdict.slots(), step.written
         fresh = step.scores.hidden[:, slots]
         if self.hidden is not None and len(slots) < self.length:
@@ -106,7 +106,7 @@ class Recent:
         self.hidden, self.tokens = fresh[:, -self.length :], tokens[-self.length :]
 
     def right(self, count: int) -> Float[Tensor, "count V"]:
-        """q of the next cells in raster order, all from the newest cell."""
+        """q of the next cells in raster order, predicted from the last written cell."""
         hidden, embedding = self._read()
         h, e = hidden[:, -1], embedding[-1]
         return self._distribution(torch.stack([f(h, e) for f in self.predictors.horizontal[:count]], dim=1))
@@ -120,14 +120,14 @@ class Recent:
     def _read(self) -> tuple[Float[Tensor, "G N d"], Float[Tensor, "N d"]]:
         assert self.hidden is not None
         embedding = self.target.embed(torch.tensor(self.tokens, device=self.hidden.device))
-        return self.predictors.place(self.target, self.hidden, embedding), embedding
+        return self.predictors.to_space(self.target, self.hidden, embedding), embedding
 
     def _distribution(self, predicted: Float[Tensor, "G N d"]) -> Float[Tensor, "N V"]:
         return self.sampling.distribution(self.predictors.logits(self.target, predicted))
 
 
 class Block:
-    """Drafted tokens of the cells behind the frontier, under correction.
+    """Drafted tokens of the cells behind the frontier, refined in rounds.
 
     Args:
         verifier: of the image.
@@ -142,20 +142,20 @@ class Block:
         self.rounds = 0
 
     def open(self, q: Float[Tensor, "N V"], rounds: int, state: State) -> None:
-        """Draft one token from each row of q, to be corrected in some rounds."""
+        """Draft one token from each distribution of q, to be corrected in `rounds` passes."""
         n = len(q)
         cells = range(state.frontier, state.frontier + n)
         self.tokens = q.argmax(-1).tolist() if self.argmax else self.verifier.draw(q, range(n), cells, state.passes)
         self.q, self.rounds = q, rounds
 
     def proposal(self, state: State, leading: int) -> Proposal:
-        """The whole block while rounds are left, then the `leading` tokens as they stand."""
+        """The whole block while rounds are left, then its first `leading` tokens, to be committed."""
         if self.rounds:
             return Proposal.chain(state.frontier, self.tokens, self.q)
         return Proposal.chain(state.frontier, self.tokens[:leading], final=True)
 
     def correct(self, step: Step) -> None:
-        """Take over a round's tokens."""
+        """Replace the drafts by the refined tokens of a round."""
         assert step.verdict.refined is not None
         self.tokens = list(step.verdict.refined[: len(self.tokens)])
         self.rounds -= 1
@@ -163,7 +163,7 @@ class Block:
             self.q = step.p[:-1]
 
     def drop(self, count: int, rounds: int) -> None:
-        """Forget tokens that were written; the others have some rounds to go."""
+        """Drop the first `count` tokens, which were committed; the others get `rounds` further rounds."""
         self.tokens, self.rounds = self.tokens[count:], rounds
         if self.q is not None:
             self.q = self.q[count:]
@@ -177,7 +177,7 @@ class SSD(Drafter):
         self.block, self.options = Block(verifier, options.draft, options.q), options
 
     def propose(self, state: State) -> Proposal:
-        """The open block, for a round or for its commit; a new one is drafted first if there is none."""
+        """The current block, for a round or for its commit; drafts one if there is none."""
         block, (grid, index) = self.block, state.layout.locate(state.frontier)
         row, column = divmod(index, grid.columns)
         if not block.tokens and not row:
@@ -189,7 +189,7 @@ class SSD(Drafter):
         return block.proposal(state, grid.columns - column)
 
     def observe(self, step: Step) -> None:
-        """Take over corrected tokens, or remember the states of what was committed."""
+        """Update the block after a round; after a commit store the states of the committed cells."""
         if not step.verdict.commits:
             self.block.correct(step)
             return
@@ -198,7 +198,7 @@ class SSD(Drafter):
 
 
 class AutoCorrect:
-    """Rounds of correction over a chain, then a commit; works on an exact rule, which draws.
+    """Verifier that corrects a chain in rounds; the exact rule draws the drafts.
 
     Args:
         context: of the image.
@@ -210,7 +210,7 @@ class AutoCorrect:
         self.rule, self.draw = rule, rule.draw
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
-        """Correct a block; without drafts, one token as in AR."""
+        """Correct a block; without drafts, commit one token as in AR."""
         if not len(proposal):
             return self.rule.verify(proposal, p, state)
         if isinstance(self.rule, Coupled):

@@ -4,8 +4,8 @@
 
     q_k = softmax(Output(Norm(f_k([h_t; e_t])))),  k = 1 .. n,  n = min(k_h, cells left)
 
-drafts cells t + 1 .. t + n, all from the newest written cell t; r rounds of correction, then a pass that commits the
-block as it stands. A block runs on over the end of a row, and of a grid. Passes: 1 + (r + 1) ceil((cells - 1) / k_h).
+drafts cells t + 1 .. t + n, all from the last written cell t; r rounds of correction, then a pass that commits the
+block unchanged. A block may cross the end of a row or a grid. Passes: 1 + (r + 1) ceil((cells - 1) / k_h).
 
 Strict ("spec. decoding" in the ablation):
 
@@ -13,8 +13,8 @@ Strict ("spec. decoding" in the ablation):
     rows below:  the rest of the row, each cell from f^v_1 at the cell above it
 
 Tested as in ordinary speculative sampling: accept x with probability min(1, p/q), at the first rejection sample
-normalise(max(p - q, 0)). A draft of a lower row depends on the row above alone, so the drafts behind a rejection keep
-their q and wait for the next pass; those of row 0 are made afresh. Exact, with the rule that is asked for.
+normalise(max(p - q, 0)). A draft of a lower row depends on the row above alone. So drafts behind a rejection are
+tested again in the next pass, with the same q; in row 0 they are drawn anew. Exact under either rule.
 Passes: 1 + ceil((C - 1) / (k_h + 1)) + R - 1 at best (C > 1), R C at worst.
 Several grids: the first row of each is a row 0, whose first drafts come from the last cell of the grid before.
 
@@ -67,14 +67,14 @@ class MTP(Drafter):
         self.block, self.options = Block(verifier, options.draft, options.q), options
 
     def propose(self, state: State) -> Proposal:
-        """The open block, for a round or for its commit; a new one is drafted first if there is none."""
+        """The current block, for a round or for its commit; drafts one if there is none."""
         if not self.block.tokens:
             count = min(self.options.horizontal, state.layout.cells - state.frontier)
             self.block.open(self.recent.right(count), self.options.rounds, state)
         return self.block.proposal(state, len(self.block.tokens))
 
     def observe(self, step: Step) -> None:
-        """Take over corrected tokens, or remember the state of the last one committed."""
+        """Update the block after a round; after a commit store the state of its last cell."""
         if not step.verdict.commits:
             self.block.correct(step)
             return
@@ -99,10 +99,10 @@ class SSDStrict(Drafter):
         self.recent = Recent.make(context, options.horizontal, 1, context.layout.widest)
         self.verifier, self.options = verifier, options
         self.tokens: list[int] = []  # drafts of the cells behind the frontier, not tested yet
-        self.q: Float[Tensor, "N V"] | None = None  # what they were drawn from
+        self.q: Float[Tensor, "N V"] | None = None  # the distributions they were drawn from
 
     def propose(self, state: State) -> Proposal:
-        """The drafts that wait, or new ones."""
+        """The untested drafts, or new ones."""
         if not self.tokens:
             grid, index = state.layout.locate(state.frontier)
             row, column = divmod(index, grid.columns)
@@ -113,7 +113,7 @@ class SSDStrict(Drafter):
         return Proposal.chain(state.frontier, self.tokens, self.q)
 
     def observe(self, step: Step) -> None:
-        """Remember the states of what was written; below row 0, keep the drafts behind it."""
+        """Store the states of committed cells; drop drafts that were tested, in row 0 all."""
         self.recent.add(step)
         lower = step.before.layout.above(step.before.frontier) is not None
         written = len(step.written) if lower else len(self.tokens)

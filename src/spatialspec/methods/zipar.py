@@ -1,4 +1,4 @@
-"""ZipAR (arXiv 2412.04062): several rows of the picture at once, each a window behind the row above.
+"""ZipAR (arXiv 2412.04062): several rows of the image at once, each a window behind the row above.
 
     C(i, j) = 1  if {x_{i-1,k} : j <= k < min(j + s, C)} is written,  else 0
 
@@ -14,7 +14,7 @@ the first cell x of row i + 1 is a draft that is tested once per pass, while row
     else:                             x <- a sample of normalise(max(p_k - p_{k-1}, 0)), still a draft
 
 and is written at the latest when row i is complete, k = C. Under coupled noise a draft is accepted when windows k - 1
-and k name the same token. Not exact: early cells are sampled with less context than AR gives them.
+and k give the same token. Not exact: early cells are sampled with less context than in AR.
 
 | variable | symbol |
 |---|---|
@@ -44,7 +44,7 @@ from spatialspec.methods.rejection import Rejection
 
 
 class ZipAROptions(Options):
-    """When a row opens; windows wider than the image are the image's width, which is AR."""
+    """When a row opens; a window at least as wide as the image is AR."""
 
     window: int = Field(default=8, ge=1, le=1024, description="cells of a row after which the next opens, s")
     kind: Literal["fixed", "adaptive"] = Field(default="fixed", description="adaptive: `window` or more")
@@ -57,9 +57,9 @@ class Placeholders:
         self._chosen: dict[int, int] = {}
 
     def at(self, cell: int, state: State) -> int:
-        """The written token nearest to `cell`, the last of its row, when it is first asked for.
+        """The placeholder for `cell`, the last of its row: the nearest written token at the first call.
 
-        Fewest rows plus columns away: the end of the lowest complete row, else the newest cell of row 0.
+        The nearest by rows plus columns: the end of the lowest complete row, else the last written cell of row 0.
         """
         grid, index = state.layout.locate(state.frontier)
         column = index % grid.columns if index >= grid.columns else 0
@@ -67,14 +67,14 @@ class Placeholders:
 
 
 class ZipAR(Drafter):
-    """The drafter of one image: opens rows."""
+    """The drafter of one image, which opens rows."""
 
     def __init__(self, context: DecodeContext, options: ZipAROptions, verifier: Verifier) -> None:
         self.window = options.window
         self.placeholders = Placeholders()
 
     def propose(self, state: State) -> Proposal:
-        """A placeholder if the window below the lowest row is full and the row itself is not."""
+        """A placeholder, if the lowest row has `window` cells and is not complete."""
         last = max(state.ahead, default=state.frontier - 1)
         grid, index = state.layout.locate(last)
         row, column = divmod(index, grid.columns)
@@ -85,14 +85,14 @@ class ZipAR(Drafter):
 
 
 class EveryRow:
-    """Verifier that samples the next cell of every row; draws by the rule of another verifier."""
+    """Verifier that samples the next cell of every row by the rule of another verifier."""
 
     def __init__(self, context: DecodeContext, options: ZipAROptions, rule: Coupled | Rejection) -> None:
         self.rule, self.draw, self.adaptive = rule, rule.draw, options.kind == "adaptive"
         self._drafts: dict[int, tuple[int, Float[Tensor, "V"]]] = {}
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
-        """Write the open cell behind every pending cell and every placeholder, but for drafts that have to wait."""
+        """Commit the open cell after every pending cell and placeholder, except drafts that are to be tested again."""
         after = [cell + 1 for cell in (*(state.pending or (-1,)), *proposal.cells)]
         slots = [slot for slot, cell in enumerate(after) if cell < state.layout.cells and state.token(cell) is None]
         cells = [after[slot] for slot in slots]
@@ -107,13 +107,13 @@ class EveryRow:
                 written[cell] = token
         return Verdict(token=written.pop(state.frontier), ahead=tuple(written.items()))
 
-    def _test(self, p: Float[Tensor, "V"], cell: int, fresh: int, whole: bool, turn: int) -> int | None:
-        """The token of a row's first cell, None while its draft waits; `fresh` is a sample of p."""
+    def _test(self, p: Float[Tensor, "V"], cell: int, fresh: int, whole: bool, pass_index: int) -> int | None:
+        """The token of a row's first cell, None while it is a draft; `fresh` is a sample of p."""
         if cell in self._drafts:
             draft, q = self._drafts.pop(cell)
             if isinstance(self.rule, Rejection):
-                (fresh,) = self.rule.couple(p[None], q[None], [draft], [cell], turn)
-            whole = whole or fresh == draft  # the residual never names a draft that it replaces
+                (fresh,) = self.rule.couple(p[None], q[None], [draft], [cell], pass_index)
+            whole = whole or fresh == draft  # a sample of the residual never equals the draft that it replaces
         if whole:
             return fresh
         self._drafts[cell] = fresh, p

@@ -1,4 +1,4 @@
-"""Keys and values of every layer, written tentatively: score a tree, then commit one path of it."""
+"""KV cache with tentative writes: a pass scores a tree, then one path of it is committed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from torch import Tensor
 
 
 class Cache:
-    """One sequence per image and guidance stream; the layers of a device share one tensor, made at the first write.
+    """One sequence per image and guidance stream; layers on one device share a tensor, allocated at the first write.
 
-    A pass writes its N slots behind what each sequence has committed; `commit` then commits some of them. The rest is
-    overwritten by the next pass. Where a pass needs more slots than `capacity`, all sequences get them: wide drafts for
-    one image beside another that is nearly done.
+    A pass writes N slots behind the committed slots of each sequence; `commit` then commits some of them. The next pass
+    overwrites the others. If a pass needs more slots than `capacity`, all sequences are enlarged.
 
     Args:
         devices: of every layer.
-        capacity: slots of a sequence, at first.
-        fixed: whether every layer sees all slots, so that its shapes never change, as a compiled decoder needs; else it
-            sees as many as the longest sequence has.
+        capacity: initial slots of a sequence.
+        fixed: whether attention always runs over all slots, so that shapes never change, as a compiled decoder needs;
+            else over the slots of the longest sequence.
 
     Attributes:
         lengths: committed slots of each sequence.
@@ -33,9 +32,9 @@ class Cache:
         self._indices = [(device, list(devices[:layer]).count(device)) for layer, device in enumerate(devices)]
         self._counts = {device: list(devices).count(device) for device in devices}
         self._stores: dict[torch.device, Float[Tensor, "L 2 B H S D"]] = {}
-        self._start: int | None = None  # where every sequence writes, if that is one slot
-        self._slots: Int[Tensor, "B N"] = torch.empty(0, dtype=torch.long)  # otherwise the slots that each writes
-        self._seen = 0
+        self._start: int | None = None  # first slot to write, if it is the same for every sequence
+        self._slots: Int[Tensor, "B N"] = torch.empty(0, dtype=torch.long)  # otherwise the slots to write
+        self._visible = 0
 
     @property
     def even(self) -> bool:
@@ -55,7 +54,7 @@ class Cache:
             self._stores[device] = store[:, :, list(sequences)]
 
     def begin(self, width: int, device: torch.device) -> int:
-        """Announce a pass of `width` slots; return the number of slots that it can see, S."""
+        """Prepare a pass of `width` slots; return the number of visible slots, S."""
         longest = max(self.lengths)
         if (missing := longest + width - self.capacity) > 0:
             self.capacity += missing
@@ -64,16 +63,16 @@ class Cache:
         if self._start is None:
             starts = torch.tensor(self.lengths, device=device)
             self._slots = starts[:, None] + torch.arange(width, device=device)
-        self._seen = self.capacity if self.fixed else longest + width
-        return self._seen
+        self._visible = self.capacity if self.fixed else longest + width
+        return self._visible
 
     def write(
         self, layer: int, keys: Float[Tensor, "B H N D"], values: Float[Tensor, "B H N D"]
     ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
-        """Write one layer's slots tentatively and return views of all that is visible."""
+        """Write the slots of one layer tentatively; return views of all visible slots."""
         device, index = self._indices[layer]
         if device not in self._stores:
-            # zeros, not empty: a masked slot has weight 0, and 0 times what memory happens to hold may be NaN
+            # zeros, not empty: a masked slot has weight 0, and 0 times uninitialised memory may be NaN
             sequences, heads, _, width = keys.shape
             shape = (self._counts[device], 2, sequences, heads, self.capacity, width)
             self._stores[device] = keys.new_zeros(shape)
@@ -83,17 +82,17 @@ class Cache:
             k[:, :, self._start : stop], v[:, :, self._start : stop] = keys, values
         else:
             slots = self._slots.to(device)
-            every = torch.arange(len(slots), device=device)[:, None]
-            k[every, :, slots], v[every, :, slots] = keys.transpose(1, 2), values.transpose(1, 2)
-        return k[:, :, : self._seen], v[:, :, : self._seen]
+            sequence = torch.arange(len(slots), device=device)[:, None]
+            k[sequence, :, slots], v[sequence, :, slots] = keys.transpose(1, 2), values.transpose(1, 2)
+        return k[:, :, : self._visible], v[:, :, : self._visible]
 
     def commit(self, sequences: range, prompts: Sequence[int], slots: Sequence[int]) -> None:
-        """Commit slots of the last pass, in this order, behind the first `prompts` slots, which are all committed.
+        """Commit slots of the last pass: those of the prompt, then `slots` in this order.
 
         Args:
             sequences: of an image.
-            prompts: of each, slots that its prompt had in the pass.
-            slots: behind the prompt, counted from its end; the same for all sequences.
+            prompts: number of prompt slots in the pass, for each sequence.
+            slots: slots behind the prompt, counted from its end; the same for all sequences.
         """
         starts = [self.lengths[s] + prompt for s, prompt in zip(sequences, prompts, strict=True)]
         if list(slots) != list(range(len(slots))):

@@ -1,4 +1,4 @@
-"""Base of targets that come as a checkpoint of transformers: loading, and what the checkpoint recommends."""
+"""Base of targets in checkpoints of transformers: loading, and recommended sampling."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class CheckpointTarget(ABC):
 
     Attributes:
         kind: class of transformers.
-        authors: sampling of the published code, where generation_config.json leaves it open.
+        authors: sampling of the published code, for values that generation_config.json does not set.
         name: shown in reports and errors.
-        model: of transformers; it may be changed between two images, so nothing of it is copied for good.
-        decoder: the blocks of the language model.
+        model: of transformers; it may be changed between two images, so no part of it is copied permanently.
+        decoder: the hidden layers of the language model.
         words: the tokenizer of prompts.
     """
 
@@ -37,9 +37,9 @@ class CheckpointTarget(ABC):
     decoder: LanguageDecoder
     words: Words
 
-    def _begin_with(self, name: str, model: Any, blocks: nn.Module, words: Words) -> None:
-        """Set the attributes, and check the settings of the checkpoint."""
-        self.name, self.model, self.decoder, self.words = name, model, LanguageDecoder(blocks), words
+    def _begin_with(self, name: str, model: Any, decoder: nn.Module, words: Words) -> None:
+        """Set the attributes and check the generation settings."""
+        self.name, self.model, self.decoder, self.words = name, model, LanguageDecoder(decoder), words
         self._codebook = Derived[Tensor](lambda weight: weight)
         tell_ignored(model.generation_config, name)
         _ = self.default
@@ -73,5 +73,5 @@ class CheckpointTarget(ABC):
 
     @property
     def default(self) -> Sampling:
-        """As generation_config.json has it, else the published code."""
+        """Sampling of generation_config.json, completed by that of the published code."""
         return recommended(self.model, self.authors)

@@ -1,4 +1,4 @@
-"""Values computed from weights, and computed again when the weights change."""
+"""Cached values computed from weights, and recomputed when the weights change."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class Derived(Generic[T]):
-    """A value computed from one weight, and again when that was replaced, moved, converted or written to.
+    """A cached value of one weight, recomputed when the weight was replaced, moved, converted or written to.
 
-    Writes through `weight.data` are not noticed: call `forget`.
+    Writes through `weight.data` are not detected: call `forget`.
     """
 
     def __init__(self, make: Callable[[Tensor], T]) -> None:

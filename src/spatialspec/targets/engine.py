@@ -1,4 +1,4 @@
-"""The contract between a session and its target: prompts, the inputs of a pass, and what runs it."""
+"""Interface between session and target: prompts, inputs of a pass, and the engine that runs it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from spatialspec.targets.cache import Cache
 
 @dataclass(frozen=True)
 class Prompt:
-    """What an image is drawn from.
+    """Embedded prompt of one image.
 
     Attributes:
         prefixes: embedded prompt of each guidance stream, conditional first; lengths may differ.
         layout: cells of the image.
-        conditioning: for each stream what is added to the slot before each cell, and to that of the last cell; None for
-            nothing.
+        conditioning: for each stream the vector added to the slot before each cell, and to the slot of the last cell;
+            None for no addition.
     """
 
     prefixes: Sequence[Float[Tensor, "_ d"]]
@@ -39,10 +39,10 @@ class PassInputs:
         positions: of the slots in their sequences, the prompt's first token at 0.
         prompt_lengths: of every sequence.
         layout: cells of the images.
-        mask: which slots of the cache each slot sees, at least one; None is causal.
-        cache: has begun the pass.
-        first: whether a prompt is read, so that shapes differ from those of other passes.
-        layers: numbers of hidden layers, counted from 1, to return besides the last.
+        mask: slots of the cache that each slot attends to, at least one; None is causal.
+        cache: after `begin` of this pass.
+        first: whether the pass reads a prompt, so that shapes differ from those of other passes.
+        layers: hidden layers to return besides the last, counted from 1.
     """
 
     x: Float[Tensor, "B N d"]
@@ -59,17 +59,17 @@ Hidden = tuple[Float[Tensor, "B N d"], Mapping[int, Float[Tensor, "B N d"]]]  # 
 
 
 class Engine(Protocol):
-    """A target as its sessions see it.
+    """The part of a target that sessions use.
 
     Attributes:
-        causal_alone: whether a pass of one slot in each of equally long sequences may go without a mask.
+        causal_alone: whether a pass of one slot per sequence, in sequences of equal length, needs no mask.
     """
 
     causal_alone: bool
 
     @property
     def pass_width(self) -> int | None:
-        """Slots of every pass behind the first, where shapes are fixed; None where they are not."""
+        """Slots of every pass after the first, if shapes are fixed; else None."""
 
     @property
     def forced(self) -> Float[Tensor, "F d"]:
@@ -81,16 +81,16 @@ class Engine(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where prompts go in, and where logits and states come out."""
+        """Device of prompts, logits and states."""
 
     def cache(self, slots: int) -> Cache:
-        """An empty cache with room for so many slots of a sequence."""
+        """An empty cache with a capacity of `slots` per sequence."""
 
     def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
         """Embedding of image tokens."""
 
     def run(self, inputs: PassInputs) -> Hidden:
-        """Run the blocks: pre-norm states, and the states after each of `inputs.layers`."""
+        """Run the hidden layers: pre-norm states, and the states after each of `inputs.layers`."""
 
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
         """Final norm of pre-norm states."""

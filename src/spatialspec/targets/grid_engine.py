@@ -1,4 +1,4 @@
-"""A transformer over a grid as sessions and drafters use it."""
+"""The interface of a transformer over a grid for sessions and drafters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spatialspec.targets.grid_model import AttentionInputs, GridModel
 
 
 class GridEngine:
-    """Runs passes; a subclass adds a codebook and starts sessions.
+    """Runs passes; a subclass adds a codebook and `session`.
 
     Attributes:
         model: the transformer.
@@ -40,12 +40,12 @@ class GridEngine:
 
     @property
     def device(self) -> torch.device:
-        """Of the weights."""
+        """Device of the weights."""
         return self.model.output.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """Dtype of the weights."""
         return self.model.output.weight.dtype
 
     @cached_property
@@ -58,7 +58,7 @@ class GridEngine:
         return self.model.code_embedding.weight, *self.model.norm.parameters(), self.model.output.weight
 
     def read_fingerprint(self, path: Path) -> None:
-        """Take the fingerprint from the file of the weights: it is the same in whatever type they are loaded."""
+        """Take the fingerprint from the file of the weights: it does not depend on the dtype of the loaded weights."""
         names = {id(weight): name for name, weight in self.model.named_parameters()}
         with safe_open(path, "pt") as file:
             self.fingerprint = fingerprint(file.get_tensor(names[id(weight)]) for weight in self._shared_weights)
@@ -75,7 +75,7 @@ class GridEngine:
 
     @property
     def depth(self) -> int:
-        """Number of blocks, whose states a pass can return."""
+        """Number of hidden layers, whose states a pass can return."""
         return self.model.config.layers
 
     @property
@@ -111,11 +111,11 @@ class GridEngine:
         return Cache([self.device] * self.depth, slots)
 
     def run(self, inputs: PassInputs) -> Hidden:
-        """See :class:`Engine`. Cells are rotated by row and column, prompts by nothing."""
+        """See :class:`Engine`. Cells are rotated by row and column; prompts are not."""
         cos, sin = self._rotations(*inputs.layout.grids)
         cells = (inputs.positions - inputs.prompt_lengths[:, None] + 1).clamp(min=0)  # 0 is the prompt, cell t is t + 1
         mask = inputs.mask
-        if mask is not None:  # as attention adds it: every layer would convert booleans again
+        if mask is not None:  # converted once to the additive form; each layer would convert booleans again
             mask = inputs.x.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
         states: list[Tensor] | None = [] if inputs.layers else None
         rotation = cos[cells][:, None], sin[cells][:, None]
@@ -123,13 +123,13 @@ class GridEngine:
         return hidden, {layer: states[layer - 1] for layer in inputs.layers} if states else {}
 
     def _rotations(self, grid: Grid) -> tuple[Float[Tensor, "slots pairs"], Float[Tensor, "slots pairs"]]:
-        """Cosines and sines of the prompt, which is not rotated or blanked, and of every cell."""
+        """Cosines and sines of the prompt (see `GridModel.prefix_cosine`), then of every cell."""
         key = grid, self.device, self.dtype
         if key not in self._tables:
             self._tables.clear()
             cos, sin = self.model.rotations(grid.rows, grid.columns)
-            still = torch.zeros_like(cos[:1])
-            self._tables[key] = torch.cat((still + self.model.prefix_cosine, cos)), torch.cat((still, sin))
+            zero = torch.zeros_like(cos[:1])
+            self._tables[key] = torch.cat((zero + self.model.prefix_cosine, cos)), torch.cat((zero, sin))
         return self._tables[key]
 
     @cached_property

@@ -1,8 +1,8 @@
-"""Base of transformers over a grid of image tokens: attention through the cache, the block loop, the output layers.
+"""Base of transformers over a grid of image tokens: attention with the cache, the loop over layers, the output layer.
 
-Pre-norm RMSNorm, SwiGLU, rotary positions by row and column, no biases (Llama; 2-D as in LlamaGen, arXiv 2406.06525,
-section 2.3). The sequence is `prefix | cell 0 | cell 1 ...`; the slot of cell t outputs cell t + 1, that before cell 0
-cell 0. A family adds its layers, named as in its files, and what its prefix is.
+Pre-norm RMSNorm, SwiGLU, rotary position embeddings by row and column, no biases (Llama; 2-D as in LlamaGen, arXiv
+2406.06525, section 2.3). The sequence is `prefix | cell 0 | cell 1 ...`; the slot of cell t outputs cell t + 1, the
+last slot of the prefix cell 0. A family adds its layers, named as in its files, and its prefix.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from spatialspec.targets.cache import Cache
 
 @dataclass(frozen=True, kw_only=True)
 class GridSizes:
-    """Sizes that every transformer over a grid has.
+    """Sizes of every transformer over a grid.
 
     Attributes:
         codes: image vocabulary V.
         width: model width d.
-        layers: number of blocks.
+        layers: number of hidden layers.
         heads: attention heads; d / heads is a multiple of 4.
         mlp_width: inner width of the SwiGLU layer.
         rows, columns: the grid it was trained on.
-        prefix: conditioning states before cell 0, at most.
-        rotary_base: of the rotary angles, longest wavelength over shortest.
+        prefix: maximum length of the prefix before cell 0.
+        rotary_base: base of the rotary angles, longest wavelength over shortest.
     """
 
     codes: Size
@@ -52,12 +52,12 @@ class GridSizes:
 
 @dataclass(frozen=True)
 class AttentionInputs:
-    """What a pass hands to the attention of every block.
+    """Inputs of a pass that the attention of every layer uses.
 
     Attributes:
         rotation: cosines and sines of every slot.
-        mask: 0 where a slot of the cache is visible and -inf elsewhere, added to scores; None is causal.
-        cache: takes keys and values; None attends to the slots of this pass only.
+        mask: added to the scores: 0 where a slot of the cache is visible, else -inf; None is causal.
+        cache: stores keys and values; None attends to the slots of this pass only.
     """
 
     rotation: Rotation
@@ -67,7 +67,7 @@ class AttentionInputs:
     def attend(
         self, q: Float[Tensor, "B H N D"], k: Float[Tensor, "B H N D"], v: Float[Tensor, "B H N D"], layer: int
     ) -> Float[Tensor, "B N H*D"]:
-        """Write keys and values of block number `layer`, attend, and join the heads."""
+        """Write keys and values of layer number `layer`, attend, and join the heads."""
         if self.cache is not None:
             k, v = self.cache.write(layer, k, v)
         causal = self.mask is None and q.shape[2] > 1
@@ -90,8 +90,8 @@ class GridModel(nn.Module):
         blocks: each called with (x, inputs, number).
         norm: final norm, applied to *pre-norm* states h, which is what sessions and drafters work on.
         output: output layer.
-        prefix_cosine: the cosine by which slots of the prefix are rotated, with sine 0: 1 leaves them as they are, 0
-            blanks their queries and keys.
+        prefix_cosine: cosine of the rotation of prefix slots, with sine 0: 1 is no rotation, 0 sets their queries and
+            keys to 0.
     """
 
     config: GridSizes
@@ -109,7 +109,7 @@ class GridModel(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N d"], inputs: AttentionInputs, states: list[Tensor] | None = None
     ) -> Float[Tensor, "B N d"]:
-        """Embedded slots -> pre-norm states; `states` takes those after every block."""
+        """Embedded slots -> pre-norm states; the states after every layer are appended to `states`."""
         for layer, block in enumerate(self.blocks):
             x = block(x, inputs, layer)
             if states is not None:

@@ -1,6 +1,6 @@
-"""Base of targets whose transformer is part of the package: loaded from a folder, drawn with an image decoder.
+"""Base of targets with a transformer of this package and an image decoder, loaded from a folder.
 
-Folder: `config.json`, `transformer.safetensors`, `vq.safetensors`, and what the family adds for its prompts.
+Folder: `config.json`, `transformer.safetensors`, `vq.safetensors`, and files of the family for its prompts.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class GridTarget(GridEngine, ABC):
     """Frozen transformer and image decoder.
 
     Attributes:
-        key: of the transformer's sizes in `config.json`.
+        key: key of the transformer's sizes in `config.json`.
         classes: of the transformer's sizes, the transformer, the decoder's sizes, and the decoder.
-        prompt_kind: what a prompt is, for messages.
+        prompt_kind: kind of prompts, for messages.
         name: shown in reports and errors.
         vq: the image decoder, with `codebook`, `decode` and `config.patch`.
         prompts: reads prompts.
-        default: sampling that the folder recommends.
+        default: recommended sampling, from the folder.
     """
 
     key: ClassVar[str]
@@ -54,7 +54,7 @@ class GridTarget(GridEngine, ABC):
     def from_folder(
         cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32, device_map: Any = None
     ) -> Self:
-        """Load a model; weights go to the device tensor by tensor, those of the image decoder in fp32.
+        """Load a model, tensor by tensor to the device; the image decoder is in fp32.
 
         Raises:
             BadInput: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
@@ -81,7 +81,7 @@ class GridTarget(GridEngine, ABC):
     @classmethod
     @abstractmethod
     def read_prompts(cls, folder: Path, model: Any) -> Any:
-        """Load what reads prompts; its `check(prompts)` refuses those that cannot be drawn."""
+        """Load the reader of prompts; its `check(prompts)` refuses those that cannot be drawn."""
 
     @abstractmethod
     def encode(self, images: Sequence[Sequence[str]], grid: Grid) -> list[Prompt]:
@@ -120,7 +120,7 @@ class GridTarget(GridEngine, ABC):
         """Refuse prompts that are empty, or that the model cannot read.
 
         Raises:
-            BadInput: one is.
+            BadInput: there is such a prompt.
         """
         if not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", self.prompt_kind, "say what to draw")

@@ -1,4 +1,4 @@
-"""Targets whose image tokens are ids of the language model's own vocabulary: Emu3, Chameleon and its family."""
+"""Targets whose image tokens are ids of the language model's vocabulary: Emu3, Chameleon and its family."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spatialspec.targets.language_target import LanguageTarget
 
 
 class ImageVocabulary(LanguageTarget):
-    """Image token k is one id of the vocabulary; only the output rows of these ids are ever computed.
+    """Image token k is one id of the vocabulary; only the logits of these ids are computed.
 
     Attributes:
         model: with its output layer `lm_head`.
@@ -31,7 +31,7 @@ class ImageVocabulary(LanguageTarget):
             count: size of the codebook.
 
         Raises:
-            BadInput: a code of the codebook has no id, or one behind the end of the embedding or the output layer.
+            BadInput: a code of the codebook has no id, or one beyond the embedding or the output layer.
         """
         missing = [code for code in range(count) if code not in ids]
         if missing:
@@ -91,12 +91,12 @@ class ImageVocabulary(LanguageTarget):
 
     @property
     def output_rows(self) -> Float[Tensor, "V d"]:
-        """Row of the output layer for each image token: a view where the ids follow each other, else a copy."""
+        """Weights of the output layer for image tokens: a view if the ids are contiguous, else a copy."""
         return self._rows_of.of(self.model.lm_head.weight)
 
     @property
     def weights(self) -> Sequence[Tensor]:
-        """Embedding and output rows of image tokens."""
+        """Embedding and output weights of image tokens."""
         return self.decoder.embedding.weight[self.ids], self.output_rows
 
     def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
@@ -105,5 +105,5 @@ class ImageVocabulary(LanguageTarget):
 
     def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
         """Normed states -> logits of image tokens."""
-        rows = self.output_rows
-        return F.linear(states.to(rows.device), rows).to(states.device)
+        weight = self.output_rows
+        return F.linear(states.to(weight.device), weight).to(states.device)

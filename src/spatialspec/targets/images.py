@@ -1,4 +1,4 @@
-"""Images to image tokens and back: pixel conversions of every target, and the contract of targets with an encoder."""
+"""Conversions between images and image tokens, and the protocol of targets with an encoder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spatialspec.core.grid import Grid
 
 @runtime_checkable
 class ReadsImages(Protocol):
-    """A target that can turn images into its tokens; drafts of it can be trained on real ones."""
+    """A target that encodes images as tokens, so that drafts can be trained on real images."""
 
     @property
     def patch(self) -> int:
@@ -25,7 +25,7 @@ class ReadsImages(Protocol):
     def codes(self, pixels: UInt8[Tensor, "B H W 3"]) -> Int[Tensor, "B cells"]:
         """Tokens of images, 0 to V - 1, row by row, on the device of the encoder.
 
-        All images are encoded at once: the caller chooses how many fit.
+        All images are encoded in one batch: the caller chooses its size.
 
         Args:
             pixels: RGB bytes on any device; a grid of H / patch rows and W / patch columns.
@@ -113,12 +113,12 @@ def decode_image(decoder: Any, tokens: Sequence[int], grid: Grid) -> PILImage.Im
 
 
 def normalised(processor: Any, pixels: UInt8[Tensor, "B H W 3"], like: Tensor) -> Float[Tensor, "B 3 H W"]:
-    """Bytes -> floats as an image processor of transformers rescales and normalises them, at the size they have.
+    """Bytes -> floats, rescaled and normalised by an image processor of transformers, without resizing.
 
     Args:
-        processor: of the checkpoint; mean and standard deviation are its.
+        processor: of the checkpoint.
         pixels: RGB bytes.
-        like: a weight of the encoder; the result is on its device and in its type.
+        like: a weight of the encoder; the result has its device and dtype.
     """
     images, layout = list(pixels.cpu().numpy()), "channels_last"
     x: Tensor = processor(images=images, do_resize=False, return_tensors="pt", input_data_format=layout)["pixel_values"]

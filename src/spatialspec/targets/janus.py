@@ -132,9 +132,9 @@ class JanusTarget(LanguageTarget):
 
     @torch.no_grad()
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
-        """Image of a grid of tokens, 16 pixels a cell; where it has fewer rows, the upper part of an image."""
+        """Image of a grid of tokens, 16 pixels a cell; with fewer rows, the upper part of an image."""
         device, missing = self.codebook.device, self.grid.cells - len(tokens)
-        last = list(tokens[-grid.columns :])  # the decoder takes whole images only
+        last = list(tokens[-grid.columns :])  # repeated, as the decoder takes complete images only
         codes = torch.tensor([*tokens, *(last * self.grid.rows)[:missing]], device=device)[None]
         pixels = self.model.decode_image_tokens(codes)[0].float().clamp(-1, 1)
         return as_image(pixels[: pixels.shape[0] * grid.rows // self.grid.rows])

@@ -1,4 +1,4 @@
-"""The blocks of a language model of transformers: pre-norm states, explicit masks, compiled on demand."""
+"""Runs the hidden layers of a language model of transformers: pre-norm states, explicit masks, optional compilation."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.targets.cache import Cache
 
-ATTENTION = ("sdpa", "eager")  # the others take no explicit mask: silently wrong, or an abort of the process
-GROWING = ("dynamic", "longrope")  # rotations of all tokens change with the longest sequence of a pass
+ATTENTION = ("sdpa", "eager")  # others ignore an explicit mask, or abort the process
+GROWING = ("dynamic", "longrope")  # rotations of all tokens depend on the longest sequence of a pass
 
 
 class LanguageDecoder:
-    """The blocks of a language model, and its final norm beside them.
+    """The hidden layers of a language model, and its final norm as a separate module.
 
-    The blocks are shared with the model, which is not changed. It may be changed between two images: its attention and
-    parts are read when they are used.
+    The layers are shared with the model, which is not changed. The user may change it between two images, so its
+    attention and parts are read at each use.
 
     Args:
-        model: decoder with the attributes `embed_tokens`, `layers`, `norm` and `config` that those of transformers
-            have (LlamaModel, Emu3TextModel, ChameleonModel).
+        model: decoder of transformers, with `embed_tokens`, `layers`, `norm` and `config` (LlamaModel, Emu3TextModel,
+            ChameleonModel).
 
     Attributes:
         model: as above.
         positions: longest sequence that it was trained on.
-        pass_width: slots of every pass behind the first, where shapes are fixed; None where they are not.
+        pass_width: slots of every pass after the first, if shapes are fixed; else None.
 
     Raises:
-        BadInput: as from `begin`.
+        BadInput: see `begin`.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model: Any = model
         config: Any = model.config
-        taken = inspect.signature(type(model).forward).parameters
-        self._keyword = "cache" if "cache" in taken else "past_key_values"  # older releases, until 5.40
+        parameters = inspect.signature(type(model).forward).parameters
+        self._keyword = "cache" if "cache" in parameters else "past_key_values"  # older releases, until 5.40
         self.positions = int(config.max_position_embeddings)
         self.pass_width: int | None = None
         self._trunk: Any = None
@@ -52,8 +52,8 @@ class LanguageDecoder:
         """Read the parts of the model before a session, and check that it can be run.
 
         Raises:
-            BadInput: its attention takes no explicit mask, positions depend on the longest sequence, an
-                embedding is no plain one, or weights are missing on its devices.
+            BadInput: its attention takes no explicit mask, rotations depend on the longest sequence, its embedding is
+                no nn.Embedding, or weights are offloaded.
         """
         model = self.model
         _ = self.attention
@@ -73,8 +73,8 @@ class LanguageDecoder:
         parts = {**model._modules, "norm": nn.Identity()}
         old = {} if self._trunk is None else self._trunk._modules
         if any(old.get(name) is not part for name, part in parts.items() if name != "norm"):
-            # A second object with the same blocks and no norm, as transformers returns only normed
-            # states. Hooks of a device map sit on the blocks; one that wraps `forward` would call the model itself.
+            # A second object with the same layers and no norm, as transformers returns only normed states. Hooks of a
+            # device map are on the layers; a wrapped `forward` would call the original model.
             self._trunk = copy.copy(model)
             self._trunk._modules = parts
             self._trunk.__dict__.pop("forward", None)
@@ -82,7 +82,7 @@ class LanguageDecoder:
 
     @property
     def attention(self) -> str:
-        """As it is now.
+        """The current attention implementation.
 
         Raises:
             BadInput: it takes no explicit mask.
@@ -103,35 +103,35 @@ class LanguageDecoder:
 
     @property
     def embedding(self) -> nn.Embedding:
-        """Of text tokens."""
+        """Embedding of text tokens."""
         return cast("nn.Embedding", self.model.embed_tokens)
 
     @property
     def depth(self) -> int:
-        """Number of blocks."""
+        """Number of hidden layers."""
         return len(self.model.layers)
 
     @property
     def device(self) -> torch.device:
-        """Where the text embedding is."""
+        """Device of the text embedding."""
         return self.embedding.weight.device
 
     @property
     def devices(self) -> list[torch.device]:
-        """Of every block."""
-        return [next(block.parameters()).device for block in self.model.layers]
+        """Device of every layer."""
+        return [next(layer.parameters()).device for layer in self.model.layers]
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the text embedding."""
+        """Dtype of the text embedding."""
         return self.embedding.weight.dtype
 
     def fix(self, pass_width: int, compiled: bool) -> None:
-        """Give every pass behind the first the same shapes, and compile the decoder for them.
+        """Give every pass after the first the same shapes, and compile the decoder for them.
 
         Args:
-            pass_width: slots of a pass, padded to this; a wider pass is padded to a multiple of it.
-            compiled: compile into one graph; without it only shapes are fixed.
+            pass_width: a pass is padded to a multiple of this number of slots.
+            compiled: compile into one graph; False only fixes shapes.
         """
         if pass_width < 1:
             raise BadInput(f"a pass of {pass_width} slots", "at least 1")
@@ -147,10 +147,15 @@ class LanguageDecoder:
         first: bool,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
-        """Embedded slots -> pre-norm states, on the device of `x`; the `first` pass is never a compiled one.
+        """Embedded slots -> pre-norm states, on the device of `x`; a `first` pass is not compiled.
 
-        `mask` says which slots of the cache each slot sees; a slot sees at least one. `states` takes those after every
-        block, each on its block's device.
+        Args:
+            x: embedded slots.
+            mask: slots of the cache that each slot attends to, at least one.
+            positions: of the slots in their sequences.
+            cache: after `begin` of this pass.
+            first: whether the pass reads a prompt.
+            states: the states after every layer are appended, each on the layer's device.
         """
         bias = mask if self.attention == "sdpa" else _additive(mask, x.dtype)
         forward = self._forward if first else self._later
@@ -160,7 +165,7 @@ class LanguageDecoder:
         return hidden[-1].to(x.device)
 
     def _forward(self, x: Tensor, mask: Tensor, positions: Tensor, cache: Cache, every: bool) -> tuple[Tensor, ...]:
-        """States after every block, or after the last alone."""
+        """States after every layer, or after the last alone."""
         out = self._trunk(
             inputs_embeds=x, attention_mask=mask, position_ids=positions, use_cache=True, output_hidden_states=every,
             return_dict=True,
@@ -170,7 +175,7 @@ class LanguageDecoder:
 
 
 class _Adapter(transformers.Cache):
-    """A cache under the interface of transformers."""
+    """The cache behind the interface of transformers."""
 
     def __init__(self, cache: Cache) -> None:
         super().__init__(layers=[])
@@ -184,11 +189,11 @@ class _Adapter(transformers.Cache):
 
 
 def _additive(mask: Bool[Tensor, "B 1 N S"], dtype: torch.dtype) -> Float[Tensor, "B 1 N S"]:
-    """Eager attention adds its mask to the scores: a boolean one would be silently wrong."""
+    """The mask as eager attention adds it to the scores; it would add booleans as numbers."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
 
 def apply(module: nn.Module, x: Tensor) -> Tensor:
-    """Run a module on the device where its weights are; the result comes back to that of `x`."""
+    """Run a module on the device of its weights; the result is on the device of `x`."""
     weight = next(module.parameters())
     return module(x.to(weight.device)).to(x.device)

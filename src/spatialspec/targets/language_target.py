@@ -1,6 +1,6 @@
 """Base of targets whose transformer is a language model of transformers.
 
-A target adds how prompts read, what an image token is, and how tokens become an image.
+A subclass adds prompts, image tokens and the image decoder.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from spatialspec.targets.slots import length
 
 
 class LanguageTarget(CheckpointTarget):
-    """Frozen model, processor and what is drawn by default.
+    """Frozen model and processor.
 
     Attributes:
-        grid: drawn by default.
+        grid: default grid.
         vq: the VQ tokenizer.
     """
 
     grid: Grid
     vq: Any
 
-    # What a target adds.
+    # Methods of a subclass.
 
     @abstractmethod
     def prompt_ids(self, prompts: Sequence[str], negatives: Sequence[str], streams: int, grid: Grid) -> list[list[int]]:
@@ -60,11 +60,11 @@ class LanguageTarget(CheckpointTarget):
         return ()
 
     def layout(self, grid: Grid) -> Layout:
-        """All cells that are drawn for an image of a grid; the grid alone, unless a target draws others first."""
+        """All cells that are drawn for an image of a grid; by default the grid alone."""
         return grid
 
     def check_grid(self, grid: Grid) -> None:
-        """Refuse a grid that the model cannot draw; unless a target overrides this, every grid but its default.
+        """Refuse a grid that the model cannot draw; by default every grid but `grid`.
 
         Raises:
             BadInput: it cannot.
@@ -94,7 +94,7 @@ class LanguageTarget(CheckpointTarget):
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
         """Image of a grid of tokens."""
 
-    # What follows from it.
+    # Shared methods.
 
     @property
     def codebook(self) -> Float[Tensor, "V c"]:
@@ -119,17 +119,17 @@ class LanguageTarget(CheckpointTarget):
 
     @property
     def depth(self) -> int:
-        """Number of blocks, whose states a pass can return."""
+        """Number of hidden layers, whose states a pass can return."""
         return self.decoder.depth
 
     @property
     def device(self) -> torch.device:
-        """Where prompts go in, and where logits, states and embeddings come out, whatever the device map."""
+        """Device of prompts, logits, states and embeddings, under any device map."""
         return self.decoder.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """Dtype of the weights."""
         return self.decoder.dtype
 
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
@@ -145,9 +145,9 @@ class LanguageTarget(CheckpointTarget):
         """Give every pass the same shapes, from the next call on, and compile the decoder for them: `torch.compile`.
 
         Args:
-            pass_width: slots of a pass: a pending token, the drafted ones of a pass (`budget`), and the row ends that
-                those may bring, a third of them at most in practice. A wider pass compiles anew.
-            compiled: False keeps the decoder as it is and only fixes shapes.
+            pass_width: slots of a pass: a pending token, drafted tokens (`budget`), and their row ends, in practice at
+                most a third of them. A wider pass is compiled again.
+            compiled: False only fixes shapes.
         """
         self.decoder.fix(pass_width, compiled)
 
@@ -172,20 +172,20 @@ class LanguageTarget(CheckpointTarget):
         self.check_grid(grid)
         if not prompts or not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", "words", "say what to draw")
-        rows, ends = self.prompt_ids(prompts, negatives, streams, grid), (self.row_end, self.grid_end)
-        most, known = max(map(max, filter(None, (*rows, *ends)))), self.decoder.embedding.num_embeddings
+        sequences, ends = self.prompt_ids(prompts, negatives, streams, grid), (self.row_end, self.grid_end)
+        most, known = max(map(max, filter(None, (*sequences, *ends)))), self.decoder.embedding.num_embeddings
         if most >= known:
             raise BadInput(f"token {most} in a prompt", f"less than {known}", "the tokenizer is another model's")
         room = self.decoder.positions - length(self.layout(grid), *map(len, ends))
-        longest = max(len(row) for row in rows)
+        longest = max(map(len, sequences))
         if longest > room:
             advice = "shorten it, or draw a smaller grid"
             raise BadInput(f"a prompt of {longest} tokens", f"at most {room} in front of {grid}", advice)
-        return rows
+        return sequences
 
     @torch.no_grad()
     def try_out(self) -> None:
-        """Read one token: finds errors of a configuration that no shape of a weight shows."""
+        """Run one token, to find errors of a configuration that no shape of a weight shows."""
         cache = Cache(self.decoder.devices, 1)
         cache.add(1)
         mask = torch.ones(1, 1, 1, cache.begin(1, self.device), dtype=torch.bool, device=self.device)
@@ -205,17 +205,17 @@ class LanguageTarget(CheckpointTarget):
         streams = sampling.streams
         ids = self._ids(prompts, negatives, streams, grid)
         self.model.eval()
-        embedded = [self._text(row) for row in ids]
+        embedded = [self._text(sequence) for sequence in ids]
         images = [embedded[i : i + streams] for i in range(0, len(embedded), streams)]
         return TargetSession(self, [Prompt(prefixes, self.layout(grid)) for prefixes in images])
 
-    # What a session needs; see :class:`Engine`.
+    # Methods for sessions; see :class:`Engine`.
 
     causal_alone = False
 
     @property
     def pass_width(self) -> int | None:
-        """Slots of a pass, where shapes are fixed."""
+        """Slots of a pass, if shapes are fixed."""
         return self.decoder.pass_width
 
     @property
@@ -229,7 +229,7 @@ class LanguageTarget(CheckpointTarget):
         return self._text(self.grid_end)
 
     def cache(self, slots: int) -> Cache:
-        """An empty cache, each layer's part where the layer is."""
+        """An empty cache, with the part of each layer on its device."""
         return Cache(self.decoder.devices, slots, fixed=self.pass_width is not None)
 
     def run(self, inputs: PassInputs) -> Hidden:

@@ -1,4 +1,4 @@
-"""From a folder, or a model of transformers that is already loaded, to a target of the kind that matches."""
+"""Makes a target from a folder, or from a loaded model of transformers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spatialspec.core.interfaces import Target
 from spatialspec.io.files import read_config
 from spatialspec.targets.registry import REGISTRY, DeviceMap, TargetKind
 
-ELSEWHERE = {  # layouts of the authors' own code -> the same model in that of transformers
+ELSEWHERE = {  # model_type of an unsupported layout -> advice
     "multi_modality": "DeepSeek's own layout: run `hf download deepseek-community/Janus-Pro-1B --local-dir Janus`",
     "Emu3": "BAAI's own layout: run `hf download BAAI/Emu3-Gen-hf --local-dir Emu3-Gen`",
     "spatialspec_draft": "these are drafts, give them with --draft",
@@ -41,10 +41,10 @@ def load_target(
 
 
 def wrap(model: Any, processor: Any) -> Target:
-    """The target around a model of transformers and its processor, as `from_pretrained` of transformers gives them.
+    """Make a target from a model of transformers and its processor.
 
-    The model stays as it is, but for evaluation mode, here and whenever images are begun. It may be changed afterwards:
-    the next call draws from what it is then, or is refused.
+    The model is put into evaluation mode, here and by every session, and is not changed otherwise. If it is changed
+    later, the next call draws from the changed model, or is refused.
 
     Raises:
         BadInput: an unknown kind of model or processor, or an attention that cannot take the masks of trees.
@@ -63,10 +63,10 @@ def wrap(model: Any, processor: Any) -> Target:
 
 
 def kind_of(config: Mapping[str, Any]) -> TargetKind:
-    """The kind of model that a config.json is of.
+    """The kind of model of a config.json.
 
     Raises:
-        BadInput: an unknown kind; the message says where a model in the layout of its authors is to be had.
+        BadInput: an unknown kind; the message has advice on unsupported layouts of known models.
     """
     kinds = REGISTRY.all()
     for kind in kinds.values():

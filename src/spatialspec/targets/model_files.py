@@ -1,7 +1,7 @@
-"""Checks of a folder of transformers before anything is built: no name leads out of it, no number in it is trusted.
+"""Checks a folder of transformers before anything is built: no path leads out of it, no number in it is trusted.
 
-Sizes in config.json are compared with the headers of the weights, which are as large as their files. So memory and time
-never grow with a number in a document.
+Sizes in config.json are compared with the headers of the weights, which match the sizes of their files. So memory and
+time never grow with a number in a document.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REFUSED = {  # keys -> what to do
     "quantization_config": "load it with transformers and give model and processor to spatialspec.targets.loading.wrap",
     "audio_tokenizer": "delete it",
 }
-DROPPED = {  # of config.json: none of these is for a file to decide
+DROPPED = {  # keys of config.json that are ignored: the caller decides them
     "auto_map", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
     "experts_implementation", "_experts_implementation", "fusion_config", "distributed_config", "_name_or_path",
 }  # fmt: skip
@@ -62,7 +62,7 @@ def shards(folder: Path, expected: str = "weights in safetensors") -> list[Path]
     table = whole["weight_map"]
     if not isinstance(table, dict) or not table:
         raise BadInput(f"weight_map {shown(table)}", "a file name for each tensor", FETCH, index)
-    if not isinstance(whole.get("metadata"), dict):  # transformers wants one, whatever it holds
+    if not isinstance(whole.get("metadata"), dict):  # transformers requires the key
         raise BadInput(f"metadata {shown(whole.get('metadata'))}", "an object", 'add "metadata": {} to it', index)
     where = f"{index}: weight_map"
     for name in table.values():
@@ -94,7 +94,7 @@ def read_model_config(
         kind: class that its configuration is for; by default that of its `model_type`.
 
     Returns:
-        The configuration without the keys that are not for a file to decide, and `weight_shapes`.
+        The configuration without the keys in DROPPED, and `weight_shapes`.
 
     Raises:
         BadInput: as from `weight_shapes`, or config.json is damaged, needs what is not supported, or has absurd sizes.

@@ -136,7 +136,7 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
 
 
 def _blame(settings: Mapping[str, dict[str, Any]], folder: Path, error: BadInput) -> None:
-    """Name the file and the key of an unknown class, if that is why nothing was loaded."""
+    """Raise an error with the file and key of an unknown class, if there is one."""
     for file, content in settings.items():
         nested = content.get("image_processor")
         for part in (content, nested if isinstance(nested, dict) else {}):
@@ -171,7 +171,7 @@ def check_kinds(model: Any, kind: type[Any], processor: Any = None, its: type[An
 
 
 def recommended(model: Any, otherwise: Sampling) -> Sampling:
-    """Sampling as the model's `generation_config.json` has it; what it leaves open is filled in.
+    """Sampling of the model's `generation_config.json`; `otherwise` has the defaults.
 
     Raises:
         BadInput: a setting is no number, or out of range.
@@ -195,7 +195,7 @@ def recommended(model: Any, otherwise: Sampling) -> Sampling:
 
 
 def tell_ignored(config: GenerationConfig, name: str) -> None:
-    """Warn of settings of `generation_config.json` that change what transformers draws and have no effect here."""
+    """Warn of settings of `generation_config.json` that affect transformers and have no effect here."""
     values = ((key, getattr(config, key, None)) for key in NEUTRAL)
     ignored = [f"{key} {shown(value)}" for key, value in values if value is not None and value not in NEUTRAL[key]]
     if ignored:
@@ -228,7 +228,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def whole(expected: str, where: Path, advice: str = FETCH) -> Iterator[None]:
-    """Turn errors of a library that reads files into BadInput, without its advice and messages."""
+    """Convert errors of a library that reads files into BadInput, without its advice and log messages."""
     try:
         with quiet():
             yield

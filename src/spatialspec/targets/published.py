@@ -1,7 +1,7 @@
-"""Checkpoints as their authors published them: what a file holds, told by the names of its tensors, and the tensors.
+"""Reads published checkpoints: identifies the kind by the names of tensors, and loads the tensors.
 
-Of a pickle nothing but tensors is read, and nothing that is written in it is believed: archives may not be compressed,
-shapes are read first without memory for them, and together the tensors may not be larger than the file.
+Only tensors are read from a pickle, and it is not trusted: archives must be uncompressed, shapes are read first without
+allocating memory, and all tensors together must not be larger than the file.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.files import LFS, unusable
 from spatialspec.io.tensors import FLOATS, read_shapes
 
-WRAPPERS = ("model", "module", "state_dict", "ema")  # where a checkpoint keeps its tensors, in LlamaGen's order
-AVERAGE_FIRST = ("ema", "model", "state_dict")  # the published demo of the picture decoder prefers the average
+WRAPPERS = ("model", "module", "state_dict", "ema")  # keys of the dictionary of tensors, in LlamaGen's order
+AVERAGE_FIRST = ("ema", "model", "state_dict")  # as in the published demo of the image decoder
 PICKLES = 64 << 20  # bytes of the pickles in front of an old checkpoint
 STARTS = {  # first bytes of a file that is no checkpoint -> what it is, and what to do
     LFS: ("a git-lfs pointer, not the file itself", "run `git lfs pull` in its folder, or fetch the file again"),
@@ -42,8 +42,8 @@ class CheckpointLayout:
     Attributes:
         what: for messages.
         marks: beginnings of names, each of which some tensor has.
-        advice: what to do with such a file where it is of no use.
-        wrappers: where its tensors may lie, in order.
+        advice: how to use such a file, for messages.
+        wrappers: keys of the dictionary of tensors, in order.
     """
 
     what: str
@@ -55,16 +55,16 @@ class CheckpointLayout:
 LLAMAGEN = CheckpointLayout(
     "LlamaGen's transformer",
     ("tok_embeddings.", "layers.0.attention.wqkv.", "cls_embedding."),
-    "give it as SOURCE, its picture decoder with --vq",
+    "give it as SOURCE, its image decoder with --vq",
 )
 LLAMAGEN_VQ = CheckpointLayout(
-    "LlamaGen's picture decoder",
+    "LlamaGen's image decoder",
     ("quantize.embedding.", "decoder.conv_blocks."),
     "give it with --vq, and the transformer (c2i_*.pt, t2i_*.pt) as SOURCE",
     AVERAGE_FIRST,
 )
 VQGAN = CheckpointLayout(
-    "a VQGAN such as Meta's vqgan.ckpt, Chameleon's picture decoder",
+    "a VQGAN such as Meta's vqgan.ckpt, Chameleon's image decoder",
     ("quantize.embedding.", "decoder.up."),
     "convert it into the folder of a checkpoint: spatialspec convert vqgan.ckpt FOLDER, of Anole or Lumina-mGPT",
     ("state_dict", "model"),
@@ -115,33 +115,33 @@ def identify(path: Path) -> CheckpointLayout:
     """The kind of a checkpoint, from the names in it; no weight is read.
 
     Raises:
-        BadInput: no such file, a damaged one, one with code or other objects in it, or names that nobody knows.
+        BadInput: no such file, a damaged one, one with code or other objects in it, or unknown names.
     """
     names = _shapes(path, WRAPPERS).keys()
-    found = layout(names)
-    if found is None:
+    known = layout(names)
+    if known is None:
         some = ", ".join(shown(name) for name in sorted(names)[:3])
         advice = "models in the layout of transformers need none of it: give their folder as --model"
         raise BadInput(f"tensors such as {some}", f"{LLAMAGEN.what} or {VQGAN.what}", advice, path)
-    return found
+    return known
 
 
-def read(path: Path, wanted: CheckpointLayout) -> dict[str, Tensor]:
+def read(path: Path, expected: CheckpointLayout) -> dict[str, Tensor]:
     """Tensors of a checkpoint by name, mapped from the file where its format allows.
 
     Raises:
         BadInput: no such file, a damaged one, one with code or other objects in it, one of another kind, or with
-            tensors of an odd kind.
+            sparse or quantized tensors.
     """
-    shapes = _shapes(path, wanted.wrappers)
-    found = layout(shapes)
-    if found is not None and found is not wanted:
-        raise BadInput(found.what, wanted.what, found.advice, path)
+    shapes = _shapes(path, expected.wrappers)
+    known = layout(shapes)
+    if known is not None and known is not expected:
+        raise BadInput(known.what, expected.what, known.advice, path)
     size = sum(tensor.numel() * tensor.element_size() for tensor in shapes.values())
     if size > path.stat().st_size:
         got = f"tensors of {size:,} bytes in a file of {path.stat().st_size:,}"
         raise BadInput(got, "as many bytes as tensors need", "fetch it again", path)
-    tensors = _tensors(_load(path, None), wanted.wrappers, path)
+    tensors = _tensors(_load(path, None), expected.wrappers, path)
     empty = next((name for name, tensor in tensors.items() if tensor.is_meta), None)
     if empty is not None:
         raise BadInput("no numbers", "a tensor with numbers", "fetch it again", f"{path}: tensor {empty}")
@@ -153,12 +153,12 @@ def _shapes(path: Path, wrappers: tuple[str, ...]) -> Mapping[str, Tensor]:
     return _tensors(_load(path, "meta"), wrappers, path)
 
 
-def _load(path: Path, where: str | None) -> Any:
-    """What a file holds: of a pickle tensors, plain containers and the arguments of a training run; nothing that runs.
+def _load(path: Path, device: str | None) -> Any:
+    """The content of a file: of a pickle tensors, plain containers and the arguments of a training run; no code is run.
 
     Args:
         path: of the file.
-        where: "meta" for tensors without numbers; None for their place in memory or in the file.
+        device: "meta" for tensors without numbers; None for the CPU, mapped from the file if possible.
     """
     expected = "a checkpoint of tensors"
     try:
@@ -172,7 +172,7 @@ def _load(path: Path, where: str | None) -> Any:
             if start.startswith(first):
                 raise BadInput(what, expected, advice, path)
         if path.suffix == ".safetensors" or start[8:9] == b"{":
-            return _safetensors(path, where)
+            return _safetensors(path, device)
         zipped = zipfile.is_zipfile(path)
         if zipped or start.startswith(b"\x80"):
             _check_pickle(path, zipped)
@@ -181,7 +181,7 @@ def _load(path: Path, where: str | None) -> Any:
             raise BadInput(got, expected, "fetch it again", path)
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location=where or "cpu", weights_only=True, mmap=zipped)
+            return torch.load(path, map_location=device or "cpu", weights_only=True, mmap=zipped)
     except BadInput:
         raise
     except OSError as error:
@@ -194,15 +194,15 @@ def _load(path: Path, where: str | None) -> Any:
         raise BadInput(f"a damaged file ({reason})", expected, "fetch it again", path) from error
 
 
-def _safetensors(path: Path, where: str | None) -> dict[str, Tensor]:
-    shapes = read_shapes(path)  # says what else it may be
-    if where is None:
+def _safetensors(path: Path, device: str | None) -> dict[str, Tensor]:
+    shapes = read_shapes(path)  # refuses damaged files
+    if device is None:
         return load_file(path)
-    return {name: torch.empty(shape, dtype=torch.uint8, device=where) for name, shape in shapes.items()}
+    return {name: torch.empty(shape, dtype=torch.uint8, device=device) for name, shape in shapes.items()}
 
 
 def _check_pickle(path: Path, zipped: bool) -> None:
-    """Refuse what takes more memory than the file has: a compressed archive, and arrays of bytes made by the pickle."""
+    """Refuse files that need more memory than their size: compressed archives, and pickles that make byte arrays."""
     advice = "fetch the authors' own file"
     if zipped:
         with zipfile.ZipFile(path) as archive:
@@ -215,19 +215,19 @@ def _check_pickle(path: Path, zipped: bool) -> None:
     else:
         with path.open("rb") as file:
             parts = [io.BytesIO(file.read(PICKLES))] * 4  # pickles behind one another, the tensors' is the fourth
-    made: set[str] = set()
+    names: set[str] = set()
     with suppress(ValueError):  # the end of the file, or damage, which PyTorch names
         for part in parts:
-            made.update(str(name) for code, name, _ in pickletools.genops(part) if code.name == "GLOBAL")
-    if any("bytearray" in name for name in made):
+            names.update(str(name) for code, name, _ in pickletools.genops(part) if code.name == "GLOBAL")
+    if any("bytearray" in name for name in names):
         raise BadInput("a pickle that makes arrays of bytes", "tensors only", advice, path)
 
 
-def _tensors(found: Any, wrappers: tuple[str, ...], path: Path) -> dict[str, Tensor]:
+def _tensors(content: Any, wrappers: tuple[str, ...], path: Path) -> dict[str, Tensor]:
     """The tensors by name, alone or under a wrapper."""
-    if isinstance(found, dict):
-        found = next((found[key] for key in wrappers if isinstance(found.get(key), dict)), found)
-    pairs = found.items() if isinstance(found, dict) else ()
+    if isinstance(content, dict):
+        content = next((content[key] for key in wrappers if isinstance(content.get(key), dict)), content)
+    pairs = content.items() if isinstance(content, dict) else ()
     tensors = {name: t for name, t in pairs if isinstance(name, str) and isinstance(t, Tensor)}
     if not tensors:
         raise BadInput("no tensors", f"some, alone or under one of {', '.join(wrappers)}", "fetch it again", path)

@@ -1,7 +1,7 @@
-"""The table of kinds of targets: how a folder of each is known, loaded, and wrapped where its model is loaded already.
+"""The table of kinds of targets: recognising and loading a folder, and wrapping a loaded model.
 
-A new kind is one file or folder, and one line here if it is to ship with the package. Classes are imported, and with
-them transformers, when a model of their kind is loaded.
+A new kind is one file or folder, and one line here if it is to ship with the package. Its class, and with it
+transformers, is imported when a model of its kind is loaded.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ LUMINA = "ChameleonXLLMXForConditionalGeneration"  # its architecture; its model
 
 @dataclass(frozen=True)
 class TargetKind(Plugin):
-    """A kind of model that images are drawn with.
+    """A kind of target.
 
     Attributes:
-        name: in messages.
-        matches: whether a folder with this config.json holds such a model. The kinds of the package are asked first.
-        load: makes the target from a folder, a device of PyTorch, a type for the weights and, instead of the device, a
-            device map as in transformers; None is none.
-        wrap: makes the target around a model of transformers, its processor and a name; None where it cannot be.
-        files: names of the files that it needs besides config.json; None for the layout of transformers.
-        optional_weights: names of further files of weights, which are read where they exist.
-        optional_files: names of other files that are read where they exist.
+        name: for messages.
+        matches: whether a folder with this config.json holds such a model. Kinds of this package are tried first.
+        load: makes the target from a folder, a device, a dtype, and a device map (replaces the device) or None.
+        wrap: makes the target from a model of transformers, its processor and a name; None if unsupported.
+        files: names of required files besides config.json; None for the layout of transformers.
+        optional_weights: names of further weight files, read if they exist.
+        optional_files: names of other files that are read if they exist.
     """
 
     name: str

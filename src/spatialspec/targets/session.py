@@ -1,7 +1,7 @@
-"""A target at work on some images: one pass over prompts, pending tokens and trees, with a cache for each image.
+"""Session of a target: passes over prompts, pending tokens and trees of several images, with one KV cache.
 
-The sequence of an image is `prompt | cell 0 | cell 1 ...`, with the tokens that the layout dictates behind each row of
-the image (`slots.py`). It has one such sequence for each guidance stream. Its first pass reads the prompt too.
+The sequence of an image is `prompt | cell 0 | cell 1 ...`, with forced tokens behind each row (`slots.py`). An image
+has one sequence per guidance stream. Its first pass also reads the prompt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spatialspec.core.step import Scores, Step
 from spatialspec.targets.engine import Engine, PassInputs, Prompt
 from spatialspec.targets.slots import Slots, length
 
-WIDEST = 128  # drafted nodes of a pass that a new cache has room for; each may bring its forced tokens
+WIDEST = 128  # drafted nodes of a pass that fit into a new cache, each with its forced tokens
 
 
 @dataclass
@@ -29,10 +29,10 @@ class _Image:
     """An image of the session.
 
     Attributes:
-        prompt: its prompt.
-        sequences: of the cache, one for each stream.
-        positions: of what is committed behind the prompt, in the order of the cache, counted from the prompt's end.
-        slots: of the last pass.
+        prompt: of the image.
+        sequences: sequences of the cache, one for each stream.
+        positions: positions of the committed slots behind the prompt, in cache order, counted from the prompt's end.
+        slots: slots of the last pass.
     """
 
     prompt: Prompt
@@ -46,7 +46,7 @@ class TargetSession:
 
     Args:
         engine: runs the passes.
-        prompts: of the first images; others may be admitted between two passes. All have one layout.
+        prompts: of the first images; others may be admitted between two passes. All have the same layout.
     """
 
     def __init__(self, engine: Engine, prompts: Sequence[Prompt]) -> None:
@@ -64,7 +64,7 @@ class TargetSession:
         """Add an image behind the others; the next pass reads its prompt.
 
         Raises:
-            BadInput: its layout is another one.
+            BadInput: its layout differs from that of the others.
         """
         if prompt.layout != self.layout:
             raise BadInput(
@@ -76,7 +76,7 @@ class TargetSession:
         self._tabulate([*self._streams, *((prompt, stream) for stream in range(count))])
 
     def _tabulate(self, streams: list[tuple[Prompt, int]]) -> None:
-        """Lengths and conditioning of every sequence."""
+        """Store prompt length and conditioning of every sequence."""
         self._streams = streams
         self._prefix = np.array([len(prompt.prefixes[stream]) for prompt, stream in streams], dtype=np.int64)
         tables = [prompt.conditioning[stream] for prompt, stream in streams if prompt.conditioning is not None]
@@ -86,14 +86,15 @@ class TargetSession:
     def score(
         self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
     ) -> list[Scores]:
-        """One pass: the prompt of an image that has read nothing yet, pending cells, nodes, their forced tokens.
+        """One pass over prompts of new images, pending cells, nodes, and their forced tokens.
 
         Returns:
-            Scores of each image: of its pending cells (of the prompt's last token, at the start), then of its nodes.
+            Scores of each image: of its pending cells (in its first pass of the prompt's last token), then of its
+            nodes.
         """
         slots = [Slots.of(s, p, *self.ends) for s, p in zip(states, proposals, strict=True)]
-        for image, its in zip(self.images, slots, strict=True):
-            image.slots = its
+        for image, image_slots in zip(self.images, slots, strict=True):
+            image.slots = image_slots
         read = np.where(np.array(self.cache.lengths) == 0, self._prefix, 0)  # slots of the prompt in this pass
         first, body = bool(read.any()), max(map(len, slots))
         fixed = self.engine.pass_width
@@ -101,17 +102,17 @@ class TargetSession:
             body = -(-body // fixed) * fixed
         width = body + int(read.max())
         positions = np.zeros((len(self._streams), width), dtype=np.int64)
-        for image, its in zip(self.images, slots, strict=True):
+        for image, image_slots in zip(self.images, slots, strict=True):
             for sequence in image.sequences:
                 start, length = read[sequence], self._prefix[sequence]
                 positions[sequence, :start] = np.arange(start)
-                positions[sequence, start : start + len(its)] = length + its.positions
+                positions[sequence, start : start + len(image_slots)] = length + image_slots.positions
         x = self._embed(slots, read, positions, body, width)
-        seen = self.cache.begin(width, x.device)
+        visible = self.cache.begin(width, x.device)
         alone = width == 1 and self.engine.causal_alone and self.cache.even and not any(s.ahead for s in states)
-        mask = None if alone else torch.from_numpy(self._mask(states, proposals, read, width, seen)).to(x.device)
-        where = torch.from_numpy(positions).to(x.device), torch.from_numpy(self._prefix).to(x.device)
-        hidden, inner = self.engine.run(PassInputs(x, *where, self.layout, mask, self.cache, first, layers))
+        mask = None if alone else torch.from_numpy(self._mask(states, proposals, read, width, visible)).to(x.device)
+        indices = torch.from_numpy(positions).to(x.device), torch.from_numpy(self._prefix).to(x.device)
+        hidden, inner = self.engine.run(PassInputs(x, *indices, self.layout, mask, self.cache, first, layers))
         return self._scores(hidden, inner, slots, read)
 
     def _embed(
@@ -122,11 +123,11 @@ class TargetSession:
         body: int,
         width: int,
     ) -> Float[Tensor, "B N d"]:
-        """Embedded slots: tokens are looked up once for all streams of an image."""
+        """Embed the slots; tokens are embedded once and repeated per guidance stream."""
         tokens = np.zeros((len(slots), body), dtype=np.int64)
         steps = np.zeros_like(tokens)
-        for i, its in enumerate(slots):
-            tokens[i, : len(its)], steps[i, : len(its)] = its.tokens, its.steps
+        for i, image_slots in enumerate(slots):
+            tokens[i, : len(image_slots)], steps[i, : len(image_slots)] = image_slots.tokens, image_slots.steps
         device, prefix = self.engine.device, self._streams[0][0].prefixes[0]
         embedded = self.engine.embed(torch.from_numpy(tokens).to(device)).to(prefix)
         if len(self.forced):
@@ -143,32 +144,37 @@ class TargetSession:
                     start = int(read[sequence])
                     x[sequence, :start] = image.prompt.prefixes[stream][:start]
                     x[sequence, start : start + body] = embedded[i]
-        if self._conditioning is not None:  # of the cell behind each slot
+        if self._conditioning is not None:  # of the cell after each slot
             cells = positions - self._prefix[:, None] + 1
-            behind = torch.from_numpy(np.maximum(cells, 0)).to(device)
-            added = self._conditioning[torch.arange(len(cells), device=device)[:, None], behind]
+            index = torch.from_numpy(np.maximum(cells, 0)).to(device)
+            added = self._conditioning[torch.arange(len(cells), device=device)[:, None], index]
             x = x + (added if not read.any() else added * torch.from_numpy(cells >= 0).to(added)[..., None])
         return x
 
     def _mask(
-        self, states: Sequence[State], proposals: Sequence[Proposal], read: Int[np.ndarray, "B"], width: int, seen: int
+        self,
+        states: Sequence[State],
+        proposals: Sequence[Proposal],
+        read: Int[np.ndarray, "B"],
+        width: int,
+        visible: int,
     ) -> Bool[np.ndarray, "B 1 N S"]:
-        """Slots see the prompt, committed tokens before theirs, and slots of this pass by `Slots.mask`."""
-        mask = np.zeros((len(self._streams), 1, width, seen), dtype=bool)
-        mask[..., 0] = True  # of a slot that nobody reads, too: attention to nothing is not defined
+        """Slots attend to the prompt, to committed tokens before theirs, and to slots of this pass by `Slots.mask`."""
+        mask = np.zeros((len(self._streams), 1, width, visible), dtype=bool)
+        mask[..., 0] = True  # padding slots too, as attention to no slot is undefined
         for image, state, proposal in zip(self.images, states, proposals, strict=True):
-            its, streams = image.slots, image.sequences
-            assert its is not None
-            tree = its.mask(proposal)
-            for sequence in streams:
+            slots = image.slots
+            assert slots is not None
+            tree = slots.mask(proposal)
+            for sequence in image.sequences:
                 start, length, prompt = int(read[sequence]), self.cache.lengths[sequence], int(self._prefix[sequence])
-                stop, first = start + len(its), length + start
-                visible = mask[sequence, 0]
-                visible[:start, :start] = np.tri(start, dtype=bool)
-                visible[start:stop, :first] = True
-                visible[start:stop, first : first + len(its)] = tree
-                if state.ahead or its.pending > 1:
-                    visible[start:stop, prompt:first] = np.array(image.positions) <= its.positions[:, None]
+                stop, first = start + len(slots), length + start
+                attends = mask[sequence, 0]
+                attends[:start, :start] = np.tri(start, dtype=bool)
+                attends[start:stop, :first] = True
+                attends[start:stop, first : first + len(slots)] = tree
+                if state.ahead or slots.pending > 1:
+                    attends[start:stop, prompt:first] = np.array(image.positions) <= slots.positions[:, None]
         return mask
 
     def _scores(
@@ -178,37 +184,37 @@ class TargetSession:
         slots: Sequence[Slots],
         read: Int[np.ndarray, "B"],
     ) -> list[Scores]:
-        """Scores of the slots that output cells; no others go through the output layer."""
-        wanted: list[Int[np.ndarray, "R"]] = []
+        """Scores of the slots that output cells; only these pass through the output layer."""
+        outputs: list[Int[np.ndarray, "R"]] = []
         shapes: list[tuple[int, int]] = []
-        for image, its in zip(self.images, slots, strict=True):
+        for image, image_slots in zip(self.images, slots, strict=True):
             for sequence in image.sequences:
                 start = int(read[sequence])
-                last = np.append(start - 1, start + its.last) if start else its.last
-                wanted.append(last + sequence * hidden.shape[1])
-            shapes.append((len(image.sequences), len(wanted[-1])))
-        flat = np.concatenate(wanted)
+                last = np.append(start - 1, start + image_slots.last) if start else image_slots.last
+                outputs.append(last + sequence * hidden.shape[1])
+            shapes.append((len(image.sequences), len(outputs[-1])))
+        indices = np.concatenate(outputs)
 
         def take(states: Float[Tensor, "B N d"]) -> Float[Tensor, "M d"]:
-            every = states.flatten(0, 1)
-            if len(flat) < len(every):  # else they are wanted as they lie
-                every = every[torch.from_numpy(flat).to(every.device)]
-            return every.to(self.engine.device)
+            flat = states.flatten(0, 1)
+            if len(indices) < len(flat):  # otherwise all slots, in order
+                flat = flat[torch.from_numpy(indices).to(flat.device)]
+            return flat.to(self.engine.device)
 
-        chosen, between = take(hidden), {layer: take(states) for layer, states in inner.items()}
-        logits = self.engine.output(self.engine.norm(chosen))
+        final, between = take(hidden), {layer: take(states) for layer, states in inner.items()}
+        logits = self.engine.output(self.engine.norm(final))
         scores, start = [], 0
         for shape in shapes:
             part, start = slice(start, start + shape[0] * shape[1]), start + shape[0] * shape[1]
             layers = {layer: states[part].unflatten(0, shape) for layer, states in between.items()}
-            scores.append(Scores(logits[part].unflatten(0, shape), chosen[part].unflatten(0, shape), layers))
+            scores.append(Scores(logits[part].unflatten(0, shape), final[part].unflatten(0, shape), layers))
         return scores
 
     @torch.no_grad()
     def keep(self, index: int, step: Step) -> None:
-        """Commit the prompt, and of pending cells and accepted nodes what is not pending after the pass as well.
+        """Commit the prompt, and pending cells and accepted nodes that are not pending after the pass.
 
-        A refinement round commits nothing: the next pass reads the same root again.
+        A refinement round commits nothing: the next pass reads the same pending cells again.
         """
         if not step.verdict.commits:
             return
@@ -219,14 +225,14 @@ class TargetSession:
         entries = [*range(slots.pending), *(slots.pending + node for node in accepted)]
         cells = [*before.pending, *(proposal.cells[node] for node in accepted)]
         committed = [entry for entry, cell in zip(entries, cells, strict=True) if cell not in step.after.pending]
-        chosen = [slot for entry in committed for slot in slots.of_entry(entry)]
-        image.positions += [int(slots.positions[slot]) for slot in chosen]
+        committed_slots = [slot for entry in committed for slot in slots.of_entry(entry)]
+        image.positions += [int(slots.positions[slot]) for slot in committed_slots]
         prompts = [0 if self.cache.lengths[s] else int(self._prefix[s]) for s in image.sequences]
-        self.cache.commit(image.sequences, prompts, chosen)
+        self.cache.commit(image.sequences, prompts, committed_slots)
 
     @torch.no_grad()
     def close(self, indices: Sequence[int]) -> None:
-        """Drop images; where shapes are fixed their sequences run on, unread."""
+        """Drop images; if shapes are fixed, their sequences stay in the batch, unused."""
         self.images = [image for index, image in enumerate(self.images) if index not in indices]
         if not indices or self.cache.fixed:
             return

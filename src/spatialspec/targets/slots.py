@@ -1,15 +1,15 @@
-"""Where the tokens of an image lie in the sequence of a language model, forced ones included.
+"""Slots of a pass: positions of image tokens and forced tokens in the sequence of a language model.
 
     prompt | cell 0 | cell 1 | ... | last cell of row 0 | F forced tokens | first cell of row 1 | ...
 
-After each row the layout dictates F tokens (a row end; none for many models). They ride along with the last cell of the
-row: a pass that reads that cell reads them too, the state behind them outputs the next cell, and they are committed or
-dropped with it. So they cost no pass and are never drafted, sampled or counted. Those after the last row are not read.
-Where the layout has several grids, M tokens of another kind take their place after the last row of each but the last.
+After each row the layout dictates F forced tokens (a row end; none for many models). A pass that reads the last cell of
+a row reads them too; the state after them outputs the next cell, and they are committed or dropped with that cell. So
+they cost no pass and are never drafted, sampled or counted. Those after the last row are not read. In a layout of
+several grids, M other tokens replace them after the last row of each grid but the last.
 
 A worked example, 2 columns, F = 1. Pending is cell 0; the tree has nodes 0 (cell 1), 1 (cell 2, child of 0):
 
-    slot      0       1       2       3         a slot sees the marks of its line, and what is committed
+    slot      0       1       2       3         a slot attends to the marked slots, and to committed ones
     entry     cell 0  node 0  end     node 1
     position  0       1       2       3         position in the sequence, from the end of the prompt
     slot 0    x
@@ -34,14 +34,14 @@ from spatialspec.core.state import State
 
 @dataclass(frozen=True)
 class Slots:
-    """Slots of one image in a pass: its entries (pending cells, then nodes) with their forced tokens behind them.
+    """Slots of one image in a pass: entries (pending cells, then nodes), each followed by its forced tokens.
 
     Attributes:
-        pending: number of pending cells; the entries behind them are nodes.
-        tokens: of each slot, 0 in forced ones.
-        steps: 0 for the entry itself, j for the j-th token after a row, F + j for the j-th after a grid.
+        pending: number of pending cells; further entries are nodes.
+        tokens: token of each slot, 0 for forced ones.
+        steps: 0 for an entry, j for the j-th token after a row, F + j for the j-th after a grid.
         positions: position in the sequence, counted from the end of the prompt.
-        entries: which entry a slot belongs to.
+        entries: index of the entry that a slot belongs to.
         last: last slot of each entry, whose state outputs the next cell.
     """
 
@@ -85,13 +85,13 @@ class Slots:
         return range(int(self.last[entry - 1]) + 1 if entry else 0, int(self.last[entry]) + 1)
 
     def mask(self, proposal: Proposal) -> Bool[np.ndarray, "N N"]:
-        """Row i marks the slots of this pass that slot i sees: pending ones up to its position, and its branch."""
-        seen = self.positions[None, :] <= self.positions[:, None]
+        """Slot i attends to slots of pending cells up to its position, and to its branch of the tree."""
+        before = self.positions[None, :] <= self.positions[:, None]
         nodes = self.entries >= self.pending
-        above = np.eye(len(self.last), dtype=bool)
-        above[self.pending :, self.pending :] = proposal.ancestors()
-        branch = above[self.entries[:, None], self.entries[None, :]]
-        return seen & (branch | ~nodes[None, :])
+        ancestors = np.eye(len(self.last), dtype=bool)
+        ancestors[self.pending :, self.pending :] = proposal.ancestors()
+        branch = ancestors[self.entries[:, None], self.entries[None, :]]
+        return before & (branch | ~nodes[None, :])
 
 
 @lru_cache(maxsize=64)
@@ -104,7 +104,7 @@ def ends_grid(layout: Layout) -> Bool[np.ndarray, "cells"]:
 
 @lru_cache(maxsize=64)
 def ends_row(layout: Layout, forced: int, between: int) -> Int[np.ndarray, "cells"]:
-    """How many forced tokens follow each cell: F the last of a row, M the last of a grid; none the very last."""
+    """Number of forced tokens after each cell: F after a row, M after a grid, 0 after the last cell."""
     column = np.concatenate([np.arange(grid.cells) % grid.columns - grid.columns for grid in layout.grids])
     counts = np.where(ends_grid(layout), between, forced * (column == -1))
     counts[-1] = 0
@@ -112,5 +112,5 @@ def ends_row(layout: Layout, forced: int, between: int) -> Int[np.ndarray, "cell
 
 
 def length(layout: Layout, forced: int, between: int) -> int:
-    """Tokens of an image, forced ones included; those after the very last row are counted, and never read."""
+    """Number of tokens of an image with forced ones; those after the last row count, although they are not read."""
     return layout.cells + forced * sum(grid.rows for grid in layout.grids) + between * (len(layout.grids) - 1)

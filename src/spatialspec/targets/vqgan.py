@@ -68,15 +68,15 @@ class Upsample(nn.Module):
 
 
 class VQGANLevel(nn.Module):
-    """Residual blocks of one resolution, each followed by attention where wanted, and the step to the next.
+    """Residual blocks of one resolution, optionally each with attention, and the upsampling to the next.
 
     Args:
-        channels: that come in.
+        channels: channels of the input.
         out: channels of this level.
         count: residual blocks.
-        attention: whether attention follows each.
-        last: whether no other level follows.
-        name: of the list of residual blocks.
+        attention: whether each block is followed by attention.
+        last: whether this is the last level.
+        name: name of the list of residual blocks.
     """
 
     def __init__(self, channels: int, out: int, count: int, attention: bool, last: bool, name: str) -> None:
@@ -139,7 +139,7 @@ class VQGAN(nn.Module):
         codes: entries of the codebook.
         code_width: dimensions of a code.
         latent: channels in front of the decoder.
-        decoder: from there to pixels.
+        decoder: from latents to pixels.
     """
 
     def __init__(self, codes: int, code_width: int, latent: int, decoder: VQGANDecoder) -> None:

@@ -1,4 +1,4 @@
-"""Prompts are text: no control token is ever read out of one, and no tokenizer cuts one off."""
+"""Tokenizes prompts as plain text: control tokens are refused, and nothing is truncated."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from transformers import PreTrainedTokenizerBase
 
 from spatialspec.core.errors import BadInput, shown
 
-IMAGE_NAMES = ("IMGIMG", "<|visual token")  # how vocabularies name image tokens: Chameleon's family, Emu3
+IMAGE_NAMES = ("IMGIMG", "<|visual token")  # prefixes of names of image tokens: Chameleon's family, Emu3
 ANOTHERS = "it is another model's, or its files are damaged"
-MARK = re.compile(r"<[|\uff5c].*[|\uff5c]>", re.DOTALL)  # no word looks so
+MARK = re.compile(r"<[|\uff5c].*[|\uff5c]>", re.DOTALL)  # names of control tokens
 
 
 class Words:
     """The tokenizer of a model, for prompts and the control tokens around them.
 
     Args:
-        tokenizer: of transformers or of `tokenizers`; only the former may change later.
-        names: of tokens that the model knows; those in angle brackets are its control tokens.
+        tokenizer: of transformers, which may change later, or of `tokenizers`, which is copied.
+        names: names of the model's tokens; those in angle brackets are control tokens.
 
     Raises:
-        BadInput: it is neither.
+        BadInput: the tokenizer is of another class.
     """
 
     def __init__(self, tokenizer: Any, names: Iterable[str] = ()) -> None:
         if isinstance(tokenizer, Tokenizer):
-            tokenizer = Tokenizer.from_str(tokenizer.to_str())  # its file may cut or pad texts
+            tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a copy, as its file may truncate or pad texts
             tokenizer.no_truncation()
             tokenizer.no_padding()
         elif not isinstance(tokenizer, PreTrainedTokenizerBase):
@@ -51,7 +51,7 @@ class Words:
         """Refuse a tokenizer in which control tokens of the model have other ids.
 
         Raises:
-            BadInput: one has.
+            BadInput: a token has another id.
         """
         for name, number in names.items():
             if (known := self.id_of(name)) != number:
@@ -59,7 +59,7 @@ class Words:
                 raise BadInput(got, f"the id {number}, as in the model's vocabulary", ANOTHERS)
 
     def ids(self, text: str, special: bool = False) -> list[int]:
-        """Ids of a text, in which control tokens are what they are; `special` adds what begins and ends a sequence.
+        """Ids of a text, with control tokens read as such; `special` adds begin and end of a sequence.
 
         Raises:
             BadInput: the tokenizer fails.
@@ -68,15 +68,15 @@ class Words:
             if isinstance(self.tokenizer, Tokenizer):
                 return list(self.tokenizer.encode(text, add_special_tokens=special).ids)
             return list(self.tokenizer(text, add_special_tokens=special, padding=False, truncation=False)["input_ids"])
-        except Exception as error:  # its settings come from files, and nobody has checked them
+        except Exception as error:  # its settings come from unchecked files
             got = f"a tokenizer that fails ({shown(str(error))})"
             raise BadInput(got, "one that reads a prompt", "fetch its files again") from error
 
     def framed(self, text: str, first: int | None, last: int | None) -> list[int]:
-        """Ids of words between control tokens, the first and the last of which are given.
+        """Ids of a text that begins and ends with control tokens, `first` and `last`.
 
         Raises:
-            BadInput: others come first or last, as the tokenizer is damaged or set to take control tokens for text.
+            BadInput: other ids are first or last: the tokenizer is damaged, or reads control tokens as text.
         """
         ids = self.ids(text, special=True)
         if not ids or (ids[0], ids[-1]) != (first, last):
@@ -87,17 +87,17 @@ class Words:
         return ids
 
     def check(self, prompt: str, images: Iterable[int] = ()) -> None:
-        """Refuse a prompt in which a control token would be read.
+        """Refuse a prompt that contains a control token.
 
         A token that was added to a vocabulary is a control token if it is special to the tokenizer, if the model uses
-        it as one, or if its name is written <|so|>; all others are text.
+        it as one, or if its name has the form <|name|>; all others are text.
 
         Args:
             prompt: words.
             images: ids of image tokens.
 
         Raises:
-            BadInput: a control token is in it, or the tokenizer reads words as tokens of an image.
+            BadInput: it contains a control token, or the tokenizer reads words as image tokens.
         """
         bare = isinstance(self.tokenizer, Tokenizer)
         added = self.tokenizer.get_added_tokens_decoder() if bare else self.tokenizer.added_tokens_decoder

@@ -37,7 +37,7 @@ def test_every_setting_is_one_of_its_family() -> None:
     for family, texts in FAMILIES.items():
         names = {Method.parse(text).name for text in texts}
         assert names == {"spatial" if family == OURS else family.lower()}
-    q = [method for method in ENVELOPE["drawn"]("SSD", "coupled") if method.options.given.get("q") == "draft"]
+    q = [method for method in ENVELOPE["drawn"]("SSD", "coupled") if method.options.explicit.get("q") == "draft"]
     assert not q and len(ENVELOPE["drawn"]("SSD", "rejection")) == len(FAMILIES["SSD"])
 
 

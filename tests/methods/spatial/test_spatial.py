@@ -19,7 +19,7 @@ from spatialspec.methods.spatial.memory import FADE, NONE, REACH, TAU, Candidate
 from spatialspec.methods.spatial.starts import STARTS
 
 SAMPLING = Sampling(guidance=1.5)
-TARGET = ToyTarget.random("3x2", 4, 1, spread=0.4)
+TARGET = ToyTarget.random("3x2", 4, 1, deviation=0.4)
 DRAFTS = [TARGET.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
 
 SETTINGS = [
@@ -53,7 +53,7 @@ def drafted(settings: SpatialOptions, noise: Noise) -> Image:
 def test_draws_ars_tokens(settings: SpatialOptions, start: str) -> None:
     """Whatever the tree; no tree is larger than its budget, and there are branches where there is room for them."""
     ar = Trial("ar", "coupled", SAMPLING, TARGET).tokens(noises(20))
-    images = [drafted(SpatialOptions(**{**settings.given, "start": start}), noise) for noise in noises(20)]
+    images = [drafted(SpatialOptions(**{**settings.explicit, "start": start}), noise) for noise in noises(20)]
     largest = accepted = branched = 0
     for step in decode(ToySession(TARGET, 2), images):
         largest, accepted = max(largest, len(step.proposal)), accepted + len(step.verdict.path)
@@ -96,10 +96,10 @@ CODES = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [-1.0, 0.0]])
 
 def memory(*rows: tuple[list[int], int, int]) -> Memory:
     made = Memory(CODES)
-    for before, best, turn in rows:
+    for before, best, pass_index in rows:
         score = torch.full((1, 256), -torch.inf)
         score[0, best], score[0, 255 - best] = 2.0, 0.0
-        made.add(9, Memory.key(before), Entry(Ranking.of(score, 2), 0, turn))
+        made.add(9, Memory.key(before), Entry(Ranking.of(score, 2), 0, pass_index))
     return made
 
 
@@ -126,7 +126,7 @@ def test_the_row_that_fits_best(rows: list[tuple[list[int], int, int]], best: in
 def test_worse_matches_and_older_rows_are_trusted_less() -> None:
     asked = Memory.key([0, 1, 2, 0])
     rows = [([0, 1, 2, 0], 9), ([3, 1, 2, 0], 9), ([3, 3, 2, 0], 9), ([3, 3, 3, 0], 9), ([3, 3, 3, 3], 9)]
-    found = [probabilities(memory((before, 1, turn)).find(9, asked)) for before, turn in rows]
+    found = [probabilities(memory((before, 1, pass_index)).find(9, asked)) for before, pass_index in rows]
     assert all(abs(sum(p) - 1) < 1e-6 for p in found)
     firsts = [p[0] for p in found]
     assert firsts == sorted(firsts, reverse=True) and firsts[0] > firsts[3] > firsts[4]

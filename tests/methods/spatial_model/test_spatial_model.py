@@ -183,7 +183,7 @@ def test_seed_identity(directions: str, attention: str, monkeypatch: pytest.Monk
 
 def test_law_under_rejection() -> None:
     """One chi-square test at the level 1e-9 on random weights; the candidates of a cell are told apart."""
-    target, sampling = ToyTarget.random("2x2", 3, 1, spread=0.2), Sampling(temperature=1.5)
+    target, sampling = ToyTarget.random("2x2", 3, 1, deviation=0.2), Sampling(temperature=1.5)
     numbers = NoiseTable(500, 4, 3)
     noises = [TableNoise(seed, numbers) for seed in range(500)]
     images, law = Trial("spatial-model:samples=2", "rejection", sampling, target).tokens(noises), target.joint(sampling)

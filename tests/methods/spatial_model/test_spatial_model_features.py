@@ -193,7 +193,7 @@ def test_seed_identity(method: str, written: int) -> None:
 def test_a_target_that_hands_out_the_last_states_only() -> None:
     toy = ToyTarget.random("3x2", 4, 1)
     context = DecodeContext(toy, [SpatialNetwork(SpatialModelConfig(8, features=2))], GUIDED, toy.grid, Noise(0, 6, 4))
-    with pytest.raises(ValueError, match="got features 2, expected at most 1, the blocks whose states this target"):
+    with pytest.raises(ValueError, match="got features 2, expected at most 1, the layers whose states this target"):
         SpatialModel(context, SpatialModelOptions(), Coupled(Noise(0, 6, 4)))
 
 

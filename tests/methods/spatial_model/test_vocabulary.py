@@ -104,7 +104,7 @@ def test_seed_identity(method: str, sampling: Sampling, monkeypatch: pytest.Monk
 
 def test_law_under_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     """One chi-square test at the level 1e-9: a token that is never drafted comes as often as it should."""
-    made = ToyTarget.random("2x2", 3, 1, spread=0.2)
+    made = ToyTarget.random("2x2", 3, 1, deviation=0.2)
     target, sampling = OneMatrixToy(**vars(made)), Sampling(temperature=1.5)
     monkeypatch.setattr(Trial, "drafts", [network(target.width, [0, 2])])
     numbers = NoiseTable(300, 4, 3)

@@ -89,7 +89,7 @@ def draft_distributions(
         return sampling.distribution(target.output(HawkHeads.apply_heads(weight, target.norm(reading.hidden))[0]))
     embedding = target.embed(reading.tokens)
     predictor = (drafts.vertical if down else drafts.horizontal)[index]
-    guess = predictor(drafts.place(target, reading.hidden, embedding), embedding)
+    guess = predictor(drafts.to_space(target, reading.hidden, embedding), embedding)
     return sampling.distribution(drafts.logits(target, guess))
 
 

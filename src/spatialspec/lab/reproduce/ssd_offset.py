@@ -151,7 +151,7 @@ def _draft_seconds(context: ExperimentContext, predictors: SSDPredictors, size: 
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        guess = predictors.vertical[0](predictors.place(target, hidden, embedding), embedding)
+        guess = predictors.vertical[0](predictors.to_space(target, hidden, embedding), embedding)
         context.request.sampling.distribution(predictors.logits(target, guess)).cpu()
         best = min(best, time.perf_counter() - start)
     return best

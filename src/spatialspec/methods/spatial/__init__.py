@@ -1,1 +1,1 @@
-"""Our method: refined window, memory of passes, tree at the front."""
+"""The method `spatial`: refined window, cache of earlier scores, tree at the front."""

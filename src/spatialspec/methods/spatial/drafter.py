@@ -1,18 +1,16 @@
-"""Our own exact decoder: a window refined under coupled noise, a memory of past scores, a tree at the front.
+"""An exact decoder without training: a window refined under coupled noise, a cache of scores, a tree at the front.
 
-1. A window of open cells. A new cell copies the token above it (to its left in row 0), or starts from a draft where
-   there are draft weights and `start` names them (`starts.py`); from then on every pass of the target scores it:
-   log p + g, as in Jacobi decoding.
-2. Memory. The scores of every slot of every pass are stored with the tokens that the slot had read. The guess for a
-   cell comes from the slot that read the same tokens before it, or the most similar ones, not from the last pass.
-3. Main path. Through the whole window, cell after cell, the best guess behind the guesses so far.
-4. Tree. The rest of the budget goes to other candidates at the front, the likeliest first: the probability of a node is
-   that of its parent times P(candidate) = softmax((log p + g) / tau), where tau grows as the stored entry fits less.
+1. Window. A new cell copies the token above it (to its left in row 0), or takes a token of a draft model (`start`, see
+   `starts.py`). From then on every pass of the target scores it: log p + g, as in Jacobi decoding.
+2. Memory. The scores of every slot are cached by position and preceding tokens. The guess for a cell comes from the
+   entry with the same preceding tokens, or the most similar ones, not from the last pass.
+3. Main path. The best guess for each cell of the window, given the guesses before it.
+4. Tree. The rest of the budget is spent on other candidates at the front, the likeliest first. The probability of a
+   node is that of its parent times P(candidate) = softmax((log p + g) / tau); tau is larger for a less similar entry.
 
-It needs no training and no weights. What a new cell starts from is a placeholder for a guess of the target's
-(`Proposal.placeholders`): no tolerance accepts it.
+The first token of a new cell is a placeholder (`Proposal.placeholders`): a tolerance does not accept it.
 
-Several grids: window, memory and tree run on from one into the next. The first row of each copies from the left, and
+Several grids: window, memory and tree may cross from one into the next. The first row of each copies from the left, and
 its first cell copies the last cell of the grid before.
 
 | variable | symbol |
@@ -40,26 +38,26 @@ from spatialspec.methods.options import Budget, Tolerance
 from spatialspec.methods.spatial.memory import Candidates, Entry, Key, Memory, Ranking
 from spatialspec.methods.spatial.starts import STARTS
 
-MAIN = 40
+MAIN = 40  # nodes of the main path that precede a larger tree
 
 
 class SpatialOptions(Budget, Tolerance):
-    """How the nodes of a pass are spent."""
+    """How the nodes of a pass are used."""
 
     front: float = Field(default=0.33, ge=0, le=1, description="share of the budget for the tree beside the main path")
-    candidates: int = Field(default=32, ge=1, le=64, description="tokens of a cell that are remembered")
+    candidates: int = Field(default=32, ge=1, le=64, description="tokens of a cell that are stored")
     start: Literal["copy", "hawk", "spatial-model"] = Field(default="copy", description="what new cells start from")
 
     @property
     def main(self) -> int:
-        """Nodes of the main path: forty of them come first, and until then the tree has one in twelve."""
+        """Nodes of the main path: at least MAIN where the budget allows; below that the tree has one node in twelve."""
         return self.budget - min(int(self.front * self.budget), max(self.budget - MAIN, self.budget // 12))
 
 
 class _Branch(NamedTuple):
-    """Candidate number `rank` for a cell; the likeliest branch is the smallest."""
+    """Candidate `rank` of a cell, in a heap: the likeliest branch is the smallest."""
 
-    cost: float  # minus the probability of the node
+    cost: float  # negative probability of the node
     number: int
     cell: int
     parent: int
@@ -73,7 +71,7 @@ class Spatial(Drafter):
     """The drafter of one image; the verifier is coupled noise, exact or with a tolerance.
 
     Raises:
-        BadInput: new cells are to start from draft weights that are not there.
+        BadInput: `start` needs draft weights that are missing.
     """
 
     def __init__(self, context: DecodeContext, options: SpatialOptions, verifier: Verifier) -> None:
@@ -82,7 +80,7 @@ class Spatial(Drafter):
 
     def propose(self, state: State) -> Proposal:
         """Main path and tree."""
-        proposal, s, room = Proposal(), self.options, state.layout.cells - state.frontier
+        proposal, s, left = Proposal(), self.options, state.layout.cells - state.frontier
         numbers, branches = count(), list[_Branch]()
 
         def branch(cell: int, parent: int, key: Key, reached: float, guesses: Candidates, rank: int) -> None:
@@ -90,7 +88,7 @@ class Spatial(Drafter):
                 cost = -reached * guesses.probability(rank)
                 heapq.heappush(branches, _Branch(cost, next(numbers), cell, parent, key, reached, guesses, rank))
 
-        window = range(state.frontier, state.frontier + min(s.main, room))
+        window = range(state.frontier, state.frontier + min(s.main, left))
         started = self.start.guesses(window, [cell for cell in window if cell not in self.memory])
         written, parent, reached = list(state.tokens), ROOT, 1.0
         for cell in window:
@@ -115,18 +113,18 @@ class Spatial(Drafter):
         return proposal
 
     def observe(self, step: Step) -> None:
-        """Remember what the pass scored of cells that stay open."""
+        """Store the scores of cells that are open after the pass."""
         self.start.observe(step)
         before, proposal, ranking = step.before, step.proposal, step.verdict.ranking
         first = before.frontier + len(step.written)
-        if ranking is not None:  # nothing was ranked where an earlier run's tokens were read
+        if ranking is not None:  # None where the pass read tokens of an earlier run
             cells = [before.frontier, *(cell + 1 for cell in proposal.cells)]
             keys = [Memory.key(before.tokens)]
             for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
                 keys.append((token, *keys[parent + 1][:-1]))
-            if still := [slot for slot, cell in enumerate(cells) if first <= cell < before.layout.cells]:
-                best = Ranking.of(ranking[still], self.options.candidates)
-                for index, slot in enumerate(still):
+            if slots := [slot for slot, cell in enumerate(cells) if first <= cell < before.layout.cells]:
+                best = Ranking.of(ranking[slots], self.options.candidates)
+                for index, slot in enumerate(slots):
                     self.memory.add(cells[slot], keys[slot], Entry(best, index, before.passes))
         self.memory.forget(first)
 

@@ -1,9 +1,8 @@
 """Cache of earlier target scores for open cells, keyed by position and preceding tokens.
 
-While a window is refined its tokens flip back and forth. The token that a disagreement puts at a cell was often tried
-there a few passes ago, in the window or in a branch of the tree. The scores behind it then predict the next cell far
-better than those of the last pass, which read another token. Where that token was never tried, the entry that read the
-nearest code is the next best.
+While a window is refined its tokens alternate. When a cell changes, its new token was often read a few passes ago, in
+the window or in a branch of the tree. The scores after that token predict the next cell far better than the scores of
+the last pass, which read another token. If it was never read, the entry that read the nearest code is used.
 
     entry(cell, x) = argmax over entries of   m + cos(e_a, e_b) - age / 32
 
@@ -24,12 +23,12 @@ from torch import Tensor
 
 REACH = 4
 FADE = 1 / 32
-NONE = -1  # in place of tokens before the first cell
+NONE = -1  # placeholder for tokens before the first cell
 
-# How far scores err, tau, where m tokens are equal; it grows with age. Fitted to the embedded model's decoding:
+# Typical error of cached scores, tau, by the number m of equal tokens; it grows with age. Fitted to the embedded model:
 # docs/papers/spatial.md
 DEVIATION = (1.6, 0.45, 0.3, 0.25, 0.25)
-TAU = np.outer(DEVIATION, 1 + np.arange(4) / 4)  # by m and age; entries of three passes ago and older err alike
+TAU = np.outer(DEVIATION, 1 + np.arange(4) / 4)  # by m and age; ages of three passes and more count as three
 RATE = (-1 / TAU).astype(np.float32)[:, :, None]
 
 
@@ -40,8 +39,8 @@ class Ranking(NamedTuple):
     """The best tokens of every scored slot of a pass.
 
     Attributes:
-        tokens: the best of every slot, best first.
-        behind: how far each is behind the best, nats.
+        tokens: of every slot, best first.
+        behind: score difference to the best, nats.
         mass: sums of exp(-behind / tau), for every tau in `TAU`.
     """
 
@@ -58,25 +57,25 @@ class Ranking(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One slot of a ranking, and the pass it is from."""
+    """One slot of a ranking, and the index of its pass."""
 
     ranking: Ranking
     slot: int
-    turn: int = 0
+    pass_index: int = 0
 
     def candidates(self, equal: int, age: int) -> Candidates:
-        """Guesses behind tokens of which `equal` are those that the entry read, so many passes later."""
-        err = equal, min(age, TAU.shape[1] - 1)
-        return Candidates(self.ranking, self.slot, TAU.item(err), self.ranking.mass.item(self.slot, *err))
+        """Guesses after tokens of which the last `equal` are the entry's, `age` passes later."""
+        index = equal, min(age, TAU.shape[1] - 1)
+        return Candidates(self.ranking, self.slot, TAU.item(index), self.ranking.mass.item(self.slot, *index))
 
 
 class Candidates(NamedTuple):
     """Guesses for a cell, likeliest first: candidate k is right with probability softmax((log p + g) / tau)_k.
 
     Attributes:
-        ranking: where they are.
-        slot: of the pass.
-        tau: how far its scores err.
+        ranking: their tokens and scores.
+        slot: index in the ranking.
+        tau: typical error of the scores.
         mass: sum over candidates of exp(-behind / tau).
     """
 
@@ -91,37 +90,37 @@ class Candidates(NamedTuple):
         return self.ranking.tokens.shape[1]
 
     def token(self, rank: int) -> int:
-        """The guess."""
+        """Candidate number `rank`."""
         return self.ranking.tokens.item(self.slot, rank)
 
     def probability(self, rank: int) -> float:
-        """That it is right."""
+        """Probability that candidate number `rank` is right."""
         return exp(-self.ranking.behind.item(self.slot, rank) / self.tau) / self.mass
 
 
 def _best(score: Float[Tensor, "R V"], count: int) -> tuple[Float[np.ndarray, "R K"], Int[np.ndarray, "R K"]]:
-    """The best of every slot, best first, and their tokens."""
+    """The best scores of every slot, in descending order, and their tokens."""
     if score.device.type != "cpu":
         best = score.topk(count, dim=-1)
         return best.values.cpu().numpy(), best.indices.cpu().numpy()
     values = score.numpy()  # numpy's partition takes a third of the time of topk
-    rows = np.arange(len(values))[:, None]
+    slots = np.arange(len(values))[:, None]
     tokens = np.argpartition(values, -count, axis=-1)[:, -count:]
-    tokens = tokens[rows, np.argsort(-values[rows, tokens], axis=-1)]
-    return values[rows, tokens], tokens
+    tokens = tokens[slots, np.argsort(-values[slots, tokens], axis=-1)]
+    return values[slots, tokens], tokens
 
 
 class Memory:
-    """Entries of past passes by cell and by the tokens before it.
+    """Cache of entries by cell and preceding tokens.
 
     Args:
-        codebook: code vector of every token, of any length.
+        codebook: code vector of every token, not necessarily normalised.
     """
 
     def __init__(self, codebook: Float[Tensor, "V c"]) -> None:
         codes = torch.nn.functional.normalize(codebook.float(), dim=-1).cpu().numpy()
-        self.codes = np.concatenate((codes, np.zeros_like(codes[:1])))  # the last row is that of NONE
-        self.turn = 0
+        self.codes = np.concatenate((codes, np.zeros_like(codes[:1])))  # index -1 is NONE
+        self.pass_index = 0
         self._cells: dict[int, dict[Key, Entry]] = {}
         self._likeness: dict[tuple[int, int], float] = {}
 
@@ -135,9 +134,9 @@ class Memory:
         return cell in self._cells
 
     def add(self, cell: int, key: Key, entry: Entry) -> None:
-        """Store an entry; it replaces one that read the same."""
+        """Store an entry; it replaces one with the same key."""
         self._cells.setdefault(cell, {})[key] = entry
-        self.turn = entry.turn
+        self.pass_index = entry.pass_index
 
     def forget(self, first: int) -> None:
         """Drop the cells before `first`."""
@@ -145,28 +144,28 @@ class Memory:
             del self._cells[cell]
 
     def find(self, cell: int, key: Key) -> Candidates | None:
-        """The best entry for a cell behind these tokens; None where no pass has scored the cell yet."""
+        """Candidates of the best entry for a cell after these tokens; None if no pass has scored the cell."""
         entries = self._cells.get(cell)
         if entries is None:
             return None
         entry, equal = entries.get(key), REACH
-        if entry is None or entry.turn < self.turn:
+        if entry is None or entry.pass_index < self.pass_index:
             entry, equal = self._nearest(entries, key)
-        return entry.candidates(equal, self.turn - entry.turn)
+        return entry.candidates(equal, self.pass_index - entry.pass_index)
 
     def _nearest(self, entries: dict[Key, Entry], key: Key) -> tuple[Entry, int]:
-        """The entry with the largest m + cos - age / 32, and its m; a cell has few, so they are tried in turn."""
+        """The entry with the largest m + cos - age / 32, and its m; a linear search, as a cell has few entries."""
         highest, best = -inf, None
         for read, entry in entries.items():
             equal = 0
             while equal < REACH and read[equal] == key[equal]:
                 equal += 1
-            score = equal - FADE * (self.turn - entry.turn)
-            if equal < REACH and score + 1 > highest:  # else its code cannot help
+            score = equal - FADE * (self.pass_index - entry.pass_index)
+            if equal < REACH and score + 1 > highest:  # otherwise no cosine makes it the best
                 score += self._cosine(read[equal], key[equal])
             if score > highest:
                 highest, best = score, (entry, equal)
-        assert best is not None  # a cell has an entry
+        assert best is not None  # cells in the cache have entries
         return best
 
     def _cosine(self, a: int, b: int) -> float:

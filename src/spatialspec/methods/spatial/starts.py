@@ -1,17 +1,16 @@
-"""Where the new cells of `spatial` start: guesses for cells that no pass of the target has scored yet.
+"""First tokens of new cells in `spatial`: guesses for cells that no pass of the target has scored.
 
-    q       distribution of a draft model for the cell, from what is written
+    q       distribution of a draft model for the cell, given the committed tokens
     guess   argmax(log q + g), g the coupled noise of the cell; candidate k is the next best of log q + g
 
 | `start` | q |
 |---|---|
 | `copy` | none: the cell copies the token above it |
-| `hawk` | of Hawk's head to the right where it reaches, else of the head down from the nearest known row of the image |
+| `hawk` | of Hawk's horizontal head where it reaches the cell, else of the vertical head from the nearest known row |
 | `spatial-model` | of the spatial draft model, one pass of it for the whole main path |
 
-A cell that no head reaches copies, too, and so does one of a grid that the spatial model has not begun. Candidate k is
-taken to be right with probability softmax((log q + g) / tau)_k, tau as of an entry of the memory that read other
-tokens.
+A cell that no head reaches copies, and so do cells before the spatial model's first pass in a grid. Candidate k counts
+as right with probability softmax((log q + g) / tau)_k, tau as of a memory entry with no equal token.
 
 | variable | symbol |
 |---|---|
@@ -35,7 +34,7 @@ from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModel
 
 
 class Start:
-    """Base, and the plain choice: no cell has a q.
+    """Base class, and the start `copy`: no cell has a q.
 
     Args:
         context: of the image.
@@ -43,7 +42,7 @@ class Start:
         count: candidates for a cell.
 
     Attributes:
-        drafter: whose distributions are asked for; None where cells copy.
+        drafter: source of the distributions; None for `copy`.
     """
 
     drafter: Drafter | None = None
@@ -53,20 +52,20 @@ class Start:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """Of the target, whose states the drafter reads."""
+        """Hidden layers of the target that the drafter reads."""
         return self.drafter.layers if self.drafter is not None else ()
 
     def observe(self, step: Step) -> None:
-        """Learn from a pass, as a drafter does."""
+        """See :meth:`Drafter.observe`."""
         if self.drafter is not None:
             self.drafter.observe(step)
 
     def distributions(self, window: range, new: Sequence[int]) -> dict[int, Float[Tensor, "V"]]:
-        """q of new cells, as far as there are any.
+        """q by cell, of those new cells that have one.
 
         Args:
             window: open cells from the frontier on.
-            new: those of them that no pass has scored, at least one.
+            new: cells of the window that no pass has scored, at least one.
         """
         return {}
 
@@ -80,7 +79,7 @@ class Start:
 
 
 class HawkStart(Start):
-    """From all of Hawk's heads that there are."""
+    """The start `hawk`: all heads of the draft weights."""
 
     def __init__(self, context: DecodeContext, verifier: Verifier, count: int) -> None:
         super().__init__(context, verifier, count)
@@ -94,7 +93,7 @@ class HawkStart(Start):
         for cell in new:
             sources: list[Float[Tensor, "G d"]] = []
             if indices := self.hawk.pool(cell, cell - window.start, sources, []):
-                states[cell] = sources[indices[-1]]  # the head to the right comes last, of those down the nearest first
+                states[cell] = sources[indices[-1]]  # the horizontal head is last; vertical ones, the nearest first
         if not states:
             return {}
         target, sampling = self.context.target, self.context.sampling
@@ -102,7 +101,7 @@ class HawkStart(Start):
 
 
 class SpatialModelStart(Start):
-    """From the spatial draft model."""
+    """The start `spatial-model`."""
 
     def __init__(self, context: DecodeContext, verifier: Verifier, count: int) -> None:
         super().__init__(context, verifier, count)

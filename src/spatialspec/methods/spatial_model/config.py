@@ -1,10 +1,9 @@
-"""Sizes of the spatial draft model, where its cells are and what they see (`network.py` is the network).
+"""Sizes, position embedding and attention mask of the spatial draft model (`network.py` is the network).
 
-Queries and keys are turned by the place of their cell: half of the pairs of a head by its row, half by its column
-(RoPE, Su et al., 2021, in two dimensions). Attention is local: an open cell sees the known and the open cells of its
-own row and of `rows` rows above, at most `columns` columns away; never by raster neighbourhood, so the end of a row is
-no neighbour of the start of the next. The last known cell f - 1 is seen from everywhere, so that no cell is without a
-source, in row 0 or behind a row end.
+Queries and keys are rotated by position: half of the pairs of a head by row, half by column (RoPE, Su et al., 2021, in
+two dimensions). Attention is local: an open cell attends to known and open cells of the same row and of `rows` rows
+above, at most `columns` columns away. Distance is two-dimensional: the end of a row is no neighbour of the start of the
+next. Every cell attends to the last known cell f - 1, so that none is without a source, in row 0 or behind a row end.
 
 | variable | symbol |
 |---|---|
@@ -32,25 +31,26 @@ LIMITS = {
     "vocabulary": (0, 2**20),
 }  # fmt: skip
 BASE = 100.0  # longest wavelength over the shortest, by rows and by columns; its square over a raster of both
-NOWHERE = -1  # in place of a cell: an empty slot, or behind the last cell
+NOWHERE = -1  # no cell: an empty slot, or an index behind the last cell
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpatialModelSizes:
-    """What may be chosen for the network: its size, and what the ablations change.
+    """Sizes of the network, and what the ablations change.
 
     Attributes:
         layers: 1 to 4.
         head_width: of an attention head, for a target that is at least so wide.
         expansion: inner width of SwiGLU over d.
-        rows: rows above its own that a cell sees.
-        columns: columns to either side that a cell sees.
-        positions: one of POSITIONS; "1-d" turns by the raster index instead.
-        attention: one of ATTENTION; "global" sees every known cell and the whole window.
-        directions: one of DIRECTIONS; "horizontal" sees its own row and the last known cell, "vertical" the rows above.
-        features: states of a known cell that are read, of the target's last block and of others spread evenly below;
-            EAGLE-3 reads 3, here 1 is the last alone.
-        vocabulary: image tokens that the law covers; 0 is all (`vocabulary.py`).
+        rows: rows above its row that a cell attends to.
+        columns: columns to either side that a cell attends to.
+        positions: one of POSITIONS; "1-d" rotates by the raster index instead.
+        attention: one of ATTENTION; "global" attends to every known cell and the whole window.
+        directions: one of DIRECTIONS; "horizontal" attends to the cell's row and the last known cell, "vertical" to the
+            rows above.
+        features: number of states read at a known cell: of the target's last layer, and of layers at equal distances
+            below it. EAGLE-3 reads 3; 1 is the last layer alone.
+        vocabulary: number of image tokens that q covers; 0 is all (`vocabulary.py`).
     """
 
     layers: int = 2
@@ -93,26 +93,26 @@ class SpatialModelConfig(SpatialModelSizes):
         return max(1, self.width // self.head_width)
 
     def layers_read(self, depth: int) -> tuple[int, ...]:
-        """Blocks whose states are read beside those of the last, counted from 1.
+        """Hidden layers that are read besides the last, counted from 1.
 
-        Example: of a target of 6 blocks 3 features are the states after blocks 2, 4 and 6.
+        Example: of a target with 6 layers, 3 features are the states after layers 2, 4 and 6.
 
         Args:
-            depth: blocks of the target, as far as it hands out their states; 1 where it hands out the last ones only.
+            depth: number of layers whose states the target returns; 1 where it returns only the last.
 
         Raises:
-            BadInput: it has fewer than are to be read.
+            BadInput: the target returns fewer than `features`.
         """
         if self.features > depth:
             raise BadInput(
                 f"features {self.features}",
-                f"at most {depth}, the blocks whose states this target hands out",
+                f"at most {depth}, the layers whose states this target returns",
                 "read fewer",
             )
         return tuple(depth * i // self.features for i in range(1, self.features))
 
     def memory(self, columns: int, cells: int) -> int:
-        """How many of the last known cells an open cell may see, on a grid with so many columns and cells."""
+        """Number of the last known cells that an open cell may attend to, on a grid of `columns` and `cells`."""
         return cells if self.attention == "global" else min(cells, (self.rows + 1) * columns)
 
     def rotation(self, cells: Int[Tensor, "*N"], columns: int) -> Rotation:
@@ -120,28 +120,28 @@ class SpatialModelConfig(SpatialModelSizes):
         if self.positions == "2-d":
             return grid_rotation(cells, columns, self.width // self.heads, BASE)
         pairs = self.width // self.heads // 2
-        turns = cells[..., None] * BASE ** (-2 * torch.arange(pairs, device=cells.device) / pairs)
-        return turns.cos(), turns.sin()
+        angles = cells[..., None] * BASE ** (-2 * torch.arange(pairs, device=cells.device) / pairs)
+        return angles.cos(), angles.sin()
 
     def visible(
         self, columns: int, known: Int[Tensor, "*B S"], cells: Int[Tensor, "*B M"], frontier: Int[Tensor, "*B M"]
     ) -> Bool[Tensor, "*B M seen"]:
-        """What open cells see: of the known slots, then of each other.
+        """Attention mask of open cells: over known slots, then over open cells.
 
-        Example: on 3 columns with rows = columns = 1 and f = 4, the open cell 6 (row 2, column 0) sees the known cell 3
-        above it (and none else but the last, which is 3, too), and the open cells 4 (up and right), 6 itself and 7.
+        Example: on 3 columns with rows = columns = 1 and f = 4, the open cell 6 (row 2, column 0) attends to the known
+        cell 3 above it, which is also the last known cell, and to the open cells 4 (up and right), 6 and 7.
 
         Args:
             columns: of the grid.
             known: cell of every slot, NOWHERE for an empty one.
-            cells: open cells, of one window or of several with a frontier of their own; NOWHERE behind the last cell.
-            frontier: of the window that each open cell belongs to.
+            cells: open cells of one window or of several; NOWHERE behind the last cell.
+            frontier: first cell of the window that each open cell belongs to.
         """
-        own, first = cells[..., :, None], frontier[..., :, None]
-        other = torch.cat((known, cells), dim=-1)[..., None, :]
-        up = own // columns - other // columns
+        query, first = cells[..., :, None], frontier[..., :, None]
+        key = torch.cat((known, cells), dim=-1)[..., None, :]
+        up = query // columns - key // columns
         if self.attention == "local":
-            aside = (own % columns - other % columns).abs()
+            aside = (query % columns - key % columns).abs()
             seen = (up >= 0) & (up <= self.rows) & (aside <= self.columns)
         else:
             seen = torch.ones_like(up, dtype=torch.bool)
@@ -150,10 +150,10 @@ class SpatialModelConfig(SpatialModelSizes):
         if self.directions == "vertical":
             seen &= up > 0
         else:
-            seen |= other == first - 1
+            seen |= key == first - 1
         slots = known.shape[-1]
-        there = other >= 0
-        before = there[..., :slots] & (other[..., :slots] < first)
-        together = there[..., slots:] & (frontier[..., None, :] == first)
-        itself = torch.eye(cells.shape[-1], dtype=torch.bool, device=cells.device)
-        return torch.cat((seen[..., :slots] & before, seen[..., slots:] & together | itself), dim=-1)
+        valid = key >= 0
+        committed = valid[..., :slots] & (key[..., :slots] < first)
+        window = valid[..., slots:] & (frontier[..., None, :] == first)
+        diagonal = torch.eye(cells.shape[-1], dtype=torch.bool, device=cells.device)
+        return torch.cat((seen[..., :slots] & committed, seen[..., slots:] & window | diagonal), dim=-1)

@@ -1,20 +1,20 @@
-"""The spatial draft model as a drafter: a chain along the row, guessed in one pass, with other candidates beside it.
+"""The spatial draft model as a drafter: a chain of cells guessed in one pass, with further candidates at each cell.
 
     q_f .. q_{f+n-1} = network(c_t, t < f)                   one pass of the draft model (`network.py`)
-    cell f + j: `samples` candidates drawn from q_{f+j}; the chain goes on behind the first of them
+    cell f + j: `samples` candidates drawn from q_{f+j}; the chain continues after the first of them
 
-All candidates of a cell come from one q, which depends on known cells alone, and the shape of the tree is settled
-before anything is drawn: exact under rejection, and under coupled noise like any tree. Guidance: the network runs on
-both streams, and q is made from their logits as p is.
+All candidates of a cell are drawn from one q, which depends on known cells alone, and the shape of the tree depends on
+no drawn token: exact under rejection, and under coupled noise as any tree is. Guidance: the network runs on both
+streams, and q is computed from their logits as p is.
 
-Several grids: each starts like the first, with no known cells and nothing drafted before its first token; no window
-reaches from one into the next.
+Several grids: each starts without known cells, and nothing is drafted before its first token; no window crosses from
+one into the next.
 
 | variable | symbol |
 |---|---|
 | `state.frontier` | f |
 | `options.length` | n, cut where n times `samples` would exceed the budget |
-| `_slots` | keys and values of the last known cells of the grid; cell t of it lies at t modulo their number |
+| `_slots` | ring buffer of keys and values of the last known cells of the grid; cell t has index t modulo its length |
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ from spatialspec.methods.spatial_model.network import SpatialNetwork
 
 @runtime_checkable
 class Deep(Protocol):
-    """A target whose passes hand out the states after any block that a proposal asks for."""
+    """A target whose passes return the states of any hidden layer."""
 
     @property
     def depth(self) -> int:
-        """Number of blocks."""
+        """Number of hidden layers."""
         ...
 
 
 def depth(target: Head) -> int:
-    """Blocks whose states a target hands out: 1, the last, where it does not say how many."""
+    """Number of hidden layers that a target returns: 1, the last, unless it is `Deep`."""
     return target.depth if isinstance(target, Deep) else 1
 
 
 class SpatialModelOptions(Budget, Tolerance):
-    """What to draft in every pass."""
+    """Shape of the tree."""
 
     length: int = Field(default=8, ge=1, le=128, description="cells drafted ahead, along the row and behind its end")
     samples: int = Field(default=3, ge=1, le=64, description="candidates per cell")
@@ -67,7 +67,7 @@ class SpatialModel(Drafter):
     """The drafter of one image.
 
     Raises:
-        BadInput: there are no draft weights, or they need what the target does not give.
+        BadInput: there are no draft weights, or they read more layers than the target returns.
     """
 
     def __init__(self, context: DecodeContext, options: SpatialModelOptions, verifier: Verifier) -> None:
@@ -78,7 +78,7 @@ class SpatialModel(Drafter):
         self._begin(self.layout.grids[0], 0)
 
     def _begin(self, grid: Grid, first: int) -> None:
-        """Start a grid, whose first cell is numbered `first` in the layout."""
+        """Start a grid; `first` is the index of its first cell in the layout."""
         c, self.grid, self.first = self.network.config, grid, first
         slots = c.memory(grid.columns, grid.cells)
         self._slots: Float[Tensor, "L 2 G H S D"] = self.network.open.new_zeros(
@@ -87,22 +87,22 @@ class SpatialModel(Drafter):
         self._rotation = _rotation(c, grid, self._slots.device)
 
     def observe(self, step: Step) -> None:
-        """Read the cells just committed, as far as they are in the grid of the last one."""
+        """Read the cells just committed, those in the grid of the last one."""
         last, scores = step.before.frontier + len(step.written) - 1, step.scores
         grid, index = self.layout.locate(last)
         if last - index != self.first:
             self._begin(grid, last - index)
-        room = self._slots.shape[-2]
-        count = min(len(step.written), room, index + 1)
+        size = self._slots.shape[-2]
+        count = min(len(step.written), size, index + 1)
         slots, tokens, cells = step.verdict.slots()[-count:], step.written[-count:], range(index + 1 - count, index + 1)
         states = [*(scores.layers[layer] for layer in self.layers), scores.hidden]
         hidden = torch.cat([part[:, slots] for part in states], dim=-1)
         embedding = self.target.embed(torch.tensor(tokens, device=hidden.device)).expand(len(hidden), -1, -1)
-        where = [cell % room for cell in cells]
-        self._slots[..., where, :] = self.network.read(hidden, embedding, self._rotations(cells))
+        indices = [cell % size for cell in cells]
+        self._slots[..., indices, :] = self.network.read(hidden, embedding, self._rotations(cells))
 
     def propose(self, state: State) -> Proposal:
-        """The chain, and other candidates beside it."""
+        """The chain, and further candidates at each cell."""
         s = self.options
         count = min(s.length, s.budget // s.samples, self.reach(state.frontier))
         if not count:
@@ -118,17 +118,17 @@ class SpatialModel(Drafter):
         return proposal
 
     def reach(self, frontier: int) -> int:
-        """How many of the next cells have a q: those left in the grid, none before its first token."""
+        """Number of next cells that have a q: those left in the grid, 0 before its first token."""
         grid, index = self.layout.locate(frontier)
         return grid.cells - index if index else 0
 
-    def distributions(self, frontier: int, count: int, skip: int = 0) -> Float[Tensor, "wanted V"]:
-        """q of each of the next cells, given what is written, in one pass of the network.
+    def distributions(self, frontier: int, count: int, skip: int = 0) -> Float[Tensor, "N V"]:
+        """q of each of the next cells, given the committed ones, in one pass of the network.
 
         Args:
             frontier: first open cell; all before it were observed.
             count: cells of the window, at most its `reach`.
-            skip: of these, first ones whose q is not wanted.
+            skip: number of first cells to leave out of the result.
         """
         index = frontier - self.first
         mask = _mask(self.network.config, self.grid, index, count, self._slots.device)
@@ -150,10 +150,10 @@ def _rotation(config: SpatialModelConfig, grid: Grid, device: torch.device) -> R
 def _mask(
     config: SpatialModelConfig, grid: Grid, frontier: int, count: int, device: torch.device
 ) -> Bool[Tensor, "1 1 M seen"]:
-    """What the window at `frontier` sees of slots and of itself: the same for every image of a grid."""
-    room = config.memory(grid.columns, grid.cells)
-    slot = torch.arange(room)
-    last = frontier - 1 - (frontier - 1 - slot) % room  # the latest known cell that lies there
+    """Attention mask of the window at `frontier`: the same for every image of a grid."""
+    size = config.memory(grid.columns, grid.cells)
+    slot = torch.arange(size)
+    last = frontier - 1 - (frontier - 1 - slot) % size  # the last known cell with this index in the ring buffer
     known = torch.where(last >= 0, last, NOWHERE)
     cells = torch.arange(frontier, frontier + count)
     mask = config.visible(grid.columns, known, cells, torch.full_like(cells, frontier))

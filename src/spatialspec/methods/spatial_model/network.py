@@ -3,11 +3,11 @@
     c_t = W [RMSNorm(h_t) ...; RMSNorm(e_t)]        a known cell t < f: the target's states and the token's embedding
     x_i = o                                         an open cell f <= i < f + N: one learned vector, no token
     x  <- x + Attention(x; keys of c and of x), x + SwiGLU(x)     in every layer
-    q_i = softmax(Output(Norm(x_i)))                through the target's own final norm and output layer
+    q_i = softmax(Output(Norm(x_i)))                through the target's final norm and output layer
 
-What sees what, and where it is, says `config.py`. Known cells are not refined: their keys and values are
-made once, when they are written. The states h_t are one or several (`config.features`): that of the target's last block
-and of others below it, joined (multi-layer features as in EAGLE-3, Li et al., 2025, arXiv 2503.01840, section 3.1).
+`config.py` defines the attention mask and the rotations. Known cells are not refined: their keys and values are
+computed once, when they are committed. h_t is one state or several (`config.features`), concatenated: of the target's
+last layer and of layers below it (multi-layer features as in EAGLE-3, Li et al., 2025, arXiv 2503.01840, section 3.1).
 
 | variable | symbol |
 |---|---|
@@ -69,7 +69,7 @@ class SpatialLayer(nn.Module):
 
 
 class SpatialNetwork(nn.Module):
-    """The network; what comes out are pre-norm states in the target's own space."""
+    """The network; its outputs are pre-norm states in the target's space."""
 
     def __init__(self, config: SpatialModelConfig) -> None:
         super().__init__()
@@ -88,8 +88,8 @@ class SpatialNetwork(nn.Module):
         """Keys and values of known cells in every layer.
 
         Args:
-            hidden: the target's states in the slots that output these cells, joined; the pre-norm ones come last.
-            embedding: of their tokens, by the target.
+            hidden: the target's states in the slots that output these cells, concatenated; the last layer's come last.
+            embedding: the target's embedding of their tokens.
             rotation: of these cells, (N, P) or (B, 1, N, P).
         """
         states = self.state_norm(hidden.unflatten(-1, (self.config.features, -1))).flatten(-2)

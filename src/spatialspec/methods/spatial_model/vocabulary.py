@@ -2,8 +2,8 @@
 
     q(v) = softmax(W_S x)_v  for v in S, 0 elsewhere          W_S: rows S of the target's output layer
 
-q sums to one over all tokens, so every exact rule takes it like any other; what it does not cover is never
-drafted. A pass of the draft model multiplies with |S| rows instead of V.
+q sums to one over all tokens, so every exact rule applies; tokens outside S are never drafted. A pass of the draft
+model computes |S| logits instead of V.
 
 | variable | symbol |
 |---|---|
@@ -25,7 +25,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Head
 from spatialspec.core.sampling import Sampling
 
-NOT_COVERED = -1  # in place of a token's position
+NOT_COVERED = -1  # position of a token outside S
 
 
 @runtime_checkable
@@ -39,7 +39,7 @@ class OneMatrix(Protocol):
 
 
 def output_rows(target: Head, size: int) -> Float[Tensor, "V d"]:
-    """The output layer of a target that drafts are to have `size` tokens of.
+    """The output layer of a target, for drafts that cover `size` of its tokens.
 
     Raises:
         BadInput: it has fewer tokens, or the layer is not one matrix.
@@ -52,13 +52,13 @@ def output_rows(target: Head, size: int) -> Float[Tensor, "V d"]:
 
 
 class DraftVocabulary(nn.Module):
-    """Which tokens are covered, and the part of the target's output layer that they need.
+    """The covered tokens, and their rows of the target's output layer.
 
     Args:
         size: number of tokens; 0 is all, whatever their number.
 
     Attributes:
-        tokens: covered ones, a part of the draft weights; None is all.
+        tokens: covered tokens, stored with the draft weights; None is all.
     """
 
     tokens: Int[Tensor, "v"] | None
@@ -70,16 +70,16 @@ class DraftVocabulary(nn.Module):
         self.register_buffer("_rows", None, persistent=False)
 
     @classmethod
-    def most_frequent(cls, size: int, codes: Int[Tensor, "pictures cells"]) -> DraftVocabulary:
-        """The most frequent tokens of some pictures; of equally frequent ones the smaller."""
-        made = cls(size)
-        if made.tokens is not None:
+    def most_frequent(cls, size: int, codes: Int[Tensor, "images cells"]) -> DraftVocabulary:
+        """The most frequent tokens of some images; of equally frequent ones the smaller."""
+        vocabulary = cls(size)
+        if vocabulary.tokens is not None:
             counts = torch.bincount(codes.flatten().long(), minlength=size)
-            made.tokens = counts.argsort(descending=True, stable=True)[:size].sort().values.to(made.tokens)
-        return made
+            vocabulary.tokens = counts.argsort(descending=True, stable=True)[:size].sort().values.to(vocabulary.tokens)
+        return vocabulary
 
     def check(self, path: Path) -> None:
-        """Make sure that a file's table can be used.
+        """Check the tokens of a file.
 
         Raises:
             BadInput: a token occurs twice, is out of order or negative: q would lose mass, and exactness with it.
@@ -88,17 +88,17 @@ class DraftVocabulary(nn.Module):
             raise BadInput("others", "ascending tokens from 0 on", "fetch the file again", f"{path}: vocabulary.tokens")
 
     def bind(self, target: Head) -> None:
-        """Take the rows of the target's output layer, once: drafts belong to one target.
+        """Copy the rows of the target's output layer, once: drafts belong to one target.
 
         Raises:
-            BadInput: the target cannot give them.
+            BadInput: the target has no such rows.
         """
         if self.tokens is not None and self._rows is None:
             table = output_rows(target, int(self.tokens.max()) + 1)
             self._rows = table[self.tokens.to(table.device)].detach().to(self.tokens.device)
 
     def logits(self, target: Head, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N v"]:
-        """Pre-norm states, in the target's type -> logits of the covered tokens."""
+        """Pre-norm states, in the target's dtype -> logits of the covered tokens."""
         self.bind(target)
         normed = target.norm(states)
         return target.output(normed) if self._rows is None else F.linear(normed, self._rows)
@@ -111,7 +111,7 @@ class DraftVocabulary(nn.Module):
         return q.new_zeros(*q.shape[:-1], target.vocabulary).index_copy_(-1, self.tokens, q)
 
     def positions(self, codes: Int[Tensor, "*N"], target: Head) -> Int[Tensor, "*N"]:
-        """Where tokens stand among the covered ones; NOT_COVERED for the others."""
+        """Positions of tokens among the covered ones; NOT_COVERED for the others."""
         if self.tokens is None:
             return codes
         table = torch.full((target.vocabulary,), NOT_COVERED, device=codes.device)

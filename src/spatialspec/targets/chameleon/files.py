@@ -2,7 +2,7 @@
 
 A checkpoint that was converted with its image decoder (Anole's) has it in its shards, as `model.vqmodel.*`. Others
 (Lumina-mGPT's) have none; then `vq.safetensors` lies beside the shards, written by `convert` from Meta's `vqgan.ckpt`,
-and `vq_encoder.safetensors`, which turns images into tokens.
+and `vq_encoder.safetensors`, the encoder of images.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def load_reader(folder: Path, device: torch.device) -> ChameleonVQVAE:
     """
     if not (folder / ENCODER).is_file():
         raise BadInput(
-            "no encoder of pictures",
+            "no encoder of images",
             ENCODER,
             f"make it with spatialspec convert vqgan.ckpt {folder}, or learn from images that the target draws, "
             "--self-distil PROMPTS",
@@ -108,7 +108,7 @@ def _sizes(folder: Path) -> ChameleonVQVAEConfig:
         if isinstance(error, BadInput):
             raise
         got = f"others ({shown(' '.join(str(error).split()), 200)})"
-        raise BadInput(got, "sizes of a image decoder in vq_config", where=path) from error
+        raise BadInput(got, "sizes of an image decoder in vq_config", where=path) from error
     ranges = {"channel_multiplier": sizes.channel_multiplier, "resolution": [sizes.resolution]}
     for key, values in ranges.items():
         if not 1 <= len(values) <= MOST or not all(isinstance(x, int) and x >= 1 for x in values):

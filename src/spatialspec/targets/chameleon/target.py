@@ -1,9 +1,9 @@
 """Anole (arXiv 2407.06135) and others that draw with Chameleon (arXiv 2405.09818), in the checkpoints of transformers.
 
 One language model over text and image tokens; image token k is the id named IMGIMG<k in letters, A for 0>Z. The model
-of transformers has no image decoder, and its `forward`, hence its `generate`, gives image tokens no probability; so
-the blocks are called here, and the output rows of image tokens. A prompt is the words, the end of a message, and the
-token that begins an image; the unconditional one has neither words nor end of message.
+of transformers has no image decoder, and its `forward`, hence its `generate`, gives image tokens no probability. So the
+hidden layers and the output weights of image tokens are used directly. A prompt is the words, the end of a message, and
+the token that begins an image; the unconditional one has neither words nor end of message.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class ChameleonVQ(VQGAN):
     """Codebook and decoder.
 
     Args:
-        config: sizes, `vq_config` of a Chameleon checkpoint; attention is only where it says so.
+        config: sizes, `vq_config` of a Chameleon checkpoint; it decides where attention is used.
     """
 
     def __init__(self, config: ChameleonVQVAEConfig) -> None:

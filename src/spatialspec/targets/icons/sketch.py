@@ -1,9 +1,9 @@
 """Sketch of a caption: features of every cell from a bag of words, before the first token is drawn.
 
-A small network runs once per prompt, not once per token. The BPE tokens of the caption are summed, a residual SwiGLU
-network turns the sum into coarse cells, and convolutions turn those into features of every cell. It is trained first,
-to draw the pixels of each cell from its features, and then frozen; the transformer reads the features of the cell that
-a slot predicts and of its neighbours.
+A small network runs once per prompt, not once per token. The embeddings of the caption's BPE tokens are summed; a
+residual SwiGLU network maps the sum to coarse cells, and convolutions map those to features of every cell. It is
+trained first, to draw the pixels of each cell from its features, and then frozen. The transformer reads the features of
+the cell that a slot predicts, and of its neighbours.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Source:
-    """A package that holds pictures.
+    """A package of images.
 
     Attributes:
         package: name in its registry.
@@ -46,6 +46,6 @@ def concept_of(caption: str) -> str:
 
 
 def concept_in(caption: str) -> str:
-    """What a caption "label, style" is about: the label without the style words, as `concept_of` writes it."""
+    """Concept of a caption "label, style": the label in the form of `concept_of`."""
     label, comma, last = caption.rpartition(", ")
     return concept_of(label if comma and last in {source.style for source in SOURCES} else caption)

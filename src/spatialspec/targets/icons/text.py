@@ -39,17 +39,17 @@ def train_bpe(captions: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 def _steps(tokenizer: Tokenizer) -> dict[str, Any]:
-    """All that a tokenizer does but its words: normalisation, splitting, special tokens, dropout, truncation."""
+    """All settings of a tokenizer but its vocabulary: normalisation, splitting, special tokens, dropout, truncation."""
     steps: dict[str, Any] = json.loads(tokenizer.to_str())
     model = steps.pop("model")
     return {**steps, **{f"model.{key}": model[key] for key in model if key not in ("vocab", "merges")}}
 
 
 class PromptTokenizer:
-    """Turns prompts into sequences of `length` token ids."""
+    """Encodes prompts as sequences of `length` token ids."""
 
     def __init__(self, tokenizer: Tokenizer, length: int) -> None:
-        tokenizer.encode_special_tokens = True  # who types "<pad>" means these letters
+        tokenizer.encode_special_tokens = True  # a typed "<pad>" is text
         self.tokenizer, self.length = tokenizer, length
 
     @classmethod
@@ -87,7 +87,7 @@ class PromptTokenizer:
         """Refuse prompts that do not fit.
 
         Raises:
-            PromptTooLong: one does not.
+            PromptTooLong: a prompt does not fit.
         """
         self(prompts)
 

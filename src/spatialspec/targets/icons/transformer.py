@@ -27,7 +27,7 @@ class GridTransformerConfig(GridSizes):
 
     Attributes:
         text_vocabulary: BPE tokens.
-        text_layers: blocks of the bidirectional text encoder.
+        text_layers: layers of the bidirectional text encoder.
         sketch_width, sketch_layers: sizes of the network that sketches the caption, once per prompt.
     """
 
@@ -58,7 +58,7 @@ class IconsAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Float[Tensor, "B N d"], inputs: AttentionInputs, layer: int) -> Float[Tensor, "B N d"]:
-        """Attention of block number `layer`."""
+        """Attention of layer number `layer`."""
         q, k, v = split_heads(self.qkv(x), self.heads)
         q, k = rotate(self.q_norm(q), inputs.rotation), rotate(self.k_norm(k), inputs.rotation)
         return self.out(inputs.attend(q, k, v, layer))
@@ -76,7 +76,7 @@ class IconsBlock(nn.Module):
         self.down = nn.Linear(config.mlp_width, config.width, bias=False)
 
     def forward(self, x: Float[Tensor, "B N d"], inputs: AttentionInputs, layer: int) -> Float[Tensor, "B N d"]:
-        """Block number `layer`."""
+        """Layer number `layer`."""
         x = x + self.attention(self.attention_norm(x), inputs, layer)
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
@@ -143,8 +143,8 @@ class GridTransformer(GridModel):
         body = self.code_embedding(codes[:, :-1]) + added[:, 1:cells]
         x = torch.cat((prefix[:, :-1], prefix[:, -1:] + added[:, :1], body), dim=1)
         cos, sin = self.rotations(rows, columns)
-        still = cos.new_zeros(prefix.shape[1], cos.shape[1])
-        rotation = torch.cat((still + 1, cos[: cells - 1])), torch.cat((still, sin[: cells - 1]))
+        zero = cos.new_zeros(prefix.shape[1], cos.shape[1])
+        rotation = torch.cat((zero + 1, cos[: cells - 1])), torch.cat((zero, sin[: cells - 1]))
         states: list[Tensor] | None = [] if layers else None
         hidden = self(x, AttentionInputs((rotation[0][None, None], rotation[1][None, None])), states)
         joined = torch.cat([*(states[layer - 1] for layer in layers), hidden], dim=-1) if states else hidden

@@ -1,6 +1,6 @@
 """Caption prompts of LlamaGen: T5 features of at most 120 tokens, computed beforehand or on the spot.
 
-| file in the model's folder | holds |
+| file in the model's folder | content |
 |---|---|
 | `captions.safetensors` | features computed beforehand: one (n, 2048) tensor for each caption, named by the caption |
 | `t5/` | flan-t5-xl as transformers saves it (or a link to it), for all other captions |

@@ -19,7 +19,7 @@ IMAGENET = 1000
 
 @cache
 def imagenet_names() -> dict[str, tuple[int, ...]]:
-    """Lower-case name -> ids of the classes that bear it; a few names are borne by two ("crane": bird and machine)."""
+    """Lower-case name -> ids of the classes with this name; a few names have two ("crane": bird and machine)."""
     lines = Path(__file__).with_name("imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
     names: dict[str, tuple[int, ...]] = {}
     for number, line in enumerate(line for line in lines if not line.startswith("#")):

@@ -103,7 +103,7 @@ def infer(tensors: Mapping[str, Tensor], path: Path, grid: Grid, heads: int | No
 
 
 def infer_vq(tensors: Mapping[str, Tensor], path: Path) -> LlamaGenVQConfig:
-    """Sizes of a image decoder.
+    """Sizes of an image decoder.
 
     Raises:
         BadInput: a tensor that has a size is missing.
@@ -137,7 +137,7 @@ def _select(module: nn.Module, tensors: Mapping[str, Tensor], out: re.Pattern[st
 
 @contextmanager
 def writing_folder(path: Path) -> Iterator[Path]:
-    """Where to write the files of a new folder, which has its name at the end of the block, whole.
+    """A temporary folder for the files of a new one; it is renamed at the end of the block.
 
     Raises:
         OSError: it could not be written; nothing is left.
@@ -149,7 +149,7 @@ def writing_folder(path: Path) -> Iterator[Path]:
         yield partial
         mask = os.umask(0)
         os.umask(mask)
-        partial.chmod(0o777 & ~mask)  # what makes temporary folders keeps them private
+        partial.chmod(0o777 & ~mask)  # temporary folders are private
         partial.rename(path)
     except BaseException as error:
         if partial is not None:

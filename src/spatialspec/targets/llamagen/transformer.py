@@ -71,7 +71,7 @@ class LlamaGenAttention(nn.Module):
         self.wo = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Float[Tensor, "B N d"], inputs: AttentionInputs, layer: int) -> Float[Tensor, "B N d"]:
-        """Attention of block number `layer`."""
+        """Attention of layer number `layer`."""
         q, k, v = split_heads(self.wqkv(x), self.heads)
         q, k = rotate_neighbours(q, inputs.rotation), rotate_neighbours(k, inputs.rotation)
         return self.wo(inputs.attend(q, k, v, layer))
@@ -102,7 +102,7 @@ class LlamaGenBlock(nn.Module):
         self.feed_forward = FeedForward(c.width, c.mlp_width)
 
     def forward(self, x: Float[Tensor, "B N d"], inputs: AttentionInputs, layer: int) -> Float[Tensor, "B N d"]:
-        """Block number `layer`."""
+        """Layer number `layer`."""
         x = x + self.attention(self.attention_norm(x), inputs, layer)
         return x + self.feed_forward(self.ffn_norm(x))
 
