@@ -25,6 +25,7 @@ from spatialspec.io.outputs import check_output
 from spatialspec.io.prompts import BUILT_IN
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.measure.bench import bench, describe
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import RULES, Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
@@ -81,7 +82,7 @@ def main() -> None:
         missing = [m for m in drawn(family, options.verifier) if str(m) not in known]
         if not missing:
             continue
-        document = bench(pipeline, [Method.parse("ar"), *missing], request, lambda method, cells: None)
+        document = bench(pipeline, [AR, *missing], request, lambda method, cells: None)
         rows = [row.model_dump() | {"family": family} for row in document.methods]
         done["methods"] += rows if "ar" not in known else rows[1:]
         done["settings"] = settings

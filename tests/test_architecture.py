@@ -35,7 +35,7 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "models": {"core", "io", "targets"},
     "arguments": {"core", "io"},
     "devices": {"core"},
-    "output": {"core", "generation"},
+    "output": {"core", "generation", "targets"},
     "drafts": LOOP | {"models"},
     "pipeline": LOOP | {"models", "drafts", "arguments", "devices", "output"},
     "measure": DRAWING,

@@ -1,13 +1,16 @@
 """The wheel works outside the repository: typed, licensed, weights inside, a picture out."""
 
+import ast
 import os
 import subprocess
 import sys
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import spatialspec
 from helpers.paths import ROOT
 
 MOST_WEIGHTS = 60_000_000
@@ -40,6 +43,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder)
     (built,) = folder.glob("spatialspec-*.whl")
     return built
+
+
+def test_public_names_are_the_same_for_type_checkers_and_at_run_time():
+    """Each stands in three lists: what type checkers import, what is imported when asked for, and `__all__`."""
+    (block,) = (node for node in ast.parse(Path(spatialspec.__file__).read_text()).body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert len(imports) == len(block.body) and not any(alias.asname for node in imports for alias in node.names)
+    typed = {alias.name: node.module for node in imports for alias in node.names}
+    assert typed == {name: f"spatialspec.{home}" for name, home in spatialspec._HOMES.items()}
+    assert sorted([*typed, "__version__"]) == sorted(spatialspec.__all__)
+    for name, home in typed.items():
+        assert getattr(spatialspec, name) is getattr(import_module(home), name)
 
 
 def test_wheel_holds_everything(wheel: Path):

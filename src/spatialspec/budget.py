@@ -226,7 +226,7 @@ def _key(target: Target, drafts: Drafts, method: Method, request: Request) -> st
             "machine": machine(weight.device),
             "dtype": str(weight.dtype),
             "images": request.images,
-            "sampling": repr(request.sampling),
+            "sampling": request.sampling.facts(),
             "grid": str(request.grid),
             "versions": (torch.__version__, __version__),
         }

@@ -14,6 +14,7 @@ from torch import Tensor
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.generation import Report
+from spatialspec.targets.images import unit
 
 OutputType = Literal["pil", "np", "pt", "tokens"]
 OUTPUT_TYPES: tuple[str, ...] = get_args(OutputType)
@@ -76,5 +77,5 @@ def images_of(target: Target, tokens: list[tuple[int, ...]], grid: Grid, output_
     images = [_full_image(target, written[before:], grid) for written in tokens]
     if output_type == "pil":
         return images
-    array = np.stack([np.asarray(image.convert("RGB"), dtype=np.float32) / 255 for image in images])
-    return array if output_type == "np" else torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
+    pixels = unit(torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images])))
+    return pixels.numpy() if output_type == "np" else pixels.permute(0, 3, 1, 2).contiguous()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from spatialspec.core.errors import BadInput, shown
 
@@ -29,6 +29,10 @@ class Plugin(ABC):
     @abstractmethod
     def registry() -> Registry[Any]:
         """The registry of its kind."""
+
+    def same(self, other: Self) -> bool:
+        """Whether both do the same, whatever values their options have."""
+        return self is other
 
 
 P = TypeVar("P", bound=Plugin)
@@ -51,7 +55,16 @@ class Registry(Generic[P]):
     @cached_property
     def named(self) -> dict[str, P]:
         """Plugins by name; those of other packages are added by `all`."""
+        return dict(self.shipped)
+
+    @cached_property
+    def shipped(self) -> dict[str, P]:
+        """Plugins of this package by name."""
         return {plugin.name: plugin for plugin in self._shipped()}
+
+    def ships(self, plugin: P) -> bool:
+        """Whether one is the package's, which every process knows by its name."""
+        return plugin.name in self.shipped and plugin.same(self.shipped[plugin.name])
 
     def add(self, plugin: object, where: str) -> None:
         """Add a plugin; `where` is its origin, for messages.

@@ -16,10 +16,12 @@ from helpers.doctors import at_rest, faults, named
 from helpers.tiny import CODES, call_main, tiny_folder, tiny_target
 from helpers.tiny_chameleon import random_vq, vq_config, write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
+from spatialspec.doctor.files import ModelFolder, check_files, numbers
 from spatialspec.drafts import weights
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
 from spatialspec.targets.icons.text import train_bpe
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
+from spatialspec.targets.registry import REGISTRY, TargetKind
 
 SIZES = {"emu3": "3x5", "lumina": "4x6"}
 Spoil = Callable[[Path], object]
@@ -131,6 +133,27 @@ def test_what_is_not_read_is_named(made: dict[str, Path], tmp_path: Path) -> Non
     found = at_rest(folder)
     assert faults(found) == ["foreign files warning"]
     assert named(found, "foreign files").got == "model-00026-of-00026.safetensors, modeling.py"
+
+
+def test_a_kind_names_the_files_that_it_may_have(made: dict[str, Path], tmp_path: Path) -> None:
+    """Those that exist are whole and not foreign; weights among them count."""
+    assert (
+        REGISTRY.named["chameleon"].optional_weights
+        == ("vq.safetensors",)
+        == REGISTRY.named["lumina_mgpt"].optional_weights
+    )
+    assert REGISTRY.named["llamagen"].optional_files == ("captions.safetensors",)
+    needed, more, other = "model.safetensors", "more.safetensors", "other.safetensors"
+    kind = TargetKind("mine", lambda config: True, lambda *parts: tiny_target(), None, (needed,), (more,), (other,))
+    folder = ModelFolder(tmp_path, kind, {})
+    save_file({"x": torch.ones(2)}, tmp_path / needed)
+    assert folder.weights == folder.needed == [needed] and numbers(folder) == 2
+    for name in (more, other):
+        save_file({"x": torch.ones(3)}, tmp_path / name)
+    assert folder.weights == [needed, more] and numbers(folder) == 5
+    assert [finding.status for finding in check_files(folder)] == ["ok"]
+    cut(more, 20)(tmp_path)
+    assert [finding.check for finding in check_files(folder)] == [f"file {more}"]
 
 
 def test_a_grid_that_does_not_fit(made: dict[str, Path]) -> None:

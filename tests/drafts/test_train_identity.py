@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from helpers.lessons import corpus, heads
+from helpers.real_targets import MAKES
 from helpers.tiny import tiny_folder, tiny_target
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.features import Prepared
 from spatialspec.drafts.teacher import move
 from spatialspec.drafts.trainer import state_folder
-from spatialspec.io.identity import identity, networks
+from spatialspec.io.identity import identity
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.loading import load_target
 
@@ -74,10 +75,18 @@ def test_blocks_of_a_language_model_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("write", [tiny_folder, tiny_janus, tiny_emu3])
 def test_all_of_a_target_is_moved_but_what_is_said(tmp_path: Path, write) -> None:
     target = load_target(write(tmp_path))
-    kept = max((m for n in networks(target) for m in n.modules() if isinstance(m, nn.ModuleList)), key=len)
+    kept = max((m for n in target.networks for m in n.modules() if isinstance(m, nn.ModuleList)), key=len)
     inside = {id(tensor) for tensor in kept.parameters()}
     move(target, torch.float64, set(kept.modules()))  # a type stands in for a device: here is but one
     assert all(tensor.dtype == torch.float32 for tensor in kept.parameters())
-    found = [tensor for n in networks(target) for tensor in [*n.parameters(), *n.buffers()] if id(tensor) not in inside]
+    found = [tensor for n in target.networks for tensor in [*n.parameters(), *n.buffers()] if id(tensor) not in inside]
     found += [value for value in vars(target).values() if isinstance(value, torch.Tensor)]
     assert len(found) > 5 and all(tensor.dtype == torch.float64 for tensor in found), "something stays behind"
+
+
+@pytest.mark.parametrize("kind", MAKES)
+def test_every_network_of_a_target_counts(tmp_path: Path, kind: str) -> None:
+    target = load_target(MAKES[kind].make(tmp_path / kind))
+    parts = [part for part in vars(target).values() if isinstance(part, nn.Module)]
+    every = {module for network in target.networks for module in network.modules()}
+    assert parts and every.issuperset(parts) and target.transformer in every

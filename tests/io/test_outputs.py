@@ -112,6 +112,25 @@ def test_a_new_file_beside_what_is_read(tmp_path):
     assert os.listdir(tmp_path) == ["old.json"], "no trace"
 
 
+def test_a_new_folder_and_those_around_it(tmp_path):
+    check_folder(tmp_path / "a" / "b" / "c", "OUT", new=True)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    cases = {
+        ".": "which exists, expected a new folder",
+        "link": "which exists, expected a new folder",
+        "file/a/b": "expected an existing folder around it",
+        f"a/{'b' * 256}/c": "expected a name of at most 255 bytes",
+        "a\0/b": "expected a name of at most 255 bytes",
+    }
+    for name, message in cases.items():
+        with pytest.raises(BadInput, match=message):
+            check_folder(tmp_path / name, "OUT", new=True)
+    with pytest.raises(BadInput, match="expected an existing folder around it"):
+        check_folder(tmp_path / "a" / "b", "--out")
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"], "no trace"
+
+
 def test_no_room_is_known_before(tmp_path, monkeypatch):
     def full(self, data):
         raise OSError(28, "No space left on device")

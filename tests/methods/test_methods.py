@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -183,3 +184,14 @@ def test_entry_points_that_are_no_methods_are_named(
     with pytest.raises(BadInput, match=f"entry point mine of spatialspec.methods: {message}"):
         Method.parse("hawk")
     assert table["hawk"].name == "hawk"
+
+
+def test_what_ships_is_known_by_all_of_its_parts(table: dict[str, Method]) -> None:
+    """A worker of the audit makes a method from its text: one that shares no more than the name is not sent there."""
+    for method in (*map(Method.parse, registry.audited()), Method.parse("hawk:tolerance=2").with_default("budget", 7)):
+        assert registry.REGISTRY.ships(method), method
+    hawk, csd = Method.parse("hawk"), Method.parse("csd")
+    for changed in ({"name": "mine"}, {"drafter": csd.drafter}, {"verifier": csd.verifier}, {"lossless": False}):
+        assert not registry.REGISTRY.ships(replace(hawk, **changed)), changed
+    registry.REGISTRY.add(mine := replace(hawk, name="mine"), "test")
+    assert registry.methods()["mine"] is mine and not registry.REGISTRY.ships(mine)

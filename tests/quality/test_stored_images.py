@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 
 from helpers.tiny import tiny_pipeline
-from spatialspec import budget
+from spatialspec import __version__, budget
 from spatialspec.budget import BUDGETS, Cost, costs_here
 from spatialspec.cli.evaluate import _identity
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.quality.store import ImageRecord, Store
+from spatialspec.quality.store import SAME_TOKENS, ImageRecord, Store
 from spatialspec.request import Request
 from spatialspec.targets.icons.text import train_bpe
 
@@ -71,6 +71,39 @@ def test_images_of_other_models_or_settings_are_refused(name: str, pipeline: Spa
     changed = (CHANGES | OF_IMAGES)[name](pipeline, request) or request
     with pytest.raises(BadInput, match="as in the stored work: choose another --out"):
         Store(tmp_path / "kept", _identity(pipeline, changed))
+
+
+OF_THE_FIRST_VERSION = [
+    "model", "drafts", "verifier", "seed", "negative_prompt", "size", "dtype", "version", "weights", "device",
+    "guidance", "temperature", "top_k", "top_p",
+]  # fmt: skip
+
+
+def test_images_of_an_earlier_version_with_the_same_tokens_are_read(pipeline: SpatialPipeline, tmp_path: Path) -> None:
+    """Of the version alone nothing depends; where more differs, the message names the command that draws anew."""
+    assert __version__ in SAME_TOKENS, "does it draw the tokens of the earlier versions? then add it, else replace them"
+    settings = _identity(pipeline, request_of(pipeline))
+    assert sorted(settings) == sorted(OF_THE_FIRST_VERSION) and settings["version"] == __version__
+    written = json.dumps(settings | {"version": "0.1.0"})
+    (tmp_path / "settings.json").write_text(written)
+    Store(tmp_path, settings)
+    assert (tmp_path / "settings.json").read_text() == written
+    with pytest.raises(BadInput, match=r"guidance 9.*: the same command with --out NEW draws all images") as refused:
+        Store(tmp_path, settings | {"guidance": 9})
+    assert "version" not in str(refused.value)
+    (tmp_path / "settings.json").write_text(json.dumps(settings | {"version": "0.0.9"}))
+    with pytest.raises(BadInput, match=r"got version .*, expected .0\.0\.9., as"):
+        Store(tmp_path, settings)
+
+
+def test_images_under_min_p_are_not_those_without(pipeline: SpatialPipeline, tmp_path: Path) -> None:
+    request = request_of(pipeline)
+    filtered = replace(request, sampling=replace(request.sampling, min_p=0.1))
+    for first, second in ((request, filtered), (filtered, request)):
+        folder = tmp_path / str(first.sampling.min_p)
+        Store(folder, _identity(pipeline, first))
+        with pytest.raises(BadInput, match=r"got min_p .*, expected .*: choose another --out"):
+            Store(folder, _identity(pipeline, second))
 
 
 @pytest.mark.parametrize("name", CHANGES)

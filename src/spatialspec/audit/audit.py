@@ -19,14 +19,15 @@ import torch
 
 from spatialspec.audit.cases import Plan
 from spatialspec.audit.chi_square import CAUTION
-from spatialspec.audit.environments import AR, ModelEnvironment, ToyEnvironment, departures
+from spatialspec.audit.environments import ModelEnvironment, ToyEnvironment, departures
 from spatialspec.audit.findings import AuditDocument, AuditSettings, CaseResult, MethodAudit, SeedIdentity
 from spatialspec.audit.replicas import NoiseTable
 from spatialspec.core.progress import Progress
 from spatialspec.generation import assemble
 from spatialspec.io.processes import Workers
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import RULES, Method
-from spatialspec.methods.registry import shipped
+from spatialspec.methods.registry import REGISTRY
 from spatialspec.pipeline import SpatialPipeline
 
 FALSE_ALARM = 1e-6
@@ -119,10 +120,6 @@ def _in_worker(plan: Plan, seed: int, method: str, verifier: str) -> ToyTrial:
     return try_on_toys(_environments_of_worker(plan, seed), Method.parse(method), verifier)
 
 
-def _ours(method: Method) -> bool:
-    return any(method.name == known.name and method.drafter is known.drafter for known in shipped())
-
-
 def audit(
     methods: Sequence[Method],
     plan: Plan,
@@ -160,7 +157,7 @@ def audit(
 
     def begin(method: Method, verifier: str) -> Callable[[], ToyTrial]:
         """Start a trial in a worker, or defer it to this process; workers know only methods of this package."""
-        if workers > 1 and _ours(method):
+        if workers > 1 and REGISTRY.ships(method):
             return pool.submit(_in_worker, plan, seed, str(method), verifier).result
         return lambda: try_on_toys(toys(), method, verifier)
 

@@ -18,11 +18,11 @@ from spatialspec.audit.toys import CachedSampling
 from spatialspec.core.progress import Progress
 from spatialspec.generation import generate
 from spatialspec.measure.distance import Drawn, Scorer, explained
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 
-AR = Method.parse("ar")
 HEADS = 16  # of random draft weights in each direction: the maximum of any method
 BATCH = 250  # images of a large batch
 

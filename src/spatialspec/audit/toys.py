@@ -106,6 +106,8 @@ class ToyTarget:
             first = prefixes.stop
         return joint_distribution(conditionals)
 
+    networks, transformer = (), None
+
     def layout(self, grid: Grid) -> Layout:
         """The cells of the toy, for every grid."""
         return self.grid

@@ -57,8 +57,9 @@ def bench(
     pipeline, request = common.load(listed, words, own_prompts=prompts is not None)
     listed = common.tuned(listed, pipeline, request)
 
-    from spatialspec.measure.bench import AR, bench
+    from spatialspec.measure.bench import bench
     from spatialspec.measure.metrics import AGAINST_AR, COST, DISTANCE, columns, notes
+    from spatialspec.methods.ar import METHOD as AR
 
     images = len(request.prompts) + 1  # one warms up
     with progress(len({AR, *listed}) * images * request.grid.cells) as report:

@@ -109,7 +109,7 @@ def evaluate(
     pipeline, request = common.load(listed, first[:1], own_prompts)
 
     from spatialspec.generation import traced
-    from spatialspec.measure.bench import AR
+    from spatialspec.methods.ar import METHOD as AR
     from spatialspec.quality.extractors import ClipScore, feature_extractor
     from spatialspec.quality.judge import Alignment
     from spatialspec.quality.measuring import Metrics
@@ -164,15 +164,13 @@ def _read(path: Path) -> PromptSet:
 
 def _identity(pipeline: Any, request: Any) -> dict[str, Any]:
     """Settings that images depend on, except prompts and methods."""
-    from dataclasses import asdict
-
     from spatialspec.io.identity import identity
     from spatialspec.measure.bench import describe
 
     names = {"model", "drafts", "version", "seed", "verifier", "negative_prompt", "size", "dtype"}
     settings = describe("evaluate", pipeline, request).model_dump(include=names)
     target = {"weights": identity(pipeline.target), "device": pipeline.target.device.type}
-    return {**settings, **target, **asdict(request.sampling)}
+    return {**settings, **target, **request.sampling.facts()}
 
 
 def _shown(name: str, form: str) -> Callable[[Quality], str]:

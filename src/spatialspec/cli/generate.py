@@ -56,9 +56,11 @@ def generate(
     """
     common = options.Common.of(locals(), methods=method)
     methods = common.parse_methods()
-    ar = Method.parse("ar")
-    if compare or ar in methods:
-        methods = list(dict.fromkeys([ar, *methods]))
+
+    from spatialspec.methods.ar import METHOD as AR
+
+    if compare or AR in methods:
+        methods = list(dict.fromkeys([AR, *methods]))
     arguments.prompts(prompt)
     read = options.folders(model, draft)
     check_output(out, ".png", "--out", read)
@@ -84,7 +86,7 @@ def generate(
         for m in methods:
             samples[m] = draw(pipeline, m, request, report)
     with waiting("distance from AR"):
-        results = [summarise(pipeline, m, request, samples[m], samples.get(ar)) for m in methods]
+        results = [summarise(pipeline, m, request, samples[m], samples.get(AR)) for m in methods]
 
     images = [[sample.image for sample in samples[m]] for m in methods]
     if len(methods) == 1:
@@ -92,7 +94,7 @@ def generate(
     else:
         captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
         sheet = comparison(list(zip(captions, images, strict=True)))
-    shown = [table(columns(COST, AGAINST_AR) if ar in samples else columns(COST), results)]
+    shown = [table(columns(COST, AGAINST_AR) if AR in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
     document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results)
     with saved(json, document.json_text):

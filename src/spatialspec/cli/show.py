@@ -12,7 +12,6 @@ from spatialspec.cli import options
 from spatialspec.cli.display import progress, saved, say, waiting
 from spatialspec.core.errors import BadInput
 from spatialspec.io.outputs import check_output
-from spatialspec.methods.method import Method
 
 
 def show(
@@ -56,10 +55,11 @@ def show(
 
     from spatialspec import __version__
     from spatialspec.core.step import Step
+    from spatialspec.methods.ar import METHOD as AR
     from spatialspec.show.page import page, panel
     from spatialspec.show.trace import trace
 
-    shown = list(dict.fromkeys([*methods, Method.parse("ar")]))
+    shown = list(dict.fromkeys([*methods, AR]))
     traces = []
     with progress(len(shown) * request.grid.cells, timed=False) as report:
         for one in shown:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Protocol, Self
 import torch
 from jaxtyping import Float, Int
 from PIL import Image as PILImage
-from torch import Tensor
+from torch import Tensor, nn
 
 from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.proposal import Proposal
@@ -123,6 +123,16 @@ class Target(Head, Protocol):
     @property
     def fingerprint(self) -> str:
         """Hash of the weights that drafters depend on."""
+        ...
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        """All networks that images depend on, always in the same order; none for a target that is a table."""
+        ...
+
+    @property
+    def transformer(self) -> nn.Module | None:
+        """The one of them, or the part of one, whose blocks score image tokens; None for a target that is a table."""
         ...
 
     @property

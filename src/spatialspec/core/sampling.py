@@ -7,7 +7,7 @@ classifier-free, on logits: u + w (c - u) (Ho and Salimans, 2022). Top-p is nucl
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -46,6 +46,14 @@ class Sampling:
         }
         for name, value in read.items():
             object.__setattr__(self, name, value)
+
+    def facts(self) -> dict[str, float]:
+        """The fields by name, for hashes and settings of stored files; `min_p`, which 0.1.0 did not have, unless 0."""
+        return {name: value for name, value in asdict(self).items() if value or name != "min_p"}
+
+    def __repr__(self) -> str:
+        """The text of `facts`: names of stored files are hashes of it."""
+        return f"Sampling({', '.join(f'{name}={value!r}' for name, value in self.facts().items())})"
 
     @property
     def greedy(self) -> bool:

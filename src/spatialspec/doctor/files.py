@@ -15,9 +15,7 @@ from spatialspec.io.tensors import read_shapes
 from spatialspec.targets.loading import kind_of
 from spatialspec.targets.registry import TargetKind
 
-SINGLE, INDEX, CODEC = "model.safetensors", "model.safetensors.index.json", "vq.safetensors"
-CAPTIONS = "captions.safetensors"  # LlamaGen's, read where it exists
-WITH_CODEC = ("chameleon", "lumina_mgpt")  # whose codec may lie beside the shards
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")  # reading one may run code
 
 
@@ -42,18 +40,22 @@ class ModelFolder:
         Raises:
             BadInput: the index of the shards is damaged.
         """
-        if self.kind.files is not None:
-            return [name for name in self.kind.files if name.endswith(".safetensors")]
-        index, names = self.path / INDEX, [SINGLE]
-        if index.is_file() and not (self.path / SINGLE).is_file():
-            table = read_config(index, ("weight_map",))["weight_map"]
-            if not isinstance(table, dict) or not table:
-                raise BadInput("no file names", "some in weight_map", "fetch it again", where=index)
-            for name in table.values():
-                inside(self.path, name, f"{index}: weight_map")
-            names = sorted(set(table.values()))
-        beside = self.kind.name in WITH_CODEC and (self.path / CODEC).is_file()
-        return [*names, CODEC] if beside else names
+        files = self.kind.files
+        names = self._shards if files is None else [name for name in files if name.endswith(".safetensors")]
+        return [*names, *(name for name in self.kind.optional_weights if (self.path / name).is_file())]
+
+    @property
+    def _shards(self) -> list[str]:
+        """Files of weights in the layout of transformers."""
+        index = self.path / INDEX
+        if (self.path / SINGLE).is_file() or not index.is_file():
+            return [SINGLE]
+        table = read_config(index, ("weight_map",))["weight_map"]
+        if not isinstance(table, dict) or not table:
+            raise BadInput("no file names", "some in weight_map", "fetch it again", where=index)
+        for name in table.values():
+            inside(self.path, name, f"{index}: weight_map")
+        return sorted(set(table.values()))
 
     @property
     def needed(self) -> list[str]:
@@ -88,8 +90,11 @@ def check_files(folder: ModelFolder) -> Iterator[Finding]:
         return
     size = sum((folder.path / name).stat().st_size for name in weights)
     yield ok("files", f"{len(weights)} files of weights, {size / 1e6:,.1f} MB, and what goes with them", expected)
-    read = {*weights, CAPTIONS} if folder.kind.name == "llamagen" else set(weights)
-    foreign = sorted(name for name in names - read if name.endswith((".safetensors", ".py", *PICKLES)))
+    foreign = sorted(
+        name
+        for name in names.difference(weights, folder.kind.optional_files)
+        if name.endswith((".safetensors", ".py", *PICKLES))
+    )
     if foreign:
         expected = "none: nothing here reads them, and code in a folder is never run"
         yield warning("foreign files", _list(foreign), expected, "delete them if you do not need them")

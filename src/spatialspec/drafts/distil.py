@@ -6,11 +6,8 @@ images.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -24,7 +21,7 @@ from spatialspec.decode import Step
 from spatialspec.drafts import shards
 from spatialspec.drafts.progress import DrawingProgress
 from spatialspec.generation import generate
-from spatialspec.io.identity import identity
+from spatialspec.io.identity import facts_digest, identity
 from spatialspec.io.tensors import write_tensors
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.request import Request
@@ -63,8 +60,8 @@ def self_distil(
 
     def name(start: int) -> str:
         chosen = list(prompts[start : start + batch])
-        facts = [drawer, str(target.dtype), asdict(target.default), str(target.grid), seed + start, chosen]
-        return f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}-{start:06d}"
+        facts = [drawer, str(target.dtype), target.default.facts(), str(target.grid), seed + start, chosen]
+        return f"{facts_digest(facts)}-{start:06d}"
 
     def draw(piece: int) -> dict[str, Tensor]:
         nonlocal at_once

@@ -6,8 +6,6 @@ it needs are prepared. Files of another run are reused if they hold the same pai
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,7 +21,7 @@ from spatialspec.core.interfaces import Target
 from spatialspec.drafts import shards
 from spatialspec.drafts.corpus import Corpus
 from spatialspec.drafts.teacher import states
-from spatialspec.io.identity import identity
+from spatialspec.io.identity import facts_digest, identity
 
 PIECE = 64  # images of a file
 
@@ -79,8 +77,7 @@ class Prepared:
 
         def name(images: Int[Tensor, "N"], dropped: Bool[Tensor, "N"]) -> str:
             facts = [teacher, [corpus.prompts[i] for i in images.tolist()], dropped.tolist(), *layers]
-            tokens = corpus.codes[images].to(torch.int32).numpy().tobytes()
-            return hashlib.sha256(json.dumps(facts).encode() + tokens).hexdigest()[:16]
+            return facts_digest(facts, corpus.codes[images].to(torch.int32).numpy().tobytes())
 
         def build(piece: int) -> dict[str, Tensor]:
             images, dropped = columns[piece]

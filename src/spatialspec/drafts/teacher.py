@@ -17,7 +17,6 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
-from spatialspec.io.identity import modules, networks
 from spatialspec.targets.icons.target import IconsTarget
 
 UNCONDITIONAL = 2.0  # any guidance but 1 makes the target run both streams
@@ -80,8 +79,8 @@ def check_caption(target: Target, caption: str) -> None:
 def shard(target: Target, device: torch.device) -> None:
     """Split the layers of a frozen target over all processes (FSDP2) and move it to their devices.
 
-    Each process holds its share of every matrix. The layers are the list of modules with the most parameters, in the
-    decoder if the target has one. The rest is not split, as drafters use embeddings, norm and output layer directly.
+    Each process holds its share of every matrix. The layers are the list of modules with the most parameters, in
+    the transformer. The rest is not split, as drafters use embeddings, norm and output layer directly.
     Layers are moved one by one: a device holds its share, one layer, and the rest. Afterwards all processes must run
     the target together, as none has a whole layer.
 
@@ -97,8 +96,8 @@ def shard(target: Target, device: torch.device) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard  # takes a second to import
 
-    within = modules(getattr(target, "decoder", target))
-    lists = [m for part in within for m in part.modules() if isinstance(m, nn.ModuleList)]
+    parts = () if target.transformer is None else target.transformer.modules()
+    lists = [part for part in parts if isinstance(part, nn.ModuleList)]
     if not lists:
         raise BadInput(f"target {target.name} without a list of layers", "one to split over processes")
     layers = max(lists, key=lambda modules: sum(p.numel() for p in modules.parameters()))
@@ -112,7 +111,7 @@ def shard(target: Target, device: torch.device) -> None:
 
 def move(target: Target, device: torch.device, excluded: Collection[nn.Module] = ()) -> None:
     """Move a target's weights, buffers and tables to a device, except those of some modules."""
-    for module in {module for network in networks(target) for module in network.modules()}.difference(excluded):
+    for module in {module for network in target.networks for module in network.modules()}.difference(excluded):
         for weight in module.parameters(recurse=False):
             weight.data = weight.data.to(device)
         for name, buffer in list(module.named_buffers(recurse=False)):

@@ -49,28 +49,18 @@ def sign_fingerprint(weights: Iterable[Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def modules(part: object) -> list[nn.Module]:
-    """The networks among the attributes of an object."""
-    return [value for value in vars(part).values() if isinstance(value, nn.Module)]
-
-
-def networks(target: Target) -> list[nn.Module]:
-    """The networks of a target, including those of its decoder; none for a target that is a table."""
-    return [*modules(target), *(modules(target.decoder) if hasattr(target, "decoder") else ())]
-
-
 def identity(target: Target) -> str:
     """The fingerprint, and a hash of all weights, configurations and tokenizers, the same on every device.
 
     For a target that is split over processes, all of them must call this together: it gathers each weight.
     """
-    parts = [part for part in vars(target).values() if type(part).__module__.startswith("spatialspec.targets.")]
-    inner = [module for part in parts if not isinstance(part, nn.Module) for module in modules(part)]
-    every = [*networks(target), *inner]
+    networks, inner = target.networks, target.transformer
+    # 0.1.0 read the configuration of a transformer inside another network four times: names of stored files go by it
+    again = () if inner is None or inner in networks else (inner,) * 4
     digest = hashlib.sha256()
-    for text in [*map(_configuration, every), *_tokenizers(target)]:
+    for text in [*map(_configuration, (*networks, *again)), *_tokenizers(target)]:
         digest.update(text.encode())
-    return f"{target.fingerprint}-{_of_weights(every, digest)}"
+    return f"{target.fingerprint}-{_of_weights(networks, digest)}"
 
 
 def weights_digest(*networks: nn.Module) -> str:
@@ -79,7 +69,11 @@ def weights_digest(*networks: nn.Module) -> str:
 
 
 def drafts_digest(drafts: Sequence[nn.Module]) -> str:
-    """Hash of draft weights, which images of relaxed methods depend on."""
+    """Hash of draft weights: images of relaxed methods depend on them.
+
+    Unlike `weights_digest` it is the same in every type that holds the numbers. The formula is that of 0.1.0: tables of
+    results and folders of stored images carry its values.
+    """
     digest = hashlib.sha256()
     for module in drafts:
         for name, tensor in sorted(module.state_dict().items()):
@@ -100,8 +94,8 @@ def _of_weights(networks: Sequence[nn.Module], digest: Any) -> str:
 
 
 def weights(target: Target) -> Iterator[tuple[str, Tensor]]:
-    """Every parameter and every saved buffer, once, in an order that the class decides."""
-    return _weights(networks(target))
+    """Every parameter and every buffer that is saved, once, in an order that the class decides."""
+    return _weights(target.networks)
 
 
 def _weights(networks: Sequence[nn.Module]) -> Iterator[tuple[str, Tensor]]:
@@ -144,9 +138,14 @@ def _tokenizers(target: Target) -> Iterator[str]:
                 yield json.dumps(json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None})
 
 
-def facts_digest(facts: Mapping[str, object]) -> str:
-    """Hash of everything that a stored result depends on, for its file name."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def facts_digest(facts: Mapping[str, object] | Sequence[object], data: bytes = b"") -> str:
+    """Hash of what a stored thing depends on, for its name.
+
+    Args:
+        facts: JSON values, or what `str` makes one of.
+        data: what is too large for them.
+    """
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode() + data).hexdigest()[:16]
 
 
 def check_same(facts: Mapping[str, object], stored: object, where: object, advice: str) -> None:
@@ -163,7 +162,8 @@ def check_same(facts: Mapping[str, object], stored: object, where: object, advic
     """
     if not isinstance(stored, dict):
         raise BadInput("stored work without its settings", "a file of this version", advice, where)
-    for name, value in json.loads(json.dumps(facts)).items():
-        if name not in stored or stored[name] != value:
-            other = shown(stored[name]) if name in stored else "none, of another version"
-            raise BadInput(f"{name} {shown(value)}", f"{other}, as in the stored work", advice, where)
+    expected = json.loads(json.dumps(facts))
+    for name in {**expected, **stored}:
+        if name not in expected or name not in stored or stored[name] != expected[name]:
+            here, there = (shown(values[name]) if name in values else "none" for values in (expected, stored))
+            raise BadInput(f"{name} {here}", f"{there}, as in the stored work", advice, where)

@@ -48,13 +48,14 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
         ) from error
 
 
-def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = ()) -> None:
+def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = (), new: bool = False) -> None:
     """Check that files can be written into a folder, which exists or can be created in an existing one.
 
     Args:
         path: of the folder.
         option: that contains the path, for the message.
         inputs: other folders that the command reads or writes: none may equal this one.
+        new: the folder must not exist yet; missing parent folders are created then.
 
     Raises:
         BadInput: an invalid name, a missing parent folder, a file with this name, no permission, a full disk, or a
@@ -64,9 +65,13 @@ def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = ()) ->
     try:
         if not nameable(path):
             raise BadInput(f"{option} {shown(str(path))}", f"a name of at most {LONGEST} bytes", "rename it")
+        if new and (path.exists() or path.is_symlink()):
+            raise BadInput(f"{what}, which exists", "a new folder", "choose another name")
         if path.exists() and not path.is_dir():
             raise BadInput(f"{what}, which is {_kind(path)}", "a folder", "choose another name")
         parent = Path(os.path.realpath(path)).parent
+        if new:
+            parent = next(folder for folder in (parent, *parent.parents) if folder.exists())
         if not parent.is_dir():
             raise BadInput(what, "an existing folder around it", f"make {parent} first")
         if any(other is not None and _same(path, other) for other in inputs):

@@ -56,15 +56,18 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def check_shapes(
     expected: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int, ...]], where: object, advice: str = ""
 ) -> None:
-    """Refuse the first difference between names and shapes of tensors.
+    """Refuse differences between names and shapes of tensors.
 
     Raises:
-        BadInput: there is one.
+        BadInput: there is one; the message names the first, and counts missing and surplus tensors.
     """
+    absent = {"missing": expected.keys() - got.keys(), "surplus": got.keys() - expected.keys()}
+    counts = [f"{len(names)} {what} tensors" for what, names in absent.items() if names]
     for name in sorted(expected.keys() | got.keys()):
         if expected.get(name) != got.get(name):
             e, g = (str(shapes.get(name, "no such tensor")) for shapes in (expected, got))
-            raise BadInput(g, e, advice or "the file is for another model", f"{where}: tensor {name}")
+            todo = "; ".join([advice or "the file is for another model", *counts])
+            raise BadInput(g, e, todo, f"{where}: tensor {name}")
 
 
 def read_weights(

@@ -17,11 +17,11 @@ from spatialspec.measure.documents import dtype_name
 from spatialspec.measure.metrics import summarise
 from spatialspec.measure.results import Document, Settings
 from spatialspec.measure.runs import Sample, check, draw
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import STRIDE, Request
 
-AR = Method.parse("ar")
 SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
 
 

@@ -66,6 +66,10 @@ class Method(Plugin):
     def __hash__(self) -> int:
         return hash((self.name, self.options))
 
+    def same(self, other: Method) -> bool:
+        """Whether both have the same drafter, verifier and promises, whatever values their options have."""
+        return vars(replace(self, options=other.options)) == vars(other)
+
     def has(self, option: str) -> bool:
         """Whether it has an option of this name."""
         return option in type(self.options).model_fields

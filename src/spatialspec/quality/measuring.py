@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from spatialspec.core.progress import Progress
-from spatialspec.measure.bench import AR
 from spatialspec.measure.distance import measure
 from spatialspec.measure.runs import draw
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.quality.distances import squared_error

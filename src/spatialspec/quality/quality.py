@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from spatialspec.core.progress import Progress
-from spatialspec.measure.bench import AR, describe
+from spatialspec.measure.bench import describe
 from spatialspec.measure.intervals import Figure, mean_over_prompts
 from spatialspec.measure.runs import check
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.quality.distances import (

@@ -21,6 +21,8 @@ from spatialspec.io.images import png, read_image
 from spatialspec.io.processes import alone
 from spatialspec.io.sealed import LARGEST, read_sealed, write_sealed
 
+SAME_TOKENS = ("0.1.0", "0.2.0")  # versions that draw the same tokens: this one, and earlier ones
+
 
 @dataclass(frozen=True)
 class ImageRecord:
@@ -59,13 +61,14 @@ class Store:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, file, advice = folder, folder / "settings.json", "choose another --out"
+        self.folder, file = folder, folder / "settings.json"
+        advice = "choose another --out: the same command with --out NEW draws all images"
         with alone(folder, wait=True):  # two processes that start together agree on the settings
             if not file.exists():
                 if any(not path.name.endswith(".partial") for path in folder.iterdir()):
                     raise BadInput(f"--out {folder}", "an empty folder or one of an earlier run", "choose another")
                 write_text(file, json.dumps(settings, indent=2) + "\n")
-        check_same(settings, read_config(file, advice=advice), folder, advice)
+        check_same(_of_tokens(settings), _of_tokens(read_config(file, advice=advice)), folder, advice)
 
     def load(
         self, method: str, prompt: int, image: int, request: tuple[str, int]
@@ -95,6 +98,11 @@ class Store:
 
     def _path(self, method: str, prompt: int, image: int) -> Path:
         return self.folder / slug(method) / f"{prompt:05d}-{image:04d}"
+
+
+def _of_tokens(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which versions are equal if they draw the same tokens."""
+    return {**settings, "version": SAME_TOKENS[0]} if settings.get("version") in SAME_TOKENS else settings
 
 
 def slug(method: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, Int
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from spatialspec.core.grid import Grid, Layout
 from spatialspec.io.identity import fingerprint
@@ -27,6 +27,16 @@ class GridEngine:
     model: GridModel
     causal_alone = True
     pass_width: int | None = None
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The transformer, unless a subclass adds others."""
+        return (self.model,)
+
+    @property
+    def transformer(self) -> nn.Module:
+        """The whole model."""
+        return self.model
 
     @property
     def device(self) -> torch.device:

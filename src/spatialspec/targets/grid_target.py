@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from jaxtyping import Float
 from PIL import Image as PILImage
-from torch import Tensor
+from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
@@ -32,7 +32,7 @@ class GridTarget(GridEngine, ABC):
 
     Attributes:
         key: key of the transformer's sizes in `config.json`.
-        networks: classes of the transformer's sizes, the transformer, the decoder's sizes, and the decoder.
+        classes: of the transformer's sizes, the transformer, the decoder's sizes, and the decoder.
         prompt_kind: kind of prompts, for messages.
         name: shown in reports and errors.
         vq: the image decoder, with `codebook`, `decode` and `config.patch`.
@@ -41,7 +41,7 @@ class GridTarget(GridEngine, ABC):
     """
 
     key: ClassVar[str]
-    networks: ClassVar[tuple[type[Any], type[Any], type[Any], type[Any]]]
+    classes: ClassVar[tuple[type[Any], type[Any], type[Any], type[Any]]]
     prompt_kind: ClassVar[str]
     vq: Any
     prompts: Any
@@ -63,7 +63,7 @@ class GridTarget(GridEngine, ABC):
             raise BadInput("a device map", "none", "this model fits on one device, give a device", where=folder)
         where, weights = folder / "config.json", folder / "transformer.safetensors"
         config = read_config(where, (cls.key, "vq", "sampling"))
-        kind, network, vq_kind, decoder = cls.networks
+        kind, network, vq_kind, decoder = cls.classes
         name = read_name(config["name"], f"{where}: name") if "name" in config else printable(folder.name)
         sizes = read_sizes(kind, config[cls.key], f"{where}: {cls.key}")
         vq_sizes = read_sizes(vq_kind, config["vq"], f"{where}: vq")
@@ -94,6 +94,11 @@ class GridTarget(GridEngine, ABC):
         Raises:
             BadInput: too many rows or columns.
         """
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The transformer and the image decoder."""
+        return self.model, self.vq
 
     @property
     def grid(self) -> Grid:

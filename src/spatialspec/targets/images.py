@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Num, UInt8
 from PIL import Image as PILImage
 from torch import Tensor
 
@@ -59,6 +59,16 @@ def check_pixels(settings: Any, where: object) -> None:
         numbers = values if isinstance(values, list | tuple) and len(values) == 3 else [None]
         if not all(isinstance(x, int | float) and not isinstance(x, bool) and low <= x <= 1 for x in numbers):
             raise BadInput(f"{key} {shown(values)}", f"three numbers from {low:g} to 1", advice, where)
+
+
+def unit(pixels: Num[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+    """Values from 0 to 255 -> floats in [0, 1]."""
+    return pixels.float() / 255
+
+
+def as_bytes(pixels: Float[Tensor, "*N"]) -> UInt8[Tensor, "*N"]:
+    """Floats in [0, 1] -> bytes; values outside are clipped."""
+    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def signed(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:

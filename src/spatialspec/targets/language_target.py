@@ -102,6 +102,17 @@ class LanguageTarget(CheckpointTarget):
         return self._codebook.of(self.vq.quantize.embedding.weight)
 
     @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The model of transformers, unless a target has others beside it."""
+        return (self.model,)
+
+    @property
+    def transformer(self) -> nn.Module:
+        """The blocks of the language model."""
+        transformer: nn.Module = self.decoder.model
+        return transformer
+
+    @property
     def width(self) -> int:
         """Model width d."""
         return self.decoder.embedding.embedding_dim

@@ -38,6 +38,8 @@ class TargetKind(Plugin):
         load: makes the target from a folder, a device, a dtype, and a device map (replaces the device) or None.
         wrap: makes the target from a model of transformers, its processor and a name; None if unsupported.
         files: names of required files besides config.json; None for the layout of transformers.
+        optional_weights: names of further weight files, read if they exist.
+        optional_files: names of other files that are read if they exist.
     """
 
     name: str
@@ -45,6 +47,8 @@ class TargetKind(Plugin):
     load: Callable[[Path, str, torch.dtype, DeviceMap | None], Target]
     wrap: Callable[[Any, Any, str], Target] | None = None
     files: tuple[str, ...] | None = ()
+    optional_weights: tuple[str, ...] = ()
+    optional_files: tuple[str, ...] = ()
 
     @staticmethod
     def registry() -> Registry[TargetKind]:
@@ -67,7 +71,9 @@ class _Checkpoint(Target, Protocol):
     def try_out(self) -> None: ...
 
 
-def _of_transformers(name: str, matches: Callable[[Config], bool], kind: Callable[[], type[_Checkpoint]]) -> TargetKind:
+def _of_transformers(
+    name: str, matches: Callable[[Config], bool], kind: Callable[[], type[_Checkpoint]], *optional_weights: str
+) -> TargetKind:
     def load(folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None) -> Target:
         from spatialspec.targets.pretrained import whole
 
@@ -76,7 +82,10 @@ def _of_transformers(name: str, matches: Callable[[Config], bool], kind: Callabl
             target.try_out()
         return target
 
-    return TargetKind(name, matches, load, lambda model, processor, title: kind()(model, processor, title), None)
+    def wrap(model: Any, processor: Any, title: str) -> Target:
+        return kind()(model, processor, title)
+
+    return TargetKind(name, matches, load, wrap, None, optional_weights)
 
 
 def _janus() -> type[JanusTarget]:
@@ -128,14 +137,17 @@ def _is_lumina(config: Config) -> bool:
 
 def shipped() -> tuple[TargetKind, ...]:
     """The kinds of the package; the first that matches is taken."""
-    weights = "transformer.safetensors", "vq.safetensors"
+    codec = "vq.safetensors"
+    weights = "transformer.safetensors", codec
     return (
         TargetKind("icons", lambda config: "transformer" in config, _load_icons, files=(*weights, "tokenizer.json")),
-        _of_transformers("lumina_mgpt", _is_lumina, _lumina),
+        _of_transformers("lumina_mgpt", _is_lumina, _lumina, codec),
         _of_transformers("janus", _typed("janus"), _janus),
         _of_transformers("emu3", _typed("emu3"), _emu3),
-        _of_transformers("chameleon", _typed("chameleon"), _chameleon),
-        TargetKind("llamagen", _typed("llamagen"), _load_llamagen, files=weights),
+        _of_transformers("chameleon", _typed("chameleon"), _chameleon, codec),
+        TargetKind(
+            "llamagen", _typed("llamagen"), _load_llamagen, files=weights, optional_files=("captions.safetensors",)
+        ),
     )
 
 

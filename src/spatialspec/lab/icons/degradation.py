@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from spatialspec.targets.images import as_bytes, unit
+
 PATCH = 4  # pixels a side of one cell of the embedded model's grid
 
 
@@ -28,11 +30,11 @@ def degrade(pixels: UInt8[np.ndarray, "B H W 3"], seed: int, move: bool = True) 
 
 
 def _degrade(pixels: Tensor, rng: torch.Generator, move: bool) -> Tensor:
-    x = pixels.permute(0, 3, 1, 2).float() / 255
+    x = unit(pixels.permute(0, 3, 1, 2))
     for step, share in ((_move, 0.8 * move), (_patches, 0.7), (_blur, 0.5), (_noise, 0.5), (_light, 0.5)):
         chosen = torch.rand(len(x), 1, 1, 1, generator=rng) < share
         x = torch.where(chosen, step(x, rng), x)
-    return (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return as_bytes(x).permute(0, 2, 3, 1)
 
 
 def _between(low: float, high: float, x: Tensor, rng: torch.Generator) -> Float[Tensor, "B 1 1 1"]:

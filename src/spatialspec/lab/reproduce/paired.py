@@ -12,11 +12,12 @@ from spatialspec.extras import NotInstalled
 from spatialspec.lab.reproduce.context import ExperimentContext
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
-from spatialspec.measure.bench import AR, bench
+from spatialspec.measure.bench import bench
 from spatialspec.measure.intervals import RESAMPLES, bootstrapped, mean_over_prompts
 from spatialspec.measure.intervals import Figure as Interval
 from spatialspec.measure.metrics import MethodResult, summarise
 from spatialspec.measure.runs import Sample
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
 from spatialspec.quality.encoders import image_features
 from spatialspec.quality.judge import Alignment

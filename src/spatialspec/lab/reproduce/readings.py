@@ -21,7 +21,7 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.generation import generate
 from spatialspec.lab.reproduce.context import ExperimentContext
-from spatialspec.measure.bench import AR
+from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.hawk import HawkHeads
 from spatialspec.methods.predictors import SSDPredictors
 from spatialspec.request import Request

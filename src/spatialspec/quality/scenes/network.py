@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from spatialspec.core.errors import BadInput
 from spatialspec.quality.encoders import STAGES, load_efficientnet, resized, scaled
 from spatialspec.quality.scenes.scene import COLOURS
+from spatialspec.targets.images import unit
 
 STRIDE = 8  # pixels a side of a cell
 _ENDS = list(accumulate(stage[-1] for stage in STAGES))
@@ -86,7 +87,7 @@ def image_maps(pixels: UInt8[np.ndarray, "B H W 3"], side: int) -> Maps:
             y = network.blocks[index](y)
             if index in TAPS:
                 levels.append(y.half())
-        parts.append((*levels, F.avg_pool2d(x / 255, STRIDE).half()))
+        parts.append((*levels, F.avg_pool2d(unit(x), STRIDE).half()))
     return tuple(torch.cat(level).contiguous() for level in zip(*parts, strict=True))
 
 

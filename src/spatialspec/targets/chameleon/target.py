@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Int, UInt8
 from PIL import Image as PILImage
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import ChameleonForConditionalGeneration, PreTrainedModel
 
 from spatialspec.core.errors import BadInput
@@ -116,6 +116,11 @@ class ChameleonTarget(ImageVocabulary):
     def _unconditional(self, grid: Grid) -> list[int]:
         """The unconditional prompt."""
         return [self._bos, *self._opening(grid)]
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The model, its image decoder, and the encoder where it was read from a file beside it."""
+        return self.model, self.vq, *((self._beside,) if "_beside" in vars(self) else ())
 
     @property
     def patch(self) -> int:

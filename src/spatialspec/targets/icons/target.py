@@ -30,7 +30,7 @@ class IconsTarget(GridTarget):
     """Frozen transformer, VQ tokenizer and prompt tokenizer."""
 
     key = "transformer"
-    networks = GridTransformerConfig, GridTransformer, VQConfig, VQTokenizer
+    classes = GridTransformerConfig, GridTransformer, VQConfig, VQTokenizer
     prompt_kind = "words"
     model: GridTransformer
     vq: VQTokenizer
@@ -52,7 +52,7 @@ class IconsTarget(GridTarget):
             "name": self.name,
             "transformer": asdict(self.model.config),
             "vq": asdict(self.vq.config),
-            "sampling": asdict(self.default),
+            "sampling": self.default.facts(),
         }
         write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 

@@ -18,11 +18,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spatialspec.core.arguments import LONGEST as LONGEST_NAME
-from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sizes import LONGEST, read_sizes
 from spatialspec.io.files import write_text
+from spatialspec.io.outputs import check_folder
 from spatialspec.io.tensors import build, check_shapes, shapes_of, write_tensors
 from spatialspec.targets.llamagen.target import config_text
 from spatialspec.targets.llamagen.transformer import LlamaGenConfig, LlamaGenTransformer
@@ -53,7 +53,7 @@ def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None =
     """
     if vq is None:
         raise BadInput("no image decoder", "--vq FILE", "fetch vq_ds16_c2i.pt or vq_ds16_t2i.pt too")
-    check_new_folder(out)
+    check_folder(out, "OUT", new=True)
     pixels, tensors = read(vq, LLAMAGEN_VQ), read(source, LLAMAGEN)
     vq_sizes = infer_vq(pixels, vq)
     sizes = infer(tensors, source, size or _grid(source, vq_sizes.patch), heads)
@@ -130,32 +130,9 @@ def _shape(tensors: Mapping[str, Tensor], name: str, path: Path, dimensions: int
 def _select(module: nn.Module, tensors: Mapping[str, Tensor], out: re.Pattern[str], path: Path) -> dict[str, Tensor]:
     """The module's tensors, all of them and no others but those that are known to be unused."""
     chosen = {name: tensor.contiguous() for name, tensor in tensors.items() if not out.fullmatch(name)}
-    expected, got = shapes_of(module.state_dict()), shapes_of(chosen)
-    for what, names in (("missing", expected.keys() - got.keys()), ("surplus", got.keys() - expected.keys())):
-        if names:
-            some = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
-            raise BadInput(f"{len(names)} {what} tensors ({some})", "a published checkpoint", where=path)
-    check_shapes(expected, got, path)
+    check_shapes(shapes_of(module.state_dict()), shapes_of(chosen), path, "convert a published checkpoint")
     check_numbers(chosen, path)
     return chosen
-
-
-def check_new_folder(path: Path) -> None:
-    """Check that a new folder can be created, without creating it.
-
-    Raises:
-        BadInput: it exists, has a name that no folder can have, or is in one where nothing can be written.
-    """
-    advice = "choose another name"
-    if "\0" in str(path) or not path.name or any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
-        raise BadInput(shown(str(path)), f"a folder's name of at most {LONGEST_NAME} bytes", advice)
-    try:
-        if path.exists() or path.is_symlink():
-            raise BadInput(f"{path}, which exists", "a new folder", advice)
-        tempfile.TemporaryFile(dir=next(parent for parent in path.parents if parent.exists())).close()
-    except OSError as error:
-        got = f"{path} ({error.strerror or error})"
-        raise BadInput(got, "a new folder where one can be made", advice) from error
 
 
 @contextmanager

@@ -31,7 +31,7 @@ Condition = ClassCondition | CaptionCondition
 
 def config_text(name: str, sizes: LlamaGenConfig, vq: LlamaGenVQConfig, source: Mapping[str, str]) -> str:
     """What `config.json` holds; `source` names the files that the weights come from."""
-    sampling = asdict(SAMPLING[sizes.kind])
+    sampling = SAMPLING[sizes.kind].facts()
     config = {"model_type": MODEL_TYPE, "name": name, "sizes": asdict(sizes), "vq": asdict(vq), "sampling": sampling}
     return json.dumps({**config, "source": dict(source)}, indent=2) + "\n"
 
@@ -40,7 +40,7 @@ class LlamaGenTarget(GridTarget):
     """Frozen transformer and image decoder; prompts are classes or captions."""
 
     key = "sizes"
-    networks = LlamaGenConfig, LlamaGenTransformer, LlamaGenVQConfig, LlamaGenVQ
+    classes = LlamaGenConfig, LlamaGenTransformer, LlamaGenVQConfig, LlamaGenVQ
     prompt_kind = "a class or a caption"
     model: LlamaGenTransformer
     vq: LlamaGenVQ
