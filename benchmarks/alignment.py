@@ -1,7 +1,7 @@
 """R@1 of AR images beside that of real images of the same prompts.
 
 `python benchmarks/alignment.py --data train/data [--images 500] [--guidance W]` prints both for seen concepts in their
-styles (split train), for left-out combinations (split pair) and, for information, for unseen concepts. Needs the extra
+styles (split train), for held-out combinations (split pair) and for unseen concepts. Needs the extra
 `spatialspec[lab]`.
 """
 
@@ -19,16 +19,16 @@ BATCH = 50
 
 def draw(pipe: SpatialPipeline, prompts: list[str], guidance: float | None) -> np.ndarray:
     """AR images; the seed of image i is i."""
-    pictures = []
+    images = []
     for start in range(0, len(prompts), BATCH):
         out = pipe(prompts[start : start + BATCH], method="ar", seed=start, guidance_scale=guidance)
-        pictures += [np.asarray(image) for image in out.images]
-        print(f"{len(pictures)}/{len(prompts)} images", flush=True)
-    return np.stack(pictures)
+        images += [np.asarray(image) for image in out.images]
+        print(f"{len(images)}/{len(prompts)} images", flush=True)
+    return np.stack(images)
 
 
 def main() -> None:
-    """Draw, judge, print."""
+    """Draw, evaluate, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="icons")
@@ -48,8 +48,8 @@ def main() -> None:
         picked = np.random.default_rng(0).permutation(len(chosen.rows))[:count]
         prompts = [f"{chosen.rows[i]['text']}, {chosen.rows[i]['style']}" for i in picked]
         real = alignment(chosen.pixels[picked], prompts, distractors)
-        made = alignment(draw(pipe, prompts, arguments.guidance), prompts, distractors)
-        print(f"{split}: AR {made}; real {real}; ratio {made.value / max(real.value, 1e-9):.2f}", flush=True)
+        drawn = alignment(draw(pipe, prompts, arguments.guidance), prompts, distractors)
+        print(f"{split}: AR {drawn}; real {real}; ratio {drawn.value / max(real.value, 1e-9):.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def passes(pipe: SpatialPipeline, prompt: str, method: str, seed: int) -> tuple[
 
 
 def uncovered(image: Image.Image, cells: int, grid: Grid) -> Image.Image:
-    """The image with its first cells alone."""
+    """The image with only its first cells."""
     frame = image.copy()
     pen = ImageDraw.Draw(frame)
     row, column = divmod(cells, grid.columns)

@@ -17,13 +17,13 @@ def main(out: str, model: str = "icons") -> None:
     """Write the sheet; the seed of image i is i."""
     check_output(Path(out), ".png", "OUT")
     prompts = BUILT_IN[:64]
-    pictures = SpatialPipeline.from_pretrained(model)(prompts, method="ar", seed=0).images
+    images = SpatialPipeline.from_pretrained(model)(prompts, method="ar", seed=0).images
     rows = -(-len(prompts) // ACROSS)
     sheet = Image.new("RGB", (ACROSS * SIDE, rows * (SIDE + CAPTION)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for i, (prompt, picture) in enumerate(zip(prompts, pictures, strict=True)):
+    for i, (prompt, image) in enumerate(zip(prompts, images, strict=True)):
         x, y = i % ACROSS * SIDE, i // ACROSS * (SIDE + CAPTION)
-        sheet.paste(picture.resize((SIDE - 8, SIDE - 8), Image.Resampling.LANCZOS), (x + 4, y + 2))
+        sheet.paste(image.resize((SIDE - 8, SIDE - 8), Image.Resampling.LANCZOS), (x + 4, y + 2))
         pen.text((x + SIDE // 2, y + SIDE - 6), prompt, fill="black", font=font, anchor="mt")
     write_image(Path(out), sheet)
 

@@ -1,9 +1,9 @@
-"""How often the guesses of drafters stay, by how far right and down of known cells they are made: a table and a plot.
+"""Probability that drafts are accepted, by distance to the right of and below known cells: a table and a plot.
 
 `python benchmarks/draft_table.py DRAFTS... --out docs/results/drafts` takes folders of draft weights (hawk, ssd,
-spatial-model) for one target and writes `drafts.json`, `drafts.md` and `drafts.png`. A row is named after its folder;
-heads have one for each direction alone, too, and `copy` repeats the nearest known token above. Images: left-out ones
-of `--data FOLDER`, else some that the target draws. A second call measures what is new or was trained again.
+spatial-model) for one target and writes `drafts.json`, `drafts.md` and `drafts.png`. A row has the name of its folder.
+Heads also have a row for each direction alone, and `copy` repeats the nearest known token above. Images: held-out ones
+of `--data FOLDER`, else some that the target draws. A second call measures only new or retrained drafts.
 """
 
 import argparse
@@ -49,14 +49,14 @@ from spatialspec.pipeline import SpatialPipeline
 
 SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")
 STYLES = plt.cycler(linestyle=("-", "--", ":"), marker=("o", "s", "^")) * plt.cycler(color=plt.cm.Dark2.colors)
-SEED = 1_000_000  # of own images: none that was drawn to learn from
-READ, TURNS = 4, 15  # cells that a pass commits, in the timing; passes that are timed
+SEED = 1_000_000  # of images that the target draws; differs from the seeds of training images
+READ, REPEATS = 4, 15  # of the timing: cells that a pass commits, and timed passes
 
 
-def head_laws(
+def head_distributions(
     drafts: Any, target: Any, right: bool, down: bool, hidden: Tensor, codes: Tensor, windows: Windows
 ) -> Tensor:
-    """q of heads: the one to the right where it reaches, else that of the nearest known row above; 0 without any."""
+    """q of the horizontal head where it reaches, else of the vertical head of the nearest known row, else 0."""
     c, columns, sampling = drafts.config, target.grid.columns, target.default
     ahead = windows.cells - windows.frontier + 1
     above = (ahead - 1) // columns + 1
@@ -68,11 +68,11 @@ def head_laws(
         (below, above, columns, c.vertical, drafts.vertical),
     ):
         for k in range(1, count + 1):
-            picture, place = (chosen & (distance == k)).nonzero(as_tuple=True)
-            source = windows.cells[picture, place] - k * step
-            h, e = hidden[:, picture, source], target.embed(codes[picture, source])
-            if len(picture):
-                q[picture, place] = sampling.distribution(head_logits(drafts, target, heads, k - 1, h, e))
+            image, column = (chosen & (distance == k)).nonzero(as_tuple=True)
+            source = windows.cells[image, column] - k * step
+            h, e = hidden[:, image, source], target.embed(codes[image, source])
+            if len(image):
+                q[image, column] = sampling.distribution(head_logits(drafts, target, heads, k - 1, h, e))
     return q
 
 
@@ -95,12 +95,12 @@ def variants(name: str, drafts: Drafts, target: Any) -> dict[str, Callable[..., 
     """Rows of a folder of drafts, and their distributions."""
     if isinstance(drafts, SpatialNetwork):
         return {name: partial(model_distributions, target, drafts, target.default)}
-    ways = {"": (True, True), " right only": (True, False), " down only": (False, True)}
-    return {name + words: partial(head_laws, drafts, target, *way) for words, way in ways.items()}
+    directions = {"": (True, True), " right only": (True, False), " down only": (False, True)}
+    return {name + words: partial(head_distributions, drafts, target, *used) for words, used in directions.items()}
 
 
 def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
-    """What drafting costs in a pass: READ cells are read, a window of `length` is guessed."""
+    """A function that does the drafting of a pass: it reads READ cells and drafts a window of `length`."""
     streams, grid, d = target.default.streams, target.grid, target.width
     h, tokens = torch.randn(streams, READ, d, dtype=target.dtype, device=target.device), [0] * READ
     e, far = target.embed(torch.zeros_like(h[0, :, 0], dtype=torch.long)), h[:, :1].repeat(1, length, 1)
@@ -116,11 +116,11 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
     heads = [(heads, k) for heads in (drafts.horizontal, drafts.vertical) for k in range(len(heads))]
 
     def work() -> object:
-        for own, k in heads:
+        for weights, k in heads:
             if isinstance(drafts, HawkHeads):
-                HawkHeads.apply_heads(own[k : k + 1], target.norm(h))
+                HawkHeads.apply_heads(weights[k : k + 1], target.norm(h))
             else:
-                own[k](drafts.to_space(target, h, e), e)
+                weights[k](drafts.to_space(target, h, e), e)
         return target.default.distribution(target.output(far))
 
     return work
@@ -128,43 +128,43 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
 
 @torch.inference_mode()
 def milliseconds(work: Callable[[], object]) -> float:
-    """Median of some turns."""
-    found = []
-    for _ in range(TURNS):
+    """Median of some repeats."""
+    times = []
+    for _ in range(REPEATS):
         start = time.perf_counter()
         work()
         if torch.accelerator.is_available():
             torch.accelerator.synchronize()
-        found.append(1000 * (time.perf_counter() - start))
-    return median(found)
+        times.append(1000 * (time.perf_counter() - start))
+    return median(times)
 
 
 def minutes(folder: Path) -> float | None:
     """Minutes of training, from the card."""
     card = folder / "README.md"
-    found = re.search(r"\| minutes of training \| ([\d.]+) \|", card.read_text() if card.is_file() else "")
-    return float(found[1]) if found else None
+    match = re.search(r"\| minutes of training \| ([\d.]+) \|", card.read_text() if card.is_file() else "")
+    return float(match[1]) if match else None
 
 
-def pictures(target: Any, options: argparse.Namespace) -> Corpus:
-    """Left-out images of a folder, or some that the target draws."""
+def held_out_images(target: Any, options: argparse.Namespace) -> Corpus:
+    """Held-out images of a folder, or some that the target draws."""
     if options.data is not None:
-        found = load_images(options.data, image_size(target), print)
-        return from_images(target, found, 0, 1, options.pictures)[1]
-    words = [BUILT_IN[i % len(BUILT_IN)] for i in range(options.pictures)]
+        images = load_images(options.data, image_size(target), print)
+        return from_images(target, images, 0, 1, options.images)[1]
+    words = [BUILT_IN[i % len(BUILT_IN)] for i in range(options.images)]
     return Corpus(words, self_distil(target, words, options.work, seed=SEED, report=print))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what is missing, then write the table and the plot."""
+    """Do the missing measurements, then write the table and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("drafts", type=Path, nargs="+", help="folders of draft weights")
     parser.add_argument("--model", default="icons", help="name or folder of the target")
     parser.add_argument("--data", type=Path, help="folder with images and metadata.csv")
-    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--images", "--pictures", type=int, default=32)
     parser.add_argument("--windows", type=int, default=24, help="windows of an image")
     parser.add_argument("--length", type=int, default=32, help="cells of a window")
-    parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="where own images are kept")
+    parser.add_argument("--work", type=Path, default=Path("train/draft-table"), help="folder of the target's images")
     parser.add_argument("--out", type=Path, default=Path("drafts"), help="path without its ending")
     options = parser.parse_args(arguments)
     for ending in (".json", ".md", ".png"):
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained(options.model)
     target, record = pipeline.target, options.out.with_suffix(".json")
-    held_out, s = pictures(target, options), target.default
+    held_out, s = held_out_images(target, options), target.default
     settings = {
         "model": target.name, "target": target.fingerprint, "pictures": held_out.digest, "count": len(held_out),
         "drawn": "left out of a folder" if options.data else "by the target", "guidance": s.guidance,
@@ -185,15 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def measure(
         name: str,
         weights: str,
-        laws: Callable[..., Tensor],
-        own: Callable[[], dict[str, Any]],
-        blocks: Sequence[int] = (),
+        distributions: Callable[..., Tensor],
+        facts: Callable[[], dict[str, Any]],
+        layers: Sequence[int] = (),
     ) -> None:
         if known.get(name, {}).get("weights") != weights:
             start = time.monotonic()
-            found = accepted(target, held_out, s, laws, RULES, options.windows, options.length, blocks)
-            known[name] = {"name": name, "weights": weights, **own(), **found}
-            print(f"{name}: window {found['coupled']['window']:.3f}, {time.monotonic() - start:.0f} s", flush=True)
+            means = accepted(target, held_out, s, distributions, RULES, options.windows, options.length, layers)
+            known[name] = {"name": name, "weights": weights, **facts(), **means}
+            print(f"{name}: window {means['coupled']['window']:.3f}, {time.monotonic() - start:.0f} s", flush=True)
         wanted[name] = known[name]
         write_text(record, json.dumps({"settings": settings, "rows": list(known.values())}, indent=1) + "\n")
 
@@ -205,13 +205,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         def cost(drafts: Any = drafts, folder: Path = folder) -> dict[str, Any]:
             draft = milliseconds(draft_work(drafts, target, rows))
-            share = draft / 1000 / measure_cost(pipeline, rows=(rows,), turns=TURNS)(rows)
+            share = draft / 1000 / measure_cost(pipeline, slots=(rows,), repeats=REPEATS)(rows)
             count = sum(p.numel() for p in drafts.parameters())
             return {"parameters": count, "minutes": minutes(folder), "milliseconds": draft, "share": share}
 
-        blocks = drafts.config.layers_read(depth(target)) if isinstance(drafts, SpatialNetwork) else ()
-        for name, laws in variants(folder.name, drafts, target).items():
-            measure(name, digest, laws, cost, blocks)
+        layers = drafts.config.layers_read(depth(target)) if isinstance(drafts, SpatialNetwork) else ()
+        for name, distributions in variants(folder.name, drafts, target).items():
+            measure(name, digest, distributions, cost, layers)
     page = table(settings, list(wanted.values()))
     print(page)
     write_text(options.out.with_suffix(".md"), page)
@@ -221,8 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def table(settings: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     """Markdown: one table for each rule, best first under coupled noise."""
     lines = [
-        f"Probability that a guess stays, `{settings['model']}`, {settings['count']} images ({settings['drawn']}), "
-        f"{settings['windows']} windows of {settings['length']} cells in each, guidance {settings['guidance']}, "
+        f"Probability that a draft is accepted, `{settings['model']}`, {settings['count']} images "
+        f"({settings['drawn']}), {settings['windows']} windows of {settings['length']} cells in each, "
+        f"guidance {settings['guidance']}, "
         f"temperature {settings['temperature']}. `right k`: k cells to the right of the last known one; `down k`: no "
         "known cell in the row, the nearest above k rows up; cost: drafting for a window, of a target pass as wide."
     ]
@@ -248,7 +249,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
                 points = {int(key.split()[1]): v for key, v in row[rule].items() if key.startswith(direction)}
                 panel.plot(*zip(*sorted(points.items()), strict=True), markersize=4, label=row["name"])
             panel.xaxis.get_major_locator().set_params(integer=True)
-            panel.set(xlabel=f"cells {direction} of known ones", ylabel=f"stays, {rule}", ylim=(0, None))
+            panel.set(xlabel=f"cells {direction} of known ones", ylabel=f"accepted, {rule}", ylim=(0, None))
             panel.grid(alpha=0.3)
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
     save(figure, path)

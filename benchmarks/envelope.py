@@ -1,11 +1,11 @@
 """Passes against distance from AR for every relaxed method over its settings: a table, a comparison and a plot.
 
 `python benchmarks/envelope.py --limit 4 --out docs/results/envelope` writes `envelope.json`, `envelope.md` and
-`envelope.png`. A second call takes up what `envelope.json` holds and draws only what is missing.
+`envelope.png`. A second call reads `envelope.json` and draws only what is missing.
 
-Distances of a setting are |likelihood gap|, pit ks and |entropy - AR's|. AR's own gap and pit ks are the noise of a run
-of this size; its entropy is what the others are held against, so the noise of an entropy is AR's gap again: both are
-nats per token over the same cells. A distance below the noise counts as none.
+Distances of a setting are |log-likelihood gap|, PIT KS and |entropy - AR's entropy|. AR's own gap and PIT KS are the
+noise of a run of this size. AR's gap also serves as the noise of an entropy: both are nats per token over the same
+cells. A distance below the noise counts as 0.
 """
 
 import argparse
@@ -55,17 +55,17 @@ FAMILIES = {
 }
 TICKS = (20, 30, 50, 80, 120, 200, 400)
 LABELS = ("|likelihood gap|, nats", "pit ks", "|entropy - AR's|, nats")
-FREE = ("version", "torch", "python")  # settings that a record's runs need not share
+FREE = ("version", "torch", "python")  # settings that may differ between the runs of a record
 Distances = tuple[float, float, float]
 
 
 def main() -> None:
-    """Draw what is missing, then write the tables and the plot."""
+    """Draw the missing settings, then write the tables and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=int, default=4, help="prompts")
     parser.add_argument("--out", type=Path, default=Path("envelope"), help="path without its ending")
     parser.add_argument("--families", default=",".join(FAMILIES), help="which of them to draw")
-    parser.add_argument("--verifier", default="coupled", choices=list(RULES), help="of methods that leave it open")
+    parser.add_argument("--verifier", default="coupled", choices=list(RULES), help="for methods that support both")
     options = parser.parse_args()
     for ending in (".json", ".md", ".png"):
         check_output(options.out.with_suffix(ending), "", "--out")
@@ -96,19 +96,19 @@ def main() -> None:
 
 
 def drawn(family: str, verifier: str) -> list[Method]:
-    """Settings of a family; SSD's q is asked for by rejection alone."""
+    """Settings of a family; SSD's option q has an effect under rejection only."""
     return [Method.parse(text) for text in FAMILIES[family] if verifier == "rejection" or not text.endswith("q=draft")]
 
 
-def check(there: dict, asked: dict, record: Path) -> None:
+def check(stored: dict, settings: dict, record: Path) -> None:
     """Refuse to add to a record of another run.
 
     Raises:
         ValueError: a setting differs.
     """
-    for name, value in asked.items():
-        if name not in FREE and there.get(name, value) != value:
-            raise ValueError(f"{record}: got {name} {value}, expected {there[name]}, as it holds: choose another --out")
+    for name, value in settings.items():
+        if name not in FREE and stored.get(name, value) != value:
+            raise ValueError(f"{record}: got {name} {value}, expected {stored[name]} as stored: choose another --out")
 
 
 def table(rows: Sequence[dict]) -> str:
@@ -136,7 +136,7 @@ def noise(ar: dict) -> Distances:
 
 
 def nearest(row: dict, rows: Sequence[dict]) -> dict | None:
-    """Of our settings that are at least as close to AR in all three distances, the one with the fewest passes."""
+    """Our setting with the fewest passes among those at least as close to AR in all three distances."""
     ar = plain(rows)
     allowed = [max(far, least) for far, least in zip(distances(row, ar), noise(ar), strict=True)]
     ours = [
@@ -151,7 +151,7 @@ def comparison(rows: Sequence[dict]) -> str:
     """Markdown: every setting of another method, and ours that is no further from AR; SSD's share of passes beside."""
     others = [r for r in rows if r["family"] != OURS and r["method"] != "ar"]
     pairs = [(row, nearest(row, rows)) for row in sorted(others, key=lambda r: (r["family"], -passes(r)))]
-    level = [row for row, own in pairs if own is not None and passes(own) <= passes(row)]
+    level = [row for row, ours in pairs if ours is not None and passes(ours) <= passes(row)]
     gap, ks, entropy = noise(plain(rows))
     lines = [
         f"Ours is as close to AR in all three distances, or closer, with at most as many passes: {len(level)} of "
@@ -161,12 +161,12 @@ def comparison(rows: Sequence[dict]) -> str:
         "| method | passes | ours, no further from AR | passes | share of passes |",
         "|---|---|---|---|---|",
     ]
-    for row, own in pairs:
+    for row, ours in pairs:
         figures = "none | - | -"
-        if own is not None:
-            figures = f"`{own['method']}` | {passes(own):.1f} | {passes(own) / passes(row):.2f}"
+        if ours is not None:
+            figures = f"`{ours['method']}` | {passes(ours):.1f} | {passes(ours) / passes(row):.2f}"
         lines.append(f"| `{row['method']}` | {passes(row):.1f} | {figures} |")
-    shares = [passes(own) / passes(row) for row, own in pairs if own is not None and row["family"] == "SSD"]
+    shares = [passes(ours) / passes(row) for row, ours in pairs if ours is not None and row["family"] == "SSD"]
     if shares:
         reached = f"{len(shares)} of {sum(row['family'] == 'SSD' for row, _ in pairs)}"
         lines += ["", f"SSD: ours reaches the distances of {reached} settings, with {min(shares):.2f} to "]
@@ -175,12 +175,12 @@ def comparison(rows: Sequence[dict]) -> str:
 
 
 def hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Of (passes, distance), those that no other with at most as many passes comes under; fewest passes first."""
-    kept: list[tuple[float, float]] = []
+    """Lower hull of (passes, distance): no other point has at most as many passes and a smaller distance."""
+    lowest: list[tuple[float, float]] = []
     for point in sorted(points):
-        if not kept or point[1] < kept[-1][1]:
-            kept.append(point)
-    return kept
+        if not lowest or point[1] < lowest[-1][1]:
+            lowest.append(point)
+    return lowest
 
 
 def plot(rows: Sequence[dict], path: Path) -> None:
@@ -189,10 +189,9 @@ def plot(rows: Sequence[dict], path: Path) -> None:
     figure, panels = plt.subplots(1, len(LABELS), figsize=(15, 4.6), sharex=True)
     for which, (panel, label) in enumerate(zip(panels, LABELS, strict=True)):
         for family in FAMILIES:
-            own = [r for r in rows if r["family"] == family and r["method"] != "ar"]
-            curve(
-                panel, family, sorted((passes(r), distances(r, ar)[which]) for r in own), label.startswith("|entropy")
-            )
+            settings = [r for r in rows if r["family"] == family and r["method"] != "ar"]
+            points = sorted((passes(r), distances(r, ar)[which]) for r in settings)
+            curve(panel, family, points, label.startswith("|entropy"))
         panel.axhline(noise(ar)[which], color="grey", linestyle=":", label="AR's own: noise")
         panel.set_xscale("log")
         panel.set(xlabel="target passes for 576 tokens", ylabel=label)
@@ -208,7 +207,7 @@ def plot(rows: Sequence[dict], path: Path) -> None:
 
 
 def curve(panel: Axes, family: str, points: list[tuple[float, float]], noisy: bool) -> None:
-    """The settings of a family, of ours the lower hull; without lines where noise would make them zigzag."""
+    """The settings of a family, for ours the lower hull; no lines between points where noise dominates."""
     style = {"linewidth": 0 if noisy else 1, "linestyle": "--", "alpha": 0.8}
     if family == OURS:
         points, style = hull(points), {"linewidth": 2.5, "zorder": 3, "color": "black"}

@@ -1,9 +1,9 @@
-"""Write recorded figures into the pages that ask for them: `python benchmarks/fill_pages.py` after a run.
+"""Write recorded figures into the pages: `python benchmarks/fill_pages.py` after a run.
 
-A page asks in a line of its own, `<!-- docs/results/bench.json: hawk, --quality fast -->`, for a method, for every
-recorded setting of one (`hawk` alone) or for a preset; names of columns may follow, ` | exact, gap`. What stands
-between that line and `<!-- end -->` is written here: the settings of the run and a row for each method. A test holds
-README and docs to the records.
+A line `<!-- docs/results/bench.json: hawk, --quality fast -->` in a page names methods, methods with options or
+presets; `hawk` alone stands for every recorded setting of it. Names of columns may follow: ` | exact, gap`. This script
+writes the text between that line and `<!-- end -->`: the settings of the run and a row for each method. A test checks
+that README and docs agree with the records.
 """
 
 import argparse
@@ -38,12 +38,12 @@ COLUMNS = {
 
 
 def interval(row: dict, key: str, form: str, minus: bool = False) -> str:
-    """A figure of `evaluate` with its 95 % interval; with `minus` its distance from AR's."""
-    found = row["minus_ar"].get(key, {}) if minus else {"value": row[key], "interval": row["intervals"].get(key)}
-    if found.get("value") is None:
+    """A figure of `evaluate` with its 95 % interval; with `minus` its difference from AR's."""
+    figure = row["minus_ar"].get(key, {}) if minus else {"value": row[key], "interval": row["intervals"].get(key)}
+    if figure.get("value") is None:
         return "-"
-    ends = found["interval"]
-    return form.format(found["value"]) + (f" [{', '.join(form.format(end) for end in ends)}]" if ends else "")
+    ends = figure["interval"]
+    return form.format(figure["value"]) + (f" [{', '.join(form.format(end) for end in ends)}]" if ends else "")
 
 
 QUALITY = {
@@ -58,24 +58,24 @@ QUALITY = {
 
 
 def fill(page: str, folder: Path = ROOT) -> str:
-    """The page, which lies in `folder`, with the figures of the records in every place that asks for them.
+    """The page, a file in `folder`, with all tables replaced by those of the records.
 
     Raises:
-        ValueError: a method or a column is asked for that was not recorded.
+        ValueError: a method or a column was not recorded.
     """
 
-    def table(place: re.Match[str]) -> str:
-        return figures(place["record"], place["methods"] or "", place["columns"] or "", folder)
+    def table(match: re.Match[str]) -> str:
+        return figures(match["record"], match["methods"] or "", match["columns"] or "", folder)
 
-    return ASKED.sub(lambda place: place[1] + table(place) + place[5], page)
+    return ASKED.sub(lambda match: match[1] + table(match) + match[5], page)
 
 
-def figures(path: str, asked: str, columns: str, folder: Path) -> str:
-    """Settings of a run and a table of the methods and columns asked for, all of them if none is."""
+def figures(path: str, names: str, columns: str, folder: Path) -> str:
+    """Settings of a run and a table of these methods and columns; no names select all."""
     record = json.loads((ROOT / path).read_text())
     rows = {row["method"]: row for row in record["methods"]}
     chosen: dict[str, dict] = {}
-    for name in filter(None, map(str.strip, asked.split(","))):
+    for name in filter(None, map(str.strip, names.split(","))):
         if name.startswith(PRESET) or ":" in name:
             wanted = Method.parse(preset(name.removeprefix(PRESET)) if name.startswith(PRESET) else name)
             same = [method for method in rows if Method.parse(method) == wanted]
@@ -97,7 +97,7 @@ def figures(path: str, asked: str, columns: str, folder: Path) -> str:
 
 
 def share(value: float) -> str:
-    """In percent, never rounded up: 100 % is every one."""
+    """In percent, rounded down: only a share of 1 is 100 %."""
     return "100%" if value == 1 else f"{floor(1e4 * value) / 100:.2f}%"
 
 
@@ -107,10 +107,10 @@ def preset(name: str) -> str:
 
 
 def about(settings: dict, path: str, rows: dict[str, dict]) -> str:
-    """The settings of a run in one sentence, with the methods that have a rule of their own."""
+    """The settings of a run in one sentence, with the methods that use another verifier."""
     s = settings
-    own = sorted({row["method"].split(":")[0] for row in rows.values() if row["verifier"] != s["verifier"]})
-    other = f" ({', '.join(f'`{name}`' for name in own)}: rejection, always)" if own else ""
+    fixed = sorted({row["method"].split(":")[0] for row in rows.values() if row["verifier"] != s["verifier"]})
+    other = f" ({', '.join(f'`{name}`' for name in fixed)}: rejection, always)" if fixed else ""
     return (
         f"`{s['model']}`, {s['prompts']} prompts, {s['size']} tokens, guidance {s['guidance']:g}, temperature "
         f"{s['temperature']:g},\nverifier `{s['verifier']}`{other}, {s['dtype']} on {s['device']} with {s['threads']} "

@@ -1,9 +1,9 @@
-"""Growth with the grid: the same small recipe at several sides, then passes and time of every method against the side.
+"""Passes and time of every method against the side of the grid, for the same small recipe at several sides.
 
 `python benchmarks/growth.py --data train/data --tokenizer train/tokenizer --report docs/results/growth`
 trains a target, Hawk's heads and SSD's predictors at 12, 16, 24 and 32 tokens a side, all on equally many images,
-decodes the same prompts with each, and writes `growth.json`, `growth.md` and `growth.png`. It is made of the package's
-own commands; each goes on where it was stopped, and a second call does what is missing. `--render` writes the table and
+decodes the same prompts with each, and writes `growth.json`, `growth.md` and `growth.png`. It calls the commands of the
+package. An interrupted command resumes, and a second call does only the missing work. `--render` writes the table and
 the plot again from the JSON.
 """
 
@@ -31,7 +31,7 @@ METHODS = {"AR": "ar", "Hawk": "hawk", "SSD, 1 round": "ssd:rounds=1", "spatial"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train and decode what is missing, then write the report."""
+    """Do the missing training and decoding, then write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("train/data"), help="folder with images and metadata.csv")
     parser.add_argument("--tokenizer", type=Path, default=Path("train/tokenizer"), help="of `train tokenizer`")
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for ending in (".json", ".md", ".png"):
         check_output(options.report.with_suffix(ending), "", "--report")
     if not options.render:
-        given = list(sys.argv[1:] if arguments is None else arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
         runs = {side: measure(side, options) for side in map(int, options.sides.split(","))}
         steps = {name: getattr(options, name) for name in STEPS}
-        record = {"call": shlex.join(["python", "benchmarks/growth.py", *given]), "steps": steps}
+        record = {"call": shlex.join(["python", "benchmarks/growth.py", *words]), "steps": steps}
         write_text(path, json.dumps(record | {"notes": options.note, "runs": runs}, indent=1) + "\n")
     record = json.loads(path.read_text())
     write_text(options.report.with_suffix(".md"), page(record))
@@ -70,13 +70,13 @@ def measure(side: int, options: argparse.Namespace) -> dict:
         return json.loads(record.read_text())
     sizes = ["--width", options.width, "--layers", options.layers, "--sketch-steps", options.sketch_steps]
     stages = f"{side}:{options.batch}:{options.steps}"
-    places = ["--data", options.data, "--tokenizer", options.tokenizer, "--out", folder]
-    spatialspec("train", "target", *places, "--stages", stages, *sizes, "--name", f"growth-{side}", "--no-compile")
+    folders = ["--data", options.data, "--tokenizer", options.tokenizer, "--out", folder]
+    spatialspec("train", "target", *folders, "--stages", stages, *sizes, "--name", f"growth-{side}", "--no-compile")
     for drafter in ("hawk", "ssd"):
-        given = ["--target", model, "--data", options.data, "--drafter", drafter, "--steps", options.draft_steps]
-        spatialspec("train", "draft", *given)
-    asked = ["--methods", ",".join(METHODS.values()), "--limit", options.limit, "--model", model]
-    spatialspec("bench", *asked, "--json", record)
+        training = ["--target", model, "--data", options.data, "--steps", options.draft_steps]
+        spatialspec("train", "draft", *training, "--drafter", drafter)
+    bench_options = ["--methods", ",".join(METHODS.values()), "--limit", options.limit, "--model", model]
+    spatialspec("bench", *bench_options, "--json", record)
     return json.loads(record.read_text())
 
 
@@ -91,10 +91,10 @@ def rows_of(document: dict) -> dict[str, dict]:
 
 
 def page(record: dict) -> str:
-    """How the record was made, then the table, then what else is to be said."""
+    """The command and settings of the record, the table, then the notes."""
     runs, steps = record["runs"], record["steps"]
     s = next(iter(runs.values()))["settings"]
-    made = (
+    about = (
         f"At every side a target of {steps['layers']} layers of width {steps['width']} learns for {steps['steps']} "
         f"steps of {steps['batch']} images (its sketch for {steps['sketch_steps']}), drafts for "
         f"{steps['draft_steps']}; then {steps['limit']} prompts, seed {s['seed']}, {s['verifier']}, guidance "
@@ -103,11 +103,11 @@ def page(record: dict) -> str:
         f"{s['threads']}, PyTorch {s['torch']}, Python {s['python']}, spatialspec {s['version']}."
     )
     notes = ["\n".join(f"- {note}" for note in record["notes"])] if record["notes"] else []
-    return "\n\n".join([f"`{record['call']}`", made, table(runs), *notes]) + "\n"
+    return "\n\n".join([f"`{record['call']}`", about, table(runs), *notes]) + "\n"
 
 
 def table(runs: dict[str, dict]) -> str:
-    """Passes and time, and how much fewer and faster than AR, by side."""
+    """Passes and time, and their ratios to AR, by side."""
     lines = [
         "| side | method | passes | fewer passes | seconds | quartiles | ms per pass | faster | gap | pit ks |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -125,7 +125,7 @@ def table(runs: dict[str, dict]) -> str:
 
 
 def plot(runs: dict[str, dict], path: Path) -> None:
-    """Passes and seconds against the side, both axes in powers; the legend stands beside them."""
+    """Passes and seconds against the side, on logarithmic axes."""
     figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     sides = [int(side) for side in runs]
     for panel, key, label in zip(panels, ("target_passes", "seconds"), ("target passes", "seconds"), strict=True):

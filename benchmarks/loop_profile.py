@@ -1,7 +1,7 @@
-"""Where the time of a decoder goes: `python benchmarks/loop_profile.py [METHOD ...]`.
+"""Profile of a decoder: `python benchmarks/loop_profile.py [METHOD ...]`.
 
-Prints, for each method, milliseconds per pass inside the target (blocks and output head) and outside of it, and the
-share outside. One image, one warm-up before it.
+Prints, for each method, milliseconds per pass inside the target (layers and output head) and outside of it, and the
+share outside. It draws one image after a warm-up.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""How far each part of `spatial` is from its ceiling: the same decoder, told some of AR's tokens.
+"""Upper bounds for the parts of `spatial`: the same decoder, with an oracle that knows some of AR's tokens.
 
-`python benchmarks/oracle.py --limit 16 --out docs/results/oracle` draws every image once as it is, then with each
-oracle, and writes target passes as `oracle.json` and `oracle.md`. No oracle writes a token: the target checks all.
+`python benchmarks/oracle.py --limit 16 --out docs/results/oracle` draws every image once without and once with each
+oracle, and writes target passes as `oracle.json` and `oracle.md`. Oracles only draft: the target verifies every token.
 
 | oracle | what it knows |
 |---|---|
-| starts | a new cell starts as AR's token instead of a copy of the one above |
-| first n | the guesses for the first n open cells are right wherever all tokens before them are |
-| changed | a guess from a row that read another token right before the cell is right wherever that token is right now |
+| starts | a new cell starts from AR's token instead of a copy of the token above |
+| first n | the guesses for the first n open cells are right where all tokens before them are right |
+| changed | a guess is right where the token before the cell is right now, but was another in the pass that scored it |
 """
 
 import argparse
@@ -37,18 +37,18 @@ from spatialspec.methods.spatial.starts import Start
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 
-SURE = 0.97  # probability of a candidate that the oracle names
+SURE = 0.97  # probability of the oracle's candidate
 
 
 def sure(tokens: list[int]) -> Candidates:
     """The first token is right with probability SURE, the others share the rest."""
     behind = [log(SURE * max(1, len(tokens) - 1) / (1 - SURE))] * len(tokens)
-    said = Ranking(np.array([tokens]), np.array([[0.0, *behind[1:]]]), np.empty(0))
-    return Candidates(said, 0, 1.0, 1 / SURE)
+    ranking = Ranking(np.array([tokens]), np.array([[0.0, *behind[1:]]]), np.empty(0))
+    return Candidates(ranking, 0, 1.0, 1 / SURE)
 
 
 class KnowingMemory(Memory):
-    """A memory whose best candidate is AR's token where the oracle says so."""
+    """A memory whose best candidate is AR's token where the oracle knows it."""
 
     def __init__(self, codebook: Tensor, tokens: Sequence[int], first: int, changed: bool) -> None:
         super().__init__(codebook)
@@ -60,17 +60,17 @@ class KnowingMemory(Memory):
         super().forget(first)
 
     def find(self, cell: int, key: Key) -> Candidates | None:
-        """What the memory says, AR's token before all others where the oracle speaks."""
-        found = super().find(cell, key)
-        if found is None:
+        """Candidates of the memory; AR's token comes first where the oracle knows it."""
+        candidates = super().find(cell, key)
+        if candidates is None:
             return None
         right = key == self.key(self.tokens[:cell])
-        told = right and cell < self.frontier + self.first
+        knows = right and cell < self.frontier + self.first
         if self.changed and key[0] == self.tokens[cell - 1]:
-            told |= all(read[0] != key[0] for read in self._cells[cell])
-        if not told:
-            return found
-        others = [token for rank in range(found.size) if (token := found.token(rank)) != self.tokens[cell]]
+            knows |= all(read[0] != key[0] for read in self._cells[cell])
+        if not knows:
+            return candidates
+        others = [token for rank in range(candidates.size) if (token := candidates.token(rank)) != self.tokens[cell]]
         return sure([self.tokens[cell], *others])
 
 
@@ -104,10 +104,10 @@ def passes(
     changed: bool = False,
     starts: bool = False,
 ) -> int:
-    """Target passes of one image, which has to come out as AR's but for ties.
+    """Target passes of one image, which must equal AR's except after ties.
 
     Raises:
-        RuntimeError: it did not.
+        RuntimeError: it differs.
     """
     (image,) = assemble(pipeline.target, pipeline.drafts, Method.parse("spatial"), request)
     drafter = image.drafter
@@ -137,17 +137,17 @@ def main(words: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     pipeline = SpatialPipeline.from_pretrained()
     grid = arguments.grid(pipeline.target, options.size)
-    asked = Request.of(tuple(BUILT_IN[: options.limit]), pipeline.target.default, grid)
-    found: dict[str, list[int]] = {name: [] for name in ORACLES}
-    for request in asked.each():
+    every = Request.of(tuple(BUILT_IN[: options.limit]), pipeline.target.default, grid)
+    counts: dict[str, list[int]] = {name: [] for name in ORACLES}
+    for request in every.each():
         (tokens,) = pipeline(request.prompts[0], method="ar", seed=request.seeds[0], size=grid).tokens
-        for name, told in ORACLES.items():
-            found[name].append(passes(pipeline, request, tokens, **told))
-    settings = describe("python benchmarks/oracle.py", pipeline, asked).model_dump()
-    rows = [f"| {name} | {fmean(counts):.1f} |" for name, counts in found.items()]
+        for name, oracle in ORACLES.items():
+            counts[name].append(passes(pipeline, request, tokens, **oracle))
+    settings = describe("python benchmarks/oracle.py", pipeline, every).model_dump()
+    rows = [f"| {name} | {fmean(values):.1f} |" for name, values in counts.items()]
     table = "\n".join(["| oracle | target passes |", "|---|---|", *rows, ""])
     print(table)
-    write_text(record, json.dumps({"settings": settings, "passes": found}, indent=1) + "\n")
+    write_text(record, json.dumps({"settings": settings, "passes": counts}, indent=1) + "\n")
     write_text(page, table)
 
 

@@ -1,7 +1,7 @@
-"""Which of two methods is faster: `python benchmarks/paired_time.py jacobi:length=24 spatial:budget=23 --out FILE`.
+"""Speed ratio of two methods: `python benchmarks/paired_time.py jacobi:length=24 spatial:budget=23 --out FILE`.
 
-Both draw the same images in turn, so that a busy machine strikes them alike. The record has the seconds of every
-image and how many times as fast the second method is: geometric mean over prompts with its 95 % interval.
+They draw every image in alternation, so that a busy machine slows both alike. The record has the seconds of every
+image and how many times as fast the second method is: the geometric mean over prompts with its 95 % interval.
 """
 
 import argparse
@@ -44,15 +44,15 @@ def main(words: list[str] | None = None) -> None:
             report = pipeline(prompt, method=method, seed=seed, size=request.grid).report
             seconds[method].append(report.seconds)
     first, second = (np.log(seconds[method]) for method in options.methods)
-    found = mean_over_prompts(first - second, range(len(first)), np.exp)
-    assert found is not None and found.interval is not None
+    ratio = mean_over_prompts(first - second, range(len(first)), np.exp)
+    assert ratio is not None and ratio.interval is not None
     record = {
         "settings": describe("python benchmarks/paired_time.py", pipeline, request).model_dump(),
         "seconds": seconds,
-        "times_as_fast": found.value,
-        "interval": found.interval,
+        "times_as_fast": ratio.value,
+        "interval": ratio.interval,
     }
-    print(f"{options.methods[1]} is {found.value:.3f} [{found.interval[0]:.3f}, {found.interval[1]:.3f}] times as fast")
+    print(f"{options.methods[1]} is {ratio.value:.3f} [{ratio.interval[0]:.3f}, {ratio.interval[1]:.3f}] times as fast")
     write_text(options.out, json.dumps(record, indent=1) + "\n")
 
 

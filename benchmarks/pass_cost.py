@@ -1,8 +1,8 @@
-"""What a pass costs against its rows, on this machine: a table and a JSON file for `replay`.
+"""Seconds of a pass against its width (slots), on this machine: a table and a JSON file for `replay`.
 
-`python benchmarks/pass_cost.py --model icons --device cuda --out pass-cost.json`. The model `chameleon-7b` is one of
-Chameleon's size (32 layers of 4,096; the vocabulary of a toy) with random weights, made in place: what a pass costs
-does not depend on what the weights are.
+`python benchmarks/pass_cost.py --model icons --device cuda --out pass-cost.json`. The model `chameleon-7b` has the size
+of Chameleon (32 layers of width 4,096, but a tiny vocabulary) and random weights: the cost of a pass does not depend on
+the weights.
 """
 
 import argparse
@@ -21,19 +21,19 @@ from spatialspec.lab.replay.replay import measure_cost
 from spatialspec.targets.chameleon.target import ChameleonTarget
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 
-ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)
+SLOTS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)
 CODES, SIDE = 64, 24
 
 
 def random_chameleon(device: str, dtype: torch.dtype, width: int, layers: int) -> ChameleonTarget:
     """A target of the published sizes on a 24 x 24 grid, for timing only."""
-    pictures = ["IMGIMG" + "".join("ABCDEFGHIJ"[int(digit)] for digit in str(code)) + "Z" for code in range(CODES)]
+    image_tokens = ["IMGIMG" + "".join("ABCDEFGHIJ"[int(digit)] for digit in str(code)) + "Z" for code in range(CODES)]
     words = [
         "<s>",
         "<pad>",
         "</s>",
         "<unk>",
-        *pictures,
+        *image_tokens,
         "<eoss>",
         "<racm3:break>",
         "<reserved08706>",
@@ -81,13 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pipe = SpatialPipeline(random_chameleon(options.device, dtype, options.width, options.layers))
     else:
         pipe = SpatialPipeline.from_pretrained(options.model, device=options.device, torch_dtype=dtype)
-    measure_cost(pipe, rows=(1, 16), turns=2)  # warm-up
-    found = measure_cost(pipe, rows=ROWS, turns=options.turns).seconds
+    measure_cost(pipe, slots=(1, 16), repeats=2)  # warm-up
+    curve = measure_cost(pipe, slots=SLOTS, repeats=options.turns).seconds
     machine = torch.cuda.get_device_name() if options.device.startswith("cuda") else "CPU"
-    for rows, seconds in found.items():
-        print(f"{rows:4d} rows {1000 * seconds:8.2f} ms")
+    for slots, seconds in curve.items():
+        print(f"{slots:4d} slots {1000 * seconds:8.2f} ms")
     record = {"model": options.model, "machine": machine, "dtype": options.dtype, "torch": torch.__version__}
-    write_text(options.out, json.dumps(record | {"seconds": found}, indent=1) + "\n")
+    write_text(options.out, json.dumps(record | {"seconds": curve}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

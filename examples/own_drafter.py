@@ -1,4 +1,4 @@
-"""A drafter of one's own in one file, beside AR: `python examples/own_drafter.py`.
+"""A new drafter in one file, compared with AR: `python examples/own_drafter.py`.
 
 It guesses that the next cells repeat the last token. Any command takes it with `--plugin examples/own_drafter.py`, and
 `spatialspec audit --quick --methods same --plugin examples/own_drafter.py` tests it.

@@ -66,7 +66,7 @@ BAD = {
     "out: no png": (["generate", "cat", "--out", "a.jpg"], "ends in .png"),
     "json: no folder": (["generate", "cat", "--json", "nowhere/a.json"], "make nowhere first"),
     "json: a device": (["generate", "cat", "--json", os.devnull], "no regular file"),
-    "json: the picture": (["generate", "cat", "--out", "a.png", "--json", "a.png"], "another file"),
+    "json: the image": (["generate", "cat", "--out", "a.png", "--json", "a.png"], "another file"),
     "bench: limit": (["bench", "--limit", "0"], "at least 1"),
     "bench: no prompts": (["bench", "--prompts", "none.txt"], "no file none.txt"),
     "bench: unknown method": (["bench", "--methods", "ar,magic"], "got method 'magic'"),

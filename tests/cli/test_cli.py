@@ -111,7 +111,7 @@ def test_compare_puts_ar_first(call, folder):
     sheet = Image.open("spatialspec.png")
     assert sheet.width >= 3 * 192 and sheet.height > 192 + 30
     captions = sheet.crop((0, 12 + 192 + 12, sheet.width, sheet.height)).convert("L")
-    assert captions.getextrema()[0] < 128, "nothing is written below the pictures"
+    assert captions.getextrema()[0] < 128, "nothing is written below the images"
 
 
 def test_several_images(call, folder):

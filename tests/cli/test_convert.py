@@ -1,4 +1,4 @@
-"""`spatialspec convert`: which converter, its options, and a picture from what it has written."""
+"""`spatialspec convert`: which converter, its options, and an image from what it has written."""
 
 import json
 from functools import partial
@@ -25,7 +25,7 @@ def test_from_published_files_to_a_picture(call, tmp_path):
         "generate", "golden retriever", "--model", "model", "--method", "jacobi", "--compare", "--out", "a.png"
     )
     assert (code, err) == (0, ""), err
-    assert "100.0%" in out, "not AR's picture"
+    assert "100.0%" in out, "not AR's image"
     assert Image.open("a.png").width >= 2 * 12
 
 
@@ -54,6 +54,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(call, tmp_path):
 def test_a_vqgan_is_known_by_its_names(call, tmp_path):
     torch.save({"quantize.embedding.weight": torch.ones(2), "decoder.up.0.x": torch.ones(2)}, tmp_path / "vqgan.ckpt")
     code, _, err = call("convert", "vqgan.ckpt", "lumina", "--vq", "x.pt", "--heads", 2)
-    assert code == 2 and "got --vq, --heads, expected none of it for a VQGAN such as Meta's vqgan.ckpt" in err
+    assert code == 2 and "got --vq, --heads, expected no such option for a VQGAN such as Meta's vqgan.ckpt" in err
     code, _, err = call("convert", "vqgan.ckpt", "lumina")
     assert code == 2 and "got no config.json in lumina, expected the folder of a checkpoint such as Anole" in err

@@ -126,7 +126,7 @@ def test_results_that_cannot_be_shown_are_saved(folder, tmp_path):
 @pytest.mark.parametrize(
     ("error", "code", "expected"),
     [
-        (KeyError(ESCAPE), 2, "a fault of spatialspec (KeyError: "),
+        (KeyError(ESCAPE), 2, "a bug of spatialspec (KeyError: "),
         (RecursionError("deep"), 2, "RecursionError: 'deep', "),
         (MemoryError(), 2, "out of memory: draw fewer"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 2, "out of memory: draw fewer"),

@@ -192,7 +192,7 @@ def test_a_training_in_a_terminal(folder: Path, tmp_path: Path) -> None:
     prompts.write_text("\n".join(WORDS))
     options = ["--target", folder, "--self-distil", prompts, "--out", tmp_path / "hawk", "--steps", 2, "--batch", 2]
     code, written = run_in_terminal(["train", "draft", *options])
-    assert code == 0 and written.index("loading") < written.index("pictures to draw") < written.index("wrote")
+    assert code == 0 and written.index("loading") < written.index("images to draw") < written.index("wrote")
     left = screen(written)
     assert not [line for line in left if " ..." in line or "drawing" in line]
     assert [line for line in left if "1/1 pieces" in line and "━" not in line], "a line of its own"

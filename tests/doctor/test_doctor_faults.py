@@ -218,7 +218,7 @@ def test_a_broken_folder_gets_a_report(capsys: pytest.CaptureFixture[str], tmp_p
     report = tmp_path / "report.json"
     code, out, err = call_main(capsys, "doctor", "--model", tmp_path / "model", "--json", report)
     assert (code, err) == (1, "")
-    assert "failed   config: got no file" in out and "nothing was measured: mend what failed first" in out
+    assert "failed   config: got no file" in out and "nothing was measured: fix the failed checks first" in out
     assert out.endswith("1 checks: 0 ok, 0 warning, 1 failed\n")
     document = json.loads(report.read_text())
     assert [check["status"] for check in document["checks"]] == ["failed"] and document["methods"] == []

@@ -1,4 +1,4 @@
-"""Pictures with captions from folders and data sets: what cannot be used is left out and counted."""
+"""Images with captions from folders and data sets: what cannot be used is left out and counted."""
 
 import sys
 from functools import partial
@@ -37,7 +37,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
     (folder / "metadata.csv").write_text(table.replace("2.png,thing 2", "2.png,  ") + "9.png,thing,,,3d,train,MIT\n")
     found = load(folder, 24, lines.append)
     assert [row["file_name"] for row in found.rows] == ["0.png", "3.png"]
-    assert lines == ["left out of 6 pictures: 3 that cannot be read, 1 without a usable caption"]
+    assert lines == ["left out of 6 images: 3 that cannot be read, 1 without a usable caption"]
 
 
 def test_what_cannot_be_used_is_counted_and_a_byte_order_mark_is_read(tmp_path: Path) -> None:
@@ -49,12 +49,12 @@ def test_what_cannot_be_used_is_counted_and_a_byte_order_mark_is_read(tmp_path: 
     lines: list[str] = []
     found = load(tmp_path, 24, lines.append)
     assert [row["text"] for row in found.rows] == ["cat", "red bird"]
-    assert lines == ["left out of 3 pictures: 1 that cannot be read, 0 without a usable caption"]
+    assert lines == ["left out of 3 images: 1 that cannot be read, 0 without a usable caption"]
     assert len(found.select("train").rows) == len(found.select("pair").rows) == 1
     assert caption(found.rows[0], np.random.default_rng(0)) == "cat"
     (tmp_path / "metadata.csv").write_text("file_name,text\na.png,\nb.png,bird\n")
     assert [row["text"] for row in load(tmp_path, 24, lines.append).rows] == ["bird"]
-    assert lines[-1] == "left out of 2 pictures: 0 that cannot be read, 1 without a usable caption"
+    assert lines[-1] == "left out of 2 images: 0 that cannot be read, 1 without a usable caption"
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_captions_that_the_target_does_not_take_are_left_out_and_counted(tmp_pat
     known, left_out = from_images(target, CaptionedImages(pixels, rows), 0, None, 32, lines.append)
     assert (known.prompts, left_out.prompts) == (["a red apple", "two cats", "a blue house"], ["by the sea"])
     assert known.rows == [rows[0], rows[2], rows[3]] and left_out.rows == [rows[4]]
-    assert torch.equal(known.codes, target.codes(torch.from_numpy(pixels[[0, 2, 3]])).int()), "other pictures"
+    assert torch.equal(known.codes, target.codes(torch.from_numpy(pixels[[0, 2, 3]])).int()), "other images"
     (line,) = lines
     assert line.startswith("left out 2 of 6 prompts, the last because: got a prompt of ")
     assert len(from_images(target, CaptionedImages(pixels, rows), 0, 2, 32, print)[0]) == 2
-    with pytest.raises(ValueError, match=r"0 of them to learn from and 1 to report on.*captions that the target takes"):
+    with pytest.raises(ValueError, match=r"0 of them for training and 1 held out.*captions that the target accepts"):
         from_images(target, CaptionedImages(pixels[[1, 4]], [rows[1], rows[4]]), 0, None, 32, print)
     recipe = HawkRecipe(horizontal=1, vertical=1, steps=1, batch=2)
     given = TrainingData(target, CaptionedImages(pixels, rows), None, None, tmp_path, None, False, print)
@@ -102,8 +102,8 @@ def test_icons_takes_captions_of_any_length() -> None:
     ("table", "expected"),
     [
         (b"file_name,text\n", "got no row"),
-        (b"file_name,text\n0.png,\n", "got no picture with a caption"),
-        (b"file_name,text\nnone.png,cat\n", "no readable picture"),
+        (b"file_name,text\n0.png,\n", "got no image with a caption"),
+        (b"file_name,text\nnone.png,cat\n", "no readable image"),
         (b"file_name,text\n0.png,caf\xe9\n", "expected UTF-8"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_data_set_of_the_hub_is_read_row_by_row(tmp_path: Path, monkeypatch: p
     found = read_dataset("me/mine", 4, None, lines.append)
     assert found.rows == [{"text": "a", "licence": "MIT"}, {"text": "b", "licence": "MIT"}]
     assert found.pixels.shape == (2, 4, 4, 3) and (found.pixels == [200, 0, 0]).all()
-    assert lines == ["left out of 7 pictures: 4 that cannot be read, 1 without a usable caption"]
+    assert lines == ["left out of 7 images: 4 that cannot be read, 1 without a usable caption"]
     assert len(read_dataset("me/mine", 4, 1, lines.append).rows) == 1
     monkeypatch.setattr(Columns, "column_names", ("image", "label"))
     with pytest.raises(ValueError, match="got the columns image, label, expected image and one of text"):
@@ -164,5 +164,5 @@ def test_a_folder_without_splits_keeps_some_pictures_for_the_figures(tmp_path: P
     assert (known.prompts, left_out.prompts) == (["thing 0", "thing 1", "thing 2"], ["thing 3"])
     assert len(from_images(common_target(), found, 0, 2, 32)[0]) == 2
     only = type(found)(found.pixels[:1], found.rows[:1])
-    with pytest.raises(ValueError, match="got 1 pictures, 1 of them to learn from and 0 to report on"):
+    with pytest.raises(ValueError, match="got 1 images, 1 of them for training and 0 held out"):
         from_images(common_target(), only, 0, None, 32)

@@ -62,7 +62,7 @@ def test_pictures_that_were_begun_are_finished(
 
     monkeypatch.setattr(distil, "generate", counting)
     assert torch.equal(draw(tmp_path / "stopped"), expected)
-    assert written[0] >= steps % 108 - 4, "three pictures of 36 cells are a piece"
+    assert written[0] >= steps % 108 - 4, "three images of 36 cells are a piece"
     assert not list((tmp_path / "stopped").glob("*.part.*"))
 
 

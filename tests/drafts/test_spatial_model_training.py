@@ -86,7 +86,7 @@ def test_open_tokens_and_states_are_never_seen(attention: str, frontier: int) ->
     ],
 )
 def test_the_loop_sees_what_the_training_saw(settings: dict[str, Any]) -> None:
-    """The drafter's laws while AR draws are those of the lesson, at every frontier, on both streams."""
+    """The drafter's distributions while AR draws are those of the lesson, at every frontier, on both streams."""
     made = lesson(**settings)
     network, target = grown(made), made.target
     noise = Noise(3, 36, target.vocabulary)
@@ -111,7 +111,7 @@ def test_the_loop_sees_what_the_training_saw(settings: dict[str, Any]) -> None:
     hidden = streams(target, ["a cat"], codes, layers=model.layers)
     found = distributions(target, network, target.default, hidden, codes, windows)[0, windows.inside[0]]
     torch.testing.assert_close(torch.cat(seen), found, rtol=0, atol=1e-5)
-    assert found.max() > 0.1 and (found[0] - found[-1]).abs().max() > 1e-3, "laws that could be told apart"
+    assert found.max() > 0.1 and (found[0] - found[-1]).abs().max() > 1e-3, "distributions that could be told apart"
 
 
 @pytest.mark.parametrize("objective", ["cross-entropy", "kl", "total-variation", "features"])
@@ -145,14 +145,14 @@ def test_stopped_in_the_middle_it_goes_on_to_the_same(tmp_path: Path) -> None:
         run(broken, tmp_path / "half")
     said: list[str] = []
     again, found = run(lesson(**settings), tmp_path / "half", said.append)
-    assert "goes on from step 2/5" in said and equal(again, whole) and found.figures == best.figures
+    assert "resuming at step 2/5" in said and equal(again, whole) and found.figures == best.figures
     assert best.before is not None and best.figures is not None and best.figures["window"] > best.before["window"]
     other, _ = run(lesson(**settings, drop=0.9), tmp_path / "drop")
     assert not equal(other, whole), "dropping captions changes what is learned"
 
 
 def test_a_pass_costs_at_most_35_percent_of_the_targets() -> None:
-    """Multiply-adds at the sizes of `icons`: 32 open cells and 8 cells read, both streams, half of a picture there."""
+    """Multiply-adds at the sizes of `icons`: 32 open cells and 8 cells read, both streams, half of an image there."""
     sizes = json.loads((WEIGHTS / "icons" / "config.json").read_text())["transformer"]
     model = GridTransformer(GridTransformerConfig(**sizes)).eval().requires_grad_(False)
     config = SpatialModelConfig(model.config.width)
@@ -204,7 +204,7 @@ def test_shipped_ablations_differ_in_what_they_say() -> None:
 def test_from_the_command_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Two steps on pictures that the target draws, a card, a picture that is AR's."""
+    """Two steps on images that the target draws, a card, an image that is AR's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     tiny_folder(Path("target"))

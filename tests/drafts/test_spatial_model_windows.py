@@ -23,7 +23,7 @@ def test_windows_and_distances() -> None:
     frontiers = spread.frontier[:, ::4]
     assert frontiers.min() >= 1 and frontiers.max() <= 575 and (spread.inside.sum(1) > 56).all()
     gaps = frontiers.sort(dim=1).values.diff(dim=1)
-    assert gaps.max() < 3 * 576 / 16 and len(frontiers.unique()) > 400, "all over the picture, elsewhere in each"
+    assert gaps.max() < 3 * 576 / 16 and len(frontiers.unique()) > 400, "all over the image, elsewhere in each"
     profile, values = Profile(), torch.arange(18.0)[None]
     profile.add(values, windows, 4)
     profile.add(values + 1, windows, 4)

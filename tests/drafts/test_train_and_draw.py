@@ -1,4 +1,4 @@
-"""From the command line: a tiny Janus on disk, two training steps of drafts, a picture with them."""
+"""From the command line: a tiny Janus on disk, two training steps of drafts, an image with them."""
 
 from __future__ import annotations
 
@@ -60,4 +60,4 @@ def test_models_lists_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> Non
     assert code == 0
     assert "  janus: deepseek-community/Janus-Pro-1B, -7B: grid 24x24, vocabulary 16384, licence DeepSeek" in out
     for kind in shipped():
-        assert f"  {kind.name.partition('_')[0]}: " in out and "drafts none published" in out
+        assert f"  {kind.name.partition('_')[0]}: " in out and "no published drafts" in out

@@ -1,4 +1,4 @@
-"""What cards of drafts say: the command as it was typed, the pictures that were used, whose they are, the machine."""
+"""What cards of drafts say: the command as it was typed, the images that were used, whose they are, the machine."""
 
 import re
 from functools import partial
@@ -20,7 +20,7 @@ SHIPPED = {"style": "3d", "licence": "MIT", "concept": "cat"}
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Run `train draft` in a folder with a target, pictures of `train data` and pictures of one's own."""
+    """Run `train draft` in a folder with a target, images of `train data` and images of one's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr("spatialspec.drafts.task.HELD_OUT", 2)
@@ -44,7 +44,7 @@ def card_of(call, *options: object) -> str:
 def test_own_pictures_are_counted_by_licence_and_nothing_is_said_of_that_of_the_weights(call) -> None:
     card = card_of(call, "--data", "mine", "--pictures", 2)
     assert "\nlicense" not in card and "no licence is set here: their maker decides" in card
-    assert "3 pictures of the maker's own, by the licence that their table states:\n\n- CC0 " in card
+    assert "3 images of the maker's own, by the licence that their table states:\n\n- CC0 " in card
     assert "fluent" not in card and "emojibase" not in card
     assert "target in float32 on cpu, number of processes 1" in card
 
@@ -55,15 +55,15 @@ def test_pictures_that_were_not_used_are_not_credited(call) -> None:
     card = card_of(call, "--data", "pictures", "--pictures", 2)
     assert "license: apache-2.0" in card and "Weights: Apache-2.0." in card
     assert "3 renderings, on white, of these packages:" in card and "fluent-emoji-3d" in card
-    assert "noto" not in card, "the pictures of the split concept are not used"
+    assert "noto" not in card, "the images of the split concept are not used"
 
 
 def test_pictures_drawn_of_captions_are_no_pictures_of_the_folder(call) -> None:
     card = card_of(call, "--drafter", "ssd", "--data", "mine", "--pictures", 3, "--features", "states", "--seed", 1)
     assert re.search(
-        r"5 pictures that the target drew itself, of captions of [1-5] pictures of the maker's own, by the li", card
+        r"5 images that the target drew itself, of captions of [1-5] images of the maker's own, by the li", card
     )
-    assert "3 pictures that the target drew itself; " in card and "real pictures" not in card
+    assert "3 images that the target drew itself; " in card and "real images" not in card
     assert "\nlicense" not in card
     said = "spatialspec train draft --target target --drafter ssd --data mine --out made --pictures 3"
     assert f"    {said} --features states --steps 1 --batch 1 --seed 1\n" in card
@@ -82,17 +82,17 @@ def test_a_data_set_of_the_hub_is_named(call, monkeypatch: pytest.MonkeyPatch) -
         np.zeros((3, 24, 24, 3), dtype=np.uint8), [{"text": f"a {i}", "licence": "MIT"} for i in range(3)]
     )
     monkeypatch.setattr("spatialspec.drafts.hub.read_dataset", lambda *_: found)
-    assert "3 pictures of the data set me/mine on the Hub, by the lic" in card_of(call, "--data", "hub:me/mine")
+    assert "3 images of the data set me/mine on the Hub, by the lic" in card_of(call, "--data", "hub:me/mine")
     card = card_of(call, "--data", "hub:me/mine", "--drafter", "ssd", "--pictures", 1)
     assert "in the data set me/mine on the Hub" in card and "- MIT " in card
 
 
 def test_which_tables_are_those_of_the_package() -> None:
-    assert card.of_pictures([SHIPPED]).shipped and card.of_captions([SHIPPED, SHIPPED]).shipped
+    assert card.of_images([SHIPPED]).shipped and card.of_captions([SHIPPED, SHIPPED]).shipped
     for other in ({"concept": ""}, {"licence": ""}, {"licence": "CC0"}, {"style": "drawn"}):
         row = {**SHIPPED, **other}
-        assert card.of_pictures([SHIPPED, row]).shipped == ("concept" in other)
-    assert not card.of_pictures([{"style": "3d", "licence": "MIT"}]).shipped
+        assert card.of_images([SHIPPED, row]).shipped == ("concept" in other)
+    assert not card.of_images([{"style": "3d", "licence": "MIT"}]).shipped
 
 
 def test_a_split_target_is_loaded_on_the_cpu(call, monkeypatch: pytest.MonkeyPatch) -> None:

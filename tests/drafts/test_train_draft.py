@@ -30,7 +30,7 @@ FIGURE = r"\| {} \| -?0\.\d+ \|"
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Run `train draft` in a folder with a target and pictures."""
+    """Run `train draft` in a folder with a target and images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     tiny_folder(Path("target"))
@@ -92,8 +92,8 @@ def test_a_config_and_options_become_drafts_with_a_card(call) -> None:
     assert re.search(r"git revision: (none|[0-9a-f]{12}( with changes)?)\n", card)
     for name in ("accepted probability, right 1", "guided, down 2, rejection", "guided, right 1, coupled"):
         assert re.search(FIGURE.format(name), card), name
-    assert re.search(r"weights of step [12], the best", card) and "2 real pictures" in card
-    assert "fluent-emoji-3d" in card, "the pictures' credits"
+    assert re.search(r"weights of step [12], the best", card) and "2 real images" in card
+    assert "fluent-emoji-3d" in card, "the images' credits"
 
 
 def test_prompts_alone_are_enough(call) -> None:
@@ -103,7 +103,7 @@ def test_prompts_alone_are_enough(call) -> None:
         assert (code, err) == (0, ""), err
         card = Path(drafter, "README.md").read_text()
         assert (
-            "2 pictures that the target drew itself" in card
+            "2 images that the target drew itself" in card
             and "of 3 prompts in a file" in card
             and "--self-distil prompts.txt" in card
         )
@@ -151,7 +151,7 @@ def test_a_tracker_gets_losses_and_figures(call, monkeypatch: pytest.MonkeyPatch
         (["--lambda", "nan"], "got decay nan"),
         (["--horizontal", 99], "0 to 16"),
         (["--vertical", 6], "fewer than its rows"),
-        (["--pictures", 0], "got pictures 0"),
+        (["--pictures", 0], "got --pictures 0"),
         (["--self-distil", "none.txt"], "none.txt"),
         (["--self-distil", "one.txt"], "got 1 prompts, expected at least 2"),
         (["--data", "nowhere"], "metadata.csv"),

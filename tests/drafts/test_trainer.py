@@ -120,7 +120,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_parameters(tmp_path: Path, 
     number = int(moment.split()[1])
     finished = {"step": (number - 1) // 2 * 2, "write": 2 * (number - 1)}[moment.split()[0]]
     assert lesson.steps == RECIPE.steps - finished, "finished steps are not made again"
-    assert (f"goes on from step {finished}/9" in lines) == (finished > 0)
+    assert (f"resuming at step {finished}/9" in lines) == (finished > 0)
 
 
 def hawk_slowly(say, folder: Path) -> None:
@@ -147,7 +147,7 @@ def test_killed_heads_go_on_to_the_same_parameters(tmp_path: Path) -> None:
     process.join(30)
     lines: list[str] = []
     assert equal(run(heads("hawk", save_every=1), tmp_path / "killed", lines.append)[0], expected)
-    assert "goes on from step 2/4" in lines
+    assert "resuming at step 2/4" in lines
 
 
 def test_the_best_checkpoint_is_kept(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_the_seconds_of_earlier_runs_count(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_empty_data_set_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="got an empty data set, expected something to train drafts on"):
+    with pytest.raises(ValueError, match="got an empty data set, expected at least one training image"):
         run(Line(RECIPE, examples=0), tmp_path)
 
 

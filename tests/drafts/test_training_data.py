@@ -1,4 +1,4 @@
-"""What trainings learn from: the target's states, features from files, its own pictures."""
+"""What trainings learn from: the target's states, features from files, its own images."""
 
 import os
 import shutil
@@ -84,7 +84,7 @@ def test_prepared_features_give_the_loss_curve_of_streamed_ones(tmp_path: Path) 
 
 def test_features_that_do_not_fit_are_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 999, 999))
-    with pytest.raises(ValueError, match=r"got 0.0 MB of room, expected 0.\d MB for the features.*streams them"):
+    with pytest.raises(ValueError, match=r"got 0.0 MB of free space, expected 0.\d MB for the features.*streams them"):
         heads("ssd", features=partial(prepared, tmp_path, print))
     assert not os.listdir(tmp_path)
 
@@ -102,7 +102,7 @@ def test_own_pictures_depend_on_prompt_and_seed_alone(tmp_path: Path) -> None:
     for one in ranks(2, drawn, tmp_path / "two", 3):
         assert torch.equal(one, alone)
     assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one")) and len(alone) == 7
-    assert torch.equal(drawn(0, tmp_path / "other", 2), alone), "pictures of a batch"
+    assert torch.equal(drawn(0, tmp_path / "other", 2), alone), "images of a batch"
     request = Request([PROMPTS[5]], [3 + 5], target.default, target.grid)
     assert alone[5].tolist() == list(generate(target, [], Method.parse("ar"), request)[0][0])
 
@@ -111,7 +111,7 @@ def test_own_pictures_depend_on_prompt_and_seed_alone(tmp_path: Path) -> None:
 def test_as_many_pictures_at_once_as_there_is_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    """Pieces, and the pictures in them, are those of a larger card."""
+    """Pieces, and the images in them, are those of a larger card."""
     alone, sizes, lines = drawn(0, tmp_path / "one", 6), list[int](), list[str]()
 
     def cramped(target: Target, drafts: object, method: Method, request: Request, on_step: object) -> object:
@@ -124,12 +124,12 @@ def test_as_many_pictures_at_once_as_there_is_room_for(
     assert torch.equal(self_distil(common_target(), PROMPTS, tmp_path / "two", 6, 3, lines.append), alone)
     assert sorted(os.listdir(tmp_path / "two")) == sorted(os.listdir(tmp_path / "one"))
     assert sizes == {4: [6, 3, 3, 1], 1: [6, 3, 1, 1, 1, 1, 1, 1, 1]}[room], "what failed once was tried again"
-    assert "no room for 6 pictures at once, going on with 3" in lines
+    assert "not enough memory for 6 images at once, continuing with 3" in lines
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_no_room_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
-    """One picture is too many; or halving would part the processes that draw together."""
+    """One image is too many; or halving would part the processes that draw together."""
     sizes = list[int]()
 
     def full(target: Target, drafts: object, method: Method, request: Request, on_step: object) -> object:

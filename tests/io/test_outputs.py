@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def call(capsys, monkeypatch, tmp_path):
-    """Run the command line in a folder with prompts and pictures, and nothing that can be computed."""
+    """Run the command line in a folder with prompts and images, and nothing that can be computed."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     Path("own.jsonl").write_text('{"prompt": "cat"}\n')
@@ -63,7 +63,7 @@ def test_outputs_that_cannot_be(call, folder, command, path):
 def test_an_input_is_no_output(call, folder, command, output):
     for prompts in {"own.jsonl", output} - {"link.json", "hard.json"}:
         code, _, err = call(command, "--model", folder, "--prompts", prompts, "--json", output)
-        assert code == 2 and "which this command reads or writes besides" in err
+        assert code == 2 and "which this command also reads or writes" in err
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_new_file_beside_what_is_read(tmp_path):
     (tmp_path / "old.json").write_text("{}")
     check_output(tmp_path / "new.json", "", "--json", [tmp_path, None])
     check_folder(tmp_path / "new", "--out", [tmp_path, None])
-    with pytest.raises(BadInput, match="besides"):
+    with pytest.raises(BadInput, match="also reads or writes"):
         check_output(tmp_path / "old.json", "", "--json", [tmp_path])
     assert os.listdir(tmp_path) == ["old.json"], "no trace"
 

@@ -1,4 +1,4 @@
-"""Any bytes for any small file that is read as text, table or picture: a result or a BadInput, and no byte too many."""
+"""Any bytes for any small file that is read as text, table or image: a result or a BadInput, and no byte too many."""
 
 import builtins
 import io
@@ -19,7 +19,7 @@ from spatialspec.io import files
 from spatialspec.io.images import read_image
 from spatialspec.io.prompts import read_prompts
 from spatialspec.io.tables import read_table, write_table
-from spatialspec.lab.icons.sources import pictures, read_labels
+from spatialspec.lab.icons.sources import drawings, read_labels
 from spatialspec.lab.replay.replay import PassCost
 from spatialspec.lab.reproduce.carry_out import check_files
 from spatialspec.lab.scenes.records import read_record
@@ -46,7 +46,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {  # name -> reader, an
     "hawk-vsd.json": (lambda path: check_files("hawk-vsd", path.parent, True), "{}"),
     "package/en/data.json": (lambda path: read_labels(path.parents[2]), '[{"label": "Cat", "hexcode": "1F408"}]'),
     "package/icons.json": (
-        lambda path: list(pictures(SOURCES[1], path.parents[1], {})), '{"icons": {"a": {"body": ""}}}',
+        lambda path: list(drawings(SOURCES[1], path.parents[1], {})), '{"icons": {"a": {"body": ""}}}',
     ),
     "a.png": (read_image, ""),
 }  # fmt: skip
@@ -101,7 +101,7 @@ def whole(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_right_is_read(tmp_path: Path, name: str) -> None:
     if name == "hawk-vsd.json":
-        with pytest.raises(BadInput, match="which no `reproduce hawk-vsd` wrote"):
+        with pytest.raises(BadInput, match="not written by `reproduce hawk-vsd`"):
             FILES[name][0](whole(tmp_path, name))
     else:
         FILES[name][0](whole(tmp_path, name))
@@ -131,7 +131,7 @@ def test_no_more_is_read_than_the_limit(tmp_path: Path, name: str, limit: dict[s
     if name == "a.png":  # whose decoder stops at its end
         read_image(path)
     else:
-        with pytest.raises(BadInput, match=r"got more than [\d,]+ bytes|which no `reproduce"):
+        with pytest.raises(BadInput, match=r"got more than [\d,]+ bytes|not written by `reproduce"):
             FILES[name][0](path)
     assert limit.get(str(path), 0) <= (LARGEST if name == "recipe.yaml" else files.LARGEST)
 

@@ -68,7 +68,7 @@ def test_rows_of_a_replayed_tree_are_those_of_the_run(tiny):
     request = ask(tiny)
     passes, rows, _ = real(tiny, "medusa:horizontal_samples=3", request)
     predicted = replay_heads(record_heads(tiny, request), Method.parse("medusa:horizontal_samples=3"))
-    assert predicted.passes == passes and fmean(predicted.rows) == pytest.approx(rows)
+    assert predicted.passes == passes and fmean(predicted.slots) == pytest.approx(rows)
 
 
 def test_a_window_as_long_as_the_record_is_exact(tiny):
@@ -78,7 +78,7 @@ def test_a_window_as_long_as_the_record_is_exact(tiny):
         passes, rows, tokens = real(tiny, "jacobi:length=16", request)
         predicted = replay_window(record, Method.parse("jacobi:length=16"))
         assert record.tokens == tokens and record.passes == passes == predicted.passes
-        assert fmean(predicted.rows) == pytest.approx(rows)
+        assert fmean(predicted.slots) == pytest.approx(rows)
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_cost_of_passes():
     falling, one = PassCost({1: 2.0, 4: 1.0}, "noise"), PassCost({4: 1.0}, "one point")
     assert falling(100) == 1.0 and one(1) == one(4) == one(100) == 1.0
     for bad in ({}, {0: 1.0}, {1: 0.0}, {1: float("inf")}):
-        with pytest.raises(ValueError, match="expected rows from 1"):
+        with pytest.raises(ValueError, match="expected at least 1 slot"):
             PassCost(bad, "")
 
 
@@ -146,12 +146,12 @@ def test_the_roofline_is_far_below_what_was_measured():
 
 
 def test_cost_is_measured(tiny):
-    cost = measure_cost(tiny, rows=(1, 4, 16), turns=2)
+    cost = measure_cost(tiny, slots=(1, 4, 16), repeats=2)
     assert sorted(cost.seconds) == [1, 4, 16] and cost.source == "measured on cpu"
-    assert sorted(measure_cost(tiny, turns=1).seconds) == [1, 2, 4, 8, 16], "as far as 18 cells go"
-    assert sorted(measure_cost(tiny, Grid(16, 17), turns=1).seconds) == [2**k for k in range(8)]
+    assert sorted(measure_cost(tiny, repeats=1).seconds) == [1, 2, 4, 8, 16], "as far as 18 cells go"
+    assert sorted(measure_cost(tiny, Grid(16, 17), repeats=1).seconds) == [2**k for k in range(8)]
     with pytest.raises(ValueError, match="at most 18"):
-        measure_cost(tiny, rows=(1, 19))
+        measure_cost(tiny, slots=(1, 19))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -1,4 +1,4 @@
-"""The likelihood gap on the embedded model: AR's own pictures, tokens by chance, the wrong caption."""
+"""The likelihood gap on the embedded model: AR's own images, tokens by chance, the wrong caption."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ GRID = Grid(12, 12)
 
 @pytest.fixture(scope="module")
 def gap():
-    """The gap of AR's pictures, some of their tokens by chance, under captions that are moved on."""
+    """The gap of AR's images, some of their tokens by chance, under captions that are moved on."""
     pipeline = SpatialPipeline.from_pretrained("icons")
     target, draw = pipeline.target, np.random.default_rng(0)
     pictures = [pipeline(p, method="ar", seed=i, size=GRID).tokens[0] for i, p in enumerate(PROMPTS)]

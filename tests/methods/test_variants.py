@@ -67,7 +67,7 @@ def test_drafts_of_the_first_pass(method: str, first: int) -> None:
 
 
 def test_a_model_says_which_it_can_draw(tmp_path: Path) -> None:
-    """Those that need drafts which it lacks are tried on toys alone."""
+    """Methods whose drafts the model lacks are tested on audit environments only."""
     pipeline = tiny_pipeline(tmp_path)
     missing = [method for method in map(Method.parse, audited()) if not _drawn_by(pipeline, method)]
     assert [str(method) for method in missing] == ["spatial:budget=3:start=spatial-model", "spatial-model"]

@@ -49,7 +49,7 @@ def run(pipeline, methods, images=2, real=None, instruments=None):
     prompts = PromptSet.plain(list(PROMPTS))
     told: list[int] = []
     document = evaluate(
-        pipeline, Method.parse_list(methods), request, prompts, tools, real, asked, [], lambda m, n: told.append(n)
+        pipeline, Method.parse_list(methods), request, prompts, tools, real, asked, lambda m, n: told.append(n)
     )
     assert sum(told) == 36 * images * 4 * len({"ar", *methods.split(",")})
     return document
@@ -63,7 +63,7 @@ def test_figures(pipeline):
     assert all(m["images"] == 8 and set(m) == set(Quality.model_fields) for m in parsed["methods"])
     assert ar["kernel_distance"] is None and ar["minus_ar"] == {} and ar["target_passes"] == 36
     assert hawk["same_tokens_as_ar"] == ar["same_tokens_as_ar"] == 1 and hawk["psnr_to_ar"] is None
-    assert hawk["kernel_distance"] == pytest.approx(0, abs=1e-9), "AR's very pictures are at distance 0"
+    assert hawk["kernel_distance"] == pytest.approx(0, abs=1e-9), "AR's very images are at distance 0"
     assert hawk["minus_ar"]["likelihood_gap"] == {"value": 0, "interval": [0, 0]}
     assert hawk["minus_ar"]["target_passes"]["interval"][1] < 0
     assert ssd["same_tokens_as_ar"] < 0.5 and 0 < ssd["psnr_to_ar"] < 60
@@ -123,7 +123,7 @@ def test_a_second_call_goes_on(folder, tmp_path, capsys, monkeypatch):
     assert len([name for name in pictures if name.endswith(".png")]) == 12
     assert not [name for name in pictures if "partial" in name]
     (kept / slug("ssd:rounds=0") / "00001-0001.json").unlink()  # as if it had been cut off there
-    (kept / "ar" / "00002-0000.png").write_bytes(b"no picture")
+    (kept / "ar" / "00002-0000.png").write_bytes(b"no image")
     drawn = []
     original = measuring.draw
 

@@ -41,7 +41,7 @@ def test_ties_are_misses():
 
 
 def test_own_concept_is_no_distractor():
-    """Every concept has two captions, and the other one is the closest to the picture: never drawn."""
+    """Every concept has two captions, and the other one is the closest to the image: never drawn."""
     similarities = torch.eye(200) + 2 * torch.eye(200).roll(100, 1)
     concepts = [*names(100), *names(100)]
     assert r_precision(similarities, range(200), concepts).value == 1.0

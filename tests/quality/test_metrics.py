@@ -1,4 +1,4 @@
-"""Metrics on hand-made numbers, against torchmetrics, and on pictures that get worse and worse."""
+"""Metrics on hand-made numbers, against torchmetrics, and on images that get worse and worse."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_kernel_distance_is_torchmetrics_own():
 
 
 def test_kernel_distance_is_unbiased_and_its_interval_honest():
-    """60 draws from one law: the mean is within 4 standard errors of 0 (odds 1e-4); nine intervals in ten hold 0."""
+    """60 draws from one distribution: their mean is within 4 standard errors of 0 (odds 1e-4); 9 of 10 intervals do."""
     for paired in (False, True):
         found = [
             kernel_distance(
@@ -57,7 +57,7 @@ def test_kernel_distance_is_unbiased_and_its_interval_honest():
 
 def test_pairs_of_one_prompt_are_left_out():
     x = ImageFeatures(normal(40), np.repeat(range(20), 2))
-    assert kernel_distance(x, x).value == pytest.approx(0.0, abs=1e-12), "the very same pictures"
+    assert kernel_distance(x, x).value == pytest.approx(0.0, abs=1e-12), "the very same images"
     assert kernel_distance(x, x).interval == pytest.approx((0.0, 0.0), abs=1e-12)
     one = ImageFeatures(normal(4), [0, 0, 0, 0])
     assert kernel_distance(one, one) is None
@@ -70,7 +70,7 @@ def test_pairs_of_one_prompt_are_left_out():
 
 def test_frechet_distance(monkeypatch):
     x, y = normal(400), normal(400, seed=1, shift=1.0)
-    assert frechet_distance(x, y) is None, "too few pictures"
+    assert frechet_distance(x, y) is None, "too few images"
     monkeypatch.setattr(distances, "LEAST", 400)
     found = frechet_distance(x, y)
     assert found.value == pytest.approx(8.0, rel=0.15), "eight dimensions, each shifted by one"
@@ -170,7 +170,7 @@ def test_metrics_move_the_right_way():
 
 
 def test_frechet_distance_grows_with_blur_and_noise(monkeypatch):
-    """128 pictures in each set: real ones of one kind are nearest, and every step of damage is farther."""
+    """128 images in each set: real ones of one kind are nearest, and every step of damage is farther."""
     from spatialspec.quality.extractors import feature_extractor
 
     monkeypatch.setattr(distances, "LEAST", 128)

@@ -1,4 +1,4 @@
-"""Published prompt lists, and pictures in the layouts of their scorers."""
+"""Published prompt lists, and images in the layouts of their scorers."""
 
 import csv
 import json

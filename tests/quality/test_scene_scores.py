@@ -1,4 +1,4 @@
-"""Scores by category: which pictures count for which figure, the difference from AR, and sound files of references."""
+"""Scores by category: which images count for which figure, the difference from AR, and sound files of references."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spatialspec.quality.quality import summarise
 from spatialspec.quality.scenes.scene import CATEGORIES
 from spatialspec.quality.scenes.scores import FIELDS, Count, Reference, read_references
 
-CATEGORY = {"a key": "single", "two keys": "counting"}  # of two prompts, two pictures each
+CATEGORY = {"a key": "single", "two keys": "counting"}  # of two prompts, two images each
 
 
 def measured(shown: list[bool]) -> Measured:
@@ -35,7 +35,7 @@ def test_pictures_count_for_their_category() -> None:
     own, minus = ({name: pair[i].value for name, pair in found.items()} for i in (0, 1))
     assert own == {"scenes": 0.75, "scenes_single": 1.0, "scenes_counting": 0.5}
     assert minus == {"scenes": 0.5, "scenes_single": 0.5, "scenes_counting": 0.5}
-    assert found["scenes"][1].interval == (0.5, 0.5), "pictures of a prompt stay together: each gained one of two"
+    assert found["scenes"][1].interval == (0.5, 0.5), "images of a prompt stay together: each gained one of two"
     assert found["scenes"][0].interval == (0.0, 1.0), "two prompts are few, and a share stays a share"
     assert all(minus is None for _, minus in figures([True] * 4, [True] * 4, is_ar=True).values())
 

@@ -69,7 +69,7 @@ def test_images_of_other_models_or_settings_are_refused(name: str, pipeline: Spa
     for _ in range(2):
         Store(tmp_path / "kept", _identity(pipeline, request))
     changed = (CHANGES | OF_IMAGES)[name](pipeline, request) or request
-    with pytest.raises(BadInput, match="as what is kept there: choose another --out"):
+    with pytest.raises(BadInput, match="as in the stored work: choose another --out"):
         Store(tmp_path / "kept", _identity(pipeline, changed))
 
 
@@ -168,7 +168,7 @@ def test_images_whose_figures_are_damaged_are_drawn_again(name: str, tmp_path: P
     assert store.load("ar", 0, 0, ASKED) is None
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "other size", "other picture", "missing", "folder"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "other size", "other image", "missing", "folder"])
 def test_images_that_are_damaged_are_drawn_again(tmp_path: Path, damage: str) -> None:
     store = Store(tmp_path, {})
     store.save("ar", 0, 0, KEPT, Image.new("RGB", (8, 8), "red"))

@@ -34,10 +34,10 @@ def test_watching_changes_nothing_and_misses_nothing(pipeline, method):
     watched, request = watch(pipeline, method)
     (tokens,), report = generate(pipeline.target, pipeline.drafts, Method.parse(method), request)
     assert watched.tokens == tokens and len(watched.passes) == report.target_passes
-    assert sum(p.rows for p in watched.passes) == pytest.approx(report.tokens_per_pass * report.target_passes)
+    assert sum(p.slots for p in watched.passes) == pytest.approx(report.tokens_per_pass * report.target_passes)
     assert len(watched.cells) == 36
     for cell in watched.cells:
-        assert 1 <= cell.written_in <= len(watched.passes) and 1 <= cell.looks <= cell.written_in
+        assert 1 <= cell.written_in <= len(watched.passes) and 1 <= cell.scored <= cell.written_in
         assert (cell.writer == "target") == (cell.fate != "accepted")
         assert 0 <= cell.entropy <= 4.16 and (cell.distance is None or 0 <= cell.distance <= 1 + 1e-5)
 
@@ -55,7 +55,7 @@ def test_who_wrote_what(pipeline):
 
 
 def test_entropy_and_distance_are_the_targets(pipeline):
-    """A seed-exact method meets the laws of AR; a draft drawn from p itself is at distance 0, others are not."""
+    """A seed-exact method meets the distributions of AR; a draft drawn from p is at distance 0."""
     ar, hawk = watch(pipeline, "ar")[0], watch(pipeline, "hawk")[0]
     assert [c.entropy for c in hawk.cells] == pytest.approx([c.entropy for c in ar.cells], abs=1e-3)
     far = [c.distance for c in hawk.cells if c.distance is not None]
@@ -79,7 +79,8 @@ def test_page_is_self_contained(pipeline):
     data = read(text)
     spatial, ar = data["panels"]
     assert (spatial["name"], ar["name"], data["same"], data["grid"]) == ("spatial", "plain AR", 36, [6, 6])
-    assert len(spatial["turn"]) == 36 and max(spatial["turn"]) == len(spatial["rows"]) == len(spatial["guesses"])
+    written_in, slots = spatial["written_in"], spatial["slots"]
+    assert len(written_in) == 36 and max(written_in) == len(slots) == len(spatial["guesses"])
     assert ar["atlas"] is None and spatial["atlas"].startswith("data:image/webp;base64,")
     assert data["writers"] == list(WRITERS) and data["fates"] == list(FATES)
 
@@ -119,7 +120,7 @@ def test_command(tmp_path, capsys):
     out = tmp_path / "page.html"
     code, printed, _ = call_main(capsys, "show", "a cat", "--model", folder, "--method", "hawk", "--out", out)
     data = read(out.read_text())
-    passes = [len(one["rows"]) for one in data["panels"]]
+    passes = [len(one["slots"]) for one in data["panels"]]
     assert code == 0 and f"passes: hawk {passes[0]}, ar {passes[1]}" in printed
     assert [one["name"] for one in data["panels"]] == ["hawk", "plain AR"] and "seed 0" in data["settings"]
     code, _, _ = call_main(capsys, "show", "a cat", "--model", folder, "--method", "ar", "--out", out)
@@ -143,11 +144,11 @@ def test_bad_input(arguments, message, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.skipif(not (DRIVER and CHROMIUM), reason=MISSING)
 def test_in_a_browser(pipeline, tmp_path):
-    """The slider moves by keyboard, and figures, pictures and maps follow."""
+    """The slider moves by keyboard, and figures, images and maps follow."""
     file = tmp_path / "page.html"
     file.write_text(make(pipeline, methods=("hawk", "ar")))
     data = read(file.read_text())
-    hawk, total = data["panels"][0], len(data["panels"][0]["rows"])
+    hawk, total = data["panels"][0], len(data["panels"][0]["slots"])
     with browser(tmp_path / "profile") as window:
         window.open(file)
 
@@ -158,7 +159,7 @@ def test_in_a_browser(pipeline, tmp_path):
             return text(f".panel:nth-child({number}) p")
 
         def written(passes: int) -> int:
-            return sum(turn <= passes for turn in hawk["turn"])
+            return sum(number <= passes for number in hawk["written_in"])
 
         def filled(canvas: str) -> int:
             """Distinct colours of a map's cells."""
@@ -174,7 +175,7 @@ def test_in_a_browser(pipeline, tmp_path):
         same = (  # as the finished image, pixel by pixel: no marks, no frames
             "const c = document.querySelector('.panel canvas'), d = document.createElement('canvas');"
             "d.width = c.width; d.height = c.height; const pen = d.getContext('2d');"
-            "pen.imageSmoothingQuality = 'high'; pen.drawImage(data.panels[0].picture, 0, 0, d.width, d.height);"
+            "pen.imageSmoothingQuality = 'high'; pen.drawImage(data.panels[0].bitmap, 0, 0, d.width, d.height);"
             "return c.toDataURL() === d.toDataURL()"
         )
         assert window.run(same), "it opens with the clean image"
@@ -197,16 +198,18 @@ def test_in_a_browser(pipeline, tmp_path):
         assert figures(1).startswith(f"pass {total} of {total}, 36") and figures(2).startswith(f"pass {total} of 36")
         window.press(HOME + RIGHT * 4)
         window.run("document.getElementById('race-on').click()")
-        own = sum(turn <= 4 and writer == 0 for turn, writer in zip(hawk["turn"], hawk["writer"], strict=True))
+        own = sum(
+            number <= 4 and writer == 0 for number, writer in zip(hawk["written_in"], hawk["writer"], strict=True)
+        )
         assert text("#writer-target td:nth-child(2)") == str(own)
-        entropy = [e for e, turn in zip(hawk["entropy"], hawk["turn"], strict=True) if turn <= 4]
+        entropy = [e for e, number in zip(hawk["entropy"], hawk["written_in"], strict=True) if number <= 4]
         assert text("#map-entropy ~ p:last-child") == f"mean so far {sum(entropy) / len(entropy):.2f}"
         assert filled("#map-entropy") > 2 and filled(".panel canvas") > 2
         assert "pass 4" in window.run("return document.getElementById('pass').getAttribute('aria-valuetext')")
 
         window.run("document.querySelector('.panel canvas').focus()")
         window.press(RIGHT * 2)
-        assert text("#detail").startswith(f"hawk, row 1, column 2: written in pass {hawk['turn'][1]} by ")
+        assert text("#detail").startswith(f"hawk, row 1, column 2: written in pass {hawk['written_in'][1]} by ")
         window.run("document.getElementById('play').focus()")
         window.press(" ")
         window.run(  # the driver gives up after 30 seconds
@@ -223,7 +226,7 @@ def test_in_a_browser(pipeline, tmp_path):
         window.resize(360, 740)
         assert window.run("return document.documentElement.scrollWidth") <= 360, "no sideways scrolling on a phone"
         widths = window.run("return [...document.querySelectorAll('.panel canvas')].map(c => c.clientWidth)")
-        assert min(widths) > 120, "pictures stay side by side and large enough"
+        assert min(widths) > 120, "images stay side by side and large enough"
         asked = window.run("return performance.getEntriesByType('resource').map(e => e.name)")
         assert all(name.startswith("data:") for name in asked), "nothing is fetched"
         assert window.errors() == []

@@ -1,7 +1,7 @@
 """The command `spatialspec`. Nothing here imports torch before a command needs it.
 
-Exit codes: 0 done, 1 a check failed, 2 bad input, with one line on stderr that says what was got, what was expected and
-what to do.
+Exit codes: 0 done, 1 a check failed, 2 bad input. Bad input prints one line on stderr: the value, the expected values
+and advice.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FOLDERS = {"model", "target", "draft", "data", "features", "clip", "scenes", "co
 
 app = typer.Typer(
     name="spatialspec",
-    help="Autoregressive text-to-image models in fewer passes: words in, pictures out, and what they cost.",
+    help="Speculative decoding for autoregressive text-to-image models: fewer passes per image.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -76,32 +76,32 @@ def _version(wanted: bool) -> None:
 def start(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Autoregressive text-to-image models in fewer passes: words in, pictures out, and what they cost."""
+    """Speculative decoding for autoregressive text-to-image models: fewer passes per image."""
     if context.invoked_subcommand is None:
         say(context.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code.
+    """Run the command line and exit with its code.
 
     Args:
-        arguments: words after the name of the program; None takes the program's own.
+        arguments: words after the name of the program; None takes those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who called
+        if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
+        sys.stdout.reconfigure(errors="backslashreplace")  # escapes characters that the terminal lacks
     logging.setLogRecordFactory(_record)
     warnings.formatwarning = _warning
     try:
         _no_empty_option(words)
         command = typer.main.get_command(app)
-        _take_homes(command)
+        _expand_homes(command)
         code = command.main(words, prog_name="spatialspec", standalone_mode=False)
     except (ValueError, OSError, ImportError) as error:
         _complain(_reason(error))
@@ -116,12 +116,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _take_homes(command: Any) -> None:
-    """Read `~` as the home folder in every option that is a path: a shell does not, in `--out=~/a.png`."""
+def _expand_homes(command: Any) -> None:
+    """Expand `~` to the home folder in every option that is a path: shells do not in `--out=~/a.png`."""
     for param in command.params:
         param.callback = param.callback or _with_home
     for inner in getattr(command, "commands", {}).values():
-        _take_homes(inner)
+        _expand_homes(inner)
 
 
 def _with_home(context: Any, param: Any, value: Any) -> Any:
@@ -130,9 +130,9 @@ def _with_home(context: Any, param: Any, value: Any) -> Any:
     return value
 
 
-def _record(*given: Any, **named: Any) -> logging.LogRecord:
-    """A message of any library, which may quote a file, without control characters."""
-    record = logging.LogRecord(*given, **named)
+def _record(*values: Any, **named: Any) -> logging.LogRecord:
+    """A log record without control characters: messages of libraries may quote files."""
+    record = logging.LogRecord(*values, **named)
     record.msg, record.args = printable(record.getMessage()), ()
     return record
 
@@ -145,27 +145,29 @@ def _warning(
 
 
 def _no_empty_option(words: Sequence[str]) -> None:
-    """Refuse `--prompts ""`, which is what an unset variable of a shell leaves; no negative prompt is none, though.
+    """Refuse empty options such as `--prompts ""`, the result of an unset shell variable.
+
+    An empty `--negative-prompt` is accepted.
 
     Raises:
-        BadInput: there is one.
+        BadInput: an option is empty.
     """
     for before, word in zip(["", *words], words, strict=False):
         option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
         if option == "--":
             return
-        given = not option.startswith("--") or "=" in option or not equals or value.strip()
-        if not given and option != "--negative-prompt":
+        has_value = not option.startswith("--") or "=" in option or not equals or value.strip()
+        if not has_value and option != "--negative-prompt":
             raise BadInput(f"{option} ''", "a value", "leave the option out, or set the variable that it comes from")
 
 
 def _cut(word: str, most: int = 120) -> str:
-    """A word that was typed, short enough to be shown."""
+    """A word of the command line, shortened for a message."""
     return word if len(word) <= most else f"{word[: most // 2]}..."
 
 
 def _usage(error: Any, words: list[str]) -> str:
-    """Message of a usage error, with the value that was got where an option got a wrong one."""
+    """Message of a usage error, with the value of the option where that is wrong."""
     message = " ".join(map(_cut, f"{error.format_message().rstrip('.')}: see --help".split(" ")))
     param = getattr(error, "param", None)
     kind = NUMBERS.get(getattr(getattr(param, "type_descriptor", None), "annotation", None))
@@ -177,24 +179,24 @@ def _usage(error: Any, words: list[str]) -> str:
     command = getattr(getattr(error, "ctx", None), "command", None)
     if param is not None or command is None:
         return message
-    there = [name for p in command.params if p.param_type_name == "option" for name in p.opts]
+    known_options = [name for p in command.params if p.param_type_name == "option" for name in p.opts]
     if hasattr(error, "option_name"):
-        return _unknown("the option", error.option_name, [*there, "--help"])
+        return _unknown("the option", error.option_name, [*known_options, "--help"])
     if commands := list(getattr(command, "commands", ())):
         known = {*error.ctx.command_path.split(), *commands}
         words = [word for word in words if not word.startswith("-") and word not in known]
         return _unknown("the command", words[0], commands) if words else message
     wanted = [str(p.name).upper() for p in command.params if p.param_type_name == "argument"]
     surplus = error.message.rpartition("(")[2].rstrip(").")
-    expected = f"{' '.join(wanted) or 'no word'} and options alone"
-    return f"got the surplus words {shown(surplus)}, expected {expected}: put what has blanks in quotes, see --help"
+    expected = f"{' '.join(wanted) or 'no word'} and options only"
+    return f"got the extra words {shown(surplus)}, expected {expected}: put text with blanks in quotes, see --help"
 
 
-def _unknown(what: str, word: str, there: list[str]) -> str:
-    """Message about a word that names nothing, with what it may have been meant for."""
-    near = get_close_matches(word[:100], there, 1, 0.7)
+def _unknown(what: str, word: str, known: list[str]) -> str:
+    """Message about an unknown word, with the closest known one."""
+    near = get_close_matches(word[:100], known, 1, 0.7)
     advice = f"did you mean {near[0]}? see --help" if near else "see --help"
-    return f"got {what} {shown(word)}, expected one of {', '.join(there)}: {advice}"
+    return f"got {what} {shown(word)}, expected one of {', '.join(known)}: {advice}"
 
 
 def _reason(error: Exception) -> str:
@@ -204,13 +206,13 @@ def _reason(error: Exception) -> str:
 
 
 def _unforeseen(error: Exception) -> str:
-    """What to do where memory ran out; anything else is a fault of this package, and where it came from is told."""
+    """Advice where memory ran out; every other error is a bug of this package, reported with its location."""
     if type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in str(error):
-        return "out of memory: draw fewer pictures at once (--num-images), a smaller --size, or use --dtype bf16"
+        return "out of memory: draw fewer images at once (--num-images), a smaller --size, or use --dtype bf16"
     package = Path(__file__).parents[1]
-    places = [frame for frame in traceback.extract_tb(error.__traceback__) if package in Path(frame.filename).parents]
-    where = "".join(f", {Path(frame.filename).relative_to(package)} line {frame.lineno}" for frame in places[-1:])
-    return f"a fault of spatialspec ({type(error).__name__}: {shown(str(error))}{where}): report it with this command"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if package in Path(frame.filename).parents]
+    where = "".join(f", {Path(frame.filename).relative_to(package)} line {frame.lineno}" for frame in frames[-1:])
+    return f"a bug of spatialspec ({type(error).__name__}: {shown(str(error))}{where}): report it with this command"
 
 
 def _complain(message: str) -> NoReturn:

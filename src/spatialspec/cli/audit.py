@@ -1,4 +1,4 @@
-"""`spatialspec audit`: methods are what they say, or the exit code is 1."""
+"""`spatialspec audit`: test what methods declare; exit code 1 if a test fails."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ WORKERS = 4  # processes at most; each holds 0.3 GB
 def audit(
     methods: Annotated[
         str | None,
-        typer.Option(help="name[:key=value...], separated by commas. [default: all that there are, and variants]"),
+        typer.Option(help="name[:key=value...], separated by commas. [default: all methods, and variants]"),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer toys, fewer and smaller images.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer audit environments, fewer and smaller images.")] = False,
     model: options.Model = "icons",
     seed: options.Seed = 0,
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Prove that methods are exact, or find that they are not.
+    """Test whether methods are exact, as they declare.
 
-    Every method draws images of toys, models so small that their distribution is known, under every verifier;
-    chi-square and total variation compare the images with it. Methods that say seed-exact must also draw AR's tokens,
-    on the toys and on the model. Exit code 1 if a method that says exact or seed-exact is not.
+    Audit environments are models so small that their distribution over images is known. Every method draws images from
+    them under every verifier; chi-square and total variation compare these images with the distribution. A seed-exact
+    method must also draw AR's tokens, there and on the model. Exit code 1 if a declaration fails.
     """
     with options.loading(model):  # imports torch
         listed = list(dict.fromkeys(Method.parse_list(",".join(audited()) if methods is None else methods)))
@@ -60,15 +60,15 @@ def audit(
         pipeline = SpatialPipeline.from_pretrained(model)
         missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods is None else []
     if missing:
-        say(wrapped(f"tried on toys alone, {model} has no drafts for them: {', '.join(map(str, missing))}"))
+        say(wrapped(f"tested on audit environments only, {model} has no drafts for: {', '.join(map(str, missing))}"))
     cells, workers = arguments.grid(pipeline.target, plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
     with progress(effort(listed, plan, cells, missing), timed=False) as report:
         document = audit(listed, plan, seed, pipeline, report, workers, missing)
     s = document.settings
     lines = (
-        "p, TV and expected: of the toy with the smallest p; expected is the TV that sampling noise alone gives",
-        f"{s.tests} chi-square tests: a p of {s.level:.1e} or less is a deviation; honest methods fail with odds below "
-        f"{s.false_alarm:.0e}",
+        "p, TV and expected: of the audit environment with the smallest p; expected: TV of sampling noise alone",
+        f"{s.tests} chi-square tests: a p of {s.level:.1e} or less is a deviation; the probability that an exact "
+        f"method fails is below {s.false_alarm:.0e}",
     )
     with saved(json, document.json_text):
         say("\n".join([table(COLUMNS, document.methods), *map(wrapped, lines)]))

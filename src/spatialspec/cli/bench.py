@@ -19,7 +19,7 @@ def bench(
     prompts: Annotated[
         Path | None, typer.Option(help="Prompts: txt, csv, tsv or jsonl. [default: a built-in list]")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Take this many prompts at most.")] = 32,
+    limit: Annotated[int, typer.Option(help="Largest number of prompts.")] = 32,
     model: options.Model = "icons",
     draft: options.Draft = None,
     verifier: options.Verifier = "coupled",
@@ -42,10 +42,10 @@ def bench(
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Measure methods on the same prompts.
+    """Measure passes, time and distance from AR of methods.
 
-    All methods take their turn image by image, after a warm-up. AR runs too, as the reference of speed-ups and equal
-    tokens, and is listed if it is named. Seconds and speed-ups are medians, the other figures are means.
+    After a warm-up, the methods draw every image in turn. AR always runs, as the reference of speed-ups and equal
+    tokens, but is listed only if named. Seconds and speed-ups are medians, other figures are means.
     """
     common = options.Common.of(locals())
     listed = common.parse_methods()
@@ -54,7 +54,7 @@ def bench(
     if json is not None:
         check_output(json, "", "--json", [prompts, *options.folders(model, draft)])
     words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
-    pipeline, request = common.load(listed, words, own=prompts is not None)
+    pipeline, request = common.load(listed, words, own_prompts=prompts is not None)
     listed = common.tuned(listed, pipeline, request)
 
     from spatialspec.measure.bench import bench

@@ -9,14 +9,14 @@ FRAME, PLAIN = tuple("│└┴─"), tuple("|++-")  # side, corner, tick, line
 
 
 def chart(rows: Sequence[tuple[str, float, str]], label: str, unit: str, width: int, encoding: str) -> str:
-    """Horizontal bars from 0 on, with labelled axes.
+    """Horizontal bars, starting at 0, with labelled axes.
 
     Args:
-        rows: from top to bottom; name, value from 0 on, and a remark behind the bar.
-        label: what the names are.
+        rows: from top to bottom; name, value at least 0, and a remark after the bar.
+        label: meaning of the names.
         unit: of the values.
         width: columns of the terminal.
-        encoding: of the terminal; without blocks in it the chart is plain ASCII.
+        encoding: of the terminal; if it has no block characters, the chart is plain ASCII.
     """
     blocks = _has(encoding, BLOCKS + "".join(FRAME))
     side, corner, tick, line = FRAME if blocks else PLAIN
@@ -30,12 +30,12 @@ def chart(rows: Sequence[tuple[str, float, str]], label: str, unit: str, width: 
     for name, value, remark in rows:
         bar = _bar(value * scale) if blocks else "#" * round(value * scale)
         lines.append(f"{name:>{left}} {side}{bar} {value:.3g} {remark}".rstrip())
-    places = [round(i * step * scale) for i in range(int(ticks) + 1)]
-    axis = [corner if i == 0 else tick if i in places else line for i in range(room + 1)]
+    positions = [round(i * step * scale) for i in range(int(ticks) + 1)]
+    axis = [corner if i == 0 else tick if i in positions else line for i in range(room + 1)]
     numbers = [" "] * (room + 12)
-    for i, place in enumerate(places):
+    for i, position in enumerate(positions):
         text = f"{i * step:g}"
-        numbers[place : place + len(text)] = text
+        numbers[position : position + len(text)] = text
     lines.append(" " * (left + 1) + "".join(axis))
     lines.append(" " * (left + 1) + f"{''.join(numbers).rstrip()} {unit}")
     return "\n".join(lines)
@@ -47,7 +47,7 @@ def _bar(length: float) -> str:
 
 
 def _step(largest: float) -> float:
-    """A round number of which two to five make up the largest value."""
+    """A round step of the axis: the largest value is two to five steps."""
     step = 1e-6
     while True:
         for factor in (1, 2, 5):

@@ -1,4 +1,4 @@
-"""What commands show: tables on stdout, and on stderr, where that is a terminal, what is being done."""
+"""Output of commands: tables on stdout, and progress on stderr if that is a terminal."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from spatialspec.io.files import write_text
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-Column = tuple[str, Callable[[Any], str]]  # its name, and what it shows of a method's result
+Column = tuple[str, Callable[[Any], str]]  # its heading, and the text of a result
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that stdout is; None where it is none."""
+    """Columns of the terminal; None if stdout is no terminal."""
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
 
 
 def table(columns: Sequence[Column], results: Sequence[object]) -> str:
-    """Aligned lines, never cut. Columns that a terminal has no room for follow below, behind the first one again."""
+    """Aligned lines, never cut. Columns beyond the width of the terminal follow below, after the first column again."""
     rows = [[name for name, _ in columns], *([show(result) for _, show in columns] for result in results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = terminal_width() or sum(widths) + 2 * len(widths)
@@ -43,7 +43,7 @@ def table(columns: Sequence[Column], results: Sequence[object]) -> str:
 
 
 def _lines(rows: Sequence[Sequence[str]], block: Sequence[int], widths: Sequence[int], first: int) -> Iterator[str]:
-    """The first column, `first` wide, and those of a block; a longer first cell goes on in lines of its own."""
+    """The first column, `first` wide, and those of a block; a longer first cell continues on the next lines."""
     for row in rows:
         cells = [row[0][:first].ljust(first), *(row[i].rjust(widths[i]) for i in block)]
         yield "  ".join(cells).rstrip()
@@ -51,7 +51,7 @@ def _lines(rows: Sequence[Sequence[str]], block: Sequence[int], widths: Sequence
 
 
 def wrapped(line: str, indent: int = 2) -> str:
-    """A line as it is; where the terminal is narrower, broken between words, and `indent` columns further in below."""
+    """A line, broken between words if the terminal is narrower; further lines are indented by `indent` columns."""
     room = terminal_width() or len(line)
     if len(line) <= room:
         return line
@@ -60,19 +60,19 @@ def wrapped(line: str, indent: int = 2) -> str:
 
 
 def _is_terminal() -> bool:
-    """Whether stderr is one, for this process to show something on; of several of `torchrun`, the first does."""
+    """Whether stderr is a terminal, and this process the first of `torchrun`."""
     return sys.stderr.isatty() and os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 class Display:
-    """One line on stderr: a bar in tokens, or what is being done and for how long; none where stderr is no terminal."""
+    """One line on stderr: a bar in tokens, or the current work and its seconds; nothing if stderr is no terminal."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._done, self._drawn = 0, 0.0
 
     def tokens(self, total: int, timed: bool) -> None:
-        """Show a bar. Where work is `timed`, no other thread disturbs it: it is drawn by `__call__` alone."""
+        """Show a bar. If the work is `timed`, only `__call__` draws it, so that no other thread disturbs the timing."""
         if _is_terminal():
             from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -80,26 +80,26 @@ class Display:
             self._show("", total, not timed, *(() if timed else (SpinnerColumn(),)), *columns)
 
     def stage(self, what: str) -> None:
-        """Show what is being done from now on, for work that has no number of steps."""
+        """Show the current work, if its number of steps is unknown."""
         if _is_terminal():
             from rich.progress import SpinnerColumn, TimeElapsedColumn
 
             self._show(f"{what} ...", None, True, SpinnerColumn(), TimeElapsedColumn())
 
     def __call__(self, what: str, tokens: int) -> None:
-        """So many tokens more. The bar is drawn four times a second at most."""
+        """Add tokens. The bar is drawn at most four times a second."""
         self._done += tokens
         if self._bar is not None and time.monotonic() - self._drawn > 0.25:
             self._drawn = time.monotonic()
             self._bar.update(self._bar.task_ids[0], completed=self._done, description=what, refresh=True)
 
     def hide(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._bar is not None:
             self._bar.stop()
 
     def show(self) -> None:
-        """Have it back."""
+        """Show the line again."""
         if self._bar is not None:
             self._bar.start()
 
@@ -109,7 +109,7 @@ class Display:
 
         self.hide()
         text = TextColumn("{task.description}", markup=False)
-        console = Console(stderr=True)  # what is printed on stdout must not end there
+        console = Console(stderr=True)  # output on stdout must not go there
         self._bar = Progress(text, *columns, console=console, auto_refresh=moves, transient=True, redirect_stdout=False)
         self._bar.add_task(what, total=total)
         self.show()
@@ -119,12 +119,12 @@ _displays: list[Display] = []  # the last one is shown
 
 
 def say(text: str, err: bool = False, colour: str | None = None) -> None:
-    """Print text, above what is shown on stderr; what a terminal would take for a command is escaped.
+    """Print text above the progress line; control characters are escaped.
 
     Args:
         text: one line or more.
         err: print on stderr instead of stdout.
-        colour: of the first word, on a terminal.
+        colour: of the first word, if stdout is a terminal.
     """
     text = printable(text)
     if colour is not None and terminal_width() is not None:
@@ -143,7 +143,7 @@ def say(text: str, err: bool = False, colour: str | None = None) -> None:
 
 @contextmanager
 def saved(path: Path | None, text: Callable[[], str]) -> Iterator[None]:
-    """Show results, then write them; written they are also where they cannot be shown, as in a pipe that is closed."""
+    """Show results, then write them; they are written even if they cannot be shown, as in a closed pipe."""
     try:
         yield
     finally:
@@ -153,7 +153,7 @@ def saved(path: Path | None, text: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def waiting(what: str) -> Iterator[Display]:
-    """Show what is being done, and take it away at the end; an outer line comes back then."""
+    """Show the current work, and remove it at the end; an outer line is shown again then."""
     with _shown() as now:
         now.stage(what)
         yield now
@@ -161,7 +161,7 @@ def waiting(what: str) -> Iterator[Display]:
 
 @contextmanager
 def progress(total: int, timed: bool = True) -> Iterator[Display]:
-    """A bar of so many tokens, called as `report(method, tokens)`; taken away at the end."""
+    """A bar of so many tokens, called as `report(method, tokens)`; removed at the end."""
     with _shown() as now:
         now.tokens(total, timed)
         yield now
@@ -182,8 +182,8 @@ def _shown() -> Iterator[Display]:
 
 
 @contextmanager
-def kept(what: str) -> Iterator[None]:
-    """Say on Ctrl-C what is kept of the work so far."""
+def resumable(what: str) -> Iterator[None]:
+    """Print on Ctrl-C what is saved of the work so far."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`spatialspec doctor`: what is wrong with a model's folder, and what to expect of the model on this machine."""
+"""`spatialspec doctor`: check a model's folder, and measure what to expect of the model on this machine."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def doctor(
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Check a model and its drafts, say what to use here.
+    """Check a model and recommend settings for this machine.
 
-    Looks at the files, the grid, row ends, the codec and the drafts; draws the first rows of an image and checks that
-    a pass over many cells gives the scores of AR's passes; measures what a pass costs against its width, as --budget
-    auto does; names the failure signatures of Hawk where it sees them. Exit code 1 if a check failed.
+    Checks files, grid, row ends, codec and drafts. Draws the first rows of an image and checks that a pass over many
+    cells gives the scores of AR's passes. Measures the cost of a pass against its width, as --budget auto does. Reports
+    the failure signatures of Hawk. Exit code 1 if a check failed.
     """
     folder = find(model)
     drafts = draft_folder(model, draft) if (folder / "config.json").is_file() else _given(draft)
@@ -63,7 +63,7 @@ def doctor(
 
 
 def find(model: str) -> Path:
-    """Folder of a model given by name or path, broken ones too.
+    """Folder of a model by its name or path, even if it is damaged.
 
     Raises:
         BadInput: there is no such folder.
@@ -81,7 +81,7 @@ def _given(draft: str | None) -> Path | None:
 
 
 def show(diagnosis: Diagnosis) -> None:
-    """What was measured, on stdout, behind the checks; on a terminal with a chart."""
+    """Print the measurements after the checks; on a terminal with a chart."""
     if diagnosis.methods:
         s, cells = diagnosis.settings, diagnosis.methods[0].measured_cells
         say(f"\ndrawn: {s.size} cells, {s.prompt!r}, guidance {s.guidance:g}")
@@ -94,7 +94,7 @@ def show(diagnosis: Diagnosis) -> None:
         say(table(METHODS, diagnosis.methods))
         say("\n" + wrapped(diagnosis.advice))
     elif not diagnosis.ok:
-        say("\nnothing was measured: mend what failed first")
+        say("\nnothing was measured: fix the failed checks first")
     counts = {status: sum(f.status == status for f in diagnosis.checks) for status in COLOURS}
     say(f"{len(diagnosis.checks)} checks: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
 
@@ -107,7 +107,7 @@ def line(finding: Finding) -> str:
 
 
 def tell(finding: Finding) -> None:
-    """Print a check: on a terminal in as many lines as it takes, with its status in colour."""
+    """Print a check, on a terminal with line breaks and a coloured status."""
     say(wrapped(line(finding), 9), colour=COLOURS[finding.status])
 
 
@@ -122,7 +122,7 @@ def _chart(diagnosis: Diagnosis, room: int) -> str:
 
 
 def _widths(ar: float) -> tuple[Column, ...]:
-    """Columns of the curve; `ar` is the seconds of a pass of AR, which keeps one cell."""
+    """Columns of the curve; `ar` is the seconds of a pass of AR, which commits one cell."""
     return (
         ("budget", lambda w: str(w.budget)),
         ("ms/pass", lambda w: f"{1000 * w.seconds:.2f}"),

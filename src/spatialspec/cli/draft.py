@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from spatialspec.drafts.image_folder import CaptionedImages
 
 DRAFTERS = ("hawk", "ssd", "spatial-model")
-HUB = "hub:"  # in front of the name of a data set: nothing is downloaded by a wrong path
-Count = Annotated[int | None, typer.Option(help="Pictures to learn from. [default: all real ones; own ones: a few]")]
+HUB = "hub:"  # prefix of data sets on the Hub: a wrong path downloads nothing
+Count = Annotated[int | None, typer.Option(help="Training images. [default: all, or 64 drawn from captions]")]
 
 
 def draft(
@@ -30,36 +30,40 @@ def draft(
     target: Annotated[str, typer.Option(help="Name or folder of the target.")] = "train/target/model",
     drafter: Annotated[str | None, typer.Option(help="hawk, ssd or spatial-model. [default: hawk]")] = None,
     data: Annotated[
-        str, typer.Option(help="Folder with pictures and metadata.csv, or hub:OWNER/NAME, a data set.")
+        str, typer.Option(help="Folder with images and metadata.csv, or hub:OWNER/NAME, a data set.")
     ] = "train/data",
     self_distil: Annotated[
-        Path | None, typer.Option(help="File of prompts: learn from pictures that the target draws of them.")
+        Path | None, typer.Option(help="File of prompts: train on images that the target draws from them.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the drafts. [default: drafts/DRAFTER in the target's]")
+        Path | None, typer.Option(help="Folder of the drafts. [default: drafts/DRAFTER in the folder of the target]")
     ] = None,
-    config: Annotated[str | None, typer.Option(help="Settings in YAML: a file, or a name as hawk-paper.")] = None,
+    config: Annotated[str | None, typer.Option(help="Settings in YAML: a file, or a name such as hawk-paper.")] = None,
     pictures: Count = None,
     horizontal: Annotated[int | None, typer.Option(help="Heads to the right. [default: 2 for hawk, 5 for ssd]")] = None,
     vertical: Annotated[int | None, typer.Option(help="Heads down. [default: 2 for hawk, 5 for ssd]")] = None,
-    decay: Annotated[float | None, typer.Option("--lambda", help="Head k counts LAMBDA^k. [default: 1]")] = None,
+    decay: Annotated[
+        float | None, typer.Option("--lambda", help="Weight of head k in the loss: LAMBDA^k. [default: 1]")
+    ] = None,
     features: Annotated[
-        Path | None, typer.Option(help="Folder for the target's states, made once. [default: none, streamed]")
+        Path | None, typer.Option(help="Folder for the target's states, computed once. [default: none, streamed]")
     ] = None,
     shard_target: Annotated[bool, typer.Option(help="Split the target over the processes (FSDP2).")] = False,
     dtype: Annotated[
         str | None,
-        typer.Option(help="Of the target: fp32, bf16 or fp16; drafts learn in fp32. [default: as generate's]"),
+        typer.Option(help="Type of the target: fp32, bf16 or fp16; drafts train in fp32. [default: as in generate]"),
     ] = None,
-    tracker: Annotated[str | None, typer.Option(help="tensorboard, wandb or another of accelerate.")] = None,
+    tracker: Annotated[str | None, typer.Option(help="tensorboard, wandb or another tracker of accelerate.")] = None,
     steps: Steps = None,
-    batch: Annotated[int | None, typer.Option(help="Examples per step, all processes. [default: the recipe's]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images per step, over all processes. [default: the recipe's]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random choices. [default: 0]")] = None,
 ) -> None:
-    """Train the drafts of a target; goes on where it was stopped.
+    """Train the drafts of a target; resumes if interrupted.
 
-    Hawk's heads and the spatial model learn from real pictures, SSD's predictors from pictures that the target draws.
-    `spatial` needs none. Over many processes: `torchrun -m spatialspec train draft ...`.
+    Hawk's heads and the spatial model train on real images, SSD's predictors on images that the target draws. The
+    method `spatial` needs no drafts. With several processes: `torchrun -m spatialspec train draft ...`.
     """
     with loading(target):
         from spatialspec.drafts.recipes import make_recipe, read_config
@@ -89,7 +93,7 @@ def draft(
         make_folder(out)
         processes = accelerator(tracker, out / "logs")
         report = clocked() if processes.is_main_process else lambda line: None
-        device = "cpu" if shard_target else str(processes.device)  # one device may be too small for all of it
+        device = "cpu" if shard_target else str(processes.device)  # one device may be too small for the whole target
         model = load_target(folder, device, devices.dtype(dtype or devices.AUTO, processes.device))
         images = None if prompts is not None else _images(data, model, count, report)
     hub = data.removeprefix(HUB) if data.startswith(HUB) else None
@@ -102,12 +106,12 @@ def draft(
 
 def _count(value: Any) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
-        raise BadInput(f"pictures {value!r}", "a whole number from 1")
+        raise BadInput(f"--pictures {value!r}", "a whole number from 1")
     return value
 
 
 def _images(data: str, model: Target, limit: int | None, report: Callable[[str], None]) -> CaptionedImages:
-    """Images at the size of the target's grid."""
+    """Training images, resized to the target's grid."""
     from spatialspec.drafts.corpus import image_size
     from spatialspec.drafts.hub import read_dataset
     from spatialspec.drafts.image_folder import load

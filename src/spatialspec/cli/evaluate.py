@@ -1,4 +1,4 @@
-"""`spatialspec evaluate`: quality of the images of methods, beside AR's and real ones."""
+"""`spatialspec evaluate`: image quality of methods, compared with AR and real images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatialspec.cli import options
-from spatialspec.cli.display import Column, kept, progress, saved, say, table, waiting, wrapped
+from spatialspec.cli.display import Column, progress, resumable, saved, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
 from spatialspec.io.outputs import check_folder, check_output
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spatialspec.quality.prompt_sets import PromptSet
     from spatialspec.quality.quality_results import Quality
 
-FEATURES = "efficientnet-lite0"  # the default of evaluation.features, which imports torch
+FEATURES = "efficientnet-lite0"  # as in quality.extractors, which imports torch
 
 
 def evaluate(
@@ -28,24 +28,24 @@ def evaluate(
         Path | None,
         typer.Option(
             help="Prompts: txt, csv, tsv, jsonl; GenEval, DPG-Bench, PartiPrompts or COCO as published, or geneval, "
-            "dpg-bench, partiprompts, coco in the folder SPATIALSPEC_PROMPTS. "
+            "dpg-bench, partiprompts, coco: files in the folder SPATIALSPEC_PROMPTS. "
             "[default: the captions of --real, else a built-in list]"
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="Take this many prompts at most.")] = 32,
+    limit: Annotated[int, typer.Option(help="Largest number of prompts.")] = 32,
     real: Annotated[
-        Path | None, typer.Option(help="Real pictures: a folder with metadata.csv (file_name, text).")
+        Path | None, typer.Option(help="Real images: a folder with metadata.csv (file_name, text).")
     ] = None,
     features: Annotated[str, typer.Option(help=f"{FEATURES}, or the folder of a vision model.")] = FEATURES,
     clip: Annotated[
         str | None, typer.Option(help="Folder of a CLIP model, or OWNER/NAME on the Hub, for the CLIP score.")
     ] = None,
     scenes: Annotated[
-        str | None, typer.Option(help="Draw scenes and judge them by category: icons, or the folder of a scene judge.")
+        str | None, typer.Option(help="Draw scenes and score them by category: icons, or the folder of a scene judge.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to keep images in; a second call goes on there.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the images; a second call resumes there.")] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Folder for images as the list's official scorer reads them.")
+        Path | None, typer.Option(help="Folder for images in the layout of the list's official scorer.")
     ] = None,
     model: options.Model = "icons",
     draft: options.Draft = None,
@@ -71,10 +71,10 @@ def evaluate(
 ) -> None:
     """Measure the images of methods, with intervals.
 
-    Kernel distance, and from 5,000 images on Frechet distance, from real pictures (--real) or else from AR's;
-    alignment with the prompt by the judge (R-precision among 100 captions) and by CLIP; likelihood gap; equal tokens
-    and PSNR to AR's image under the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes).
-    AR runs too, and is listed if it is named.
+    Metrics: kernel distance and, with 5,000 images or more, Frechet distance to real images (--real) or else to AR's;
+    alignment with the prompt by a judge (R-precision among 100 captions) and by CLIP; log-likelihood gap; equal tokens
+    and PSNR to AR's image for the same seed; diversity within a prompt; GenEval's categories on scenes (--scenes). AR
+    always runs, but is listed only if named.
     """
     need("evaluate")
     common = options.Common.of(locals())
@@ -104,9 +104,9 @@ def evaluate(
         prompt_set = PromptSet.plain(list(test.prompts))
     if export is not None and prompt_set is not None:
         check_count(prompt_set.kind, num_images)
-    own = prompt_set is not None or real is not None
-    first = prompt_set.prompts if prompt_set is not None else () if own else BUILT_IN
-    pipeline, request = common.load(listed, first[:1], own)
+    own_prompts = prompt_set is not None or real is not None
+    first = prompt_set.prompts if prompt_set is not None else () if own_prompts else BUILT_IN
+    pipeline, request = common.load(listed, first[:1], own_prompts)
 
     from spatialspec.generation import traced
     from spatialspec.methods.ar import METHOD as AR
@@ -126,7 +126,7 @@ def evaluate(
             prompt_set = PromptSet.plain([check_prompt(text, real or "") for text in words])
         prompt_set = prompt_set.first(limit)
         request = common.request(pipeline, prompt_set.prompts)
-        options.checked(pipeline, listed, request, own)
+        options.checked(pipeline, listed, request, own_prompts)
         listed = common.tuned(listed, pipeline, request)
         now.stage("loading the networks that measure images")
         captions = [*prompt_set.prompts, *(truth.captions if truth is not None else ())]
@@ -138,12 +138,12 @@ def evaluate(
             store=None if out is None else Store(out, _identity(pipeline, request)),
             export=export,
         )
-    saved_in = "no images are kept without --out" if out is None else f"{out} keeps what was drawn"
-    jobs, resumes = len(request.prompts), "" if out is None else ": the same call goes on"
+    saved_in = "no images are saved without --out" if out is None else f"{out} holds the finished images"
+    jobs, resumes = len(request.prompts), "" if out is None else ": run the same command to resume"
     total = len({AR, *listed}) * jobs * request.grid.cells
-    with kept(saved_in + resumes), progress(total, timed=False) as report:
+    with resumable(saved_in + resumes), progress(total, timed=False) as report:
         names = {"features": features, "clip": clip, "scenes": scenes}
-        document = evaluate(pipeline, listed, request, prompt_set, metrics, truth, names, (), report, report.stage)
+        document = evaluate(pipeline, listed, request, prompt_set, metrics, truth, names, report, report.stage)
     rows = [*document.methods, *([document.real] if document.real is not None else [])]
     other = "AR's" if truth is None else f"{len(truth.pixels)} real"
     with saved(json, document.json_text):
@@ -162,13 +162,8 @@ def _read(path: Path) -> PromptSet:
     return published(path) or PromptSet.plain(read_prompts(path))
 
 
-def _folder(name: str | None) -> Path | None:
-    """A folder, where a judge or a network is given by one."""
-    return Path(name) if name is not None and Path(name).is_dir() else None
-
-
 def _identity(pipeline: Any, request: Any) -> dict[str, Any]:
-    """Everything that images depend on, except prompts and methods."""
+    """Settings that images depend on, except prompts and methods."""
     from spatialspec.io.identity import identity
     from spatialspec.measure.bench import describe
 

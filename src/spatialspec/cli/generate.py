@@ -1,4 +1,4 @@
-"""`spatialspec generate`: a picture from words."""
+"""`spatialspec generate`: draw an image from a prompt."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ SEED_RULE = "image i: seed + i"
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The picture, a PNG file.")] = Path("spatialspec.png"),
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("spatialspec.png"),
     method: Annotated[str, typer.Option(help="name[:key=value...]; several, separated by commas.")] = "spatial",
-    compare: Annotated[bool, typer.Option("--compare", help="Draw with plain AR too, for comparison.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Also draw with plain AR, for comparison.")] = False,
     model: options.Model = "icons",
     draft: options.Draft = None,
     verifier: options.Verifier = "coupled",
@@ -49,10 +49,10 @@ def generate(
     json: options.Json = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Draw a picture from words.
+    """Draw an image from a prompt.
 
-    One method writes its picture, several pictures of it (--num-images) as one sheet in rows. Several methods, or
-    --compare, write one sheet with a column for each method, AR first: its pictures, its passes and its seconds.
+    With one method, the PNG file holds the image, or a sheet of several images (--num-images). With several methods, or
+    --compare, it is a sheet with a column for each method, AR first: images, passes and seconds.
     """
     common = options.Common.of(locals(), methods=method)
     methods = common.parse_methods()
@@ -77,9 +77,9 @@ def generate(
     from spatialspec.measure.results import Document
     from spatialspec.measure.runs import draw
 
-    if len(methods) > 1:  # the first call of anything is slow: not at the cost of the first method
+    if len(methods) > 1:  # first calls are slow: warm up, so that no method is charged for them
         for m in methods:
-            with waiting(f"warming up {m}"), suppress(_Enough):
+            with waiting(f"warming up {m}"), suppress(_Stop):
                 draw(pipeline, m, request.only([0]), _stop_after(12))
     samples: dict[Method, list[Sample]] = {}
     with progress(len(methods) * num_images * request.grid.cells) as report:
@@ -88,40 +88,40 @@ def generate(
     with waiting("distance from AR"):
         results = [summarise(pipeline, m, request, samples[m], samples.get(AR)) for m in methods]
 
-    pictures = [[sample.image for sample in samples[m]] for m in methods]
+    images = [[sample.image for sample in samples[m]] for m in methods]
     if len(methods) == 1:
-        sheet = contact_sheet(pictures[0])
+        sheet = contact_sheet(images[0])
     else:
         captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
-        sheet = comparison(list(zip(captions, pictures, strict=True)))
+        sheet = comparison(list(zip(captions, images, strict=True)))
     shown = [table(columns(COST, AGAINST_AR) if AR in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
     document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results)
     with saved(json, document.json_text):
         try:
             say("\n".join(shown))
-        finally:  # also where it cannot be shown: a closed pipe, a full disk behind it
+        finally:  # even if the text cannot be shown: a closed pipe, a full disk
             write_image(out, sheet)
         say(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
 
 
-class _Enough(Exception):
-    """A picture is not drawn to its end."""
+class _Stop(Exception):
+    """Stops an image before its end."""
 
 
 def _stop_after(passes: int) -> Callable[[str, int], None]:
-    """Progress that stops a picture."""
+    """Progress that stops an image."""
     left = iter(range(passes))
 
     def report(method: str, tokens: int) -> None:
         if next(left, None) is None:
-            raise _Enough
+            raise _Stop
 
     return report
 
 
 def _relaxed(result: MethodResult) -> str:
-    """One line on how far a method that is not exact went from AR."""
+    """One line on the distance of a relaxed method from AR."""
     if result.likelihood_gap is None:
         return f"{result.method} is not exact; at temperature 0 its distance from AR is undefined"
     figures = (

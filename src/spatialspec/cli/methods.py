@@ -1,4 +1,4 @@
-"""`spatialspec methods`: what there is to decode with, plug-ins included."""
+"""`spatialspec methods`: list decoding methods, plug-ins included."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from spatialspec.methods.registry import methods as table_of_methods
 
 
 def methods(plugin: options.Plugin = None) -> None:
-    """List methods and their options, those of plug-ins too.
+    """List methods and their options, including those of plug-ins.
 
-    Verifiers and kinds of targets stand at the end.
+    Verifiers and kinds of targets follow at the end.
     """
     with waiting("reading the options of methods"):  # imports torch
         from spatialspec.targets.registry import REGISTRY

@@ -1,4 +1,4 @@
-"""`spatialspec models`: what there is to draw with. Reads headers only."""
+"""`spatialspec models`: list models and their drafts. Reads headers only."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ REMEDY = "install it again"
 def models() -> None:
     """List models and their drafts."""
     names = embedded()
-    _line("models" if names else "models: none in this installation; give --model a folder")
+    _line("models" if names else "models: none in this installation, use --model FOLDER")
     for name in names:
         _line(f"  {name}: {describe(WEIGHTS / name)}")
-    _line("checkpoints, from their folder (--model FOLDER); spatial draws with all of them without drafts")
+    _line(
+        "published checkpoints, by their folder (--model FOLDER); the method spatial needs no drafts with any of them"
+    )
     for name, family in FAMILIES.items():
         _line(
             f"  {name}: {family.checkpoints}: grid {family.grid}, vocabulary {family.vocabulary}, "
-            f"licence {family.licence}, drafts none published: train them"
+            f"licence {family.licence}, no published drafts: train them"
         )
     with waiting("reading methods"):  # imports torch
         table = methods()
-    _line(f"methods, `spatialspec methods` has more: {', '.join(table)}")
+    _line(f"methods, for options see `spatialspec methods`: {', '.join(table)}")
 
 
 def _line(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Options that commands share, and their checks in order of cost: words, files, numbers, then the model."""
+"""Options that commands share, and their checks in order of cost: texts, files, numbers, then the model."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ if TYPE_CHECKING:
 
 _TYPES = ", ".join(devices.DTYPES)
 QUALITIES = "; ".join(f"{name}: {p.passes} passes, gap {p.gap:+.2f}" for name, p in PRESETS.items())
-Model = Annotated[str, typer.Option(help="Name of a model, or its folder; `spatialspec models` lists names.")]
-Draft = Annotated[str | None, typer.Option(help="Name or folder of draft weights. [default: those of the model]")]
+Model = Annotated[str, typer.Option(help="Name or folder of a model; `spatialspec models` lists names.")]
+Draft = Annotated[str | None, typer.Option(help="Name or folder of draft weights. [default: all of the model]")]
 Verifier = Annotated[
     str,
     typer.Option(
-        help="coupled: plain AR's tokens for the same seed, where the method can; rejection: AR's distribution."
+        help="coupled: identical to plain AR for the same seed, for seed-exact methods; rejection: AR's distribution."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the first image.")]
 Guidance = Annotated[
-    float | None, typer.Option(help="Weight of the prompt, 0 to 100; 1 is none. [default: the model's]")
+    float | None, typer.Option(help="Classifier-free guidance, 0 to 100; 1 turns it off. [default: the model's]")
 ]
 Temperature = Annotated[float | None, typer.Option(help="0 to 100; 0 is greedy. [default: the model's]")]
-TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all. [default: the model's]")]
-TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this mass. [default: the model's]")]
+TopK = Annotated[int | None, typer.Option(help="Sample among the k likeliest; 0: among all. [default: the model's]")]
+TopP = Annotated[float | None, typer.Option(help="Sample among the likeliest, up to this mass. [default: the model's]")]
 MinP = Annotated[
-    float | None, typer.Option(help="Keep tokens this many times as likely as the likeliest. [default: the model's]")
+    float | None, typer.Option(help="Drop tokens below this share of the largest probability. [default: the model's]")
 ]
-NegativePrompt = Annotated[str, typer.Option(help="What guidance leads away from.")]
+NegativePrompt = Annotated[str, typer.Option(help="Text that guidance steers away from.")]
 Size = Annotated[str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Grid of image tokens. [default: the model's]")]
-Height = Annotated[int | None, typer.Option(help="Of the image in pixels, instead of --size.")]
-Width = Annotated[int | None, typer.Option(help="Of the image in pixels, instead of --size.")]
-NumImages = Annotated[int, typer.Option(help="Pictures of each prompt.")]
+Height = Annotated[int | None, typer.Option(help="Height of the image in pixels, instead of --size.")]
+Width = Annotated[int | None, typer.Option(help="Width of the image in pixels, instead of --size.")]
+NumImages = Annotated[int, typer.Option(help="Images of each prompt.")]
 Budget = Annotated[
     str | None,
-    typer.Option(metavar="N|auto", help="Drafted tokens of a pass; auto measures once which is fastest here."),
+    typer.Option(metavar="N|auto", help="Most drafted tokens in a pass; auto measures which is fastest here."),
 ]
 Tolerance = Annotated[
     float | None,
-    typer.Option(help="How far behind the best a guess may be, per nat of entropy: 0 is exact, inf fastest."),
+    typer.Option(help="Score gap to the best that a draft may have, per nat of entropy; 0: exact, inf: fastest."),
 ]
 Quality = Annotated[
-    str | None, typer.Option(help=f"Settings of spatial: {QUALITIES} (576 tokens of icons; AR: 576 passes).")
+    str | None, typer.Option(help=f"Preset of spatial: {QUALITIES}. Measured on icons (576 tokens; AR: 576 passes).")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")]
 Dtype = Annotated[str | None, typer.Option(help=f"{_TYPES}. [default: fp32 on the CPU, else bf16]")]
@@ -74,15 +74,15 @@ Plugin = Annotated[
     list[Path] | None,
     typer.Option(
         "--plugin", callback=_run_plugins, is_eager=True, metavar="FILE",
-        help="Run a Python file that registers methods or targets of your own; may be given several times.",
+        help="Python file that registers your methods or targets; may be repeated.",
     ),
 ]  # fmt: skip
-Json = Annotated[Path | None, typer.Option(help="Write settings and figures here, as one JSON document.")]
+Json = Annotated[Path | None, typer.Option(help="JSON file for settings and figures.")]
 
 
 @dataclass(frozen=True)
 class Common:
-    """The options of `generate` and `bench`, as they were typed."""
+    """Options that several commands share, as typed."""
 
     model: str
     methods: str
@@ -107,12 +107,12 @@ class Common:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Common:
-        """From the arguments of a command, by name; what it does not take has its default."""
+        """From the arguments of a command, by name; options that it lacks get their default."""
         known = {field.name: arguments[field.name] for field in fields(cls) if field.name in arguments}
         return cls(**(known | changes))
 
     def parse_methods(self) -> list[Method]:
-        """Check what needs no torch and return the methods, each once.
+        """Check the options that need no model, and return the methods, each once.
 
         Raises:
             BadInput: a bad option.
@@ -121,7 +121,7 @@ class Common:
 
         if self.quality is not None:
             arguments.among("--quality", self.quality, tuple(PRESETS))
-        with loading(self.model):  # options of methods stand beside their networks: this imports torch
+        with loading(self.model):  # options of methods are defined beside their networks: this imports torch
             methods = Method.parse_list(self.methods)
         methods = dialled(methods, self.quality, self.tolerance, self.budget, dashes="--")
         methods = list(dict.fromkeys(methods))
@@ -133,20 +133,20 @@ class Common:
         whole("--seed", self.seed, 0, 2**63 - images, f"0 to 2^63 - {images}")
         arguments.negatives(self.negative_prompt, 1)
         if self.size is not None:
-            Grid.parse(self.size, "--size")  # which sizes a model draws, it says itself
+            Grid.parse(self.size, "--size")  # the model checks later whether it draws this size
         model_folder(str(arguments.path("--model", self.model)))
         draft_folder(self.model, None if self.draft is None else str(arguments.path("--draft", self.draft)))
         return methods
 
     def load(
-        self, methods: Sequence[Method], prompts: Sequence[str], own: bool = True
+        self, methods: Sequence[Method], prompts: Sequence[str], own_prompts: bool = True
     ) -> tuple[SpatialPipeline, Request]:
         """Check numbers and device, load the model, and check that every method can draw every prompt.
 
         Args:
-            methods: as `parse_methods` gives them.
-            prompts: to draw; none where they are not known yet, and then nothing is checked that depends on them.
-            own: whether they were, and are not the built-in ones.
+            methods: from `parse_methods`.
+            prompts: to draw; empty if not yet known, then checks that depend on them are skipped.
+            own_prompts: whether the user gave them; False for the built-in ones.
 
         Raises:
             BadInput: a bad option, prompt or file.
@@ -155,17 +155,17 @@ class Common:
             pipeline = self._load()
             request = self.request(pipeline, prompts)
             if prompts:
-                checked(pipeline, methods, request, own)
+                checked(pipeline, methods, request, own_prompts)
             return pipeline, request
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """Options of the sampling that were given."""
+        """Sampling options that were typed."""
         names = "guidance", "temperature", "top_k", "top_p", "min_p"
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def request(self, pipeline: SpatialPipeline, prompts: Sequence[str]) -> Request:
-        """What these options ask for.
+        """The request that these options describe.
 
         Raises:
             BadInput: the model cannot draw the size.
@@ -195,7 +195,7 @@ class Common:
         return pipeline
 
     def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, request: Request) -> list[Method]:
-        """The methods, those without a budget of their own with the one that is fastest here if that was asked for."""
+        """The methods; with --budget auto, those without a budget get the fastest one on this machine."""
         if self.budget != AUTO:
             return list(methods)
         from spatialspec.budget import effort, tuned
@@ -208,41 +208,41 @@ class Common:
 
 
 def loading(model: str) -> AbstractContextManager[Display]:
-    """Say on a terminal that a model is being loaded, and how large it is."""
+    """Show on a terminal that a model is being loaded, and its size."""
     from spatialspec.models import model_folder
 
     size = 0
-    with suppress(BadInput, OSError):  # one that is not there is refused elsewhere
+    with suppress(BadInput, OSError):  # a missing model is refused later
         size = sum(file.stat().st_size for file in model_folder(model).glob("*.safetensors"))
     return waiting(f"loading {printable(model)}" + (f", {size / 1e6:,.1f} MB" if size else ""))
 
 
-def checked(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request, own: bool) -> None:
+def checked(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request, own_prompts: bool) -> None:
     """Check a request, as `measure.runs.check` does.
 
     Args:
         pipeline: target and drafts.
         methods: to run.
-        request: for all of them.
-        own: whether its prompts were; not every model draws the built-in ones.
+        request: for all methods.
+        own_prompts: whether the user gave the prompts; not every model draws the built-in ones.
 
     Raises:
         BadInput: something would stop the run.
     """
     from spatialspec.measure.runs import check
 
-    if not own:
+    if not own_prompts:
         prompts, target = request.prompts, pipeline.target
         try:
             target.check_prompts(prompts, [""] * len(prompts), request.grid)
         except BadInput as error:
-            advice = f"{target.name} does not draw the built-in prompts, give --prompts FILE with some of its own"
+            advice = f"{target.name} cannot draw the built-in prompts, give --prompts FILE"
             raise BadInput(error.got, error.expected, advice) from error
     check(pipeline, methods, request)
 
 
 def folders(model: str, draft: str | None = None) -> list[Path | None]:
-    """Folders that a command reads for a model and its drafts, none of whose files an output may replace."""
+    """Folders that a command reads for a model and its drafts; outputs must not replace their files."""
     from spatialspec.models import draft_folder, model_folder
 
     return [model_folder(model), draft_folder(model, draft)]

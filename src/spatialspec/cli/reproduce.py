@@ -1,4 +1,4 @@
-"""`spatialspec reproduce`: the papers' tables, figures and open questions, on any target."""
+"""`spatialspec reproduce`: experiments of the papers, on any target."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from spatialspec.lab.reproduce.report import ExperimentReport
 
 ALL = "all"
-VERIFIER = "rejection"  # the papers' rule
+VERIFIER = "rejection"  # as in the papers
 
 
 def reproduce(
     name: Annotated[
-        str | None, typer.Argument(help=f"Experiment, or {ALL}; without one, list them.", show_default=False)
+        str | None,
+        typer.Argument(help=f"Experiment, or {ALL}; without a name, list the experiments.", show_default=False),
     ] = None,
     model: options.Model = "icons",
     draft: options.Draft = None,
     drafts: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Folders of drafts, for experiments that compare some.")
+        str | None, typer.Option(metavar="A,B,...", help="Folders of drafts, for experiments that compare drafts.")
     ] = None,
     prompts: Annotated[
         Path | None, typer.Option(help="Prompts: txt, csv, tsv or jsonl. [default: a built-in list]")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Take this many prompts at most. [default: the experiment's]")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Largest number of prompts. [default: the experiment's]")] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One prompt, few cells and settings: shows that it works, tells nothing.")
+        bool,
+        typer.Option("--quick", help="One prompt, few cells and settings: a smoke test whose figures mean nothing."),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for <name>.md, <name>.png and <name>.json.")] = Path("reproduce"),
     seed: options.Seed = 0,
@@ -47,10 +47,10 @@ def reproduce(
     dtype: options.Dtype = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Run an experiment of a paper: does its claim hold here?
+    """Run an experiment of a paper and test its claims.
 
-    Writes a page with the paper's figures beside ours, a plot, and all figures as JSON. Verdicts follow from the
-    figures and their 95 % intervals by one rule; the page says which. Under rejection, as in the papers.
+    Writes a page with the paper's figures beside ours, a plot, and all figures as JSON. The verdict on a claim follows
+    from a figure and its 95 % interval; the page states the rule. The verifier is rejection, as in the papers.
     """
     if name is None:
         width = max(map(len, EXPERIMENTS))
@@ -82,7 +82,7 @@ def reproduce(
     out.mkdir(exist_ok=True)
     for one in chosen:
         check_files(one, out, quick)
-    pipeline, request = common.load(methods, words[:1], own=prompts is not None)
+    pipeline, request = common.load(methods, words[:1], own_prompts=prompts is not None)
 
     from dataclasses import replace
 
@@ -97,12 +97,12 @@ def reproduce(
         most = 1 if quick else limit or EXPERIMENTS[one].prompts
         chosen_prompts = request.with_prompts(words[:most])
         check(pipeline, methods, chosen_prompts)
-        given = {
+        typed = {
             "--model": model if model != "icons" else None, "--draft": draft, "--drafts": drafts, "--prompts": prompts,
             "--seed": seed or None, "--device": device if device != "cpu" else None, "--dtype": dtype,
             "--plugin": plugin,
         }  # fmt: skip
-        call = _call(one, given | ({} if quick else {"--limit": len(chosen_prompts.prompts)}), quick)
+        call = _call(one, typed | ({} if quick else {"--limit": len(chosen_prompts.prompts)}), quick)
         try:
             with waiting(one):
                 carry_out(one, replace(context, request=chosen_prompts), out, call, lambda report: say(_text(report)))
@@ -114,9 +114,9 @@ def reproduce(
             say(f"wrote {out / one}.md, .png and .json")
 
 
-def _call(name: str, given: dict[str, Any], quick: bool) -> str:
-    """The command line, with what is not default; an option with a list is given several times."""
-    pairs = [(option, one) for option, value in given.items() for one in (value if type(value) is list else [value])]
+def _call(name: str, typed: dict[str, Any], quick: bool) -> str:
+    """The command line, without default options; an option with a list is repeated."""
+    pairs = [(option, one) for option, value in typed.items() for one in (value if type(value) is list else [value])]
     words = [word for option, value in pairs if value is not None for word in (option, str(value))]
     return shlex.join(["spatialspec", "reproduce", name, *words, *(["--quick"] if quick else [])])
 

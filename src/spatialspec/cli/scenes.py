@@ -1,4 +1,4 @@
-"""`spatialspec train scenes` and `train scene-judge`: composed scenes, and the judge that is trained on them."""
+"""`spatialspec train scenes` and `train scene-judge`: composed scenes, and a judge trained on them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli.display import say, waiting
-from spatialspec.cli.workplace import Batch, Seed, clocked, given_numbers, make_folder, training_pictures, working_in
+from spatialspec.cli.workplace import Batch, Seed, checked_numbers, clocked, make_folder, training_images, working_in
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
 
-MOST = 1_000_000  # scenes: each is a file
+MOST = 1_000_000  # scenes, one file each
 
 
 def scenes(
     out: Annotated[Path, typer.Option(help="Folder for images and metadata.csv.")] = Path("train/scenes"),
-    cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
-    count: Annotated[int, typer.Option(help="Scenes to learn from; 15 % as many of each left-out split.")] = 4000,
+    cache: Annotated[Path, typer.Option(help="Folder for downloaded packages.")] = Path("train/packages"),
+    count: Annotated[int, typer.Option(help="Training scenes; each held-out split has 15 % as many.")] = 4000,
     side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
     seed: Seed = 0,
 ) -> None:
-    """Compose scenes of cut-outs: known count, colour and place.
+    """Compose scenes of known count, colour and position.
 
-    The packages of `train data` are fetched if they are not in --cache.
+    Downloads the packages of `train data` that are not in --cache.
     """
     need("lab")
-    given_numbers(count=count, seed=seed)
+    checked_numbers(count=count, seed=seed)
     if count > MOST:
         raise BadInput(f"--count {count}", f"1 to {MOST:,}", "choose another")
     if not 16 <= side <= 1024 or side % 4:
@@ -50,18 +50,18 @@ def scenes(
 def scene_judge(
     data: Annotated[Path, typer.Option(help="Folder that `train scenes` wrote.")] = Path("train/scenes"),
     out: Annotated[Path, typer.Option(help="Folder of the judge.")] = Path("train/scene-judge"),
-    cache: Annotated[Path, typer.Option(help="Folder for maps, made once.")] = Path("train/features"),
+    cache: Annotated[Path, typer.Option(help="Folder for feature maps, computed once.")] = Path("train/features"),
     epochs: Annotated[int | None, typer.Option(help="Passes over the scenes. [default: the recipe's]")] = None,
     batch: Batch = None,
     seed: Seed = 0,
 ) -> None:
-    """Train the judge of scenes; goes on where it was stopped."""
+    """Train the judge of scenes; resumes if interrupted."""
     need("lab")
-    numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    numbers = checked_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
-    pictures = training_pictures(data)
+    images = training_images(data)
     from spatialspec.lab.scenes.scene_judge import SceneJudgeRecipe, train
 
     with working_in(out):
-        train(pictures, out, replace(SceneJudgeRecipe(), **numbers), clocked(), cache)
+        train(images, out, replace(SceneJudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}: `spatialspec evaluate --scenes {out}`")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 12  # pixels between images
-SIDE = 192  # small images are enlarged by whole factors up to this
+SIDE = 192  # pixels to which small images are enlarged, by whole factors
 
 
 def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
-    """Images of one size in rows, as nearly square as they go; a single one is returned as it is."""
+    """Images of one size in rows, as close to a square as possible; a single image is returned unchanged."""
     if len(images) == 1:
         return images[0]
     across = next(n for n in range(1, len(images) + 1) if n * n >= len(images))

@@ -1,4 +1,4 @@
-"""`spatialspec show`: one image and how it came about, as an HTML page."""
+"""`spatialspec show`: the passes of one image, as an HTML page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spatialspec.io.outputs import check_output
 
 def show(
     prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The page, an HTML file.")] = Path("spatialspec.html"),
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("spatialspec.html"),
     method: Annotated[str, typer.Option(help="name[:key=value...].")] = "spatial",
     model: options.Model = "icons",
     draft: options.Draft = None,
@@ -38,16 +38,16 @@ def show(
     dtype: options.Dtype = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Watch an image grow, pass by pass, beside plain AR.
+    """Show an image pass by pass, beside plain AR.
 
-    The page holds everything it needs. A slider goes through the passes; marks show who wrote a cell: the target, a
-    draft from above or from the left, or a refined one. Maps show which drafts were kept, the entropy of the target
-    and how far off the drafts were.
+    Writes one self-contained HTML page. A slider selects the pass. Marks show the source of every token: the target, a
+    draft from the row above or from the left, or a refined draft. Maps show which drafts were accepted, the entropy of
+    the target, and the distance of the drafts from it.
     """
     common = options.Common.of(locals(), methods=method)
     methods = common.parse_methods()
     if len(methods) != 1:
-        raise BadInput(f"{len(methods)} methods in {method!r}", "one", "plain AR is drawn beside it anyway")
+        raise BadInput(f"{len(methods)} methods in {method!r}", "one", "plain AR is always drawn beside it")
     arguments.prompts(prompt)
     check_output(out, ".html", "--out", options.folders(model, draft))
     pipeline, request = common.load(methods, [prompt])
@@ -68,7 +68,7 @@ def show(
                 report(name, len(step.written))
 
             traces.append(trace(pipeline, one, request, tell))
-    with waiting("decoding what every pass guessed"):
+    with waiting("decoding the drafts of every pass"):
         panels = [panel(pipeline.target, one) for one in traces]
     s = request.sampling
     settings = (

@@ -1,4 +1,4 @@
-"""`spatialspec train ...`: the recipe of the embedded model, step by step. Every step goes on where it was stopped."""
+"""`spatialspec train ...`: the recipe of the embedded model, step by step. An interrupted step resumes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spatialspec.cli.workplace import (
     Batch,
     Seed,
     Steps,
+    checked_numbers,
     clocked,
-    given_numbers,
     make_folder,
-    training_pictures,
+    training_images,
     typed,
     working_in,
 )
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from spatialspec.drafts.image_folder import CaptionedImages
 
-MOST_WORDS = 1_000_000  # room for them is made at once
+MOST_WORDS = 1_000_000  # their memory is allocated at once
 COMMAND = "command.txt"  # file in the folder of images and of the tokenizer, for the card of the target
 
 app = typer.Typer(help="Train a model and its drafts.", rich_markup_mode=None, no_args_is_help=False)
 
-Data = Annotated[Path, typer.Option(help="Folder with images and metadata.csv, as `train data` makes it.")]
+Data = Annotated[Path, typer.Option(help="Folder with images and metadata.csv, as written by `train data`.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -49,10 +49,10 @@ def start(context: typer.Context) -> None:
 def data(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for images and metadata.csv.")] = Path("train/data"),
-    cache: Annotated[Path, typer.Option(help="Folder for fetched packages.")] = Path("train/packages"),
+    cache: Annotated[Path, typer.Option(help="Folder for downloaded packages.")] = Path("train/packages"),
     side: Annotated[int, typer.Option(help="Pixels a side, a multiple of 4.")] = 96,
 ) -> None:
-    """Fetch and draw the training images."""
+    """Download drawings and render the training images."""
     need("lab")
     if not 16 <= side <= 1024 or side % 4:
         raise BadInput(f"--side {side}", "a multiple of 4 from 16 to 1024", "choose another")
@@ -77,20 +77,20 @@ def tokenizer(
     batch: Batch = None,
     seed: Seed = 0,
 ) -> None:
-    """Train the VQ tokenizer of images."""
+    """Train the VQ tokenizer of the images."""
     need("lab")
-    numbers = given_numbers(steps=steps, batch=batch, seed=seed)
+    numbers = checked_numbers(steps=steps, batch=batch, seed=seed)
     make_folder(out)
     report = clocked()
-    pictures = _with_left_out(training_pictures(data, report=report), report)
+    images = _with_left_out(training_images(data, report=report), report)
     from spatialspec.io.files import write_text
     from spatialspec.lab.icons.tokenizer import TokenizerRecipe, psnr, train
     from spatialspec.targets.icons.vq import VQConfig
 
     with working_in(out):
         with waiting("training the tokenizer"):
-            model = train(pictures, out, VQConfig(), replace(TokenizerRecipe(), **numbers), report)
-        what, held_out = _held_out(pictures)
+            model = train(images, out, VQConfig(), replace(TokenizerRecipe(), **numbers), report)
+        what, held_out = _held_out(images)
         if len(held_out):
             say(f"held-out {what}: {psnr(model.eval(), held_out):.2f} dB on {len(held_out)} images")
         write_text(out / COMMAND, typed(context) + "\n")
@@ -101,29 +101,31 @@ def tokenizer(
 def target(
     context: typer.Context,
     data: Data = Path("train/data"),
-    tokenizer: Annotated[Path, typer.Option(help="Folder that `train tokenizer` wrote.")] = Path("train/tokenizer"),
+    tokenizer: Annotated[Path, typer.Option(help="Folder written by `train tokenizer`.")] = Path("train/tokenizer"),
     out: Annotated[Path, typer.Option(help="Folder of the resume state; the model goes to OUT/model.")] = Path(
         "train/target"
     ),
     stages: Annotated[
-        str | None, typer.Option(help="SIDE:BATCH:STEPS of every stage, with commas. [default: the recipe's]")
+        str | None, typer.Option(help="SIDE:BATCH:STEPS of every stage, separated by commas. [default: the recipe's]")
     ] = None,
-    sketch_steps: Annotated[int | None, typer.Option(help="Steps of the sketch. [default: the recipe's]")] = None,
-    width: Annotated[int, typer.Option(help="Model width.")] = 256,
-    layers: Annotated[int, typer.Option(help="Blocks.")] = 6,
-    words: Annotated[int, typer.Option(help="BPE tokens of prompts.")] = 4096,
-    guidance: Annotated[float, typer.Option(help="Guidance that the model recommends.")] = 2.0,
-    temperature: Annotated[float, typer.Option(help="Temperature that the model recommends.")] = 0.6,
+    sketch_steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps of the sketch. [default: the recipe's]")
+    ] = None,
+    width: Annotated[int, typer.Option(help="Width of the transformer.")] = 256,
+    layers: Annotated[int, typer.Option(help="Layers of the transformer.")] = 6,
+    words: Annotated[int, typer.Option(help="Vocabulary of the prompt tokenizer (BPE).")] = 4096,
+    guidance: Annotated[float, typer.Option(help="Default guidance of the model.")] = 2.0,
+    temperature: Annotated[float, typer.Option(help="Default temperature of the model.")] = 0.6,
     compile: Annotated[bool, typer.Option(help="Compile the loss; needs a C++ compiler.")] = True,
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "icons",
 ) -> None:
     """Train the AR target and export it.
 
-    Its grid is that of the last stage.
+    Its grid is that of the last of --stages.
     """
     need("lab")
-    numbers = given_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
+    numbers = checked_numbers(width=width, layers=layers, words=words, seed=seed, sketch_steps=sketch_steps)
     if words > MOST_WORDS:
         raise BadInput(f"--words {words}", f"1 to {MOST_WORDS:,}", "choose another")
     if width % 16:
@@ -146,24 +148,24 @@ def target(
         recipe = replace(recipe, sketch=replace(recipe.sketch, steps=numbers["sketch_steps"]))
     side = recipe.stages[-1].side
     report = clocked()
-    pictures = _with_left_out(training_pictures(data, side * vq.config.patch, report), report)
-    what, held_out = _held_out(pictures)
+    images = _with_left_out(training_images(data, side * vq.config.patch, report), report)
+    what, held_out = _held_out(images)
     sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
     with waiting("training the BPE of prompts"):
-        prompts = prompt_tokenizer(pictures, words, config.prefix)
+        prompts = prompt_tokenizer(images, words, config.prefix)
     config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
     with working_in(out):
         with waiting("training the target"):
-            model, figures = train(pictures, vq, prompts, out, config, recipe, report)
-        made = IconsTarget(name, model, vq, prompts, sampling)
-        (out / "model" / "README.md").unlink(missing_ok=True)  # of another model, until it is written anew
-        made.save(out / "model")
+            model, figures = train(images, vq, prompts, out, config, recipe, report)
+        trained = IconsTarget(name, model, vq, prompts, sampling)
+        (out / "model" / "README.md").unlink(missing_ok=True)  # that of another model
+        trained.save(out / "model")
         if len(held_out):
             figures = {f"reconstruction, held-out {what}": f"{psnr(vq, held_out):.2f} dB", **figures}
         earlier = [folder / COMMAND for folder in (data, tokenizer)]
         commands = [*(read_text(path).strip() for path in earlier if path.is_file()), typed(context)]
-        write_text(out / "model" / "README.md", target_card(made, recipe, figures, pictures, commands))
+        write_text(out / "model" / "README.md", target_card(trained, recipe, figures, images, commands))
     say(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --method ar --model {out / 'model'}`")
 
 
@@ -171,34 +173,34 @@ def target(
 def judge(
     data: Data = Path("train/data"),
     out: Annotated[Path, typer.Option(help="Folder of the judge.")] = Path("train/judge"),
-    cache: Annotated[Path, typer.Option(help="Folder for features, made once.")] = Path("train/features"),
+    cache: Annotated[Path, typer.Option(help="Folder for image features, computed once.")] = Path("train/features"),
     epochs: Annotated[int | None, typer.Option(help="Passes over the images. [default: the recipe's]")] = None,
     batch: Batch = None,
     seed: Seed = 0,
 ) -> None:
-    """Train the judge of text and image."""
+    """Train the judge of text-image alignment."""
     need("lab")
-    numbers = given_numbers(epochs=epochs, batch=batch, seed=seed)
+    numbers = checked_numbers(epochs=epochs, batch=batch, seed=seed)
     make_folder(out)
-    pictures = training_pictures(data)
+    images = training_images(data)
     from spatialspec.lab.icons.judge import JudgeRecipe, train
 
     with working_in(out), waiting("training the judge"):
-        train(pictures, out, replace(JudgeRecipe(), **numbers), clocked(), cache)
+        train(images, out, replace(JudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}")
 
 
-def _with_left_out(pictures: CaptionedImages, report: Callable[[str], None]) -> CaptionedImages:
-    """Images with some left out of the training; where the table says of none that it is, the last tenth."""
+def _with_left_out(images: CaptionedImages, report: Callable[[str], None]) -> CaptionedImages:
+    """Images with a held-out split; if the table has none, the last tenth is held out."""
     from spatialspec.drafts.task import HELD_OUT
 
-    found = pictures.with_left_out(HELD_OUT, "pair", "concept")
-    if found is not pictures:
-        report(f"no split pair or concept: the last {len(found.select('pair').rows)} images are left out")
-    return found
+    split = images.with_left_out(HELD_OUT, "pair", "concept")
+    if split is not images:
+        report(f"no split pair or concept: the last {len(split.select('pair').rows)} images are held out")
+    return split
 
 
-def _held_out(pictures: CaptionedImages) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
-    """Pixels that the tokenizer is measured on, and what they are: concepts that were left out, else other images."""
-    concepts = pictures.select("concept").pixels
-    return ("concepts", concepts) if len(concepts) else ("pictures", pictures.select("pair").pixels)
+def _held_out(images: CaptionedImages) -> tuple[str, UInt8[np.ndarray, "N H W 3"]]:
+    """Name and pixels of the evaluation images of the tokenizer: held-out concepts, else other held-out images."""
+    concepts = images.select("concept").pixels
+    return ("concepts", concepts) if len(concepts) else ("images", images.select("pair").pixels)

@@ -1,4 +1,4 @@
-"""What the commands of `train` share: numbers, images, and the folder that they write to."""
+"""Shared parts of the `train` commands: numbers, images, output folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatialspec.cli.display import kept, say, waiting
+from spatialspec.cli.display import resumable, say, waiting
 from spatialspec.core.errors import BadInput, printable
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
 Batch = Annotated[int | None, typer.Option(help="Images per step. [default: the recipe's]")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random choices.")]
 
 
 def clocked() -> Callable[[str], None]:
-    """A printer of progress lines with the seconds since now."""
+    """A function that prints progress lines with the seconds since this call."""
     start = time.monotonic()
 
     def report(line: str) -> None:
@@ -32,23 +32,23 @@ def clocked() -> Callable[[str], None]:
     return report
 
 
-def given_numbers(**values: int | None) -> dict[str, Any]:
-    """Those that were given, checked: a seed from 0, everything else from 1.
+def checked_numbers(**values: int | None) -> dict[str, Any]:
+    """The options that are not None, checked: a seed from 0, everything else from 1.
 
     Raises:
         BadInput: a number is out of range.
     """
-    given = {name: value for name, value in values.items() if value is not None}
-    for name, value in given.items():
+    numbers = {name: value for name, value in values.items() if value is not None}
+    for name, value in numbers.items():
         if value < (name != "seed") or value >= 2**31:
             least = int(name != "seed")
             option = "--" + name.replace("_", "-")
             raise BadInput(f"{option} {value}", f"{least} to 2^31 - 1", "choose another")
-    return given
+    return numbers
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder for results now, so that a wrong path costs no training."""
+    """Make the output folder now, so that a wrong path is found before the training."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,7 +57,7 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def working_in(out: Path) -> Iterator[None]:
-    """Write to a folder as the only process that does; who stops it is told how to go on.
+    """Write to a folder as its only process; Ctrl-C prints how to resume.
 
     Raises:
         BadInput: it cannot be made, or another process writes to it.
@@ -65,12 +65,12 @@ def working_in(out: Path) -> Iterator[None]:
     from spatialspec.io.processes import alone
 
     make_folder(out)
-    with alone(out), kept(f"stopped: what is finished is kept in {out}, and the same command goes on"):
+    with alone(out), resumable(f"stopped: finished work is saved in {out}, run the same command to resume"):
         yield
 
 
 def typed(context: typer.Context) -> str:
-    """The command line for a card: the options that were typed, of absolute paths the last part."""
+    """The command line for a card: typed options, and only the last part of absolute paths."""
     words = ["spatialspec", "train", str(context.info_name)]
     for option in context.command.params:
         source, value = context.get_parameter_source(str(option.name)), context.params[str(option.name)]
@@ -83,16 +83,16 @@ def typed(context: typer.Context) -> str:
     return shlex.join(words)
 
 
-def training_pictures(folder: Path, side: int = 96, report: Callable[[str], None] = say) -> CaptionedImages:
-    """Images of a folder, squares of so many pixels a side; those that cannot be used are counted and reported.
+def training_images(folder: Path, side: int = 96, report: Callable[[str], None] = say) -> CaptionedImages:
+    """Images of a folder, as squares of `side` pixels a side; unusable ones are counted and reported.
 
     Raises:
-        BadInput: none is to be learned from.
+        BadInput: there is no training image.
     """
     with waiting(f"reading the images of {printable(folder)}"):
         from spatialspec.drafts.image_folder import load
 
-        pictures = load(folder, side, report)
-    if not pictures.select("train").rows:
+        images = load(folder, side, report)
+    if not images.select("train").rows:
         raise BadInput("no image of the split train", "some", "check metadata.csv", where=folder)
-    return pictures
+    return images

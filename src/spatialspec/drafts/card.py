@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from spatialspec import __version__
 from spatialspec.targets.icons.sources import LABELS, SOURCES
 
-OWN = "by the licence that their table states:"
+MAKERS = "by the licence that their table states:"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def credits(styles: Iterable[str]) -> list[str]:
     return [f"- {s.package} {s.version} ({s.registry}), {s.licence}: {s.credit}" for s in (*chosen, LABELS)]
 
 
-def of_pictures(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Origin:
+def of_images(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Origin:
     """Origin of images.
 
     Args:
@@ -45,36 +45,36 @@ def of_pictures(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Or
         hub: name of the data set on the Hub that they are from; None for a folder.
     """
     whose = f"of the data set {hub} on the Hub" if hub else "of the maker's own"
-    return _origin(rows, f"{len(rows)} renderings, on white, of these packages:", f"{len(rows)} pictures {whose}")
+    return _origin(rows, f"{len(rows)} renderings, on white, of these packages:", f"{len(rows)} images {whose}")
 
 
 def of_captions(rows: Sequence[Mapping[str, str]], hub: str | None = None) -> Origin:
     """Origin of images that the target drew from captions; `rows` has one for each, repeats included."""
     different = list({id(row): row for row in rows}.values())
-    drawn = f"{len(rows)} pictures that the target drew itself, of captions of {len(different)} pictures"
+    drawn = f"{len(rows)} images that the target drew itself, of captions of {len(different)} images"
     whose = f"in the data set {hub} on the Hub" if hub else "of the maker's own"
     return _origin(different, f"{drawn} that are renderings of these packages:", f"{drawn} {whose}")
 
 
 def of_prompts(count: int) -> Origin:
     """Origin of images that the target drew from prompts in a file."""
-    return Origin((f"Trained on pictures that the target drew itself, of {count} prompts in a file.",))
+    return Origin((f"Trained on images that the target drew itself, of {count} prompts in a file.",))
 
 
 def _origin(rows: Sequence[Mapping[str, str]], shipped: str, other: str) -> Origin:
-    """Rows of `train data` and `train scenes` have their columns, and the style and licence of a source."""
+    """Known sources are recognised by the columns of `train data` and `train scenes`, and by style and licence."""
     known = {(source.style, source.licence) for source in SOURCES}
     if all(("concept" in row or "scene" in row) and (row.get("style"), row.get("licence")) in known for row in rows):
         return Origin((shipped, "", *credits(row["style"] for row in rows)), True)
     licences = Counter(row.get("licence") or "not stated" for row in rows)
-    return Origin((f"{other}, {OWN}", "", *(f"- {name} {count}" for name, count in licences.items())))
+    return Origin((f"{other}, {MAKERS}", "", *(f"- {name} {count}" for name, count in licences.items())))
 
 
 if TYPE_CHECKING:
     from spatialspec.core.interfaces import Target
     from spatialspec.drafts.task import DraftTask
 
-OPEN = "no licence is set here: their maker decides, who knows what the licences of the data allow."
+OPEN = "no licence is set here: their maker decides, as the licences of the data allow."
 
 
 def git_revision() -> str:
@@ -86,7 +86,7 @@ def git_revision() -> str:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        if not git("ls-files", Path(__file__).name):  # not a file of a repository, or of another one
+        if not git("ls-files", Path(__file__).name):  # an installed package, perhaps inside another repository
             return "none"
         changes = " with changes" if git("status", "--porcelain", str(folder)) else ""
         return git("rev-parse", "--short=12", "HEAD") + changes
@@ -104,7 +104,7 @@ def card(
 ) -> str:
     """Render a card in Markdown.
 
-    It names a licence for the weights where that of the data is known; otherwise their maker chooses one.
+    The card names a licence for the weights if that of the data is known; otherwise their maker chooses one.
 
     Args:
         title: headline.
@@ -138,7 +138,7 @@ def card(
             f"- versions: spatialspec {__version__}, Python {platform.python_version()}, {versions}; "
             f"git revision: {git_revision()}",
             "",
-            "## Pictures, licences, attribution",
+            "## Images, licences, attribution",
             f"Weights: {'Apache-2.0.' if data.shipped else OPEN}",
             *data.lines,
             "",
@@ -150,9 +150,9 @@ def draft_card(
     drafter: str, target: Target, task: DraftTask, parameters: int, step: int, figures: Mapping[str, float],
     command: str, machine: str,
 ) -> str:  # fmt: skip
-    """Card of draft weights: those of a step, the best of a task."""
+    """Card of draft weights: the best step of a training."""
     summary = (f"Drafts of the algorithm `{drafter}` for the target `{target.name}`: {task.summary}; "
-               f"{parameters / 1e6:.2f} M parameters. They are of no use with another target.",)  # fmt: skip
+               f"{parameters / 1e6:.2f} M parameters. They cannot be used with another target.",)  # fmt: skip
     settings = (
         task.note,
         f"weights of step {step}, the best of those evaluated on held-out data",

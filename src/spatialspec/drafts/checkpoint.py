@@ -1,4 +1,4 @@
-"""Parts of every training: resume state (safetensors and JSON, replaced atomically), learning rate, optimiser step."""
+"""Parts of trainings: resume state (safetensors and JSON, replaced atomically), learning rate, optimiser step."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Checkpoint:
     """Saves and restores named parts and the number of finished steps in `folder/state.safetensors`.
 
     Args:
-        folder: is made if need be.
-        parts: what is saved.
-        facts: all that the state after so many steps depends on: data, recipe, model; JSON values by name. They are
-            written with the state, and a state with other facts is refused. None reads the state of any training.
+        folder: created if missing.
+        parts: saved objects, by name.
+        facts: function from steps to everything that the state depends on (data, recipe, model), as JSON values by
+            name. They are saved with the state, and a state with other facts is refused. None accepts every state.
 
     Attributes:
         stored: facts of the loaded state.
@@ -78,14 +78,14 @@ class Checkpoint:
                 part.load_state_dict(_restore(plain[name], tensors))
             except Exception as error:  # parts of any kind, of a file that may hold anything
                 got = f"a state of other sizes ({(str(error) or type(error).__name__).splitlines()[-1].strip()})"
-                raise BadInput(got, "its own", "use another folder", self.path) from error
+                raise BadInput(got, "a state of this training", "use another folder", self.path) from error
         return step
 
     def start(self, steps: int, report: Callable[[str], None], what: str = "") -> int:
         """As `resume`, with a line about the remaining steps."""
         first = self.resume()
         if first:
-            report(f"{what}{'is finished' if first >= steps else 'goes on'}: step {first}/{steps}")
+            report(f"{what}{'is finished' if first >= steps else 'resumes'}: step {first}/{steps}")
         return first
 
 
@@ -103,7 +103,7 @@ def check_finite(value: float, what: str, step: int, folder: Path) -> None:
 
 
 def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Move tensors out of nested dicts and lists into `tensors`; integer keys are marked."""
+    """Move tensors out of nested dicts and lists into `tensors`; keys are stored with their type."""
     if isinstance(value, Tensor):
         tensors[path] = value.detach().contiguous().clone()
         return {"tensor": path}

@@ -1,4 +1,4 @@
-"""Images as tokens, with captions: encoded from real images, or drawn by the target itself."""
+"""Images as tokens, with captions: encoded from real images, or drawn by the target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spatialspec.drafts.image_folder import CaptionedImages, Row, caption
 from spatialspec.drafts.teacher import check_caption
 from spatialspec.targets.images import ReadsImages
 
-MOST, PIXELS = 64, 2**20  # images that are encoded at once, and pixels of all of them
+MOST, PIXELS = 64, 2**20  # of a batch of encoded images: number of images, and of pixels in all
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Corpus:
     Attributes:
         prompts: one per image.
         codes: (images, cells) of the target's own grid.
-        rows: of the table that captions are from, one per image; empty where they are from no table.
+        rows: source of each caption in the table of images; empty if the captions come from no table.
     """
 
     prompts: list[str]
@@ -50,7 +50,7 @@ class Corpus:
 
 
 def readable(prompts: Sequence[str], check: Callable[[str], None], report: Callable[[str], None]) -> list[int]:
-    """Indices of the prompts that pass a check (others raise ValueError); `report` gets one line about the others."""
+    """Indices of the prompts that pass a check (it raises ValueError for others); one line reports the others."""
     good, reason = [], ""
     for index, text in enumerate(prompts):
         try:
@@ -72,10 +72,10 @@ def from_images(
     report: Callable[[str], None] = print,
     bar: Bar = silent,
 ) -> tuple[Corpus, Corpus]:
-    """Real images through the target's VQ tokenizer: a training set, and held-out ones for the figures.
+    """Encode real images with the target's VQ tokenizer: a training set, and held-out ones for the figures.
 
-    Held out are combinations of a known concept and a known style (split "pair"); where a folder has no such split,
-    its last images.
+    Held out are combinations of a known concept and a known style (split "pair"), or the last images of a folder
+    without that split.
 
     Args:
         target: can encode images, see :class:`ReadsImages`.
@@ -83,19 +83,19 @@ def from_images(
         seed: of the wording of captions, and of the choice if there is a limit.
         limit: most images of the training set; None for all.
         held_out: most images for the figures.
-        report: called with one line if captions are left out, which the target does not take.
+        report: called with one line if the target refuses captions.
         bar: makes a progress bar over the tokens of the images.
 
     Raises:
         BadInput: the target cannot encode images, they have another size, or there are too few.
     """
     if not isinstance(target, ReadsImages):
-        got, advice = f"pictures for {target.name}, which has no encoder of pictures", "--self-distil PROMPTS"
-        raise BadInput(got, "one that has", f"learn from pictures that it draws, {advice}")
+        got, advice = f"images for {target.name}, which has no encoder of images", "--self-distil PROMPTS"
+        raise BadInput(got, "a target with an encoder", f"train on images that it draws, {advice}")
     height, width = image_size(target)
     if images.pixels.shape[1:3] != (height, width):
         got = "x".join(map(str, images.pixels.shape[1:3]))
-        raise BadInput(f"pictures of {got} pixels", f"{height}x{width} for {target.grid}", "read them so")
+        raise BadInput(f"images of {got} pixels", f"{height}x{width} for {target.grid}", "resize them")
     images = images.with_left_out(held_out, "pair")
     known, unseen = images.select("train"), images.select("pair")
     rows, rng = [*known.rows, *unseen.rows[:held_out]], np.random.default_rng(seed)
@@ -103,9 +103,9 @@ def from_images(
     taken = np.array(readable(prompts, partial(check_caption, target), report), dtype=np.int64)
     chosen, reported = taken[taken < len(known.rows)], taken[taken >= len(known.rows)]
     if not len(chosen) or not len(reported):
-        split = f"{len(chosen)} of them to learn from and {len(reported)} to report on"
-        advice = "add pictures of the split train, with captions that the target takes"
-        raise BadInput(f"{len(images.rows)} pictures, {split}", "some of either", advice)
+        split = f"{len(chosen)} of them for training and {len(reported)} held out"
+        advice = "add images of the split train, with captions that the target accepts"
+        raise BadInput(f"{len(images.rows)} images, {split}", "some of each", advice)
     if limit is not None and limit < len(chosen):
         chosen = chosen[np.sort(rng.permutation(len(chosen))[:limit])]
     batch = max(1, min(MOST, PIXELS // (height * width)))
@@ -115,7 +115,7 @@ def from_images(
             parts = []
             for part in torch.from_numpy(pixels).split(batch):
                 parts.append(target.codes(part).to("cpu", torch.int32))
-                show("reading pictures", parts[-1].numel())
+                show("reading images", parts[-1].numel())
             return Corpus([prompts[i] for i in indices], torch.cat(parts), [rows[i] for i in indices])
 
         return (
@@ -125,13 +125,13 @@ def from_images(
 
 
 def image_size(target: Target) -> tuple[int, int]:
-    """Height and width in pixels of images that fill the target's own grid; 4 a cell where it cannot encode any."""
+    """Height and width in pixels of images that fill the target's grid; 4 pixels a cell if it has no encoder."""
     cell = target.patch if isinstance(target, ReadsImages) else 4
     return target.grid.rows * cell, target.grid.columns * cell
 
 
 def captions(images: CaptionedImages, count: int, seed: int) -> tuple[list[str], list[Row]]:
-    """Captions of training images, drawn with replacement, and the rows that they are from.
+    """Captions of training images, drawn with replacement, and their rows in the table.
 
     Raises:
         BadInput: there is no training image.
@@ -139,6 +139,6 @@ def captions(images: CaptionedImages, count: int, seed: int) -> tuple[list[str],
     rng = np.random.default_rng(seed)
     rows = images.select("train").rows
     if not rows:
-        raise BadInput("no picture of the split train", "captions to draw", "check metadata.csv")
+        raise BadInput("no image of the split train", "captions to draw", "check metadata.csv")
     drawn = [rows[int(i)] for i in rng.integers(len(rows), size=count)]
     return [caption(row, rng) for row in drawn], drawn

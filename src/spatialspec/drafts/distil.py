@@ -1,7 +1,7 @@
-"""The target's own images, drawn by batched AR, for self-distillation, over any number of processes; resumable.
+"""Images that the target draws for self-distillation: batched AR, over any number of processes, resumable.
 
-Image i of a list of prompts depends on the target and (seed + i, prompt) alone, so any number of runs, on any number of
-processes, draws the same.
+Image i depends on the target and (seed + i, prompt) only, so that any number of runs and processes draws the same
+images.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from spatialspec.io.tensors import write_tensors
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.request import Request
 
-EVERY = 60  # seconds from one file of an unfinished piece to the next
+EVERY = 60  # seconds between two saves of an unfinished piece
 
 
 def self_distil(
@@ -38,15 +38,15 @@ def self_distil(
     report: Callable[[str], None] = print,
     together: bool = False,
 ) -> Int[Tensor, "N cells"]:
-    """Draw one image per prompt with the target's default sampling; finished images in the folder are read.
+    """Draw one image per prompt with the target's default sampling; finished images in the folder are reused.
 
     Args:
         target: the target.
         prompts: one per image.
         folder: of the pieces.
-        batch: images of a piece, drawn at once; half as many from the first time that memory runs out.
+        batch: images of a piece, drawn at once; halved whenever memory runs out.
         seed: of image 0.
-        report: called after every piece, and now and then in between where there is no terminal.
+        report: called after every piece, and in between if there is no terminal.
         together: see :func:`shards.make`.
 
     Returns:
@@ -83,20 +83,20 @@ def self_distil(
                 drawn += generate(target, [], AR, request, on_step)[0]
                 written = []
             except torch.OutOfMemoryError:
-                if written:  # too much to read at once: begin again
+                if written:  # too large a prefill: start again
                     written = []
                     continue
                 if at_once == 1 or together:
                     raise
                 at_once = len(chosen) // 2
-                progress.line(f"no room for {len(chosen)} pictures at once, going on with {at_once}")
+                progress.line(f"not enough memory for {len(chosen)} images at once, continuing with {at_once}")
             except KeyboardInterrupt:
                 unfinished.save()
                 raise
         return {"tokens": torch.tensor(drawn, dtype=torch.int32)}
 
     progress = DrawingProgress(report, PartialState().is_main_process)
-    report(f"{len(prompts)} pictures to draw, {batch} at once")
+    report(f"{len(prompts)} images to draw, {batch} at once")
     names, sizes = [name(start) for start in starts], [min(batch, len(prompts) - start) for start in starts]
     with progress:
         shapes: list[shards.Shapes] = [{"tokens": (size, cells)} for size in sizes]
@@ -107,7 +107,7 @@ def self_distil(
 
 
 class _Unfinished:
-    """Images of an unfinished piece, complete ones and the first tokens of the next, saved now and then in `part`."""
+    """Finished and begun images of an unfinished piece, saved regularly in the file `part`."""
 
     def __init__(self, part: Path | None, drawn: list[tuple[int, ...]], written: list[tuple[int, ...]]) -> None:
         self.part, self.drawn, self.written = part, drawn, written
@@ -128,7 +128,7 @@ class _Unfinished:
 
 
 def _begun(part: Path | None, count: int, target: Target) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Complete images of a piece and the first tokens of the next ones, from an earlier run."""
+    """Finished images of a piece, and the first tokens of begun ones, from an earlier run."""
     if part is None or not shards.whole(part):
         return [], []
     stored, cells = load_file(part), target.grid.cells

@@ -1,6 +1,6 @@
-"""`spatialspec train draft`: from a target and data to a folder of drafts with their card.
+"""`spatialspec train draft`: train drafts for a target, and write them with their card.
 
-A drafter is a file with a recipe and a task, and a line in DRAFTERS.
+A new drafter is a file with a recipe and a task, and an entry in DRAFTERS.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ DRAFTERS: dict[str, type[DraftTask]] = {"hawk": HawkTask, "ssd": SSDTask, "spati
 
 
 def accelerator(tracker: str | None, folder: Path) -> Accelerator:
-    """The processes and device of the launch, all cores, and a tracker by its name in accelerate.
+    """An Accelerator with the processes and device of the launch, all cores, and a tracker by name.
 
     Raises:
         BadInput: there is no such tracker, or its package is not installed.
     """
     if tracker is not None:
-        known = [str(name) for name in LOGGER_TYPE_TO_CLASS]  # those of accelerate, and those a program has registered
+        known = [str(name) for name in LOGGER_TYPE_TO_CLASS]  # of accelerate, and registered ones
         if tracker not in known:
             raise BadInput(f"--tracker {tracker}", f"one of {', '.join(known)}")
         if tracker in LoggerType.list() and tracker not in map(str, get_available_trackers()):
@@ -49,7 +49,7 @@ def accelerator(tracker: str | None, folder: Path) -> Accelerator:
         cpu=not torch.accelerator.is_available(),
         log_with=tracker,
         project_dir=folder,
-        mixed_precision="no",  # these two whatever a configuration of accelerate contains
+        mixed_precision="no",  # override the user's configuration of accelerate
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
     if "OMP_NUM_THREADS" not in os.environ:
@@ -67,8 +67,8 @@ def train_draft(
         data: target and images.
         recipe: settings, of the drafter's type.
         out: folder; `state/` holds what resuming needs, the rest is what `--draft` takes.
-        processes: of :func:`accelerator`.
-        command: that started this, for the card.
+        processes: from :func:`accelerator`.
+        command: the command line, for the card.
 
     Returns:
         The figures of the card.

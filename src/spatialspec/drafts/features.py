@@ -1,7 +1,7 @@
-"""Teacher states of a batch: streamed from the target in every step, or prepared once in files.
+"""Teacher states of a batch: computed by the target in every step, or once in advance and saved in files.
 
-Prepared are the states of exactly those pairs (image, caption dropped or not) that the training will need: the random
-numbers of all steps are known before it starts. Files of another run are used where they hold the same pairs.
+All random numbers of a training are known before it starts. So exactly the pairs (image, caption dropped or not) that
+it needs are prepared. Files of another run are reused if they hold the same pairs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Features = Callable[[Int[Tensor, "B"], Bool[Tensor, "B"]], Float[Tensor, "B cell
 
 
 class Streamed:
-    """One pass of the frozen target per batch; nothing on disk. States after `layers` come first, see `teacher.py`."""
+    """One pass of the frozen target per batch, without files. States after `layers` come first, see `teacher.py`."""
 
     def __init__(self, target: Target, corpus: Corpus, layers: Sequence[int] = ()) -> None:
         self.target, self.corpus, self.layers = target, corpus, layers
@@ -42,20 +42,20 @@ class Streamed:
 
 
 class Prepared:
-    """States from files, made before the training starts.
+    """States from files, computed before the training starts.
 
     Args:
         target: the frozen target.
         corpus: images.
-        pairs: index of the image, and whether its caption is dropped, of all that the training needs.
+        pairs: (index of the image, whether its caption is dropped) for all that the training needs.
         folder: of the files.
-        batch: images of a pass of the target.
-        report: called with the size of the files to write, and after each.
+        batch: images in a pass of the target.
+        report: called with the size of the missing files, and after each file.
         together: see :func:`shards.make`.
         layers: as of :class:`Streamed`.
 
     Raises:
-        BadInput: the disk has not enough room for the files.
+        BadInput: the disk is too small for the files.
     """
 
     def __init__(
@@ -93,26 +93,26 @@ class Prepared:
         _check_room(folder, missing * sample.numel() * sample.element_size(), len(ordered), report)
         paths = shards.make(folder, names, build, report, together, shapes)
         self.index = {
-            pair: (path, row) for path, piece in zip(paths, pieces, strict=True) for row, pair in enumerate(piece)
+            pair: (path, index) for path, piece in zip(paths, pieces, strict=True) for index, pair in enumerate(piece)
         }
 
     def __call__(self, chosen: Int[Tensor, "B"], dropped: Bool[Tensor, "B"]) -> Float[Tensor, "B cells _"]:
         """See :class:`Streamed`."""
-        rows = []
+        hidden = []
         for pair in zip(chosen.tolist(), dropped.tolist(), strict=True):
-            path, row = self.index[pair]
+            path, index = self.index[pair]
             with safe_open(path, "pt") as file:
-                rows.append(file.get_slice("hidden")[row])
-        return torch.stack(rows).to(self.device)
+                hidden.append(file.get_slice("hidden")[index])
+        return torch.stack(hidden).to(self.device)
 
 
 def _check_room(folder: Path, needed: int, images: int, report: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    report(f"features of {images} pictures: {needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free")
+    report(f"features of {images} images: {needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free")
     if needed > free:
-        advice = "choose another disk, fewer pictures, or no --features, which streams them"
-        raise BadInput(f"{free / 1e6:.1f} MB of room", f"{needed / 1e6:.1f} MB for the features", advice, folder)
+        advice = "choose another disk, fewer images, or no --features, which streams them"
+        raise BadInput(f"{free / 1e6:.1f} MB of free space", f"{needed / 1e6:.1f} MB for the features", advice, folder)
 
 
 def pairs_of(draws: Iterable[tuple[np.ndarray, np.ndarray]], drop: float) -> set[tuple[int, bool]]:

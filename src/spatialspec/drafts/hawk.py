@@ -20,13 +20,13 @@ class HawkRecipe(HeadsRecipe):
 
 
 class HawkTask(HeadsTask):
-    """A head guesses the normed state, from the normed state."""
+    """A head predicts the normed state at its offset, from the normed state at a cell."""
 
     kind: ClassVar[str] = "HawkLesson"
     recipe_type: ClassVar[type[HeadsRecipe]] = HawkRecipe
 
     def build(self) -> HawkHeads:
-        """Heads that begin as the target's own."""
+        """Heads that start as the identity: they predict the target's own next token."""
         return HawkHeads(HawkConfig(self.target.width, self.recipe.horizontal, self.recipe.vertical))
 
     def guess(

@@ -1,7 +1,7 @@
-"""Training task of drafters that are a set of heads: each predicts the state at its own offset from that at a cell.
+"""Training task of drafters that are a set of heads: each predicts the state at its offset from the state at a cell.
 
-h_t is the state that outputs cell t; head k to the right learns cell t + k, head k down learns cell t + k * columns.
-The loss is the sum over heads of lambda^k times the objective.
+h_t is the state that outputs cell t. Horizontal head k predicts cell t + k, vertical head k cell t + k * columns. The
+loss is the sum over heads of lambda^k times the objective.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.task import DraftTask
 from spatialspec.drafts.teacher import streams
 
-CHUNK = 8  # images that are evaluated at once
+CHUNK = 8  # images of a batch in evaluations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class HeadsRecipe(Recipe):
     Attributes:
         horizontal, vertical: number of heads to the right and down.
         objective: one of objectives.NAMES.
-        decay: lambda; head k counts lambda^k.
-        drop: share of captions that are dropped, so that drafts serve both streams of guidance.
+        decay: lambda; head k has the weight lambda^k.
+        drop: share of dropped captions, so that drafts also learn the unconditional stream.
     """
 
     horizontal: int = 2
@@ -60,11 +60,11 @@ class HeadsBatch:
 
 
 class HeadsTask(DraftTask):
-    """Base of such tasks; see :class:`DraftTask`."""
+    """Base of the tasks of heads; see :class:`DraftTask`."""
 
     recipe: HeadsRecipe
     note: ClassVar[str] = (
-        "accepted probability: mean of sum min(p, q) over held-out pictures, no guidance, temperature 1; guided: under "
+        "accepted probability: mean of sum min(p, q) over held-out images, no guidance, temperature 1; guided: under "
         "the target's recommended sampling, by rejection (sum min(p, q)) and under coupled noise"
     )
 
@@ -78,7 +78,7 @@ class HeadsTask(DraftTask):
     def guess(
         self, drafts: Any, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"], down: bool, index: int
     ) -> Float[Tensor, "*N d"]:
-        """State that a head predicts at its offset from some cells, in fp32 like the heads."""
+        """State that a head predicts at its offset from each cell, in fp32 like the heads."""
 
     @abstractmethod
     def logits(self, drafts: Any, guess: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
@@ -86,7 +86,7 @@ class HeadsTask(DraftTask):
 
     @abstractmethod
     def true(self, drafts: Any, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
-        """What a guess should have been, from the target's state there and the token."""
+        """Training target of a guess, from the target's state and token at that cell."""
 
     def offsets(self) -> Iterator[tuple[str, bool, int, int]]:
         """Name, direction (down or not), index and raster offset of every head."""

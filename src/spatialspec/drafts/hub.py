@@ -1,4 +1,4 @@
-"""Images with captions from a data set of the Hub, read by `datasets`; downloaded because the user has named it."""
+"""Images with captions from a data set of the Hub, downloaded and read by `datasets`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_dataset(
 
 
 def _source(image: Any, folders: list[Path]) -> Path | bytes | None:
-    """The bytes of an image, or its file, which may lie in the data set's own folder and in the Hub's alone."""
+    """The bytes of an image, or its file, which must lie in the folder of the data set or of the Hub's cache."""
     raw, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (None, None)
     if isinstance(raw, bytes):
         return raw

@@ -29,7 +29,7 @@ def label(row: Row) -> str:
 
 
 def caption(row: Row, rng: np.random.Generator) -> str:
-    """A random wording of an image's caption: its label, sometimes with tags, mostly with its drawing style."""
+    """A random variant of an image's caption: its label, sometimes with tags, mostly with its drawing style."""
     words = [row["text"]]
     tags = [t for t in row.get("tags", "").split("|") if t]
     if tags and rng.random() < 0.3:
@@ -58,7 +58,7 @@ class CaptionedImages:
 
     @property
     def digest(self) -> str:
-        """Number of images, and a hash of every pixel and cell of the table."""
+        """Number of images, and a hash of every pixel and cell of the table; it is part of stored states."""
         digest = hashlib.sha256(repr((self.pixels.shape, [sorted(row.items()) for row in self.rows])).encode())
         digest.update(np.ascontiguousarray(self.pixels).data)
         return f"{len(self.rows)} pictures {digest.hexdigest()[:16]}"
@@ -74,7 +74,7 @@ class CaptionedImages:
         return CaptionedImages(self.pixels[chosen], [self.rows[i] for i in chosen])
 
     def with_left_out(self, most: int, *splits: str) -> CaptionedImages:
-        """The same; without any image of these splits, the last tenth of "train", at most `most`, becomes "pair"."""
+        """These images; if none is of `splits`, the last tenth of "train", at most `most` images, becomes "pair"."""
         known = [i for i, row in enumerate(self.rows) if split_of(row) == "train"]
         if any(split_of(row) in splits for row in self.rows):
             return self
@@ -94,7 +94,7 @@ def rows_of(folder: Path) -> list[Row]:
         raise BadInput(f"{folder}", "a folder with metadata.csv", "run `spatialspec train data` first")
     _, rows = read_table(table, ("file_name", "text"), "text")
     if not rows:
-        raise BadInput("no row", "a picture a row", "add some", table)
+        raise BadInput("no row", "one row for each image", "add some", table)
     for line, row in rows:
         inside(folder, row["file_name"], f"{table}, line {line}")
     return [row for _, row in rows]
@@ -119,10 +119,10 @@ def read_images(
     report: Callable[[str], None],
     where: object,
 ) -> CaptionedImages:
-    """Read images, without those that are unreadable or have no usable caption, which are counted and reported.
+    """Read images; unreadable ones and those without a usable caption are left out, counted and reported.
 
     Args:
-        sources: file or bytes of each image with its row, or None for an image without either.
+        sources: file or bytes of each image with its row; None if it has neither.
         count: of the sources.
         size: pixels a side, or (height, width), that images are resized and cut to around their centre.
         report: called with one line if images are left out.
@@ -132,7 +132,7 @@ def read_images(
         BadInput: no image can be used, or there is not enough memory.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    check_memory(2 * 3 * count * height * width, f"{count} pictures of {height}x{width} pixels", "take fewer")
+    check_memory(2 * 3 * count * height * width, f"{count} images of {height}x{width} pixels", "take fewer")
     pixels: list[UInt8[np.ndarray, "H W 3"]] = []
     rows, without_caption, unreadable = [], 0, 0
     for source, row in sources:
@@ -149,11 +149,11 @@ def read_images(
             rows.append(row)
     if len(rows) < count:
         left_out = f"{unreadable} that cannot be read, {without_caption} without a usable caption"
-        report(f"left out of {count} pictures: {left_out}")
+        report(f"left out of {count} images: {left_out}")
     if not rows and unreadable:
-        raise BadInput(f"{count} rows and no readable picture", "some beside the table", where=where)
+        raise BadInput(f"{count} rows and no readable image", "images in the folder of the table", where=where)
     if not rows:
-        raise BadInput("no picture with a caption", "some", "check the column text", where=where)
+        raise BadInput("no image with a caption", "some", "check the column text", where=where)
     return CaptionedImages(np.stack(pixels), rows)
 
 

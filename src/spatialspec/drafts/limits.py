@@ -1,4 +1,4 @@
-"""Settings out of range, refused before memory or time is spent on them."""
+"""Checks of settings and memory before a training starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_settings(settings: Any, **least: int) -> None:
 
     Args:
         settings: a dataclass; its fields of type float must be finite, from 0, and a share at most 1.
-        **least: of whole numbers, by field; the most is MOST.
+        **least: smallest value of each whole-number field; the largest is MOST.
 
     Raises:
         BadInput: one is out of range, or of another type.
@@ -37,15 +37,15 @@ def check_settings(settings: Any, **least: int) -> None:
 
 
 def check_memory(needed: float, what: str, advice: str) -> None:
-    """Refuse work that certainly needs more memory than there is.
+    """Refuse work that certainly needs more memory than the machine has.
 
     Args:
-        needed: bytes, at the least.
+        needed: lower bound in bytes.
         what: purpose, for the message.
         advice: for the message.
 
     Raises:
-        BadInput: the accelerator, or the computer where there is none, has less memory in all.
+        BadInput: the accelerator, or without one the computer, has less memory in total.
     """
     total = memory()
     if total is not None and needed > total:
@@ -53,7 +53,7 @@ def check_memory(needed: float, what: str, advice: str) -> None:
 
 
 def memory() -> int | None:
-    """Bytes of the memory that a training fills; None where the system has no answer."""
+    """Bytes of memory of the accelerator, or without one of the computer; None if unknown."""
     import torch
 
     if torch.cuda.is_available():

@@ -9,8 +9,8 @@ p is the target's distribution at a cell, q the draft's, x the true token, h the
 | `total_variation` | 1/2 sum_v abs(p(v) - q(v)) = 1 - sum_v min(p(v), q(v)) | Leviathan et al., 2023, theorem 3.5 |
 | `feature_regression` | SmoothL1(h', h), beta = 1 | EAGLE, Li et al., 2024, section 4.2; SSD, section 3 |
 
-`total_variation` is one minus the probability that rejection accepts a draft: what decoding needs. Its gradient
-vanishes where p and q do not overlap, which the others avoid.
+`total_variation` is one minus the probability that rejection accepts a draft, the quantity that decoding needs. Its
+gradient vanishes where p and q do not overlap; the others do not have this problem.
 """
 
 from __future__ import annotations

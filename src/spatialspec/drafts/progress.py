@@ -1,4 +1,4 @@
-"""Progress of a training: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a training: a bar on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 EVERY = 25  # steps between two plain lines
-SECONDS = 15  # between two plain lines of drawing
+SECONDS = 15  # between two plain lines while images are drawn
 
 
 class _Display:
-    """A bar where stderr is a terminal and this process may draw one, plain lines elsewhere."""
+    """A bar if stderr is a terminal and `bar` allows it, else plain lines."""
 
-    counted = False  # steps are shown as numbers, and the bar stays at the end
+    counted = False  # whether to show the number of steps, and to leave the bar at the end
 
     def __init__(self, report: Callable[[str], None], bar: bool = True) -> None:
         self.report, self._reported = report, time.monotonic()
@@ -64,13 +64,13 @@ class TrainingProgress(_Display):
         """Announce the remaining steps."""
         self._first, self._steps, self._started = first, steps, time.monotonic()
         if first:
-            self.report(f"goes on from step {first}/{steps}")
+            self.report(f"resuming at step {first}/{steps}")
         if first < steps:
             self._begin("", steps, first)
 
     @property
     def seconds(self) -> float:
-        """Time of all steps, evaluations included: in this run, and in earlier ones up to the state they left."""
+        """Seconds of all steps and evaluations, in this run and in the earlier ones that it resumes."""
         return self._before + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, float]:
@@ -97,7 +97,7 @@ class TrainingProgress(_Display):
 
 
 class DrawingProgress(_Display):
-    """Share of a piece of images that is drawn; see `_Display` for the arguments."""
+    """Share of finished cells in a piece of images; see `_Display` for the arguments."""
 
     def start(self, piece: int, pieces: int, cells: int) -> None:
         """Announce a piece of so many cells."""

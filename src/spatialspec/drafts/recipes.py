@@ -1,4 +1,4 @@
-"""Settings of a training, from YAML: a file of the user's, or one of the package (`spatialspec/configs`)."""
+"""Settings of a training, from YAML: the user's file, or one of the package (`spatialspec/configs`)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Recipe:
         steps: optimiser steps.
         batch: examples per step, over all processes.
         peak_rate: AdamW learning rate after warm-up, decayed by cosine.
-        floor: share of the peak that the rate decays to.
+        floor: final learning rate, as a share of the peak.
         warmup: steps of linear warm-up.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
         evaluate_every: steps between two held-out evaluations; there is one before the first and one after the last.
         save_every: steps between two resume states.
-        seed: of everything random.
+        seed: of all random numbers.
     """
 
     steps: int = 300
@@ -51,7 +51,7 @@ class Recipe:
         check_settings(self, steps=1, batch=1, evaluate_every=1, save_every=1, warmup=0, seed=0)
 
     def draw(self, step: int, examples: int) -> tuple[Int[np.ndarray, "B"], Float[np.ndarray, "B"]]:
-        """Examples of a step, and a uniform sample from 0 to 1 for each, which its task may use."""
+        """Indices of the examples of a step, and a uniform sample from 0 to 1 for each, for use by the task."""
         rng = np.random.default_rng((self.seed, step))
         return rng.integers(examples, size=self.batch), rng.random(self.batch)
 
@@ -82,7 +82,7 @@ def shipped() -> list[str]:
 
 
 def read_config(name: str) -> dict[str, Any]:
-    """Settings in a file, by name or path: `drafter`, `pictures`, and the fields of the drafter's recipe.
+    """Read settings by name or path: `drafter`, `pictures` (number of training images), and fields of the recipe.
 
     Raises:
         BadInput: no such file, one of more than LARGEST bytes, no mapping in it, a repeated key, or references.
@@ -93,24 +93,24 @@ def read_config(name: str) -> dict[str, Any]:
         settings = yaml.load(text, _PlainYAML)
     except Exception as error:  # constructors of tags raise errors of any type
         reason = "nested too deeply" if isinstance(error, RecursionError) else shown(" ".join(str(error).split()), 200)
-        raise BadInput(f"no YAML ({reason})", "lines like `steps: 300`", "mend it", path) from error
+        raise BadInput(f"no YAML ({reason})", "lines like `steps: 300`", "correct it", path) from error
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise BadInput("no settings", "lines like `steps: 300`", "write some", path)
     return settings
 
 
 class _PlainYAML(yaml.SafeLoader):
-    """YAML without references to other parts, a few lines of which could fill the memory, and without repeated keys."""
+    """YAML without references, which could expand to fill the memory, and without repeated keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse references."""
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("a reference, *name, has no use here")
+            raise yaml.YAMLError("references (*name) are not supported")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Refuse repeated keys."""
         keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
         if len(set(keys)) < len(keys):
-            raise yaml.YAMLError(f"a key is there twice: {', '.join(sorted({k for k in keys if keys.count(k) > 1}))}")
+            raise yaml.YAMLError(f"repeated keys: {', '.join(sorted({k for k in keys if keys.count(k) > 1}))}")
         return super().construct_mapping(node, deep)

@@ -1,4 +1,4 @@
-"""Work that is done once, in pieces: each a safetensors file, written atomically, over any number of processes."""
+"""Results that are computed once, in pieces, over any number of processes; each piece is a safetensors file."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def make(
     together: bool = False,
     shapes: Sequence[Shapes] | None = None,
 ) -> list[Path]:
-    """Make the missing pieces.
+    """Compute the missing pieces.
 
     Args:
         folder: of the files.
-        names: file names without suffix; each identifies all that its piece depends on.
-        build: makes the tensors of piece i.
+        names: file names without suffix; each identifies everything that its piece depends on.
+        build: computes the tensors of piece i.
         report: called with a line after each piece, and once if some pieces exist.
-        shapes: of the tensors of each piece, by name; a file with others is made again.
-        together: all processes build every piece, in step, as they must with a target that is split over them;
-            otherwise each builds its share.
+        shapes: of the tensors of each piece, by name; a file with other shapes is computed again.
+        together: all processes build every piece together, as a target that is split over them requires; otherwise
+            each builds its share.
 
     Returns:
         One file per name; all exist when any process returns.
@@ -41,8 +41,8 @@ def make(
     paths = [folder / f"{name}.safetensors" for name in names]
     missing = [i for i, path in enumerate(paths) if not whole(path, None if shapes is None else shapes[i])]
     if len(missing) < len(paths):
-        report(f"{len(paths) - len(missing)} of {len(paths)} pieces are there already")
-    state.wait_for_everyone()  # all know the missing pieces before any is written
+        report(f"{len(paths) - len(missing)} of {len(paths)} pieces exist already")
+    state.wait_for_everyone()  # all processes see the same missing pieces
     with state.split_between_processes(missing) as share:
         pieces = missing if together else share
         for done, i in enumerate(pieces, start=1):

@@ -1,7 +1,7 @@
 """Training task of the spatial draft model (docs/papers/spatial-model.md): windows of open cells in every image.
 
-Keys and values of an image's cells are made once for all of its windows (`windows.py`); the mask of a window decides
-which of them it sees.
+Keys and values of an image's cells are computed once for all of its windows (`windows.py`); the mask of a window
+selects those that it attends to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from spatialspec.methods.spatial_model.vocabulary import NOT_COVERED, DraftVocab
 
 EVALUATED = 8  # windows of a held-out image
 SHOWN = ("right 1", "right 2", "right 4", "right 8", "right 16", "down 1", "down 2", "window")
-SHIFT = 2.0**20  # the digits of a uniform sample that did not decide whether the caption was dropped
+SHIFT = 2.0**20  # frac(SHIFT * u) is independent of the decision u < drop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,10 @@ class SpatialModelRecipe(SpatialModelSizes, Recipe):
     """Settings, with the options of the network among them.
 
     Attributes:
-        window: open cells that are guessed behind a frontier.
+        window: open cells that are predicted after a frontier.
         frontiers: windows of an image in a step.
         objective: one of objectives.NAMES.
-        drop: share of captions that are dropped, so that drafts serve both streams of guidance.
+        drop: share of dropped captions, so that drafts also learn the unconditional stream.
     """
 
     window: int = 32
@@ -110,13 +110,13 @@ def distributions(
 
 
 class SpatialModelTask(DraftTask):
-    """The network learns the target's distributions at open cells, from its states and the tokens at known ones."""
+    """The network learns the target's distributions at open cells, from its states and the tokens at known cells."""
 
     recipe: SpatialModelRecipe
     kind: ClassVar[str] = "SpatialModelLesson"
     recipe_type: ClassVar[type[Recipe]] = SpatialModelRecipe
     note: ClassVar[str] = (
-        "accepted probability: mean of sum min(p, q) over windows of held-out pictures, no guidance, temperature 1; "
+        "accepted probability: mean of sum min(p, q) over windows of held-out images, no guidance, temperature 1; "
         "right k: cells k to the right of the last known one, down k: cells with no known one in their row and the "
         "nearest above k rows up; guided: under the target's recommended sampling, by rejection (sum min(p, q)) and "
         "under coupled noise"
@@ -140,7 +140,7 @@ class SpatialModelTask(DraftTask):
         return network
 
     def target_logits(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N v"]:
-        """Logits of the target's pre-norm states, or of a guess, for the tokens that are covered."""
+        """Logits of pre-norm states, of the target or predicted, for the covered tokens."""
         return self.vocabulary.logits(self.target, hidden).float()
 
     def batch(self, chosen: Int[Tensor, "B"], uniform: Float[Tensor, "B"]) -> SpatialModelBatch:
@@ -151,7 +151,7 @@ class SpatialModelTask(DraftTask):
         return SpatialModelBatch(hidden, self.corpus.codes[chosen].long().to(hidden.device), windows)
 
     def loss(self, drafts: SpatialNetwork, batch: SpatialModelBatch) -> Float[Tensor, ""]:
-        """See :class:`DraftTask`; every image counts the same, however many of its windows are cut.
+        """See :class:`DraftTask`; a mean over images, whatever the number of their cells inside windows.
 
         Cells whose token is not covered are left out.
         """

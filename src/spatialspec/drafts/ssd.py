@@ -31,7 +31,7 @@ class SSDRecipe(HeadsRecipe):
 
 
 class SSDTask(HeadsTask):
-    """A predictor guesses the vector at its offset, from the vector and the token's embedding at a cell."""
+    """A predictor predicts the vector at its offset, from the vector and the token's embedding at a cell."""
 
     kind: ClassVar[str] = "SSDLesson"
     recipe_type: ClassVar[type[HeadsRecipe]] = SSDRecipe

@@ -1,4 +1,4 @@
-"""A training task: what a drafter brings to the trainer, data and objective."""
+"""A training task: the part of a training that depends on the drafter, with data and objective."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spatialspec.drafts.recipes import Recipe
 from spatialspec.drafts.training_data import TrainingData
 from spatialspec.io.identity import identity
 
-DRAWN, HELD_OUT = 64, 32  # images that the target draws for the training set; images for the figures
+DRAWN, HELD_OUT = 64, 32  # default number of images: of a drawn training set, and for the figures
 
 
 @dataclass(eq=False)
@@ -47,17 +47,17 @@ class DraftTask(ABC):
     source: str = ""
     data: Origin = field(default_factory=Origin)
     recipe_type: ClassVar[type[Recipe]]
-    kind: ClassVar[str]  # of the digest: names of version 0.1.0, whose training states resume
-    drawn: ClassVar[bool] = False  # without prompts: learn from images that the target draws, or from real ones
-    note: ClassVar[str]  # what the figures on the card mean
+    kind: ClassVar[str]  # part of the digest; names of version 0.1.0, so that its states resume
+    drawn: ClassVar[bool] = False  # without prompts: train on images that the target draws, or on real ones
+    note: ClassVar[str]  # definition of the figures, for the card
 
     def __post_init__(self) -> None:
         if not len(self.corpus) or not len(self.held_out):
-            raise BadInput("an empty corpus", "pictures to train drafts on and some to report on")
+            raise BadInput("an empty corpus", "training images and held-out images")
 
     @classmethod
     def make(cls, data: TrainingData, recipe: Any) -> Self:
-        """The task on some data.
+        """Build the task from data.
 
         Raises:
             BadInput: the recipe does not fit the target, or there is not enough data.
@@ -65,9 +65,9 @@ class DraftTask(ABC):
         target = data.target
         layers = cls.layers(target, recipe)  # checked before any image is drawn
         states = recipe.batch * target.grid.cells * target.width * 4 // PartialState().num_processes
-        check_memory(states, f"the states of {recipe.batch} pictures", "make --batch smaller")
+        check_memory(states, f"the states of {recipe.batch} images", "make --batch smaller")
         corpus, held_out, drawn = data.corpora(recipe, cls.drawn, DRAWN, HELD_OUT)
-        source = f"{len(corpus)} {'pictures that the target drew itself' if drawn else 'real pictures'}"
+        source = f"{len(corpus)} {'images that the target drew itself' if drawn else 'real images'}"
         features = data.features(corpus, recipe, recipe.drop, layers)
         return cls(target, corpus, held_out, features, recipe, source, data.origin([corpus, held_out], drawn))
 
@@ -78,7 +78,7 @@ class DraftTask(ABC):
 
     @property
     def digest(self) -> str:
-        """Hash of all that the result depends on besides the recipe: the kind of drafts, the target, the data."""
+        """Everything that the result depends on besides the recipe: kind of drafts, target, data."""
         t = self.target
         return f"{self.kind} {identity(t)} {t.dtype} {t.default} {t.grid} {self.corpus.digest} {self.held_out.digest}"
 
@@ -91,11 +91,11 @@ class DraftTask(ABC):
 
     @abstractmethod
     def batch(self, chosen: Int[Tensor, "B"], uniform: Float[Tensor, "B"]) -> Any:
-        """Input of `loss` for some examples, the frozen target's part of it computed; see `Recipe.draw`."""
+        """Input of `loss` for some examples, with the states of the frozen target; see `Recipe.draw`."""
 
     @abstractmethod
     def loss(self, drafts: Any, batch: Any) -> Float[Tensor, ""]:
-        """The objective, a mean over examples, so that the mean over processes is that of the global batch."""
+        """The objective, a mean over examples: the mean over processes is then that of the global batch."""
 
     @abstractmethod
     def evaluate(self, drafts: Any) -> dict[str, float]:
@@ -112,12 +112,12 @@ class DraftTask(ABC):
 
     @abstractmethod
     def guided(self, drafts: Any) -> dict[str, float]:
-        """Figures as of `evaluate`, by rule, under the target's default sampling."""
+        """The figures of `evaluate` for each rule, under the target's default sampling."""
 
     def figures(self, drafts: Any, evaluated: Mapping[str, float]) -> dict[str, float]:
         """Figures for the card, those of `evaluate` first."""
-        own = {f"accepted probability, {name}": value for name, value in evaluated.items()}
-        return own | {f"guided, {name}": value for name, value in self.guided(drafts).items()}
+        unguided = {f"accepted probability, {name}": value for name, value in evaluated.items()}
+        return unguided | {f"guided, {name}": value for name, value in self.guided(drafts).items()}
 
     def objective(
         self,
@@ -132,9 +132,9 @@ class DraftTask(ABC):
         Args:
             guess: drafted states, in fp32.
             logits: of a guess in the target's type.
-            true: what the guess should have been.
-            hidden: the target's pre-norm states there.
-            codes: the tokens there.
+            true: training targets of the guess.
+            hidden: the target's pre-norm states at the same cells.
+            codes: the tokens at the same cells.
         """
         name = self.recipe.objective
         if name == "features":

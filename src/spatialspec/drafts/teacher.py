@@ -1,7 +1,7 @@
-"""Teacher states: the target's pre-norm states of given images, in one pass, whatever the target.
+"""Teacher states: the target's pre-norm states of some images, in one pass, for any target.
 
-State t outputs cell t. With a dropped caption they are those of the target's unconditional stream. States after hidden
-layers, where a drafter wants them, come first: those of `layers` in their order, the pre-norm ones last.
+State t outputs cell t. With a dropped caption, the states are those of the unconditional stream. The last dimension
+joins the states after the hidden layers `layers`, in their order, and the pre-norm states last.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def states(
     dropped: Bool[Tensor, "B"],
     layers: Sequence[int] = (),
 ) -> Float[Tensor, "B cells joined"]:
-    """States of images under their prompt, or under none where it is dropped; those after `layers` come first."""
+    """States of images under their prompts, or under the empty prompt where `dropped`; see the top of this file."""
     if isinstance(target, IconsTarget):
         words = ["" if drop else prompt for prompt, drop in zip(prompts, dropped.tolist(), strict=True)]
         text, grid = target.prompts(words, truncate=True).to(target.device), target.grid
@@ -56,7 +56,7 @@ def streams(
 def _one_pass(
     target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], count: int, layers: Sequence[int] = ()
 ) -> Float[Tensor, "G B cells joined"]:
-    """All cells but the last as one chain behind the prompt: the states of that pass output cells 0, 1, 2, ..."""
+    """Score all cells but the last as one chain after the prompt; the states of that pass output cells 0, 1, 2, ..."""
     sampling = replace(target.default, guidance=1.0 if count == 1 else UNCONDITIONAL)
     session = target.session(list(prompts), [""] * len(prompts), sampling, target.grid)
     chains = [Proposal.chain(0, tokens[:-1]) for tokens in codes.tolist()]
@@ -70,19 +70,19 @@ def check_caption(target: Target, caption: str) -> None:
     """Refuse a caption that :func:`states` cannot use.
 
     Raises:
-        BadInput: the target does not take it; for `icons` it is truncated.
+        BadInput: the target refuses it; `icons` truncates it instead.
     """
     if not isinstance(target, IconsTarget):
         target.check_prompts([caption], [""], target.grid)
 
 
 def shard(target: Target, device: torch.device) -> None:
-    """Split the blocks of a frozen target over all processes (FSDP2) and move it to their devices.
+    """Split the layers of a frozen target over all processes (FSDP2) and move it to their devices.
 
-    Each process holds its share of every matrix. The blocks are the list of modules with the most parameters in the
-    transformer; the rest stays whole, as drafters use embeddings, norm and output layer directly.
-    Blocks are moved one by one, so that no device holds more than its share, one block and what is not split. From then
-    on all processes must run the target together: none has a whole block.
+    Each process holds its share of every matrix. The layers are the list of modules with the most parameters in the
+    transformer. The rest is not split, as drafters use embeddings, norm and output layer directly. Layers are moved
+    one by one: a device holds its share, one layer, and the rest. Afterwards all processes must run the target
+    together, as none has a whole layer.
 
     Args:
         target: to be split.
@@ -94,19 +94,19 @@ def shard(target: Target, device: torch.device) -> None:
     if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
         raise BadInput("one process", "several to split the target over", "start with torchrun")
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard  # a second to import, for few
+    from torch.distributed.fsdp import fully_shard  # takes a second to import
 
     parts = () if target.transformer is None else target.transformer.modules()
     lists = [part for part in parts if isinstance(part, nn.ModuleList)]
     if not lists:
-        raise BadInput(f"target {target.name} without a list of blocks", "one to split over processes")
-    blocks = max(lists, key=lambda modules: sum(p.numel() for p in modules.parameters()))
+        raise BadInput(f"target {target.name} without a list of layers", "one to split over processes")
+    layers = max(lists, key=lambda modules: sum(p.numel() for p in modules.parameters()))
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
-    for block in blocks:
-        sharded = fully_shard(block, mesh=mesh, reshard_after_forward=True)  # moves the block first
-        sharded.unshard()  # buffers that inference mode had made first could not be filled outside of it
+    for layer in layers:
+        sharded = fully_shard(layer, mesh=mesh, reshard_after_forward=True)  # moves the layer first
+        sharded.unshard()  # allocates the buffers here: those of inference mode could not be filled outside of it
         sharded.reshard()
-    move(target, device, set(blocks.modules()))
+    move(target, device, set(layers.modules()))
 
 
 def move(target: Target, device: torch.device, excluded: Collection[nn.Module] = ()) -> None:

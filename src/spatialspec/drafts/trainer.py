@@ -1,8 +1,8 @@
-"""The one trainer of drafts: a drafter brings a `DraftTask`, everything else is here.
+"""The trainer of all drafts; a `DraftTask` holds everything that depends on the drafter.
 
-On one process or many (accelerate: `torchrun` or `accelerate launch`), with the same global batch either way: step s
-draws its examples from the random numbers of (seed, s), each process takes its share, gradients are averaged. So the
-parameters after a step depend on the recipe and the data alone, and an interrupted training resumes to the same ones.
+It runs on any number of processes (accelerate: `torchrun` or `accelerate launch`) with the same global batch. Step s
+draws its examples from the random numbers of (seed, s), each process takes its share, and gradients are averaged. So
+the parameters after a step depend on recipe and data only, and an interrupted training resumes to the same parameters.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Best:
     weights: Mapping[str, Tensor] | None = None
 
     def update(self, step: int, score: float, figures: Mapping[str, float], drafts: nn.Module) -> bool:
-        """Save drafts that are the best trained ones, of equals the later; returns whether they are."""
+        """Save the drafts if they are the best so far (of equal ones the later); return whether they are."""
         if not step:
             self.before = figures
         if not step or score < self.score:
@@ -78,7 +78,7 @@ class _Student(nn.Module):
 
 
 def facts_of(task: DraftTask) -> dict[str, Any]:
-    """All that the drafts depend on, under the names of stored states."""
+    """Everything that the drafts depend on, under the keys of stored states."""
     return {"lesson": task.digest, **asdict(task.recipe)}
 
 
@@ -88,7 +88,7 @@ def state_folder(out: Path, fingerprint: str, task: DraftTask) -> Path:
 
 
 def train(task: DraftTask, state: Path, accelerator: Accelerator, progress: TrainingProgress) -> tuple[nn.Module, Best]:
-    """Train; resumes from the state in `state`, and leaves one there.
+    """Train; resumes from the state in the folder `state`, and saves it there.
 
     Args:
         task: drafts, data and objective.
@@ -102,11 +102,11 @@ def train(task: DraftTask, state: Path, accelerator: Accelerator, progress: Trai
     Raises:
         BadInput: no examples, a batch that cannot be divided evenly, a loss, gradient or held-out score that is not
             finite, or a damaged state.
-        OSError: the state could not be written; the last one is whole.
+        OSError: the state could not be written; the previous one is intact.
     """
     recipe: Recipe = task.recipe
     if not len(task):
-        raise BadInput("an empty data set", "something to train drafts on", "check the data")
+        raise BadInput("an empty data set", "at least one training image", "check the data")
     share, rest = divmod(recipe.batch, accelerator.num_processes)
     if rest:
         raise BadInput(f"batch {recipe.batch} for {accelerator.num_processes} processes", "a multiple")

@@ -1,4 +1,4 @@
-"""Data of a training: the target, images or prompts, and the folders of finished work."""
+"""Data of a training: target, images or prompts, and folders of saved work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Target
 from spatialspec.core.progress import Bar, silent
-from spatialspec.drafts.card import Origin, of_captions, of_pictures, of_prompts
+from spatialspec.drafts.card import Origin, of_captions, of_images, of_prompts
 from spatialspec.drafts.corpus import Corpus, captions, from_images, readable
 from spatialspec.drafts.distil import self_distil
 from spatialspec.drafts.features import Features, Prepared, Streamed, pairs_of
@@ -25,12 +25,12 @@ class TrainingData:
     Attributes:
         target: the frozen target.
         images: real ones with captions; None with prompts alone.
-        prompts: for images that the target draws itself; None takes captions of `images`.
+        prompts: for images that the target draws; None takes captions of `images`.
         count: images of the training set; None is the drafter's default.
-        work: folder for images that the target draws; finished ones are not drawn again.
+        work: folder for images that the target draws; finished ones are reused.
         feature_files: folder for teacher features, prepared once; None streams them.
         together: the target is split over all processes.
-        report: called with a line now and then.
+        report: called with progress lines.
         hub: name of the data set on the Hub that `images` are from; None for a folder.
         bar: makes a progress bar over the tokens of images that are encoded.
     """
@@ -55,18 +55,18 @@ class TrainingData:
             held_out: for the figures, where there are enough.
 
         Raises:
-            BadInput: there are too few.
+            BadInput: there are too few prompts.
         """
         count = self.count or count
         bytes_each = 200 + 4 * self.target.grid.cells
-        check_memory(count * bytes_each, f"{count} pictures of {self.target.grid} tokens", "take fewer")
+        check_memory(count * bytes_each, f"{count} images of {self.target.grid} tokens", "take fewer")
         prompts, rows, limited = self.prompts, list[Row](), self.count is not None
         if prompts is not None:
             prompts = prompts[: count + min(held_out, max(1, count // 2)) if limited else None]
         elif self.images is not None:
             prompts, rows = captions(self.images, count + held_out, seed)
         else:
-            raise BadInput("neither pictures nor prompts", "--data FOLDER or --self-distil PROMPTS")
+            raise BadInput("neither images nor prompts", "--data FOLDER or --self-distil PROMPTS")
         good = readable(prompts, lambda text: self.target.check_prompts([text], [""], self.target.grid), self.report)
         prompts, rows = [prompts[i] for i in good], [rows[i] for i in good] if rows else []
         if rows and len(prompts) > held_out:
@@ -74,7 +74,7 @@ class TrainingData:
         if self.prompts is not None and limited and len(prompts) > count:
             return prompts, rows, len(prompts) - count
         if len(prompts) < 2:
-            raise BadInput(f"{len(prompts)} prompts", "at least 2", "one to learn from, one to report on")
+            raise BadInput(f"{len(prompts)} prompts", "at least 2", "give one for training and one to hold out")
         return prompts, rows, min(held_out, max(1, len(prompts) // 10))
 
     def corpora(self, recipe: Recipe, drawn: bool, count: int, held_out: int) -> tuple[Corpus, Corpus, bool]:
@@ -101,7 +101,7 @@ class TrainingData:
         rows = [row for corpus in corpora for row in corpus.rows]
         if not rows:
             return of_prompts(sum(map(len, corpora)))
-        return of_captions(rows, self.hub) if drawn else of_pictures(rows, self.hub)
+        return of_captions(rows, self.hub) if drawn else of_images(rows, self.hub)
 
     def features(self, corpus: Corpus, recipe: Recipe, drop: float, layers: Sequence[int] = ()) -> Features:
         """States of a corpus for the steps of a recipe; those after hidden `layers` come first, see `teacher.py`."""

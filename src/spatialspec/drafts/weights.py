@@ -49,7 +49,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
     Attributes:
         drafts: the network, without any weight of the target.
         target: name of the target.
-        fingerprint: of the target; they are of no use with another.
+        fingerprint: of the target; the drafts cannot be used with another.
         grid: of the training; None where it is unknown.
         card: text of `README.md`; empty for none.
     """
@@ -140,7 +140,7 @@ class DraftModel(ModelHubMixin, library_name="spatialspec", tags=["speculative-d
         return cls(drafts, read_name(target, f"{where}: verifier") if target else "", fingerprint, grid, text)
 
     def check(self, target: Target) -> None:
-        """Refuse drafts that are of no use to a target.
+        """Refuse drafts that do not fit a target.
 
         Raises:
             BadInput: they are for another target, have another width, need more tokens or layers than it has, or hold
@@ -186,7 +186,7 @@ def load(folder: Path, target: Target) -> Drafts:
 
 
 def draft_folders(folder: Path) -> list[Path]:
-    """The folder, if it holds drafts, or else all that do directly inside it."""
+    """The folder, if it holds drafts, else all folders of drafts directly inside it."""
     if (folder / "config.json").is_file():
         return [folder]
     return sorted(path.parent for path in folder.glob("*/config.json")) if folder.is_dir() else []
@@ -206,7 +206,7 @@ def load_all(folder: Path, target: Target) -> list[Drafts]:
 
 
 def load_beside(folder: Path, target: Target) -> Drafts | Unfit:
-    """Read drafts in the folder of a target; damaged or foreign ones are an error only when a method needs them."""
+    """Read drafts; damaged or foreign ones are returned as `Unfit`, an error only when a method needs them."""
     try:
         model = DraftModel.read(folder)
         model.check(target)

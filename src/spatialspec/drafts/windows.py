@@ -1,7 +1,7 @@
 """Windows of open cells, and the acceptance of drafts for them by distance from the known cells.
 
-A window starts at a frontier f: the cells before f are known, a draft model guesses f .. f + length - 1. The frontiers
-of an image lie evenly over it: f_i = 1 + floor((cells - 1) frac(u + i phi)), phi the golden ratio.
+A window starts at a frontier f: the cells before f are known, a draft model predicts cells f .. f + length - 1. The
+frontiers of an image are evenly distributed: f_i = 1 + floor((cells - 1) frac(u + i phi)), phi the golden ratio.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spatialspec.drafts.teacher import streams
 from spatialspec.methods.spatial_model.config import NOWHERE
 
 PHI = (5**0.5 - 1) / 2
-CHUNK = 8  # images that are measured at once
+CHUNK = 8  # images of a batch
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Windows:
     """Windows of some images, side by side.
 
     Attributes:
-        cells: open cells, window after window; NOWHERE behind the last cell of the image.
+        cells: open cells, window after window; NOWHERE after the last cell of the image.
         frontier: of the window that each belongs to.
     """
 
@@ -54,7 +54,7 @@ class Windows:
         return self.cells != NOWHERE
 
     def distances(self, columns: int) -> tuple[Int[Tensor, "B M"], Int[Tensor, "B M"]]:
-        """How far right and down of known cells every open cell lies; 0 where there is no known cell in that direction.
+        """Distance of every open cell to the right of and below known cells; 0 without a known cell in that direction.
 
         Right counts cells from the last known one where it lies in the same row, down counts rows from the nearest
         known cell above.
@@ -112,10 +112,10 @@ def accepted(
 
     Args:
         target: the frozen target.
-        images: none of the training set.
+        images: held-out ones.
         sampling: of p; its guidance decides the number of streams of states.
-        distributions: q at the open cells of windows, from the target's states and the tokens at known cells; 0
-            everywhere where a drafter has no guess.
+        distributions: q at the open cells of windows, from the target's states and the tokens at known cells; all 0
+            where a drafter has no prediction.
         rules: by name, as in `acceptance.py`.
         count: windows of an image.
         length: cells of a window.

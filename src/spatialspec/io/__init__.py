@@ -1,1 +1,1 @@
-"""Files: read with limits and checked, written whole or not at all; what they hold, and who may write them."""
+"""Files: checked and limited reading, atomic writing, identity of their contents, locks."""

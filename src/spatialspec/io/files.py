@@ -1,6 +1,6 @@
-"""Files: read once, with limits, and checked; written whole or not at all. Imports no torch.
+"""Files: read with size limits and checks, written atomically. Imports no torch.
 
-Whatever is wrong with a file is a :class:`BadInput` that names it. No size that is written inside a file is believed.
+Every problem with a file is a :class:`BadInput` that names the file. Sizes stated inside a file are never trusted.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LFS = b"version https://git-lfs"
 
 
 def read_text(path: Path, expected: str = "text", advice: str = "check the path", limit: int = LARGEST) -> str:
-    """Read a text file in UTF-8; a byte order mark is no part of it.
+    """Read a text file in UTF-8, without a byte order mark.
 
     Args:
         path: of a regular file.
-        expected: what it should hold, for the message.
-        advice: where there is no such file.
+        expected: content, for the message.
+        advice: for the message if there is no such file.
         limit: bytes.
 
     Raises:
@@ -39,7 +39,7 @@ def read_text(path: Path, expected: str = "text", advice: str = "check the path"
             raise BadInput(f"no {what} {path}", expected, advice)
         with path.open("rb") as file:
             large = os.fstat(file.fileno()).st_size > limit
-            data = b"" if large else file.read(limit + 1)  # the size of a file of /proc is 0
+            data = b"" if large else file.read(limit + 1)  # files of /proc report size 0
     except (OSError, ValueError) as error:
         raise unusable(path, error, expected) from error
     if large or len(data) > limit:
@@ -70,13 +70,13 @@ def read_config(
 
 
 def inside(folder: Path, name: object, where: object) -> Path:
-    """The path of a file that a document names, which may only be one inside the folder.
+    """The path of a file named in a document, which must lie inside the folder.
 
-    Links that lie in the folder are followed, wherever they lead: who made the folder made them, and the folders that
-    the Hub's client makes are full of them. It is names in documents that are not trusted.
+    Links in the folder are followed anywhere: they come from the owner of the folder, and the Hub's client uses
+    them. Only names in documents are not trusted.
 
     Raises:
-        BadInput: no text, an absolute path, one that leads out of the folder, or one that no file can have.
+        BadInput: no text, an absolute path, a path outside the folder, or an invalid file name.
     """
     advice = "name files inside its folder"
     if not isinstance(name, str) or not name.strip() or "\0" in name:
@@ -88,7 +88,7 @@ def inside(folder: Path, name: object, where: object) -> Path:
 
 
 def partial_file(folder: Path) -> Path:
-    """A new file of a name of its own."""
+    """Create an empty file with a unique name."""
     path = folder / f".{secrets.token_hex(8)}.partial"
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return path
@@ -96,25 +96,25 @@ def partial_file(folder: Path) -> Path:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Where to write a new file; at the end of the block it is on the disk, whole, and replaces the old one.
+    """Path of a temporary file to write; at the end of the block it is flushed to the disk and replaces the old file.
 
-    The name of the temporary file is its own, so that two writers of one path do not meet. Where the path is a link,
-    the file that it leads to is replaced. A device, a pipe or a folder is never replaced.
+    The temporary name is unique, so that two writers of one path do not interfere. If the path is a link, the linked
+    file is replaced. Devices, pipes and folders are never replaced.
 
     Raises:
-        OSError: it could not be written, or something else than a file lies there; the old file is as it was, and no
-            part of the new one is left.
+        OSError: the file could not be written, or the path is no regular file. The old file is unchanged, and the
+            temporary file is removed.
     """
-    place, partial = Path(os.path.realpath(path)), None
+    target, partial = Path(os.path.realpath(path)), None
     try:
-        _only_files(place)
-        partial = partial_file(place.parent)
+        _only_files(target)
+        partial = partial_file(target.parent)
         yield partial
-        _flush(partial)  # a rename may reach the disk before what it names
-        _only_files(place)
-        os.replace(partial, place)
-        with suppress(OSError):  # not every file system can
-            _flush(place.parent)
+        _flush(partial)  # else the rename may reach the disk before the contents
+        _only_files(target)
+        os.replace(partial, target)
+        with suppress(OSError):  # not all file systems support it
+            _flush(target.parent)
     except BaseException as error:
         if partial is not None:
             with suppress(OSError):
@@ -128,14 +128,13 @@ def writing(path: Path) -> Iterator[Path]:
             else "make room"
         )
         raise OSError(
-            f"{path}: could not be written ({reason}): {remedy} and run the same command again; what is finished is "
-            "kept"
+            f"{path}: could not be written ({reason}): {remedy} and run the same command again; finished work is saved"
         ) from error
 
 
-def _only_files(place: Path) -> None:
-    if place.exists() and not place.is_file():
-        raise FileExistsError(errno.EEXIST, "no regular file lies there", str(place))
+def _only_files(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "not a regular file", str(path))
 
 
 def _flush(path: Path) -> None:
@@ -158,7 +157,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def unusable(path: Path, error: Exception, expected: str) -> BadInput:
-    """A file that could not be read, where that is not a :class:`BadInput` already."""
+    """The error of a file that could not be read, as :class:`BadInput`."""
     if isinstance(error, BadInput):
         return error
     reason = getattr(error, "strerror", None) or error

@@ -1,7 +1,7 @@
-"""The same model, the same data, the same recipe: what is stored is taken up only where all of it is the same.
+"""Identity of models, data and recipes: stored work is reused only where all of them are the same.
 
-A target's own `fingerprint` covers what drafts need to run. A target whose blocks alone were trained further has the
-same one, but draws other images and has other states: work that depends on them goes by `identity`.
+A target's `fingerprint` covers what drafts need to run. A target of which only the layers were trained further has the
+same fingerprint, but other images and states. Work that depends on those is compared by `identity`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.interfaces import Target
 
 PIECE = 1 << 24  # numbers that are hashed at once
-PLACE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}  # of a configuration: not what it computes
+IGNORED = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}  # keys without influence on the output
 
 
 def fingerprint(weights: Iterable[Tensor]) -> str:
     """Hash of the weights that drafts depend on, rounded to bfloat16, as they are stored in a file.
 
-    A target that is loaded from weights in a smaller type has other numbers, and its fingerprint has to come from the
-    file: small ones and large ones do not survive float16, and what was rounded twice is not what was rounded once.
+    Compute it from the weights in the file, not from a model that was loaded in a smaller type: float16 loses very
+    small and very large numbers, and rounding twice differs from rounding once.
     """
     digest = hashlib.sha256()
     for tensor in weights:
@@ -37,11 +37,10 @@ def fingerprint(weights: Iterable[Tensor]) -> str:
 
 
 def sign_fingerprint(weights: Iterable[Tensor]) -> str:
-    """Hash of the signs of weights, for a model that somebody else has loaded, in a type that its file may not have.
+    """Hash of the signs of weights, for a loaded model whose type may differ from that of its file.
 
-    It is the same in every floating-point type, whatever the file's, even where numbers became zero or infinite: the
-    sign is all that rounding never changes. Two models differ in half of them, and a model that was trained further in
-    some of the small numbers.
+    It is the same in every floating-point type, even where numbers became zero or infinite: rounding never changes a
+    sign. Two models differ in about half of the signs; further training changes the signs of some small numbers.
     """
     digest = hashlib.sha256()
     for tensor in weights:
@@ -53,10 +52,10 @@ def sign_fingerprint(weights: Iterable[Tensor]) -> str:
 def identity(target: Target) -> str:
     """The fingerprint, and a hash of all weights, configurations and tokenizers, the same on every device.
 
-    Of a target that is split over processes all must ask together: each weight is put together in turn.
+    For a target that is split over processes, all of them must call this together: it gathers each weight.
     """
     networks, inner = target.networks, target.transformer
-    # 0.1.0 read the configuration of a transformer inside another network four times: names of stored files go by it
+    # 0.1.0 hashed the configuration of a transformer inside another network four times; stored names depend on it
     again = () if inner is None or inner in networks else (inner,) * 4
     digest = hashlib.sha256()
     for text in [*map(_configuration, (*networks, *again)), *_tokenizers(target)]:
@@ -64,16 +63,16 @@ def identity(target: Target) -> str:
     return f"{target.fingerprint}-{_of_weights(networks, digest)}"
 
 
-def weights_digest(*found: nn.Module) -> str:
+def weights_digest(*networks: nn.Module) -> str:
     """Hash of name, shape, type and every number of all weights of networks, the same on every device."""
-    return _of_weights(found, hashlib.sha256())
+    return _of_weights(networks, hashlib.sha256())
 
 
 def drafts_digest(drafts: Sequence[nn.Module]) -> str:
-    """Hash of draft weights: images of relaxed methods hang on them.
+    """Hash of draft weights, which images of relaxed methods depend on.
 
-    Unlike `weights_digest` it is the same in every type that holds the numbers. The formula is that of 0.1.0: tables of
-    results and folders of stored images carry its values.
+    Unlike `weights_digest`, it is the same in every dtype that holds the numbers. The formula is that of 0.1.0: tables
+    of results and folders of stored images contain its values.
     """
     digest = hashlib.sha256()
     for module in drafts:
@@ -95,7 +94,7 @@ def _of_weights(networks: Sequence[nn.Module], digest: Any) -> str:
 
 
 def weights(target: Target) -> Iterator[tuple[str, Tensor]]:
-    """Every parameter and every buffer that is saved, once, in an order that the class decides."""
+    """Every parameter and every saved buffer, once, in an order that the class decides."""
     return _weights(target.networks)
 
 
@@ -115,23 +114,23 @@ def damaged(weights: Iterable[tuple[str, Tensor]]) -> str | None:
 
 
 def _configuration(network: nn.Module) -> str:
-    """Settings of a network that its weights do not show, such as the number of its heads."""
+    """Settings of a network that its weights do not determine, such as the number of heads."""
     config: Any = getattr(network, "config", None)
     if is_dataclass(config) and not isinstance(config, type):
         return json.dumps(asdict(config), sort_keys=True, default=str)
     if not hasattr(config, "to_diff_dict"):
         return ""
-    return json.dumps(_without_place(config.to_diff_dict()), sort_keys=True, default=str)
+    return json.dumps(_without_ignored(config.to_diff_dict()), sort_keys=True, default=str)
 
 
-def _without_place(value: Any) -> Any:
+def _without_ignored(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _without_place(inner) for key, inner in value.items() if key not in PLACE}
+        return {str(key): _without_ignored(inner) for key, inner in value.items() if key not in IGNORED}
     return value
 
 
 def _tokenizers(target: Target) -> Iterator[str]:
-    """The tokenizers of prompts, as they are saved, but for what a call leaves in them."""
+    """The tokenizers of prompts, as they are saved, without the truncation and padding that a call sets."""
     for part in vars(target).values():
         for holder in (part, getattr(part, "tokenizer", None)):
             tokenizer: Any = getattr(holder, "backend_tokenizer", holder)
@@ -140,21 +139,21 @@ def _tokenizers(target: Target) -> Iterator[str]:
 
 
 def facts_digest(facts: Mapping[str, object] | Sequence[object], data: bytes = b"") -> str:
-    """Hash of what a stored thing depends on, for its name.
+    """Hash of everything that a stored result depends on, for its file name.
 
     Args:
-        facts: JSON values, or what `str` makes one of.
-        data: what is too large for them.
+        facts: JSON values; other objects count by their `str`.
+        data: large values, as bytes.
     """
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode() + data).hexdigest()[:16]
 
 
 def check_same(facts: Mapping[str, object], stored: object, where: object, advice: str) -> None:
-    """Refuse to take up what is stored if it is of another model, data or recipe.
+    """Refuse stored work of another model, other data or another recipe.
 
     Args:
         facts: what it should depend on: JSON values by name.
-        stored: the same, as it was written with what is stored.
+        stored: the facts that were saved with the work.
         where: for the message.
         advice: for the message.
 
@@ -162,9 +161,9 @@ def check_same(facts: Mapping[str, object], stored: object, where: object, advic
         BadInput: something differs; the first difference is named.
     """
     if not isinstance(stored, dict):
-        raise BadInput("what does not say what it was made from", "what this version writes", advice, where)
+        raise BadInput("stored work without its settings", "a file of this version", advice, where)
     expected = json.loads(json.dumps(facts))
     for name in {**expected, **stored}:
         if name not in expected or name not in stored or stored[name] != expected[name]:
             here, there = (shown(values[name]) if name in values else "none" for values in (expected, stored))
-            raise BadInput(f"{name} {here}", f"{there}, as what is kept there", advice, where)
+            raise BadInput(f"{name} {here}", f"{there}, as in the stored work", advice, where)

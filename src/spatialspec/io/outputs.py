@@ -1,4 +1,4 @@
-"""Where results go: found out before anything is computed, without leaving a trace."""
+"""Checks of output paths before anything is computed; they leave no files behind."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from spatialspec.io.files import partial_file
 
 
 def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | None] = ()) -> None:
-    """Find out whether a file can be written, without leaving a trace.
+    """Check that a file can be written.
 
     Args:
-        path: what to write.
+        path: of the file.
         suffix: required ending, or "" for any.
-        option: that named the path, for the message.
-        inputs: files that the command reads, and others that it writes: none of them may be this one. Of a folder
-            among them no file may be replaced; a new one may be written there.
+        option: that contains the path, for the message.
+        inputs: other files that the command reads or writes: none may equal this one. Files in a folder among them
+            must not be replaced, but new ones may be written there.
 
     Raises:
-        BadInput: a wrong ending, a name that no file can have, no such folder, a folder in its place, no right to
-            write, no room, or a file that is read or written besides.
+        BadInput: a wrong ending, an invalid file name, a missing folder, a folder with this name, no permission, a full
+            disk, or a file that the command reads or writes otherwise.
     """
     what = f"{option} {path}"
     if not path.name or not nameable(path):
@@ -38,7 +38,7 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
         if not folder.is_dir():
             raise BadInput(what, "an existing folder", f"make {folder} first")
         if any(other is not None and _meets(path, other) for other in inputs):
-            raise BadInput(f"{what}, which this command reads or writes besides", "another file", "rename it")
+            raise BadInput(f"{what}, which this command also reads or writes", "another file", "rename it")
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         _try(folder)
@@ -49,17 +49,17 @@ def check_output(path: Path, suffix: str, option: str, inputs: Sequence[Path | N
 
 
 def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = (), new: bool = False) -> None:
-    """Find out whether files can be written into a folder, which is there or can be made in one that is.
+    """Check that files can be written into a folder, which exists or can be created in an existing one.
 
     Args:
         path: of the folder.
-        option: that named it, for the message.
-        inputs: folders that the command reads or writes besides: none of them may be this one.
-        new: whether it may not exist yet; then those around it are made as well.
+        option: that contains the path, for the message.
+        inputs: other folders that the command reads or writes: none may equal this one.
+        new: whether the folder must not exist; missing parent folders are allowed then.
 
     Raises:
-        BadInput: a folder that exists where it may not, a name that no folder can have, no folder around it, a file in
-            its place, no right to write, no room, or a folder that is read or written besides.
+        BadInput: an existing folder where it must be new, an invalid name, a missing parent folder, a file with this
+            name, no permission, a full disk, or a folder that the command reads or writes otherwise.
     """
     what = f"{option} {path}"
     try:
@@ -75,7 +75,7 @@ def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = (), ne
         if not parent.is_dir():
             raise BadInput(what, "an existing folder around it", f"make {parent} first")
         if any(other is not None and _same(path, other) for other in inputs):
-            raise BadInput(f"{what}, which this command reads or writes besides", "another folder", "rename it")
+            raise BadInput(f"{what}, which this command also reads or writes", "another folder", "rename it")
         _try(path if path.is_dir() else parent)
     except OSError as error:
         raise BadInput(f"{what} ({error.strerror or error})", "a folder to write to", "choose another") from error
@@ -86,13 +86,13 @@ def _kind(path: Path) -> str:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two paths name one file, which need not exist."""
+    """Whether two paths name the same file, which need not exist."""
     alike = os.path.realpath(one) == os.path.realpath(other)
     return alike or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _meets(path: Path, other: Path) -> bool:
-    """Whether writing a file would replace another, or one in another folder."""
+    """Whether writing a file would replace `other`, or a file in the folder `other`."""
     if not other.is_dir():
         return _same(path, other)
     return path.exists() and any(
@@ -101,10 +101,10 @@ def _meets(path: Path, other: Path) -> bool:
 
 
 def _try(folder: Path) -> None:
-    """Write something there and take it away again.
+    """Write a temporary file and remove it.
 
     Raises:
-        OSError: there is no right to, or no room.
+        OSError: no permission, or a full disk.
     """
     partial = partial_file(folder)
     try:

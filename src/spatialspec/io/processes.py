@@ -1,8 +1,8 @@
-"""Other processes: those that compute for this one and end with it, and one that writes to the same folder.
+"""Other processes: workers that compute for this one, and locks against others that write to the same folder.
 
-Workers are programs of their own, not copies of this one: they import this package and nothing of the main program,
-so that a script needs no `if __name__ == "__main__"`. Each listens at a pipe that closes when this process ends, in
-whatever way, and ends then too. Signals of the terminal do not reach them.
+Workers are separate programs, not copies of this process: they import this package but not the main program, so that a
+script needs no `if __name__ == "__main__"`. Each reads from a pipe that closes when this process ends for any reason;
+then the worker ends too. Signals of the terminal do not reach workers.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ serve()
 
 
 class Workers:
-    """Processes that call functions of this package; a context, at whose end they end.
+    """A pool of processes that call functions of this package; a context manager that ends them.
 
     Args:
-        count: of processes; each is started when it is first needed.
+        count: largest number of processes; each is started when first needed.
     """
 
     def __init__(self, count: int) -> None:
@@ -48,15 +48,15 @@ class Workers:
             self._idle.put(None)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Call a function of a module, in the first process that is free; its result or error comes with the future.
+        """Call a module-level function in the first free process; the future has its result or error.
 
         Raises:
-            RuntimeError: by the future: the process ended before it had a result.
+            RuntimeError: by the future, if the process ended without a result.
         """
         return self._threads.submit(self._call, function, arguments)
 
     def map(self, function: Callable[[Any], Any], values: Sequence[Any], chunk: int) -> Iterator[Any]:
-        """Results of a function of a module for many values, in their order; a process takes `chunk` at a time."""
+        """Results of a module-level function for many values, in order; a process takes `chunk` values at a time."""
         parts = [self.submit(_each, function, values[i : i + chunk]) for i in range(0, len(values), chunk)]
         for part in parts:
             yield from part.result()
@@ -74,7 +74,7 @@ class Workers:
             except (OSError, EOFError, pickle.UnpicklingError) as error:
                 code = worker.wait()
                 worker = None
-                raise RuntimeError(f"a process that was to compute ended ({code}): is there memory for it?") from error
+                raise RuntimeError(f"a worker process ended ({code}): check the free memory") from error
         finally:
             self._idle.put(worker)
         if not good:
@@ -116,10 +116,10 @@ def _each(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
 
 
 def serve() -> None:
-    """The program of a worker: tasks come in, results go out, and the end of the input is the end."""
+    """The program of a worker: read tasks, write results, until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a task prints is no result
+    os.dup2(2, 1)  # keep prints of tasks out of the results
     tasks: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, tasks), daemon=True).start()
     while True:
@@ -135,7 +135,7 @@ def serve() -> None:
 def _portable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # of a kind that cannot travel
+    except Exception:  # it cannot be pickled
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
@@ -144,19 +144,19 @@ def _listen(pipe: IO[bytes], tasks: SimpleQueue[Any]) -> None:
     try:
         while True:
             tasks.put(pickle.load(pipe))
-    finally:  # whoever asked is gone
+    finally:  # the main process has ended
         os._exit(0)
 
 
 @contextmanager
 def alone(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes from writing to a folder, as long as they ask too; it ends with this process.
+    """Lock a folder against other processes that also call this; the lock ends with this process.
 
-    Does nothing where the system or the file system cannot lock a folder.
+    Does nothing if the system or the file system cannot lock a folder.
 
     Args:
-        folder: that exists.
-        wait: until the other one is done.
+        folder: an existing one.
+        wait: for another process to release the lock, instead of an error.
 
     Raises:
         BadInput: another process writes to it.
@@ -173,7 +173,7 @@ def alone(folder: Path, wait: bool = False) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             advice = "choose another, or wait until it has ended"
-            raise BadInput(f"{folder}, which another process writes to", "a folder of its own", advice) from error
+            raise BadInput(f"{folder}, which another process writes to", "another folder", advice) from error
         except OSError:  # a file system without locks
             pass
         yield

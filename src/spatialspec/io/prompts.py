@@ -1,4 +1,4 @@
-"""Prompts: a list for the embedded model, and files of anybody's own. Imports no torch."""
+"""Prompts: the built-in list for the embedded model, and files of users. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LONGEST = 10_000  # characters of a prompt
 BROKEN = re.compile("[\0\ud800-\udfff]")
 COLUMNS = ("prompt", "text", "caption")  # in this order of preference
 
-# Labels and drawing styles that the embedded model has seen, not always together.
+# Labels and drawing styles of the training images of `icons`, also in new combinations.
 BUILT_IN = tuple(read_text(Path(__file__).with_suffix(".txt")).splitlines())
 
 
 def check_prompt(text: object, where: object = "") -> str:
-    """Refuse what no model can draw; control characters other than NUL are text like any other.
+    """Refuse prompts that no model can draw; control characters other than NUL are accepted.
 
     Args:
         text: a prompt.
-        where: file and line, or option, that it came from.
+        where: its origin: file and line, or option.
 
     Returns:
-        The text, as it is.
+        The unchanged text.
 
     Raises:
         BadInput: no text, nothing but blanks, more than LONGEST characters, a NUL, or half of a surrogate pair.
@@ -38,7 +38,7 @@ def check_prompt(text: object, where: object = "") -> str:
     if len(text) > LONGEST:
         raise BadInput(f"a prompt of {len(text):,} characters", f"at most {LONGEST:,}", "shorten it", where)
     if broken := BROKEN.search(text):
-        raise BadInput(f"a prompt with {shown(broken[0])}", "Unicode text without NUL", "take it out", where)
+        raise BadInput(f"a prompt with {shown(broken[0])}", "Unicode text without NUL", "remove it", where)
     return text
 
 
@@ -46,12 +46,12 @@ def read_prompts(path: Path) -> list[str]:
     """Read prompts, one for each line or row, without blanks around them.
 
     Args:
-        path: `.txt` (a prompt a line, blank lines are left out), `.csv` or `.tsv` (with a header), or `.jsonl` (an
-            object a line). The column `prompt` is read, else `text`, else `caption`, in capitals or not.
+        path: `.txt` (one prompt per line, blank lines are ignored), `.csv` or `.tsv` (with a header), or `.jsonl` (one
+            object per line). The column is `prompt`, else `text`, else `caption`, in upper or lower case.
 
     Raises:
-        BadInput: no such file, another kind of file, one that `tables` refuses, no such column, a prompt that
-            `check_prompt` refuses, or no prompt at all.
+        BadInput: a missing file, another kind of file, one that `tables` refuses, a missing column, a prompt that
+            `check_prompt` refuses, or no prompt.
     """
     readers: dict[str, Callable[[Path], Iterable[tuple[int, object]]]]
     readers = {".txt": read_lines, ".csv": _cells, ".tsv": _cells, ".jsonl": _values}

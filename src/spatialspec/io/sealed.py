@@ -1,4 +1,4 @@
-"""JSON objects with a hash of their contents: what was changed or cut off since is not taken for what was written."""
+"""JSON objects with a hash of their contents, to detect changed or truncated files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from spatialspec.core.errors import BadInput
 from spatialspec.io.files import read_text, write_text
 from spatialspec.io.identity import facts_digest
 
-SEAL = "hash"  # key of a document: of all that is in it besides
-LARGEST = 2**26  # bytes of an image, or of what is kept of one
+SEAL = "hash"  # key of the hash of all other entries
+LARGEST = 2**26  # bytes of an image file or its record
 
 
 def write_sealed(path: Path, value: dict[str, Any]) -> None:
@@ -25,7 +25,7 @@ def write_sealed(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
-    """What `write_sealed` wrote; None if it is not there, or not as it was written."""
+    """Read an object of `write_sealed`; None if it is missing or was changed."""
     try:
         document = parse_json(read_text(path, limit=LARGEST), path)
     except BadInput:

@@ -1,8 +1,8 @@
-"""Lists and tables in text files: lines, a JSON object a line, csv and tsv; every error names the line.
+"""Lists and tables in text files: lines, one JSON object per line, csv and tsv; every error names the line.
 
-Nothing is cut off and nothing is guessed: a row that has not one cell for each column is refused. Two readings are
-settled, as published lists need them: in a table of one column a line without quotes is one cell, commas and all; and a
-cell such as `"Head shot" of a zebra`, with text behind its second quote, is what it looks like.
+A row without exactly one cell for each column is refused. Published lists need two exceptions from csv. In a table of
+one column, a line without quotes is one cell, including commas. A cell with text after its second quote, such as
+`"Head shot" of a zebra`, is taken literally.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from spatialspec.io.files import parse_json, read_text, write_text
 MOST = 1_000_000  # rows of a table, lines of a list
 WIDEST = 1000  # columns
 
-Row = tuple[int, dict[str, str]]  # the line that it begins on, from 1, and its cells by column
+Row = tuple[int, dict[str, str]]  # number of its first line, from 1, and its cells by column
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Lines that are not blank, with their numbers from 1; they end with \n or \r\n and with nothing else.
+    r"""Lines that are not blank, with their numbers from 1; line ends are \n or \r\n only.
 
     Raises:
         BadInput: the file cannot be read, a line ends with \r alone or holds a NUL, or there are more than MOST.
     """
     text, start, number = _read(path), 0, 0
     while start < len(text):
-        end = text.find("\n", start) % (len(text) + 1)  # of the last line: the length of the text
+        end = text.find("\n", start) % (len(text) + 1)  # for the last line: the length of the text
         line, start, number = text[start:end].removesuffix("\r"), end + 1, number + 1
         if "\r" in line:
             raise _carriage(f"{path}, line {number}")
@@ -41,29 +41,29 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """A JSON object a line, with its line.
+    """One JSON object per line, with its line number.
 
     Raises:
-        BadInput: as `read_lines`, or a line is no object.
+        BadInput: as in `read_lines`, or a line is no object.
     """
     for number, line in read_lines(path):
         where = f"{path}, line {number}"
-        value = parse_json(line, where, "mend the line")
+        value = parse_json(line, where, "correct the line")
         if not isinstance(value, dict):
-            raise BadInput(shown(value), "an object", "write one a line", where)
+            raise BadInput(shown(value), "an object", "write one object per line", where)
         yield number, value
 
 
 def read_table(path: Path, required: Sequence[str] = (), what: str = "cell") -> tuple[tuple[str, ...], list[Row]]:
-    r"""Columns and rows of a csv file, or of one that ends in .tsv; blank lines are left out.
+    r"""Columns and rows of a csv file, or of a tsv file by its ending; blank lines are ignored.
 
     Args:
         path: the first line names the columns; cells may be in quotes, `"a ""red"" apple, round"`.
-        required: columns that must be there.
-        what: has to be in quotes where there are too many cells, for the message.
+        required: columns that must exist.
+        what: name of the cell to put in quotes if there are too many cells, for the message.
 
     Raises:
-        BadInput: the file cannot be read; a column is missing, or there twice, in capitals or not; a row has more or
+        BadInput: the file cannot be read; a column is missing, or repeated in upper or lower case; a row has more or
             fewer cells than there are columns; a quote is not closed; a line ends with \r alone or holds a NUL; there
             are more than MOST rows or WIDEST columns.
     """
@@ -81,7 +81,7 @@ def read_table(path: Path, required: Sequence[str] = (), what: str = "cell") -> 
     rows: list[Row] = []
     for line, cells in records:
         if len(cells) != len(columns):
-            advice = f"put the {what} in quotes" if len(cells) > len(columns) else "fill the row up"
+            advice = f"put the {what} in quotes" if len(cells) > len(columns) else "complete the row"
             got = f"{len(cells)} cells for {len(columns)} columns"
             raise BadInput(got, "a cell for every column", advice, f"{path}, line {line}")
         if len(rows) == MOST:
@@ -91,16 +91,16 @@ def read_table(path: Path, required: Sequence[str] = (), what: str = "cell") -> 
 
 
 def _check_separator(header: Sequence[str], delimiter: str, path: Path) -> None:
-    """Refuse a header that has one column only as others are behind another separator: Excel's of Europe is `;`.
+    """Refuse a header with another separator, such as `;` in European versions of Excel.
 
     Raises:
-        BadInput: it is such a header.
+        BadInput: it has another separator.
     """
     first = header[0] if header else ""
     names = {",": "commas", "\t": "tabs", ";": "semicolons"}
     if first.strip().lower().startswith("sep="):
         raise BadInput(
-            f"a first line {shown(first)}", f"the names of the columns, with {names[delimiter]}", "take it out", path
+            f"a first line {shown(first)}", f"the names of the columns, with {names[delimiter]}", "remove it", path
         )
     if len(header) == 1 and (other := next((s for s in ";\t," if s != delimiter and s in first), None)):
         expected = f"{names[delimiter]}, as the name ends in {path.suffix}"
@@ -114,7 +114,7 @@ def listed(columns: Iterable[str]) -> str:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a csv file that `read_table` reads, whole or not at all."""
+    """Write a csv file for `read_table`, atomically."""
     lines = (",".join(map(_quoted, row)) or '""' for row in [columns, *rows])
     write_text(path, "\n".join(lines) + "\n")
 
@@ -125,29 +125,29 @@ def _quoted(cell: str) -> str:
 
 @cache
 def _cell(delimiter: str) -> re.Pattern[str]:
-    """A cell in quotes with nothing behind them; else all up to the delimiter or the end of the line."""
+    """A cell in quotes with nothing after them; else everything up to the delimiter or the end of the line."""
     return re.compile(rf'"((?:[^"]|"")*+)"(?={delimiter}|\r?\n|\Z)|([^{delimiter}\n]*?)(?={delimiter}|\r?\n|\Z)')
 
 
 def _records(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Cells of the first line, which names the columns, and of every further line that is not blank."""
-    cell, place, line, columns = _cell(delimiter), 0, 1, 0
-    while place < len(text):
-        start, first, cells = place, line, list[str]()
-        while not cells or text[place : place + 1] == delimiter:
-            match = cell.match(text, place + bool(cells))
-            assert match is not None  # the second way takes anything
-            place, where = match.end(), f"{path}, line {line}"
+    cell, position, line, columns = _cell(delimiter), 0, 1, 0
+    while position < len(text):
+        start, first, cells = position, line, list[str]()
+        while not cells or text[position : position + 1] == delimiter:
+            match = cell.match(text, position + bool(cells))
+            assert match is not None  # the second alternative matches everything
+            position, where = match.end(), f"{path}, line {line}"
             cells.append(_bare(match[2], where) if match[1] is None else match[1].replace('""', '"'))
             line += match[0].count("\n")
             if len(cells) > WIDEST:
                 raise BadInput(f"more than {WIDEST:,} columns", "at most as many", "check the file", where)
-        if columns == 1 and text[start] != '"':  # nothing to tell apart
-            cells = [text[start:place]]
+        if columns == 1 and text[start] != '"':  # one column: commas are text
+            cells = [text[start:position]]
         columns = columns or len(cells)
-        if first == 1 or text[start:place]:
+        if first == 1 or text[start:position]:
             yield first, cells
-        place, line = text.find("\n", place) % (len(text) + 1) + 1, line + 1
+        position, line = text.find("\n", position) % (len(text) + 1) + 1, line + 1
 
 
 def _bare(cell: str, where: str) -> str:

@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors only, checked against their own size and against a module before use."""
+"""Files of tensors: safetensors only, checked against the file size and the module before use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Module = TypeVar("Module", bound="nn.Module")
 FLOATS = ("torch.float64", "torch.float32", "torch.float16", "torch.bfloat16")
-KINDS = {  # first bytes of a file that is no safetensors -> what it is, and what to do
+KINDS = {  # first bytes of a file of another format -> its format, and advice
     LFS: ("a git-lfs pointer, not the weights themselves", "run `git lfs pull` in its folder, or fetch the file again"),
     b"PK\x03\x04": ("a file of PyTorch's own format", "save it as safetensors, or see `spatialspec convert --help`"),
     b"<": ("a web page", "fetch the file again, with a token if the model asks for one"),
@@ -30,7 +30,7 @@ def read_shapes(path: Path, advice: str = "fetch it again") -> dict[str, tuple[i
     """Shape of every tensor of a safetensors file, from its header, which is checked against the size of the file.
 
     Raises:
-        BadInput: the file is missing, or no safetensors; the message says what it is if that can be told.
+        BadInput: the file is missing or no safetensors; the message names a known other format.
     """
     try:
         if not path.is_file():
@@ -76,7 +76,7 @@ def read_weights(
     """Load a safetensors file whose names and shapes are exactly the module's.
 
     Args:
-        module: to be filled; one on the meta device gets its tensors on `device`, so that no weight is there twice.
+        module: to load into; one on the meta device gets the tensors of the file, without a second copy.
         path: of the file.
         device: of a module that is on the meta device.
         dtype: of its floating-point tensors; None is the file's.
@@ -101,7 +101,7 @@ def read_weights(
 
 
 def _uninitialised() -> AbstractContextManager[object]:
-    """Leave out what fills new weights: on the meta device it fills nothing, and imports PyTorch's compiler for it."""
+    """Skip the initialisation of weights: it is useless on the meta device, and imports PyTorch's compiler."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -109,7 +109,7 @@ def _uninitialised() -> AbstractContextManager[object]:
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if getattr(func, "__module__", "") == "torch.nn.init" or func is torch.nn.functional.normalize:
                 return args[0] if args else next(iter((kwargs or {}).values()))
-            drawn = func is torch.randn  # which on the meta device imports sympy
+            drawn = func is torch.randn  # on the meta device it imports sympy
             return (torch.empty if drawn else func)(*args, **(kwargs or {}))
 
     return Uninitialised()
@@ -119,8 +119,8 @@ def build(make: Callable[[], Module], where: object) -> Module:
     """Build a network on the meta device, without memory for weights.
 
     Args:
-        make: builds it, from sizes that were read.
-        where: they come from, for messages.
+        make: builds the network, from sizes in a file.
+        where: the file, for messages.
 
     Raises:
         BadInput: no network can have these sizes.
@@ -135,7 +135,7 @@ def build(make: Callable[[], Module], where: object) -> Module:
         if isinstance(error, BadInput):
             raise
         reason = str(error).strip().partition("\n")[0]
-        got = f"sizes that do not go together ({reason})"
+        got = f"sizes that do not fit together ({reason})"
         raise BadInput(got, "those of a network", "fetch it again", where) from error
 
 
@@ -149,9 +149,9 @@ def load_module(
     """Build a network, compare it with the header of its file, and only then read weights.
 
     Args:
-        make: as for :func:`build`, and so is `where`.
+        make: as for :func:`build`.
         path: of the weights.
-        where: see there.
+        where: as for :func:`build`.
         device: of the weights.
         dtype: of the floating-point ones; None is the file's.
 
@@ -170,7 +170,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     with writing(path) as partial:
         try:
             save_file(dict(tensors), partial, metadata=metadata)
-        except SafetensorError as error:  # its way to say that the disk is full
+        except SafetensorError as error:  # for example if the disk is full
             raise OSError(str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""Tensors that are computed once: features and maps of frozen networks, for the training of judges."""
+"""Cache files for features and maps of frozen networks, for the training of judges."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from spatialspec.io.tensors import write_tensors
 
 
 def cached(path: Path | None, count: int, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors of a file, built and written if it is missing or damaged.
+    """Tensors of a file; computed and saved if it is missing or damaged.
 
     Args:
-        path: identifies all that the tensors depend on; None saves none.
+        path: its name identifies everything that the tensors depend on; None saves nothing.
         count: length of each tensor.
         build: computes them.
     """

@@ -1,1 +1,1 @@
-"""What decoding costs, and how far a relaxed method is from AR."""
+"""Cost of decoding, and distance of relaxed methods from AR."""

@@ -1,8 +1,8 @@
 """Methods side by side on the same prompts and seeds, image by image, against AR in the same run.
 
-Methods take turns at every image, in an order that rotates, so that a slow spell of the machine slows all of them; one
-image per method warms up first. The seed of image i of prompt j is `seed + 1000003 j + i`, modulo 2^63, so
-that `generate --seed` repeats any image.
+All methods draw an image before the next one, in an order that rotates, so that a slow phase of the machine affects all
+of them. One image per method is a warm-up. The seed of image i of prompt j is `seed + 1000003 j + i`, modulo 2^63;
+`generate --seed` repeats any image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
 
 
 def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: str = SEED_RULE) -> Settings:
-    """What a run was asked for, and what it ran on."""
+    """Settings and machine of a run."""
     target, sampling = pipeline.target, request.sampling
     return Settings(
         command=command,
@@ -59,15 +59,15 @@ def bench(
     on_image: Callable[[Method, Sample], object] = lambda method, sample: None,
     stage: Callable[[str], object] = lambda what: None,
 ) -> Document:
-    """Run methods on the same prompts and seeds; AR runs too, and is listed if it was asked for.
+    """Run methods on the same prompts and seeds; AR always runs, but is listed only if it is among them.
 
     Args:
         pipeline: target and drafts.
-        methods: in the order of the result; one named twice counts once.
+        methods: in the order of the result; repeated ones count once.
         request: what to draw.
-        report: called after every pass, those of the warm-up too, as `report(method, tokens just committed)`.
-        on_image: called with every image that counts, AR's too; prompt by prompt, a method's in order.
-        stage: called with what is computed next, once all images are there.
+        report: called after every pass, including the warm-up, as `report(method, tokens just committed)`.
+        on_image: called with every measured image, including AR's; those of a method in order.
+        stage: called with the name of the next computation, once all images are drawn.
 
     Raises:
         BadInput: see `check`; before anything is computed.
@@ -79,8 +79,8 @@ def bench(
     for method in running:
         draw(pipeline, method, images[0], report)
     samples: dict[Method, list[Sample]] = {method: [] for method in running}
-    for turn, image in enumerate(images):
-        first = turn % len(running)
+    for index, image in enumerate(images):
+        first = index % len(running)
         for method in running[first:] + running[:first]:
             samples[method] += draw(pipeline, method, image, report)
             on_image(method, samples[method][-1])

@@ -1,8 +1,8 @@
-"""How far finished images are from the target's own: likelihood gap, entropy and calibration, cell by cell.
+"""Distance of finished images from the target's distribution: log-likelihood gap, entropy and calibration.
 
-One teacher-forced pass per image gives the target's distribution p at every cell, with guidance and temperature and
-without top-k and top-p. Under AR the surprisal of a token exceeds the entropy of p by 0 on average, and the randomised
-probability integral transform (Rosenblatt, 1952; Smith, 1985) is uniform on (0, 1), independently over all cells.
+One teacher-forced pass per image gives the target's distribution p at every cell, with guidance and temperature but
+without top-k and top-p. Under AR, surprisal minus entropy of p is 0 on average, and the randomised probability integral
+transform (PIT; Rosenblatt, 1952; Smith, 1985) is uniform on (0, 1), independently over all cells.
 
 | variable | meaning |
 |---|---|
@@ -33,7 +33,7 @@ TIE = 1e-4  # two scores log p + g at most this far apart may swap places by rou
 
 
 class Scorer(Protocol):
-    """What the measures need: a target, or a toy of the audit."""
+    """Interface of scoring: a target, or an audit environment."""
 
     @property
     def vocabulary(self) -> int:
@@ -103,12 +103,12 @@ class Distance:
 def scores(target: Scorer, image: Drawn, cells: int) -> Float[Tensor, "G cells V"]:
     """Logits of both streams for the first `cells` cells, each after the image's own tokens, in one pass."""
     session = target.session([image.prompt], [image.negative], image.sampling, image.grid)
-    chain = Proposal.chain(0, list(image.tokens[: cells - 1]))  # row i of the pass is p of cell i
+    chain = Proposal.chain(0, list(image.tokens[: cells - 1]))  # slot i of the pass outputs p of cell i
     return session.score([State(target.layout(image.grid))], [chain])[0].logits
 
 
 def weigh(p: Float[Tensor, "cells V"], tokens: Int[Tensor, "cells"], u: Float[Tensor, "cells"]) -> Cells:
-    """Judge one token per distribution.
+    """Surprisal, entropy and PIT of one token per distribution.
 
     Args:
         p: distributions, each sums to one.
@@ -116,8 +116,8 @@ def weigh(p: Float[Tensor, "cells V"], tokens: Int[Tensor, "cells"], u: Float[Te
         u: uniform numbers in (0, 1), independent of the tokens.
 
     Returns:
-        The three figures of every cell. Equally likely tokens count as ordered by their number, so that the transform
-        stays uniform under AR where p has ties.
+        The three figures of every cell. Equally likely tokens are ordered by their number, so that the transform is
+        uniform under AR even if p has ties.
     """
     p = p.double()
     log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log()
@@ -155,7 +155,7 @@ def ks(values: Float[Tensor, "n"]) -> float:
 
 
 def distance(images: Sequence[Cells | None]) -> Distance | None:
-    """Pool the cells of some images; None where the distances are undefined."""
+    """Distances over all cells of some images; None if undefined."""
     cells = [image for image in images if image is not None]
     if not cells:
         return None
@@ -170,7 +170,7 @@ def first_divergence(a: Sequence[int], b: Sequence[int]) -> int | None:
 
 
 def lead(logits: Float[Tensor, "G V"], sampling: Sampling, cells: int, seed: int, cell: int) -> float:
-    """By how much AR's token of a cell beats the next best, in log p + g; at temperature 0 in log p.
+    """Difference between the best and second best token of a cell, in log p + g; at temperature 0 in log p.
 
     Args:
         logits: of the cell, after the image's own tokens.
@@ -195,7 +195,7 @@ def explained(target: Scorer, reference: Drawn, tokens: Sequence[int]) -> bool:
     Args:
         target: the target of both images.
         reference: AR's image.
-        tokens: of the other image, made with the same prompt, sampling and seed.
+        tokens: of the other image, drawn with the same prompt, sampling and seed.
     """
     cell = first_divergence(reference.tokens, tokens)
     if cell is None:

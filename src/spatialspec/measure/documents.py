@@ -1,4 +1,4 @@
-"""What the JSON documents of commands share: no unknown key, no NaN; null is an undefined value."""
+"""Base of the JSON documents of commands: no unknown keys, no NaN; null is an undefined value."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class JsonDocument(Strict):
 
 
 class RunSettings(Strict):
-    """What a command ran on.
+    """Software and machine of a run.
 
     Attributes:
         command: its name.

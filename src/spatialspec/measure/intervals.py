@@ -1,7 +1,7 @@
 """Figures with 95 % intervals: a bootstrap over prompts (Efron, 1979; all images of a prompt stay together).
 
-Resamples of n prompts vary less than samples do, by (n - 1) / n, and their quantiles leave Student's t out. With 6 to
-16 prompts such intervals cover the truth in 85 to 92 % of cases. So each end is moved away from the figure:
+Resamples of n prompts have (n - 1) / n of the variance of samples, and their quantiles ignore Student's t. With 6 to 16
+prompts, such intervals cover the true value in 85 to 92 % of cases only. So each end is moved away from the figure:
 
     end' = figure + (end - figure) sqrt(n / (n - 1)) t_{n-1, 0.975} / z_{0.975}
 """
@@ -22,7 +22,7 @@ LEVEL = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure and its 95 % interval; the interval is None where a resample leaves the figure undefined."""
+    """A figure and its 95 % interval; the interval is None if the figure is undefined in a resample."""
 
     value: float
     interval: tuple[float, float] | None
@@ -38,7 +38,7 @@ def quantiles(values: np.ndarray) -> tuple[float, float] | None:
 
 @cache
 def student(freedom: int) -> float:
-    """97.5 % quantile of Student's t distribution with so many degrees of freedom, at least 1.
+    """97.5 % quantile of Student's t distribution; `freedom` is its degrees of freedom, at least 1.
 
     From P(|T| < t) as a sum over powers of cos(atan(t / sqrt(freedom))): Abramowitz and Stegun, 26.7.3 and 26.7.4.
     """
@@ -59,7 +59,7 @@ def student(freedom: int) -> float:
 
 
 def widening(count: int) -> float:
-    """What the distance of an end from the figure is multiplied by, over so many prompts; 1 below two."""
+    """Factor that moves the ends of an interval away from the figure, for `count` prompts; 1 below two."""
     if count < 2:
         return 1.0
     return sqrt(count / (count - 1)) * student(count - 1) / NormalDist().inv_cdf(LEVEL[1])
@@ -69,10 +69,10 @@ def bootstrapped(value: float, resamples: np.ndarray, count: int, bounds: tuple[
     """A figure with the interval of its resamples, widened for their number of prompts.
 
     Args:
-        value: from all prompts.
-        resamples: the same from every resample.
-        count: of prompts.
-        bounds: of all figures of the kind: (0, 1) of a share.
+        value: over all prompts.
+        resamples: the figure in every resample.
+        count: number of prompts.
+        bounds: of such figures, (0, 1) for a share.
     """
     ends = quantiles(resamples)
     if ends is None:
@@ -91,14 +91,14 @@ def mean_over_prompts(
     """Mean of a figure over images, with its interval over prompts.
 
     Args:
-        values: one for each image, finite; of two methods, pass the differences of paired images.
-        prompts: number of each image's prompt.
+        values: one for each image, finite; for two methods, the differences of paired images.
+        prompts: index of each image's prompt.
         transform: of the mean, in the figure and in every resample.
         seed: of the resamples; equal seeds and prompts draw equal resamples.
         bounds: see `bootstrapped`.
 
     Returns:
-        The figure; None without images, or where it is not finite. Of a single prompt low = high.
+        The figure; None without images, or if it is not finite. For a single prompt low = high.
     """
     got = np.asarray(values, dtype=np.float64)
     if not len(got):

@@ -1,4 +1,4 @@
-"""Peak memory of a stretch of work: of the device where PyTorch counts it, else of the process."""
+"""Peak memory of a part of a run: of the device if PyTorch counts it, else of the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def reset_peak(device: torch.device) -> None:
-    """Start a new stretch. Where the system keeps one peak for the whole life of a process, nothing happens."""
+    """Reset the peak; has no effect on systems with one peak for the whole life of a process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == "linux":

@@ -76,19 +76,19 @@ class MethodRun:
         return fmean(a == b for cells in pairs for a, b in cells) if pairs else None
 
     def unexplained(self) -> int | None:
-        """Images that differ from AR's other than after a tie; None where rounding decides, or without the promise."""
+        """Images that differ from AR's other than after a tie; None unless the method is seed-exact and in fp32."""
         if not self.pairs or not self.seed_exact or self.pipeline.target.dtype != torch.float32:
             return None
         return sum(not explained(self.pipeline.target, ar.drawn, other.drawn.tokens) for ar, other in self.pairs)
 
     def peak_memory(self) -> int | None:
-        """Most bytes while one of the images was drawn; None where the system does not count them."""
+        """Peak memory in bytes over all images; None if the system does not count it."""
         return max((sample.peak for sample in self.samples if sample.peak is not None), default=None)
 
 
 COST, AGAINST_AR, DISTANCE = "cost", "against AR", "distance"  # tables
-GAP = "gap: log-likelihood gap, mean of -log p(token) less the entropy of p, nats per token; AR: 0"
-KS = "pit ks: Kolmogorov-Smirnov distance of the probability integral transform (PIT) from uniform; AR: 0 but for noise"
+GAP = "gap: log-likelihood gap, mean of -log p(token) minus the entropy of p, nats per token; AR: 0"
+KS = "pit ks: Kolmogorov-Smirnov distance of the probability integral transform (PIT) from uniform; AR: 0 up to noise"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Metric:
         table: the table that has it as a column, COST, AGAINST_AR or DISTANCE; "" for none.
         heading: of the column.
         form: a format, or a function of the value.
-        note: line under the table that defines the heading; "" where it speaks for itself.
+        note: line under the table that defines the heading; "" if the heading is clear.
     """
 
     compute: Callable[[MethodRun], Any]
@@ -129,17 +129,17 @@ class MethodResult(Strict):
     """Figures of one method over the images of a run; null is undefined."""
 
     method: str = metric(lambda m: str(m.method), COST, "method")
-    """Name and options, as it was given."""
+    """Name and options, as typed."""
     verifier: str = metric(lambda m: m.method.rule_under(m.request.verifier))
     """"coupled" or "rejection", as used."""
     exact: bool = metric(lambda m: m.method.exact, COST, "exact", lambda exact: "yes" if exact else "no")
     """The distribution of the image is the target's."""
     seed_exact: bool = metric(lambda m: m.seed_exact)
-    """Moreover the tokens equal AR's for the same seed."""
+    """The tokens equal AR's for the same seed."""
     images: int = metric(lambda m: len(m.samples))
     """Number of images."""
     target_passes: float = metric(lambda m: m.mean("target_passes"), COST, "passes", "{:.1f}")
-    """Forward calls of the target, prefill too; mean per image."""
+    """Forward calls of the target, including the prefill; mean per image."""
     tokens_per_pass: float = metric(lambda m: m.mean("tokens_per_pass"), COST, "tokens/pass", "{:.2f}")
     """Cells scored per pass, mean."""
     accepted_length: float = metric(lambda m: m.mean("accepted_length"), COST, "accepted", "{:.3f}")
@@ -171,7 +171,7 @@ class MethodResult(Strict):
     peak_memory_bytes: int | None = metric(
         MethodRun.peak_memory, DISTANCE, "peak MB", lambda count: f"{count / 1e6:.0f}"
     )
-    """Most memory while one of the images was drawn; null where the system does not count it."""
+    """Peak memory while an image was drawn; null if the system does not count it."""
     device: str = metric(lambda m: str(m.pipeline.target.device))
     dtype: str = metric(lambda m: dtype_name(m.pipeline.target.dtype))
     version: str = metric(lambda m: __version__)
@@ -196,7 +196,7 @@ def summarise(
 
 
 def columns(*tables: str) -> list[tuple[str, Callable[[MethodResult], str]]]:
-    """Columns of these tables: heading, and what it shows of a result."""
+    """Columns of these tables: heading, and text of a result."""
     return [
         (one.heading, lambda result, key=key: METRICS[key].text(getattr(result, key)))  # type: ignore[misc]
         for key, one in METRICS.items()

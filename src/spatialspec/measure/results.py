@@ -7,14 +7,14 @@ from spatialspec.measure.metrics import MethodResult
 
 
 class Settings(RunSettings):
-    """What a run was asked for.
+    """Settings of a run.
 
     Attributes:
         fingerprint: of the target's weights.
-        drafts: hash of the draft weights; "" where there are none.
+        drafts: hash of the draft weights; "" without drafts.
         prompts: number of prompts.
         num_images: images of each prompt.
-        seed: of the run; `seed_rule` says how the seeds of images follow from it.
+        seed: of the run; `seed_rule` defines the seeds of images.
         guidance, temperature, top_k, top_p, min_p: see `Sampling`.
         size: ROWSxCOLUMNS.
     """

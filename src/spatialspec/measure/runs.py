@@ -1,4 +1,4 @@
-"""What could stop a run, and the images that one method draws of a request."""
+"""Check and execution of a request by one method."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spatialspec.request import Request
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of one method: tokens and seed, pixels, cost, and bytes of memory at the peak."""
+    """One image of one method: tokens and seed, pixels, cost, and peak memory in bytes."""
 
     drawn: Drawn
     image: Any
@@ -30,7 +30,7 @@ class Sample:
 
 
 def check(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request) -> None:
-    """Refuse what would stop a run halfway, before anything is computed.
+    """Check everything that could stop a run halfway, before anything is computed.
 
     Raises:
         BadInput: no method, an unknown verifier, a method without its drafts, a prompt that is empty or too long, a
@@ -41,7 +41,7 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request
         raise BadInput("no method or no prompt", "at least one of each", "name some")
     arguments.prompts(request.prompts)
     if any(request.negatives) and request.sampling.streams == 1:
-        raise BadInput("a negative prompt with guidance 1", "another guidance", "without it nothing reads it")
+        raise BadInput("a negative prompt with guidance 1", "another guidance", "guidance 1 ignores negative prompts")
     pipeline.target.check_prompts(request.prompts, request.negatives, request.grid)
     layout = pipeline.target.layout(request.grid)
     noise = Noise(request.seeds[0], layout.cells, pipeline.target.vocabulary)

@@ -1,1 +1,1 @@
-"""Quality of images: `evaluate`."""
+"""Image quality: `spatialspec evaluate`."""

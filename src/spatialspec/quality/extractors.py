@@ -1,4 +1,4 @@
-"""Networks of the user that measure images: a vision model for distances between sets, CLIP for the CLIP score.
+"""Networks that the user chooses: a vision model for distances between sets, CLIP for the CLIP score.
 
 CLIP score: cosine similarity of image and prompt under CLIP, times 100 (Hessel et al., arXiv 2104.08718). torchmetrics'
 CLIPScore does not work with transformers 5, whose features come inside an output object.
@@ -30,7 +30,7 @@ def feature_extractor(name: str) -> FeatureExtractor:
 
     Args:
         name: `efficientnet-lite0`, or the folder of a vision model in the layout of transformers (DINOv2, CLIP's, ...);
-            nothing is fetched.
+            nothing is downloaded.
 
     Raises:
         NotInstalled: a package is missing; the message contains its name.
@@ -62,7 +62,6 @@ def feature_extractor(name: str) -> FeatureExtractor:
     return extract
 
 
-BATCH = 16
 ON_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -87,7 +86,7 @@ class ClipScore:
 
     @torch.inference_mode()
     def __call__(self, images: UInt8[np.ndarray, "N H W 3"], prompts: Sequence[str]) -> Float[np.ndarray, "N"]:
-        """Score of every image (0..255) with its own prompt, -100 to 100, not clipped at 0; long prompts are cut."""
+        """Score of every image (0..255) with its prompt, -100 to 100, not clipped at 0; long prompts are truncated."""
         longest, scores = self.model.config.text_config.max_position_embeddings, []
         for start in range(0, len(images), BATCH):
             part = slice(start, start + BATCH)

@@ -1,11 +1,11 @@
-"""The judge: does an image show what its prompt says? It never trains the generator.
+"""The judge of text-image alignment: does an image show its prompt? It never trains the generator.
 
 A dual encoder (CLIP: Radford et al., https://arxiv.org/abs/2103.00020) on two frozen networks: EfficientNet-Lite0 for
 images, MiniLM for text, and a trained two-layer head each. Its figure is R-precision (AttnGAN: Xu et al.,
 https://arxiv.org/abs/1711.10485): how often an image is closer to its own caption than to 99 of other concepts.
 
-Chance is 1 %. The wrong captions come from the prompts of the run and from a fixed list, in the words and styles of the
-embedded model, the same for all methods. The judge is trained on icons: on photographs its figure means little.
+Chance is 1 %. The wrong captions are the same for all methods: other prompts of the run, and a fixed list in the words
+and styles of the embedded model. The judge is trained on icons; for photographs its figure means little.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from spatialspec.quality.encoders import load_sentence_encoder
 from spatialspec.targets.icons.sources import concept_in
 
 SHIPPED = WEIGHTS / "judge"
-LARGEST = 8192  # of any size in config.json; a foreign file must not ask for all the memory
+LARGEST = 8192  # bound of the sizes in config.json, so that no file can exhaust the memory
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class JudgeConfig:
     """Sizes of the judge, integers from 1 to 8192.
 
     Attributes:
-        picture: features of the image encoder.
+        picture: features of the image encoder; the key of version 0.1.0.
         text: features of the text encoder.
         hidden: units between the two layers of a head.
         width: dimensions of the common space.
-        side: pixels a side at which the image encoder sees images.
+        side: pixels a side of the image encoder's input.
 
     Raises:
         BadInput: a size is out of range.
@@ -92,7 +92,7 @@ class Judge(nn.Module):
         self.texts = JudgeHead(config.text, config.hidden, config.width, dropout)
         self.log_scale = nn.Parameter(torch.tensor(2.5))
 
-    def forward(self, images: Float[Tensor, "N picture"], texts: Float[Tensor, "C text"]) -> Float[Tensor, "N C"]:
+    def forward(self, images: Float[Tensor, "N image"], texts: Float[Tensor, "C text"]) -> Float[Tensor, "N C"]:
         """Cosine similarity, -1..1, of every image with every caption, from features of the frozen encoders."""
         return self.pictures(images) @ self.texts(texts).T
 
@@ -107,7 +107,7 @@ class Judge(nn.Module):
         """Read a judge, frozen and in evaluation mode.
 
         Raises:
-            BadInput: a file is missing, damaged or foreign; one line.
+            BadInput: a file is missing, damaged or foreign.
         """
         names = [field.name for field in fields(JudgeConfig)]
         config = read_config(folder / "config.json", names)
@@ -123,17 +123,17 @@ def own_caption_first(
     among: int = 100,
     seed: int = 0,
 ) -> Bool[np.ndarray, "N"]:
-    """Whether each image is closer to its own caption than to `among - 1` distractors; a tie is a miss.
+    """Whether each image is closer to its own caption than to `among - 1` distractors; a tie counts as no.
 
     The distractors of an image are drawn without replacement: captions of different concepts, none of them the image's.
-    The draw depends on the seed and the image's index alone: two sets of images of the same prompts get the same
+    The draw depends only on the seed and the image's index: two sets of images of the same prompts get the same
     distractors.
 
     Args:
         similarities: larger is closer; finite.
         own: column of each image's own caption.
-        concepts: what each caption (column) is about.
-        among: captions to choose from, the own one included, at least 2.
+        concepts: concept of each caption (column).
+        among: number of captions, including the image's own, at least 2.
         seed: of the draw.
 
     Raises:
@@ -146,7 +146,7 @@ def own_caption_first(
     if columns.min() < 0 or columns.max() >= len(concepts):
         raise BadInput(f"own captions {columns.min()}..{columns.max()}", f"columns below {len(concepts)}")
     if not np.isfinite(values).all():
-        raise BadInput("similarities that are not finite", "numbers", "check the images' features")
+        raise BadInput("similarities that are not finite", "numbers", "check the features of the images")
     names, concept_ids = np.unique(np.asarray(concepts), return_inverse=True)
     if among < 2 or len(names) < among:
         raise BadInput(f"captions of {len(names)} concepts", f"at least {max(among, 2)}", "add distractors")
@@ -186,7 +186,7 @@ class Alignment:
         captions: prompts of the run, repeats allowed.
 
     Attributes:
-        side: pixels a side at which the judge sees images.
+        side: pixels a side of the judge's input.
 
     Raises:
         NotInstalled: a package with a frozen encoder is missing.
@@ -203,6 +203,6 @@ class Alignment:
 
     @torch.inference_mode()
     def hits(self, features: Float[Tensor, "N 1280"], captions: Sequence[str]) -> Bool[np.ndarray, "N"]:
-        """Whether every image's own caption came first among 100; features of EfficientNet-Lite0 at `side`."""
+        """Whether every image's own caption ranks first among 100, from features of EfficientNet-Lite0 at `side`."""
         columns = [self._columns[caption] for caption in captions]
         return own_caption_first(self.judge(features, self._texts), columns, self._concepts, AMONG)

@@ -1,4 +1,4 @@
-"""Images drawn prompt by prompt, or read from a folder, and measured one by one; no image stays in memory."""
+"""Draw images prompt by prompt, or read them from a folder, and measure them; they are not held in memory."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Metrics:
     """The networks that measure images, and the folders for images.
 
     Attributes:
-        features: of images, for distances between sets; None without its package.
+        features: extractor for distances between sets; None without its package.
         judge: of alignment; None without its packages.
         clip: CLIP score; None without a model.
-        scenes: judge of scenes, whose prompts are drawn; None with other prompts.
+        scenes: scenes and their judge; None with other prompts.
         store: saves images; None saves none.
         export: folder for the layouts of official scorers; None for none.
     """
@@ -53,14 +53,14 @@ class Measured:
     """Figures of images, one entry for each, in the order of prompts and images.
 
     Attributes:
-        prompts: number of the image's prompt.
+        prompts: index of the image's prompt.
         passes: target passes.
         gap: mean surprisal minus mean entropy; None at temperature 0, as `entropy`.
         entropy: mean entropy of p.
         same: share of tokens equal to AR's.
         error: mean squared difference from AR's image.
         clip: CLIP score; empty without CLIP.
-        shown: whether it shows its scene; empty without a judge of scenes.
+        shown: whether the image shows its scene; empty without a judge of scenes.
         features, judged: features of each image, for distances and for the judge; empty without them.
     """
 
@@ -103,7 +103,7 @@ def measure_all(
     metrics: Metrics,
     report: Progress,
 ) -> dict[Method, Measured]:
-    """Draw the images that are not in the store, and measure all of them; AR runs too, first."""
+    """Draw the images that are not in the store, and measure all of them; AR always runs, as the first."""
     running = list(dict.fromkeys([AR, *methods]))
     measured = {method: Measured() for method in running}
     for index, group in enumerate(request.by_prompt()):
@@ -112,9 +112,9 @@ def measure_all(
             images = _images(pipeline, method, group, index, metrics.store, report)
             reference = reference or images
             pixels = [np.asarray(image) for _, image in images]
-            for (record, _), own, (ar, other) in zip(images, pixels, reference, strict=True):
+            for (record, _), mine, (ar, other) in zip(images, pixels, reference, strict=True):
                 measured[method].add_record(index, record, ar)
-                measured[method].error.append(squared_error(own, np.asarray(other)))
+                measured[method].error.append(squared_error(mine, np.asarray(other)))
             measured[method].add_pixels(metrics, np.stack(pixels), list(group.prompts))
             if metrics.export is not None and method in methods:
                 export(metrics.export / slug(str(method)), prompts, index, [image for _, image in images])

@@ -1,4 +1,4 @@
-"""Published lists of prompts, in the files of their authors, with what the official scorers need.
+"""Published lists of prompts, in the files of their authors, and the layouts of their official scorers.
 
 | list | file |
 |---|---|
@@ -7,7 +7,7 @@
 | PartiPrompts (arXiv 2206.10789) | `PartiPrompts.tsv`: Prompt, Category, Challenge, Note |
 | COCO captions | `captions_val2017.json`, one caption for each image, or a table with the column Prompt |
 
-A list may be given by name: then its file is read from the folder in SPATIALSPEC_PROMPTS. None is fetched.
+A list may be named: then its file is read from the folder in SPATIALSPEC_PROMPTS. Nothing is downloaded.
 
 Images of a list are exported in the layout of its official scorer:
 
@@ -33,8 +33,8 @@ from spatialspec.io.images import write_image
 from spatialspec.io.prompts import check_prompt
 from spatialspec.io.tables import read_lines, read_objects, read_table, write_table
 
-FOLDER = "SPATIALSPEC_PROMPTS"  # variable of the environment
-NAMED = {  # name -> files that it may be, the authors' first
+FOLDER = "SPATIALSPEC_PROMPTS"  # environment variable
+NAMED = {  # name -> possible files, the authors' own name first
     "geneval": ("evaluation_metadata.jsonl", "geneval.jsonl"),
     "dpg-bench": ("dpg_bench.csv", "dpg-bench"),
     "partiprompts": ("PartiPrompts.tsv", "partiprompts.tsv"),
@@ -44,7 +44,7 @@ NAMED = {  # name -> files that it may be, the authors' first
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Prompts with their names in files.
+    """Prompts with names for their files.
 
     Attributes:
         kind: "geneval", "dpg", or "list" for lists without an official scorer.
@@ -69,10 +69,10 @@ class PromptSet:
 
 
 def find(path: Path) -> Path:
-    """Path of a file or folder of prompts; a name of NAMED is a list in the folder SPATIALSPEC_PROMPTS.
+    """Path of a file or folder of prompts; a key of NAMED is a list in the folder SPATIALSPEC_PROMPTS.
 
     Raises:
-        BadInput: a list by name without the folder, or without a file in it.
+        BadInput: a named list without the folder, or without a file in it.
     """
     files = NAMED.get(str(path))
     if files is None or path.exists():
@@ -86,10 +86,10 @@ def find(path: Path) -> Path:
 
 
 def published(path: Path) -> PromptSet | None:
-    """Read a published list; None if the file is none, so that `read_prompts` reads it.
+    """Read a published list; None if the file has another form, for `read_prompts`.
 
     Raises:
-        BadInput: a damaged list, or an id that cannot be the name of a file.
+        BadInput: a damaged list, or an id that cannot be a file name.
     """
     if path.is_dir():
         return _dpg_folder(path)
@@ -121,7 +121,7 @@ def _dpg_table(path: Path) -> PromptSet | None:
     if not {name, text} <= set(columns) or not rows:
         return None
     names = _Names()
-    for line, row in rows:  # one for each question: their prompts are the same
+    for line, row in rows:  # one row per question, with equal prompts
         names.add(row[name], row[text].strip(), f"{path}, line {line}")
     return names.prompt_set("dpg")
 
@@ -136,13 +136,13 @@ def _coco(path: Path) -> PromptSet:
         where, number = f"{path}, annotation {index}", row.get("image_id") if isinstance(row, dict) else None
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 10**12:
             raise BadInput(shown(row), "image_id, from 0 to 10^12 - 1, and caption", "check --prompts", where)
-        if (name := f"{number:012d}") not in names.prompts:  # of several captions of an image the first
+        if (name := f"{number:012d}") not in names.prompts:  # the first of several captions of an image
             names.add(name, row.get("caption"), where)
     return names.prompt_set("list")
 
 
 class _Names:
-    """Prompts by their ids, which become names of files.
+    """Prompts by their ids, which become file names.
 
     Attributes:
         prompts: by id, in the order of the list.
@@ -153,10 +153,10 @@ class _Names:
         self._lower: dict[str, str] = {}
 
     def add(self, name: str, prompt: object, where: object) -> None:
-        """Add a prompt; repeats of it have no effect.
+        """Add a prompt; repeats have no effect.
 
         Raises:
-            BadInput: no prompt, an id that cannot be the name of a file, or one of another prompt, whatever its case.
+            BadInput: no prompt, an id that cannot be a file name, or the id of another prompt in upper or lower case.
         """
         text = check_prompt(prompt, where).strip()
         if not name.strip() or not name.isprintable() or set(name) & set("/\\") or name.startswith("."):
@@ -188,7 +188,7 @@ def export(folder: Path, prompts: PromptSet, index: int, images: Sequence[Image.
 
 
 def export_table(folder: Path, prompts: PromptSet, images: int) -> None:
-    """Write `metadata.csv` for lists whose scorer has no layout of its own; `images` is the number for each prompt."""
+    """Write `metadata.csv` for lists without an official scorer; `images` is the number for each prompt."""
     if prompts.kind == "list":
         drawn = zip(prompts.names, prompts.prompts, strict=True)
         rows = ((f"{name}-{i:04d}.png", prompt) for name, prompt in drawn for i in range(images))

@@ -1,4 +1,4 @@
-"""Quality of the images of methods: every figure with its interval, paired with AR over prompts and seeds."""
+"""Image quality of methods: every figure with its interval, paired with AR over prompts and seeds."""
 
 from __future__ import annotations
 
@@ -44,11 +44,10 @@ def evaluate(
     metrics: Metrics,
     real: Real | None,
     names: dict[str, str | None],
-    notes: Sequence[str],
     report: Progress,
     stage: Callable[[str], object] = lambda what: None,
 ) -> QualityDocument:
-    """Measure methods on the same prompts and seeds; AR runs too, and is listed only if it is among them.
+    """Measure methods on the same prompts and seeds; AR always runs, but is listed only if it is among them.
 
     Args:
         pipeline: target and drafts.
@@ -57,8 +56,7 @@ def evaluate(
         prompts: those of the request, with names.
         metrics: to measure with.
         real: images to compare with; None compares with AR's.
-        names: of the features, of CLIP and of the scene judge, for the settings.
-        notes: for the settings.
+        names: of the feature extractor, the CLIP model and the scene judge, for the settings.
         report: called as images are drawn, `report(method, tokens)`.
         stage: called with the name of the next computation, once all images are drawn.
 
@@ -76,11 +74,11 @@ def evaluate(
     results = []
     for method in listed:
         stage(f"kernel distance, alignment and intervals of {method}")
-        own = measured[method]
+        mine = measured[method]
         rule, seed_exact = method.rule_under(request.verifier), method.seed_exact(request.verifier)
         known = {"method": str(method), "verifier": rule, "exact": method.exact, "seed_exact": seed_exact}
-        figures = summarise(own, ar, truth, metrics, captions, method == AR)
-        results.append(_quality(figures, images=len(own.prompts), **known))
+        figures = summarise(mine, ar, truth, metrics, captions, method == AR)
+        results.append(_quality(figures, images=len(mine.prompts), **known))
     settings = QualitySettings(
         **describe("evaluate", pipeline, request).model_dump(),
         features=names["features"] or "",
@@ -88,7 +86,6 @@ def evaluate(
         compared_with="ar" if real is None else "real",
         real_images=0 if real is None else len(real.pixels),
         scenes=names.get("scenes"),
-        notes=list(notes),
     )
     stage("figures of the real images")
     scenes = metrics.scenes
@@ -102,10 +99,10 @@ def evaluate(
 
 
 def summarise(
-    own: Measured, ar: Measured, truth: Measured | None, metrics: Metrics, captions: list[str], is_ar: bool
+    measured: Measured, ar: Measured, truth: Measured | None, metrics: Metrics, captions: list[str], is_ar: bool
 ) -> Figures:
-    """Every figure of a method, and its difference from AR where one is defined; `truth` are real images."""
-    prompts, figures = own.prompts, Figures()
+    """Every figure of a method, and its difference from AR if defined; `truth` are real images."""
+    prompts, figures = measured.prompts, Figures()
 
     def paired(name: str, mine: Sequence[Any], others: Sequence[Any], groups: Sequence[int] = prompts) -> None:
         if len(mine):
@@ -114,33 +111,33 @@ def summarise(
             minus = None if is_ar else mean_over_prompts(difference, groups, bounds=(low - high, high - low))
             figures[name] = mean_over_prompts(mine, groups, bounds=(low, high)), minus
 
-    paired("target_passes", own.passes, ar.passes)
-    paired("clip_score", own.clip, ar.clip)
-    if None not in own.gap + ar.gap:
-        paired("likelihood_gap", own.gap, ar.gap)
-        paired("entropy", own.entropy, ar.entropy)
-    figures["same_tokens_as_ar"] = mean_over_prompts(own.same, prompts, bounds=(0, 1)), None
-    figures["psnr_to_ar"] = mean_over_prompts(own.error, prompts, decibels), None
+    paired("target_passes", measured.passes, ar.passes)
+    paired("clip_score", measured.clip, ar.clip)
+    if None not in measured.gap + ar.gap:
+        paired("likelihood_gap", measured.gap, ar.gap)
+        paired("entropy", measured.entropy, ar.entropy)
+    figures["same_tokens_as_ar"] = mean_over_prompts(measured.same, prompts, bounds=(0, 1)), None
+    figures["psnr_to_ar"] = mean_over_prompts(measured.error, prompts, decibels), None
     if metrics.judge is not None:
-        mine, others = (metrics.judge.hits(torch.stack(m.judged), captions).tolist() for m in (own, ar))
+        mine, others = (metrics.judge.hits(torch.stack(m.judged), captions).tolist() for m in (measured, ar))
         paired("alignment", mine, others)
     if metrics.scenes is not None:
         for name in FIELDS:
             counts = [i for i, caption in enumerate(captions) if metrics.scenes.of(name, caption)]
-            mine, others = ([m.shown[i] for i in counts] for m in (own, ar))
+            mine, others = ([m.shown[i] for i in counts] for m in (measured, ar))
             paired(name, mine, others, [prompts[i] for i in counts])
-    return figures if metrics.features is None else figures | _of_sets(own, ar, truth, is_ar)
+    return figures if metrics.features is None else figures | _of_sets(measured, ar, truth, is_ar)
 
 
-def _of_sets(own: Measured, ar: Measured, truth: Measured | None, is_ar: bool) -> Figures:
+def _of_sets(measured: Measured, ar: Measured, truth: Measured | None, is_ar: bool) -> Figures:
     """Figures of whole sets of images."""
-    figures, mine, ars = Figures(), _features(own), _features(ar)
-    if truth is not None or not is_ar:  # AR is at no distance from itself
+    figures, mine, ars = Figures(), _features(measured), _features(ar)
+    if truth is not None or not is_ar:  # AR has no distance from itself
         other = ars if truth is None else _features(truth)
         minus = None if truth is None or is_ar else kernel_difference(mine, ars, other)
         figures["kernel_distance"] = kernel_distance(mine, other), minus
         figures["frechet_distance"] = frechet_distance(mine.values, other.values), None
-    value, groups = diversity(mine.values, own.prompts)
+    value, groups = diversity(mine.values, measured.prompts)
     minus = None if is_ar else mean_over_prompts(value - diversity(ars.values, ar.prompts)[0], groups)
     figures["diversity"] = mean_over_prompts(value, groups), minus
     return figures
@@ -151,7 +148,7 @@ def _features(measured: Measured, part: slice = slice(None)) -> ImageFeatures:
 
 
 def _measure_real(real: Real, prompts: Sequence[str], metrics: Metrics) -> Measured:
-    """Figures of real images; one whose caption is a prompt is paired with that prompt."""
+    """Figures of real images; an image whose caption is a prompt is paired with that prompt."""
     number = {prompt: j for j, prompt in enumerate(prompts)}
     truth = Measured([number.get(c, len(number) + i) for i, c in enumerate(real.captions)])
     truth.add_pixels(replace(metrics, scenes=None), real.pixels, list(real.captions))
@@ -159,7 +156,7 @@ def _measure_real(real: Real, prompts: Sequence[str], metrics: Metrics) -> Measu
 
 
 def _judge_real(real: Real, truth: Measured, metrics: Metrics) -> Quality:
-    """Scores of real images: the ceiling of alignment, the floor of the kernel distance."""
+    """Scores of real images: upper bound of alignment, lower bound of the kernel distance."""
     figures = Figures()
     if metrics.judge is not None:
         hits = metrics.judge.hits(torch.stack(truth.judged), list(real.captions)).astype(float)
@@ -174,10 +171,10 @@ def _judge_real(real: Real, truth: Measured, metrics: Metrics) -> Quality:
 
 
 def _quality(figures: Figures, **known: Any) -> Quality:
-    own = {name: figure for name, (figure, _) in figures.items() if figure is not None}
-    values: dict[str, Any] = {name: figure.value for name, figure in own.items()}
+    defined = {name: figure for name, (figure, _) in figures.items() if figure is not None}
+    values: dict[str, Any] = {name: figure.value for name, figure in defined.items()}
     return Quality(
-        intervals={name: figure.interval for name, figure in own.items() if figure.interval is not None},
+        intervals={name: figure.interval for name, figure in defined.items() if figure.interval is not None},
         minus_ar={n: MinusAR(value=m.value, interval=m.interval) for n, (_, m) in figures.items() if m is not None},
         **values,
         **known,

@@ -18,22 +18,22 @@ class MinusAR(Strict):
 
 
 class Quality(Strict):
-    """Figures of one set of images; null where one is undefined or could not be measured.
+    """Figures of one set of images; null if undefined or not measured.
 
     Attributes:
         method: as on the command line; "real" for real images.
         verifier, exact, seed_exact: as in `bench`; null for real images.
         images: number of images.
         target_passes: forward calls of the target, mean.
-        kernel_distance: unbiased, from real images if there are any, else from AR's; see `kernel`.
-        frechet_distance: from the same images; null below 5,000.
+        kernel_distance: unbiased, to real images if there are any, else to AR's; see `distances.kernel_distance`.
+        frechet_distance: to the same images; null below 5,000.
         alignment: R-precision among 100 captions, 0 to 1.
         clip_score: mean cosine similarity times 100.
         likelihood_gap, entropy: nats per token, see `distance.Distance`; null at temperature 0.
         same_tokens_as_ar: share of cells equal to AR's under the same seed.
-        psnr_to_ar: dB, of the mean squared error to AR's images; null where all images are AR's.
+        psnr_to_ar: dB, of the mean squared error to AR's images; null if all images equal AR's.
         diversity: mean cosine distance of the features of two images of a prompt.
-        scenes: share of images that show everything in their scene's caption, 0 to 1; then the same by category.
+        scenes: share of images that show everything in their scene's caption, 0 to 1; then the share by category.
         intervals: 95 % intervals of these figures by name.
         minus_ar: differences from AR by name.
     """
@@ -73,7 +73,7 @@ class QualitySettings(Settings):
         compared_with: "real", or "ar" without real images.
         real_images: number of real images.
         scenes: name or folder of the scene judge; null without one.
-        notes: what could not be measured, and why.
+        notes: always empty; a key of version 0.1.0.
     """
 
     features: str
@@ -81,7 +81,7 @@ class QualitySettings(Settings):
     compared_with: str
     real_images: int
     scenes: str | None
-    notes: list[str]
+    notes: list[str] = Field(default_factory=list)
 
 
 class QualityDocument(JsonDocument):
@@ -89,9 +89,9 @@ class QualityDocument(JsonDocument):
 
     Attributes:
         methods: in the order of the command line.
-        real: real images judged the same way, their kernel distance that of two random halves; null without any.
-        real_scenes: scores of composed scenes of left-out drawings under the scene judge; null without a judge.
-        wrong_scenes: of the same images under captions that are wrong in one point; null without a judge.
+        real: figures of real images, with the kernel distance between two random halves; null without real images.
+        real_scenes: scores of composed scenes of held-out drawings under the scene judge; null without a judge.
+        wrong_scenes: scores of the same images with captions that are wrong in one point; null without a judge.
     """
 
     settings: QualitySettings

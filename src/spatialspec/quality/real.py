@@ -1,4 +1,4 @@
-"""Real images to compare with: an ImageFolder with `metadata.csv`, of which the held-out part is used."""
+"""Real images for comparison: the held-out part of an ImageFolder with `metadata.csv`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST = 5000
 
 @dataclass(frozen=True)
 class Real:
-    """Real images in an order that does not change.
+    """Real images in a fixed order.
 
     Attributes:
         pixels: 0..255.
@@ -30,21 +30,21 @@ class Real:
 
 
 def load_real(folder: Path, side: int, most: int = MOST) -> Real:
-    """Read the held-out images of a folder, those whose split is not "train"; all of them if there is no other.
+    """Read the held-out images of a folder, whose split is not "train"; all images if there are none.
 
     Args:
         folder: images and `metadata.csv` with file_name and text, as `spatialspec train data` writes them.
-        side: pixels a side that they are resized to, as the images they are compared with.
-        most: of them; a random part where there are more.
+        side: pixels a side that they are resized to, that of the images to compare.
+        most: largest number of images; a random choice of them.
 
     Raises:
-        BadInput: no such folder, a table that cannot be used, a file outside the folder in it, fewer than 4 images, or
-            one that cannot be read.
+        BadInput: no such folder, an unusable table, a file outside the folder, fewer than 4 images, or an unreadable
+            image.
     """
     rows = rows_of(folder)
     held_out = [row for row in rows if split_of(row) != "train"] or rows
     if len(held_out) < 4:
-        raise BadInput(f"{len(held_out)} pictures in --real {folder}", "at least 4", "add some")
+        raise BadInput(f"{len(held_out)} images in --real {folder}", "at least 4", "add some")
     chosen = [held_out[i] for i in np.random.default_rng(0).permutation(len(held_out))[:most]]
     images = (read_image(folder / row["file_name"]) for row in chosen)
     size = (side, side)

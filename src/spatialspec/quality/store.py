@@ -1,4 +1,4 @@
-"""Images in a folder, so that an evaluation that was interrupted resumes.
+"""Images in a folder, from which an interrupted evaluation resumes.
 
 Layout: `settings.json`, and for image i of prompt j `<method>/<j>-<i>.png` and, written last, `<j>-<i>.json`.
 """
@@ -26,7 +26,7 @@ SAME_TOKENS = ("0.1.0", "0.2.0")  # versions that draw the same tokens: this one
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """An image's tokens, and the figures that its decoding gave.
+    """Tokens of an image, and figures of its decoding.
 
     Attributes:
         prompt, seed: of the request.
@@ -49,21 +49,21 @@ class ImageRecord:
 
 
 class Store:
-    """A folder of images of one setting.
+    """A folder of images with the same settings.
 
     Args:
-        folder: is made if need be.
+        folder: created if missing.
         settings: everything that images depend on, except prompts and methods.
 
     Raises:
-        BadInput: the folder holds images of another setting, or a foreign file.
+        BadInput: the folder holds images of other settings, or a foreign file.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, file = folder, folder / "settings.json"
         advice = "choose another --out: the same command with --out NEW draws all images"
-        with alone(folder, wait=True):  # two that begin at once agree on the settings
+        with alone(folder, wait=True):  # two processes that start together agree on the settings
             if not file.exists():
                 if any(not path.name.endswith(".partial") for path in folder.iterdir()):
                     raise BadInput(f"--out {folder}", "an empty folder or one of an earlier run", "choose another")
@@ -73,7 +73,7 @@ class Store:
     def load(
         self, method: str, prompt: int, image: int, request: tuple[str, int]
     ) -> tuple[ImageRecord, Image.Image] | None:
-        """An image of an earlier run with this prompt and seed; None if it is missing or was changed since."""
+        """An image of an earlier run with this prompt and seed; None if it is missing or was changed."""
         path = self._path(method, prompt, image)
         row = read_sealed(path.with_suffix(".json"))
         if row is None or (row["method"], row["prompt"], row["seed"]) != (method, *request):
@@ -89,7 +89,7 @@ class Store:
         return ImageRecord(**values), read_image(data)
 
     def save(self, method: str, prompt: int, image: int, record: ImageRecord, pixels: Image.Image) -> None:
-        """Write an image; its figures are written last."""
+        """Write an image, and then its record."""
         path, data = self._path(method, prompt, image), png(pixels)
         path.parent.mkdir(exist_ok=True)
         write_bytes(path.with_suffix(".png"), data)
@@ -106,5 +106,5 @@ def _of_tokens(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def slug(method: str) -> str:
-    """A method as the name of a folder."""
+    """A folder name for a method."""
     return re.sub(r"[^\w.+=-]", "_", method)

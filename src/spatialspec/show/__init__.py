@@ -1,1 +1,1 @@
-"""One image and how it came about, as a page."""
+"""The passes of one image, as an HTML page."""

@@ -1,4 +1,4 @@
-"""Traces as one HTML page that needs nothing else: style, script, figures and images are inside."""
+"""Traces as one self-contained HTML page, with style, script, figures and images."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from spatialspec.generation import traced
 from spatialspec.show.trace import FATES, WRITERS, Trace
 
 TEMPLATE = Path(__file__).parent / "template"
-ACROSS = 16  # frames of guesses in a line of their atlas
-MOST_PIXELS = 12_000_000  # of an atlas; a larger one is left out, and guesses are shown as frames only
+ACROSS = 16  # frames in a line of the atlas of guesses
+MOST_PIXELS = 12_000_000  # of an atlas; without it, guesses are shown as outlines only
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Panel:
     Attributes:
         trace: of its image.
         image: the finished image.
-        atlas: one frame for each pass, ACROSS in a line, with the cells guessed in it; None for none.
+        atlas: one frame for each pass, ACROSS in a line, with the cells drafted in it; None if too large or empty.
     """
 
     trace: Trace
@@ -40,7 +40,7 @@ class Panel:
 
 
 def panel(target: Target, trace: Trace) -> Panel:
-    """Decode the finished image, and what every pass guessed."""
+    """Decode the finished image, and the drafts of every pass."""
     with traced(target):
         image, count = target.pixels(trace.tokens, trace.grid), len(trace.passes)
         small = image.width * image.height * count <= MOST_PIXELS
@@ -49,14 +49,14 @@ def panel(target: Target, trace: Trace) -> Panel:
 
 
 def _atlas(target: Target, trace: Trace, size: tuple[int, int]) -> Image.Image:
-    """Frames of guesses, each of `size` pixels; grey where nothing was guessed."""
+    """Frames of drafts, each of `size` pixels; grey where nothing was drafted."""
     width, height = size
     sheet = Image.new("RGB", (ACROSS * width, -(-len(trace.passes) // ACROSS) * height), "grey")
     for number, one in enumerate(trace.passes):
         if not one.guesses:
             continue
         tokens: list[int] = []
-        for cell in range(trace.grid.cells):  # an unknown cell continues the column, and is not shown
+        for cell in range(trace.grid.cells):  # unknown cells repeat the cell above, and are not shown
             known = trace.tokens[cell] if trace.cells[cell].written_in <= number else one.guesses.get(cell)
             tokens.append(tokens[max(cell - trace.grid.columns, 0)] if known is None and tokens else known or 0)
         shown = np.zeros((trace.grid.rows, trace.grid.columns), dtype=np.uint8)
@@ -68,12 +68,12 @@ def _atlas(target: Target, trace: Trace, size: tuple[int, int]) -> Image.Image:
 
 
 def page(prompt: str, panels: Sequence[Panel], settings: str) -> str:
-    """The page.
+    """The HTML text of the page.
 
     Args:
-        prompt: what was drawn.
-        panels: the method, and AR beside it if there are two; of one grid.
-        settings: one line for the foot of the page.
+        prompt: of the image.
+        panels: the method, and AR as the second if present; of one grid.
+        settings: one line for the footer.
     """
     shared = zip(*(one.trace.tokens for one in panels), strict=True)
     grid = panels[0].trace.grid
@@ -103,17 +103,17 @@ def _read(name: str) -> str:
 def _data(one: Panel) -> dict[str, Any]:
     cells, passes = one.trace.cells, one.trace.passes
     return {
-        "name": "plain AR" if all(p.rows == 1 for p in passes) else one.trace.method,
+        "name": "plain AR" if all(p.slots == 1 for p in passes) else one.trace.method,
         "label": one.trace.method.partition(":")[0],
         "image": _url(one.image, "PNG"),
         "atlas": None if one.atlas is None else _url(one.atlas, "WEBP"),
-        "turn": [cell.written_in for cell in cells],
+        "written_in": [cell.written_in for cell in cells],
         "writer": [WRITERS.index(cell.writer) for cell in cells],
         "fate": [FATES.index(cell.fate) for cell in cells],
         "entropy": [round(cell.entropy, 3) for cell in cells],
         "distance": [None if cell.distance is None else round(cell.distance, 3) for cell in cells],
-        "looks": [cell.looks for cell in cells],
-        "rows": [p.rows for p in passes],
+        "scored": [cell.scored for cell in cells],
+        "slots": [p.slots for p in passes],
         "guesses": [sorted(p.guesses) for p in passes],
     }
 

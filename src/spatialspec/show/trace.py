@@ -1,10 +1,10 @@
-"""A record of one image: who wrote each cell and when, the entropy of the target, the distance of the draft.
+"""The trace of one image: source and pass of each token, the entropy of the target, the distance of the draft.
 
 | writer | the token of the cell is |
 |---|---|
-| target | the target's own: nothing was drafted there, or the drafts were rejected |
-| vertical, horizontal | an accepted draft that came from the row above, or from the cells to the left |
-| refined | an accepted draft with which an earlier pass of the target had replaced the first one |
+| target | sampled from the target: nothing was drafted there, or the drafts were rejected |
+| vertical, horizontal | an accepted draft from the row above, or from the cells to the left |
+| refined | an accepted draft that an earlier pass had put in place of the first draft |
 | other | an accepted first draft from neither direction (SJD's uniform start) |
 """
 
@@ -40,9 +40,9 @@ class Cell:
         writer: one of WRITERS.
         fate: of its draft in that pass, one of FATES.
         entropy: of the target's distribution that decided it, in nats.
-        distance: total variation, 0 to 1, between that distribution and the one that the draft came from: the
-            drafter's q, else p of the last pass before that scored the cell; None without either, as for copies.
-        looks: passes that scored the cell, the last one too.
+        distance: total variation, 0 to 1, between that distribution and that of the draft: the drafter's q, else p of
+            the previous pass that scored the cell; None without either, as for copies.
+        scored: number of passes that scored the cell, including the last.
     """
 
     written_in: int
@@ -50,7 +50,7 @@ class Cell:
     fate: str
     entropy: float
     distance: float | None
-    looks: int
+    scored: int
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ class Pass:
     """One pass of the target.
 
     Attributes:
-        rows: cells scored.
-        guesses: first drafted token of every cell that was drafted.
+        slots: cells scored.
+        guesses: first drafted token of every drafted cell.
         frontier: cells written in raster order after the pass.
     """
 
-    rows: int
+    slots: int
     guesses: dict[int, int]
     frontier: int
 
     def behind(self, first: int) -> Pass:
-        """The same with cells counted from the cell `first`."""
+        """The same pass, with cells counted from the cell `first`."""
         guesses = {cell - first: token for cell, token in self.guesses.items() if cell >= first}
-        return Pass(self.rows, guesses, max(self.frontier - first, 0))
+        return Pass(self.slots, guesses, max(self.frontier - first, 0))
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,15 @@ class _Open:
     first: int | None = None
     q: Float[Tensor, "V"] | None = None
     p: Float[Tensor, "V"] | None = None
-    looks: int = 0
+    scored: int = 0
 
 
 @dataclass
 class TraceRecorder:
-    """Takes the trace of one image, pass by pass.
+    """Records the trace of one image, pass by pass.
 
     Attributes:
-        first_source: where the drafter takes the first draft of a cell from, see `Drafter`.
+        first_source: source of the first draft of a cell, see `Drafter`.
         cells: written so far.
         passes: made so far.
     """
@@ -118,7 +118,7 @@ class TraceRecorder:
     _open: dict[int, _Open] = field(default_factory=dict)
 
     def note(self, step: Step) -> None:
-        """Add a pass: what it scored, drafted and wrote."""
+        """Add a pass."""
         state, proposal, verdict, p = step.before, step.proposal, step.verdict, step.p
         guesses: dict[int, int] = {}
         for cell, token in zip(proposal.cells, proposal.tokens, strict=True):
@@ -129,15 +129,15 @@ class TraceRecorder:
             known.first = token if known.first is None else known.first
         if proposal.q is not None:
             for tests in proposal.tests.values():
-                for node, q_row in reversed(tests):
-                    self._open[proposal.cells[node]].q = proposal.q[q_row]
+                for node, q_index in reversed(tests):
+                    self._open[proposal.cells[node]].q = proposal.q[q_index]
         for cell in set(after):
-            self._open.setdefault(cell, _Open()).looks += 1
-        for cell, written, accepted, row in _written(state, proposal, verdict, after):
-            self._note(cell, written, accepted, p[row], state, proposal, cell in guesses)
-        for row, cell in reversed(list(enumerate(after))):  # the first node of a cell is the main one
+            self._open.setdefault(cell, _Open()).scored += 1
+        for cell, written, accepted, index in _written(state, proposal, verdict, after):
+            self._note(cell, written, accepted, p[index], state, proposal, cell in guesses)
+        for index, cell in reversed(list(enumerate(after))):  # the first node of a cell is the main one
             if cell in self._open:
-                self._open[cell].p = p[row]
+                self._open[cell].p = p[index]
         frontier = state.frontier + len(verdict.tokens(proposal))
         self.passes.append(Pass(len(p), guesses, frontier))
 
@@ -150,7 +150,7 @@ class TraceRecorder:
         entropy = float(torch.special.entr(p).sum())
         fate = "accepted" if node is not None else "refused" if drafted else "none"
         writer = "target" if node is None else self._writer(cell, token, node, known, state, proposal)
-        self.cells[cell] = Cell(state.passes + 1, writer, fate, entropy, far, known.looks)
+        self.cells[cell] = Cell(state.passes + 1, writer, fate, entropy, far, known.scored)
 
     def _writer(self, cell: int, token: int, node: int, known: _Open, state: State, proposal: Proposal) -> str:
         if proposal.sources:
@@ -166,28 +166,28 @@ class TraceRecorder:
 def _written(
     state: State, proposal: Proposal, verdict: Verdict, after: list[int]
 ) -> list[tuple[int, int, int | None, int]]:
-    """Cell, token, accepted node or None, and row of p, of everything that a pass wrote."""
+    """(cell, token, accepted node or None, index of p) for everything that a pass wrote."""
     pending = len(after) - len(proposal)
     cells: list[tuple[int, int, int | None, int]] = []
-    row = 0
+    index = 0
     for node in verdict.path:
-        cells.append((proposal.cells[node], proposal.tokens[node], node, row))
-        row = pending + node
+        cells.append((proposal.cells[node], proposal.tokens[node], node, index))
+        index = pending + node
     if verdict.token is not None:
-        cells.append((state.frontier + len(verdict.path), verdict.token, None, row))
+        cells.append((state.frontier + len(verdict.path), verdict.token, None, index))
     for cell, token in verdict.ahead:
         cells.append((cell, token, None, after.index(cell)))
     for node in verdict.elsewhere:
         up = proposal.parents[node]
-        row = after.index(proposal.cells[node]) if up == ROOT else pending + up
-        cells.append((proposal.cells[node], proposal.tokens[node], node, row))
+        index = after.index(proposal.cells[node]) if up == ROOT else pending + up
+        cells.append((proposal.cells[node], proposal.tokens[node], node, index))
     return cells
 
 
 def trace(
     pipeline: SpatialPipeline, method: Method, request: Request, on_step: Callable[[Step], object] = lambda step: None
 ) -> Trace:
-    """Draw the one image of a request and record how.
+    """Draw the image of a request and record its trace.
 
     Args:
         pipeline: target and drafts.
@@ -196,7 +196,7 @@ def trace(
         on_step: called after every pass.
 
     Raises:
-        BadInput: not one image, or what `generate` refuses.
+        BadInput: more than one image, or a request that `generate` refuses.
     """
     if len(request.prompts) != 1 or len(request.seeds) != 1:
         raise BadInput(f"{len(request.prompts)} prompts and {len(request.seeds)} seeds", "one of each")

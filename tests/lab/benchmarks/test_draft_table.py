@@ -1,4 +1,4 @@
-"""The table of accepted probability by distance: the laws of heads and copies, what is measured again and written."""
+"""The table of accepted probability by distance: the q of heads and copies, what is measured again and written."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_heads_guess_from_their_own_source(script: dict[str, Any], folder: Path,
     reach = drafts.config.horizontal
     codes = torch.randint(64, (1, 36), generator=torch.Generator().manual_seed(0))
     hidden, windows = streams(target, ["a cat"], codes), Windows.at(torch.tensor([[8]]), 20, 36)
-    q = {way: script["head_laws"](drafts, target, *way, hidden, codes, windows)[0] for way in WAYS}
+    q = {way: script["head_distributions"](drafts, target, *way, hidden, codes, windows)[0] for way in WAYS}
     for i, cell in enumerate(range(8, 28)):
         up = (cell - 8) // 6 + 1
         for right, down in WAYS:

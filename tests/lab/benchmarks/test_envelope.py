@@ -70,5 +70,5 @@ def test_the_hull_and_the_plot(tmp_path: Path) -> None:
 def test_a_record_of_another_run_is_not_added_to(tmp_path: Path) -> None:
     there = {"model": "icons", "prompts": 3, "torch": "1"}
     ENVELOPE["check"](there, there | {"torch": "2", "fingerprint": "new"}, tmp_path)
-    with pytest.raises(ValueError, match="got prompts 4, expected 3, as it holds: choose another --out"):
+    with pytest.raises(ValueError, match="got prompts 4, expected 3 as stored: choose another --out"):
         ENVELOPE["check"](there, there | {"prompts": 4}, tmp_path)

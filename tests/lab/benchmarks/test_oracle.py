@@ -1,4 +1,4 @@
-"""`benchmarks/oracle.py`: what an oracle knows saves passes and changes no picture."""
+"""`benchmarks/oracle.py`: what an oracle knows saves passes and changes no image."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-"""`benchmarks/paired_time.py`: pictures in turn, and an interval of the ratio that is on record."""
+"""`benchmarks/paired_time.py`: images in turn, and an interval of the ratio that is on record."""
 
 import json
 import runpy

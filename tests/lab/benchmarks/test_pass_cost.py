@@ -13,7 +13,7 @@ def test_every_size_of_a_pass_is_recorded(tmp_path: Path) -> None:
     script["main"](["--model", "chameleon-7b", *small])
     record = json.loads(out.read_text())
     assert (record["model"], record["machine"], record["dtype"]) == ("chameleon-7b", "CPU", "float32")
-    assert [int(rows) for rows in record["seconds"]] == list(script["ROWS"])
+    assert [int(rows) for rows in record["seconds"]] == list(script["SLOTS"])
     assert min(record["seconds"].values()) > 0
     kept = [json.loads(path.read_text()) for path in (ROOT / "docs" / "results").glob("pass-cost-*.json")]
     assert len(kept) == 3

@@ -130,7 +130,7 @@ def test_a_state_is_taken_up_by_the_same_training_alone(finished: tuple[str, Pat
     train, changes = STATES[kind]
     before = contents(folder)
     for name, change in changes.items():
-        with pytest.raises(BadInput, match=r"as what is kept there: choose another --out") as error:
+        with pytest.raises(BadInput, match=r"as in the stored work: choose another --out") as error:
             train(folder, **change)
         assert contents(folder) == before, f"{name}: {error.value}"
     again = train(folder)
@@ -146,7 +146,7 @@ def test_a_longer_recipe_goes_on_from_before_the_fall(tmp_path: Path) -> None:
     prompts = prompt_tokenizer(pictures(), 300, 6)
     config = replace(SIZES, text_vocabulary=prompts.tokenizer.get_vocab_size())
     made = target.train(pictures(), vq(), prompts, tmp_path, config, longer, lines.append)[0].state_dict()
-    assert "goes on: step 6/12" in lines
+    assert "resumes: step 6/12" in lines
     assert contents(tmp_path)["falling-8/state.safetensors"] == before["falling-8/state.safetensors"]
     straight = train_target(tmp_path.parent / f"{tmp_path.name}-straight", recipe=longer)
     torch.testing.assert_close(made, straight, rtol=0, atol=1e-5)

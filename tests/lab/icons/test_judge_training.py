@@ -1,4 +1,4 @@
-"""Training of the judge: its pairs, its damaged pictures, from pictures to figures."""
+"""Training of the judge: its pairs, its damaged images, from images to figures."""
 
 from pathlib import Path
 

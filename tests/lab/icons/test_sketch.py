@@ -19,7 +19,7 @@ def sketch() -> Sketch:
 
 
 def pictures() -> CaptionedImages:
-    """Four pictures in one colour each."""
+    """Four images in one colour each."""
     pixels = np.zeros((4, 24, 24, 3), dtype=np.uint8)
     pixels[0, ..., 0], pixels[1, ..., 1], pixels[2, ..., 2] = 255, 255, 255
     return CaptionedImages(pixels, [{"text": str(number)} for number in range(4)])

@@ -1,4 +1,4 @@
-"""Training of the target: pictures that are moved, tokens that are misread, and a training that goes on."""
+"""Training of the target: images that are moved, tokens that are misread, and a training that goes on."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ RECIPE = TokenizerRecipe(steps=200, batch=2, crop=8, restart_every=10)
 
 
 def pictures() -> CaptionedImages:
-    """Ten pictures in one colour each, one of them left out."""
+    """Ten images in one colour each, one of them left out."""
     colours = np.random.default_rng(0).integers(256, size=(10, 1, 1, 3), dtype=np.uint8)
     rows = [{"text": f"colour {i}", "split": "concept" if i == 9 else "train"} for i in range(10)]
     return CaptionedImages(np.tile(colours, (1, 16, 16, 1)), rows)

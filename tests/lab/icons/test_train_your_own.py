@@ -34,9 +34,9 @@ def test_a_folder_of_photographs_becomes_a_target(call) -> None:
     steps = ["--steps", 1, "--batch", 1]
     code, out, err = call("train", "tokenizer", "--data", "photos", "--out", "mine/tokenizer", *steps)
     assert (code, err) == (0, ""), err
-    assert "left out of 13 pictures: 1 that cannot be read" in out
-    assert "no split pair or concept: the last 2 images are left out" in out
-    assert re.search(r"held-out (pictures|images): -?\d+\.\d\d dB on 2 images", out)
+    assert "left out of 13 images: 1 that cannot be read" in out
+    assert "no split pair or concept: the last 2 images are held out" in out
+    assert re.search(r"held-out (images|images): -?\d+\.\d\d dB on 2 images", out)
     where = ["--data", "photos", "--tokenizer", "mine/tokenizer", "--out", "mine/target", "--name", "mine"]
     sizes = ["--stages", "4:2:1,6:2:1", "--sketch-steps", 1, "--width", 32, "--layers", 1, "--words", 300]
     code, out, err = call("train", "target", *where, *sizes, "--no-compile")
@@ -44,14 +44,14 @@ def test_a_folder_of_photographs_becomes_a_target(call) -> None:
     assert "wrote mine/target/model" in out and "nats per token, pair left out" in out
     card = Path("mine/target/model/README.md").read_text()
     assert "\nlicense" not in card and "no licence is set here: their maker decides" in card
-    assert "10 pictures of the maker's own, by the licence that their table states:\n\n- not stated 10\n" in card
-    assert "10 pictures to learn from, 2 left out" in card and "It knows what 10 pictures of its maker show" in card
+    assert "10 images of the maker's own, by the licence that their table states:\n\n- not stated 10\n" in card
+    assert "10 training images, 2 held out" in card and "It knows what 10 images of its maker show" in card
     for foreign in ("icons", "emoji", "clip art", "docs/log.md", "train data"):
         assert foreign not in card, foreign
     assert "    spatialspec train tokenizer --data photos --out mine/tokenizer --steps 1 --batch 1\n" in card
     said = "spatialspec train target --data photos --tokenizer mine/tokenizer --out mine/target --stages 4:2:1,6:2:1"
     assert f"    {said} --sketch-steps 1 --width 32 --layers 1 --words 300 --no-compile --name mine\n" in card
-    for figure in ("reconstruction, held-out pictures", "nats per token, pair left out"):
+    for figure in ("reconstruction, held-out images", "nats per token, pair left out"):
         assert re.search(rf"\| {figure} \| \d+\.\d+", card), figure
     code, out, err = call("generate", "a photo of thing 1", "--model", "mine/target/model", "--method", "ar,spatial")
     assert (code, err) == (0, ""), err
@@ -70,7 +70,7 @@ def test_a_folder_of_photographs_becomes_a_target(call) -> None:
     code, out, err = call("train", "draft", *draft)
     assert (code, err) == (0, ""), err
     card = Path("drafts/README.md").read_text()
-    assert "trained on 10 real pictures" in card, "other pictures are left out"
+    assert "trained on 10 real images" in card, "other images are left out"
     assert "--data photos" in card and str(Path.cwd()) not in card
 
 

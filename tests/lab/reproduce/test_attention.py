@@ -117,7 +117,7 @@ def test_any_call_of_attention_is_understood(mask):
     }[mask]
     with AttentionRecorder(5) as watch:
         out = F.scaled_dot_product_attention(q, k, torch.eye(5).expand(2, 2, 5, 5), enable_gqa=True, **given)
-        F.scaled_dot_product_attention(q[:, :, :3], k, k, enable_gqa=True)  # another size: not of the picture
+        F.scaled_dot_product_attention(q[:, :, :3], k, k, enable_gqa=True)  # another size: not of the image
     assert watch.layers == 1 and torch.allclose(watch.total, out[0].mean(0), atol=1e-6)
 
 

@@ -53,7 +53,7 @@ def test_compared_folders_have_a_hash_each_and_the_models_own_drafts_none(contex
     folders = []
     for pictures in (64, 8):
         folders.append(tmp_path / str(pictures))
-        card = f"trained on {pictures} pictures\n"
+        card = f"trained on {pictures} images\n"
         made = SSDPredictors(SSDConfig(context.target.width, 5, 1))
         for parameter in made.parameters():
             parameter.data.add_(pictures)

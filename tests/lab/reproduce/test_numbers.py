@@ -18,10 +18,10 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.lab.reproduce import hawk_fig4
 from spatialspec.lab.reproduce.content_direction import regress
 from spatialspec.lab.reproduce.context import ExperimentContext
-from spatialspec.lab.reproduce.direction_heads import OFFSETS, REACH, ReadImages, losses, picture_losses, train
+from spatialspec.lab.reproduce.direction_heads import OFFSETS, REACH, ReadImages, image_losses, losses, train
 from spatialspec.lab.reproduce.hawk_fig5 import divergence, rank_correlation
 from spatialspec.lab.reproduce.hawk_fig6 import rejected
-from spatialspec.lab.reproduce.pictures import changes
+from spatialspec.lab.reproduce.images import changes
 from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
@@ -56,7 +56,7 @@ def test_readings_are_what_decoding_saw(context):
 
 
 def of(states: torch.Tensor, tokens: torch.Tensor) -> ReadImages:
-    """Pictures on GRID, as if a target had read them."""
+    """Images on GRID, as if a target had read them."""
     inner = torch.from_numpy(inner_cells(GRID, REACH, REACH))
     starts = torch.arange(0, len(tokens), GRID.cells)[:, None]
     return ReadImages(GRID, states, tokens, (starts + inner).flatten())
@@ -80,7 +80,7 @@ def test_loss_by_direction_is_the_cross_entropy_of_the_cell_at_the_offset():
                     p = (target.model.output.weight @ (x + move / (1 + (-move).exp()))).softmax(0)
                     row.append(-math.log(p[tokens[start + r * GRID.columns + c]]))
         assert found[head].tolist() == pytest.approx(row, abs=1e-4)
-        mean = picture_losses(target, weight, pictures)[:, head].tolist()
+        mean = image_losses(target, weight, pictures)[:, head].tolist()
         assert mean == pytest.approx([np.mean(row[:2]), np.mean(row[2:])], abs=1e-4)
 
 
@@ -93,7 +93,7 @@ def test_pictures_hold_what_the_target_read(context):
 
 
 def repeated(count: int, seed: int) -> ReadImages:
-    """Pictures whose cells repeat the one above."""
+    """Images whose cells repeat the one above."""
     target, draw = tiny_target(), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         table = target.model.output.weight * 2
@@ -106,12 +106,12 @@ def test_heads_learn_where_their_offset_says_most():
     """Each cell repeats the one above it: the head that looks down learns this, the one that looks right does not."""
     target, left_out = tiny_target(), repeated(20, 1)
     weight = train(target, repeated(40, 0), left_out, 30, lambda name, tokens: None)
-    mean = dict(zip(OFFSETS, picture_losses(target, weight, left_out).mean(0).tolist(), strict=True))
+    mean = dict(zip(OFFSETS, image_losses(target, weight, left_out).mean(0).tolist(), strict=True))
     assert mean["down 1"] + 1 < min(mean["right 1"], mean["down 1 right 1"])
 
 
 def test_heads_stop_where_they_are_best_on_what_they_do_not_learn_from():
-    """Pictures to stop on whose tokens are all another: every step makes it worse, so no head leaves its start."""
+    """Images to stop on whose tokens are all another: every step makes it worse, so no head leaves its start."""
     target, seen = tiny_target(), repeated(10, 0)
     other = of(seen.states, (seen.tokens + 1) % target.vocabulary)
     weight = train(target, seen, other, 20, lambda name, tokens: None)
@@ -136,7 +136,7 @@ def test_heads_that_know_less_than_nothing_tell_nothing(context, monkeypatch):
         worse = torch.full((1, len(OFFSETS)), 3.0)
         worse[0, list(OFFSETS).index("right 3")] = loss
         worse[0, list(OFFSETS).index("right 2")] = loss
-        monkeypatch.setattr(hawk_fig4, "picture_losses", lambda target, weight, pictures, w=worse: w)
+        monkeypatch.setattr(hawk_fig4, "image_losses", lambda target, weight, pictures, w=worse: w)
         outcome = hawk_fig4.run(few)
         assert sum(claim.figure is not None for claim in outcome.claims) == defined
         assert outcome.tables[0].rows[-1] == {

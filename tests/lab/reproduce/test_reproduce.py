@@ -30,12 +30,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drafts(tmp_path_factory):
-    """Predictors of two kinds, trained on two numbers of pictures, as their cards say."""
+    """Predictors of two kinds, trained on two numbers of images, as their cards say."""
     target, made = tiny_target(), []
     for space, token, pictures in (("pre-norm", True, "64"), ("embedding", False, "1,024")):
         made.append(tmp_path_factory.mktemp("drafts") / space)
         predictors = SSDPredictors(SSDConfig(target.width, 5, 1, space, token))
-        card = f"5 heads to the right, 1 down, trained on {pictures} pictures that the target drew itself.\n"
+        card = f"5 heads to the right, 1 down, trained on {pictures} images that the target drew itself.\n"
         weights.save(predictors, made[-1], target.fingerprint, target.name, card=card)
     return ",".join(map(str, made))
 

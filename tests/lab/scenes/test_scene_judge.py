@@ -1,4 +1,4 @@
-"""The scene judge: what it asks of a picture, planted errors, its training, and scenes in `evaluate`."""
+"""The scene judge: what it asks of an image, planted errors, its training, and scenes in `evaluate`."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         train(both, tmp_path / "stopped", recipe, lambda line: None, folder / "cache")
     lines: list[str] = []
     assert train(both, tmp_path / "stopped", recipe, lines.append, folder / "cache") == whole
-    assert "goes on from step 2/6" in lines and not [line for line in lines if "maps of" in line], "maps made twice"
+    assert "resuming at step 2/6" in lines and not [line for line in lines if "maps of" in line], "maps made twice"
     weights = [load_file(tmp_path / name / "scenes.safetensors") for name in ("whole", "stopped")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
@@ -238,7 +238,7 @@ def test_bad_input(
 
 
 def write_icons(folder: Path) -> None:
-    """Pictures of things that are no scenes."""
+    """Images of things that are no scenes."""
     write_scenes(cut_outs(), folder, 6, 32, 0, lambda line: None)
     lines = (folder / "metadata.csv").read_text().splitlines()
     (folder / "metadata.csv").write_text("\n".join([lines[0].replace("scene", "remark"), *lines[1:]]) + "\n")

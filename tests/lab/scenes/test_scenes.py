@@ -11,7 +11,7 @@ from PIL import Image
 from helpers.shapes import SHAPES, cut_outs
 from helpers.tiny import call_main
 from spatialspec.drafts.image_folder import load
-from spatialspec.lab.icons.sources import Picture
+from spatialspec.lab.icons.sources import Drawing
 from spatialspec.lab.scenes import cut_outs as cut_outs_module
 from spatialspec.lab.scenes.cut_outs import PALETTE, read_cut_outs, tint
 from spatialspec.lab.scenes.records import read_record, write_record
@@ -160,12 +160,12 @@ def test_the_folder(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "scenes").iterdir()} == before
 
 
-def picture(concept: str, style: str) -> Picture:
+def picture(concept: str, style: str) -> Drawing:
     buffer = io.BytesIO()
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
     image.paste((200, 30, 30, 255), (10, 20, 40, 60))
     image.save(buffer, "PNG")
-    return Picture(f"{style}-{concept}", concept, (), concept, style, "MIT", raster=buffer.getvalue())
+    return Drawing(f"{style}-{concept}", concept, (), concept, style, "MIT", raster=buffer.getvalue())
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cut_outs_module, "fetch", lambda source, cache: tmp_path / "labels")
     there = {source: [c for c in groups if c != "lamp" or source != SOURCES[0]] for source in SOURCES}
     monkeypatch.setattr(
-        cut_outs_module, "pictures", lambda source, *_: (picture(c, source.style) for c in there[source])
+        cut_outs_module, "drawings", lambda source, *_: (picture(c, source.style) for c in there[source])
     )
 
 

@@ -1,8 +1,7 @@
-"""`spatialspec train data`: the pictures of `icons` as an ImageFolder with `metadata.csv`.
+"""`spatialspec train data`: the images of `icons` as an ImageFolder with `metadata.csv`.
 
-The split is by hash, so it does not depend on the order of anything:
-`concept` = a concept in no training picture, `style` = the one drawing style left out whole,
-`pair` = a combination of a seen concept and a seen style left out, `train` = the rest.
+The split is by hash, independent of any order: `concept` = a concept in no training image, `style` = one held-out
+drawing style, `pair` = a held-out combination of a known concept and a known style, `train` = the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from jaxtyping import Int
 from spatialspec.io.images import write_image
 from spatialspec.io.processes import Workers
 from spatialspec.io.tables import write_table
-from spatialspec.lab.icons.sources import Picture, fetch, pictures, read_labels
+from spatialspec.lab.icons.sources import Drawing, drawings, fetch, read_labels
 from spatialspec.targets.icons.sources import LABELS, SOURCES
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ COLUMNS = ("file_name", "text", "tags", "concept", "style", "split", "licence")
 
 
 def split_of(concept: str, style: str) -> str:
-    """Name the split of a picture: 5 % of concepts, one style, 5 % of the remaining pairs are held out."""
+    """Name the split of an image: 5 % of concepts, one style, 5 % of the remaining pairs are held out."""
     if _percent(concept) < 5:
         return "concept"
     if style == HELD_OUT_STYLE:
@@ -44,16 +43,16 @@ def _percent(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 100
 
 
-def rasterise(picture: Picture, side: int) -> Image.Image | None:
-    """Draw a picture with its transparency, the longer side `side` pixels; None if it cannot be drawn."""
+def rasterise(drawing: Drawing, side: int) -> Image.Image | None:
+    """Render a drawing with its transparency, the longer side `side` pixels; None if it cannot be rendered."""
     from PIL import Image
 
     try:
-        raw = picture.raster
+        raw = drawing.raster
         if raw is None:
             import resvg_py
 
-            raw = bytes(resvg_py.svg_to_bytes(svg_string=picture.svg, width=2 * side, dpi=96))
+            raw = bytes(resvg_py.svg_to_bytes(svg_string=drawing.svg, width=2 * side, dpi=96))
         image = Image.open(io.BytesIO(raw)).convert("RGBA")
         scale = side / max(image.size)
         return image.resize([max(1, round(s * scale)) for s in image.size], Image.Resampling.LANCZOS)
@@ -63,15 +62,15 @@ def rasterise(picture: Picture, side: int) -> Image.Image | None:
         return None
 
 
-def draw(picture: Picture, side: int) -> np.ndarray | None:
-    """Draw a picture on white, fitted into a square; None if it cannot be drawn or is all but empty.
+def draw(drawing: Drawing, side: int) -> np.ndarray | None:
+    """Render a drawing on white, fitted into a square; None if it cannot be rendered or is almost empty.
 
     Returns:
         uint8 array of shape (side, side, 3).
     """
     from PIL import Image
 
-    fitted = rasterise(picture, side)
+    fitted = rasterise(drawing, side)
     if fitted is None:
         return None
     canvas = Image.new("RGBA", (side, side), "white")
@@ -80,48 +79,48 @@ def draw(picture: Picture, side: int) -> np.ndarray | None:
     return pixels if (pixels < 245).any(-1).mean() > 0.02 else None
 
 
-def _draw_to_file(job: tuple[Picture, int, str]) -> dict[str, str] | None:
+def _draw_to_file(job: tuple[Drawing, int, str]) -> dict[str, str] | None:
     from PIL import Image
 
-    picture, side, folder = job
-    pixels = draw(picture, side)
+    drawing, side, folder = job
+    pixels = draw(drawing, side)
     if pixels is None:
         return None
-    name = f"{picture.name}.png"
+    name = f"{drawing.name}.png"
     write_image(Path(folder) / name, Image.fromarray(pixels))
-    split = split_of(picture.concept, picture.style)
-    values = (name, picture.caption, "|".join(picture.tags), picture.concept, picture.style, split, picture.licence)
+    split = split_of(drawing.concept, drawing.style)
+    values = (name, drawing.caption, "|".join(drawing.tags), drawing.concept, drawing.style, split, drawing.licence)
     return dict(zip(COLUMNS, values, strict=True))
 
 
 def prepare(out: Path, cache: Path, side: int = 96, report: Callable[[str], None] = print) -> Counter:
-    """Fetch every source and write `out/*.png` and `out/metadata.csv`.
+    """Download every source and write `out/*.png` and `out/metadata.csv`.
 
     Args:
-        out: folder for pictures and table; the table is written last and atomically.
-        cache: folder for the fetched packages.
+        out: folder for images and table; the table is written last and atomically.
+        cache: folder for the downloaded packages.
         side: pixels a side, a multiple of 4.
         report: called with one line per source.
 
     Returns:
-        Number of pictures by split.
+        Number of images by split.
     """
     out.mkdir(parents=True, exist_ok=True)
-    (out / "metadata.csv").unlink(missing_ok=True)  # of other pictures, until it is written anew
+    (out / "metadata.csv").unlink(missing_ok=True)  # that of other images
     labels = read_labels(fetch(LABELS, cache))
     rows: list[dict[str, str]] = []
     with Workers(os.cpu_count() or 1) as workers:
         for source in SOURCES:
-            jobs = [(p, side, str(out)) for p in pictures(source, fetch(source, cache), labels)]
+            jobs = [(p, side, str(out)) for p in drawings(source, fetch(source, cache), labels)]
             drawn = [row for row in workers.map(_draw_to_file, jobs, 32) if row]
             rows += drawn
-            report(f"{source.package} {source.version}: {len(drawn)} of {len(jobs)} pictures, {source.licence}")
+            report(f"{source.package} {source.version}: {len(drawn)} of {len(jobs)} images, {source.licence}")
     rows.sort(key=lambda row: row["file_name"])
     write_table(out / "metadata.csv", COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
     return Counter(row["split"] for row in rows)
 
 
-def epoch_batch(pictures: int, batch: int, step: int, seed: tuple[int, ...]) -> Int[np.ndarray, "B"]:
-    """Pictures of a step: all of them once an epoch, in an order of its own; the last batch is filled from itself."""
-    epoch, place = divmod(step * batch, pictures)
-    return np.resize(np.random.default_rng((*seed, epoch)).permutation(pictures)[place:], batch)
+def epoch_batch(count: int, batch: int, step: int, seed: tuple[int, ...]) -> Int[np.ndarray, "B"]:
+    """Indices of a step: a new permutation in every epoch; a short last batch repeats its own images."""
+    epoch, start = divmod(step * batch, count)
+    return np.resize(np.random.default_rng((*seed, epoch)).permutation(count)[start:], batch)

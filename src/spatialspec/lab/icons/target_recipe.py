@@ -10,7 +10,7 @@ from spatialspec.drafts.limits import check_memory, check_settings
 from spatialspec.lab.icons.sketch import SketchRecipe
 from spatialspec.targets.icons.transformer import GridTransformerConfig
 
-LARGEST = 256  # cells a side: of pictures of 1,024 pixels
+LARGEST = 256  # cells a side: of images of 1,024 pixels
 DIGITS = 10  # of a number on the command line
 
 
@@ -20,7 +20,7 @@ class Stage:
 
     Attributes:
         side: cells a side.
-        batch: pictures per step.
+        batch: images per step.
         steps: optimiser steps.
     """
 
@@ -56,12 +56,12 @@ class TargetRecipe:
     Attributes:
         stages: in order.
         sketch: settings of the step before them.
-        muon_rate: learning rate of matrices inside blocks.
+        muon_rate: learning rate of matrices inside layers.
         adam_rate: learning rate of everything else.
         warmup: steps of linear warm-up.
         fall: share of all steps over which the rate falls to zero.
-        shift: pixels by which a picture is moved at most, each way.
-        noise: share of tokens that are read as those of another cell of the same picture.
+        shift: largest shift of an image in pixels, each way.
+        noise: share of input tokens replaced by those of another cell of the same image.
         drop: share of captions replaced by the empty one, for classifier-free guidance.
         seed: of everything random.
         compile: compile the loss with torch.compile.
@@ -107,13 +107,13 @@ class TargetRecipe:
         return step >= self.steps - self.fall_steps
 
     def facts(self) -> dict[str, Any]:
-        """All that the result depends on, by name."""
+        """Everything that the result depends on, by name."""
         return {name: value for name, value in asdict(self).items() if name != "compile"}
 
     def facts_before_the_fall(self, step: int) -> dict[str, Any]:
-        """What a state depends on from which a longer recipe may go on: of the stages only the steps before it.
+        """What a state before the fall depends on; a longer recipe with the same facts may resume from it.
 
-        A recipe whose rate falls earlier has other ones.
+        Of the stages it contains only the steps before the state. A recipe whose rate falls earlier has other facts.
         """
         left, seen = min(step, self.steps - self.fall_steps), []
         for stage in self.stages:
@@ -127,7 +127,7 @@ class TargetRecipe:
 
 
 def check_room(config: GridTransformerConfig, recipe: TargetRecipe, patch: int) -> None:
-    """Refuse a model, or a batch, that certainly has no room here.
+    """Refuse a model, or a batch, that certainly does not fit into memory.
 
     Args:
         config: sizes of the model.
@@ -135,11 +135,11 @@ def check_room(config: GridTransformerConfig, recipe: TargetRecipe, patch: int) 
         patch: pixels a side of a cell.
 
     Raises:
-        BadInput: there is none.
+        BadInput: it does not fit.
     """
     numbers = config.layers * (4 * config.width + 2 * config.mlp_width) * config.width
     numbers += config.text_vocabulary * config.width
-    check_memory(12 * numbers, f"a model of width {config.width} and {config.layers} blocks", "make it smaller")
+    check_memory(12 * numbers, f"a model of width {config.width} and {config.layers} layers", "make it smaller")
     for stage in recipe.stages:
-        a_picture = stage.side**2 * (4 * config.width * config.layers + 3 * 5 * patch**2)
-        check_memory(stage.batch * a_picture, f"{stage.batch} pictures of {stage.side} cells a side", "take fewer")
+        per_image = stage.side**2 * (4 * config.width * config.layers + 3 * 5 * patch**2)
+        check_memory(stage.batch * per_image, f"{stage.batch} images of {stage.side} cells a side", "take fewer")

@@ -1,9 +1,8 @@
 """`spatialspec train tokenizer`: VQ-VAE on random crops, codebook by exponential moving average.
 
 Loss = Charbonnier(x, x_hat) + beta * (1 - <z_e, e_k>), straight-through gradient (van den Oord et al., 2017, eq. 3);
-the codebook follows the mean of its latents (appendix A.1) and a code unused for `restart_every` steps is put on a
-latent of the current batch. In float32, on a GPU where there is one: a code is the nearest of close neighbours, and the
-network is small.
+the codebook follows the mean of its latents (appendix A.1), and a code unused for `restart_every` steps is moved to a
+latent of the current batch. It trains in float32, as the nearest code is chosen among close neighbours.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class TokenizerRecipe:
 
 
 def to_float(pixels: UInt8[Tensor | np.ndarray, "B H W 3"], side: int | None = None) -> Float[Tensor, "B 3 H W"]:
-    """Bytes -> floats in [-1, 1] on the same device, shrunk (by area) to `side` pixels where that is given."""
+    """Bytes -> floats in [-1, 1] on the same device, shrunk (by area) to `side` pixels unless that is None."""
     x = signed(torch.as_tensor(pixels))
     return x if side in (None, x.shape[-1]) else F.interpolate(x, size=(side, side), mode="area")
 
@@ -74,7 +73,7 @@ class Codebook:
     def update(
         self, latent: Float[Tensor, "N C"], codes: Int[Tensor, "N"], step: int, rng: np.random.Generator
     ) -> None:
-        """One step of the moving average; now and then unused codes are restarted, on latents that `rng` chooses."""
+        """One step of the moving average; every `restart_every` steps unused codes move to latents chosen by `rng`."""
         count = torch.bincount(codes, minlength=len(self.count)).float()
         total = torch.zeros_like(self.sum).index_add_(0, codes, latent)
         self.count.lerp_(count, 1 - self.recipe.decay)
@@ -92,17 +91,17 @@ class Codebook:
         return {"sum": self.sum, "count": self.count, "used": self.used}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over moving averages, to the device of the codebook."""
+        """Load the moving averages to the device of the codebook."""
         self.sum, self.count, self.used = (state[name].to(self.sum.device) for name in ("sum", "count", "used"))
 
 
 @torch.no_grad()
 def psnr(model: VQTokenizer, pixels: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of the reconstruction, from the mean squared error over all pictures.
+    """Peak signal-to-noise ratio in dB of the reconstruction, from the mean squared error over all images.
 
     Args:
         model: on any device.
-        pixels: uint8 (pictures, side, side, 3).
+        pixels: uint8 (images, side, side, 3).
     """
     error = 0.0
     for start in range(0, len(pixels), 64):
@@ -117,11 +116,11 @@ def train(
     """Train on the split "train", on a GPU where there is one; resumes from `out` if it holds a state.
 
     Args:
-        data: pictures of every split.
+        data: images of every split.
         out: folder of the resume state.
         config: sizes of the tokenizer.
         recipe: settings.
-        report: called with a line now and then, with the PSNR on the held-out concepts where there are any.
+        report: called with progress lines, which have the PSNR on the held-out concepts if there are any.
 
     Returns:
         The tokenizer, on the CPU.
@@ -150,8 +149,8 @@ def train(
         codes = model.nearest(latent.detach())
         code = model.codebook[codes]
         commitment = (1 - (latent * code).sum(-1)).mean()
-        picture = model.decode_latent(latent + (code - latent).detach())
-        loss = ((picture - x).square() + 1e-4).sqrt().mean() + recipe.beta * commitment
+        image = model.decode_latent(latent + (code - latent).detach())
+        loss = ((image - x).square() + 1e-4).sqrt().mean() + recipe.beta * commitment
         update(optimiser, loss, learning_rate(step, recipe.steps, recipe.peak_rate), 1.0)
         codebook.update(latent.detach().flatten(0, 2), codes.flatten(), step, rng)
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
@@ -173,7 +172,7 @@ def read_tokenizer(folder: Path) -> VQTokenizer:
     model = VQTokenizer(VQConfig())
     state = Checkpoint(folder, {"model": model})
     step = state.resume()
-    steps = state.stored.get("steps", step)  # the first version wrote none
+    steps = state.stored.get("steps", step)  # the first version saved none
     if step < steps:
         raise BadInput(f"a tokenizer after step {step}", f"{steps}", "let `spatialspec train tokenizer` finish", folder)
     return model.eval()

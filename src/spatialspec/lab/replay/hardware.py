@@ -1,10 +1,10 @@
-"""What a pass would cost on hardware that is not here: a roofline of figures that its maker publishes.
+"""Lower bound of the cost of a pass on other hardware: a roofline from published figures.
 
-    seconds(rows) = max(bytes of the weights / bandwidth, 2 * parameters * rows * streams / peak)
+    seconds(slots) = max(bytes of the weights / bandwidth, 2 * parameters * slots * streams / peak)
 
-Williams et al., "Roofline", 2009. It is a lower bound and knows neither attention to the cache nor what it costs to
-start a kernel; it tells where a pass stops being free of charge, rows = peak * bytes a parameter / (2 bandwidth *
-streams), rather than how long it takes.
+Williams et al., "Roofline", 2009. The bound ignores attention to the cache and the launch of kernels. It shows up to
+which width a pass costs no more than one slot, slots = peak * bytes a parameter / (2 bandwidth * streams), rather than
+the seconds of a pass.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from spatialspec.core.errors import BadInput
 from spatialspec.lab.replay.replay import PassCost
 
-ROWS = tuple(2**k for k in range(11))
+SLOTS = tuple(2**k for k in range(11))
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Hardware:
 
     Attributes:
         bandwidth: of its memory, bytes per second.
-        peak: operations per second in 16 bits, dense, adding up in 32.
-        source: where both are published.
+        peak: operations per second, dense, in 16 bits with sums in 32 bits.
+        source: publication of both figures.
     """
 
     bandwidth: float
@@ -40,11 +40,11 @@ PUBLISHED = {
 
 
 def roofline(name: str, parameters: float, streams: int = 2, width: int = 2) -> PassCost:
-    """Least seconds of a pass against its rows.
+    """Lower bound of the seconds of a pass, by its number of slots.
 
     Args:
         name: key of PUBLISHED.
-        parameters: of the target that every token passes.
+        parameters: those of the target that every token passes.
         streams: 2 under guidance, 1 without.
         width: bytes of a parameter.
 
@@ -57,5 +57,5 @@ def roofline(name: str, parameters: float, streams: int = 2, width: int = 2) -> 
         raise BadInput(f"{parameters} parameters", "more than 0")
     has = PUBLISHED[name]
     read = parameters * width / has.bandwidth
-    seconds = {rows: max(read, 2 * parameters * rows * streams / has.peak) for rows in ROWS}
+    seconds = {slots: max(read, 2 * parameters * slots * streams / has.peak) for slots in SLOTS}
     return PassCost(seconds, f"roofline of published figures ({has.source}), not measured")

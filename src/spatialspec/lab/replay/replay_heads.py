@@ -1,9 +1,9 @@
 """Trees of drafting heads (`hawk`, `medusa`, `hawk-vertical`) replayed from one recorded image.
 
-While AR draws an image, every head looks on. For each cell f at which a pass might start and each depth j the record
-holds the rank of the token that AR then wrote at cell f + j among the drafts of every head there: by log q + g, the
-order in which candidates are drawn under coupled noise. What a head says hangs on committed cells alone, not on the
-passes that wrote them, so the replay of any shape is exact, but for ties.
+The recorder runs every head while AR draws an image. For each cell f where a pass might start and each depth j, the
+record holds, for every head, the rank of AR's token at cell f + j by log q + g: the order in which candidates are drawn
+under coupled noise. The q of a head depends on committed cells only, not on the passes that wrote them. So the replay
+of any tree is exact, except for ties.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 
-NODES = 128  # of the tree that is recorded, the most that a session has room for
+NODES = 128  # of the recorded tree, the largest that a session accepts
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What one head said of one cell.
+    """The draft of one head for one cell.
 
     Attributes:
         direction: "vertical" or "horizontal".
-        back: rows or cells that it looked ahead.
+        back: offset of the head, in rows or cells.
         rank: of the token that AR wrote, from 0.
     """
 
@@ -57,7 +57,7 @@ class HeadRecord:
         depth: cells ahead that are recorded.
         vertical, horizontal: heads that are recorded.
         entropy: of the target's distribution at every cell, in nats.
-        drafts: (start, cell) -> what the heads said there.
+        drafts: (start, cell) -> drafts of all heads for the cell in a pass that starts at `start`.
     """
 
     cells: int
@@ -70,8 +70,8 @@ class HeadRecord:
 
 
 @dataclass
-class _Onlooker(Drafter):
-    """Lets heads draft in every pass, writes their drafts down, and proposes nothing."""
+class _HeadRecorder(Drafter):
+    """Runs the heads in every pass and records their drafts, but proposes nothing."""
 
     hawk: Hawk
     noise: Noise
@@ -80,16 +80,16 @@ class _Onlooker(Drafter):
     _waiting: dict[int, list[tuple[int, tuple[str, int], Tensor]]] = field(default_factory=dict)
 
     def propose(self, state: State) -> Proposal:
-        """Nothing."""
+        """Record the drafts; propose nothing."""
         seen = self.hawk.propose(state)
         if seen.q is not None:
-            cell_of = {row: seen.cells[node] for tests in seen.tests.values() for node, row in tests}
-            for row, cell in cell_of.items():
-                self._waiting.setdefault(cell, []).append((state.frontier, seen.sources[row], seen.q[row]))
+            cell_of = {index: seen.cells[node] for tests in seen.tests.values() for node, index in tests}
+            for index, cell in cell_of.items():
+                self._waiting.setdefault(cell, []).append((state.frontier, seen.sources[index], seen.q[index]))
         return Proposal()
 
     def observe(self, step: Step) -> None:
-        """Rank the token just written among what was drafted for its cell."""
+        """Rank the token just written among the drafts for its cell."""
         cell, (token,) = step.before.frontier, step.written
         self.entropy.append(float(torch.special.entr(step.p[0]).sum()))
         for start, (direction, back), q in self._waiting.pop(cell, []):
@@ -100,7 +100,7 @@ class _Onlooker(Drafter):
 
 
 def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
-    """Draw one image with AR and write down what all drafting heads say on the way.
+    """Draw one image with AR and record the drafts of all heads.
 
     Args:
         pipeline: target, and Hawk's draft weights.
@@ -119,8 +119,8 @@ def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
         vertical_samples=max(heads.vertical, 1), horizontal_samples=1, budget=NODES,
     )  # fmt: skip
     verifier = Coupled(noise)
-    look = _Onlooker(Hawk(context, options, verifier), noise)
-    image = Image(State(request.grid), look, verifier, request.sampling)
+    recorder = _HeadRecorder(Hawk(context, options, verifier), noise)
+    image = Image(State(request.grid), recorder, verifier, request.sampling)
     session = request.session(pipeline.target)
     for _ in steps(pipeline.target, pipeline.drafts, session, [image]):
         pass
@@ -130,13 +130,13 @@ def record_heads(pipeline: SpatialPipeline, request: Request) -> HeadRecord:
         depth,
         heads.vertical,
         heads.horizontal,
-        tuple(look.entropy),
-        look.drafts,
+        tuple(recorder.entropy),
+        recorder.drafts,
     )
 
 
 def replay_heads(record: HeadRecord, method: Method) -> Prediction:
-    """What `hawk`, `medusa` or `hawk-vertical` with any parameters would have cost under coupled noise.
+    """Cost of `hawk`, `medusa` or `hawk-vertical` with any options, under coupled noise.
 
     Raises:
         BadInput: another method, or one that reaches farther than the record.
@@ -146,20 +146,20 @@ def replay_heads(record: HeadRecord, method: Method) -> Prediction:
         raise BadInput(f"{method}", "hawk, medusa or hawk-vertical without a tolerance", "only these replay")
     if options.vertical > record.vertical or options.horizontal > record.horizontal:
         raise BadInput(f"{method}", f"at most {record.vertical} and {record.horizontal} heads", "record more")
-    rows, start = [1], 1
+    slots, start = [1], 1
     while start < record.cells:
         levels = [_candidates(record, options, start, start + j) for j in range(_depth(record, options, start))]
-        kept, width, nodes = 0, 1, 0
+        accepted, width, nodes = 0, 1, 0
         for candidates in levels:
             width *= sum(count for count, _ in candidates)
             nodes += width
         for candidates in levels:
             if not any(draft.rank < count for count, draft in candidates):
                 break
-            kept += 1
-        rows.append(1 + nodes)
-        start = min(start + kept + 1, record.cells)
-    return Prediction(rows)
+            accepted += 1
+        slots.append(1 + nodes)
+        start = min(start + accepted + 1, record.cells)
+    return Prediction(slots)
 
 
 def _depth(record: HeadRecord, options: HawkOptions, start: int) -> int:
@@ -176,11 +176,11 @@ def _depth(record: HeadRecord, options: HawkOptions, start: int) -> int:
 
 
 def _candidates(record: HeadRecord, options: HawkOptions, start: int, cell: int) -> list[tuple[int, Draft]]:
-    """How many candidates every head has at a cell, and what it said."""
-    said = record.drafts.get((start, cell), [])
-    down = [d for d in said if d.direction == "vertical" and d.back <= options.vertical]
-    right = [d for d in said if d.direction == "horizontal" and d.back <= options.horizontal]
-    turns = [(options.vertical_samples + len(down) - 1 - i) // len(down) for i in range(len(down))]  # round robin
+    """Number of candidates of every head at a cell, and its draft."""
+    drafts = record.drafts.get((start, cell), [])
+    down = [d for d in drafts if d.direction == "vertical" and d.back <= options.vertical]
+    right = [d for d in drafts if d.direction == "horizontal" and d.back <= options.horizontal]
+    counts = [(options.vertical_samples + len(down) - 1 - i) // len(down) for i in range(len(down))]  # round robin
     free = options.vertical_samples if options.vertical and not down else 0
-    both = [*zip(turns, down, strict=True), *((options.horizontal_samples + free, d) for d in right)]
+    both = [*zip(counts, down, strict=True), *((options.horizontal_samples + free, d) for d in right)]
     return [(count, draft) for count, draft in both if count]

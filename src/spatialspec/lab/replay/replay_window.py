@@ -1,18 +1,18 @@
 """Windows of refined drafts (`jacobi`) replayed from one image recorded with a long window.
 
-The record holds every look of the target at every cell: which drafts before the cell were wrong, as distances back, and
-whether the token it named there came out right, that is, as AR's. A look behind right drafts alone is right, always:
-that is what coupled noise means. A replay runs another window and knows of each draft whether it is right. New cells
-copy the cell above; a look behind wrong drafts comes out as the recorded look at that cell whose wrong drafts were most
-alike,
+The target scores a cell in several passes. For each of them the record holds which drafts before the cell were wrong
+(as distances back), and whether the refined token was right, that is, AR's token. After right drafts only, a refined
+token is always right under coupled noise. A replay runs another window and tracks which drafts are right. New cells
+copy the cell above. After wrong drafts, it takes the recorded score of that cell with the most similar wrong drafts:
+the smallest
 
-    sum over k of w_k [draft k cells back wrong in one look, right in the other]
+    sum over k of w_k [draft k cells back wrong in one score, right in the other]
     w_k = 1 / k + 1 / (2 + 2 |k - columns|)
 
-the second term only within two cells of the one above. This is a model: another window meets wrong drafts that the
-record has not seen. Of a window as long as the recorded one the replay is exact. Of shorter ones, from 8 rows on, its
-passes were within 10 % for the mean over a few images of `icons`, recorded with 128 rows. Longer ones it refuses. SJD
-and its kin draw afresh in every pass, so that nothing is right or wrong for good, and are not replayed.
+with the second term only within two cells of the cell above. This is a model, as another window meets combinations of
+wrong drafts that are not in the record. For the recorded length the replay is exact. For shorter windows of at least 8
+slots, the mean number of passes over a few images of `icons` was within 10 %, recorded with 128 slots. Longer windows
+are refused. SJD and its variants draw new samples in every pass; they are not replayed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 
-LONGEST = 128  # rows of a recorded window
+LONGEST = 128  # slots of a recorded window
 
 
 @dataclass(frozen=True)
@@ -41,27 +41,27 @@ class WindowRecord:
     Attributes:
         grid: its cells.
         tokens: that AR writes, and this method too.
-        length: rows of the recorded window.
-        passes: that the recorded run took.
-        wrong: for every cell one row for each look: whether the draft k + 1 cells back was wrong.
-        right: for every cell and look whether the token named there was right.
+        length: slots of the recorded window.
+        passes: of the recorded run.
+        wrong: for every cell and score, whether the draft k + 1 cells back was wrong.
+        right: for every cell and score, whether the refined token was right.
     """
 
     grid: Grid
     tokens: tuple[int, ...]
     length: int
     passes: int
-    wrong: list[Bool[np.ndarray, "looks length"]]
-    right: list[Bool[np.ndarray, "looks"]]
+    wrong: list[Bool[np.ndarray, "scores length"]]
+    right: list[Bool[np.ndarray, "scores"]]
 
 
 def record_window(pipeline: SpatialPipeline, request: Request, length: int = LONGEST) -> WindowRecord:
-    """Draw one image with `jacobi` and write down every look.
+    """Draw one image with `jacobi` and record every score.
 
     Args:
         pipeline: target; no draft weights are needed.
         request: of one prompt and one seed.
-        length: rows of the window, the longest that can be replayed.
+        length: slots of the window, the longest that can be replayed.
     """
     method = Method.parse(f"jacobi:length={length}")
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
@@ -74,17 +74,17 @@ def record_window(pipeline: SpatialPipeline, request: Request, length: int = LON
     tokens, cells = image.state.tokens, request.grid.cells
     wrong: list[list[np.ndarray]] = [[] for _ in range(cells)]
     right: list[list[bool]] = [[] for _ in range(cells)]
-    for start, drafts, named in passes:
+    for start, drafts, refined in passes:
         bad = np.array([draft != tokens[start + i] for i, draft in enumerate(drafts)], dtype=bool)
-        for i, token in enumerate(named[: cells - start]):
+        for i, token in enumerate(refined[: cells - start]):
             wrong[start + i].append(_back(bad, i, length))
             right[start + i].append(token == tokens[start + i])
-    looks = [np.array(rows, dtype=bool).reshape(-1, length) for rows in wrong]
-    return WindowRecord(request.grid, tokens, length, len(passes), looks, [np.array(r, dtype=bool) for r in right])
+    by_cell = [np.array(scores, dtype=bool).reshape(-1, length) for scores in wrong]
+    return WindowRecord(request.grid, tokens, length, len(passes), by_cell, [np.array(r, dtype=bool) for r in right])
 
 
 def replay_window(record: WindowRecord, method: Method) -> Prediction:
-    """What `jacobi` with another length would have cost.
+    """Cost of `jacobi` with another length.
 
     Raises:
         BadInput: another method, or a window longer than the recorded one.
@@ -95,28 +95,29 @@ def replay_window(record: WindowRecord, method: Method) -> Prediction:
     length = options.length
     cells, columns, tokens = record.grid.cells, record.grid.columns, record.tokens
     weight = _weights(record.length, columns)
-    rows, start = [1], 1
-    good: list[bool] = []  # of each draft behind the start
+    slots, start = [1], 1
+    good: list[bool] = []  # whether each draft after the start is right
     while start < cells:
         count = min(length - 1, cells - start)
         for cell in range(start + len(good), start + count):
             source = cell - columns if cell >= columns else cell - 1
             good.append((source < start or good[source - start]) and tokens[source] == tokens[cell])
         bad = ~np.array(good[:count], dtype=bool)
-        rows.append(1 + count)
-        named = [
-            _look(record, start + i, _back(bad, i, record.length), weight) for i in range(min(count + 1, cells - start))
+        slots.append(1 + count)
+        refined = [
+            _is_right(record, start + i, _back(bad, i, record.length), weight)
+            for i in range(min(count + 1, cells - start))
         ]
-        kept = int(np.argmax(bad)) if bad.any() else count
-        done = min(kept + 1, cells - start)
-        start, good = start + done, named[done:]
-    return Prediction(rows)
+        accepted = int(np.argmax(bad)) if bad.any() else count
+        done = min(accepted + 1, cells - start)
+        start, good = start + done, refined[done:]
+    return Prediction(slots)
 
 
-def _back(bad: Bool[np.ndarray, "drafts"], row: int, length: int) -> Bool[np.ndarray, "length"]:
-    """Wrong drafts before a row of the pass, the nearest first."""
+def _back(bad: Bool[np.ndarray, "drafts"], slot: int, length: int) -> Bool[np.ndarray, "length"]:
+    """Wrong drafts before a slot of the pass, the nearest first."""
     seen = np.zeros(length, dtype=bool)
-    seen[:row] = bad[:row][::-1]
+    seen[:slot] = bad[:slot][::-1]
     return seen
 
 
@@ -126,8 +127,8 @@ def _weights(length: int, columns: int) -> Float[np.ndarray, "length"]:
     return 1 / back + np.where(beside <= 2, 0.5 / (1 + beside), 0.0)
 
 
-def _look(record: WindowRecord, cell: int, bad: Bool[np.ndarray, "length"], weight: np.ndarray) -> bool:
-    """Whether the token that a look names is right."""
+def _is_right(record: WindowRecord, cell: int, bad: Bool[np.ndarray, "length"], weight: np.ndarray) -> bool:
+    """Whether the refined token is right."""
     if not bad.any():
         return True
     if not len(record.right[cell]):

@@ -1,7 +1,7 @@
 """Attention weights of one pass over a whole image, averaged over heads and layers, for any target.
 
-While the pass runs, every call of scaled dot-product attention is watched: the model's own queries, keys and mask, so
-there is no second implementation of any target.
+A recorder sees every call of scaled dot-product attention in the pass, with the model's queries, keys and mask. So no
+target needs a second implementation.
 
     weights = softmax(q k^T / sqrt(D)) under the mask
 """
@@ -31,7 +31,7 @@ from spatialspec.targets.slots import Slots
 
 
 class AttentionRecorder(TorchFunctionMode):
-    """Adds up the attention weights of the first row of the batch, over layers.
+    """Sums the attention weights of the first sequence of the batch over layers.
 
     Attributes:
         total: sum over layers of the mean over heads.
@@ -50,20 +50,20 @@ class AttentionRecorder(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Look at attention over exactly these slots; leave everything as it is."""
-        given = dict(kwargs or {})
+        """Record attention over exactly these slots; change nothing."""
+        keywords = dict(kwargs or {})
         if func is F.scaled_dot_product_attention and args[0].shape[-2] == args[1].shape[-2] == self.slots:
-            weights = _weights(*args, **given)
+            weights = _weights(*args, **keywords)
             self.total = weights if self.total is None else self.total + weights.to(self.total.device)
             self.layers += 1
-        return func(*args, **given)
+        return func(*args, **keywords)
 
 
 def _weights(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
     is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
 ) -> Float[Tensor, "N N"]:  # fmt: skip
-    """What this call of attention does with its first row, mean over heads."""
+    """Attention weights of the first sequence in a call, mean over heads."""
     q, k = query[0].float(), key[0].float()
     k = k.repeat_interleave(len(q) // len(k), dim=0)
     score = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
@@ -77,13 +77,13 @@ def _weights(
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Where every cell but the first looks while it is written: row i speaks of cell i + 1.
+    """Attention of the slots that output each cell but the first: entry i belongs to cell i + 1.
 
     Attributes:
         cells: attention on the cells of the image.
-        text: on each slot before the image, without padding.
-        ends: on all tokens that the layout dictates. The three sum to one.
-        forced: number of such tokens after each row.
+        text: attention on each slot before the image, without padding.
+        ends: attention on all forced tokens (row ends). The three sum to one.
+        forced: number of forced tokens after each row.
     """
 
     cells: Float[np.ndarray, "written cells"]
@@ -94,31 +94,31 @@ class AttentionMap:
 
 @torch.no_grad()
 def attention(target: Target, prompt: str, tokens: Sequence[int], sampling: Sampling, grid: Grid) -> AttentionMap:
-    """Read an image and watch; the conditional stream alone.
+    """Record the attention of one pass over an image, in the conditional stream.
 
     Raises:
-        BadInput: the target does not hand out its attention.
+        BadInput: the attention of the target cannot be recorded.
     """
     session = target.session([prompt], [""], sampling, grid)
     if not isinstance(session, TargetSession):
-        raise BadInput(f"{target.name}, whose sessions do not say where text ends", "a prompt", "not measured")
+        raise BadInput(f"{target.name}, whose sessions have no prompt", "a session with a prompt", "not measured")
     chain, before = Proposal.chain(0, list(tokens[:-1])), len(session.images[0].prompt.prefixes[0])
     slots, (forced, _) = Slots.of(State(grid), chain, *session.ends), session.ends
-    watch = AttentionRecorder(before + len(slots))
-    with watch:
+    recorder = AttentionRecorder(before + len(slots))
+    with recorder:
         session.score([State(grid)], [chain])
-    if watch.total is None:
+    if recorder.total is None:
         raise BadInput(
             f"{target.name}, which does not run scaled dot-product attention over the whole image",
-            "it",
+            "scaled dot-product attention",
             'for a model of transformers call model.set_attn_implementation("sdpa")',
         )
-    weights = (watch.total / watch.layers).double().cpu().numpy()
+    weights = (recorder.total / recorder.layers).double().cpu().numpy()
     rows = weights[before + slots.last]  # entry t is cell t; its last slot outputs cell t + 1
-    own: Bool[np.ndarray, "N"] = slots.steps == 0
-    where: Int[np.ndarray, "N"] = before + np.flatnonzero(own)
-    found = np.zeros((len(rows), grid.cells))
-    found[:, slots.entries[own]] = rows[:, where]
-    ends = rows[:, before + np.flatnonzero(~own)].sum(1)
-    first = int(np.flatnonzero(rows[:, :before].sum(0))[0])  # nobody looks at padding
-    return AttentionMap(found, rows[:, first:before], ends, forced)
+    of_cells: Bool[np.ndarray, "N"] = slots.steps == 0
+    where: Int[np.ndarray, "N"] = before + np.flatnonzero(of_cells)
+    on_cells = np.zeros((len(rows), grid.cells))
+    on_cells[:, slots.entries[of_cells]] = rows[:, where]
+    ends = rows[:, before + np.flatnonzero(~of_cells)].sum(1)
+    first = int(np.flatnonzero(rows[:, :before].sum(0))[0])  # padding gets no attention
+    return AttentionMap(on_cells, rows[:, first:before], ends, forced)

@@ -33,35 +33,35 @@ def run(context: ExperimentContext) -> Outcome:
     """Every pair on the same prompts, under rejection where there is a choice."""
     pairs = ([HEADS] if context.has(HawkHeads) else []) + list(PAIRS)
     ours = [*OURS, *(LEARNT if context.has(SpatialNetwork) else ())]
-    found = draw_all(context, [method for _, *both in pairs for method in both] + ours)
+    paired = draw_all(context, [method for _, *both in pairs for method in both] + ours)
     claims = [
-        found.more(f"spatial drafts save passes with {name}", without, with_them, "target_passes", "passes")
+        paired.more(f"spatial drafts save passes with {name}", without, with_them, "target_passes", "passes")
         for name, without, with_them in pairs
     ]
     claims.append(
-        found.more(
+        paired.more(
             "our decoder takes fewer passes than Jacobi refinement alone", OURS[0], OURS[1], "target_passes",
             "passes",
         )
     )  # fmt: skip
     if len(ours) > len(OURS):
         claims += [
-            found.more("our decoder saves passes with our draft model", *LEARNT, "target_passes", "passes"),
-            found.more(
+            paired.more("our decoder saves passes with our draft model", *LEARNT, "target_passes", "passes"),
+            paired.more(
                 "our decoder takes fewer passes from the model's guesses than from copies", OURS[1], LEARNT[1],
                 "target_passes", "passes",
             ),
         ]  # fmt: skip
-    table = found.table("Means over prompts, times medians:", (), {})
+    table = paired.table("Means over prompts, times medians:", (), {})
 
     def draw(plot: Figure) -> None:
         plot.set_size_inches(9, 3.8)
         names = [name for name, *_ in pairs]
         for axes, key in zip(plot.subplots(1, 2), ("target_passes", "accepted_length"), strict=True):
-            without, with_them = ([found.mean(pair[i], key) for pair in pairs] for i in (1, 2))
-            own = [found.mean(method, key) for method in ours]
+            without, with_them = ([paired.mean(pair[i], key) for pair in pairs] for i in (1, 2))
+            our_means = [paired.mean(method, key) for method in ours]
             title, alone = key.replace("_", " "), [*without, *([None] * len(ours))]
-            bars(axes, [*names, *ours], [*with_them, *own], alone, title, ("spatial drafts", "without"))
+            bars(axes, [*names, *ours], [*with_them, *our_means], alone, title, ("spatial drafts", "without"))
 
     notes = ["Every method here is exact. `jacobi` and `spatial` work under coupled noise only."]
     if HEADS not in pairs:

@@ -27,7 +27,7 @@ def carry_out(
     call: str,
     show: Callable[[ExperimentReport], object] = lambda report: None,
 ) -> ExperimentReport:
-    """Run an experiment and write its files, each whole or not at all.
+    """Run an experiment and write its files, each atomically.
 
     Args:
         name: key of EXPERIMENTS.
@@ -38,13 +38,12 @@ def carry_out(
 
     Raises:
         NotInstalled: there is no matplotlib; before anything is computed.
-        BadInput: drafts are missing, the target does not hand out what is needed, or a file would be overwritten that
-            `check_files` keeps.
+        BadInput: drafts are missing, the target lacks something, or `check_files` refuses to overwrite a file.
     """
     check_files(name, folder, context.quick)
     plot, entry = empty_plot(), EXPERIMENTS[name]
     context = context.with_drafts([]) if entry.folders else context
-    context = replace(context, unmeasured=set())  # nothing of another experiment's
+    context = replace(context, unmeasured=set())  # without entries of other experiments
     run, start = function_of(name), time.perf_counter()
     outcome = run(context)
     settings = ReproduceSettings(
@@ -67,7 +66,7 @@ def carry_out(
     )
     try:
         show(report)
-    finally:  # also where it cannot be shown
+    finally:  # even if it cannot be shown
         outcome.draw(plot)
         save(plot, folder / f"{name}.png")
         write_text(folder / f"{name}.json", report.json_text())
@@ -76,20 +75,19 @@ def carry_out(
 
 
 def check_files(name: str, folder: Path, quick: bool) -> None:
-    """Find out whether the files of an experiment may be written, or written again.
+    """Check that the files of an experiment can be written or replaced.
 
     Raises:
-        BadInput: they cannot be; there is one that this command did not write; or a full run lies where a quick one
-            would.
+        BadInput: they cannot be written, one of them is of another origin, or a quick run would replace a full one.
     """
     files = [folder / f"{name}{ending}" for ending in (".json", ".png", ".md")]
     for file in files:
         check_output(file, file.suffix, "--out")
-    record, there = files[0], [file for file in files if file.exists()]
+    record, existing = files[0], [file for file in files if file.exists()]
     try:
-        earlier = ExperimentReport.model_validate(read_config(record)) if there else None
+        earlier = ExperimentReport.model_validate(read_config(record)) if existing else None
     except ValueError as error:  # no record of ours
-        got = f"{there[0]}, which no `reproduce {name}` wrote"
+        got = f"{existing[0]}, not written by `reproduce {name}`"
         raise BadInput(got, "a folder without it", "give another by --out") from error
     if earlier is not None and earlier.name != name:
         raise BadInput(f"{record} of {earlier.name}", f"one of {name}", "give another folder by --out")

@@ -1,10 +1,10 @@
-"""How the content of an image decides which direction wins: a regression over cells.
+"""Which content of an image favours which direction: a regression over cells.
 
     y = sum_v min(p, q_v) - sum_v min(p, q_h)  =  b_0 + b_across x_across + b_down x_down
 
-y: by how much rejection accepts the draft from above more often than that from the left; x: log(1 + change of pixels)
-in the cell, across and down, each with mean 0 and deviation 1 over all cells. Ordinary least squares; intervals by a
-bootstrap over images.
+y: acceptance probability under rejection of the draft from above, minus that of the draft from the left. x: log(1 +
+change of pixels) in the cell, across and down, each with mean 0 and standard deviation 1 over all cells. Ordinary least
+squares; intervals by a bootstrap over images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtyping import Float, Num
 
 from spatialspec.drafts.acceptance import by_rejection
 from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
-from spatialspec.lab.reproduce.pictures import changes
+from spatialspec.lab.reproduce.images import changes
 from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
@@ -31,9 +31,9 @@ TERMS = ("constant", "change across (upright structure)", "change down (level st
 THIRDS = ("flat", "middle", "busy")
 Samples = list[tuple[Float[np.ndarray, "cells 3"], Float[np.ndarray, "cells"]]]
 ABOUT = (
-    "The paper leaves open how content decides which direction predicts better. Upright structure (it changes "
-    "across, not down) goes on from the row above, level structure goes on from the left: so the vertical draft "
-    "should win on the first, the horizontal one on the second. The paper has no figures on it."
+    "The paper leaves open how content decides which direction predicts better. Vertical structure (pixels change "
+    "across, not down) continues from the row above, horizontal structure from the left. So the vertical draft should "
+    "be better on the first, the horizontal draft on the second. The paper has no figures on it."
 )
 
 
@@ -45,15 +45,15 @@ def regress(samples: Samples) -> list[Interval]:
     """
     products = np.array([x.T @ x for x, _ in samples]), np.array([x.T @ y for x, y in samples])
 
-    def solve(weight: Num[np.ndarray, "pictures"]) -> Float[np.ndarray, "3"]:
+    def solve(weight: Num[np.ndarray, "images"]) -> Float[np.ndarray, "3"]:
         left, right = (np.tensordot(weight, part, 1) for part in products)
         return np.linalg.lstsq(left, right, rcond=None)[0]
 
     count = len(samples)
     draws = np.random.default_rng((0, count)).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    spread = np.array([solve(weight) for weight in draws])
+    resamples = np.array([solve(weight) for weight in draws])
     values = solve(np.ones(count))
-    return [bootstrapped(float(value), spread[:, i], count) for i, value in enumerate(values)]
+    return [bootstrapped(float(value), resamples[:, i], count) for i, value in enumerate(values)]
 
 
 def run(context: ExperimentContext) -> Outcome:
@@ -66,15 +66,15 @@ def run(context: ExperimentContext) -> Outcome:
     left: list[Float[np.ndarray, "inner"]] = []
     for reading in readings(context):
         p = sampling.distribution(reading.logits)[cells]
-        for found, vertical, offset in ((above, True, grid.columns), (left, False, 1)):
+        for values, vertical, offset in ((above, True, grid.columns), (left, False, 1)):
             q = draft_distributions(context.target, heads, reading, vertical, 0, sampling)[cells - offset]
-            found.append(by_rejection(p, q).double().cpu().numpy())
-        for found, change in zip(
+            values.append(by_rejection(p, q).double().cpu().numpy())
+        for values, change in zip(
             (across, down), changes(context.target.pixels(reading.tokens.tolist(), grid), grid), strict=True
         ):
-            found.append(np.log1p(change[cells]))
-    x = [np.array(values) for values in (across, down)]
-    scaled = [(values - values.mean()) / max(float(values.std()), 1e-9) for values in x]
+            values.append(np.log1p(change[cells]))
+    x = [np.array(x_values) for x_values in (across, down)]
+    scaled = [(x_values - x_values.mean()) / max(float(x_values.std()), 1e-9) for x_values in x]
     count, wins = len(above), np.subtract(above, left)
     fit = regress([(np.stack((np.ones(len(cells)), a, b), axis=1), y) for a, b, y in zip(*scaled, wins, strict=True)])
     rows: list[dict[str, Value]] = []
@@ -111,14 +111,12 @@ def run(context: ExperimentContext) -> Outcome:
     def draw(plot: Figure) -> None:
         plot.set_size_inches(9, 3.8)
         one, two = plot.subplots(1, 2)
-        edges = [np.unique(np.quantile(values, np.linspace(0, 1, 7))) for values in x]
+        edges = [np.unique(np.quantile(x_values, np.linspace(0, 1, 7))) for x_values in x]
         one.set(xlabel="change across", ylabel="change down", title="from above minus from the left")
-        places = [
-            np.clip(np.digitize(v.ravel(), e[1:-1]), 0, max(len(e) - 2, 0)) for v, e in zip(x, edges, strict=True)
-        ]
+        bins = [np.clip(np.digitize(v.ravel(), e[1:-1]), 0, max(len(e) - 2, 0)) for v, e in zip(x, edges, strict=True)]
         sums, counts = np.zeros((6, 6)), np.zeros((6, 6))
-        np.add.at(sums, (places[1], places[0]), wins.ravel())
-        np.add.at(counts, (places[1], places[0]), 1)
+        np.add.at(sums, (bins[1], bins[0]), wins.ravel())
+        np.add.at(counts, (bins[1], bins[0]), 1)
         mean = np.divide(sums, counts, out=np.full((6, 6), np.nan), where=counts > 0)
         most = float(np.nanmax(np.abs(mean))) or 1.0
         plot.colorbar(one.imshow(mean, origin="lower", cmap="PuOr", vmin=-most, vmax=most), ax=one)

@@ -1,4 +1,4 @@
-"""What an experiment is given, and what it gives back."""
+"""Input and output of an experiment."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class ExperimentContext:
     Attributes:
         pipeline: target and drafts.
         request: prompts, sampling, grid and seed of every run.
-        quick: few steps and settings: to see that everything works, not what comes out.
+        quick: few steps and settings, as a smoke test.
         folders: further folders of drafts, for experiments that compare drafts.
         bar: makes a progress bar over some tokens.
         album: images that AR has drawn, by prompt, seed and grid.
-        unmeasured: what an experiment could not measure, and why; the page says it.
+        unmeasured: notes for the page on what could not be measured, and why.
     """
 
     pipeline: SpatialPipeline
@@ -54,7 +54,7 @@ class ExperimentContext:
 
     @property
     def grid(self) -> Grid:
-        """Of every image."""
+        """Grid of every image."""
         return self.request.grid
 
     def find(self, kind: type[T], algorithm: str) -> T:
@@ -86,7 +86,7 @@ class ExperimentContext:
 
 
 def quick_grid(target: Target) -> Grid:
-    """A small grid for quick runs; the target's own where it draws no other."""
+    """A small grid for quick runs; the target's own if it draws no other."""
     try:
         target.check_grid(QUICK)
     except ValueError:
@@ -96,14 +96,14 @@ def quick_grid(target: Target) -> Grid:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment found.
+    """Results of an experiment.
 
     Attributes:
-        about: what the paper says, in two or three sentences.
+        about: the paper's findings, in two or three sentences.
         tables: figures, the paper's beside ours.
         claims: of the paper, with our figures.
         draw: draws the plot.
-        notes: what differs from the paper, and what could not be run.
+        notes: differences from the paper, and parts that could not be run.
     """
 
     about: str

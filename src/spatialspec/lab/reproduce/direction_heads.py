@@ -1,6 +1,6 @@
-"""Heads of Hawk's form, x + SiLU(W x), one for each offset, trained alike on cells of images: no offset is ahead.
+"""Heads of Hawk's form, x + SiLU(W x), one for each offset, trained alike so that offsets can be compared.
 
-Cross-entropy of the token, conditional stream alone, as in Medusa-1; all heads guess the same cells.
+The loss is the cross-entropy of the token in the conditional stream, as in Medusa-1. All heads predict the same cells.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ OFFSETS = {  # name -> rows down, cells right
     "down 1 right 1": (1, 1), "down 1 right 2": (1, 2), "down 2 right 1": (2, 1),
 }  # fmt: skip
 BATCH = 512  # cells of a step
-CHECKS = 20  # times that the loss on left-out images is looked at
+CHECKS = 20  # evaluations on held-out images
 RATE = 1e-3  # of AdamW at width 256, falling as 1 / width
 
 
 @dataclass(frozen=True)
 class ReadImages:
-    """What the target made of some images, one after the other.
+    """States and tokens of some images under the target, one image after the other.
 
     Attributes:
         grid: of each.
         states: normed, of the conditional stream.
         tokens: in raster order.
-        inner: cells that every head guesses, within all images.
+        inner: indices of the cells that every head predicts.
     """
 
     grid: Grid
@@ -48,7 +48,7 @@ class ReadImages:
 
     @classmethod
     def of(cls, grid: Grid, read: Sequence[tuple[Float[Tensor, "cells d"], Int[Tensor, "cells"]]]) -> ReadImages:
-        """Images by their states and their tokens."""
+        """From the states and tokens of each image."""
         states = torch.cat([one for one, _ in read])
         inner = torch.from_numpy(inner_cells(grid, REACH, REACH)).to(states.device)
         starts = torch.arange(len(read), device=states.device)[:, None] * grid.cells
@@ -56,52 +56,52 @@ class ReadImages:
 
 
 def losses(
-    target: Target, weight: Float[Tensor, "H d d"], pictures: ReadImages, cells: Int[Tensor, "n"]
+    target: Target, weight: Float[Tensor, "H d d"], images: ReadImages, cells: Int[Tensor, "n"]
 ) -> Float[Tensor, "H n"]:
     """Cross-entropy of every head at some inner cells.
 
     Args:
         target: its frozen output layer.
         weight: of the heads, in the order of OFFSETS.
-        pictures: that the cells are of.
-        cells: among `pictures.inner`.
+        images: of the cells.
+        cells: among `images.inner`.
     """
-    found = []
+    by_head = []
     for head, (down, right) in zip(weight, OFFSETS.values(), strict=True):
-        source = pictures.states[cells - down * pictures.grid.columns - right].float()
+        source = images.states[cells - down * images.grid.columns - right].float()
         guess = HawkHeads.apply_heads(head[None], source)[0]
         logits = target.output(guess.to(target.dtype)).float()
-        found.append(F.cross_entropy(logits, pictures.tokens[cells], reduction="none"))
-    return torch.stack(found)
+        by_head.append(F.cross_entropy(logits, images.tokens[cells], reduction="none"))
+    return torch.stack(by_head)
 
 
 @torch.no_grad()
-def picture_losses(target: Target, weight: Float[Tensor, "H d d"], pictures: ReadImages) -> Float[Tensor, "P H"]:
+def image_losses(target: Target, weight: Float[Tensor, "H d d"], images: ReadImages) -> Float[Tensor, "P H"]:
     """Mean loss of every head on every image."""
-    parts = pictures.inner.split(len(inner_cells(pictures.grid, REACH, REACH)))
-    return torch.stack([losses(target, weight, pictures, cells).mean(-1) for cells in parts])
+    parts = images.inner.split(len(inner_cells(images.grid, REACH, REACH)))
+    return torch.stack([losses(target, weight, images, cells).mean(-1) for cells in parts])
 
 
 def train(
     target: Target, seen: ReadImages, left_out: ReadImages, steps: int, report: Progress
 ) -> Float[Tensor, "H d d"]:
-    """Weights of the heads, of each head those with the least loss on images that it does not learn from.
+    """Train the heads; return the weights of each with the smallest loss on held-out images.
 
-    AdamW, its rate falling by cosine.
+    AdamW with a cosine decay of the rate.
 
     Args:
         target: frozen.
-        seen: learnt from; every step takes some of its cells by chance.
-        left_out: looked at CHECKS times, to stop each head where it is best.
-        steps: at most.
-        report: called as it goes on, `report("heads", cells)`.
+        seen: training images; every step draws random cells.
+        left_out: held-out images, evaluated CHECKS times for early stopping.
+        steps: largest number of steps.
+        report: called after every step, `report("heads", cells)`.
     """
     weight = torch.zeros(len(OFFSETS), target.width, target.width, device=target.device, requires_grad=True)
     optimiser = torch.optim.AdamW([weight], lr=RATE * 256 / target.width, betas=(0.9, 0.95), weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     draw = torch.Generator().manual_seed(0)
     best = weight.detach().clone()
-    least = picture_losses(target, best, left_out).mean(0)
+    least = image_losses(target, best, left_out).mean(0)
     for step in range(1, steps + 1):
         chosen = torch.randint(len(seen.inner), (BATCH,), generator=draw).to(target.device)
         losses(target, weight, seen, seen.inner[chosen]).mean(-1).sum().backward()
@@ -110,7 +110,7 @@ def train(
         optimiser.zero_grad()
         report("heads", BATCH)
         if step % max(steps // CHECKS, 1) == 0:
-            now = picture_losses(target, weight.detach(), left_out).mean(0)
+            now = image_losses(target, weight.detach(), left_out).mean(0)
             better = now < least
             least = torch.where(better, now, least)
             best[better] = weight.detach()[better]

@@ -1,4 +1,4 @@
-"""SSD's predictors from several folders, on the same prompts: what the ablations of their training compare."""
+"""SSD's predictors from several folders on the same prompts, for the ablations of their training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells,
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.methods.predictors import SSDPredictors
 
-METHOD = "ssd:rounds=0"  # the paper's ablations of training are without correction
+METHOD = "ssd:rounds=0"  # the paper's ablations of training use no correction
 TRAINED = re.compile(r"trained on ([\d,]+) ")  # of the card
 
 
@@ -36,38 +36,38 @@ class DraftFolder:
     predictors: SSDPredictors
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """Number of images that they were trained on, from the card.
 
         Raises:
-            BadInput: there is no card, or it does not say.
+            BadInput: there is no card, or it lacks the number.
         """
         card = self.path / "README.md"
-        said = TRAINED.search(read_text(card)) if card.is_file() else None
-        if said is None:
+        match = TRAINED.search(read_text(card)) if card.is_file() else None
+        if match is None:
             raise BadInput("no number of images", "`trained on N ...` as `train draft` writes", where=card)
-        return int(said[1].replace(",", ""))
+        return int(match[1].replace(",", ""))
 
 
 def open_folders(context: ExperimentContext, make: str) -> list[DraftFolder]:
-    """The folders that were given.
+    """Load the folders of the command line.
 
     Args:
         context: with the folders.
-        make: how to make some, for the message.
+        make: command that trains such drafts, for the message.
 
     Raises:
         BadInput: fewer than two, or one without SSD's predictors for this target.
     """
     if len(context.folders) < 2:
         raise BadInput(f"{len(context.folders)} folders of drafts", "--drafts A,B,...", f"make them with {make}")
-    found = []
+    folders = []
     for path in context.folders:
-        there = [drafts for drafts in context.load(path) if isinstance(drafts, SSDPredictors)]
-        if len(there) != 1:
-            raise BadInput(f"--drafts {path} with {len(there)} sets of SSD's predictors", "one", f"{make}")
-        found.append(DraftFolder(path, there[0]))
-    return found
+        predictors = [drafts for drafts in context.load(path) if isinstance(drafts, SSDPredictors)]
+        if len(predictors) != 1:
+            raise BadInput(f"--drafts {path} with {len(predictors)} sets of SSD's predictors", "one", f"{make}")
+        folders.append(DraftFolder(path, predictors[0]))
+    return folders
 
 
 def compare_folders(
@@ -79,10 +79,10 @@ def compare_folders(
         context: target and prompts.
         folders: name of each -> folder.
         paper: name -> DPG-Bench of the paper.
-        first: head of the column of names.
+        first: heading of the column of names.
 
     Returns:
-        A table, and by name the likelihood gap of every image minus that of AR's.
+        A table, and by name the log-likelihood gap of every image minus that of AR.
     """
     columns = [
         Column(key="drafts", label=first),
@@ -95,14 +95,14 @@ def compare_folders(
     rows: list[dict[str, Value]] = []
     away = {}
     for name, folder in folders.items():
-        found = draw_all(context.with_drafts([folder.predictors]), [METHOD])
-        away[name] = found.away(METHOD)
+        run = draw_all(context.with_drafts([folder.predictors]), [METHOD])
+        away[name] = run.away(METHOD)
         right, down = (accepted(context, folder.predictors, down=down) for down in (False, True))
-        own: dict[str, Value] = {
+        facts: dict[str, Value] = {
             "drafts": name, "right": right, "down": down, "paper_dpg": paper.get(name),
             "weights": drafts_digest([folder.predictors]),
         }  # fmt: skip
-        rows.append(found.row(METHOD) | own)
+        rows.append(run.row(METHOD) | facts)
     return Table(caption="SSD without rounds, means over prompts:", columns=columns, rows=rows), away
 
 

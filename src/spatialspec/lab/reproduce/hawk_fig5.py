@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from spatialspec.lab.reproduce.context import ExperimentContext, Outcome
-from spatialspec.lab.reproduce.pictures import changes, overlays
+from spatialspec.lab.reproduce.images import changes, overlays
 from spatialspec.lab.reproduce.readings import draft_distributions, inner_cells, readings
 from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
@@ -35,24 +35,24 @@ ABOUT = (
 
 
 def divergence(a: Float[Tensor, "*N V"], b: Float[Tensor, "*N V"]) -> Float[Tensor, "*N"]:
-    """KL(a || b) in nats; both without zeros where a has mass."""
+    """KL(a || b) in nats; b must be positive where a is."""
     a, b = a.double(), b.double().clamp(min=torch.finfo(torch.float64).tiny)
     return (torch.special.xlogy(a, a) - a * b.log()).sum(-1)
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """The map of every image, and whether it follows the image's changes."""
+    """The map of every image, and its correlation with the change of pixels."""
     heads, sampling, grid = context.find(HawkHeads, "hawk"), context.request.sampling.unfiltered, context.grid
     cells = inner_cells(grid, 1, 1)
-    pictures: list[Image.Image] = []
+    images: list[Image.Image] = []
     maps: list[Float[np.ndarray, "rows columns"]] = []
     ranks, thirds, means = [], [], []
     for reading in readings(context):
         right = draft_distributions(context.target, heads, reading, False, 0, sampling)[cells - 1]
         down = draft_distributions(context.target, heads, reading, True, 0, sampling)[cells - grid.columns]
         far = divergence(down, right).cpu().numpy()
-        picture = context.target.pixels(reading.tokens.tolist(), grid)
-        busy = np.add(*changes(picture, grid))[cells]
+        image = context.target.pixels(reading.tokens.tolist(), grid)
+        busy = np.add(*changes(image, grid))[cells]
         means.append(float(far.mean()))
         ranks.append(rank_correlation(far, busy))
         order = np.argsort(busy, kind="stable")
@@ -60,7 +60,7 @@ def run(context: ExperimentContext) -> Outcome:
         if len(maps) < SHOWN:
             filled = np.full(grid.cells, np.nan)
             filled[cells] = far
-            pictures.append(picture)
+            images.append(image)
             maps.append(filled.reshape(grid.rows, grid.columns))
 
     rows: list[dict[str, Value]] = [
@@ -83,7 +83,7 @@ def run(context: ExperimentContext) -> Outcome:
 
     def draw(plot: Figure) -> None:
         plot.set_size_inches(2 * len(maps) + 1, 4.4)
-        overlays(plot, pictures, maps, "KL(vertical || horizontal), nats")
+        overlays(plot, images, maps, "KL(vertical || horizontal), nats")
 
     return Outcome(
         ABOUT, [table], claims, draw, ["Cells of the first row and column have one direction only and are left out."]
@@ -96,11 +96,11 @@ def _mean(values: list[float]) -> float | None:
 
 
 def rank_correlation(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
-    """Spearman's, equal values sharing their mean rank; NaN where all values of one are equal."""
+    """Spearman's rank correlation with mean ranks for ties; NaN if all values of one argument are equal."""
     ranks = []
     for values in (a, b):
-        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+        _, order, counts = np.unique(values, return_inverse=True, return_counts=True)
         if len(counts) < 2:
             return float("nan")
-        ranks.append((counts.cumsum() - (counts - 1) / 2)[place])
+        ranks.append((counts.cumsum() - (counts - 1) / 2)[order])
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

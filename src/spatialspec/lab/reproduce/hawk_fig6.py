@@ -1,7 +1,7 @@
 """Hawk's figure 6: the probability that no candidate is accepted, against their number, from one source and from two.
 
-Candidates are independent draws, tested in order, vertical ones first. Whether candidate i is accepted does not hang on
-which tokens were refused before it, so the probability is a product, exact for every cell:
+Candidates are independent draws, tested in order, vertical ones first. The acceptance of candidate i does not depend on
+which tokens were rejected before it, so the probability is a product, exact for every cell:
 
     p_1 = p,   a_i = sum_v min(p_i(v), q_i(v)),   p_{i+1} = normalise(max(p_i - q_i, 0));   rejected: prod_i (1 - a_i)
 """
@@ -47,21 +47,21 @@ ABOUT = (
 def rejected(
     p: Float[Tensor, "cells V"], q: Sequence[Float[Tensor, "cells V"]], counts: Sequence[int]
 ) -> dict[int, Float[Tensor, "cells"]]:
-    """Probability that all of the first n candidates are refused.
+    """Probability that all of the first n candidates are rejected.
 
     Args:
         p: of the target.
         q: distribution of each candidate, in the order of the tests.
         counts: numbers of candidates n, each at most the number of distributions.
     """
-    left, missed, found = p.double(), torch.ones(len(p), dtype=torch.float64, device=p.device), {}
+    left, missed, by_count = p.double(), torch.ones(len(p), dtype=torch.float64, device=p.device), {}
     for n, draft in enumerate(q, start=1):
         draft = draft.double()
         missed = missed * (1 - by_rejection(left, draft)).clamp(min=0)
         left = residual(left, draft)
         if n in counts:
-            found[n] = missed
-    return found
+            by_count[n] = missed
+    return by_count
 
 
 def run(context: ExperimentContext) -> Outcome:
@@ -80,8 +80,8 @@ def run(context: ExperimentContext) -> Outcome:
         }
         for n in counts:
             both = [down] * -(-n // 2) + [right] * (n // 2)
-            for source, found in ({"dual": rejected(p, both, [n])} | single).items():
-                means[source][n].append(float(found[n].mean()))
+            for source, by_count in ({"dual": rejected(p, both, [n])} | single).items():
+                means[source][n].append(float(by_count[n].mean()))
     samples = len(context.request.prompts)
     rows = [{"n": n, **{s: float(np.mean(means[s][n])) for s in SOURCES}, **PAPER.get(n, {})} for n in counts]
     columns = [Column(key="n", label="candidates")]

@@ -1,4 +1,4 @@
-"""Hawk's appendix D: top-k and temperature against accepted length, and what they do to the images."""
+"""Hawk's appendix D: effect of top-k and temperature on accepted length and on the images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ABOUT = (
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """Hawk at every setting, each beside AR at the same."""
+    """Hawk at every setting, beside AR at the same setting."""
     size = context.target.vocabulary
     few, fewer = max(size // 4, 2), max(size // 64, 2)
     shares = (size, fewer, 1) if context.quick else (size, few, fewer, 1)
@@ -47,17 +47,17 @@ def run(context: ExperimentContext) -> Outcome:
     settings |= {f"T {t:g}": replace(default, temperature=t) for t in temperatures}
     runs = draw_settings(context, settings)
     rows: list[dict[str, Value]] = []
-    for name, found in runs.items():
-        own: dict[str, Value] = {
+    for name, paired in runs.items():
+        setting: dict[str, Value] = {
             "setting": name,
             "top_k": settings[name].top_k,
             "temperature": settings[name].temperature,
         }
-        rows.append(found.row("hawk") | own | {"distinct": float(np.mean(distinct(found)))})
+        rows.append(paired.row("hawk") | setting | {"distinct": float(np.mean(distinct(paired)))})
     table = Table(caption="Hawk, means over prompts:", columns=list(COLUMNS), rows=rows)
     every, some, one = (f"top-k {k}" for k in (size, fewer, 1))
     warm, cold = (f"T {t:g}" for t in (temperatures[0], temperatures[-1]))
-    accepted = {name: np.array(found.values("hawk", "accepted_length")) for name, found in runs.items()}
+    accepted = {name: np.array(paired.values("hawk", "accepted_length")) for name, paired in runs.items()}
 
     def claim(text: str, difference: np.ndarray, unit: str) -> Claim:
         figure: Interval | None = mean_over_prompts(difference, range(len(difference)))
@@ -80,12 +80,12 @@ def run(context: ExperimentContext) -> Outcome:
         axes.bar(range(len(runs)), [float(np.mean(accepted[name])) for name in runs], color="#2166ac")
         axes.set_xticks(range(len(runs)), list(runs), fontsize=8)
         axes.set(ylabel="accepted length", ylim=(1, None))
-        for panel, found in zip(below.subplots(1, len(runs), squeeze=False)[0], runs.values(), strict=True):
-            panel.imshow(found.samples["hawk"][0].image)
+        for panel, paired in zip(below.subplots(1, len(runs), squeeze=False)[0], runs.values(), strict=True):
+            panel.imshow(paired.samples["hawk"][0].image)
             panel.axis("off")
 
     notes = [
-        f"top-k {size} keeps every token of this target. The gap is to the distribution without top-k, at the same "
+        f"top-k {size} includes every token of this target. The gap is to the distribution without top-k, at the same "
         "temperature: below 0 the images are likelier than AR's.",
         f"The images are those of “{context.request.prompts[0]}”.",
     ]
@@ -93,11 +93,11 @@ def run(context: ExperimentContext) -> Outcome:
 
 
 def draw_settings(context: ExperimentContext, settings: Mapping[str, Sampling]) -> dict[str, PairedRun]:
-    """Hawk at every setting; one that goes by two names is drawn once.
+    """Hawk at every setting; equal settings under two names are drawn once.
 
     Args:
         context: target, drafts, prompts.
-        settings: by name; a top-k of the whole vocabulary is none.
+        settings: by name; a top-k of the whole vocabulary counts as no top-k.
     """
     size = context.target.vocabulary
     plain = {name: replace(s, top_k=s.top_k if s.top_k < size else 0) for name, s in settings.items()}
@@ -107,6 +107,6 @@ def draw_settings(context: ExperimentContext, settings: Mapping[str, Sampling]) 
     return {name: drawn[s] for name, s in plain.items()}
 
 
-def distinct(found: PairedRun) -> np.ndarray:
+def distinct(paired: PairedRun) -> np.ndarray:
     """Share of an image's tokens that are distinct, for each image of Hawk."""
-    return np.array([len(set(s.drawn.tokens)) / len(s.drawn.tokens) for s in found.samples["hawk"]])
+    return np.array([len(set(s.drawn.tokens)) / len(s.drawn.tokens) for s in paired.samples["hawk"]])

@@ -30,19 +30,19 @@ ABOUT = (
 
 def run(context: ExperimentContext) -> Outcome:
     """Every method on every prompt, under rejection, as in the paper."""
-    found = draw_all(context, list(PAPER))
+    paired = draw_all(context, list(PAPER))
     claims = [
-        found.more(f"Hawk accepts more tokens than {name}", "hawk", other, "accepted_length", "tokens")
+        paired.more(f"Hawk accepts more tokens than {name}", "hawk", other, "accepted_length", "tokens")
         for name, other in (("Medusa", "medusa"), ("vertical heads", "hawk-vertical"), ("LANTERN++", LANTERN))
     ]
     claims += [
-        found.near("Hawk's images are as likely as AR's", "hawk"),
-        found.nearer("Hawk is closer to AR in likelihood than LANTERN++", "hawk", LANTERN),
+        paired.near("Hawk's images are as likely as AR's", "hawk"),
+        paired.nearer("Hawk is closer to AR in likelihood than LANTERN++", "hawk", LANTERN),
     ]
-    table = found.table("Means over prompts, times medians:", COLUMNS, PAPER)
+    table = paired.table("Means over prompts, times medians:", COLUMNS, PAPER)
     panels = [("accepted_length", "paper_accepted"), ("speedup_seconds", "paper_time"), ("likelihood_gap", "")]
     notes = [
-        "Two candidates per depth for every method; the paper gives neither the numbers of candidates nor of heads.",
-        "Accepted length counts the target's own token: AR has 1. Times hang on the machine, accepted lengths do not.",
+        "Two candidates per depth for every method; the paper states neither the number of candidates nor of heads.",
+        "Accepted length counts the target's own token: AR has 1. Only times depend on the machine.",
     ]
     return Outcome(ABOUT, [table], claims, lambda plot: compare(plot, table, panels), notes)

@@ -1,4 +1,4 @@
-"""Hawk's vertical cache: memory, accepted length and time against VSD, the number of vertical heads in use."""
+"""Hawk's vertical cache: memory, accepted length and time against VSD, the number of vertical heads."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ COLUMNS = (
     Column(key="bytes", label="bytes of the cache", form="{:,}"),
 )
 ABOUT = (
-    "What vertical heads say is kept until the row they speak of is written, so head d needs d rows and the cache "
-    "holds IW VSD (VSD + 1) / 2 entries. The paper says neither what its VSD was nor what others cost or bring; its "
-    "134 MB of heads in FP16 are four of 4096 x 4096, which fits two to the right and two down."
+    "Drafts of vertical heads are cached until their row is written. Head d needs d rows, so the cache has "
+    "IW VSD (VSD + 1) / 2 entries. The paper states neither its VSD nor the cost and use of others. Its 134 MB of "
+    "heads in FP16 are four of 4096 x 4096, which fits two to the right and two down."
 )
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """Hawk with 1, 2, 3 vertical heads and as many vertical candidates, beside one head with as many candidates."""
-    there = context.find(HawkHeads, "hawk").config.vertical
-    depths = range(1, min(there, DEEPEST) + 1)
+    """Hawk with 1, 2 and 3 vertical heads and as many vertical candidates, beside one head with as many candidates."""
+    heads = context.find(HawkHeads, "hawk").config.vertical
+    depths = range(1, min(heads, DEEPEST) + 1)
     method = {(d, a): f"hawk:vertical={d}:vertical_samples={a}" for a in depths for d in sorted({1, a})}
-    found = draw_all(context, list(method.values()))
+    paired = draw_all(context, list(method.values()))
     rows: list[dict[str, Value]] = []
     for (depth, candidates), name in method.items():
         entries = context.grid.columns * depth * (depth + 1) // 2
         held = entries * context.request.sampling.streams * context.target.width * context.target.dtype.itemsize
-        own: dict[str, Value] = {"vsd": depth, "candidates": candidates, "entries": entries, "bytes": held}
-        rows.append(found.row(name) | own)
+        facts: dict[str, Value] = {"vsd": depth, "candidates": candidates, "entries": entries, "bytes": held}
+        rows.append(paired.row(name) | facts)
     table = Table(caption="Means over prompts, times medians:", columns=[*COLUMNS, *FIGURES], rows=rows)
     claims = [
-        found.more(
+        paired.more(
             f"VSD {a} accepts more than VSD 1 with as many candidates", method[a, a], method[1, a], "accepted_length",
             "tokens",
         )
@@ -51,7 +51,7 @@ def run(context: ExperimentContext) -> Outcome:
     def draw(plot: Figure) -> None:
         plot.set_size_inches(8.4, 3.8)
         left, right = plot.subplots(1, 2)
-        accepted = {key: float(found.mean(name, "accepted_length") or 0) for key, name in method.items()}
+        accepted = {key: float(paired.mean(name, "accepted_length") or 0) for key, name in method.items()}
         series = {
             "VSD = a": ([*depths], [accepted[a, a] for a in depths]),
             "VSD = 1": ([*depths], [accepted[1, a] for a in depths]),
@@ -60,10 +60,10 @@ def run(context: ExperimentContext) -> Outcome:
         kilobytes = {depth: float(row["bytes"] or 0) / 1e3 for (depth, _), row in zip(method, rows, strict=True)}
         lines(right, {"cache": ([*kilobytes], [*kilobytes.values()])}, "VSD", "kB")
 
-    notes = ["The cache counts one entry for each stream of guidance."]
-    if there < DEEPEST:
+    notes = ["The cache has one entry for each stream of guidance."]
+    if heads < DEEPEST:
         notes.append(
-            f"The drafts have {there} vertical heads, so VSD stops there: `spatialspec train draft --drafter hawk "
+            f"The drafts have {heads} vertical heads, so VSD stops there: `spatialspec train draft --drafter hawk "
             f"--vertical {DEEPEST}` makes deeper ones, `--draft` takes them."
         )
     return Outcome(ABOUT, [table], claims, draw, notes)

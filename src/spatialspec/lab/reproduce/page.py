@@ -26,16 +26,16 @@ def markdown(table: Table) -> str:
 
 
 def _paragraph(report: ExperimentReport) -> str:
-    """The verdict, and what stands in its way."""
+    """The verdict, and the claims that do not hold."""
     parts = [f"**{report.verdict.capitalize()}**: {_count(report, HOLDS)} of {len(report.claims)} claims hold."]
-    for found, head in ((FAILS, "What does not hold"), (OPEN, "What cannot be told")):
-        if claims := [claim.text for claim in report.claims if claim.found == found]:
+    for verdict, head in ((FAILS, "What does not hold"), (OPEN, "What cannot be told")):
+        if claims := [claim.text for claim in report.claims if claim.found == verdict]:
             parts.append(f"{head}: {'; '.join(claims)}.")
     return " ".join(parts)
 
 
-def _count(report: ExperimentReport, found: str) -> int:
-    return sum(claim.found == found for claim in report.claims)
+def _count(report: ExperimentReport, verdict: str) -> int:
+    return sum(claim.found == verdict for claim in report.claims)
 
 
 def _claims(report: ExperimentReport) -> str:
@@ -46,7 +46,7 @@ def _claims(report: ExperimentReport) -> str:
 
 
 def figure(claim: ClaimResult) -> tuple[str, str, str]:
-    """Figure, interval and where it is wanted, in words."""
+    """Figure, interval and the range that the claim requires, as text."""
     value = "-" if claim.value is None else f"{claim.value:+.3g} {claim.unit}".rstrip()
     interval = "-" if claim.interval is None else "{:+.3g} to {:+.3g}".format(*claim.interval)
     return value, interval, _wanted(claim)
@@ -59,7 +59,7 @@ def _wanted(claim: ClaimResult) -> str:
 
 
 def _run(report: ExperimentReport) -> str:
-    """How the page was made."""
+    """Command, settings and rule of the verdict."""
     s = report.settings
     prompts = f"{s.prompts} prompt{'' if s.prompts == 1 else 's'}"
     sampling = f"guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, top-p {s.top_p:g}"

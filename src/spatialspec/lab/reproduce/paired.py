@@ -1,4 +1,4 @@
-"""Methods run by `bench`, image by image beside AR's, so that differences come with intervals over prompts."""
+"""Methods paired with AR image by image, for differences with intervals over prompts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spatialspec.quality.encoders import image_features
 from spatialspec.quality.judge import Alignment
 
 NATS = "nats per token"
-NEAR = 0.1  # nats per token: images whose likelihood gap is within this of AR's count as AR's
+NEAR = 0.1  # nats per token: largest difference of log-likelihood gaps that counts as equal
 
 FIGURES = (
     Column(key="method", label="method", form="`{}`"),
@@ -46,7 +46,7 @@ class PairedRun:
         results: figures of each method over all images.
         images: figures of each image, prompt by prompt.
         samples: the images.
-        hits: whether each image is closer to its prompt than to 99 other captions; None where nobody judged.
+        hits: whether each image is closer to its prompt than to 99 other captions; None if not judged.
     """
 
     results: Mapping[str, MethodResult]
@@ -61,13 +61,13 @@ class PairedRun:
 
     def values(self, method: str, key: str) -> list[float] | None:
         """A figure of every image; None where it is undefined."""
-        found = [getattr(image, key) for image in self.images[_name(method)]]
-        return None if None in found else found
+        figures = [getattr(image, key) for image in self.images[_name(method)]]
+        return None if None in figures else figures
 
     def mean(self, method: str, key: str) -> float | None:
         """Mean of a figure over images."""
-        found = self.values(method, key)
-        return None if found is None else fmean(found)
+        figures = self.values(method, key)
+        return None if figures is None else fmean(figures)
 
     def minus(self, a: str, b: str, key: str) -> Interval | None:
         """Mean of a figure of method `a` minus that of method `b`, image by image."""
@@ -85,7 +85,7 @@ class PairedRun:
         return nearer(text, self.away(a), self.away(b))
 
     def near(self, text: str, method: str) -> Claim:
-        """The claim that the likelihood gap of a method is AR's, up to NEAR."""
+        """The claim that the log-likelihood gap of a method equals AR's, up to NEAR."""
         return Claim(text, self.minus(method, str(AR), "likelihood_gap"), self.prompts, NATS, -NEAR, NEAR)
 
     def away(self, method: str) -> list[float] | None:
@@ -133,12 +133,12 @@ def of_means(values: Sequence[list[float]], figure: Callable[[np.ndarray], np.nd
 
 
 def _name(method: str) -> str:
-    """A method as results name it: numbers in one form."""
+    """A method in canonical form, as in results."""
     return str(Method.parse(method))
 
 
 def draw_all(context: ExperimentContext, methods: Sequence[str]) -> PairedRun:
-    """Draw every prompt with every method; AR comes first, asked for or not.
+    """Draw every prompt with every method; AR is always included, as the first.
 
     Raises:
         BadInput: a method lacks its drafts, or a prompt cannot be drawn; before anything is computed.
@@ -151,22 +151,22 @@ def draw_all(context: ExperimentContext, methods: Sequence[str]) -> PairedRun:
         )
     images = {
         str(method): [
-            summarise(context.pipeline, method, context.request, [own], [ar])
-            for own, ar in zip(samples[method], samples[AR], strict=True)
+            summarise(context.pipeline, method, context.request, [mine], [ar])
+            for mine, ar in zip(samples[method], samples[AR], strict=True)
         ]
         for method in listed
     }
     results = {result.method: result for result in document.methods}
-    drawn = {str(method): found for method, found in samples.items()}
+    drawn = {str(method): drawn_samples for method, drawn_samples in samples.items()}
     return PairedRun(results, images, drawn, None if context.quick else _judge(context, drawn))
 
 
 def _judge(context: ExperimentContext, samples: Mapping[str, Sequence[Sample]]) -> dict[str, np.ndarray] | None:
-    """R-precision image by image; None, and a note to the context, where a package of the judge is missing."""
+    """R-precision image by image; None, with a note in the context, if a package of the judge is missing."""
     captions = [sample.drawn.prompt for sample in samples[str(AR)]]
     try:
         judge = Alignment(captions)
-        pixels = {method: np.stack([np.asarray(s.image) for s in found]) for method, found in samples.items()}
+        pixels = {method: np.stack([np.asarray(s.image) for s in drawn]) for method, drawn in samples.items()}
         return {m: judge.hits(image_features(stack, judge.side), captions) for m, stack in pixels.items()}
     except NotInstalled as error:
         context.unmeasured.add(f"R-precision was not measured: {error}.")

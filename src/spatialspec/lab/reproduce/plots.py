@@ -1,4 +1,4 @@
-"""Plots by matplotlib: the shapes that experiments share."""
+"""Plots by matplotlib that experiments share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def empty_plot() -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG file atomically."""
     with writing(path) as partial:
         figure.savefig(partial, format="png", dpi=110)
 
@@ -43,13 +43,13 @@ def bars(
     title: str,
     names: tuple[str, str] = ("ours", "paper"),
 ) -> None:
-    """Two bars for each label, the second where there is one; `names` says what they are."""
+    """One or two bars for each label; `names` are their names in the legend."""
     two = any(value is not None for value in theirs)
     width = 0.4 if two else 0.7
     for values, shift, colour, name in ((ours, -0.2 * two, OURS, names[0]), (theirs, 0.2, THEIRS, names[1])):
-        there = [(i, value) for i, value in enumerate(values) if value is not None]
-        if there:
-            axes.bar([i + shift for i, _ in there], [v for _, v in there], width, color=colour, label=name)
+        points = [(i, value) for i, value in enumerate(values) if value is not None]
+        if points:
+            axes.bar([i + shift for i, _ in points], [v for _, v in points], width, color=colour, label=name)
     axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", fontsize=8)
     axes.set_title(title, fontsize=10)
     axes.grid(axis="y", alpha=0.3)
@@ -59,12 +59,12 @@ def bars(
 
 
 def compare(plot: Figure, table: Table, panels: Sequence[tuple[str, str]]) -> None:
-    """One panel of bars for each figure of a table of methods, the paper's beside ours where it has one.
+    """One panel of bars for each figure of a table of methods, beside the paper's if it has one.
 
     Args:
         plot: empty.
         table: with the column `method`.
-        panels: key of our figure, and key of the paper's; "" where it has none.
+        panels: key of our figure, and key of the paper's; "" for none.
     """
     names = [str(row["method"]) for row in table.rows]
     short = [name.partition(":")[0] for name in names]
@@ -81,7 +81,7 @@ def _numbers(table: Table, key: str) -> list[float | None]:
 
 
 def powers(axes: Axes, ticks: Sequence[float]) -> None:
-    """Make the axis across logarithmic, with these ticks and no others."""
+    """Make the x axis logarithmic, with exactly these ticks."""
     from matplotlib.ticker import NullLocator
 
     axes.set_xscale("log")
@@ -90,7 +90,7 @@ def powers(axes: Axes, ticks: Sequence[float]) -> None:
 
 
 def lines(axes: Axes, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str) -> None:
-    """One line for each name; what begins with "paper" is dashed."""
+    """One line for each name; names that begin with "paper" are dashed."""
     from matplotlib.ticker import MaxNLocator
 
     for name, (across, up) in series.items():

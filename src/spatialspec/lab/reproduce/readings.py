@@ -1,4 +1,4 @@
-"""What the target and its drafts say of every cell of images that AR has drawn, in one pass over each.
+"""Scores of the target and its drafts at every cell of AR's images, in one pass over each image.
 
 State t outputs cell t. A head with offset k drafts cell t + k from state t.
 """
@@ -31,13 +31,13 @@ BATCH = 8  # images drawn at once
 
 @dataclass(frozen=True)
 class Reading:
-    """One image, read by the target.
+    """One image and its scores under the target.
 
     Attributes:
-        prompt: its number.
+        prompt: index of its prompt.
         tokens: in raster order.
-        logits: of every cell, given the tokens before it, conditional stream first.
-        hidden: pre-norm states that they come from.
+        logits: of every cell, after the tokens before it, conditional stream first.
+        hidden: pre-norm states of the logits.
     """
 
     prompt: int
@@ -47,37 +47,37 @@ class Reading:
 
 
 def draw(context: ExperimentContext) -> list[tuple[int, ...]]:
-    """Tokens of AR's image of every prompt; what the album holds is not drawn again."""
+    """Tokens of AR's image of every prompt; images in the album are reused."""
     size, jobs = str(context.grid), list(zip(context.request.prompts, context.request.seeds, strict=True))
     missing = [job for job in jobs if (*job, size) not in context.album]
     with context.bar(len(missing) * context.grid.cells) as report:
         for start in range(0, len(missing), BATCH):
             prompts, seeds = zip(*missing[start : start + BATCH], strict=True)
-            asked = Request(prompts, seeds, context.request.sampling, context.grid)
-            drawn, _ = generate(context.target, [], AR, asked, lambda step: report("ar", len(step.written)))
+            request = Request(prompts, seeds, context.request.sampling, context.grid)
+            drawn, _ = generate(context.target, [], AR, request, lambda step: report("ar", len(step.written)))
             context.album.update({(*job, size): tokens for job, tokens in zip(missing[start:], drawn, strict=False)})
     return [context.album[(*job, size)] for job in jobs]
 
 
 def readings(context: ExperimentContext) -> Iterator[Reading]:
-    """Every image, one after the other, so that no two are held at once."""
+    """Readings of all images, one at a time to save memory."""
     for prompt, tokens in enumerate(draw(context)):
         words = context.request.prompts[prompt]
         session = context.target.session([words], [""], context.request.sampling, context.grid)
         (scores,) = session.score([State(context.grid)], [Proposal.chain(0, list(tokens[:-1]))])
-        own = torch.tensor(tokens, device=scores.logits.device)
-        # copies: what an inference mode has made cannot be saved for a backward pass
-        yield Reading(prompt, own, scores.logits.clone(), scores.hidden.clone())
+        codes = torch.tensor(tokens, device=scores.logits.device)
+        # copies: tensors of inference mode cannot be saved for a backward pass
+        yield Reading(prompt, codes, scores.logits.clone(), scores.hidden.clone())
 
 
 @torch.no_grad()
 def draft_distributions(
     target: Target, drafts: HawkHeads | SSDPredictors, reading: Reading, down: bool, index: int, sampling: Sampling
 ) -> Float[Tensor, "cells V"]:
-    """What a head drafts from every cell: row t is the distribution of cell t + offset.
+    """Drafts of a head from every cell: entry t is the distribution of cell t + offset.
 
     Args:
-        target: frozen parts that drafts share.
+        target: its frozen layers are shared by drafts.
         drafts: of Hawk or SSD.
         reading: of the image.
         down: vertical head or horizontal one.
@@ -94,7 +94,7 @@ def draft_distributions(
 
 
 def inner_cells(grid: Grid, up: int, left: int) -> Int[np.ndarray, "inner"]:
-    """Cells with at least `up` rows above them and `left` cells to their left, so that every head speaks of them.
+    """Cells with at least `up` rows above and `left` cells to their left, which every head drafts.
 
     Raises:
         BadInput: there are none.

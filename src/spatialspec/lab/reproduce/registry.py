@@ -1,6 +1,6 @@
-"""The tables of experiments: what each asks, how many prompts it takes by default.
+"""Registry of experiments, with their default number of prompts.
 
-A new experiment is one file with a function `ExperimentContext -> Outcome` and a line in each table here.
+A new experiment is one file with a function `ExperimentContext -> Outcome`, and an entry in both tables here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Experiment:
 
     Attributes:
         summary: one line for help and pages.
-        prompts: how many it takes by default; at most 15 minutes on two cores with the embedded model.
-        source: paper, and what of it.
+        prompts: default number; at most 15 minutes on two cores with the embedded model.
+        source: paper, and its part.
         folders: whether it compares drafts from several folders.
     """
 
@@ -39,19 +39,19 @@ EXPERIMENTS: dict[str, Experiment] = {
     "hawk-fig5": Experiment("where horizontal and vertical drafts differ", 16, _HAWK + "figure 5"),
     "hawk-fig6": Experiment("rejection against the number of candidates", 16, _HAWK + "figure 6"),
     "hawk-vsd": Experiment("depth of the vertical cache: memory and use", 10, _HAWK + "section 3.3"),
-    "hawk-attention": Experiment("where a cell looks", 16, _HAWK + "figures 1 and 7"),
+    "hawk-attention": Experiment("attention by position", 16, _HAWK + "figures 1 and 7"),
     "hawk-sampling": Experiment("top-k, temperature and acceptance", 6, _HAWK + "appendix D"),
     "ssd-table1": Experiment("AR, 1D-MTP, SJD, GSD, LANTERN, ZipAR, SSD", 10, _SSD + "main table"),
     "ssd-rounds": Experiment("rounds of correction r", 12, _SSD + "ablation of r"),
     "ssd-criterion": Experiment("AR, strict verification, auto-correction", 12, _SSD + "table 4"),
     "ssd-rows": Experiment("rows drafted at once k_v", 12, _SSD + "ablation of k_v"),
     "ssd-schedule": Experiment("two rows, joint or staged", 12, _SSD + "ablation of schedules"),
-    "ssd-data": Experiment("number of training pictures", 12, _SSD + "ablation of data", True),
+    "ssd-data": Experiment("number of training images", 12, _SSD + "ablation of data", True),
     "ssd-target-space": Experiment(
-        "what is read and predicted", 12, _SSD + "ablation of targets", True
+        "inputs and outputs of the predictors", 12, _SSD + "ablation of targets", True
     ),
     "ssd-offset": Experiment("acceptance by offset, cost of K tokens", 16, _SSD + "figures 1 and 3"),
-    "content-direction": Experiment("content and direction", 16, _OPEN),
+    "content-direction": Experiment("image content and direction of drafts", 16, _OPEN),
     "backbone": Experiment("spatial drafts for a stronger backbone", 8, _OPEN),
 }  # fmt: skip
 

@@ -15,8 +15,8 @@ class Column(Strict):
 
     Attributes:
         key: of the rows.
-        label: what stands above it.
-        form: how a value is shown, as in `str.format`.
+        label: heading.
+        form: format of values, as in `str.format`.
     """
 
     key: str
@@ -24,12 +24,12 @@ class Column(Strict):
     form: str = "{}"
 
     def show(self, value: Value) -> str:
-        """A value as it stands on the page; "-" where it is undefined."""
+        """A value as text for the page; "-" if undefined."""
         return "-" if value is None else self.form.format(value)
 
 
 class Table(Strict):
-    """A table; the figures of papers stand in columns whose key begins with "paper"."""
+    """A table; figures of papers are in columns whose key begins with "paper"."""
 
     caption: str
     columns: list[Column]
@@ -37,10 +37,10 @@ class Table(Strict):
 
 
 class ClaimResult(Strict):
-    """A claim and what was found; see `verdict.Claim`.
+    """A claim and its result; see `verdict.Claim`.
 
     Attributes:
-        low, high: between which the figure should lie; null for no end.
+        low, high: range that the claim requires of the figure; null for no bound.
         interval: of the figure, 95 %.
         found: one of `verdict.WORDS`.
     """
@@ -55,12 +55,12 @@ class ClaimResult(Strict):
 
 
 class ReproduceSettings(Settings):
-    """What an experiment ran with.
+    """Settings of an experiment.
 
     Attributes:
         call: the command line.
         machine: kind of processor.
-        quick: a run that only shows that everything works.
+        quick: whether it was a smoke test.
         seconds: of the whole experiment.
     """
 
@@ -75,11 +75,11 @@ class ExperimentReport(Strict):
 
     Attributes:
         name, summary, source: of the registry.
-        about: what the paper says.
+        about: the paper's findings.
         verdict: one of `verdict.WORDS`, from the claims.
         claims: in the order of the page.
         tables: figures, the paper's beside ours.
-        notes: what differs from the paper, and what could not be run.
+        notes: differences from the paper, and parts that could not be run.
     """
 
     settings: ReproduceSettings

@@ -29,15 +29,15 @@ ABOUT = (
 
 def run(context: ExperimentContext) -> Outcome:
     """The three criteria, under rejection."""
-    found = draw_all(context, list(PAPER))
-    ar, strict = (np.array(found.values(name, "seconds")) for name in ("ar", "ssd-strict"))
-    slower = mean_over_prompts(strict / ar - 1, range(found.prompts))
+    paired = draw_all(context, list(PAPER))
+    ar, strict = (np.array(paired.values(name, "seconds")) for name in ("ar", "ssd-strict"))
+    slower = mean_over_prompts(strict / ar - 1, range(paired.prompts))
     claims = [
-        found.more("auto-correction takes fewer passes than strict", "ssd-strict", "ssd", "target_passes", "passes"),
-        Claim("strict verification takes more time than AR", slower, found.prompts, "of AR's time"),
-        found.near("strict verification's images are as likely as AR's", "ssd-strict"),
-        found.near("auto-correction's images are as likely as AR's", "ssd"),
+        paired.more("auto-correction takes fewer passes than strict", "ssd-strict", "ssd", "target_passes", "passes"),
+        Claim("strict verification takes more time than AR", slower, paired.prompts, "of AR's time"),
+        paired.near("strict verification's images are as likely as AR's", "ssd-strict"),
+        paired.near("auto-correction's images are as likely as AR's", "ssd"),
     ]
-    table = found.table("Means over prompts, times medians:", COLUMNS, PAPER)
+    table = paired.table("Means over prompts, times medians:", COLUMNS, PAPER)
     panels = [("target_passes", "paper_passes"), ("speedup_seconds", "paper_time"), ("likelihood_gap", "")]
     return Outcome(ABOUT, [table], claims, lambda plot: compare(plot, table, panels))

@@ -1,4 +1,4 @@
-"""SSD's ablation of data: predictors trained on more and more images, from folders that are given."""
+"""SSD's ablation of data: predictors trained on different numbers of images, from several folders."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def run(context: ExperimentContext) -> Outcome:
     """SSD without rounds with the predictors of every folder.
 
     Raises:
-        BadInput: fewer than two folders, two of one size, or a card that does not say how many images there were.
+        BadInput: fewer than two folders, two of one size, or a card without the number of images.
     """
-    found = sorted(((folder.pictures, folder) for folder in open_folders(context, MAKE)), key=lambda pair: pair[0])
-    sizes = [pictures for pictures, _ in found]
+    folders = sorted(((folder.images, folder) for folder in open_folders(context, MAKE)), key=lambda pair: pair[0])
+    sizes = [count for count, _ in folders]
     if len(set(sizes)) < len(sizes):
-        raise BadInput(f"drafts trained on {sizes} images", "as many sizes as folders", "leave some out")
-    names = {f"{pictures:,}": folder for pictures, folder in found}
-    paper = {f"{pictures:,}": dpg for pictures, dpg in PAPER.items()}
-    table, away = compare_folders(context, names, paper, "pictures")
+        raise BadInput(f"drafts trained on {sizes} images", "a different number for each folder", "leave some out")
+    names = {f"{count:,}": folder for count, folder in folders}
+    paper = {f"{count:,}": dpg for count, dpg in PAPER.items()}
+    table, away = compare_folders(context, names, paper, "images")
     small, large = f"{sizes[0]:,}", f"{sizes[-1]:,}"
     claims = [nearer(f"{large} images bring SSD closer to AR than {small}", away[large], away[small])]
     if len(sizes) > 2:

@@ -1,4 +1,4 @@
-"""SSD's figures 1 and 3: acceptance by offset, and what drafting and verifying K tokens cost."""
+"""SSD's figures 1 and 3: acceptance by offset, and the cost of drafting and verifying K tokens."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ ABOUT = (
 def run(context: ExperimentContext) -> Outcome:
     """Acceptance on AR's images, then times on this machine."""
     predictors = context.find(SSDPredictors, "ssd")
-    there = predictors.config
-    if not (there.horizontal and there.vertical):
+    config = predictors.config
+    if not (config.horizontal and config.vertical):
         raise BadInput(
-            f"{there.horizontal} predictors to the right, {there.vertical} down", "both", "give other drafts"
+            f"{config.horizontal} predictors to the right, {config.vertical} down", "both", "give other drafts"
         )
     columns, rows = context.grid.columns, context.grid.rows
-    reach = {"right": min(there.horizontal, columns // 2), "down": min(there.vertical, rows // 2)}
+    reach = {"right": min(config.horizontal, columns // 2), "down": min(config.vertical, rows // 2)}
     heads = [(direction, k) for direction, most in reach.items() for k in range(1, most + 1)]
     cells = inner_cells(context.grid, reach["down"], reach["right"])
-    found: dict[tuple[str, int], list[float]] = {head: [] for head in heads}
+    accepted: dict[tuple[str, int], list[float]] = {head: [] for head in heads}
     for reading in readings(context):
         p = context.request.sampling.distribution(reading.logits)[cells]
         for direction, k in heads:
             down = direction == "down"
             q = draft_distributions(context.target, predictors, reading, down, k - 1, context.request.sampling)
-            found[direction, k].append(100 * float(by_rejection(p, q[cells - k * (columns if down else 1)]).mean()))
+            accepted[direction, k].append(100 * float(by_rejection(p, q[cells - k * (columns if down else 1)]).mean()))
     by_offset = Table(
-        caption="Probability that a draft is accepted, mean over cells on which every predictor speaks:",
+        caption="Probability that a draft is accepted, mean over cells that every predictor drafts:",
         columns=[
             Column(key="direction", label="direction"), Column(key="offset", label="offset"),
             Column(key="accepted", label="accepted, %", form="{:.2f}"),
@@ -70,7 +70,7 @@ def run(context: ExperimentContext) -> Outcome:
         ],
         rows=[
             {"direction": d, "offset": k, "accepted": float(np.mean(values)), "paper_accepted": PAPER.get((d, k))}
-            for (d, k), values in found.items()
+            for (d, k), values in accepted.items()
         ],
     )  # fmt: skip
     costs, times = _costs(context, predictors)
@@ -95,15 +95,15 @@ def run(context: ExperimentContext) -> Outcome:
     def claim(text: str, a: list[float], b: list[float]) -> Claim:
         return Claim(text, mean_over_prompts(np.subtract(a, b), range(len(a))), len(a), "%")
 
-    claims = [claim("right 1 is accepted more often than down 1", found["right", 1], found["down", 1])]
+    claims = [claim("right 1 is accepted more often than down 1", accepted["right", 1], accepted["down", 1])]
     if (last := min(reach.values())) > 1:
-        falls = {d: np.subtract(found[d, 1], found[d, last]).tolist() for d in reach}
+        falls = {d: np.subtract(accepted[d, 1], accepted[d, last]).tolist() for d in reach}
         claims.append(
             claim("acceptance falls faster with the offset to the right than down", falls["right"], falls["down"])
         )
     most = sizes[-1]
-    for name, place, bound in (("verifying", 0, VERIFY), ("drafting", 1, DRAFT)):
-        values = [one[most][place] for one in times]
+    for name, which, bound in (("verifying", 0, VERIFY), ("drafting", 1, DRAFT)):
+        values = [one[most][which] for one in times]
         text = f"{name} {most} tokens costs less than {bound} steps of AR here"
         claims.append(Claim(text, mean_over_prompts(values, range(len(values))), len(values), "steps", -inf, bound))
 
@@ -111,7 +111,7 @@ def run(context: ExperimentContext) -> Outcome:
         plot.set_size_inches(9, 3.8)
         left, right = plot.subplots(1, 2)
         series = {
-            d: ([*range(1, m + 1)], [float(np.mean(found[d, k])) for k in range(1, m + 1)]) for d, m in reach.items()
+            d: ([*range(1, m + 1)], [float(np.mean(accepted[d, k])) for k in range(1, m + 1)]) for d, m in reach.items()
         }
         for d in reach:
             series[f"paper, {d}"] = ([1, 2, 3], [PAPER[d, k] for k in (1, 2, 3)])
@@ -130,21 +130,21 @@ def run(context: ExperimentContext) -> Outcome:
 def _costs(
     context: ExperimentContext, predictors: SSDPredictors
 ) -> tuple[dict[int, tuple[float, float]], list[dict[int, tuple[float, float]]]]:
-    """For each K time of verifying and of drafting in steps of AR: medians of repeats, and every repeat."""
+    """Time of verifying and of drafting K tokens, in steps of AR: medians of the repeats, and all repeats."""
     half = context.grid.cells // 2
     sizes = sorted({min(k, half) for k in SIZES})
-    repeats = []
+    runs = []
     for _ in range(1 if context.quick else REPEATS):
-        verify = measure_cost(context.pipeline, context.grid, sizes, turns=3)
+        verify = measure_cost(context.pipeline, context.grid, sizes, repeats=3)
         draft = {k: _draft_seconds(context, predictors, k) for k in sizes}
-        repeats.append({k: (verify(k) / verify(1), draft[k] / verify(1)) for k in sizes})
-    medians = {k: tuple(float(np.median([one[k][i] for one in repeats])) for i in (0, 1)) for k in sizes}
-    return {k: (a, b) for k, (a, b) in medians.items()}, repeats
+        runs.append({k: (verify(k) / verify(1), draft[k] / verify(1)) for k in sizes})
+    medians = {k: tuple(float(np.median([one[k][i] for one in runs])) for i in (0, 1)) for k in sizes}
+    return {k: (a, b) for k, (a, b) in medians.items()}, runs
 
 
 @torch.inference_mode()
 def _draft_seconds(context: ExperimentContext, predictors: SSDPredictors, size: int) -> float:
-    """Seconds in which one predictor makes distributions for some cells, both streams; best of three."""
+    """Seconds of one predictor for the distributions of some cells, in all streams; best of three."""
     target = context.target
     hidden = torch.zeros(context.request.sampling.streams, size, target.width, dtype=target.dtype, device=target.device)
     embedding = target.embed(torch.zeros(size, dtype=torch.long, device=target.device))

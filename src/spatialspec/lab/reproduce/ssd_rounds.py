@@ -12,7 +12,7 @@ from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import mean_over_prompts
 
 BLOCK = 5  # k_h
-SMALL = 1e-6  # nats: no distance to win back
+SMALL = 1e-6  # nats: smallest distance, to avoid a division by 0
 METHODS = [f"ssd:rounds={r}" for r in range(4)]
 PAPER: dict[str, dict[str, Value]] = {
     METHODS[0]: {"paper_passes": 34, "paper_time": 14.1, "paper_dpg": 71.65},
@@ -34,29 +34,29 @@ ABOUT = (
 
 def run(context: ExperimentContext) -> Outcome:
     """SSD with 0 to 3 rounds, under rejection."""
-    found = draw_all(context, METHODS)
+    paired = draw_all(context, METHODS)
     none, one, two = METHODS[:3]
     first = 1 + 2 * -(-(context.grid.columns - 1) // BLOCK)
     counted = first + (context.grid.rows - 1) * 3
-    samples = found.prompts
-    passes = found.values(two, "target_passes")
+    samples = paired.prompts
+    passes = paired.values(two, "target_passes")
     claims = [
         Claim(
             f"two rounds take the {counted} passes that the paper's schedule has on {context.grid}",
             None if passes is None else mean_over_prompts([p - counted for p in passes], range(samples)), samples,
             "passes more", -0.5, 0.5,
         ),
-        found.nearer("one round is closer to AR than none", one, none),
-        found.nearer("two rounds are closer to AR than one", two, one),
-        _won_back(found.away(none), found.away(two)),
+        paired.nearer("one round is closer to AR than none", one, none),
+        paired.nearer("two rounds are closer to AR than one", two, one),
+        _won_back(paired.away(none), paired.away(two)),
     ]  # fmt: skip
-    table = found.table("Means over prompts, times medians:", COLUMNS, PAPER)
+    table = paired.table("Means over prompts, times medians:", COLUMNS, PAPER)
     panels = [("target_passes", "paper_passes"), ("likelihood_gap", ""), ("pit_ks", "")]
     return Outcome(ABOUT, [table], claims, lambda plot: compare(plot, table, panels))
 
 
 def _won_back(none: list[float] | None, two: list[float] | None) -> Claim:
-    """Share of the distance from AR that two rounds take away."""
+    """Share of the distance from AR that two rounds remove."""
     text = "two rounds win back more than half of the distance from AR"
     if none is None or two is None:
         return Claim(text, None, 0, "of it", 0.5)

@@ -21,20 +21,20 @@ ABOUT = (
 
 
 def run(context: ExperimentContext) -> Outcome:
-    """SSD with 1 to 5 rows at once, as many as the drafts have predictors for."""
+    """SSD with 1 to 5 rows at once, as far as the drafts have vertical predictors."""
     most = min(context.find(SSDPredictors, "ssd").config.vertical, len(FIGURES))
     methods = [f"ssd:rounds=5:rows={rows}" for rows in range(1, most + 1)]
     keys = [column.key for column in COLUMNS]
     paper: dict[str, dict[str, Value]] = {
         m: dict(zip(keys, figures, strict=True)) for m, figures in zip(methods, FIGURES, strict=False)
     }
-    found = draw_all(context, methods)
+    paired = draw_all(context, methods)
     claims = [
-        found.more(f"{k + 1} rows take fewer passes than {k}", methods[k - 1], methods[k], "target_passes", "passes")
+        paired.more(f"{k + 1} rows take fewer passes than {k}", methods[k - 1], methods[k], "target_passes", "passes")
         for k in range(1, most)
     ]
-    claims += [found.nearer("two rows are closer to AR than one", methods[1], methods[0])] if most > 1 else []
-    table = found.table("Means over prompts, times medians:", COLUMNS, paper)
+    claims += [paired.nearer("two rows are closer to AR than one", methods[1], methods[0])] if most > 1 else []
+    table = paired.table("Means over prompts, times medians:", COLUMNS, paper)
     panels = [("target_passes", "paper_passes"), ("likelihood_gap", ""), ("pit_ks", "")]
     notes = [] if most == len(FIGURES) else [f"The drafts have {most} vertical predictors, so k_v stops there."]
     return Outcome(ABOUT, [table], claims, lambda plot: compare(plot, table, panels), notes)

@@ -29,13 +29,13 @@ ABOUT = (
 
 def run(context: ExperimentContext) -> Outcome:
     """Joint and staged, under rejection."""
-    found = draw_all(context, [JOINT, *STAGED])
+    paired = draw_all(context, [JOINT, *STAGED])
     claims = [
-        found.more("staged with i = 4 takes fewer passes than joint", JOINT, STAGED[-1], "target_passes", "passes"),
-        found.nearer("staged with i = 4 is closer to AR than joint with b = 9", STAGED[-1], JOINT),
-        found.nearer("staged with i = 1 is closer to AR than joint with b = 9", STAGED[0], JOINT),
-        found.nearer("staged with i = 4 is closer to AR than with i = 1", STAGED[-1], STAGED[0]),
+        paired.more("staged with i = 4 takes fewer passes than joint", JOINT, STAGED[-1], "target_passes", "passes"),
+        paired.nearer("staged with i = 4 is closer to AR than joint with b = 9", STAGED[-1], JOINT),
+        paired.nearer("staged with i = 1 is closer to AR than joint with b = 9", STAGED[0], JOINT),
+        paired.nearer("staged with i = 4 is closer to AR than with i = 1", STAGED[-1], STAGED[0]),
     ]
-    table = found.table("Means over prompts, times medians:", COLUMNS, PAPER)
+    table = paired.table("Means over prompts, times medians:", COLUMNS, PAPER)
     panels = [("target_passes", "paper_passes"), ("likelihood_gap", ""), ("pit_ks", "")]
     return Outcome(ABOUT, [table], claims, lambda plot: compare(plot, table, panels))

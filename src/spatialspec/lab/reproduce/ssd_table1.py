@@ -33,16 +33,16 @@ ABOUT = (
 def run(context: ExperimentContext) -> Outcome:
     """Every method at its own defaults, under rejection."""
     methods = [name for name in PAPER if name != "lantern" or context.has(HawkHeads)]
-    found = draw_all(context, methods)
+    paired = draw_all(context, methods)
     claims = [
-        found.more(f"SSD takes fewer passes than {name}", other, "ssd", "target_passes", "passes")
+        paired.more(f"SSD takes fewer passes than {name}", other, "ssd", "target_passes", "passes")
         for other, name in NAMES.items()
     ]
     claims += [
-        found.near("SSD's images are as likely as AR's", "ssd"),
-        found.nearer("SSD is closer to AR in likelihood than 1D-MTP", "ssd", "mtp"),
+        paired.near("SSD's images are as likely as AR's", "ssd"),
+        paired.nearer("SSD is closer to AR in likelihood than 1D-MTP", "ssd", "mtp"),
     ]
-    table = found.table("Means over prompts, times medians:", COLUMNS, PAPER)
+    table = paired.table("Means over prompts, times medians:", COLUMNS, PAPER)
     panels = [("speedup_passes", "paper_passes"), ("speedup_seconds", "paper_time"), ("likelihood_gap", "")]
     notes = ["LANTERN works on Hawk's heads here, on EAGLE's drafter in the paper."]
     if "lantern" not in methods:

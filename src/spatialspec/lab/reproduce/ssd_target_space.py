@@ -1,4 +1,4 @@
-"""SSD's ablation of what predictors read and predict, with drafts of the shipped ablation recipes."""
+"""SSD's ablation of the inputs and outputs of predictors, with drafts of the shipped ablation recipes."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def run(context: ExperimentContext) -> Outcome:
     Raises:
         BadInput: fewer than two folders, none of the method itself, or two of one kind.
     """
-    found = [(NAMES[f.predictors.config.space, f.predictors.config.token], f) for f in open_folders(context, MAKE)]
-    kinds = [name for name, _ in found]
+    folders = [(NAMES[f.predictors.config.space, f.predictors.config.token], f) for f in open_folders(context, MAKE)]
+    kinds = [name for name, _ in folders]
     if METHOD not in kinds or len(set(kinds)) < len(kinds):
         raise BadInput(f"drafts of {', '.join(kinds)}", f"{METHOD} and others, each once", f"make them with {MAKE}")
-    names = {name: folder for wanted in PAPER for name, folder in found if name == wanted}
+    names = {name: folder for wanted in PAPER for name, folder in folders if name == wanted}
     table, away = compare_folders(context, names, PAPER, "reads -> predicts")
     claims = [
         nearer(f"{METHOD} is closer to AR than {name}", away[METHOD], away[name]) for name in names if name != METHOD

@@ -1,8 +1,8 @@
-"""Holds, does not hold, cannot be told: one rule, from figures and their intervals.
+"""Verdicts on claims: they hold, do not hold, or are undecided, by one rule from figures and intervals.
 
-A claim of a paper is a figure and where it should lie. It holds if the whole 95 % interval of the figure lies there, it
-does not if the whole interval lies elsewhere, otherwise it cannot be told. Below LEAST samples (prompts, or repeats of
-a timing) nothing can be told, as an interval from so few is too narrow. A verdict is that of the worst claim.
+A claim of a paper is a figure and a range. It holds if the whole 95 % interval of the figure lies inside the range,
+does not hold if the whole interval lies outside, and is undecided otherwise. Below LEAST samples (prompts, or repeats
+of a timing) it is undecided, as such intervals are too narrow. The verdict on all claims is that of the worst.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from math import inf, isfinite
 from spatialspec.lab.reproduce.report import ClaimResult
 from spatialspec.measure.intervals import Figure
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"  # stored in records
 WORDS = (HOLDS, FAILS, OPEN)
 LEAST = 6
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What should be so.
+    """A claim and its figure.
 
     Attributes:
         text: the claim in words.
         figure: measured; None where it is undefined.
-        samples: prompts, or repeats, that the interval is over.
+        samples: number of prompts, or repeats, of the interval.
         unit: of the figure.
-        low, high: between which the figure should lie.
+        low, high: range that the claim requires of the figure.
     """
 
     text: str
@@ -64,7 +64,7 @@ class Claim:
 
 def verdict(claims: Sequence[Claim]) -> str:
     """The verdict on all claims: does not hold if one does not, holds if every one does."""
-    found = {claim.found for claim in claims}
-    if FAILS in found:
+    results = {claim.found for claim in claims}
+    if FAILS in results:
         return FAILS
-    return HOLDS if found == {HOLDS} else OPEN
+    return HOLDS if results == {HOLDS} else OPEN

@@ -20,7 +20,7 @@ def read_record(text: str) -> Scene:
     """Read a scene from its record.
 
     Raises:
-        BadInput: the record is damaged, or its caption is another scene's.
+        BadInput: the record is damaged, or its caption belongs to another scene.
     """
     try:
         row = parse_json(text, "a scene")

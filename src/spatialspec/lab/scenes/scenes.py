@@ -1,7 +1,7 @@
-"""`spatialspec train scenes`: scenes composed of cut-outs, with count, colour and place of everything known exactly.
+"""`spatialspec train scenes`: scenes composed of cut-outs, whose count, colour and position are known exactly.
 
-One drawing style a scene, things side by side on white. Scenes of the split `train` are made of drawings that `icons`
-and the judge may learn from; `pair` and `style` of drawings that are left out (`data.split_of`).
+A scene has one drawing style and shows its things side by side on white. Scenes of the split `train` are made of
+training drawings; those of `pair` and `style` of held-out drawings (`data.split_of`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from spatialspec.quality.scenes.scene import CATEGORIES, Scene, ask
 
 SPLITS = ("train", "pair", "style")
 HELD_OUT = 0.15
-"""Scenes of each left-out split, as a share of those to learn from."""
+"""Scenes of each held-out split, as a share of the training scenes."""
 COLUMNS = ("file_name", "text", "style", "split", "category", "licence", "scene")
 SIZES = {1: (0.45, 1.0), 2: (0.3, 0.5), 3: (0.27, 0.42), 4: (0.25, 0.38)}
-"""Longer side of a thing as a share of the picture's, by how many there are."""
+"""Smallest and largest longer side of a thing, as a share of the image's side, by number of things."""
 TRIES = 60  # placements before things are made a little smaller
-SMALLEST = 0.2  # what they may shrink to, as a share of their size
+SMALLEST = 0.2  # smallest scale of a thing, as a share of its first size
 
 PixelBox = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -37,19 +37,19 @@ PixelBox = tuple[int, int, int, int]  # left, top, right, bottom
 def compose(
     scene: Scene, images: Mapping[tuple[str, str], Image.Image], side: int, rng: np.random.Generator
 ) -> tuple[Scene, UInt8[np.ndarray, "side side 3"]]:
-    """Draw a scene: things at random places and sizes, none over another, where the caption says.
+    """Draw a scene: things at random positions and sizes that fit the caption, without overlap.
 
     Args:
-        scene: what is asked for, in a style.
+        scene: to draw, in a style.
         images: cut-outs by (concept, style).
         side: pixels a side.
-        rng: places things.
+        rng: of positions and sizes.
 
     Returns:
-        The scene with boxes, and its picture.
+        The scene with boxes, and its image.
 
     Raises:
-        BadInput: things cannot be placed as it says.
+        BadInput: no placement fits the caption.
     """
     things = [images[thing.concept, scene.style] for thing in scene.things]
     things = [
@@ -61,7 +61,7 @@ def compose(
         if shrunk < SMALLEST:
             raise BadInput(f"{scene.caption!r} on {side} pixels", "room for it", "give a larger side")
         tries = ([_place(image, len(things), shrunk, side, rng) for image in things] for _ in range(TRIES))
-        boxes = next((found for found in tries if _apart(found) and _as_said(scene.relation, found)), None)
+        boxes = next((tried for tried in tries if _apart(tried) and _related(scene.relation, tried)), None)
         shrunk *= 0.95
     canvas = Image.new("RGBA", (side, side), "white")
     for image, (left, top, right, bottom) in zip(things, boxes, strict=True):
@@ -85,8 +85,8 @@ def _apart(boxes: Sequence[PixelBox]) -> bool:
     )
 
 
-def _as_said(relation: str, boxes: Sequence[PixelBox]) -> bool:
-    """Whether the first lies clearly there: at least twice as far along the direction as across it."""
+def _related(relation: str, boxes: Sequence[PixelBox]) -> bool:
+    """Whether the first box lies in the direction of the relation: at least twice as far along it as across it."""
     if not relation:
         return True
     first, second = (np.array((left + right, top + bottom)) for left, top, right, bottom in boxes)
@@ -117,9 +117,9 @@ def write_scenes(
     """Write an ImageFolder: `SPLIT-NUMBER.png` and, last, `metadata.csv` with each scene's record.
 
     Args:
-        cut_outs: to compose of.
-        out: folder; files of the same names are replaced, each whole or not at all.
-        count: scenes of the split `train`; of each other split HELD_OUT as many.
+        cut_outs: drawings to compose.
+        out: folder; files of the same names are replaced atomically.
+        count: scenes of the split `train`; every other split has HELD_OUT times as many.
         side: pixels a side.
         seed: of everything random.
         report: called with a line for each split.
@@ -134,7 +134,7 @@ def write_scenes(
     for split in SPLITS:
         make(cut_outs, split, 0, side, seed)  # before anything is written
     out.mkdir(parents=True, exist_ok=True)
-    (out / "metadata.csv").unlink(missing_ok=True)  # of other scenes, until it is written anew
+    (out / "metadata.csv").unlink(missing_ok=True)  # that of other scenes
     rows: list[tuple[str, ...]] = []
     for split, wanted in counts.items():
         for number in range(wanted):

@@ -1,1 +1,1 @@
-"""Composed scenes as a metric: what a caption asks for, and a judge of it."""
+"""Composed scenes as a metric: scenes with captions, and a judge of them."""

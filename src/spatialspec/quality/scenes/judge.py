@@ -1,8 +1,8 @@
 """The scene judge: does an image show everything in its caption? GenEval's question, for drawings on white.
 
-Ghosh et al., "GenEval", https://arxiv.org/abs/2310.11513. As there, a detector finds things, and an image is right if
-its things can be matched with those of the caption. Additional things do no harm, except in `counting`. A relation
-holds within 60 degrees of its direction, from centre to centre (theirs also compares the boxes).
+Ghosh et al., "GenEval", https://arxiv.org/abs/2310.11513. As there, a detector finds things, and an image passes if
+its things can be matched with those of the caption. Additional things are ignored, except in `counting`. A relation
+holds within 60 degrees of its direction, from centre to centre (GenEval also compares the boxes).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from spatialspec.quality.scenes.network import BATCH, Maps, SceneConfig, SceneHe
 from spatialspec.quality.scenes.scene import COLOURS, Scene, Thing
 
 HEAT = 0.3
-"""Heat at the centre of a thing from which it counts; GenEval's threshold of its detector."""
+"""Smallest heat at the centre of a detected thing; GenEval's detector has this threshold."""
 CONCEPT = 0.05
-"""Probability from which a concept is accepted, set by hand; by chance one of 61 has 0.016."""
+"""Smallest probability of an accepted concept, set by hand; a uniform guess among 61 has 0.016."""
 COLOUR = 0.5
-"""The same for a colour: more than all others together."""
-MOST = 9  # things of an image, the hottest
+"""The same for a colour: at least as much as all others together."""
+MOST = 9  # detections of an image, those of the largest heat
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Detection:
 
 
 class SceneJudge:
-    """A head with its words.
+    """A head with the concepts that it knows.
 
     Attributes:
         head: frozen, in evaluation mode.
@@ -79,38 +79,38 @@ class SceneJudge:
             BadInput: a concept is unknown.
         """
         detected = self.find(image_maps(pixels, self.config.side)) if len(pixels) else []
-        return np.array([self.holds(scene, found) for scene, found in zip(scenes, detected, strict=True)], dtype=bool)
+        return np.array([self.holds(*pair) for pair in zip(scenes, detected, strict=True)], dtype=bool)
 
     @torch.no_grad()
     def find(self, maps: Maps) -> list[list[Detection]]:
-        """The things in images, the hottest first."""
+        """The things in images, by descending heat."""
         detected = []
         for start in range(0, len(maps[0]), BATCH):
             heat, concepts, colours = self.head(tuple(level[start : start + BATCH] for level in maps))
             peaks = heat.sigmoid() * (F.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat)
             for image, what, hue in zip(peaks, concepts.softmax(1), colours.softmax(1), strict=True):
-                cells, found = image.shape[-1], []
+                cells, things = image.shape[-1], []
                 for index in image.flatten().argsort(descending=True, stable=True)[:MOST].tolist():
                     y, x = divmod(index, cells)
                     if image[y, x] >= HEAT:
                         centre = (x + 0.5) / cells, (y + 0.5) / cells
-                        found.append(Detection(*centre, what[:, y, x].numpy(), hue[:, y, x].numpy()))
-                detected.append(found)
+                        things.append(Detection(*centre, what[:, y, x].numpy(), hue[:, y, x].numpy()))
+                detected.append(things)
         return detected
 
-    def holds(self, scene: Scene, found: Sequence[Detection]) -> bool:
+    def holds(self, scene: Scene, detections: Sequence[Detection]) -> bool:
         """Whether the things in an image are those of a scene.
 
         Raises:
             BadInput: a concept is unknown.
         """
-        fits = [[self._is(thing, one) for one in found] for thing in scene.things]
+        fits = [[self._is(thing, one) for one in detections] for thing in scene.things]
         if scene.category == "counting":
             return sum(fits[0]) == len(scene.things)
         return any(
             all(fits[thing][index] for thing, index in enumerate(chosen))
-            and (not scene.relation or _lies(scene.relation, found[chosen[0]], found[chosen[1]]))
-            for chosen in permutations(range(len(found)), len(scene.things))
+            and (not scene.relation or _lies(scene.relation, detections[chosen[0]], detections[chosen[1]]))
+            for chosen in permutations(range(len(detections)), len(scene.things))
         )
 
     def _is(self, thing: Thing, one: Detection) -> bool:

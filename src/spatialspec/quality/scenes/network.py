@@ -1,11 +1,11 @@
-"""The network of the scene judge: maps of a frozen EfficientNet-Lite0 and a light head that detects things.
+"""The network of the scene judge: feature maps of a frozen EfficientNet-Lite0 and a small head that detects things.
 
 As in CenterNet (Zhou et al., "Objects as Points", https://arxiv.org/abs/1904.07850): a heat map whose peaks are the
 centres of things, and at every cell of it logits for concept and colour.
 
 | variable | in the paper |
 |---|---|
-| heat | Y-hat, of one class here: the concept has logits of its own |
+| heat | Y-hat, of one class here, as concepts have separate logits |
 | STRIDE | R |
 """
 
@@ -28,7 +28,7 @@ from spatialspec.targets.images import unit
 STRIDE = 8  # pixels a side of a cell
 _ENDS = list(accumulate(stage[-1] for stage in STAGES))
 TAPS = (_ENDS[2] - 1, _ENDS[4] - 1, _ENDS[5] - 1)
-"""Blocks whose output is used: the last ones of stages 3, 5 and 6, at strides 8, 16 and 32."""
+"""Blocks whose outputs are used: the last of stages 3, 5 and 6, at strides 8, 16 and 32."""
 CHANNELS = STAGES[2][3] + STAGES[4][3] + STAGES[5][3] + 3
 BATCH = 16
 
@@ -42,7 +42,7 @@ class SceneConfig:
     Attributes:
         concepts: that it distinguishes, at least 2.
         styles: drawing styles of its prompts; "" is none.
-        side: pixels a side at which it sees images, a multiple of 32.
+        side: pixels a side of its input, a multiple of 32.
         hidden: channels of the head.
     """
 
@@ -52,7 +52,7 @@ class SceneConfig:
     hidden: int = 96
 
     def __post_init__(self) -> None:
-        """Refuse sizes that are out of range, and lists that are no words."""
+        """Refuse sizes out of range, and lists that are not of words."""
         for name, least in (("concepts", 2), ("styles", 1)):
             words = getattr(self, name)
             if (

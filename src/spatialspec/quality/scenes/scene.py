@@ -1,7 +1,7 @@
 """Scenes: images of a few known things, described in the six categories of GenEval.
 
-Ghosh et al., "GenEval", https://arxiv.org/abs/2310.11513. Theirs are photographs judged by an object detector; ours are
-drawings on white, of the concepts and in the styles of the training images of `icons`.
+Ghosh et al., "GenEval", https://arxiv.org/abs/2310.11513. GenEval has photographs judged by an object detector. Here
+they are drawings on white, with concepts and styles of the training images of `icons`.
 
 | category | caption |
 |---|---|
@@ -37,7 +37,7 @@ class Thing:
 
     Attributes:
         concept: its name.
-        colour: one of COLOURS; None is its own.
+        colour: one of COLOURS; None for the drawing's colours.
         box: left, top, right, bottom as shares of the image's side, 0 to 1; None in a prompt.
     """
 
@@ -54,12 +54,12 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What an image shows, or should show.
+    """The content of an image, drawn or requested.
 
     Attributes:
         category: one of CATEGORIES.
         things: in the order of the caption; equal ones in `counting`.
-        relation: where the first is, seen from the second; one of RELATIONS in `position`, else empty.
+        relation: position of the first thing relative to the second; one of RELATIONS in `position`, else empty.
         style: drawing style; empty for any.
     """
 
@@ -92,7 +92,7 @@ def plural(name: str) -> str:
 
 
 def ask(category: str, concepts: Sequence[str], style: str, rng: np.random.Generator) -> Scene:
-    """A random scene of a category, of at least 2 concepts to choose from."""
+    """A random scene of a category, from at least 2 concepts."""
     first, second = (str(concept) for concept in rng.choice(list(concepts), 2, replace=False))
     one, other = (str(colour) for colour in rng.choice(COLOURS, 2, replace=False))
     count, relation = int(rng.integers(2, max(NUMBERS) + 1)), str(rng.choice(list(RELATIONS)))

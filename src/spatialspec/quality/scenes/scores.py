@@ -1,4 +1,4 @@
-"""Scores of scenes by category, as in GenEval, beside the scores of composed scenes under the same judge."""
+"""Scores of scenes by category, as in GenEval, and scores of composed scenes under the same judge."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIELDS = {"scenes": CATEGORIES} | {f"scenes_{category}": (category,) for categor
 
 
 class Count(Strict):
-    """How many scenes passed, of how many."""
+    """Number of scenes that passed, and of all scenes."""
 
     passed: int = Field(ge=0, le=MOST)
     of: int = Field(ge=0, le=MOST)
@@ -43,11 +43,11 @@ class Count(Strict):
 
 
 class Reference(Strict):
-    """Scores of composed scenes by category: the ceiling and the floor of a judge.
+    """Scores of composed scenes by category: upper and lower bound of the scores under a judge.
 
     Attributes:
-        own: under their own captions.
-        wrong: under captions that are wrong in the one point that the category is about.
+        own: with their own captions.
+        wrong: with captions that are wrong in the one point that the category is about.
     """
 
     own: dict[str, Count]
@@ -82,12 +82,12 @@ class SceneTest:
     """Scenes to draw, and their judge.
 
     Args:
-        judge: name of the judge that ships with the package, "icons", or the folder of another.
+        judge: "icons", the judge that ships with the package, or the folder of another.
         count: of scenes.
 
     Attributes:
         prompts: of the scenes, the categories in turn.
-        own, wrong: scores of composed scenes of left-out drawings, under their own captions and under wrong ones.
+        own, wrong: scores of composed scenes of held-out drawings, with their own and with wrong captions.
 
     Raises:
         NotInstalled: the package with the frozen network is missing.
@@ -99,7 +99,7 @@ class SceneTest:
 
         folder = SHIPPED if judge == "icons" else Path(judge)
         if not (folder / "config.json").is_file():
-            advice = "`spatialspec train scene-judge` makes one"
+            advice = "train one with `spatialspec train scene-judge`"
             raise BadInput(f"--scenes {judge}", "icons or the folder of a scene judge", advice)
         self._judge = SceneJudge.load(folder)
         load_efficientnet()

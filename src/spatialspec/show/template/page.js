@@ -6,8 +6,8 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const WORDS = {
   target: "the target itself", vertical: "a draft from above", horizontal: "a draft from the left",
-  refined: "a refined draft", other: "a draft from nowhere",
-  accepted: "draft kept", refused: "draft refused", none: "nothing drafted",
+  refined: "a refined draft", other: "a draft from neither direction",
+  accepted: "draft accepted", refused: "draft rejected", none: "nothing drafted",
 };
 const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis
 const ramp = (x) => {
@@ -19,29 +19,29 @@ const percent = (part) => (part > 0 && part < 0.01 ? "< 1 %" : `${(100 * part).t
 document.documentElement.style.setProperty("--ratio", `${columns} / ${rows}`);
 
 const first = data.panels[0], last = data.panels[data.panels.length - 1];
-const steps = first.rows.length; // of the slider: one is a pass of the first method
-const total = Math.max(...data.panels.map((panel) => panel.rows.length));
+const steps = first.slots.length; // of the slider: one is a pass of the first method
+const total = Math.max(...data.panels.map((panel) => panel.slots.length));
 // Passes of a panel at a step: the same share of its own, or as many as the first method's.
 const reached = (panel, step) =>
-  $("race-on").checked ? Math.min(step, panel.rows.length) : Math.round((step * panel.rows.length) / steps);
+  $("race-on").checked ? Math.min(step, panel.slots.length) : Math.round((step * panel.slots.length) / steps);
 const written = (panel, pass) => panel.written[pass];
 for (const panel of data.panels) {
-  panel.written = Array(panel.rows.length + 1).fill(0);
-  panel.turn.forEach((turn) => panel.written[turn]++);
+  panel.written = Array(panel.slots.length + 1).fill(0);
+  panel.written_in.forEach((number) => panel.written[number]++);
   for (let i = 1; i < panel.written.length; i++) panel.written[i] += panel.written[i - 1];
 }
 
 // --- the parts of the page
 $("prompt").textContent = `“${data.prompt}”`;
 if (data.panels.length > 1) {
-  const times = last.rows.length / first.rows.length;
+  const times = last.slots.length / first.slots.length;
   $("claim").innerHTML = "<strong></strong><span></span>";
-  $("claim").children[0].textContent = `${first.rows.length} passes instead of ${last.rows.length}`;
+  $("claim").children[0].textContent = `${first.slots.length} passes instead of ${last.slots.length}`;
   $("claim").children[1].textContent =
     `, ${times.toFixed(1)} times fewer. ${first.name} beside ${last.name}, from the same seed: ` +
     (data.same === cells ? "identical images." : `${percent(data.same / cells)} of the tokens are the same.`);
 } else {
-  $("claim").textContent = `${first.name}: ${first.rows.length} passes of the model for ${cells} cells.`;
+  $("claim").textContent = `${first.name}: ${first.slots.length} passes of the model for ${cells} cells.`;
 }
 const CELL = 24; // pixels of the canvas
 for (const panel of data.panels) {
@@ -51,9 +51,9 @@ for (const panel of data.panels) {
   panel.canvas.setAttribute("role", "img");
   panel.figures = element("p", box);
   panel.share = element("span", element("div", box, { className: "share" }));
-  panel.picture = new Image();
-  panel.picture.onload = () => draw();
-  panel.picture.src = panel.image;
+  panel.bitmap = new Image();
+  panel.bitmap.onload = () => draw();
+  panel.bitmap.src = panel.image;
   if (panel.atlas) {
     panel.frames = new Image();
     panel.frames.onload = () => draw();
@@ -65,7 +65,7 @@ const known = (values) => values.filter((value) => value !== null);
 const highest = Math.max(1e-9, ...known(first.entropy));
 const MAPS = [
   { name: "Who wrote it", id: "writer", classes: data.writers, of: first.writer },
-  { name: "Kept or refused", id: "fate", classes: data.fates, of: first.fate },
+  { name: "Accepted or rejected", id: "fate", classes: data.fates, of: first.fate },
   { name: "Target's entropy", id: "entropy", low: "0", high: `${highest.toFixed(1)} nats`, scale: highest, of: first.entropy },
   { name: "Draft's distance", id: "distance", low: "0, alike", high: "1, disjoint", scale: 1, of: first.distance },
 ];
@@ -104,20 +104,20 @@ $("settings").textContent = data.settings;
 // --- drawing
 let cursor = null;
 function paint(panel, pass) {
-  const pen = panel.canvas.getContext("2d"), marked = $("tint").checked, finished = pass === panel.rows.length;
+  const pen = panel.canvas.getContext("2d"), marked = $("tint").checked, finished = pass === panel.slots.length;
   const place = (cell) => [(cell % columns) * CELL, Math.floor(cell / columns) * CELL, CELL, CELL];
   pen.imageSmoothingQuality = "high";
   pen.globalAlpha = 1;
-  pen.drawImage(panel.picture, 0, 0, columns * CELL, rows * CELL);
+  pen.drawImage(panel.bitmap, 0, 0, columns * CELL, rows * CELL);
   pen.fillStyle = colour("empty");
-  panel.turn.forEach((turn, cell) => turn > pass && pen.fillRect(...place(cell)));
+  panel.written_in.forEach((number, cell) => number > pass && pen.fillRect(...place(cell)));
   const guesses = finished ? [] : panel.guesses[pass];
-  const size = [panel.picture.width / columns, panel.picture.height / rows];
+  const size = [panel.bitmap.width / columns, panel.bitmap.height / rows];
   for (const cell of guesses) {
-    if (panel.turn[cell] <= pass) continue;
+    if (panel.written_in[cell] <= pass) continue;
     if (panel.frames && panel.frames.complete) {
-      const left = (pass % data.across) * panel.picture.width + (cell % columns) * size[0];
-      const top = Math.floor(pass / data.across) * panel.picture.height + Math.floor(cell / columns) * size[1];
+      const left = (pass % data.across) * panel.bitmap.width + (cell % columns) * size[0];
+      const top = Math.floor(pass / data.across) * panel.bitmap.height + Math.floor(cell / columns) * size[1];
       pen.globalAlpha = 0.65;
       pen.drawImage(panel.frames, left, top, ...size, ...place(cell));
     }
@@ -129,8 +129,8 @@ function paint(panel, pass) {
   if (marked && new Set(panel.writer).size > 1) {
     data.writers.forEach((name, i) => {
       pen.fillStyle = colour(name);
-      panel.turn.forEach((turn, cell) => {
-        if (turn > pass || panel.writer[cell] !== i) return;
+      panel.written_in.forEach((number, cell) => {
+        if (number > pass || panel.writer[cell] !== i) return;
         const [x, y] = place(cell);
         pen.globalAlpha = 0.14;
         pen.fillRect(x, y, CELL, CELL);
@@ -143,7 +143,7 @@ function paint(panel, pass) {
   pen.strokeStyle = colour("ink");
   pen.lineWidth = 2;
   if (marked || !finished) {
-    panel.turn.forEach((turn, cell) => turn === pass && pen.strokeRect(place(cell)[0] + 1, place(cell)[1] + 1, CELL - 2, CELL - 2));
+    panel.written_in.forEach((number, cell) => number === pass && pen.strokeRect(place(cell)[0] + 1, place(cell)[1] + 1, CELL - 2, CELL - 2));
   }
   if (cursor !== null && panel === first) {
     pen.lineWidth = 4;
@@ -154,7 +154,7 @@ function paint(panel, pass) {
 function paintMap(map, pass) {
   const pen = map.canvas.getContext("2d"), there = [];
   map.of.forEach((value, cell) => {
-    const is = first.turn[cell] <= pass;
+    const is = first.written_in[cell] <= pass;
     pen.fillStyle = !is || value === null ? colour("empty") : map.classes ? colour(map.classes[value]) : ramp(value / map.scale);
     pen.fillRect(cell % columns, Math.floor(cell / columns), 1, 1);
     if (is && value !== null) there.push(value);
@@ -181,11 +181,11 @@ function paintRace(step) {
   pen.fillText(String(total), x(total), box.height - 4);
   pen.lineWidth = 2.5;
   for (const panel of [...data.panels].reverse()) {
-    pen.strokeStyle = panel.rows.length === 1 || panel === first ? colour("mark") : colour("soft");
+    pen.strokeStyle = panel.slots.length === 1 || panel === first ? colour("mark") : colour("soft");
     pen.beginPath();
     panel.written.forEach((count, p) => (p ? pen.lineTo(x(p), y(count)) : pen.moveTo(x(p), y(count))));
     pen.stroke();
-    const middle = Math.floor(panel.rows.length / 2);
+    const middle = Math.floor(panel.slots.length / 2);
     pen.fillStyle = pen.strokeStyle;
     pen.textAlign = "left";
     pen.fillText(panel.label, x(middle) + 8, y(panel.written[middle]) + 12);
@@ -204,18 +204,18 @@ function draw() {
   const pass = Number($("pass").value);
   $("now").textContent = pass;
   for (const panel of data.panels) {
-    const length = panel.rows.length, at = reached(panel, pass), count = written(panel, at), done = at === length;
+    const length = panel.slots.length, at = reached(panel, pass), count = written(panel, at), done = at === length;
     panel.title.textContent = panel.name + (done ? " " : "");
     if (done) element("span", panel.title, { className: "done", textContent: "✓ done" });
     panel.figures.textContent = `pass ${at} of ${length}, ${count} of ${cells} cells`;
     panel.share.style.width = `${(100 * count) / cells}%`;
-    panel.canvas.setAttribute("aria-label", `Picture by ${panel.name}: ${panel.figures.textContent}`);
-    if (panel.picture.complete) paint(panel, at);
+    panel.canvas.setAttribute("aria-label", `Image by ${panel.name}: ${panel.figures.textContent}`);
+    if (panel.bitmap.complete) paint(panel, at);
   }
   const so = written(first, pass);
   for (const line of table.rows) {
     const index = data.writers.indexOf(line.id.replace("writer-", ""));
-    const count = first.turn.filter((turn, cell) => turn <= pass && first.writer[cell] === index).length;
+    const count = first.written_in.filter((number, cell) => number <= pass && first.writer[cell] === index).length;
     line.cells[1].textContent = count;
     line.cells[2].textContent = so ? percent(count / so) : "–";
   }
@@ -268,8 +268,8 @@ function explain(panel, cell) {
   const where = `${panel.name}, row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}: `;
   const far = panel.distance[cell];
   $("detail").textContent =
-    where + `written in pass ${panel.turn[cell]} by ${WORDS[data.writers[panel.writer[cell]]]}, ` +
-    `${WORDS[data.fates[panel.fate[cell]]]}; looked at ${panel.looks[cell]} times; ` +
+    where + `written in pass ${panel.written_in[cell]} by ${WORDS[data.writers[panel.writer[cell]]]}, ` +
+    `${WORDS[data.fates[panel.fate[cell]]]}; passes that scored it: ${panel.scored[cell]}; ` +
     `entropy ${panel.entropy[cell].toFixed(2)} nats` + (far === null ? "." : `, draft's distance ${far.toFixed(2)}.`);
 }
 function point(canvas, panel) {

@@ -1,4 +1,4 @@
-"""What an image shows at every cell: how much it changes across and down, and maps drawn over it."""
+"""Change of pixels in every cell, across and down, and maps drawn over images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def changes(picture: Image.Image, grid: Grid) -> tuple[Float[np.ndarray, "cells"], Float[np.ndarray, "cells"]]:
+def changes(image: Image.Image, grid: Grid) -> tuple[Float[np.ndarray, "cells"], Float[np.ndarray, "cells"]]:
     """Mean absolute difference of neighbouring pixels in every cell, across (left to right) and down.
 
-    Upright edges change across, level edges down. Values from 0 to 255, of luminance; the difference from the last
-    pixel of the cell before counts to a cell.
+    Vertical edges change across, horizontal edges down. Values from 0 to 255, of luminance. A cell includes the
+    difference from the last pixel of the cell before it.
     """
-    light = np.asarray(picture.convert("L"), dtype=np.float64)
+    light = np.asarray(image.convert("L"), dtype=np.float64)
     across, down = np.zeros_like(light), np.zeros_like(light)
     across[:, 1:] = np.abs(np.diff(light, axis=1))
     down[1:] = np.abs(np.diff(light, axis=0))
@@ -35,15 +35,15 @@ def _by_cell(values: Float[np.ndarray, "H W"], grid: Grid) -> Float[np.ndarray, 
 
 
 def overlays(
-    figure: Figure, pictures: Sequence[Image.Image], maps: Sequence[Float[np.ndarray, "rows columns"]], label: str
+    figure: Figure, images: Sequence[Image.Image], maps: Sequence[Float[np.ndarray, "rows columns"]], label: str
 ) -> None:
-    """Images, and below each the same with a map over it; NaN is left clear."""
-    panels = figure.subplots(2, len(pictures), squeeze=False)
+    """Images, and below each of them the image with a map over it; NaN is transparent."""
+    panels = figure.subplots(2, len(images), squeeze=False)
     most = float(np.nanmax([np.nanmax(one) for one in maps]))
-    for column, (picture, one) in enumerate(zip(pictures, maps, strict=True)):
-        extent = (0.0, float(picture.width), float(picture.height), 0.0)
-        panels[0][column].imshow(picture, extent=extent)
-        panels[1][column].imshow(picture.convert("L"), extent=extent, cmap="gray", vmin=0, vmax=255)
+    for column, (image, one) in enumerate(zip(images, maps, strict=True)):
+        extent = (0.0, float(image.width), float(image.height), 0.0)
+        panels[0][column].imshow(image, extent=extent)
+        panels[1][column].imshow(image.convert("L"), extent=extent, cmap="gray", vmin=0, vmax=255)
         shown = panels[1][column].imshow(one, extent=extent, cmap="inferno", alpha=0.7, vmin=0, vmax=most)
         for panel in (panels[0][column], panels[1][column]):
             panel.axis("off")

@@ -1,7 +1,7 @@
-"""What the scene judge's head learns: goals at every cell of its maps, and the loss.
+"""Training targets of the scene judge's head at every cell of its maps, and the loss.
 
 Penalty-reduced focal loss for the heat (CenterNet, https://arxiv.org/abs/1904.07850, equation 1 with alpha 2 and beta
-4), cross-entropy for concept and colour around the middle of each thing; the colour of an untinted one teaches nothing.
+4); cross-entropy for concept and colour around the middle of each thing, without the colour of untinted things.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from spatialspec.core.errors import BadInput
 from spatialspec.quality.scenes.network import Maps, SceneHead
 from spatialspec.quality.scenes.scene import COLOURS, Scene
 
-NEAR = 0.5  # goal of the heat from which a cell says concept and colour
+NEAR = 0.5  # heat above which a cell has goals for concept and colour
 
 
 @dataclass(frozen=True)
 class Goals:
-    """What the head should say at every cell.
+    """Training targets of the head at every cell.
 
     Attributes:
         heat: 1 in the cell of a thing's middle, falling off as a Gaussian.
-        concepts, colours: number of each; -1 where nothing is to be said.
+        concepts, colours: indices; -1 where there is none.
     """
 
     heat: Float[Tensor, "B cells cells"]
@@ -51,7 +51,7 @@ def goals(scenes: Sequence[Scene], concepts: Sequence[str], cells: int) -> Goals
     Raises:
         BadInput: a thing has no box.
     """
-    place = {concept: i for i, concept in enumerate(concepts)}
+    number = {concept: i for i, concept in enumerate(concepts)}
     heat = np.zeros((len(scenes), cells, cells), dtype=np.float32)
     named, coloured = (np.full(heat.shape, -1, dtype=np.int64) for _ in range(2))
     middles = (np.arange(cells) + 0.5) / cells
@@ -61,11 +61,11 @@ def goals(scenes: Sequence[Scene], concepts: Sequence[str], cells: int) -> Goals
                 raise BadInput(f"{scene.caption!r} without boxes", "them", "run `spatialspec train scenes`")
             left, top, right, bottom = thing.box
             x, y = (left + right) / 2, (top + bottom) / 2
-            spread = max(0.6 / cells, 0.11 * max(right - left, bottom - top))
-            bell = np.exp(-((middles - x) ** 2 + (middles[:, None] - y) ** 2) / (2 * spread**2))
+            deviation = max(0.6 / cells, 0.11 * max(right - left, bottom - top))
+            bell = np.exp(-((middles - x) ** 2 + (middles[:, None] - y) ** 2) / (2 * deviation**2))
             bell[min(int(y * cells), cells - 1), min(int(x * cells), cells - 1)] = 1
             heat[i] = np.maximum(heat[i], bell)
-            named[i][bell > NEAR] = place[thing.concept]
+            named[i][bell > NEAR] = number[thing.concept]
             if thing.colour is not None:
                 coloured[i][bell > NEAR] = COLOURS.index(thing.colour)
     return Goals(torch.from_numpy(heat), torch.from_numpy(named), torch.from_numpy(coloured))
