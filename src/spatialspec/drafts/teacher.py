@@ -79,10 +79,10 @@ def check_caption(target: Target, caption: str) -> None:
 def shard(target: Target, device: torch.device) -> None:
     """Split the layers of a frozen target over all processes (FSDP2) and move it to their devices.
 
-    Each process holds its share of every matrix. The layers are the list of modules with the most parameters, in
-    the transformer. The rest is not split, as drafters use embeddings, norm and output layer directly.
-    Layers are moved one by one: a device holds its share, one layer, and the rest. Afterwards all processes must run
-    the target together, as none has a whole layer.
+    Each process holds its share of every matrix. The layers are the list of modules with the most parameters in the
+    transformer. The rest is not split, as drafters use embeddings, norm and output layer directly. Layers are moved
+    one by one: a device holds its share, one layer, and the rest. Afterwards all processes must run the target
+    together, as none has a whole layer.
 
     Args:
         target: to be split.

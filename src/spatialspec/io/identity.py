@@ -55,7 +55,7 @@ def identity(target: Target) -> str:
     For a target that is split over processes, all of them must call this together: it gathers each weight.
     """
     networks, inner = target.networks, target.transformer
-    # 0.1.0 read the configuration of a transformer inside another network four times: names of stored files go by it
+    # 0.1.0 hashed the configuration of a transformer inside another network four times; stored names depend on it
     again = () if inner is None or inner in networks else (inner,) * 4
     digest = hashlib.sha256()
     for text in [*map(_configuration, (*networks, *again)), *_tokenizers(target)]:
@@ -69,10 +69,10 @@ def weights_digest(*networks: nn.Module) -> str:
 
 
 def drafts_digest(drafts: Sequence[nn.Module]) -> str:
-    """Hash of draft weights: images of relaxed methods depend on them.
+    """Hash of draft weights, which images of relaxed methods depend on.
 
-    Unlike `weights_digest` it is the same in every type that holds the numbers. The formula is that of 0.1.0: tables of
-    results and folders of stored images carry its values.
+    Unlike `weights_digest`, it is the same in every dtype that holds the numbers. The formula is that of 0.1.0: tables
+    of results and folders of stored images contain its values.
     """
     digest = hashlib.sha256()
     for module in drafts:
@@ -94,7 +94,7 @@ def _of_weights(networks: Sequence[nn.Module], digest: Any) -> str:
 
 
 def weights(target: Target) -> Iterator[tuple[str, Tensor]]:
-    """Every parameter and every buffer that is saved, once, in an order that the class decides."""
+    """Every parameter and every saved buffer, once, in an order that the class decides."""
     return _weights(target.networks)
 
 
@@ -139,11 +139,11 @@ def _tokenizers(target: Target) -> Iterator[str]:
 
 
 def facts_digest(facts: Mapping[str, object] | Sequence[object], data: bytes = b"") -> str:
-    """Hash of what a stored thing depends on, for its name.
+    """Hash of everything that a stored result depends on, for its file name.
 
     Args:
-        facts: JSON values, or what `str` makes one of.
-        data: what is too large for them.
+        facts: JSON values; other objects count by their `str`.
+        data: large values, as bytes.
     """
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode() + data).hexdigest()[:16]
 

@@ -55,11 +55,11 @@ def check_folder(path: Path, option: str, inputs: Sequence[Path | None] = (), ne
         path: of the folder.
         option: that contains the path, for the message.
         inputs: other folders that the command reads or writes: none may equal this one.
-        new: the folder must not exist yet; missing parent folders are created then.
+        new: whether the folder must not exist; missing parent folders are allowed then.
 
     Raises:
-        BadInput: an invalid name, a missing parent folder, a file with this name, no permission, a full disk, or a
-            folder that the command reads or writes otherwise.
+        BadInput: an existing folder where it must be new, an invalid name, a missing parent folder, a file with this
+            name, no permission, a full disk, or a folder that the command reads or writes otherwise.
     """
     what = f"{option} {path}"
     try:
