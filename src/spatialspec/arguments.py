@@ -130,7 +130,6 @@ def _generator(value: object) -> torch.Generator | None:
 
 
 def _draw(generator: torch.Generator | None) -> int:
-    """A seed from a generator."""
     import torch
 
     device = "cpu" if generator is None else generator.device
