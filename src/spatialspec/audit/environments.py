@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int, Num
 
 from spatialspec import arguments
 from spatialspec.audit.cases import Case, Plan
@@ -80,7 +80,7 @@ class ToyEnvironment:
         )
 
 
-def _reversed(values: Float[np.ndarray, "images"], shape: tuple[int, ...]) -> Float[np.ndarray, "images"]:
+def _reversed(values: Num[np.ndarray, "images"], shape: tuple[int, ...]) -> Num[np.ndarray, "images"]:
     """Values in the enumeration with the last cell as the first digit."""
     return values.reshape(shape).T.ravel()
 

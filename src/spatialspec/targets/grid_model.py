@@ -75,7 +75,7 @@ class AttentionInputs:
         return y.transpose(1, 2).flatten(2)
 
 
-def split_heads(qkv: Float[Tensor, "B N 3*d"], heads: int) -> tuple[Tensor, Tensor, Tensor]:
+def split_heads(qkv: Float[Tensor, "B N joined"], heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of every head, each (B, H, N, D)."""
     q, k, v = qkv.view(*qkv.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
     return q, k, v
