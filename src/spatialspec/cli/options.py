@@ -62,12 +62,12 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")]
 Dtype = Annotated[str | None, typer.Option(help=f"{_TYPES}. [default: fp32 on the CPU, else bf16]")]
 
 
-def _run_plugins(paths: list[Path] | None) -> list[Path] | None:
+def _run_plugins(paths: list[Path] | None) -> list[Path]:
     for path in paths or ():
         from spatialspec.plugins import load_file
 
         load_file(path.expanduser())
-    return paths
+    return paths or []  # the oldest typer takes no None from a callback of a list
 
 
 Plugin = Annotated[
