@@ -196,3 +196,10 @@ def test_a_table_is_no_larger_than_it_says(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "a.txt").write_text("a\n" * 11)
     with pytest.raises(BadInput, match="more than 10 lines"):
         read_prompts(tmp_path / "a.txt")
+
+
+def test_a_tab_in_the_name_of_a_column_is_shown_as_an_escape(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text('"a\tb",c\n1,2\n')
+    with pytest.raises(BadInput) as refused:
+        read_prompts(tmp_path / "own.csv")
+    assert r"the columns a\tb, c" in str(refused.value) and str(refused.value).isprintable()

@@ -109,8 +109,9 @@ def _check_separator(header: Sequence[str], delimiter: str, path: Path) -> None:
 
 
 def listed(columns: Iterable[str]) -> str:
-    """Names of columns for a message."""
-    return ", ".join(columns)[:200] or "none"
+    """Names of columns for a message, on one line: a tab in a name becomes an escape."""
+    names = (name if name.isprintable() else repr(name)[1:-1] for name in columns)
+    return ", ".join(names)[:200] or "none"
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
