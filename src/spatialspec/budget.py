@@ -166,6 +166,10 @@ def costs_here(target: Target, drafts: Drafts, method: Method, request: Request,
     return costs
 
 
+class _Interrupted(Exception):
+    """The measurement was ended."""
+
+
 def tuned(
     target: Target,
     drafts: Drafts,
@@ -179,10 +183,10 @@ def tuned(
     def follow(name: str, cells: int) -> None:
         report(name, cells)
         if interrupted():
-            raise InterruptedError
+            raise _Interrupted
 
     if _undecided(method):
-        with suppress(InterruptedError):
+        with suppress(_Interrupted):
             return method.with_default("budget", choose(costs_here(target, drafts, method, request, follow)))
     return method
 

@@ -198,9 +198,10 @@ class SpatialPipeline:
 
         request = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images)
         if isinstance(budget, str) and budget == AUTO:
-            with self._progress(effort(chosen, request, self.target.device)) as bar:
+            batch = replace(request, images=len(prompts))  # measured as it is drawn: all images together
+            with self._progress(effort(chosen, batch, self.target.device)) as bar:
                 progress, interrupted = (lambda _, cells: bar.update(cells)), (lambda: self._interrupt)
-                chosen = tuned(self.target, self.drafts, chosen, request, progress, interrupted)
+                chosen = tuned(self.target, self.drafts, chosen, batch, progress, interrupted)
         with self._progress(layout.cells * len(prompts), sum(map(len, begun))) as bar:
 
             def notify(step: Step) -> None:

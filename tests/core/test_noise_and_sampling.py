@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -138,6 +139,7 @@ def naive(logits: list[list[float]], s: Sampling) -> list[float]:
     for i in sorted(range(len(p)), key=lambda i: -p[i]):
         if sum(p[j] for j in kept) < s.top_p - 1e-12:
             kept.add(i)
+    kept = {i for i in kept if p[i] >= s.min_p * max(p)}
     mass = sum(p[i] for i in kept)
     return [p[i] / mass if i in kept else 0.0 for i in range(len(p))]
 
@@ -148,6 +150,7 @@ samplings = st.builds(
     temperature=st.sampled_from([0.0, 0.3, 0.7, 1.0, 2.0]),
     top_k=st.integers(0, 8),
     top_p=st.sampled_from([0.05, 0.51, 0.83, 0.999, 1.0]),
+    min_p=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
 )
 
 
@@ -164,11 +167,13 @@ def test_distribution_against_the_naive_one(sampling: Sampling, vocabulary: int,
 @given(samplings, st.lists(st.integers(-4, 4), min_size=2, max_size=9))
 @settings(max_examples=300, deadline=None)
 def test_distribution_properties(sampling: Sampling, values: list[int]) -> None:
-    """Ties included: mass one, the likeliest token kept, top-p the smallest set that reaches its mass."""
+    """Ties included: mass one, the likeliest kept, min-p a border, top-p the smallest set that reaches its mass."""
     logits = torch.tensor([values] * sampling.streams, dtype=torch.float32)
     p = sampling.distribution(logits)
     assert abs(float(p.sum()) - 1) < 1e-6 and bool((p >= 0).all())
     assert p[int(logits[0].argmax())] > 0
+    assert p[p > 0].min() >= (sampling.min_p - 1e-6) * p.max()
+    p = replace(sampling, min_p=0.0).distribution(logits)
     if sampling.temperature == 0:
         assert p.max() == 1 and p.argmax() == logits[0].argmax()
         return
@@ -188,8 +193,8 @@ def test_nearly_no_temperature_is_greedy() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(n, v) for n in ("guidance", "temperature", "top_k", "top_p") for v in (-1, math.nan, math.inf)]
-    + [("top_p", 0.0), ("top_p", 1.001), ("guidance", 101.0)],
+    [(n, v) for n in ("guidance", "temperature", "top_k", "top_p", "min_p") for v in (-1, math.nan, math.inf)]
+    + [("top_p", 0.0), ("top_p", 1.001), ("min_p", 1.001), ("guidance", 101.0)],
 )
 def test_sampling_refuses(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"^got {name} {value}, expected [\d(]"):

@@ -198,11 +198,11 @@ def test_budget_auto_is_measured_once(pipe: SpatialPipeline, tmp_path: Path, mon
     """The budget that is fastest here; a method's own stays, and one without a budget is refused."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     costs, measured = [Cost(0, 1.0, 1.0), Cost(7, 1.0, 4.0), Cost(15, 2.0, 5.0)], []
-    monkeypatch.setattr(budget, "measure", lambda *_: measured.append(1) or costs)
+    monkeypatch.setattr(budget, "measure", lambda *given: measured.append(given[3].by_prompt()[0].prompts) or costs)
     for _ in range(2):
         out = pipe(PROMPTS, seed=1, budget="auto")
         assert out.report.method == "spatial:budget=7" and out.tokens == pipe(PROMPTS, seed=1, method="ar").tokens
-    assert measured == [1]
+    assert measured == [PROMPTS], "once, and both images together"
     assert pipe("a cat", seed=1, method="spatial:budget=3", budget="auto").report.method == "spatial:budget=3"
     with pytest.raises(BadInput, match="got budget auto for ar, expected a method with a budget"):
         pipe("a cat", method="ar", budget="auto")

@@ -36,6 +36,7 @@ class Case:
         words += [f"temperature {s.temperature:g}"] if s.temperature != 1 else []
         words += [f"top-k {s.top_k}"] if s.top_k else []
         words += [f"top-p {s.top_p:g}"] if s.top_p < 1 else []
+        words += [f"min-p {s.min_p:g}"] if s.min_p else []
         toy = "transformer" if self.cached else f"table of spread {self.deviation:g}"
         return ", ".join([f"{toy}, {self.grid}, {self.vocabulary} tokens", *words])
 
@@ -88,6 +89,7 @@ FULL = Plan(
         Case(False, "3x2", 4, Sampling(guidance=1.5, temperature=0.7, top_k=3, top_p=0.95), 1500),
         Case(False, "2x3", 4, Sampling(temperature=1.3, top_p=0.8), 1000, deviation=1.0),
         Case(False, "2x3", 3, Sampling(guidance=0.5, top_k=2), 1000),
+        Case(False, "2x3", 4, Sampling(min_p=0.4), 1000, deviation=0.7),
         Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 1500, deviation=0.2),
         Case(False, "1x3+3x1", 4, Sampling(temperature=0.7), 1000, deviation=0.2),
         Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 1500),

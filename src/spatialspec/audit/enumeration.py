@@ -15,7 +15,7 @@ from spatialspec.core.sampling import Sampling
 
 
 def distribution(logits: Float[np.ndarray, "G *N V"], sampling: Sampling) -> Float[np.ndarray, "*N V"]:
-    """Logits of the streams, conditional first -> probabilities: guidance, temperature, top-k, top-p, in this order."""
+    """Logits (conditional stream first) -> probabilities: guidance, temperature, top-k, top-p, min-p in turn."""
     conditional, unconditional = logits[0].astype(np.float64), logits[-1].astype(np.float64)
     guided = unconditional + sampling.guidance * (conditional - unconditional)
     if sampling.temperature == 0:
@@ -28,7 +28,8 @@ def distribution(logits: Float[np.ndarray, "G *N V"], sampling: Sampling) -> Flo
     if sampling.top_p < 1:
         likelier = (p[..., None, :] * (p[..., None, :] > p[..., :, None])).sum(-1)  # mass before each token
         p = np.where(likelier < sampling.top_p, p, 0)
-        p /= p.sum(-1, keepdims=True)
+    p = np.where(p < sampling.min_p * p.max(-1, keepdims=True), 0, p)
+    p /= p.sum(-1, keepdims=True)
     return p
 
 

@@ -39,7 +39,7 @@ class ToyEnvironment:
     def __init__(self, case: Case, plan: Plan, table: NoiseTable) -> None:
         s = case.sampling
         self.case, self.plan, self.table, self.toy = case, plan, table, case.toy()
-        self.sampling = CachedSampling(s.guidance, s.temperature, s.top_k, s.top_p)
+        self.sampling = CachedSampling(**vars(s))
         self.joint = self.toy.joint(s)
 
     def _trial(self, method: Method, verifier: str) -> Trial:
