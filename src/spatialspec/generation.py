@@ -58,6 +58,7 @@ class Report:
         accepted_length: cells committed per pass that commits, without those of an earlier run; AR has 1.
         seconds: prefill and decoding of tokens, per image.
         images: cost of each image, without those that were complete before the call.
+        remarks: of the target on the prompts, see `SpatialPipeline.remarks`.
     """
 
     method: str
@@ -69,6 +70,7 @@ class Report:
     accepted_length: float
     seconds: float
     images: tuple[ImageReport, ...] = field(default=(), repr=False)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass

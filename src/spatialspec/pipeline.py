@@ -229,7 +229,13 @@ class SpatialPipeline:
             self._interrupt = False
         with traced(self.target):
             images = images_of(self.target, tokens, request.grid, output_type)
+        report = replace(report, remarks=tuple(self.remarks(request.prompts)))
         return Output(images, tokens, list(request.seeds), report)
+
+    def remarks(self, prompts: Sequence[str]) -> list[str]:
+        """What to know of prompts beforehand: of `icons`, a style that it chose and words that it never saw."""
+        remark: Callable[[Sequence[str]], list[str]] = getattr(self.target, "remarks", lambda prompts: [])
+        return remark(prompts)
 
     def interrupt(self) -> None:
         """End the current call after the current pass; it returns the tokens committed so far."""

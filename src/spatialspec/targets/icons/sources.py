@@ -39,6 +39,17 @@ SOURCES = (
 )
 LABELS = Source("emojibase-data", "17.0.0", "npm", "", "MIT", "emojibase: labels and tags")
 
+CALLED = {  # what people call a style, its own words first
+    "3d": ("3d", "3-d", "3d render", "3d emoji", "three dimensional"),
+    "fluent": ("fluent", "fluent emoji", "fluent design", "microsoft emoji"),
+    "flat": ("flat", "flat design", "flat icon", "flat emoji"),
+    "noto": ("noto", "noto emoji", "google emoji", "android emoji"),
+    "blob": ("blob",),
+    "twemoji": ("twemoji", "twitter emoji", "twitter", "discord emoji"),
+    "emojione": ("emojione", "emoji one", "joypixels"),
+    "clip art": ("clip art", "clipart", "clip-art"),
+}
+
 
 def concept_of(caption: str) -> str:
     """Lower case, letters and digits only, single spaces: "Red Apple!" -> "red apple"."""

@@ -1,6 +1,7 @@
 """The embedded text-to-image model `icons`, and any model of the same recipe, from a folder.
 
-Folder: `config.json`, `transformer.safetensors`, `vq.safetensors`, `tokenizer.json`, `README.md` (the card).
+Folder: `config.json`, `transformer.safetensors`, `vq.safetensors`, `tokenizer.json`, `README.md` (the card), and, where
+the model learned prompts as people type them, `concepts.csv`: what it can draw.
 """
 
 from __future__ import annotations
@@ -9,25 +10,33 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Grid
 from spatialspec.io.files import write_text
 from spatialspec.io.tensors import write_weights
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_target import GridTarget
+from spatialspec.targets.icons.concepts import Concepts
 from spatialspec.targets.icons.text import PromptTokenizer
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.images import signed
 
+CONCEPTS = "concepts.csv"
+
 
 class IconsTarget(GridTarget):
-    """Frozen transformer, VQ tokenizer and prompt tokenizer."""
+    """Frozen transformer, VQ tokenizer and prompt tokenizer.
+
+    Attributes:
+        concepts: what it can draw, by which a style is added to a prompt that names none; None reads prompts as typed.
+    """
 
     key = "transformer"
     classes = GridTransformerConfig, GridTransformer, VQConfig, VQTokenizer
@@ -35,6 +44,17 @@ class IconsTarget(GridTarget):
     model: GridTransformer
     vq: VQTokenizer
     prompts: PromptTokenizer
+    concepts: Concepts | None = None
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32, device_map: Any = None
+    ) -> Self:
+        """As in the base, with `concepts.csv` if there is one."""
+        target = super().from_folder(folder, device, dtype, device_map)
+        if (folder / CONCEPTS).is_file():
+            target.concepts = Concepts.from_file(folder / CONCEPTS)
+        return target
 
     @classmethod
     def read_prompts(cls, folder: Path, model: GridTransformer) -> PromptTokenizer:
@@ -48,6 +68,8 @@ class IconsTarget(GridTarget):
         write_weights(self.model, folder / "transformer.safetensors")
         write_weights(self.vq, folder / "vq.safetensors")
         write_text(folder / "tokenizer.json", self.prompts.tokenizer.to_str(pretty=True))
+        if self.concepts:
+            self.concepts.write(folder / CONCEPTS)
         config = {
             "name": self.name,
             "transformer": asdict(self.model.config),
@@ -70,9 +92,25 @@ class IconsTarget(GridTarget):
         if max(grid.rows, grid.columns) > 64:
             raise BadInput(f"size {grid}", "at most 64x64", "make it smaller")
 
+    def completed(self, prompt: str) -> tuple[str, str | None]:
+        """A prompt with a style if it names none and there is room, and the style that was added."""
+        text, style = self.concepts.completed(prompt) if self.concepts and prompt.strip() else (prompt, None)
+        return (text, style) if style and self.prompts.fits(text) else (prompt, None)
+
+    def remarks(self, prompts: Sequence[str]) -> list[str]:
+        """Styles that were chosen, and words that the model has not seen."""
+        found = []
+        for prompt in dict.fromkeys(prompts):
+            if self.concepts and (hint := self.concepts.hint(prompt)):
+                found.append(f"{shown(prompt)}: {hint}")
+            if style := self.completed(prompt)[1]:
+                found.append(f"{shown(prompt)} names no drawing style: drawn as {style}")
+        return found
+
     def encode(self, images: Sequence[Sequence[str]], grid: Grid) -> list[Prompt]:
         """Prefix states from BPE tokens, and what the caption's sketch adds to every cell."""
-        tokens = self.prompts([prompt for image in images for prompt in image]).to(self.device)
+        texts = [text for image in images for text in (self.completed(image[0])[0], *image[1:])]
+        tokens = self.prompts(texts).to(self.device)
         prefixes, added = self.model.encode_text(tokens), self.model.conditioning(tokens, grid.rows, grid.columns)
         streams = len(images[0])
         pairs = zip(prefixes.split(streams), added.split(streams), strict=True)

@@ -83,6 +83,10 @@ class PromptTokenizer:
             raise BadInput(f"the token id {max(ids.values())}", f"ids below {vocabulary}", again, where=path)
         return cls(tokenizer, length)
 
+    def fits(self, prompt: str) -> bool:
+        """Whether a prompt has no more tokens than a sequence."""
+        return len(self.tokenizer.encode(prompt).ids) <= self.length
+
     def check(self, prompts: Sequence[str]) -> None:
         """Refuse prompts that do not fit.
 

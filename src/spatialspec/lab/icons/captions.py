@@ -1,0 +1,153 @@
+"""Captions of the training images in people's words.
+
+An image has a label, tags and a style. People type articles, plurals, numbers, requests, other words for the same
+thing, adjectives that are true or not, and mostly no style. A wording names what one image shows, not another: words
+that fit several concepts belong to one of them, and a prompt without a style to the first style of its concept.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spatialspec.drafts.image_folder import Row, label
+from spatialspec.targets.icons import phrases
+from spatialspec.targets.icons.concepts import SMALL_WORDS, Concept, Concepts
+from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
+
+if TYPE_CHECKING:
+    import inflect
+
+AS_LABELLED = 0.4  # share of captions in the form "label, tags, style"
+
+
+@cache
+def _english() -> inflect.engine:
+    import inflect
+
+    return inflect.engine()
+
+
+@cache
+def _plural(words: str) -> str:
+    return str(_english().plural_noun(words) or words)
+
+
+@cache
+def _singular(words: str) -> str:
+    return str(_english().singular_noun(words) or words)
+
+
+@cache
+def _with_article(words: str) -> str:
+    return str(_english().a(words))
+
+
+def concepts(rows: Sequence[Row]) -> Concepts:
+    """What the images of a training set show."""
+    order = {source.style: i for i, source in enumerate(SOURCES)}
+    styles: dict[str, set[str]] = defaultdict(set)
+    words: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        styles[row["concept"]].add(row["style"])
+        words[row["concept"]].update(*(concept_of(tag).split() for tag in row.get("tags", "").split("|")))
+    return Concepts(
+        {
+            name: Concept(tuple(sorted(seen, key=lambda style: order[style])), tuple(sorted(words[name])))
+            for name, seen in styles.items()
+        }
+    )
+
+
+class Wordings:
+    """Random captions of images.
+
+    Args:
+        rows: of the training images.
+        left_out: prompts that are never made.
+    """
+
+    def __init__(self, rows: Sequence[Row], left_out: Collection[str] = ()) -> None:
+        self.rows, self.concepts = rows, concepts(rows)
+        self.left_out = {concept_of(prompt) for prompt in left_out}
+
+    def __call__(self, image: int, rng: np.random.Generator) -> str:
+        """A caption of an image: `AS_LABELLED` of them as labelled, all others as people type."""
+        row = self.rows[image]
+        if rng.random() < AS_LABELLED:
+            return self._as_labelled(row, rng)
+        words = self.as_typed(row, rng)
+        return label(row) if concept_of(words) in self.left_out else words
+
+    def is_first(self, row: Row) -> bool:
+        """Whether a prompt for this concept without a style means the image's style."""
+        name = row["concept"]
+        return self.concepts.known[name].styles[0] == row["style"] and self.concepts.meant(name) == name
+
+    def _as_labelled(self, row: Row, rng: np.random.Generator) -> str:
+        parts = [row["text"]]
+        tags = [tag for tag in row.get("tags", "").split("|") if tag]
+        if tags and rng.random() < 0.3:
+            parts += [str(tag) for tag in rng.permutation(tags)[: rng.integers(1, 3)]]
+        if not self.is_first(row) or rng.random() < 0.8:
+            parts.append(row["style"])
+        return ", ".join(parts)
+
+    def as_typed(self, row: Row, rng: np.random.Generator) -> str:
+        """A caption as people type it."""
+        text = self._counted(self._thing(row, rng), rng)
+        if rng.random() < 0.1:
+            text = f"{text} {_one(phrases.PLACES, rng)}"
+        style = "" if self.is_first(row) and rng.random() < 0.6 else _one(CALLED[row["style"]], rng)
+        framed = rng.random() < 0.5
+        if style and rng.random() < 0.5:
+            text, style = _one(phrases.STYLED, rng).format(text, style=style), ""
+        if framed:
+            text = _one(phrases.FRAMES, rng).format(text)
+        if style:
+            text = _one(phrases.STYLED, rng).format(text, style=style)
+        return text + _one(phrases.ENDS, rng)
+
+    def _thing(self, row: Row, rng: np.random.Generator) -> str:
+        """Words for what an image shows, and no other concept."""
+        name = row["concept"]
+        words = name.split()
+        kind = rng.random()
+        if kind > 0.55 and len(words) > 1:  # some words of the label
+            kept = rng.random(len(words)) < 0.6
+            words = [word for word, keep in zip(words, kept, strict=True) if keep] or words
+        elif kind > 0.55:  # other words for it
+            others = sorted({*words, *self.concepts.known[name].words} - SMALL_WORDS) or words
+            count = min(len(others), int(rng.integers(1, 4)))
+            words = [str(word) for word in rng.permutation(others)[:count]]
+        if self.concepts.meant(" ".join(words)) != name:
+            words = name.split()
+        if rng.random() < 0.1 and len(words) > 1:
+            words = [str(word) for word in rng.permutation(words)]
+        if rng.random() < 0.35:
+            added = [_one(phrases.ADJECTIVES, rng) for _ in range(1 + (rng.random() < 0.25))]
+            if self.concepts.meant(" ".join([*added, *words])) == name:
+                words = [*added, *words]
+        return " ".join(words)
+
+    def _counted(self, thing: str, rng: np.random.Generator) -> str:
+        """With an article, another determiner or a number, as a plural, or as it is."""
+        kind = rng.random()
+        if kind < 0.3:
+            return thing
+        if kind < 0.36:
+            return _with_article(_singular(thing))
+        if kind < 0.6:
+            return _with_article(thing)
+        if kind < 0.75:
+            return f"{_one(phrases.DETERMINERS, rng)} {thing}"
+        many = thing if _singular(thing) != thing else _plural(thing)  # perhaps a plural already
+        return many if kind < 0.87 else f"{_one(phrases.NUMBERS, rng)} {many}"
+
+
+def _one(choices: Sequence[str], rng: np.random.Generator) -> str:
+    return choices[int(rng.integers(len(choices)))]

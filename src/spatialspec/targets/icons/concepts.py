@@ -1,0 +1,154 @@
+"""What the embedded model can draw: which of it a prompt means, in which style, and which words were never seen."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from math import log
+from pathlib import Path
+
+import numpy as np
+
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.io.tables import read_table, write_table
+from spatialspec.targets.icons import phrases
+from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
+
+COLUMNS = ("concept", "styles", "words")
+KINDS = {"face", "suit", "button", "symbol", "sign", "emoji"}  # of what is named: "dog face" is a dog
+SMALL_WORDS = {"a", "an", "the", "of", "with", "and", "in", "on", "for", "to", "at", "from", "by", "or", "no"}
+
+
+def stem(word: str) -> str:
+    """A word without the ending of a plural: "cherries" and "cherry" are one."""
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "sses", "xes", "zes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
+
+
+def stems(text: str) -> set[str]:
+    """Stems of the words of a text that mean something."""
+    return {stem(word) for word in concept_of(text).split()} - SMALL_WORDS
+
+
+@cache
+def asides() -> frozenset[str]:
+    """Stems of words around the name of a thing, and of those for styles."""
+    around = (phrases.FRAMES, phrases.PLACES, phrases.ADJECTIVES, phrases.NUMBERS, phrases.DETERMINERS, phrases.STYLED)
+    return frozenset(stems(" ".join(text for group in (*around, *CALLED.values()) for text in group)))
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A thing in the training images.
+
+    Attributes:
+        styles: in which it was seen, in the order of `SOURCES`; the first is drawn where a prompt names none.
+        words: other words for it.
+    """
+
+    styles: tuple[str, ...]
+    words: tuple[str, ...] = ()
+
+
+class Concepts:
+    """All concepts, by name: lower case, letters and digits.
+
+    Args:
+        known: concepts by name; earlier ones win ties.
+
+    Attributes:
+        known: the same.
+        styles: of all of them.
+    """
+
+    def __init__(self, known: Mapping[str, Concept]) -> None:
+        self.known = dict(known)
+        seen = {style for concept in self.known.values() for style in concept.styles}
+        self.styles = [source.style for source in SOURCES if source.style in seen]
+        self._names = list(self.known)
+        having: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+        for i, (name, concept) in enumerate(self.known.items()):
+            own = stems(name)
+            for word in own | stems(" ".join(concept.words)):
+                having[word].append((i, word in own))
+        self._gains: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._prior = np.array([0.8 * len(concept.styles) for concept in self.known.values()])
+        for word, places in having.items():
+            rare = log(len(self._names) / len(places)) + 0.1
+            index, named = np.array([i for i, _ in places]), np.array([own for _, own in places])
+            missed = 0.1 if word in KINDS else 0.5  # what is lost where a name has a word that a prompt has not
+            self._gains[word] = index, rare * np.where(named, 1 + missed, 0.7)
+            self._prior[index[named]] -= missed * rare
+
+    @classmethod
+    def from_file(cls, path: Path) -> Concepts:
+        """Read the table that `write` makes.
+
+        Raises:
+            BadInput: it is damaged or empty, or names a style that there is not.
+        """
+        _, rows = read_table(path, COLUMNS)
+        known, styles = {}, {source.style for source in SOURCES}
+        for line, row in rows:
+            concept = Concept(tuple(row["styles"].split("|")), tuple(row["words"].split()))
+            if unknown := set(concept.styles) - styles:
+                got = f"the style {shown(min(unknown))}"
+                raise BadInput(got, f"some of {', '.join(sorted(styles))}", "fetch it again", f"{path}, line {line}")
+            known[row["concept"]] = concept
+        if not known:
+            raise BadInput("no concept", "some", "fetch it again", path)
+        return cls(known)
+
+    def write(self, path: Path) -> None:
+        """Write a csv file with the columns concept, styles (separated by |) and words."""
+        write_table(path, COLUMNS, ([name, "|".join(c.styles), " ".join(c.words)] for name, c in self.known.items()))
+
+    def style_in(self, prompt: str) -> str | None:
+        """The style that a prompt names, outside the name of a concept: "flat shoe" names none."""
+        text = f" {concept_of(prompt)} "
+        meant = self.meant(prompt)
+        if meant:
+            text = text.replace(f" {meant} ", " , ")
+        named = [style for style in self.styles if any(f" {concept_of(words)} " in text for words in CALLED[style])]
+        return named[-1] if named else None
+
+    def completed(self, prompt: str) -> tuple[str, str | None]:
+        """A prompt with a style, and the style if it was added: the first in which what is meant was seen."""
+        if self.style_in(prompt):
+            return prompt, None
+        meant = self.meant(prompt)
+        style = self.known[meant].styles[0] if meant else self.styles[0]
+        return f"{prompt.rstrip(' .,;:!?')}, {style}", style
+
+    def unknown(self, prompt: str) -> list[str]:
+        """Words of a prompt that no caption had, in order."""
+        seen = self._gains.keys() | asides() | SMALL_WORDS
+        return [word for word in dict.fromkeys(concept_of(prompt).split()) if stem(word) not in seen]
+
+    def hint(self, prompt: str) -> str | None:
+        """Which words of a prompt were never seen, with the nearest ones that were; None if there is none."""
+        unknown = self.unknown(prompt)
+        if not unknown:
+            return None
+        near = [word for missing in unknown for word in get_close_matches(missing, self._gains, 1, 0.75)]
+        advice = f"; near it: {', '.join(near)}" if near else ""
+        return f"{', '.join(unknown)}: not in the words of its training images{advice}"
+
+    def meant(self, text: str) -> str | None:
+        """The concept whose name and other words fit best; None if no concept has any of its words.
+
+        A rare word counts more than a frequent one, a name more than other words, and among equals the concept that
+        was seen in most styles wins.
+        """
+        scores, hit = self._prior.copy(), np.zeros(len(self._names), bool)
+        for word in stems(text) & self._gains.keys():
+            index, gain = self._gains[word]
+            scores[index] += gain
+            hit[index] = True
+        return self._names[int(np.where(hit, scores, -np.inf).argmax())] if hit.any() else None
