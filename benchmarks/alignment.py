@@ -1,30 +1,61 @@
 """R@1 of AR images beside that of real images of the same prompts.
 
-`python benchmarks/alignment.py --data train/data [--images 500] [--guidance W]` prints both for seen concepts in their
-styles (split train), for held-out combinations (split pair) and for unseen concepts. Needs the extra
-`spatialspec[lab]`.
+`python benchmarks/alignment.py --data train/data [--images 500] [--out FILE.json]` prints both for seen concepts in
+their styles (split train), for held-out combinations (split pair) and for unseen concepts; then for prompts as people
+type them (`src/spatialspec/lab/icons/people.csv`), which the judge reads as typed: drawn with a style added where none
+is named, and as typed. Needs the extra `spatialspec[lab]`.
 """
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spatialspec import SpatialPipeline
 from spatialspec.drafts.image_folder import CaptionedImages, load
-from spatialspec.lab.icons.precision import alignment
+from spatialspec.io.files import write_text
+from spatialspec.io.identity import identity
+from spatialspec.lab.icons.precision import Precision, alignment
+from spatialspec.lab.icons.prompts import PEOPLE
+from spatialspec.targets.icons.target import IconsTarget
 
 BATCH = 50
+SHARES = {"train": 0.6, "pair": 0.4, "concept": 0.2}  # of --images
 
 
-def draw(pipe: SpatialPipeline, prompts: list[str], guidance: float | None) -> np.ndarray:
+def draw(pipe: SpatialPipeline, prompts: Sequence[str], options: argparse.Namespace) -> np.ndarray:
     """AR images; the seed of image i is i."""
     images = []
     for start in range(0, len(prompts), BATCH):
-        out = pipe(prompts[start : start + BATCH], method="ar", seed=start, guidance_scale=guidance)
+        batch = list(prompts[start : start + BATCH])
+        out = pipe(batch, method=options.method, seed=start, guidance_scale=options.guidance)
         images += [np.asarray(image) for image in out.images]
         print(f"{len(images)}/{len(prompts)} images", flush=True)
     return np.stack(images)
+
+
+def figures(drawn: Precision, real: Precision) -> dict[str, object]:
+    """Both with intervals, and their ratio."""
+    both = {
+        name: {"value": p.value, "interval": [p.low, p.high], "images": len(p.hits)}
+        for name, p in (("drawn", drawn), ("real", real))
+    }
+    return {**both, "ratio": drawn.value / max(real.value, 1e-9)}
+
+
+def real_images(pipe: SpatialPipeline, data: CaptionedImages) -> np.ndarray:
+    """For each prompt of PEOPLE a training image: of its concept, in the style that it names or that is added."""
+    assert isinstance(pipe.target, IconsTarget) and pipe.target.concepts is not None
+    concepts = pipe.target.concepts
+    place = {(row["concept"], row["style"]): i for i, row in enumerate(data.rows)}
+    chosen = []
+    for prompt, meant in PEOPLE.items():
+        styles = concepts.known[meant].styles
+        named = concepts.style_in(prompt)
+        chosen.append(place[meant, named if named in styles else styles[0]])
+    return data.pixels[chosen]
 
 
 def main() -> None:
@@ -32,24 +63,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="icons")
+    parser.add_argument("--method", default="ar", help="any seed-exact method draws the same images")
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--guidance", type=float)
-    arguments = parser.parse_args()
-    pipe, data = SpatialPipeline.from_pretrained(arguments.model), load(arguments.data)
-    distractors = [f"{row['text']}, {row['style']}" for row in data.select("train").rows]
-    seen = {row["concept"] for row in data.select("train").rows}
-    share = {"train": 0.6, "pair": 0.4, "concept": 0.2}
-    for split, part in share.items():
+    parser.add_argument("--out", type=Path, help="a JSON file")
+    options = parser.parse_args()
+    pipe, data = SpatialPipeline.from_pretrained(options.model), load(options.data)
+    train = data.select("train")
+    distractors = [f"{row['text']}, {row['style']}" for row in train.rows]
+    seen = {row["concept"] for row in train.rows}
+    record: dict[str, dict[str, object]] = {}
+    hits: dict[str, tuple[Precision, Precision]] = {}
+    for split, part in SHARES.items():
         chosen = data.select(split)
         if split == "pair":  # the concept is known from another style
             known = [i for i, row in enumerate(chosen.rows) if row["concept"] in seen]
             chosen = CaptionedImages(chosen.pixels[known], [chosen.rows[i] for i in known])
-        count = min(round(part * arguments.images), len(chosen.rows))
+        count = min(round(part * options.images), len(chosen.rows))
         picked = np.random.default_rng(0).permutation(len(chosen.rows))[:count]
         prompts = [f"{chosen.rows[i]['text']}, {chosen.rows[i]['style']}" for i in picked]
         real = alignment(chosen.pixels[picked], prompts, distractors)
-        drawn = alignment(draw(pipe, prompts, arguments.guidance), prompts, distractors)
-        print(f"{split}: AR {drawn}; real {real}; ratio {drawn.value / max(real.value, 1e-9):.2f}", flush=True)
+        drawn = alignment(draw(pipe, prompts, options), prompts, distractors)
+        hits[split], record[split] = (drawn, real), figures(drawn, real)
+        print(f"{split}: AR {drawn}; real {real}; ratio {record[split]['ratio']:.2f}", flush=True)
+    pooled = [Precision.of(np.concatenate([hits[s][i].hits for s in ("train", "pair")])) for i in (0, 1)]
+    record["train and pair"] = figures(*pooled)
+    print(
+        f"train and pair: AR {pooled[0]}; real {pooled[1]}; ratio {record['train and pair']['ratio']:.2f}", flush=True
+    )
+
+    prompts = list(PEOPLE)
+    real = alignment(real_images(pipe, train), prompts, distractors, meant=PEOPLE)
+    for name in ("people", "people, no style added"):
+        drawn = alignment(draw(pipe, prompts, options), prompts, distractors, meant=PEOPLE)
+        record[name] = figures(drawn, real)
+        against = drawn.value / pooled[0].value
+        print(f"{name}: AR {drawn}; real {real}; {against:.2f} of that on the recipe's captions", flush=True)
+        pipe.target.concepts = None
+    if options.out:
+        settings = {"command": "python benchmarks/alignment.py", "model": "icons", "identity": identity(pipe.target)}
+        write_text(options.out, json.dumps({"settings": settings, "figures": record}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

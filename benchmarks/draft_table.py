@@ -37,6 +37,7 @@ from spatialspec.drafts.spatial_model import distributions as model_distribution
 from spatialspec.drafts.weights import load
 from spatialspec.drafts.windows import Windows, accepted
 from spatialspec.io.files import write_text
+from spatialspec.io.identity import identity
 from spatialspec.io.outputs import check_output
 from spatialspec.io.prompts import BUILT_IN
 from spatialspec.lab.replay.replay import measure_cost
@@ -176,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     target, record = pipeline.target, options.out.with_suffix(".json")
     held_out, s = held_out_images(target, options), target.default
     settings = {
-        "model": target.name, "target": target.fingerprint, "pictures": held_out.digest, "count": len(held_out),
+        "model": target.name, "target": identity(target), "pictures": held_out.digest, "count": len(held_out),
         "drawn": "left out of a folder" if options.data else "by the target", "guidance": s.guidance,
         "temperature": s.temperature, "windows": options.windows, "length": options.length,
     }  # fmt: skip

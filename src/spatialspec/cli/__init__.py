@@ -30,6 +30,7 @@ from spatialspec.cli import (
     generate,
     methods,
     models,
+    prompts,
     reproduce,
     scenes,
     show,
@@ -60,6 +61,7 @@ app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
 app.command("methods")(methods.methods)
 app.command("convert")(convert.convert)
+train.app.command("prompts")(prompts.prompts)
 train.app.command("draft")(draft.draft)
 train.app.command("scenes")(scenes.scenes)
 train.app.command("scene-judge")(scenes.scene_judge)

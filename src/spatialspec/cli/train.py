@@ -40,7 +40,7 @@ Data = Annotated[Path, typer.Option(help="Folder with images and metadata.csv, a
 
 @app.callback(invoke_without_command=True)
 def start(context: typer.Context) -> None:
-    """Train a model and its drafts: data, tokenizer, target, judge, draft, in this order."""
+    """Train a model and its drafts: data, tokenizer, target, prompts, draft, judge, in this order."""
     if context.invoked_subcommand is None:
         say(context.get_help())
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from spatialspec.core.progress import Progress
-from spatialspec.io.identity import drafts_digest
+from spatialspec.io.identity import drafts_digest, identity
 from spatialspec.measure.documents import dtype_name
 from spatialspec.measure.metrics import summarise
 from spatialspec.measure.results import Document, Settings
@@ -32,6 +32,7 @@ def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: st
         command=command,
         model=target.name,
         fingerprint=target.fingerprint,
+        identity=identity(target),
         drafts=drafts_digest(pipeline.drafts) if pipeline.drafts else "",
         prompts=len(request.prompts) // request.images,
         num_images=request.images,

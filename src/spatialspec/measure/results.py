@@ -10,7 +10,8 @@ class Settings(RunSettings):
     """Settings of a run.
 
     Attributes:
-        fingerprint: of the target's weights.
+        fingerprint: of the target's weights that drafts depend on.
+        identity: of everything of the target that images depend on, see `io.identity`; "" in records of 0.1.0.
         drafts: hash of the draft weights; "" without drafts.
         prompts: number of prompts.
         num_images: images of each prompt.
@@ -20,6 +21,7 @@ class Settings(RunSettings):
     """
 
     fingerprint: str
+    identity: str = ""
     drafts: str
     prompts: int
     num_images: int

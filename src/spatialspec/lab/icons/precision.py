@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,13 @@ class Precision:
     high: float
     among: int
 
+    @classmethod
+    def of(cls, hits: Bool[np.ndarray, "N"], among: int = 100, seed: int = 0) -> Precision:
+        """With the interval of these hits; to resample them with replacement is a binomial draw."""
+        means = np.random.default_rng((seed, len(hits))).binomial(len(hits), hits.mean(), RESAMPLES) / len(hits)
+        low, high = np.quantile(means, (0.025, 0.975))
+        return cls(hits, float(low), float(high), among)
+
     @property
     def value(self) -> float:
         """Share of images whose own caption came first, 0..1."""
@@ -53,11 +60,7 @@ def r_precision(
     seed: int = 0,
 ) -> Precision:
     """Share of images whose own caption comes first; arguments and errors as of `own_caption_first`."""
-    hits = own_caption_first(similarities, own, concepts, among, seed)
-    # resampling hits with replacement is a binomial draw
-    means = np.random.default_rng((seed, len(hits))).binomial(len(hits), hits.mean(), RESAMPLES) / len(hits)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Precision(hits, float(low), float(high), among)
+    return Precision.of(own_caption_first(similarities, own, concepts, among, seed), among, seed)
 
 
 def alignment(
@@ -66,6 +69,7 @@ def alignment(
     distractors: Sequence[str],
     judge_folder: Path = SHIPPED,
     seed: int = 0,
+    meant: Mapping[str, str] | None = None,
 ) -> Precision:
     """R@1 among 100 captions of generated (or real) images.
 
@@ -76,6 +80,7 @@ def alignment(
             another style are never drawn against it. Captions of the other images are drawn too.
         judge_folder: holds `judge.safetensors` and `config.json`.
         seed: of the draw; the same for all sets that are compared.
+        meant: concept of each caption that is no "label, style".
 
     Raises:
         NotInstalled: a package with a frozen encoder is missing.
@@ -88,4 +93,5 @@ def alignment(
     column = {text: i for i, text in enumerate(texts)}
     with torch.no_grad():
         similarities = judge(image_features(images, judge.config.side), load_sentence_encoder()(texts))
-    return r_precision(similarities, [column[c] for c in captions], [concept_in(t) for t in texts], seed=seed)
+    concepts = [(meant or {}).get(text) or concept_in(text) for text in texts]
+    return r_precision(similarities, [column[c] for c in captions], concepts, seed=seed)

@@ -22,12 +22,17 @@ from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rat
 from spatialspec.drafts.image_folder import CaptionedImages, label
 from spatialspec.drafts.limits import check_settings
 from spatialspec.io.identity import weights_digest
+from spatialspec.io.tables import read_table
 from spatialspec.lab.icons.captions import Wordings
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.sketch import SketchRecipe, sketch_error, train_sketch
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.icons.transformer import GridTransformer
 
+PEOPLE = {  # prompts that people typed, written before the training and left out of it -> the concept that each means
+    row["prompt"]: row["concept"]
+    for _, row in read_table(Path(__file__).parent / "people.csv", ("prompt", "concept"))[1]
+}
 EVERY = 250  # steps between two resume states
 
 
@@ -132,6 +137,7 @@ def train(
     torch.manual_seed(recipe.seed)
     seen, model = data.select("train"), target.model
     wordings = Wordings(seen.rows, left_out)
+    target.concepts = wordings.concepts
     facts = {"data": data.digest, "target": weights_digest(model), "drop": recipe.drop}
 
     def words(image: int, rng: np.random.Generator) -> str:
@@ -154,3 +160,31 @@ def train(
         f"squared error of the sketch, {name}": f"{sketch_error(model.sketch, encode(texts), images):.4f}"
         for name, (texts, images) in tests.items()
     }
+
+
+def card(before: str, command: str, recipe: PromptRecipe, figures: Mapping[str, str]) -> str:
+    """The card of the target before, with what was done to it.
+
+    Args:
+        before: card of the target, "" if it had none.
+        command: that trained it on prompts.
+        recipe: settings.
+        figures: that `train` returned.
+    """
+    lines = [
+        "## Prompts as people type them",
+        f"    {command}",
+        "",
+        f"The text encoder had {recipe.steps} steps of {recipe.batch} captions (AdamW {recipe.rate}, cosine), the sketch "
+        f"{recipe.sketch.steps} steps of {recipe.sketch.batch} images (AdamW {recipe.sketch.rate}, rate falling over the "
+        f"last {recipe.sketch.fall:.0%}); {recipe.drop:.0%} of captions dropped; seed {recipe.seed}. Captions have "
+        "articles, plurals, numbers, requests, tags, other words, added and left-out adjectives, and mostly no style; "
+        "without one they mean the first style in which a concept was seen (`concepts.csv`). The transformer is as "
+        "before: its figures of nats above are of the text encoder and sketch before this step.",
+        "",
+        "| what | figure |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in figures.items()),
+    ]
+    text, end = "\n".join(lines) + "\n\n", "## Images, licences, attribution"
+    return before.replace(end, text + end, 1) if end in before else before + "\n" + text

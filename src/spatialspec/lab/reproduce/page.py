@@ -64,7 +64,7 @@ def _run(report: ExperimentReport) -> str:
     prompts = f"{s.prompts} prompt{'' if s.prompts == 1 else 's'}"
     sampling = f"guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, top-p {s.top_p:g}"
     drafts = f", drafts {s.drafts}" if s.drafts else ""
-    what = f"Model {s.model} ({s.fingerprint}{drafts}), {s.size} tokens, {sampling}, {s.verifier}"
+    what = f"Model {s.model} ({s.identity or s.fingerprint}{drafts}), {s.size} tokens, {sampling}, {s.verifier}"
     machine = f"{s.device} ({s.machine}), {s.dtype}, threads {s.threads}, PyTorch {s.torch}, Python {s.python}"
     rule = (
         "Intervals are over prompts or repeats, widened by Student's t. A claim holds if its whole interval lies where "

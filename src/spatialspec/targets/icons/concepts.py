@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,6 +109,10 @@ class Concepts:
     def write(self, path: Path) -> None:
         """Write a csv file with the columns concept, styles (separated by |) and words."""
         write_table(path, COLUMNS, ([name, "|".join(c.styles), " ".join(c.words)] for name, c in self.known.items()))
+
+    def to_str(self) -> str:
+        """All of it as JSON, for `io.identity`: images depend on it."""
+        return json.dumps({name: [concept.styles, concept.words] for name, concept in self.known.items()})
 
     def style_in(self, prompt: str) -> str | None:
         """The style that a prompt names, outside the name of a concept: "flat shoe" names none."""

@@ -1,0 +1,65 @@
+"""`spatialspec train prompts`: a finished target of the embedded model's recipe learns captions as people type them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spatialspec.cli import options
+from spatialspec.cli.display import say, waiting
+from spatialspec.cli.train import Data
+from spatialspec.cli.workplace import (
+    Seed,
+    Steps,
+    checked_numbers,
+    clocked,
+    make_folder,
+    training_images,
+    typed,
+    working_in,
+)
+from spatialspec.core.errors import BadInput
+from spatialspec.extras import need
+
+
+def prompts(
+    context: typer.Context,
+    target: options.Model = "icons",
+    data: Data = Path("train/data"),
+    out: Annotated[Path, typer.Option(help="Folder of the resume states; the model goes to OUT/model.")] = Path(
+        "train/prompts"
+    ),
+    steps: Steps = None,
+    sketch_steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps of the sketch. [default: the recipe's]")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train the text encoder and the sketch of a target on captions as people type them; the transformer stays."""
+    need("lab")
+    numbers = checked_numbers(steps=steps, sketch_steps=sketch_steps, seed=seed)
+    make_folder(out)
+    from spatialspec.io.files import read_text, write_text
+    from spatialspec.lab.icons.prompts import PEOPLE, PromptRecipe, card, train
+    from spatialspec.models import model_folder
+    from spatialspec.targets.icons.target import IconsTarget
+
+    folder = model_folder(target)
+    model = IconsTarget.from_folder(folder)
+    recipe = PromptRecipe()
+    if "sketch_steps" in numbers:
+        recipe = replace(recipe, sketch=replace(recipe.sketch, steps=numbers.pop("sketch_steps")))
+    recipe = replace(recipe, **numbers)
+    images = training_images(data, model.grid.rows * model.patch)
+    if not {"concept", "style"} <= images.rows[0].keys():
+        raise BadInput("a table without concepts and styles", "the columns concept, style, tags", "add them", data)
+    with working_in(out):
+        with waiting("training on prompts"):
+            figures = train(images, model, list(PEOPLE), out, recipe, clocked())
+        model.save(out / "model")
+        before = read_text(folder / "README.md") if (folder / "README.md").is_file() else ""
+        write_text(out / "model" / "README.md", card(before, typed(context), recipe, figures))
+    say(f"wrote {out / 'model'}: draw with `spatialspec generate PROMPT --model {out / 'model'}`")
