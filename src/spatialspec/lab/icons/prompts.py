@@ -29,10 +29,8 @@ from spatialspec.lab.icons.sketch import SketchRecipe, sketch_error, train_sketc
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.icons.transformer import GridTransformer
 
-PEOPLE = {  # prompts that people typed, written before the training and left out of it -> the concept that each means
-    row["prompt"]: row["concept"]
-    for _, row in read_table(Path(__file__).parent / "people.csv", ("prompt", "concept"))[1]
-}
+_, _ROWS = read_table(Path(__file__).parent / "people.csv", ("prompt", "concept"))
+PEOPLE = {row["prompt"]: row["concept"] for _, row in _ROWS}  # written before the training, left out of it; -> concept
 EVERY = 250  # steps between two resume states
 
 
@@ -175,10 +173,10 @@ def card(before: str, command: str, recipe: PromptRecipe, figures: Mapping[str, 
         "## Prompts as people type them",
         f"    {command}",
         "",
-        f"The text encoder had {recipe.steps} steps of {recipe.batch} captions (AdamW {recipe.rate}, cosine), the sketch "
-        f"{recipe.sketch.steps} steps of {recipe.sketch.batch} images (AdamW {recipe.sketch.rate}, rate falling over the "
-        f"last {recipe.sketch.fall:.0%}); {recipe.drop:.0%} of captions dropped; seed {recipe.seed}. Captions have "
-        "articles, plurals, numbers, requests, tags, other words, added and left-out adjectives, and mostly no style; "
+        f"The text encoder had {recipe.steps} steps of {recipe.batch} captions (AdamW {recipe.rate}, cosine), the "
+        f"sketch {recipe.sketch.steps} steps of {recipe.sketch.batch} images (AdamW {recipe.sketch.rate}, rate falling "
+        f"over the last {recipe.sketch.fall:.0%}); {recipe.drop:.0%} of captions dropped; seed {recipe.seed}. "
+        "Captions have articles, plurals, numbers, requests, tags, other words, added and left-out adjectives, and mostly no style; "
         "without one they mean the first style in which a concept was seen (`concepts.csv`). The transformer is as "
         "before: its figures of nats above are of the text encoder and sketch before this step.",
         "",
