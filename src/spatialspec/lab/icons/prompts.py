@@ -26,6 +26,7 @@ from spatialspec.io.tables import read_table
 from spatialspec.lab.icons.captions import Wordings
 from spatialspec.lab.icons.data import epoch_batch
 from spatialspec.lab.icons.sketch import SketchRecipe, sketch_error, train_sketch
+from spatialspec.lab.icons.target import SHOWN, nats
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.icons.transformer import GridTransformer
 
@@ -127,7 +128,7 @@ def train(
         report: called with progress lines.
 
     Returns:
-        Squared errors of the sketch, by what it was tested on.
+        Squared errors of the sketch and nats per token, by what they were measured on.
 
     Raises:
         BadInput: a state in `out` is damaged or of another training, or the loss is no number.
@@ -150,14 +151,16 @@ def train(
     train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, recipe.seed, report, facts)
     model.requires_grad_(False)
     rng = np.random.default_rng((recipe.seed, 6))
-    tests = {"as labelled": (seen.labels, seen.pixels)}
-    tests["as typed"] = [wordings.as_typed(row, rng) for row in seen.rows], seen.pixels
+    tests = {"training images": (seen.labels, seen.pixels)}
+    tests["training images as typed"] = [wordings.as_typed(row, rng) for row in seen.rows], seen.pixels
     tests |= {f"{name} left out": (part.labels, part.pixels) for name in ("pair", "concept")
               if (part := data.select(name)).rows}  # fmt: skip
-    return {
-        f"squared error of the sketch, {name}": f"{sketch_error(model.sketch, encode(texts), images):.4f}"
-        for name, (texts, images) in tests.items()
-    }
+    figures = {}
+    for name, (texts, images) in tests.items():
+        figures[f"squared error of the sketch, {name}"] = f"{sketch_error(model.sketch, encode(texts), images):.4f}"
+        value = nats(model, target.vq, encode(texts[:SHOWN]), images, target.grid.rows)
+        figures[f"nats per token, {name}"] = f"{value:.4f}"
+    return figures
 
 
 def card(before: str, command: str, recipe: PromptRecipe, figures: Mapping[str, str]) -> str:
@@ -169,20 +172,20 @@ def card(before: str, command: str, recipe: PromptRecipe, figures: Mapping[str, 
         recipe: settings.
         figures: that `train` returned.
     """
-    lines = [
-        "## Prompts as people type them",
-        f"    {command}",
-        "",
+    text = (
         f"The text encoder had {recipe.steps} steps of {recipe.batch} captions (AdamW {recipe.rate}, cosine), the "
         f"sketch {recipe.sketch.steps} steps of {recipe.sketch.batch} images (AdamW {recipe.sketch.rate}, rate falling "
-        f"over the last {recipe.sketch.fall:.0%}); {recipe.drop:.0%} of captions dropped; seed {recipe.seed}. "
-        "Captions have articles, plurals, numbers, requests, tags, other words, added and left-out adjectives, and mostly no style; "
-        "without one they mean the first style in which a concept was seen (`concepts.csv`). The transformer is as "
-        "before: its figures of nats above are of the text encoder and sketch before this step.",
-        "",
-        "| what | figure |",
-        "|---|---|",
-        *(f"| {name} | {value} |" for name, value in figures.items()),
-    ]
-    text, end = "\n".join(lines) + "\n\n", "## Images, licences, attribution"
-    return before.replace(end, text + end, 1) if end in before else before + "\n" + text
+        f"over the last {recipe.sketch.fall:.0%}); {recipe.drop:.0%} of captions dropped; seed {recipe.seed}. Captions "
+        "have articles, plurals, numbers, requests, tags, other words, added and left-out adjectives, and mostly no "
+        "style; without one they mean the first style in which a concept was seen (`concepts.csv`). The transformer "
+        f"and the tokenizer of images are as before. {len(PEOPLE)} prompts that people typed were left out."
+    )
+    rows = [line for line in before.splitlines() if line.split(" | ")[0].removeprefix("| ") in figures]
+    new = [f"| {name} | {value} |" for name, value in figures.items()]
+    lines = ["## Prompts as people type them", f"    {command}", "", text, "", "| what | figure |", "|---|---|", *new]
+    if rows:
+        lines += ["", "Before this step:", "", "| what | figure |", "|---|---|", *rows]
+    section, end = "\n".join(lines) + "\n\n", "## Images, licences, attribution"
+    for row in rows:
+        before = before.replace(row + "\n", "", 1)
+    return before.replace(end, section + end, 1) if end in before else before + "\n" + section

@@ -35,6 +35,7 @@ from spatialspec.targets.icons.transformer import GridTransformer, GridTransform
 from spatialspec.targets.icons.vq import VQTokenizer
 
 SAVE_EVERY = 120  # seconds between two resume states
+SHOWN = 96  # held-out images that nats are measured on
 
 
 def prompt_tokenizer(images: CaptionedImages, words: int, length: int) -> PromptTokenizer:
@@ -96,6 +97,20 @@ def loss_of(
     """Mean cross-entropy of `codes` in nats per token, where the model reads the tokens `read`."""
     hidden = model.teacher_forced(text, read, side, side)
     return F.cross_entropy(model.head(hidden).flatten(0, 1), codes.flatten())
+
+
+@torch.no_grad()
+def nats(
+    model: GridTransformer,
+    tokenizer: VQTokenizer,
+    text: Int[Tensor, "B P"],
+    pixels: UInt8[np.ndarray, "N H W 3"],
+    side: int,
+) -> float:
+    """Mean cross-entropy of the first B images, of `side` cells a side, under their captions, in nats per token."""
+    codes = encode_images(tokenizer, torch.from_numpy(pixels[: len(text)]).to(text.device), side).long()
+    losses = [loss_of(model, t, c, c, side) for t, c in zip(text.split(16), codes.split(16), strict=True)]
+    return torch.stack(losses).mean().item()
 
 
 def train(
@@ -164,17 +179,11 @@ def train(
     first = falling.start(recipe.steps, report) or stable.start(recipe.steps, report)
     objective = torch.compile(loss_of, dynamic=False) if recipe.compile else loss_of
 
-    @torch.no_grad()
     def held_out(side: int) -> dict[str, str]:
-        """Cross-entropy of up to 96 images of a split under their own label and style."""
-        figures = {}
-        for name, part in held.items():
-            codes = encode_images(vq, torch.from_numpy(part.pixels[:96]).to(device), side).long()
-            text = encode(part.labels[:96])
-            with accelerator.autocast():
-                losses = [loss_of(model, t, c, c, side) for t, c in zip(text.split(16), codes.split(16), strict=True)]
-            figures[f"nats per token, {name} left out"] = f"{torch.stack(losses).mean().item():.4f}"
-        return figures
+        texts = {name: encode(part.labels[:SHOWN]) for name, part in held.items()}
+        with accelerator.autocast():
+            values = {name: nats(model, vq, text, held[name].pixels, side) for name, text in texts.items()}
+        return {f"nats per token, {name} left out": f"{value:.4f}" for name, value in values.items()}
 
     losses: list[Tensor] = []
     saved = time.monotonic()
