@@ -138,8 +138,8 @@ class SpatialPipeline:
 
         Args:
             prompt: what to draw, or a list; at most 10,000 characters each.
-            negative_prompt: of the unconditional stream, for all prompts, or a list, one for each; None or "" for the
-                model's unconditional prompt. Without effect, and with a warning, if guidance is 1.
+            negative_prompt: of the unconditional stream, for all prompts or one for each; None or "" for the model's
+                own. Without effect, and with a warning, if guidance is 1.
             height: of the images in pixels, instead of `size`; a multiple of the pixels of a cell.
             width: see `height`; if only one is given, the other is the model's default.
             size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's default grid.
@@ -159,14 +159,12 @@ class SpatialPipeline:
             verifier: "coupled" (same tokens as AR) or "rejection" (same distribution), where a method takes either.
             output_type: "pil", "np", "pt" or "tokens"; see :class:`Output`.
             return_dict: False returns a plain tuple of the values of :class:`Output`.
-            callback_on_step_end: called as `callback(pipeline, step, timestep, callback_kwargs)` after every pass of
-                every image, with the index of the pass, the number of committed cells, and a dictionary. Its entries
-                are "step" (:class:`Step`), the record of the pass, and "tokens", the committed tokens of the image. The
-                return value is ignored. The callback may raise or call `interrupt`.
+            callback_on_step_end: called as `callback(pipeline, step, timestep, callback_kwargs)` after every pass of an
+                image: the pass, committed cells, and "step" (:class:`Step`) and "tokens". Its value is ignored.
             callback_on_step_end_tensor_inputs: which of "step" and "tokens" to pass; None is none.
             written: tokens of the first cells of each image, to continue from: `output.tokens` of an interrupted call
-                with the same arguments. A seed-exact method draws the same image. Cells that `zipar` and `pjd` wrote
-                ahead are drawn again. Complete images are returned unchanged, and are not in the report.
+                with the same arguments. A seed-exact method draws the same image; `zipar` and `pjd` draw cells that
+                they wrote ahead again. Complete images are returned unchanged, and are not in the report.
 
         Raises:
             BadInput: a bad argument, before anything is computed; or scores that are not finite.
@@ -223,19 +221,17 @@ class SpatialPipeline:
     ) -> Output:
         """Draw the images of a request; `on_step` is called after every pass of every image."""
         try:
-            drafts = [*self.drafts, *self.unfit]
-            tokens, report = generate(self.target, drafts, method, request, on_step, lambda: self._interrupt)
+            parts = self.drafts + self.unfit
+            tokens, report = generate(self.target, parts, method, request, on_step, lambda: self._interrupt)
         finally:
             self._interrupt = False
-        with traced(self.target):
-            images = images_of(self.target, tokens, request.grid, output_type)
         report = replace(report, remarks=tuple(self.remarks(request.prompts)))
-        return Output(images, tokens, list(request.seeds), report)
+        with traced(self.target):
+            return Output(images_of(self.target, tokens, request.grid, output_type), tokens, [*request.seeds], report)
 
     def remarks(self, prompts: Sequence[str]) -> list[str]:
-        """What to know of prompts beforehand: of `icons`, a style that it chose and words that it never saw."""
-        remark: Callable[[Sequence[str]], list[str]] = getattr(self.target, "remarks", lambda prompts: [])
-        return remark(prompts)
+        """What to know of prompts: with `icons` a style that it chooses, and words that it never saw."""
+        return list(getattr(self.target, "remarks", lambda prompts: [])(prompts))
 
     def interrupt(self) -> None:
         """End the current call after the current pass; it returns the tokens committed so far."""

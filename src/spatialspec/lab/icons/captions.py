@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.drafts.image_folder import Row, label
 from spatialspec.targets.icons import phrases
 from spatialspec.targets.icons.concepts import SMALL_WORDS, Concept, Concepts
@@ -48,11 +49,17 @@ def _with_article(words: str) -> str:
 
 
 def concepts(rows: Sequence[Row]) -> Concepts:
-    """What the images of a training set show."""
+    """What the images of a training set show.
+
+    Raises:
+        BadInput: a style that is none of `SOURCES`.
+    """
     order = {source.style: i for i, source in enumerate(SOURCES)}
     styles: dict[str, set[str]] = defaultdict(set)
     words: dict[str, set[str]] = defaultdict(set)
     for row in rows:
+        if row["style"] not in order:
+            raise BadInput(f"style {shown(row['style'])}", f"one of {', '.join(order)}", "leave these images out")
         styles[row["concept"]].add(row["style"])
         words[row["concept"]].update(*(concept_of(tag).split() for tag in row.get("tags", "").split("|")))
     return Concepts(
@@ -99,7 +106,7 @@ class Wordings:
 
     def as_typed(self, row: Row, rng: np.random.Generator) -> str:
         """A caption as people type it."""
-        text = self._counted(self._thing(row, rng), rng)
+        text = self._counted(self.thing(row, rng), rng)
         if rng.random() < 0.1:
             text = f"{text} {_one(phrases.PLACES, rng)}"
         style = "" if self.is_first(row) and rng.random() < 0.6 else _one(CALLED[row["style"]], rng)
@@ -112,7 +119,7 @@ class Wordings:
             text = _one(phrases.STYLED, rng).format(text, style=style)
         return text + _one(phrases.ENDS, rng)
 
-    def _thing(self, row: Row, rng: np.random.Generator) -> str:
+    def thing(self, row: Row, rng: np.random.Generator) -> str:
         """Words for what an image shows, and no other concept."""
         name = row["concept"]
         words = name.split()
