@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from spatialspec.io.tables import read_table, write_table
 from spatialspec.targets.icons import phrases
 from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
 
+FILE = "concepts.csv"  # in a model's folder
 COLUMNS = ("concept", "styles", "words")
 KINDS = {"face", "suit", "button", "symbol", "sign", "emoji"}  # of what is named: "dog face" is a dog
 SMALL_WORDS = {"a", "an", "the", "of", "with", "and", "in", "on", "for", "to", "at", "from", "by", "or", "no"}
@@ -92,16 +94,20 @@ class Concepts:
         """Read the table that `write` makes.
 
         Raises:
-            BadInput: it is damaged or empty, or names a style that there is not.
+            BadInput: it is damaged or empty, a name is repeated or not as in `concept_of`, or there is no such style.
         """
         _, rows = read_table(path, COLUMNS)
         known, styles = {}, {source.style for source in SOURCES}
         for line, row in rows:
+            name, where = row["concept"], f"{path}, line {line}"
             concept = Concept(tuple(row["styles"].split("|")), tuple(row["words"].split()))
+            if not name or name != concept_of(name) or name in known:
+                expected = "a new one, in lower case, of letters and digits"
+                raise BadInput(f"the concept {shown(name)}", expected, "fetch it again", where)
             if unknown := set(concept.styles) - styles:
                 got = f"the style {shown(min(unknown))}"
-                raise BadInput(got, f"some of {', '.join(sorted(styles))}", "fetch it again", f"{path}, line {line}")
-            known[row["concept"]] = concept
+                raise BadInput(got, f"some of {', '.join(sorted(styles))}", "fetch it again", where)
+            known[name] = concept
         if not known:
             raise BadInput("no concept", "some", "fetch it again", path)
         return cls(known)
@@ -113,6 +119,29 @@ class Concepts:
     def to_str(self) -> str:
         """All of it as JSON, for `io.identity`: images depend on it."""
         return json.dumps({name: [concept.styles, concept.words] for name, concept in self.known.items()})
+
+    def by_styles(self, style: str | None = None) -> dict[int, list[str]]:
+        """Names of the concepts that were seen in a style, or of all: number of styles -> names, most styles first."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for name, concept in self.known.items():
+            if style is None or style in concept.styles:
+                found[len(concept.styles)].append(name)
+        return dict(sorted(found.items(), reverse=True))
+
+    def examples(self, count: int, style: str | None = None) -> list[str]:
+        """Prompts for at most `count` concepts, evenly spaced among those that were seen in most styles.
+
+        Args:
+            count: of prompts, at least 1.
+            style: of every prompt, for concepts that were seen in it; None takes the first style of each.
+        """
+        pool: list[str] = []
+        for names in self.by_styles(style).values():
+            if len(pool) < count:
+                pool += names
+        count = min(count, len(pool))
+        names = [pool[i * len(pool) // count] for i in range(count)]
+        return [f"{name}, {style or self.known[name].styles[0]}" for name in names]
 
     def style_in(self, prompt: str) -> str | None:
         """The style that a prompt names, outside the name of a concept: "flat shoe" names none."""
@@ -132,9 +161,11 @@ class Concepts:
         return f"{prompt.rstrip(' .,;:!?')}, {style}", style
 
     def unknown(self, prompt: str) -> list[str]:
-        """Words of a prompt that no caption had, in order."""
+        """Words of a prompt that no caption had, in order; all words where none has a letter or digit, as in emoji."""
         seen = self._gains.keys() | asides() | SMALL_WORDS
-        return [word for word in dict.fromkeys(concept_of(prompt).split()) if stem(word) not in seen]
+        words = re.findall(r"[^\W_]+", prompt.lower()) or prompt.split()  # of any alphabet
+        parts = {word: concept_of(word).split() for word in words}
+        return [word for word in parts if not parts[word] or any(stem(part) not in seen for part in parts[word])]
 
     def hint(self, prompt: str) -> str | None:
         """Which words of a prompt were never seen, with the nearest ones that were; None if there is none."""
@@ -142,8 +173,8 @@ class Concepts:
         if not unknown:
             return None
         near = [word for missing in unknown for word in get_close_matches(missing, self._gains, 1, 0.75)]
-        advice = f"; near it: {', '.join(near)}" if near else ""
-        return f"{', '.join(unknown)}: not in the words of its training images{advice}"
+        advice = f" (near: {', '.join(near)})" if near else ""
+        return f"unknown words: {', '.join(unknown)}{advice}"
 
     def meant(self, text: str) -> str | None:
         """The concept whose name and other words fit best; None if no concept has any of its words.

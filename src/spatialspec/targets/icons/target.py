@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any, Self
 
 import torch
@@ -22,13 +23,13 @@ from spatialspec.io.files import write_text
 from spatialspec.io.tensors import write_weights
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_target import GridTarget
-from spatialspec.targets.icons.concepts import Concepts
+from spatialspec.targets.icons.concepts import FILE, Concepts
 from spatialspec.targets.icons.text import PromptTokenizer
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.images import signed
 
-CONCEPTS = "concepts.csv"
+PACKAGE = Path(__file__).parents[2]
 
 
 class IconsTarget(GridTarget):
@@ -36,6 +37,7 @@ class IconsTarget(GridTarget):
 
     Attributes:
         concepts: what it can draw, by which a style is added to a prompt that names none; None reads prompts as typed.
+        place: name or folder that `spatialspec models` lists the concepts of.
     """
 
     key = "transformer"
@@ -45,6 +47,7 @@ class IconsTarget(GridTarget):
     vq: VQTokenizer
     prompts: PromptTokenizer
     concepts: Concepts | None = None
+    place: str = "icons"
 
     @classmethod
     def from_folder(
@@ -52,8 +55,9 @@ class IconsTarget(GridTarget):
     ) -> Self:
         """As in the base, with `concepts.csv` if there is one."""
         target = super().from_folder(folder, device, dtype, device_map)
-        if (folder / CONCEPTS).is_file():
-            target.concepts = Concepts.from_file(folder / CONCEPTS)
+        if (folder / FILE).is_file():
+            target.concepts = Concepts.from_file(folder / FILE)
+            target.place = folder.name if folder.is_relative_to(PACKAGE) else str(folder)
         return target
 
     @classmethod
@@ -69,7 +73,7 @@ class IconsTarget(GridTarget):
         write_weights(self.vq, folder / "vq.safetensors")
         write_text(folder / "tokenizer.json", self.prompts.tokenizer.to_str(pretty=True))
         if self.concepts:
-            self.concepts.write(folder / CONCEPTS)
+            self.concepts.write(folder / FILE)
         config = {
             "name": self.name,
             "transformer": asdict(self.model.config),
@@ -102,7 +106,9 @@ class IconsTarget(GridTarget):
         found = []
         for prompt in dict.fromkeys(prompts):
             if self.concepts and (hint := self.concepts.hint(prompt)):
-                found.append(f"{shown(prompt)}: {hint}")
+                found.append(
+                    f"{shown(prompt)} has {hint}; `spatialspec models {quote(self.place)}` lists what it knows"
+                )
             if style := self.completed(prompt)[1]:
                 found.append(f"{shown(prompt)} names no drawing style: drawn as {style}")
         return found
