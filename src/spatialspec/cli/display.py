@@ -59,6 +59,25 @@ def wrapped(line: str, indent: int = 2) -> str:
     return textwrap.fill(line.lstrip(), room, initial_indent=start, subsequent_indent=start + " " * indent)
 
 
+def in_columns(words: Sequence[str], indent: int = 2, step: int = 18) -> str:
+    """Words in aligned columns that fit the terminal, a long one in several of them; elsewhere one on each line."""
+    room = terminal_width()
+    lines: list[str] = []
+    for word in words:
+        start = -(-(len(lines[-1]) + 2 - indent) // step) * step + indent if lines else 0
+        if lines and room is not None and start + len(word) <= room:
+            lines[-1] = lines[-1].ljust(start) + word
+        else:
+            lines.append(" " * indent + word)
+    return "\n".join(lines)
+
+
+def notes(remarks: Sequence[str]) -> None:
+    """Print a line for each remark on what was typed."""
+    for remark in remarks:
+        say(wrapped(f"note: {remark}"))
+
+
 def _is_terminal() -> bool:
     """Whether stderr is a terminal, and this process the first of `torchrun`."""
     return sys.stderr.isatty() and os.environ.get("LOCAL_RANK", "0") == "0"

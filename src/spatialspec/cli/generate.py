@@ -11,7 +11,9 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
-from spatialspec.cli.display import progress, saved, say, table, waiting, wrapped
+from spatialspec.cli.display import notes, progress, saved, say, table, waiting, wrapped
+from spatialspec.core.arguments import whole
+from spatialspec.core.errors import BadInput
 from spatialspec.io.outputs import check_output
 from spatialspec.methods.method import Method
 
@@ -41,6 +43,7 @@ def generate(
     height: options.Height = None,
     width: options.Width = None,
     num_images: options.NumImages = 1,
+    scale: Annotated[int, typer.Option(help="Enlarge every image by this whole factor, 1 to 16 (Lanczos).")] = 1,
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
     quality: options.Quality = None,
@@ -62,15 +65,19 @@ def generate(
     if compare or AR in methods:
         methods = list(dict.fromkeys([AR, *methods]))
     arguments.prompts(prompt)
+    whole("--scale", scale, 1, 16)
     read = options.folders(model, draft)
     check_output(out, ".png", "--out", read)
     if json is not None:
         check_output(json, "", "--json", [out, *read])
 
     pipeline, request = common.load(methods, [prompt])
+    if scale > 1:
+        _check_size(request.grid.cells * pipeline.target.patch**2 * len(request.prompts) * len(methods), scale)
+    notes(pipeline.remarks([prompt]))
     methods = common.tuned(methods, pipeline, request)
 
-    from spatialspec.cli.sheet import comparison, contact_sheet
+    from spatialspec.cli.sheet import SIDE, comparison, contact_sheet, enlarged
     from spatialspec.io.images import write_image
     from spatialspec.measure.bench import describe
     from spatialspec.measure.metrics import AGAINST_AR, COST, columns, summarise
@@ -88,12 +95,12 @@ def generate(
     with waiting("distance from AR"):
         results = [summarise(pipeline, m, request, samples[m], samples.get(AR)) for m in methods]
 
-    images = [[sample.image for sample in samples[m]] for m in methods]
+    images = [[enlarged(sample.image, scale) for sample in samples[m]] for m in methods]
     if len(methods) == 1:
         sheet = contact_sheet(images[0])
     else:
         captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
-        sheet = comparison(list(zip(captions, images, strict=True)))
+        sheet = comparison(list(zip(captions, images, strict=True)), SIDE if scale == 1 else 0)
     shown = [table(columns(COST, AGAINST_AR) if AR in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
     document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results)
@@ -103,6 +110,23 @@ def generate(
         finally:  # even if the text cannot be shown: a closed pipe, a full disk
             write_image(out, sheet)
         say(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
+
+
+def _check_size(pixels: int, scale: int) -> None:
+    """Refuse a sheet that is too large for memory, before its images are drawn.
+
+    Args:
+        pixels: of all images, before they are enlarged.
+        scale: to enlarge them by.
+
+    Raises:
+        BadInput: more pixels than `read_image` reads.
+    """
+    from spatialspec.io.images import LARGEST
+
+    if pixels * scale**2 > LARGEST:
+        got = f"--scale {scale}, which makes {pixels * scale**2:,} pixels in all"
+        raise BadInput(got, f"at most {LARGEST:,}", "make it smaller, or draw fewer images")
 
 
 class _Stop(Exception):

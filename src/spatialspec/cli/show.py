@@ -9,7 +9,7 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
-from spatialspec.cli.display import progress, saved, say, waiting
+from spatialspec.cli.display import notes, progress, saved, say, waiting
 from spatialspec.core.errors import BadInput
 from spatialspec.io.outputs import check_output
 
@@ -51,6 +51,7 @@ def show(
     arguments.prompts(prompt)
     check_output(out, ".html", "--out", options.folders(model, draft))
     pipeline, request = common.load(methods, [prompt])
+    notes(pipeline.remarks([prompt]))
     methods = common.tuned(methods, pipeline, request)
 
     from spatialspec import __version__
