@@ -1,9 +1,12 @@
-"""`spatialspec models`: list models and their drafts. Reads headers only."""
+"""`spatialspec models`: list models and their drafts, and what one of them knows. Reads headers and tables only."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from spatialspec.cli.display import say, waiting, wrapped
 from spatialspec.core.errors import BadInput, shown
@@ -15,27 +18,46 @@ SIZES = ("rows", "columns", "codes")
 REMEDY = "install it again"
 
 
-def models() -> None:
-    """List models and their drafts."""
+def models(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Name or folder of one model, to list what it knows as well.", show_default=False),
+    ] = None,
+    style: Annotated[str | None, typer.Option(help="Only what the model knows in this drawing style.")] = None,
+    out: Annotated[Path | None, typer.Option(help="PNG file: draw a sheet of what the model knows.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Images on the sheet. [default: 64]")] = None,
+) -> None:
+    """List models and their drafts; with a model, what it knows.
+
+    `spatialspec models icons` prints the concepts that icons was trained on, those known in most drawing styles first.
+    With --out, some of them are drawn on a sheet instead, with spatial and from seed 0.
+    """
+    if model is not None:
+        from spatialspec.cli.concepts import tell
+
+        return tell(model, style, out, limit)
+    for option, value in (("--style", style), ("--out", out), ("--limit", limit)):
+        if value is not None:
+            advice = f"give one, as in `spatialspec models icons {option} {value}`"
+            raise BadInput(f"{option} without a model", "the name or folder of one", advice)
     names = embedded()
-    _line("models" if names else "models: none in this installation, use --model FOLDER")
+    line("models" if names else "models: none in this installation, use --model FOLDER")
     for name in names:
-        _line(f"  {name}: {describe(WEIGHTS / name)}")
-    _line(
-        "published checkpoints, by their folder (--model FOLDER); the method spatial needs no drafts with any of them"
-    )
+        line(f"  {name}: {describe(WEIGHTS / name)}")
+    line("published checkpoints, by their folder (--model FOLDER); the method spatial needs no drafts with any of them")
     for name, family in FAMILIES.items():
-        _line(
+        line(
             f"  {name}: {family.checkpoints}: grid {family.grid}, vocabulary {family.vocabulary}, "
             f"licence {family.licence}, no published drafts: train them"
         )
     with waiting("reading methods"):  # imports torch
         table = methods()
-    _line(f"methods, for options see `spatialspec methods`: {', '.join(table)}")
+    line(f"methods, for options see `spatialspec methods`: {', '.join(table)}")
 
 
-def _line(line: str) -> None:
-    say(wrapped(line, 4))
+def line(text: str) -> None:
+    """Print a line, wrapped to the terminal."""
+    say(wrapped(text, 4))
 
 
 def describe(folder: Path) -> str:
