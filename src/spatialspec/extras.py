@@ -14,7 +14,13 @@ _EVALUATE = {
 }
 EXTRAS = {  # extra -> module -> package, as in pyproject.toml
     "evaluate": _EVALUATE,
-    "lab": {**_EVALUATE, "datasets": "datasets", "matplotlib": "matplotlib", "resvg_py": "resvg-py"},
+    "lab": {
+        **_EVALUATE,
+        "datasets": "datasets",
+        "inflect": "inflect",
+        "matplotlib": "matplotlib",
+        "resvg_py": "resvg-py",
+    },
 }
 
 

@@ -38,7 +38,10 @@ def prompts(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Train the text encoder and the sketch of a target on captions as people type them; the transformer stays."""
+    """Train what reads the prompts of a target.
+
+    The text encoder and the sketch learn captions as people type them; the transformer stays.
+    """
     need("lab")
     numbers = checked_numbers(steps=steps, sketch_steps=sketch_steps, seed=seed)
     make_folder(out)

@@ -166,9 +166,9 @@ def test_examples_are_spread_over_what_is_known_best(concepts: Concepts) -> None
         3: ["flat shoe"], 2: ["red apple", "dog face"], 1: ["cherries", "toilet"],
     }  # fmt: skip
     assert concepts.examples(1) == ["flat shoe, 3d"]
-    assert concepts.examples(2) == ["flat shoe, 3d", "red apple, 3d"]
+    assert concepts.examples(2) == ["flat shoe, 3d", "red apple, flat"]
     assert concepts.examples(9) == [
-        "flat shoe, 3d", "red apple, 3d", "dog face, flat", "cherries, noto", "toilet, clip art",
+        "flat shoe, 3d", "red apple, flat", "dog face, flat", "cherries, noto", "toilet, clip art",
     ]  # fmt: skip
     assert concepts.examples(2, "noto") == ["flat shoe, noto", "dog face, noto"]
     many = Concepts({f"thing {i}": Concept(("3d",)) for i in range(10)})
@@ -225,3 +225,10 @@ def test_remarks(target: IconsTarget, tmp_path: Path) -> None:
 def test_the_embedded_model_says_how_to_list_what_it_knows() -> None:
     (hint,) = SpatialPipeline.from_pretrained("icons").remarks(["zyx, flat"])
     assert "`spatialspec models icons`" in hint
+
+
+def test_a_name_that_is_the_whole_prompt_comes_before_a_better_known_one() -> None:
+    pies = Concepts({"pie": Concept(("3d", "flat", "noto"), ("apple",)), "apple pie": Concept(("clip art",), ("pie",))})
+    assert pies.completed("an apple pie, please!") == ("an apple pie, please, clip art", "clip art")
+    assert pies.completed("pie")[1] == pies.completed("draw me a pie")[1] == "3d"
+    assert ICONS.named("a picture of the full moon") == "full moon" != ICONS.meant("full moon")

@@ -75,11 +75,11 @@ class Concepts:
         seen = {style for concept in self.known.values() for style in concept.styles}
         self.styles = [source.style for source in SOURCES if source.style in seen]
         self._names = list(self.known)
+        self._stems = {name: stems(name) for name in self.known}
         having: dict[str, list[tuple[int, bool]]] = defaultdict(list)
         for i, (name, concept) in enumerate(self.known.items()):
-            own = stems(name)
-            for word in own | stems(" ".join(concept.words)):
-                having[word].append((i, word in own))
+            for word in self._stems[name] | stems(" ".join(concept.words)):
+                having[word].append((i, word in self._stems[name]))
         self._gains: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._prior = np.array([0.8 * len(concept.styles) for concept in self.known.values()])
         for word, places in having.items():
@@ -133,7 +133,7 @@ class Concepts:
 
         Args:
             count: of prompts, at least 1.
-            style: of every prompt, for concepts that were seen in it; None takes the first style of each.
+            style: of every prompt, for concepts that were seen in it; None takes their styles in turn.
         """
         pool: list[str] = []
         for names in self.by_styles(style).values():
@@ -141,13 +141,13 @@ class Concepts:
                 pool += names
         count = min(count, len(pool))
         names = [pool[i * len(pool) // count] for i in range(count)]
-        return [f"{name}, {style or self.known[name].styles[0]}" for name in names]
+        styles = [style or self.known[name].styles[i % len(self.known[name].styles)] for i, name in enumerate(names)]
+        return [f"{name}, {style}" for name, style in zip(names, styles, strict=True)]
 
     def style_in(self, prompt: str) -> str | None:
         """The style that a prompt names, outside the name of a concept: "flat shoe" names none."""
         text = f" {concept_of(prompt)} "
-        meant = self.meant(prompt)
-        if meant:
+        if meant := self.named(prompt) or self.meant(prompt):
             text = text.replace(f" {meant} ", " , ")
         named = [style for style in self.styles if any(f" {concept_of(words)} " in text for words in CALLED[style])]
         return named[-1] if named else None
@@ -156,7 +156,7 @@ class Concepts:
         """A prompt with a style, and the style if it was added: the first in which what is meant was seen."""
         if self.style_in(prompt):
             return prompt, None
-        meant = self.meant(prompt)
+        meant = self.named(prompt) or self.meant(prompt)
         style = self.known[meant].styles[0] if meant else self.styles[0]
         return f"{prompt.rstrip(' .,;:!?')}, {style}", style
 
@@ -175,6 +175,13 @@ class Concepts:
         near = [word for missing in unknown for word in get_close_matches(missing, self._gains, 1, 0.75)]
         advice = f" (near: {', '.join(near)})" if near else ""
         return f"unknown words: {', '.join(unknown)}{advice}"
+
+    def named(self, prompt: str) -> str | None:
+        """The concept that a prompt names whole, with nothing else but words around a thing; None if it names none."""
+        words = stems(prompt)
+        content = words - asides()
+        fitting = [name for name, own in self._stems.items() if content <= own <= words]
+        return max(fitting, key=lambda name: (len(self._stems[name]), len(self.known[name].styles)), default=None)
 
     def meant(self, text: str) -> str | None:
         """The concept whose name and other words fit best; None if no concept has any of its words.
