@@ -107,8 +107,8 @@ class Wordings:
     def as_typed(self, row: Row, rng: np.random.Generator) -> str:
         """A caption as people type it."""
         text = self._counted(self.thing(row, rng), rng)
-        if rng.random() < 0.1:
-            text = f"{text} {_one(phrases.PLACES, rng)}"
+        if rng.random() < 0.35:
+            text = self._placed(text, row, rng)
         style = "" if self.is_first(row) and rng.random() < 0.6 else _one(CALLED[row["style"]], rng)
         framed = rng.random() < 0.5
         if style and rng.random() < 0.5:
@@ -140,6 +140,16 @@ class Wordings:
             if self.concepts.meant(" ".join([*added, *words])) == name:
                 words = [*added, *words]
         return " ".join(words)
+
+    def _placed(self, text: str, row: Row, rng: np.random.Generator) -> str:
+        """With what is around the thing: a usual place, or anything else that no concept has in its name with it."""
+        if rng.random() < 0.4:
+            return f"{text} {_one(phrases.PLACES, rng)}"
+        other = self.rows[int(rng.integers(len(self.rows)))]
+        thing = _one([other["concept"], *other.get("tags", "").split("|"), *phrases.DOING], rng) or other["concept"]
+        adjective = _one(phrases.ADJECTIVES, rng) + " " if rng.random() < 0.3 else ""
+        around = f"{text} {_one(phrases.JOINED, rng)} {adjective}{thing}"
+        return around if self.concepts.named(around) in (None, row["concept"]) else text
 
     def _counted(self, thing: str, rng: np.random.Generator) -> str:
         """With an article, another determiner or a number, as a plural, or as it is."""

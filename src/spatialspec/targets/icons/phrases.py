@@ -30,6 +30,22 @@ PLACES = (
     "ready to go", "on a sunny day", "on a rainy day",
 )  # fmt: skip
 
+JOINED = (
+    "with a", "with an", "with", "with the", "with his", "with her", "with its", "with some", "with two", "in a",
+    "in the", "in its", "on a", "on the", "on top of a", "under a", "under the", "near a", "next to a",
+    "beside the", "behind a", "at the", "at a", "from", "from the", "for a", "for", "holding a", "wearing a",
+    "eating", "inside a", "over the", "and a", "and", "like a", "by the", "of the", "that is", "who is", "while",
+    "full of", "without a", "to the", "against a", "for my",
+)  # fmt: skip
+
+DOING = (
+    "it is raining", "singing a song", "having fun", "sleeping", "dancing", "playing outside", "eating lunch",
+    "drinking", "driving fast", "waiting", "looking happy", "looking sad", "jumping around", "flying high",
+    "swimming", "going home", "cooking dinner", "reading", "working hard", "running away", "taking a break",
+    "growing", "shining", "made of wood", "made of gold", "one leg", "big eyes", "long ears", "curly hair",
+    "a smile", "many colours", "small stripes", "friends",
+)  # fmt: skip
+
 ADJECTIVES = (
     "red", "green", "blue", "yellow", "orange", "purple", "pink", "brown", "black", "white", "grey", "gray",
     "golden", "silver", "big", "small", "tiny", "little", "huge", "large", "giant", "tall", "long", "short",
