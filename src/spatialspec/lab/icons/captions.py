@@ -124,10 +124,10 @@ class Wordings:
         name = row["concept"]
         words = name.split()
         kind = rng.random()
-        if kind > 0.55 and len(words) > 1:  # some words of the label
+        if kind > 0.7 and len(words) > 1:  # some words of the label
             kept = rng.random(len(words)) < 0.6
             words = [word for word, keep in zip(words, kept, strict=True) if keep] or words
-        elif kind > 0.55:  # other words for it
+        elif kind > 0.4:  # some of these and of other words for it
             others = sorted({*words, *self.concepts.known[name].words} - SMALL_WORDS) or words
             count = min(len(others), int(rng.integers(1, 4)))
             words = [str(word) for word in rng.permutation(others)[:count]]
