@@ -57,8 +57,8 @@ def prompts(
         recipe = replace(recipe, sketch=replace(recipe.sketch, steps=numbers.pop("sketch_steps")))
     recipe = replace(recipe, **numbers)
     images = training_images(data, model.grid.rows * model.patch)
-    if not {"concept", "style"} <= images.rows[0].keys():
-        raise BadInput("a table without concepts and styles", "the columns concept, style, tags", "add them", data)
+    if not {"concept", "style", "tags"} <= images.rows[0].keys():
+        raise BadInput("a table without concepts, styles and tags", "the columns concept, style, tags", "add them", data)
     with working_in(out):
         with waiting("training on prompts"):
             figures = train(images, model, list(PEOPLE), out, recipe, clocked())

@@ -61,7 +61,7 @@ def concepts(rows: Sequence[Row]) -> Concepts:
         if row["style"] not in order:
             raise BadInput(f"style {shown(row['style'])}", f"one of {', '.join(order)}", "leave these images out")
         styles[row["concept"]].add(row["style"])
-        words[row["concept"]].update(*(concept_of(tag).split() for tag in row.get("tags", "").split("|")))
+        words[row["concept"]].update(*(concept_of(tag).split() for tag in row["tags"].split("|")))
     return Concepts(
         {
             name: Concept(tuple(sorted(seen, key=lambda style: order[style])), tuple(sorted(words[name])))
@@ -97,7 +97,7 @@ class Wordings:
 
     def _as_labelled(self, row: Row, rng: np.random.Generator) -> str:
         parts = [row["text"]]
-        tags = [tag for tag in row.get("tags", "").split("|") if tag]
+        tags = [tag for tag in row["tags"].split("|") if tag]
         if tags and rng.random() < 0.3:
             parts += [str(tag) for tag in rng.permutation(tags)[: rng.integers(1, 3)]]
         if not self.is_first(row) or rng.random() < 0.8:
@@ -146,7 +146,8 @@ class Wordings:
         if rng.random() < 0.4:
             return f"{text} {_one(phrases.PLACES, rng)}"
         other = self.rows[int(rng.integers(len(self.rows)))]
-        thing = _one([other["concept"], *other.get("tags", "").split("|"), *phrases.DOING], rng) or other["concept"]
+        things = phrases.DOING if rng.random() < 0.2 else [other["concept"], *filter(None, other["tags"].split("|"))]
+        thing = _one(things, rng)
         adjective = _one(phrases.ADJECTIVES, rng) + " " if rng.random() < 0.3 else ""
         around = f"{text} {_one(phrases.JOINED, rng)} {adjective}{thing}"
         return around if self.concepts.named(around) in (None, row["concept"]) else text
