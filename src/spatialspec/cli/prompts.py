@@ -58,7 +58,7 @@ def prompts(
     recipe = replace(recipe, **numbers)
     images = training_images(data, model.grid.rows * model.patch)
     if not {"concept", "style", "tags"} <= images.rows[0].keys():
-        raise BadInput("a table without concepts, styles and tags", "the columns concept, style, tags", "add them", data)
+        raise BadInput("a table without some of these", "the columns concept, style, tags", "add them", data)
     with working_in(out):
         with waiting("training on prompts"):
             figures = train(images, model, list(PEOPLE), out, recipe, clocked())
