@@ -24,6 +24,7 @@ from spatialspec.audit.findings import AuditDocument, AuditSettings, CaseResult,
 from spatialspec.audit.replicas import NoiseTable
 from spatialspec.core.progress import Progress
 from spatialspec.generation import assemble
+from spatialspec.io.identity import identity
 from spatialspec.io.processes import Workers
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import RULES, Method
@@ -172,6 +173,7 @@ def audit(
         command="audit",
         model="" if pipeline is None else pipeline.target.name,
         fingerprint="" if pipeline is None else pipeline.target.fingerprint,
+        identity="" if pipeline is None else identity(pipeline.target),
         size="" if model is None else str(model.request.grid),
         prompts=0 if model is None else len(plan.prompts),
         seed=seed,
@@ -186,17 +188,17 @@ def audit(
 def _judge(
     method: Method, verifier: str, plan: Plan, toys: ToyTrial, model: tuple[int, int] | None, level: float
 ) -> MethodAudit:
-    promise, worst, identity = declared(method, verifier), min(toys.cases, key=lambda case: case.p), None
+    promise, worst, seeds = declared(method, verifier), min(toys.cases, key=lambda case: case.p), None
     if promise == SEED_EXACT:
         count, (ties, unexplained) = (0, (0, 0)) if model is None else (len(plan.prompts), model)
-        identity = SeedIdentity(
+        seeds = SeedIdentity(
             images=plan.others * len(plan.cases) + count, model_images=count,
             ties=toys.ties + ties, unexplained=toys.unexplained + unexplained,
         )  # fmt: skip
     outcome = NO_DEVIATION
     if worst.p <= level:
         outcome = NOT_EXACT
-    elif identity is not None and not identity.unexplained:
+    elif seeds is not None and not seeds.unexplained:
         outcome = SEED_EXACT
     return MethodAudit(
         method=str(method),
@@ -208,6 +210,6 @@ def _judge(
         p=worst.p,
         total_variation=worst.total_variation,
         expected_variation=worst.expected_variation,
-        seed_identity=identity,
+        seed_identity=seeds,
         cases=toys.cases,
     )

@@ -73,13 +73,15 @@ class AuditSettings(RunSettings):
     """What was audited, and how.
 
     Attributes:
-        fingerprint: of the weights that seed identity was tried on, "" without a model.
+        fingerprint: of the weights that seed identity was tried on, "" without a model; so is the next.
+        identity: of everything of the target that images depend on, see `io.identity`.
         tests: chi-square tests.
         level: a p at or below this is a deviation.
         false_alarm: bound on the odds that honest methods fail.
     """
 
     fingerprint: str
+    identity: str = ""
     size: str
     prompts: int
     seed: int
