@@ -147,7 +147,9 @@ def test_what_is_meant(concepts: Concepts) -> None:
         ("a blorple with a Zyx, a blorple", ["blorple", "zyx"]),
         ("красное яблоко", ["красное", "яблоко"]),
         ("café apple", ["café"]),
-        ("🍎", ["🍎"]),
+        ("🍎", []),
+        ("a 🚀", ["rocket"]),
+        ("?!", ["?!"]),
         ("red_apple", []),
     ],
 )
@@ -232,3 +234,10 @@ def test_a_name_that_is_the_whole_prompt_comes_before_a_better_known_one() -> No
     assert pies.completed("an apple pie, please!") == ("an apple pie, please, clip art", "clip art")
     assert pies.completed("pie")[1] == pies.completed("draw me a pie")[1] == "3d"
     assert ICONS.named("a picture of the full moon") == "full moon" != ICONS.meant("full moon")
+
+
+def test_emoji_are_read_as_their_names(target: IconsTarget) -> None:
+    assert ICONS.completed("\U0001f34e") == ("red apple, 3d", "3d") and ICONS.hint("\U0001f34e") is None
+    assert ICONS.completed("two \U0001f44d\U0001f3fd!, flat") == ("two thumbs up sign !, flat", None)
+    assert ICONS.completed("a na\u00efve cat, flat") == ("a na\u00efve cat, flat", None), "nothing else changes"
+    assert target.completed("\U0001f34e, flat") == ("red apple , flat", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,15 @@ def stem(word: str) -> str:
 def stems(text: str) -> set[str]:
     """Stems of the words of a text that mean something."""
     return {stem(word) for word in concept_of(text).split()} - SMALL_WORDS
+
+
+def spelled(prompt: str) -> str:
+    """A prompt with the names of its emoji in their place: "a \U0001f34e" -> "a red apple"."""
+    if not any(unicodedata.category(c) == "So" for c in prompt):
+        return prompt
+    bare = "".join(c for c in prompt if unicodedata.category(c) not in ("Mn", "Sk"))  # neither selectors nor skin tones
+    parts = (f" {unicodedata.name(c, c).lower()} " if unicodedata.category(c) == "So" else c for c in bare)
+    return " ".join("".join(parts).split())
 
 
 @cache
@@ -153,7 +163,11 @@ class Concepts:
         return named[-1] if named else None
 
     def completed(self, prompt: str) -> tuple[str, str | None]:
-        """A prompt with a style, and the style if it was added: the first in which what is meant was seen."""
+        """A prompt with a style, and the style if it was added: the first in which what is meant was seen.
+
+        Emoji become their names; no word is changed or left out.
+        """
+        prompt = spelled(prompt)
         if self.style_in(prompt):
             return prompt, None
         meant = self.named(prompt) or self.meant(prompt)
@@ -161,7 +175,8 @@ class Concepts:
         return f"{prompt.rstrip(' .,;:!?')}, {style}", style
 
     def unknown(self, prompt: str) -> list[str]:
-        """Words of a prompt that no caption had, in order; all words where none has a letter or digit, as in emoji."""
+        """Words of a prompt that no caption had, in order; all words where none has a letter or digit."""
+        prompt = spelled(prompt)
         seen = self._gains.keys() | asides() | SMALL_WORDS
         words = re.findall(r"[^\W_]+", prompt.lower()) or prompt.split()  # of any alphabet
         parts = {word: concept_of(word).split() for word in words}

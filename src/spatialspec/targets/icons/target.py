@@ -99,7 +99,7 @@ class IconsTarget(GridTarget):
     def completed(self, prompt: str) -> tuple[str, str | None]:
         """A prompt with a style if it names none and there is room, and the style that was added."""
         text, style = self.concepts.completed(prompt) if self.concepts and prompt.strip() else (prompt, None)
-        return (text, style) if style and self.prompts.fits(text) else (prompt, None)
+        return (text, style) if self.prompts.fits(text) else (prompt, None)
 
     def remarks(self, prompts: Sequence[str]) -> list[str]:
         """Styles that were chosen, and words that the model has not seen."""
