@@ -1,4 +1,7 @@
-"""Draw the first 64 built-in prompts with plain AR on one sheet: `python benchmarks/contact_sheet.py OUT.png`."""
+"""Draw 64 prompts as people type them with plain AR on one sheet: `python benchmarks/contact_sheet.py OUT.png`.
+
+They are the first of `src/spatialspec/lab/icons/people.csv`, which no training saw. Needs the extra `spatialspec[lab]`.
+"""
 
 import argparse
 from pathlib import Path
@@ -7,13 +10,13 @@ from spatialspec import SpatialPipeline
 from spatialspec.cli.sheet import captioned
 from spatialspec.io.images import write_image
 from spatialspec.io.outputs import check_output
-from spatialspec.io.prompts import BUILT_IN
+from spatialspec.lab.icons.prompts import PEOPLE
 
 
 def main(out: str, model: str = "icons") -> None:
     """Write the sheet; the seed of image i is i."""
     check_output(Path(out), ".png", "OUT")
-    prompts = BUILT_IN[:64]
+    prompts = list(PEOPLE)[:64]
     images = SpatialPipeline.from_pretrained(model)(prompts, method="ar", seed=0).images
     write_image(Path(out), captioned(prompts, images))
 
