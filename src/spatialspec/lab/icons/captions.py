@@ -139,16 +139,7 @@ class Wordings:
             added = [_one(phrases.ADJECTIVES, rng) for _ in range(1 + (rng.random() < 0.25))]
             if self.concepts.meant(" ".join([*added, *words])) == name:
                 words = [*added, *words]
-        if rng.random() < 0.35:
-            added = [self._stray(rng) for _ in range(1 + (rng.random() < 0.3))]
-            if self.concepts.named(" ".join([*added, *words])) in (None, name):
-                words = [*added, *words]
         return " ".join(words)
-
-    def _stray(self, rng: np.random.Generator) -> str:
-        """A word that says nothing of the thing: another concept's, or one made of halves of two."""
-        one, two = (_one(self.rows[int(rng.integers(len(self.rows)))]["concept"].split(), rng) for _ in range(2))
-        return one if rng.random() < 0.5 else one[: len(one) // 2 + 1] + two[len(two) // 2 :]
 
     def _placed(self, text: str, row: Row, rng: np.random.Generator) -> str:
         """With what is around the thing: a usual place, or anything else that no concept has in its name with it."""
@@ -157,8 +148,7 @@ class Wordings:
         other = self.rows[int(rng.integers(len(self.rows)))]
         things = phrases.DOING if rng.random() < 0.2 else [other["concept"], *filter(None, other["tags"].split("|"))]
         thing = _one(things, rng)
-        kind = rng.random()
-        adjective = f"{_one(phrases.ADJECTIVES, rng) if kind < 0.25 else self._stray(rng)} " if kind < 0.5 else ""
+        adjective = _one(phrases.ADJECTIVES, rng) + " " if rng.random() < 0.3 else ""
         around = f"{text} {_one(phrases.JOINED, rng)} {adjective}{thing}"
         return around if self.concepts.named(around) in (None, row["concept"]) else text
 
