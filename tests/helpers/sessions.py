@@ -59,8 +59,7 @@ def session_of(grid: str, rows: Sequence[int], streams: int = 2) -> TargetSessio
     """A session over some images, made while memory that nobody has written holds NaN."""
     text = torch.cat([texts(3)[2 * row : 2 * row + streams] for row in rows])
     shape = Grid.parse(grid)
-    prefix, caption = model().understood(text)
-    told = model().conditioning(caption, shape.rows, shape.columns)
+    prefix, told = model().encode_text(text), model().conditioning(text, shape.rows, shape.columns)
     torch.use_deterministic_algorithms(True)  # this fills new memory with NaN
     try:
         images = [slice(i, i + streams) for i in range(0, len(text), streams)]

@@ -29,8 +29,10 @@ class Replay:
 
     def __init__(self, grid: str, image: int) -> None:
         text, self.grid = texts(3)[2 * image : 2 * image + 2], Grid.parse(grid)
-        self.prefix, caption = model().understood(text)
-        self.told = model().conditioning(caption, self.grid.rows, self.grid.columns)
+        self.prefix, self.told = (
+            model().encode_text(text),
+            model().conditioning(text, self.grid.rows, self.grid.columns),
+        )
         self.cells: list[int] = []
         self.tokens: list[int] = []
         self.sees: list[set[int]] = []

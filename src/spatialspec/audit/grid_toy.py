@@ -59,11 +59,11 @@ class GridToy(GridEngine):
 
     @cached_property
     def _prefix(self) -> Float[Tensor, "2 P d"]:
-        return self.model.understood(self.text)[0]
+        return self.model.encode_text(self.text)
 
     @cached_property
     def _conditioning(self) -> Float[Tensor, "2 slots d"]:
-        return self.model.conditioning(self.model.understood(self.text)[1], self.grid.rows, self.grid.columns)
+        return self.model.conditioning(self.text, self.grid.rows, self.grid.columns)
 
     def session(
         self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -150,7 +150,7 @@ def target(
     report = clocked()
     images = _with_left_out(training_images(data, side * vq.config.patch, report), report)
     what, held_out = _held_out(images)
-    sizes: dict[str, Any] = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
+    sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
     with waiting("training the BPE of prompts"):
         prompts = prompt_tokenizer(images, words, config.prefix)

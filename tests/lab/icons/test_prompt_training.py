@@ -1,6 +1,5 @@
 """Training on prompts: text encoder and sketch learn, everything behind them stays, and it resumes."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,8 @@ ROWS = [
     for name in NAMES
     for style in ("3d", "flat")
 ]
-SKETCH = SketchRecipe(steps=40, batch=4, rate=1e-2, warmup=5)
-RECIPE = PromptRecipe(SKETCH, steps=30, batch=4, mixed=2, rate=3e-3, last=replace(SKETCH, steps=20))
+RECIPE = PromptRecipe(SketchRecipe(steps=40, batch=4, rate=1e-2, warmup=5), steps=30, batch=4, rate=3e-3)
 LEARNED = ("text_embedding", "text_blocks", "sketch")
-NEW = {"text_summary", "read.weight", "read.bias"}
 
 
 def target(folder: Path) -> IconsTarget:
@@ -60,32 +57,20 @@ def run(folder: Path, stop: str | None = None) -> tuple[IconsTarget, dict[str, s
 def test_what_feeds_the_transformer_is_trained_and_nothing_else(tmp_path: Path) -> None:
     before = {name: weight.clone() for name, weight in target(tmp_path).model.state_dict().items()}
     made, figures = run(tmp_path)
-    after = made.model.state_dict()
-    assert after.keys() - before.keys() == NEW and before.keys() - after.keys() == {"sketch.words.weight"}
-    for name in after.keys() & before.keys():
+    for name, weight in made.model.state_dict().items():
         learned = name.startswith(LEARNED) and not name.startswith("sketch.pixels")
-        assert torch.equal(after[name], before[name]) != learned, name
+        assert torch.equal(weight, before[name]) != learned, name
     assert not any(parameter.requires_grad for parameter in made.model.parameters())
     assert made.concepts is not None and list(made.concepts.known) == list(NAMES)
     assert {"nats per token, pair left out", "squared error of the sketch, training images as typed"} <= figures.keys()
 
 
-def test_the_text_encoder_learns_to_read_labels_in_other_words(tmp_path: Path) -> None:
-    """What it makes of a wording comes nearer to the vector of its label than to that of every other label."""
-    made, lines = target(tmp_path), []
-    recipe = replace(RECIPE, steps=400, batch=8)
-    train(images(), made, [], tmp_path / "state", recipe, lines.append)
-    (share,) = (line.rpartition(" ")[2] for line in lines if line.startswith("text encoder, step 400/"))
-    assert float(share.rstrip("%")) > 80
-
-
-@pytest.mark.parametrize("stop", ["sketch, step 40/40", "text encoder, step 30", "sketch, step 20/20"])
-def test_it_resumes_where_it_stopped(tmp_path: Path, stop: str) -> None:
+def test_it_resumes_where_it_stopped(tmp_path: Path) -> None:
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
     whole, _ = run(tmp_path / "one")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "two", stop)
+        run(tmp_path / "two", "sketch, step 40")
     resumed, _ = run(tmp_path / "two")
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name

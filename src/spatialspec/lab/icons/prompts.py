@@ -1,26 +1,25 @@
 """`spatialspec train prompts`: a finished target learns captions as people type them; its transformer stays.
 
-Only what feeds the transformer is trained, in three steps. The sketch learns more of the images, by their pixels, under
-any wording of their captions. Then the text encoder learns to read: for a wording it comes to have the prefix states
-and the sketch's vector of the label "red apple, 3d". Last the sketch learns to draw from what the text encoder makes of
-a caption, and no longer sums words. The layer from features of the sketch to pixels stays, so that the features mean
-what the transformer has learned.
+Only what feeds the transformer is trained: the sketch as before, by the pixels of an image, but under any wording of
+its caption; and the text encoder, whose states for a wording come to be those for the label "red apple, 3d". The layer
+from features of the sketch to pixels stays, so that the features mean what the transformer has learned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, update
-from spatialspec.drafts.image_folder import CaptionedImages, Row, label
+from spatialspec.drafts.image_folder import CaptionedImages, label
 from spatialspec.drafts.limits import check_settings
 from spatialspec.io.identity import weights_digest
 from spatialspec.io.tables import read_table
@@ -33,8 +32,6 @@ from spatialspec.targets.icons.transformer import GridTransformer
 
 _, _ROWS = read_table(Path(__file__).parent / "people.csv", ("prompt", "concept"))
 PEOPLE = {row["prompt"]: row["concept"] for _, row in _ROWS}  # written before the training, left out of it; -> concept
-LOST = ("sketch.words.weight",)
-TEXT = ("text_embedding", "text_blocks", "text_summary", "read")
 EVERY = 250  # steps between two resume states
 
 
@@ -43,45 +40,33 @@ class PromptRecipe:
     """Settings of the training on prompts.
 
     Attributes:
-        sketch: settings of the sketch's training before the text encoder's.
+        sketch: settings of the sketch's training.
         steps: optimiser steps of the text encoder.
         batch: captions per step.
-        mixed: captions per step, besides, of words of several labels.
         rate: peak learning rate of AdamW, decayed by cosine.
         drop: share of captions replaced by the empty one, for classifier-free guidance.
-        last: settings of the sketch's training behind the text encoder.
         seed: of everything random.
     """
 
     sketch: SketchRecipe = field(default_factory=lambda: SketchRecipe(steps=32000, fall=0.5))
-    steps: int = 11000
+    steps: int = 7000
     batch: int = 64
-    mixed: int = 12
     rate: float = 5e-4
     drop: float = 0.1
-    last: SketchRecipe = field(default_factory=lambda: SketchRecipe(steps=8000, rate=1e-3, fall=0.9))
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_settings(self, steps=1, batch=1, seed=0)
 
 
-def reading(target: IconsTarget) -> GridTransformer:
-    """A copy of a target's transformer whose sketch gets what the text encoder makes of a caption."""
-    model = GridTransformer(replace(target.model.config, reads=True))
-    model.load_state_dict(model.state_dict() | {k: v for k, v in target.model.state_dict().items() if k not in LOST})
-    return model
-
-
-def text_encoder(model: GridTransformer) -> nn.ParameterDict:
-    """The weights of a transformer that read text."""
-    return nn.ParameterDict({n.replace(".", "_"): p for n, p in model.named_parameters() if n.startswith(TEXT)})
+def text_encoder(model: GridTransformer) -> nn.ModuleDict:
+    """The parts of a transformer that encode text; `text_place` is not trained."""
+    return nn.ModuleDict({"embedding": model.text_embedding, "blocks": model.text_blocks})
 
 
 def train_text(
     model: GridTransformer,
-    teacher: GridTransformer,
-    rows: Sequence[Row],
+    data: CaptionedImages,
     words: Callable[[int, np.random.Generator], str],
     encode: Callable[[list[str]], Int[Tensor, "B P"]],
     out: Path,
@@ -91,14 +76,9 @@ def train_text(
 ) -> None:
     """Train the text encoder in place; resumes from `out`, and does nothing if that is finished.
 
-    The loss is the squared error of prefix states and of the sketch's vector, each over the variance of the teacher's,
-    and the cross-entropy of the label among all labels by the distance of its vector. Some captions are made of words
-    of several labels: their vectors are those of the teacher for the same words.
-
     Args:
-        model: that reads; see `reading`.
-        teacher: whose sketch sums words.
-        rows: of the training images.
+        model: with the text encoder as it was, which is also the teacher.
+        data: images of the training split; only their captions are used.
         words: a random caption of an image, by its index.
         encode: captions to BPE tokens.
         out: folder of the resume state.
@@ -106,45 +86,27 @@ def train_text(
         report: called with progress lines.
         facts: everything that the result depends on besides the recipe; see :class:`Checkpoint`.
     """
-    learner = text_encoder(model).requires_grad_(True)
+    teacher, learner = copy.deepcopy(model).requires_grad_(False), text_encoder(model).requires_grad_(True)
     optimiser = torch.optim.AdamW(learner.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    all_facts = {**facts, **{name: value for name, value in asdict(recipe).items() if name not in ("sketch", "last")}}
+    all_facts = {**facts, **{name: value for name, value in asdict(recipe).items() if name != "sketch"}}
     checkpoint = Checkpoint(out, {"text": learner, "adam": optimiser}, lambda step: all_facts)
     first, losses = checkpoint.start(recipe.steps, report, "the text encoder "), []
-    labels = ["", *(label(row) for row in rows)]
-    place = {text: i for i, text in enumerate(dict.fromkeys(labels))}
-    with torch.no_grad():
-        parts = [teacher.understood(encode(list(place)[i : i + 64])) for i in range(0, len(place), 64)]
-        prefixes, vectors = (torch.cat([part[i] for part in parts]) for i in (0, 1))
-        scale = prefixes.var(), vectors.var()
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((recipe.seed, 4, step))
-        chosen = [int(i) for i in epoch_batch(len(rows), recipe.batch, step, (recipe.seed, 5))]
+        chosen = [int(i) for i in epoch_batch(len(data.rows), recipe.batch, step, (recipe.seed, 5))]
         typed = [words(i, rng) for i in chosen]
-        right = torch.tensor([place[labels[i + 1] if text else ""] for i, text in zip(chosen, typed, strict=True)])
-        made = encode([_mixed(rows, rng) for _ in range(recipe.mixed)])
-        states, read = model.understood(torch.cat((encode(typed), made)))
+        labels = [label(data.rows[i]) if text else "" for i, text in zip(chosen, typed, strict=True)]
         with torch.no_grad():
-            wanted = torch.cat((vectors[right], teacher.sketch.bag(made)))
-        distance = torch.cdist(read[: len(right)], vectors).square() / (scale[1] * vectors.shape[1])
-        loss = F.mse_loss(states[: len(right)], prefixes[right]) / scale[0] + F.mse_loss(read, wanted) / scale[1]
-        loss = loss + 0.3 * F.cross_entropy(-20 * distance, right)
+            wanted = teacher.encode_text(encode(labels))
+        loss = F.mse_loss(model.encode_text(encode(typed)), wanted) / wanted.var()
         update(optimiser, loss, learning_rate(step, recipe.steps, recipe.rate), 1.0)
-        losses.append(torch.stack((loss.detach(), (distance.argmin(1) == right).float().mean())))
+        losses.append(loss.detach())
         if (step + 1) % EVERY == 0 or step + 1 == recipe.steps:
-            mean, share = torch.stack(losses).mean(0).tolist()
-            check_finite(mean, "loss", step + 1, out)
-            report(f"text encoder, step {step + 1}/{recipe.steps} loss {mean:.4f}, nearest to its label {share:.1%}")
+            mean = torch.stack(losses).mean().item()
+            check_finite(mean, "squared error", step + 1, out)
+            report(f"text encoder, step {step + 1}/{recipe.steps} share of variance {mean:.4f}")
             losses.clear()
             checkpoint.save(step + 1)
-
-
-def _mixed(rows: Sequence[Row], rng: np.random.Generator) -> str:
-    """A caption of words from several labels, with a style."""
-    two = [rows[int(i)] for i in rng.integers(len(rows), size=2)]
-    pool = " ".join(row["concept"] for row in two).split()
-    count = int(rng.integers(1, min(len(pool), 5) + 1))
-    return f"{' '.join(str(word) for word in rng.permutation(pool)[:count])}, {two[0]['style']}"
 
 
 def train(
@@ -172,10 +134,10 @@ def train(
         BadInput: a state in `out` is damaged or of another training, or the loss is no number.
     """
     torch.manual_seed(recipe.seed)
-    seen, teacher = data.select("train"), target.model
+    seen, model = data.select("train"), target.model
     wordings = Wordings(seen.rows, left_out)
-    facts = {"data": data.digest, "target": weights_digest(teacher), "drop": recipe.drop}
-    pixels = torch.from_numpy(seen.pixels)
+    target.concepts = wordings.concepts
+    facts = {"data": data.digest, "target": weights_digest(model), "drop": recipe.drop}
 
     def words(image: int, rng: np.random.Generator) -> str:
         return "" if rng.random() < recipe.drop else wordings(image, rng)
@@ -183,22 +145,11 @@ def train(
     def encode(captions: list[str]) -> Int[Tensor, "B P"]:
         return target.prompts(captions, truncate=True)
 
-    def draw(model: GridTransformer, read: Callable[[list[str]], Tensor], name: str, steps: SketchRecipe) -> None:
-        model.sketch.requires_grad_(True).pixels.requires_grad_(False)
-        train_sketch(model.sketch, pixels, words, read, out / name, steps, recipe.seed, report, facts)
-        model.requires_grad_(False)
-
-    draw(teacher, lambda captions: teacher.sketch.bag(encode(captions)), "sketch", recipe.sketch)
-    model = reading(target)
-    target.model, target.concepts = model, wordings.concepts
-    train_text(model, teacher, seen.rows, words, encode, out / "text", recipe, report, facts)
-
-    @torch.no_grad()
-    def read(captions: list[str]) -> Float[Tensor, "N w"]:
-        return torch.cat([model.understood(tokens)[1] for tokens in encode(captions).split(64)])
-
-    draw(model, read, "last", recipe.last)
-    model.eval()
+    train_text(model, seen, words, encode, out / "text", recipe, report, facts)
+    model.sketch.requires_grad_(True).pixels.requires_grad_(False)
+    pixels = torch.from_numpy(seen.pixels)
+    train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, recipe.seed, report, facts)
+    model.requires_grad_(False)
     rng = np.random.default_rng((recipe.seed, 6))
     tests = {"training images": (seen.labels, seen.pixels)}
     tests["training images as typed"] = [wordings.as_typed(row, rng) for row in seen.rows], seen.pixels
@@ -206,7 +157,7 @@ def train(
               if (part := data.select(name)).rows}  # fmt: skip
     figures = {}
     for name, (texts, images) in tests.items():
-        figures[f"squared error of the sketch, {name}"] = f"{sketch_error(model.sketch, read(texts), images):.4f}"
+        figures[f"squared error of the sketch, {name}"] = f"{sketch_error(model.sketch, encode(texts), images):.4f}"
         value = nats(model, target.vq, encode(texts[:SHOWN]), images, target.grid.rows)
         figures[f"nats per token, {name}"] = f"{value:.4f}"
     return figures

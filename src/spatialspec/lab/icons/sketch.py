@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, update
@@ -52,12 +52,12 @@ class SketchRecipe:
 
 
 @torch.no_grad()
-def sketch_error(sketch: Sketch, captions: Float[Tensor, "N w"], pixels: UInt8[np.ndarray, "N H W 3"]) -> float:
+def sketch_error(sketch: Sketch, text: Int[Tensor, "N P"], pixels: UInt8[np.ndarray, "N H W 3"]) -> float:
     """Mean squared error of sketches, pixels from -1 to 1."""
     errors = []
-    for start in range(0, len(captions), 64):
-        drawn = sketch.draw(sketch(captions[start : start + 64]))
-        real = to_float(torch.from_numpy(pixels[start : start + 64]).to(drawn.device), drawn.shape[-1])
+    for start in range(0, len(text), 64):
+        drawn = sketch.draw(sketch(text[start : start + 64]))
+        real = to_float(torch.from_numpy(pixels[start : start + 64]).to(text.device), drawn.shape[-1])
         errors.append((drawn - real).square().flatten(1).mean(1))
     return torch.cat(errors).mean().item()
 
@@ -66,7 +66,7 @@ def train_sketch(
     sketch: Sketch,
     pixels: UInt8[Tensor, "N H W 3"],
     words: Callable[[int, np.random.Generator], str],
-    read: Callable[[list[str]], Float[Tensor, "B w"]],
+    encode: Callable[[list[str]], Int[Tensor, "B P"]],
     out: Path,
     recipe: SketchRecipe,
     seed: int,
@@ -79,7 +79,7 @@ def train_sketch(
         sketch: to be trained.
         pixels: images of the training split, on the device of the sketch.
         words: a random caption of an image, by its index.
-        read: captions to vectors of the sketch.
+        encode: captions to BPE tokens.
         out: folder of the resume state.
         recipe: settings.
         seed: of everything random.
@@ -94,7 +94,7 @@ def train_sketch(
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((seed, 2, step))
         chosen = epoch_batch(len(pixels), recipe.batch, step, (seed, 3))
-        drawn = sketch.draw(sketch(read([words(int(i), rng) for i in chosen])))
+        drawn = sketch.draw(sketch(encode([words(int(i), rng) for i in chosen])))
         loss = F.mse_loss(drawn, to_float(pixels[torch.from_numpy(chosen).to(pixels.device)], drawn.shape[-1]))
         update(optimiser, loss, recipe.rate_at(step), 1.0)
         losses.append(loss.detach())

@@ -164,14 +164,10 @@ def train(
         "sizes": asdict(config),
         "drop": recipe.drop,
     }
-
-    def vectors(captions: list[str]) -> Float[Tensor, "B w"]:
-        return model.sketch.bag(encode(captions))
-
-    train_sketch(model.sketch, pixels, words, vectors, out / "sketch", recipe.sketch, recipe.seed, report, facts)
-    with torch.no_grad():
-        known = {name: (vectors(part.labels), part.pixels) for name, part in (("train", train_data), *held.items())}
-    errors = {name: sketch_error(model.sketch, *part) for name, part in known.items()}
+    train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, recipe.seed, report, facts)
+    errors = {
+        n: sketch_error(model.sketch, encode(d.labels), d.pixels) for n, d in (("train", train_data), *held.items())
+    }
     report("sketch, squared error: " + ", ".join(f"{name} {error:.4f}" for name, error in errors.items()))
     model.sketch.requires_grad_(False)
     parts = dict(zip(("muon", "adam"), optimisers(model, recipe), strict=True))

@@ -1,10 +1,9 @@
-"""Sketch of a caption: features of every cell from one vector, before the first token is drawn.
+"""Sketch of a caption: features of every cell from a bag of words, before the first token is drawn.
 
-A small network runs once per prompt, not once per token. The vector is the sum of the embeddings of the caption's BPE
-tokens or, in a model that learned prompts as people type them, what the text encoder makes of the caption. A residual
-SwiGLU network maps it to coarse cells, and convolutions map those to features of every cell. It is trained first, to
-draw the pixels of each cell from its features, and then frozen. The transformer reads the features of the cell that a
-slot predicts, and of its neighbours.
+A small network runs once per prompt, not once per token. The embeddings of the caption's BPE tokens are summed; a
+residual SwiGLU network maps the sum to coarse cells, and convolutions map those to features of every cell. It is
+trained first, to draw the pixels of each cell from its features, and then frozen. The transformer reads the features of
+the cell that a slot predicts, and of its neighbours.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Sketch(nn.Module):
     """Caption -> features of `rows` x `columns` cells.
 
     Args:
-        vocabulary: BPE tokens that it sums; token 0 pads. 0: it only takes vectors.
+        vocabulary: BPE tokens; token 0 pads.
         width: of the network w; a coarse cell has w / 8 channels.
         layers: residual blocks.
         rows, columns: of the sketch; other grids are interpolated from it.
@@ -47,7 +46,7 @@ class Sketch(nn.Module):
     def __init__(self, vocabulary: int, width: int, layers: int, rows: int, columns: int, patch: int = 4) -> None:
         super().__init__()
         self.size, self.coarse = (rows, columns), (-(-rows // COARSE), -(-columns // COARSE))
-        self.words = nn.Embedding(vocabulary, width) if vocabulary else None
+        self.words = nn.Embedding(vocabulary, width)
         self.blocks = nn.Sequential(*(SketchBlock(width) for _ in range(layers)))
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.spread = nn.Linear(width, self.coarse[0] * self.coarse[1] * (width // 8))
@@ -56,16 +55,12 @@ class Sketch(nn.Module):
         self.pixels = nn.Conv2d(FEATURES, 3 * patch**2, 1)
         self.patch = patch
 
-    def bag(self, tokens: Int[Tensor, "B P"]) -> Float[Tensor, "B w"]:
-        """Sum of the embeddings of a caption's tokens, over the root of their number."""
-        assert self.words is not None
+    def forward(self, tokens: Int[Tensor, "B P"]) -> Float[Tensor, "B features rows columns"]:
+        """Features of every cell."""
         words = self.words(tokens)
         real = (tokens > 0).unsqueeze(-1).to(words.dtype)
-        return (words * real).sum(1) / real.sum(1).clamp(min=1).sqrt()
-
-    def forward(self, caption: Float[Tensor, "B w"]) -> Float[Tensor, "B features rows columns"]:
-        """Features of every cell from one vector per caption."""
-        coarse = F.gelu(self.spread(self.norm(self.blocks(caption)))).unflatten(1, (-1, *self.coarse))
+        words = (words * real).sum(1) / real.sum(1).clamp(min=1).sqrt()
+        coarse = F.gelu(self.spread(self.norm(self.blocks(words)))).unflatten(1, (-1, *self.coarse))
         features = F.pixel_shuffle(self.fine(F.gelu(self.mix(coarse))), COARSE)
         return features[..., : self.size[0], : self.size[1]]
 

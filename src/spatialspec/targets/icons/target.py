@@ -117,8 +117,7 @@ class IconsTarget(GridTarget):
         """Prefix states from BPE tokens, and what the caption's sketch adds to every cell."""
         texts = [text for image in images for text in (self.completed(image[0])[0], *image[1:])]
         tokens = self.prompts(texts).to(self.device)
-        prefixes, captions = self.model.understood(tokens)
-        added = self.model.conditioning(captions, grid.rows, grid.columns)
+        prefixes, added = self.model.encode_text(tokens), self.model.conditioning(tokens, grid.rows, grid.columns)
         streams = len(images[0])
         pairs = zip(prefixes.split(streams), added.split(streams), strict=True)
         return [Prompt(list(prefix), grid, conditioning) for prefix, conditioning in pairs]

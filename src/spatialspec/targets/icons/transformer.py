@@ -29,7 +29,6 @@ class GridTransformerConfig(GridSizes):
         text_vocabulary: BPE tokens.
         text_layers: layers of the bidirectional text encoder.
         sketch_width, sketch_layers: sizes of the network that sketches the caption, once per prompt.
-        reads: whether the sketch gets what the text encoder makes of the caption, or else the sum of its words.
     """
 
     codes: Size = 1024
@@ -44,7 +43,6 @@ class GridTransformerConfig(GridSizes):
     text_layers: Count = 2
     sketch_width: Size = 336
     sketch_layers: CountOrNone = 3
-    reads: bool = False
     rotary_base: Base = 100.0
 
 
@@ -114,31 +112,23 @@ class GridTransformer(GridModel):
         for block in blocks:
             nn.init.zeros_(block.attention.out.weight)
             nn.init.zeros_(block.down.weight)
-        if c.reads:
-            self.text_summary = nn.Parameter(nn.init.normal_(torch.empty(1, c.width), std=0.02))
-            self.read = nn.Linear(c.width, c.sketch_width)
-        words = 0 if c.reads else c.text_vocabulary
-        self.sketch = Sketch(words, c.sketch_width, c.sketch_layers, c.rows, c.columns)
+        self.sketch = Sketch(c.text_vocabulary, c.sketch_width, c.sketch_layers, c.rows, c.columns)
         self.told_sketch = SketchConditioning(c.width)
 
-    def understood(self, tokens: Int[Tensor, "B P"]) -> tuple[Float[Tensor, "B P d"], Float[Tensor, "B w"]]:
-        """BPE tokens, padded to `config.prefix` -> prefix states, and the caption as the sketch reads it."""
-        places = torch.cat((self.text_place, self.text_summary)) if self.config.reads else self.text_place
-        words = F.pad(self.text_embedding(tokens), (0, 0, 0, len(places) - tokens.shape[1]))
-        states = self.text_blocks(words + places)
-        caption = self.read(states[:, -1]) if self.config.reads else self.sketch.bag(tokens)
-        return states[:, : tokens.shape[1]], caption
+    def encode_text(self, tokens: Int[Tensor, "B P"]) -> Float[Tensor, "B P d"]:
+        """BPE tokens, padded to `config.prefix` -> prefix states."""
+        return self.text_blocks(self.text_embedding(tokens) + self.text_place)
 
     def rotations(self, rows: int, columns: int) -> tuple[Float[Tensor, "cells pairs"], Float[Tensor, "cells pairs"]]:
         """As in the base, in the model's type."""
         cos, sin = super().rotations(rows, columns)
         return cos.to(self.output.weight.dtype), sin.to(self.output.weight.dtype)
 
-    def conditioning(self, caption: Float[Tensor, "B w"], rows: int, columns: int) -> Float[Tensor, "B slots d"]:
-        """What is added to the slot before each cell: the cell's position embedding and its sketch."""
+    def conditioning(self, text: Int[Tensor, "B P"], rows: int, columns: int) -> Float[Tensor, "B slots d"]:
+        """What is added to the slot before each cell: the cell's position embedding and its sketch from `text`."""
         row, column = _interpolate(self.row_place, rows), _interpolate(self.column_place, columns)
         positions = F.pad((row[:, None] + column[None]).flatten(0, 1), (0, 0, 0, 1))
-        return positions + self.told_sketch(self.sketch(caption), rows, columns)
+        return positions + self.told_sketch(self.sketch(text), rows, columns)
 
     def teacher_forced(
         self,
@@ -149,8 +139,7 @@ class GridTransformer(GridModel):
         layers: Sequence[int] = (),
     ) -> Float[Tensor, "B cells joined"]:
         """States that output cells 0 .. cells - 1, given the tokens before each: after `layers`, then pre-norm."""
-        prefix, caption = self.understood(text)
-        cells, added = rows * columns, self.conditioning(caption, rows, columns)
+        prefix, cells, added = self.encode_text(text), rows * columns, self.conditioning(text, rows, columns)
         body = self.code_embedding(codes[:, :-1]) + added[:, 1:cells]
         x = torch.cat((prefix[:, :-1], prefix[:, -1:] + added[:, :1], body), dim=1)
         cos, sin = self.rotations(rows, columns)
