@@ -92,6 +92,10 @@ def main() -> None:
         f"train and pair: AR {pooled[0]}; real {pooled[1]}; ratio {record['train and pair']['ratio']:.2f}", flush=True
     )
 
+    settings = {
+        "command": "python benchmarks/alignment.py", "model": pipe.target.name, "identity": identity(pipe.target),
+        "method": options.method, "images": options.images, "guidance": options.guidance,
+    }  # fmt: skip
     prompts = list(PEOPLE)
     real = alignment(real_images(pipe, train), prompts, distractors, meant=PEOPLE)
     for name in ("people", "people, no style added"):
@@ -101,7 +105,6 @@ def main() -> None:
         print(f"{name}: AR {drawn}; real {real}; {against:.2f} of that on the recipe's captions", flush=True)
         pipe.target.concepts = None
     if options.out:
-        settings = {"command": "python benchmarks/alignment.py", "model": "icons", "identity": identity(pipe.target)}
         write_text(options.out, json.dumps({"settings": settings, "figures": record}, indent=2) + "\n")
 
 

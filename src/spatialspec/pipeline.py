@@ -48,8 +48,7 @@ class SpatialPipeline:
     def __init__(self, target: Target, draft: Sequence[DraftNetwork | Unfit] | str | Path = ()) -> None:
         with arguments.reading():
             if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
-                advice = "use from_pretrained, or wrap(model, processor)"
-                raise BadInput(f"a {type(target).__name__} for a target", "one", advice)
+                raise BadInput(f"a {type(target).__name__} for a target", "one", "use from_pretrained, or wrap(...)")
         self.target = target
         self._interrupt = False
         self._bar: dict[str, Any] = {}
@@ -139,7 +138,7 @@ class SpatialPipeline:
         Args:
             prompt: what to draw, or a list; at most 10,000 characters each.
             negative_prompt: of the unconditional stream, for all prompts or one for each; None or "" for the model's
-                own. Without effect, and with a warning, if guidance is 1.
+                own. It has no effect, and there is a warning, if guidance is 1.
             height: of the images in pixels, instead of `size`; a multiple of the pixels of a cell.
             width: see `height`; if only one is given, the other is the model's default.
             size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's default grid.
@@ -229,9 +228,10 @@ class SpatialPipeline:
         with traced(self.target):
             return Output(images_of(self.target, tokens, request.grid, output_type), tokens, [*request.seeds], report)
 
-    def remarks(self, prompts: Sequence[str]) -> list[str]:
+    def remarks(self, prompts: str | Sequence[str]) -> list[str]:
         """What to know of prompts: with `icons` a style that it chooses, and words that it never saw."""
-        return list(getattr(self.target, "remarks", lambda prompts: [])(prompts))
+        remarks = getattr(self.target, "remarks", lambda texts: [])  # few targets have any
+        return list(remarks([prompts] if isinstance(prompts, str) else prompts))
 
     def interrupt(self) -> None:
         """End the current call after the current pass; it returns the tokens committed so far."""

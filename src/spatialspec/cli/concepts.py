@@ -46,6 +46,7 @@ def tell(model: str, style: str | None = None, out: Path | None = None, limit: i
     if concepts is None and (style is not None or out is not None):
         raise BadInput(f"the model {printable(model)}, which has no {FILE}", "one with a list of what it knows")
     if concepts is not None and style is not None:
+        style = concepts.style_in(f"in {style}") or style
         arguments.among("--style", style, concepts.styles)
     if "transformer" in read_config(folder / "config.json"):
         line(f"{model}: {describe(folder)}")
@@ -76,7 +77,9 @@ def _overview(concepts: Concepts, style: str | None) -> None:
 def _words(concepts: Concepts, style: str | None) -> None:
     """All concepts, in alphabetical order for each number of styles."""
     for count, names in concepts.by_styles(style).items():
-        say(f"in {count} style{'s' * (count > 1)} ({len(names):,}):\n{in_columns(sorted(names))}")
+        others = f" and {count - 1} more" * (count > 1)
+        where = f"{count} style{'s' * (count > 1)}" if style is None else f"{style}{others}"
+        say(f"in {where} ({len(names):,}):\n{in_columns(sorted(names))}")
 
 
 def _draw(model: str, prompts: Sequence[str]) -> list[Image]:

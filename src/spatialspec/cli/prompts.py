@@ -8,12 +8,10 @@ from typing import Annotated
 
 import typer
 
-from spatialspec.cli import options
 from spatialspec.cli.display import say, waiting
 from spatialspec.cli.train import Data
 from spatialspec.cli.workplace import (
     Seed,
-    Steps,
     checked_numbers,
     clocked,
     make_folder,
@@ -21,18 +19,22 @@ from spatialspec.cli.workplace import (
     typed,
     working_in,
 )
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, printable
 from spatialspec.extras import need
 
 
 def prompts(
     context: typer.Context,
-    target: options.Model = "icons",
+    target: Annotated[str, typer.Option(help="Folder of a model that `train target` made, or its name.")] = (
+        "train/target/model"
+    ),
     data: Data = Path("train/data"),
     out: Annotated[Path, typer.Option(help="Folder of the resume states; the model goes to OUT/model.")] = Path(
         "train/prompts"
     ),
-    steps: Steps = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps of the text encoder. [default: the recipe's]")
+    ] = None,
     sketch_steps: Annotated[
         int | None, typer.Option(help="Optimiser steps of the sketch. [default: the recipe's]")
     ] = None,
@@ -44,14 +46,18 @@ def prompts(
     """
     need("lab")
     numbers = checked_numbers(steps=steps, sketch_steps=sketch_steps, seed=seed)
-    make_folder(out)
     from spatialspec.io.files import read_text, write_text
     from spatialspec.lab.icons.prompts import PEOPLE, PromptRecipe, card, train
     from spatialspec.models import model_folder
     from spatialspec.targets.icons.target import IconsTarget
+    from spatialspec.targets.loading import load_target
 
     folder = model_folder(target)
-    model = IconsTarget.from_folder(folder)
+    model = load_target(folder)
+    if not isinstance(model, IconsTarget):
+        got = f"{printable(target)}, a model of another kind"
+        raise BadInput(got, "one that `train target` made", "name its folder with --target")
+    make_folder(out)
     recipe = PromptRecipe()
     if "sketch_steps" in numbers:
         recipe = replace(recipe, sketch=replace(recipe.sketch, steps=numbers.pop("sketch_steps")))

@@ -26,13 +26,13 @@ SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
 
 
 def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: str = SEED_RULE) -> Settings:
-    """Settings and machine of a run."""
+    """Settings and machine of a run; without the identity for `generate`, as to hash a large model takes seconds."""
     target, sampling = pipeline.target, request.sampling
     return Settings(
         command=command,
         model=target.name,
         fingerprint=target.fingerprint,
-        identity=identity(target),
+        identity="" if command == "generate" else identity(target),
         drafts=drafts_digest(pipeline.drafts) if pipeline.drafts else "",
         prompts=len(request.prompts) // request.images,
         num_images=request.images,

@@ -11,7 +11,7 @@ class Settings(RunSettings):
 
     Attributes:
         fingerprint: of the target's weights that drafts depend on.
-        identity: of everything of the target that images depend on, see `io.identity`; "" in records of 0.1.0.
+        identity: of everything of the target that images depend on, see `io.identity`; "" from `generate`, in 0.1.0.
         drafts: hash of the draft weights; "" without drafts.
         prompts: number of prompts.
         num_images: images of each prompt.

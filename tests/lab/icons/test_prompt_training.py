@@ -65,12 +65,15 @@ def test_what_feeds_the_transformer_is_trained_and_nothing_else(tmp_path: Path) 
     assert {"nats per token, pair left out", "squared error of the sketch, training images as typed"} <= figures.keys()
 
 
-def test_it_resumes_where_it_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", ["text encoder, step 20/30", "sketch, step 30/40"])
+def test_it_resumes_where_it_stopped(tmp_path: Path, stop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("prompts", "sketch"):
+        monkeypatch.setattr(f"spatialspec.lab.icons.{module}.EVERY", 10)
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
     whole, _ = run(tmp_path / "one")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "two", "sketch, step 40")
+        run(tmp_path / "two", stop)
     resumed, _ = run(tmp_path / "two")
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name

@@ -17,12 +17,13 @@ import numpy as np
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.drafts.image_folder import Row, label
 from spatialspec.targets.icons import phrases
-from spatialspec.targets.icons.concepts import SMALL_WORDS, Concept, Concepts
+from spatialspec.targets.icons.concepts import SMALL_WORDS, Concept, Concepts, stem
 from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
 
 if TYPE_CHECKING:
     import inflect
 
+TRIES = 20  # of a caption that is not left out
 AS_LABELLED = 0.4  # share of captions in the form "label, tags, style"
 
 
@@ -52,7 +53,7 @@ def concepts(rows: Sequence[Row]) -> Concepts:
     """What the images of a training set show.
 
     Raises:
-        BadInput: a style that is none of `SOURCES`.
+        BadInput: a style that is none of `SOURCES`, or a concept that is not as `concept_of` makes it.
     """
     order = {source.style: i for i, source in enumerate(SOURCES)}
     styles: dict[str, set[str]] = defaultdict(set)
@@ -60,8 +61,14 @@ def concepts(rows: Sequence[Row]) -> Concepts:
     for row in rows:
         if row["style"] not in order:
             raise BadInput(f"style {shown(row['style'])}", f"one of {', '.join(order)}", "leave these images out")
+        if not row["concept"] or row["concept"] != concept_of(row["concept"]):
+            got = f"the concept {shown(row['concept'])}"
+            raise BadInput(got, "lower case, letters a to z and digits", "as `train data` writes them")
         styles[row["concept"]].add(row["style"])
         words[row["concept"]].update(*(concept_of(tag).split() for tag in row["tags"].split("|")))
+    for name in words:  # irregular plurals
+        *_, last = name.split()
+        words[name] |= {many for many in _plural(last).lower().split() if stem(many) != stem(last)}
     return Concepts(
         {
             name: Concept(tuple(sorted(seen, key=lambda style: order[style])), tuple(sorted(words[name])))
@@ -75,7 +82,7 @@ class Wordings:
 
     Args:
         rows: of the training images.
-        left_out: prompts that are never made.
+        left_out: prompts that are never made, in any case and punctuation.
     """
 
     def __init__(self, rows: Sequence[Row], left_out: Collection[str] = ()) -> None:
@@ -85,10 +92,11 @@ class Wordings:
     def __call__(self, image: int, rng: np.random.Generator) -> str:
         """A caption of an image: `AS_LABELLED` of them as labelled, all others as people type."""
         row = self.rows[image]
-        if rng.random() < AS_LABELLED:
-            return self._as_labelled(row, rng)
-        words = self.as_typed(row, rng)
-        return label(row) if concept_of(words) in self.left_out else words
+        for _ in range(TRIES):
+            words = (self._as_labelled if rng.random() < AS_LABELLED else self.as_typed)(row, rng)
+            if concept_of(words) not in self.left_out:
+                return words
+        return f"this is {label(row)}"
 
     def is_first(self, row: Row) -> bool:
         """Whether a prompt for this concept without a style means the image's style."""

@@ -8,8 +8,10 @@ from features of the sketch to pixels stays, so that the features mean what the 
 from __future__ import annotations
 
 import copy
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,11 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from spatialspec import __version__
 from spatialspec.drafts.checkpoint import Checkpoint, check_finite, learning_rate, update
 from spatialspec.drafts.image_folder import CaptionedImages, label
 from spatialspec.drafts.limits import check_settings
-from spatialspec.io.identity import weights_digest
+from spatialspec.io.identity import facts_digest, weights_digest
 from spatialspec.io.tables import read_table
 from spatialspec.lab.icons.captions import Wordings
 from spatialspec.lab.icons.data import epoch_batch
@@ -138,6 +141,7 @@ def train(
     wordings = Wordings(seen.rows, left_out)
     target.concepts = wordings.concepts
     facts = {"data": data.digest, "target": weights_digest(model), "drop": recipe.drop}
+    facts["left out"] = facts_digest(sorted(left_out))
 
     def words(image: int, rng: np.random.Generator) -> str:
         return "" if rng.random() < recipe.drop else wordings(image, rng)
@@ -178,7 +182,8 @@ def card(before: str, command: str, recipe: PromptRecipe, figures: Mapping[str, 
         f"over the last {recipe.sketch.fall:.0%}); {recipe.drop:.0%} of captions dropped; seed {recipe.seed}. Captions "
         "have articles, plurals, numbers, requests, tags, other words, added and left-out adjectives, and mostly no "
         "style; without one they mean the first style in which a concept was seen (`concepts.csv`). The transformer "
-        f"and the tokenizer of images are as before. {len(PEOPLE)} prompts that people typed were left out."
+        f"and the tokenizer of images are as before. {len(PEOPLE)} prompts that people typed were left out. "
+        f"spatialspec {__version__}, Python {platform.python_version()}, torch {version('torch')}."
     )
     rows = [line for line in before.splitlines() if line.split(" | ")[0].removeprefix("| ") in figures]
     new = [f"| {name} | {value} |" for name, value in figures.items()]

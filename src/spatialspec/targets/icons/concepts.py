@@ -21,7 +21,10 @@ from spatialspec.targets.icons import phrases
 from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
 
 FILE = "concepts.csv"  # in a model's folder
+HINTS = 5  # unknown words that near ones are sought for
 COLUMNS = ("concept", "styles", "words")
+JOINERS = {"\ufe0f", "\u200d", *map(chr, range(0x1F3FB, 0x1F400))}  # within emoji: selectors, joiners, skin tones
+FORMS = {"black", "white", "heavy", "medium"}  # in names of symbols: filled, outlined
 KINDS = {"face", "suit", "button", "symbol", "sign", "emoji"}  # of what is named: "dog face" is a dog
 SMALL_WORDS = {"a", "an", "the", "of", "with", "and", "in", "on", "for", "to", "at", "from", "by", "or", "no"}
 
@@ -41,12 +44,23 @@ def stems(text: str) -> set[str]:
 
 
 def spelled(prompt: str) -> str:
-    """A prompt with the names of its emoji in their place: "a \U0001f34e" -> "a red apple"."""
-    if not any(unicodedata.category(c) == "So" for c in prompt):
+    """A prompt with the names of its emoji in their place: "a \U0001f34e" -> "a red apple".
+
+    Names are those of Unicode, without the words for the form of old symbols ("heavy black heart"). Flags of two
+    letters have no names there and stay.
+    """
+    if not any(map(_name, prompt)):
         return prompt
-    bare = "".join(c for c in prompt if unicodedata.category(c) not in ("Mn", "Sk"))  # neither selectors nor skin tones
-    parts = (f" {unicodedata.name(c, c).lower()} " if unicodedata.category(c) == "So" else c for c in bare)
-    return " ".join("".join(parts).split())
+    bare = "".join(c for c in prompt if c not in JOINERS)
+    return " ".join("".join(f" {_name(c)} " if _name(c) else c for c in bare).split())
+
+
+def _name(character: str) -> str:
+    """Name of an emoji, "" for any other character."""
+    if character < "\u2190" or unicodedata.category(character) != "So" or "\U0001f1e6" <= character <= "\U0001f1ff":
+        return ""
+    words = unicodedata.name(character, "").lower().split()
+    return " ".join(word for word in words if character > "\u2bff" or word not in FORMS)
 
 
 @cache
@@ -73,7 +87,7 @@ class Concepts:
     """All concepts, by name: lower case, letters and digits.
 
     Args:
-        known: concepts by name; earlier ones win ties.
+        known: concepts by name.
 
     Attributes:
         known: the same.
@@ -155,41 +169,37 @@ class Concepts:
         return [f"{name}, {style}" for name, style in zip(names, styles, strict=True)]
 
     def style_in(self, prompt: str) -> str | None:
-        """The style that a prompt names, outside the name of a concept: "flat shoe" names none."""
+        """The style that a prompt names, the last of several, outside the name of a concept: "flat shoe" names none."""
         text = f" {concept_of(prompt)} "
         if meant := self.named(prompt) or self.meant(prompt):
             text = text.replace(f" {meant} ", " , ")
-        named = [style for style in self.styles if any(f" {concept_of(words)} " in text for words in CALLED[style])]
-        return named[-1] if named else None
+        places = {style: max(text.rfind(f" {concept_of(words)} ") for words in CALLED[style]) for style in self.styles}
+        last = max(places, key=places.__getitem__)
+        return last if places[last] >= 0 else None
 
-    def completed(self, prompt: str) -> tuple[str, str | None]:
-        """A prompt with a style, and the style if it was added: the first in which what is meant was seen.
-
-        Emoji become their names; no word is changed or left out.
-        """
-        prompt = spelled(prompt)
+    def style_for(self, prompt: str) -> str | None:
+        """The style to add to a prompt: the first in which what is meant was seen; None if it names a style."""
         if self.style_in(prompt):
-            return prompt, None
+            return None
         meant = self.named(prompt) or self.meant(prompt)
-        style = self.known[meant].styles[0] if meant else self.styles[0]
-        return f"{prompt.rstrip(' .,;:!?')}, {style}", style
+        return self.known[meant].styles[0] if meant else self.styles[0]
 
     def unknown(self, prompt: str) -> list[str]:
         """Words of a prompt that no caption had, in order; all words where none has a letter or digit."""
-        prompt = spelled(prompt)
-        seen = self._gains.keys() | asides() | SMALL_WORDS
+        seen = self._gains.keys() | asides() | stems(" ".join((*phrases.JOINED, *phrases.DOING))) | SMALL_WORDS
         words = re.findall(r"[^\W_]+", prompt.lower()) or prompt.split()  # of any alphabet
         parts = {word: concept_of(word).split() for word in words}
         return [word for word in parts if not parts[word] or any(stem(part) not in seen for part in parts[word])]
 
     def hint(self, prompt: str) -> str | None:
-        """Which words of a prompt were never seen, with the nearest ones that were; None if there is none."""
+        """Which words of a prompt were never seen, each with the nearest that was; None if there is none."""
         unknown = self.unknown(prompt)
         if not unknown:
             return None
-        near = [word for missing in unknown for word in get_close_matches(missing, self._gains, 1, 0.75)]
-        advice = f" (near: {', '.join(near)})" if near else ""
-        return f"unknown words: {', '.join(unknown)}{advice}"
+        pool = sorted({word for name, concept in self.known.items() for word in (*name.split(), *concept.words)})
+        near = {word: get_close_matches(word, pool, 1, 0.75) for word in unknown[:HINTS]}
+        texts = [f"{word} (near: {near[word][0]})" if near.get(word) else word for word in unknown[: HINTS + 1]]
+        return f"unknown words: {', '.join(texts)}" + (" and more" if len(unknown) > len(texts) else "")
 
     def named(self, prompt: str) -> str | None:
         """The concept that a prompt names whole, with nothing else but words around a thing; None if it names none."""
@@ -201,8 +211,8 @@ class Concepts:
     def meant(self, text: str) -> str | None:
         """The concept whose name and other words fit best; None if no concept has any of its words.
 
-        A rare word counts more than a frequent one, a name more than other words, and among equals the concept that
-        was seen in most styles wins.
+        A rare word counts more than a frequent one, a name more than other words; a word of the name that is missing
+        counts against a concept, every style in which it was seen for it. The first of equals wins.
         """
         scores, hit = self._prior.copy(), np.zeros(len(self._names), bool)
         for word in stems(text) & self._gains.keys():

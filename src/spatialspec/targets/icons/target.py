@@ -23,13 +23,16 @@ from spatialspec.io.files import write_text
 from spatialspec.io.tensors import write_weights
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_target import GridTarget
-from spatialspec.targets.icons.concepts import FILE, Concepts
+from spatialspec.targets.icons.concepts import FILE, Concepts, spelled
 from spatialspec.targets.icons.text import PromptTokenizer
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.images import signed
 
 PACKAGE = Path(__file__).parents[2]
+
+
+ENDS = " .,;:!?\n\t"  # of a prompt, before an added style
 
 
 class IconsTarget(GridTarget):
@@ -97,15 +100,23 @@ class IconsTarget(GridTarget):
             raise BadInput(f"size {grid}", "at most 64x64", "make it smaller")
 
     def completed(self, prompt: str) -> tuple[str, str | None]:
-        """A prompt with a style if it names none and there is room, and the style that was added."""
-        text, style = self.concepts.completed(prompt) if self.concepts and prompt.strip() else (prompt, None)
-        return (text, style) if self.prompts.fits(text) else (prompt, None)
+        """A prompt with names for emoji, and with a style if it names none and there is room; and the added style."""
+        if self.concepts is None or not prompt.strip():
+            return prompt, None
+        text = spelled(prompt)
+        style = self.concepts.style_for(text)
+        styled = f"{text.rstrip(ENDS) or text}, {style}"
+        return (styled, style) if style and self.prompts.fits(styled) else (text, None)
+
+    def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
+        """As in the base, for prompts as they are read."""
+        super().check_prompts([self.completed(prompt)[0] for prompt in prompts], negatives, grid)
 
     def remarks(self, prompts: Sequence[str]) -> list[str]:
         """Styles that were chosen, and words that the model has not seen."""
         found = []
         for prompt in dict.fromkeys(prompts):
-            if self.concepts and (hint := self.concepts.hint(prompt)):
+            if self.concepts and (hint := self.concepts.hint(spelled(prompt))):
                 found.append(
                     f"{shown(prompt)} has {hint}; `spatialspec models {quote(self.place)}` lists what it knows"
                 )
