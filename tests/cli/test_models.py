@@ -64,8 +64,9 @@ def test_what_a_model_knows_in_a_style(call, folder: Path) -> None:
     code, out, _ = call(folder, "--style", "flat")
     assert code == 0 and out.splitlines()[1:] == [
         "3 concepts in the drawing style flat",
-        "in 2 styles (2):", "  cat", "  red apple", "in 1 style (1):", "  bee",
+        "in flat and 1 more (2):", "  cat", "  red apple", "in flat (1):", "  bee",
     ]  # fmt: skip
+    assert call(folder, "--style", "Flat Design")[:2] == (0, out)
 
 
 def test_the_embedded_model_without_torch() -> None:

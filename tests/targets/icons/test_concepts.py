@@ -13,7 +13,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.models import WEIGHTS
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.engine import Prompt
-from spatialspec.targets.icons.concepts import FILE, Concept, Concepts, spelled, stem
+from spatialspec.targets.icons.concepts import FILE, Concept, Concepts, stem
 from spatialspec.targets.icons.target import IconsTarget
 
 KNOWN = {
@@ -238,31 +238,3 @@ def test_a_name_that_is_the_whole_prompt_comes_before_a_better_known_one() -> No
     assert completed(pies, "an apple pie, please!") == ("an apple pie, please, clip art", "clip art")
     assert pies.style_for("pie") == pies.style_for("draw me a pie") == "3d"
     assert ICONS.named("a picture of the full moon") == "full moon" != ICONS.meant("full moon")
-
-
-def test_emoji_are_read_as_their_names() -> None:
-    """Nothing else of a prompt changes: no accents, no other alphabets, no degrees."""
-    for prompt, text in (
-        ("\U0001f34e", "red apple"), ("two \U0001f44d\U0001f3fd!", "two thumbs up sign !"), ("\u2764\ufe0f", "heart"),
-        ("\u2b50", "star"), ("a na\u00efve cat", "a na\u00efve cat"), ("cafe\u0301 \U0001f34e", "cafe\u0301 red apple"),
-        ("25\u00b0C", "25\u00b0C"), ("\U0001f1e9\U0001f1ea", "\U0001f1e9\U0001f1ea"),
-        ("\U0001f468\u200d\U0001f692", "man fire engine"),
-    ):  # fmt: skip
-        assert spelled(prompt) == text
-    assert completed(ICONS, "\U0001f34e") == ("red apple, 3d", "3d")
-    icons = IconsTarget.from_folder(WEIGHTS / "icons")
-    fruit = "\U0001f34e\U0001f34c\U0001f352\U0001f353\U0001f347\U0001f349"
-    assert not icons.prompts.fits(fruit), "its bytes"
-    icons.check_prompts([fruit], [], GRID)  # but it is read as names
-    assert icons.completed(fruit)[0].startswith("red apple banana cherries")
-
-
-def test_the_last_of_two_styles_is_meant(concepts: Concepts) -> None:
-    assert concepts.style_in("a flat red apple, 3d") == "3d" != concepts.style_in("a 3d red apple, flat") == "flat"
-
-
-def test_hints_name_a_few_words_and_what_is_near(concepts: Concepts) -> None:
-    assert concepts.hint("a red appel and a blorple") == "unknown words: appel (near: apple), blorple"
-    many = concepts.hint(" ".join(f"zq{chr(97 + i)}w" for i in range(20)))
-    assert many is not None and many.endswith(" and more") and many.count(",") == 5
-    assert ICONS.hint("three mice and two wolves while it is raining") is None
