@@ -48,7 +48,7 @@ def test_pages_ask_for_their_figures(page: str, records: list[str]) -> None:
 
 def test_a_page_may_choose_columns() -> None:
     filled = FILLER["fill"]("<!-- docs/results/bench.json: ar | gap, exact -->\n<!-- end -->", ROOT / "docs" / "papers")
-    assert "\n| method | gap | exact |\n|---|---|---|\n| `ar` | +0.006 | yes |\n<!-- end -->" in filled
+    assert "\n| method | gap | exact |\n|---|---|---|\n| `ar` | -0.001 | yes |\n<!-- end -->" in filled
     assert "[bench.json](../results/bench.json)" in filled
     with pytest.raises(ValueError, match="got column 'speed', expected one of exact, target passes"):
         FILLER["fill"]("<!-- docs/results/bench.json: ar | gap, speed -->\n<!-- end -->")
