@@ -230,7 +230,7 @@ class SpatialPipeline:
 
     def remarks(self, prompts: str | Sequence[str]) -> list[str]:
         """What to know of prompts: with `icons` a style that it chooses, and words that it never saw."""
-        remarks = getattr(self.target, "remarks", lambda texts: [])  # few targets have any
+        remarks: Any = getattr(self.target, "remarks", lambda texts: [])  # few targets have any
         return list(remarks([prompts] if isinstance(prompts, str) else prompts))
 
     def interrupt(self) -> None:
