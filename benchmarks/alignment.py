@@ -88,9 +88,8 @@ def main() -> None:
         print(f"{split}: AR {drawn}; real {real}; ratio {record[split]['ratio']:.2f}", flush=True)
     pooled = [Precision.of(np.concatenate([hits[s][i].hits for s in ("train", "pair")])) for i in (0, 1)]
     record["train and pair"] = figures(*pooled)
-    print(
-        f"train and pair: AR {pooled[0]}; real {pooled[1]}; ratio {record['train and pair']['ratio']:.2f}", flush=True
-    )
+    ratio = record["train and pair"]["ratio"]
+    print(f"train and pair: AR {pooled[0]}; real {pooled[1]}; ratio {ratio:.2f}", flush=True)
 
     settings = {
         "command": "python benchmarks/alignment.py", "model": pipe.target.name, "identity": identity(pipe.target),
@@ -98,12 +97,12 @@ def main() -> None:
     }  # fmt: skip
     prompts = list(PEOPLE)
     real = alignment(real_images(pipe, train), prompts, distractors, meant=PEOPLE)
-    for name in ("people", "people, no style added"):
+    for name, concepts in (("people", pipe.target.concepts), ("people, no style added", None)):
+        pipe.target.concepts = concepts
         drawn = alignment(draw(pipe, prompts, options), prompts, distractors, meant=PEOPLE)
         record[name] = figures(drawn, real)
         against = drawn.value / pooled[0].value
         print(f"{name}: AR {drawn}; real {real}; {against:.2f} of that on the recipe's captions", flush=True)
-        pipe.target.concepts = None
     if options.out:
         write_text(options.out, json.dumps({"settings": settings, "figures": record}, indent=2) + "\n")
 

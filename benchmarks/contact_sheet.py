@@ -1,6 +1,7 @@
 """Draw 64 prompts as people type them with plain AR on one sheet: `python benchmarks/contact_sheet.py OUT.png`.
 
-They are the first of `src/spatialspec/lab/icons/people.csv`, which no training saw. Needs the extra `spatialspec[lab]`.
+They are the first of `src/spatialspec/lab/icons/people.csv`, which `train prompts` leaves out. Needs the extra
+`spatialspec[lab]`.
 """
 
 import argparse

@@ -58,7 +58,7 @@ class Report:
         accepted_length: cells committed per pass that commits, without those of an earlier run; AR has 1.
         seconds: prefill and decoding of tokens, per image.
         images: cost of each image, without those that were complete before the call.
-        remarks: of the target on the prompts, see `SpatialPipeline.remarks`.
+        remarks: on the prompts, see `remarks`.
     """
 
     method: str
@@ -132,6 +132,12 @@ def steps(target: Target, drafts: Sequence[object], session: Session, images: Se
         yield from decode(session, images)
 
 
+def remarks(target: Target, prompts: Sequence[str]) -> list[str]:
+    """What a target has to say of prompts that it draws, by a method `remarks` that few have; see `IconsTarget`."""
+    method: Callable[[Sequence[str]], list[str]] = getattr(target, "remarks", lambda texts: [])
+    return method(prompts)
+
+
 def generate(
     target: Target,
     drafts: Sequence[object],
@@ -192,5 +198,6 @@ def generate(
             )
             for i, c, written in zip(unfinished, counters, drawn, strict=True)
         ),
+        remarks=tuple(remarks(target, request.prompts)),
     )
     return tokens, report

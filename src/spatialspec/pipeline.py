@@ -21,7 +21,7 @@ from spatialspec.core.interfaces import Target
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.drafts import weights as draft_weights
-from spatialspec.generation import generate, traced
+from spatialspec.generation import generate, remarks, traced
 from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.presets import AUTO, dialled
@@ -48,7 +48,8 @@ class SpatialPipeline:
     def __init__(self, target: Target, draft: Sequence[DraftNetwork | Unfit] | str | Path = ()) -> None:
         with arguments.reading():
             if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
-                raise BadInput(f"a {type(target).__name__} for a target", "one", "use from_pretrained, or wrap(...)")
+                advice = "use from_pretrained, or wrap(model, processor)"
+                raise BadInput(f"a {type(target).__name__} for a target", "one", advice)
         self.target = target
         self._interrupt = False
         self._bar: dict[str, Any] = {}
@@ -149,8 +150,8 @@ class SpatialPipeline:
             top_p: 1 is off.
             min_p: 0 is off.
             generator: of PyTorch, from which the seeds are drawn; or a list, one for each image.
-            seed: of the first image, 0 to 2^63 - 1; image i of the call has seed + i, modulo 2^63. Or a list, one for
-                each image. None, without a generator, draws one from PyTorch's generator: see `output.seeds`.
+            seed: of the first image, 0 to 2^63 - 1; image i has seed + i, modulo 2^63; or a list, one for each image.
+                None, without a generator, draws one from PyTorch's generator: see `output.seeds`.
             method: `name[:key=value...]`; `spatialspec methods` lists names.
             quality: "exact", "high", "balanced" or "fast": presets of `spatial`.
             tolerance: 0 is exact, infinity fastest; overrides the preset; an option in `method` overrides both.
@@ -159,7 +160,8 @@ class SpatialPipeline:
             output_type: "pil", "np", "pt" or "tokens"; see :class:`Output`.
             return_dict: False returns a plain tuple of the values of :class:`Output`.
             callback_on_step_end: called as `callback(pipeline, step, timestep, callback_kwargs)` after every pass of an
-                image: the pass, committed cells, and "step" (:class:`Step`) and "tokens". Its value is ignored.
+                image: index of the pass, committed cells, and a dictionary of "step" (:class:`Step`), the record of the
+                pass, and "tokens", those committed. It may raise or call `interrupt`; its value is ignored.
             callback_on_step_end_tensor_inputs: which of "step" and "tokens" to pass; None is none.
             written: tokens of the first cells of each image, to continue from: `output.tokens` of an interrupted call
                 with the same arguments. A seed-exact method draws the same image; `zipar` and `pjd` draw cells that
@@ -224,14 +226,12 @@ class SpatialPipeline:
             tokens, report = generate(self.target, parts, method, request, on_step, lambda: self._interrupt)
         finally:
             self._interrupt = False
-        report = replace(report, remarks=tuple(self.remarks(request.prompts)))
         with traced(self.target):
             return Output(images_of(self.target, tokens, request.grid, output_type), tokens, [*request.seeds], report)
 
     def remarks(self, prompts: str | Sequence[str]) -> list[str]:
         """What to know of prompts: with `icons` a style that it chooses, and words that it never saw."""
-        remarks: Any = getattr(self.target, "remarks", lambda texts: [])  # few targets have any
-        return list(remarks([prompts] if isinstance(prompts, str) else prompts))
+        return remarks(self.target, [prompts] if isinstance(prompts, str) else prompts)
 
     def interrupt(self) -> None:
         """End the current call after the current pass; it returns the tokens committed so far."""

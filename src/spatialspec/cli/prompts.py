@@ -12,6 +12,7 @@ from spatialspec.cli.display import say, waiting
 from spatialspec.cli.train import Data
 from spatialspec.cli.workplace import (
     Seed,
+    SketchSteps,
     checked_numbers,
     clocked,
     make_folder,
@@ -35,9 +36,7 @@ def prompts(
     steps: Annotated[
         int | None, typer.Option(help="Optimiser steps of the text encoder. [default: the recipe's]")
     ] = None,
-    sketch_steps: Annotated[
-        int | None, typer.Option(help="Optimiser steps of the sketch. [default: the recipe's]")
-    ] = None,
+    sketch_steps: SketchSteps = None,
     seed: Seed = 0,
 ) -> None:
     """Train what reads the prompts of a target.

@@ -13,6 +13,7 @@ from spatialspec.cli.display import say, waiting
 from spatialspec.cli.workplace import (
     Batch,
     Seed,
+    SketchSteps,
     Steps,
     checked_numbers,
     clocked,
@@ -108,9 +109,7 @@ def target(
     stages: Annotated[
         str | None, typer.Option(help="SIDE:BATCH:STEPS of every stage, separated by commas. [default: the recipe's]")
     ] = None,
-    sketch_steps: Annotated[
-        int | None, typer.Option(help="Optimiser steps of the sketch. [default: the recipe's]")
-    ] = None,
+    sketch_steps: SketchSteps = None,
     width: Annotated[int, typer.Option(help="Width of the transformer.")] = 256,
     layers: Annotated[int, typer.Option(help="Layers of the transformer.")] = 6,
     words: Annotated[int, typer.Option(help="Vocabulary of the prompt tokenizer (BPE).")] = 4096,

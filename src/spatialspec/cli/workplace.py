@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps. [default: the recipe's]")]
 Batch = Annotated[int | None, typer.Option(help="Images per step. [default: the recipe's]")]
+SketchSteps = Annotated[int | None, typer.Option(help="Optimiser steps of the sketch. [default: the recipe's]")]
 Seed = Annotated[int, typer.Option(help="Seed of all random choices.")]
 
 

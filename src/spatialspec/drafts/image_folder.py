@@ -28,13 +28,13 @@ def label(row: Row) -> str:
     return f"{row['text']}, {row['style']}" if row.get("style") else row["text"]
 
 
-def caption(row: Row, rng: np.random.Generator) -> str:
-    """A random variant of an image's caption: its label, sometimes with tags, mostly with its drawing style."""
+def caption(row: Row, rng: np.random.Generator, styled: float = 0.9) -> str:
+    """A random variant of an image's caption: its label, sometimes with tags, in a share `styled` with its style."""
     words = [row["text"]]
     tags = [t for t in row.get("tags", "").split("|") if t]
     if tags and rng.random() < 0.3:
         words += [str(t) for t in rng.permutation(tags)[: rng.integers(1, 3)]]
-    if row.get("style") and rng.random() < 0.9:
+    if row.get("style") and rng.random() < styled:
         words.append(row["style"])
     return ", ".join(words)
 

@@ -1,6 +1,10 @@
 """Emoji in prompts, prompts that name two styles, and hints on words that no caption had."""
 
+import torch
+
+from helpers.tiny import tiny_target
 from spatialspec.core.grid import Grid
+from spatialspec.drafts.teacher import states
 from spatialspec.models import WEIGHTS
 from spatialspec.targets.icons.concepts import FILE, Concept, Concepts, spelled
 from spatialspec.targets.icons.target import IconsTarget
@@ -35,3 +39,19 @@ def test_hints_name_a_few_words_and_what_is_near() -> None:
     many = CONCEPTS.hint(" ".join(f"zq{chr(97 + i)}w" for i in range(20)))
     assert many is not None and many.endswith(" and more") and many.count(",") == 5
     assert ICONS.hint("three mice and two wolves while it is raining") is None
+
+
+def test_drafts_are_taught_what_is_drawn() -> None:
+    """The teacher reads a prompt as a session does: emoji by name, and with the style that is added."""
+    target = tiny_target()
+    target.concepts, target.prompts.length = CONCEPTS, target.model.config.prefix
+    codes = torch.zeros(1, target.grid.cells, dtype=torch.long)
+
+    def taught(prompt: str) -> torch.Tensor:
+        return states(target, [prompt], codes, torch.tensor([False]))
+
+    text, style = target.completed("toilet")
+    assert (text, style) == ("toilet, clip art", "clip art")
+    assert torch.equal(taught("toilet"), taught(text))
+    target.concepts = None
+    assert not torch.equal(taught("toilet"), taught(text))

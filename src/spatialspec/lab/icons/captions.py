@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.drafts.image_folder import Row, label
+from spatialspec.drafts.image_folder import Row, caption, label
 from spatialspec.targets.icons import phrases
 from spatialspec.targets.icons.concepts import SMALL_WORDS, Concept, Concepts, stem
 from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
@@ -93,7 +93,8 @@ class Wordings:
         """A caption of an image: `AS_LABELLED` of them as labelled, all others as people type."""
         row = self.rows[image]
         for _ in range(TRIES):
-            words = (self._as_labelled if rng.random() < AS_LABELLED else self.as_typed)(row, rng)
+            labelled = rng.random() < AS_LABELLED
+            words = caption(row, rng, 0.8 if self.is_first(row) else 1.0) if labelled else self.as_typed(row, rng)
             if concept_of(words) not in self.left_out:
                 return words
         return f"this is {label(row)}"
@@ -102,15 +103,6 @@ class Wordings:
         """Whether a prompt for this concept without a style means the image's style."""
         name = row["concept"]
         return self.concepts.known[name].styles[0] == row["style"] and self.concepts.meant(name) == name
-
-    def _as_labelled(self, row: Row, rng: np.random.Generator) -> str:
-        parts = [row["text"]]
-        tags = [tag for tag in row["tags"].split("|") if tag]
-        if tags and rng.random() < 0.3:
-            parts += [str(tag) for tag in rng.permutation(tags)[: rng.integers(1, 3)]]
-        if not self.is_first(row) or rng.random() < 0.8:
-            parts.append(row["style"])
-        return ", ".join(parts)
 
     def as_typed(self, row: Row, rng: np.random.Generator) -> str:
         """A caption as people type it."""

@@ -30,8 +30,6 @@ from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.images import signed
 
 PACKAGE = Path(__file__).parents[2]
-
-
 ENDS = " .,;:!?\n\t"  # of a prompt, before an added style
 
 
@@ -40,7 +38,7 @@ class IconsTarget(GridTarget):
 
     Attributes:
         concepts: what it can draw, by which a style is added to a prompt that names none; None reads prompts as typed.
-        place: name or folder that `spatialspec models` lists the concepts of.
+        place: name or folder that `spatialspec models` lists the concepts of; None for a model that no folder holds.
     """
 
     key = "transformer"
@@ -50,7 +48,7 @@ class IconsTarget(GridTarget):
     vq: VQTokenizer
     prompts: PromptTokenizer
     concepts: Concepts | None = None
-    place: str = "icons"
+    place: str | None = None
 
     @classmethod
     def from_folder(
@@ -117,9 +115,8 @@ class IconsTarget(GridTarget):
         found = []
         for prompt in dict.fromkeys(prompts):
             if self.concepts and (hint := self.concepts.hint(spelled(prompt))):
-                found.append(
-                    f"{shown(prompt)} has {hint}; `spatialspec models {quote(self.place)}` lists what it knows"
-                )
+                listed = f"; `spatialspec models {quote(self.place)}` lists what it knows" if self.place else ""
+                found.append(f"{shown(prompt)} has {hint}{listed}")
             if style := self.completed(prompt)[1]:
                 found.append(f"{shown(prompt)} names no drawing style: drawn as {style}")
         return found
