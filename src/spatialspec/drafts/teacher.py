@@ -32,7 +32,7 @@ def states(
 ) -> Float[Tensor, "B cells joined"]:
     """States of images under their prompts, or under the empty prompt where `dropped`; see the top of this file."""
     if isinstance(target, IconsTarget):
-        texts = [target.completed(prompt)[0] for prompt in prompts]
+        texts = [target.completed(prompt).text for prompt in prompts]
         words = ["" if drop else text for text, drop in zip(texts, dropped.tolist(), strict=True)]
         text, grid = target.prompts(words, truncate=True).to(target.device), target.grid
         return target.model.teacher_forced(text, codes.to(target.device).long(), grid.rows, grid.columns, layers)

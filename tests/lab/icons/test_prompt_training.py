@@ -84,7 +84,7 @@ def test_a_saved_model_reads_prompts_as_the_trained_one(tmp_path: Path) -> None:
     made.save(tmp_path / "model")
     read = IconsTarget.from_folder(tmp_path / "model")
     assert read.concepts is not None and made.concepts is not None and read.concepts.known == made.concepts.known
-    assert read.completed("draw me a rocket!") == ("draw me a rocket, 3d", "3d")
+    assert read.completed("draw me a rocket!").text == "rocket, draw me a rocket, 3d"
 
 
 def test_the_card_has_the_new_figures_and_those_before() -> None:

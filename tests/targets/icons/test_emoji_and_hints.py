@@ -11,7 +11,7 @@ from spatialspec.targets.icons.target import IconsTarget
 
 GRID = Grid(6, 6)
 ICONS = Concepts.from_file(WEIGHTS / "icons" / FILE)
-CONCEPTS = Concepts({"red apple": Concept(("3d", "flat"), ("fruit",)), "toilet": Concept(("clip art",))})
+CONCEPTS = Concepts({"red apple": Concept(("3d", "flat"), words=("fruit",)), "toilet": Concept(("clip art",))})
 
 
 def test_emoji_are_read_as_their_names() -> None:
@@ -27,7 +27,7 @@ def test_emoji_are_read_as_their_names() -> None:
     fruit = "\U0001f34e\U0001f34c\U0001f352\U0001f353\U0001f347\U0001f349"
     assert not icons.prompts.fits(fruit), "its bytes"
     icons.check_prompts([fruit], [], GRID)  # but it is read as names
-    assert icons.completed(fruit)[0].startswith("red apple banana cherries")
+    assert icons.completed(fruit).text.startswith("red apple banana cherries")
 
 
 def test_the_last_of_two_styles_is_meant() -> None:
@@ -42,7 +42,7 @@ def test_hints_name_a_few_words_and_what_is_near() -> None:
 
 
 def test_drafts_are_taught_what_is_drawn() -> None:
-    """The teacher reads a prompt as a session does: emoji by name, and with the style that is added."""
+    """The teacher reads a prompt as a session does: emoji by name, and with what is added."""
     target = tiny_target()
     target.concepts, target.prompts.length = CONCEPTS, target.model.config.prefix
     codes = torch.zeros(1, target.grid.cells, dtype=torch.long)
@@ -50,8 +50,8 @@ def test_drafts_are_taught_what_is_drawn() -> None:
     def taught(prompt: str) -> torch.Tensor:
         return states(target, [prompt], codes, torch.tensor([False]))
 
-    text, style = target.completed("toilet")
-    assert (text, style) == ("toilet, clip art", "clip art")
-    assert torch.equal(taught("toilet"), taught(text))
+    text = target.completed("a toilet").text
+    assert text == "toilet, a toilet, clip art"
+    assert torch.equal(taught("a toilet"), taught(text))
     target.concepts = None
-    assert not torch.equal(taught("toilet"), taught(text))
+    assert not torch.equal(taught("a toilet"), taught(text))

@@ -17,7 +17,8 @@ import numpy as np
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.drafts.image_folder import Row, caption, label
 from spatialspec.targets.icons import phrases
-from spatialspec.targets.icons.concepts import SMALL_WORDS, Concept, Concepts, stem
+from spatialspec.targets.icons.concepts import ENDS, Concept, Concepts
+from spatialspec.targets.icons.meaning import SMALL_WORDS, stem
 from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 TRIES = 20  # of a caption that is not left out
 AS_LABELLED = 0.4  # share of captions in the form "label, tags, style"
+AS_READ = 0.3  # share in the form "label, as typed, style", see `Concepts.reading`
 
 
 @cache
@@ -56,7 +58,9 @@ def concepts(rows: Sequence[Row]) -> Concepts:
         BadInput: a style that is none of `SOURCES`, or a concept that is not as `concept_of` makes it.
     """
     order = {source.style: i for i, source in enumerate(SOURCES)}
+    own = {row["concept"] for row in rows}
     styles: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[str]] = defaultdict(set)
     words: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         if row["style"] not in order:
@@ -65,16 +69,17 @@ def concepts(rows: Sequence[Row]) -> Concepts:
             got = f"the concept {shown(row['concept'])}"
             raise BadInput(got, "lower case, letters a to z and digits", "as `train data` writes them")
         styles[row["concept"]].add(row["style"])
+        called = (concept_of(name) for name in row.get("names", "").split("|"))
+        names[row["concept"]].update(name for name in called if name and name not in own)
         words[row["concept"]].update(*(concept_of(tag).split() for tag in row["tags"].split("|")))
     for name in words:  # irregular plurals
         *_, last = name.split()
         words[name] |= {many for many in _plural(last).lower().split() if stem(many) != stem(last)}
-    return Concepts(
-        {
-            name: Concept(tuple(sorted(seen, key=lambda style: order[style])), tuple(sorted(words[name])))
-            for name, seen in styles.items()
-        }
-    )
+    known = {}
+    for name, seen in styles.items():
+        in_order = tuple(sorted(seen, key=lambda style: order[style]))
+        known[name] = Concept(in_order, tuple(sorted(names[name])), tuple(sorted(words[name])))
+    return Concepts(known)
 
 
 class Wordings:
@@ -90,11 +95,17 @@ class Wordings:
         self.left_out = {concept_of(prompt) for prompt in left_out}
 
     def __call__(self, image: int, rng: np.random.Generator) -> str:
-        """A caption of an image: `AS_LABELLED` of them as labelled, all others as people type."""
+        """A caption of an image: labelled, as typed, or as a typed one is read."""
         row = self.rows[image]
         for _ in range(TRIES):
-            labelled = rng.random() < AS_LABELLED
-            words = caption(row, rng, 0.8 if self.is_first(row) else 1.0) if labelled else self.as_typed(row, rng)
+            kind = rng.random()
+            if kind < AS_LABELLED:
+                words = caption(row, rng, 0.8 if self.is_first(row) else 1.0)
+            else:
+                words = self.as_typed(row, rng)
+                if kind < AS_LABELLED + AS_READ:
+                    style = [] if self.concepts.style_in(words) else [row["style"]]
+                    words = ", ".join([row["text"], words.rstrip(ENDS), *style])
             if concept_of(words) not in self.left_out:
                 return words
         return f"this is {label(row)}"

@@ -21,13 +21,14 @@ from spatialspec.io.images import write_image
 from spatialspec.io.processes import Workers
 from spatialspec.io.tables import write_table
 from spatialspec.lab.icons.sources import Drawing, drawings, fetch, read_labels
+from spatialspec.lab.icons.words import read_words
 from spatialspec.targets.icons.sources import LABELS, SOURCES
 
 if TYPE_CHECKING:
     from PIL import Image
 
 HELD_OUT_STYLE = "blob"
-COLUMNS = ("file_name", "text", "tags", "concept", "style", "split", "licence")
+COLUMNS = ("file_name", "text", "tags", "names", "concept", "style", "split", "licence")
 
 
 def split_of(concept: str, style: str) -> str:
@@ -79,17 +80,18 @@ def draw(drawing: Drawing, side: int) -> np.ndarray | None:
     return pixels if (pixels < 245).any(-1).mean() > 0.02 else None
 
 
-def _draw_to_file(job: tuple[Drawing, int, str]) -> dict[str, str] | None:
+def _draw_to_file(job: tuple[Drawing, int, str, tuple[list[str], list[str]]]) -> dict[str, str] | None:
     from PIL import Image
 
-    drawing, side, folder = job
+    drawing, side, folder, (names, tags) = job
     pixels = draw(drawing, side)
     if pixels is None:
         return None
     name = f"{drawing.name}.png"
     write_image(Path(folder) / name, Image.fromarray(pixels))
     split = split_of(drawing.concept, drawing.style)
-    values = (name, drawing.caption, "|".join(drawing.tags), drawing.concept, drawing.style, split, drawing.licence)
+    all_tags = "|".join(dict.fromkeys((*drawing.tags, *tags)))
+    values = (name, drawing.caption, all_tags, "|".join(names), drawing.concept, drawing.style, split, drawing.licence)
     return dict(zip(COLUMNS, values, strict=True))
 
 
@@ -107,11 +109,11 @@ def prepare(out: Path, cache: Path, side: int = 96, report: Callable[[str], None
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "metadata.csv").unlink(missing_ok=True)  # that of other images
-    labels = read_labels(fetch(LABELS, cache))
+    labels, words = read_labels(fetch(LABELS, cache)), read_words(cache)
     rows: list[dict[str, str]] = []
     with Workers(os.cpu_count() or 1) as workers:
         for source in SOURCES:
-            jobs = [(p, side, str(out)) for p in drawings(source, fetch(source, cache), labels)]
+            jobs = [(p, side, str(out), words.of(p.concept)) for p in drawings(source, fetch(source, cache), labels)]
             drawn = [row for row in workers.map(_draw_to_file, jobs, 32) if row]
             rows += drawn
             report(f"{source.package} {source.version}: {len(drawn)} of {len(jobs)} images, {source.licence}")

@@ -106,7 +106,7 @@ def read_labels(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     for entry in read_entries(folder):
         value = (entry["label"].lower(), tuple(tag.lower() for tag in entry.get("tags", ())))
         table[concept_of(entry["label"])] = value
-        table[_code_point_key(entry["hexcode"])] = value
+        table[code_point_key(entry["hexcode"])] = value
     return table
 
 
@@ -126,13 +126,14 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _code_point_key(hexcode: str) -> str:
+def code_point_key(hexcode: str) -> str:
+    """Code points of an emoji as in the names of files: "2764-FE0F" -> "2764"."""
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
 def _code_points(source: Source, folder: Path, labels: dict) -> Iterator[Drawing]:
     for path in sorted((folder / "package" / "assets").glob("*.webp")):
-        if label := labels.get(_code_point_key(path.stem)):  # variants by skin tone have no label
+        if label := labels.get(code_point_key(path.stem)):  # variants by skin tone have no label
             yield _drawing(source, path.stem, *label, raster=path.read_bytes())
 
 

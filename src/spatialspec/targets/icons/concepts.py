@@ -6,41 +6,24 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from math import log
 from pathlib import Path
-
-import numpy as np
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.tables import read_table, write_table
 from spatialspec.targets.icons import phrases
+from spatialspec.targets.icons.meaning import NEAR, SMALL_WORDS, Meanings, stem, stems
 from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
 
 FILE = "concepts.csv"  # in a model's folder
+ENDS = " .,;:!?\n\t"  # of a prompt, before an added style
 HINTS = 5  # unknown words that near ones are sought for
-COLUMNS = ("concept", "styles", "words")
+COLUMNS = ("concept", "styles", "names", "words")
 JOINERS = {"\ufe0f", "\u200d", *map(chr, range(0x1F3FB, 0x1F400))}  # within emoji: selectors, joiners, skin tones
 FORMS = {"black", "white", "heavy", "medium"}  # in names of symbols: filled, outlined
-KINDS = {"face", "suit", "button", "symbol", "sign", "emoji"}  # of what is named: "dog face" is a dog
-SMALL_WORDS = {"a", "an", "the", "of", "with", "and", "in", "on", "for", "to", "at", "from", "by", "or", "no"}
-
-
-def stem(word: str) -> str:
-    """A word without the ending of a plural: "cherries" and "cherry" are one."""
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "sses", "xes", "zes")):
-        return word[:-2]
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
-
-
-def stems(text: str) -> set[str]:
-    """Stems of the words of a text that mean something."""
-    return {stem(word) for word in concept_of(text).split()} - SMALL_WORDS
 
 
 def spelled(prompt: str) -> str:
@@ -63,6 +46,14 @@ def _name(character: str) -> str:
     return " ".join(word for word in words if character > "\u2bff" or word not in FORMS)
 
 
+def _without_styles(prompt: str) -> str:
+    """The words of a prompt but those that name a style, unless there are no others."""
+    text = f" {concept_of(prompt)} "
+    for words in sorted((concept_of(name) for names in CALLED.values() for name in names), key=len, reverse=True):
+        text = text.replace(f" {words} ", " ")
+    return text if text.strip() else prompt
+
+
 @cache
 def asides() -> frozenset[str]:
     """Stems of words around the name of a thing, and of those for styles."""
@@ -71,15 +62,32 @@ def asides() -> frozenset[str]:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What is drawn for a prompt.
+
+    Attributes:
+        text: that the model reads.
+        name: of a concept, put before the typed words; None if nothing was.
+        style: put after them; None if nothing was.
+    """
+
+    text: str
+    name: str | None
+    style: str | None
+
+
+@dataclass(frozen=True)
 class Concept:
     """A thing in the training images.
 
     Attributes:
         styles: in which it was seen, in the order of `SOURCES`; the first is drawn where a prompt names none.
-        words: other words for it.
+        names: other names of it.
+        words: tags, one word each.
     """
 
     styles: tuple[str, ...]
+    names: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
 
@@ -98,20 +106,14 @@ class Concepts:
         self.known = dict(known)
         seen = {style for concept in self.known.values() for style in concept.styles}
         self.styles = [source.style for source in SOURCES if source.style in seen]
-        self._names = list(self.known)
-        self._stems = {name: stems(name) for name in self.known}
-        having: dict[str, list[tuple[int, bool]]] = defaultdict(list)
-        for i, (name, concept) in enumerate(self.known.items()):
-            for word in self._stems[name] | stems(" ".join(concept.words)):
-                having[word].append((i, word in self._stems[name]))
-        self._gains: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._prior = np.array([0.8 * len(concept.styles) for concept in self.known.values()])
-        for word, places in having.items():
-            rare = log(len(self._names) / len(places)) + 0.1
-            index, named = np.array([i for i, _ in places]), np.array([own for _, own in places])
-            missed = 0.1 if word in KINDS else 0.5  # what is lost where a name has a word that a prompt has not
-            self._gains[word] = index, rare * np.where(named, 1 + missed, 0.7)
-            self._prior[index[named]] -= missed * rare
+        self._order = list(self.known)
+        self._stems = [stems(name) for name in self.known]
+        self._having: dict[str, set[int]] = defaultdict(set)  # a word -> the concepts with it in their own names
+        for i, words in enumerate(self._stems):
+            for word in words:
+                self._having[word].add(i)
+        parts = [(len(c.styles), (name, *c.names), c.words) for name, c in self.known.items()]
+        self._meanings = Meanings([n for _, n, _ in parts], [w for _, _, w in parts], [s for s, _, _ in parts])
 
     @classmethod
     def from_file(cls, path: Path) -> Concepts:
@@ -124,7 +126,8 @@ class Concepts:
         known, styles = {}, {source.style for source in SOURCES}
         for line, row in rows:
             name, where = row["concept"], f"{path}, line {line}"
-            concept = Concept(tuple(row["styles"].split("|")), tuple(row["words"].split()))
+            names = tuple(filter(None, row["names"].split("|")))
+            concept = Concept(tuple(row["styles"].split("|")), names, tuple(row["words"].split()))
             if not name or name != concept_of(name) or name in known:
                 expected = "a new one, in lower case, of letters and digits"
                 raise BadInput(f"the concept {shown(name)}", expected, "fetch it again", where)
@@ -137,12 +140,13 @@ class Concepts:
         return cls(known)
 
     def write(self, path: Path) -> None:
-        """Write a csv file with the columns concept, styles (separated by |) and words."""
-        write_table(path, COLUMNS, ([name, "|".join(c.styles), " ".join(c.words)] for name, c in self.known.items()))
+        """Write a csv file with the columns concept, styles, names (both separated by |) and words."""
+        rows = ([n, "|".join(c.styles), "|".join(c.names), " ".join(c.words)] for n, c in self.known.items())
+        write_table(path, COLUMNS, rows)
 
     def to_str(self) -> str:
         """All of it as JSON, for `io.identity`: images depend on it."""
-        return json.dumps({name: [concept.styles, concept.words] for name, concept in self.known.items()})
+        return json.dumps({name: [c.styles, c.names, c.words] for name, c in self.known.items()})
 
     def by_styles(self, style: str | None = None) -> dict[int, list[str]]:
         """Names of the concepts that were seen in a style, or of all: number of styles -> names, most styles first."""
@@ -171,22 +175,36 @@ class Concepts:
     def style_in(self, prompt: str) -> str | None:
         """The style that a prompt names, the last of several, outside the name of a concept: "flat shoe" names none."""
         text = f" {concept_of(prompt)} "
-        if meant := self.named(prompt) or self.meant(prompt):
+        if meant := self.meant(prompt):
             text = text.replace(f" {meant} ", " , ")
         places = {style: max(text.rfind(f" {concept_of(words)} ") for words in CALLED[style]) for style in self.styles}
         last = max(places, key=places.__getitem__)
         return last if places[last] >= 0 else None
 
-    def style_for(self, prompt: str) -> str | None:
-        """The style to add to a prompt: the first in which what is meant was seen; None if it names a style."""
-        if self.style_in(prompt):
-            return None
-        meant = self.named(prompt) or self.meant(prompt)
-        return self.known[meant].styles[0] if meant else self.styles[0]
+    def reading(self, prompt: str, fits: Callable[[str], bool]) -> Reading:
+        """What is drawn for a prompt: no word of it is left out, but names of emoji stand for them.
+
+        Before it comes the name of the concept that it means, unless it begins with that, and after it a style, unless
+        it names one: the captions of the training too are a label, other words, and a style.
+
+        Args:
+            prompt: as typed, not blank.
+            fits: whether a text has few enough tokens; what is added is left out where it has not.
+        """
+        text = spelled(prompt)
+        meant, named = self.meant(text), self.style_in(text)
+        name = None if meant is None or f"{concept_of(text)} ".startswith(f"{meant} ") else meant
+        style = None if named else self.known[meant].styles[0] if meant else self.styles[0]
+        body = (text.rstrip(ENDS) or text) if style else text
+        for before, after in ((name, style), (None, style)):
+            whole = ", ".join(part for part in (before, body, after) if part)
+            if fits(whole):
+                return Reading(whole, before, after)
+        return Reading(text, None, None)
 
     def unknown(self, prompt: str) -> list[str]:
         """Words of a prompt that no caption had, in order; all words where none has a letter or digit."""
-        seen = self._gains.keys() | asides() | stems(" ".join((*phrases.JOINED, *phrases.DOING))) | SMALL_WORDS
+        seen = self._meanings.words | asides() | stems(" ".join((*phrases.JOINED, *phrases.DOING))) | SMALL_WORDS
         words = re.findall(r"[^\W_]+", prompt.lower()) or prompt.split()  # of any alphabet
         parts = {word: concept_of(word).split() for word in words}
         return [word for word in parts if not parts[word] or any(stem(part) not in seen for part in parts[word])]
@@ -196,8 +214,9 @@ class Concepts:
         unknown = self.unknown(prompt)
         if not unknown:
             return None
-        pool = sorted({word for name, concept in self.known.items() for word in (*name.split(), *concept.words)})
-        near = {word: get_close_matches(word, pool, 1, 0.75) for word in unknown[:HINTS]}
+        own = (word for name, c in self.known.items() for text in (name, *c.names, *c.words) for word in text.split())
+        pool = sorted(set(own))
+        near = {word: get_close_matches(word, pool, 1, NEAR) for word in unknown[:HINTS]}
         texts = [f"{word} (near: {near[word][0]})" if near.get(word) else word for word in unknown[: HINTS + 1]]
         return f"unknown words: {', '.join(texts)}" + (" and more" if len(unknown) > len(texts) else "")
 
@@ -205,18 +224,18 @@ class Concepts:
         """The concept that a prompt names whole, with nothing else but words around a thing; None if it names none."""
         words = stems(prompt)
         content = words - asides()
-        fitting = [name for name, own in self._stems.items() if content <= own <= words]
-        return max(fitting, key=lambda name: (len(self._stems[name]), len(self.known[name].styles)), default=None)
+        near = set().union(*(self._having.get(word, ()) for word in words))
+        fitting = [i for i in sorted(near) if content <= self._stems[i] <= words]
+        size = {i: (len(self._stems[i]), len(self.known[self._order[i]].styles)) for i in fitting}
+        return self._order[max(fitting, key=size.__getitem__)] if fitting else None
 
-    def meant(self, text: str) -> str | None:
-        """The concept whose name and other words fit best; None if no concept has any of its words.
-
-        A rare word counts more than a frequent one, a name more than other words; a word of the name that is missing
-        counts against a concept, every style in which it was seen for it. The first of equals wins.
-        """
-        scores, hit = self._prior.copy(), np.zeros(len(self._names), bool)
-        for word in stems(text) & self._gains.keys():
-            index, gain = self._gains[word]
-            scores[index] += gain
-            hit[index] = True
-        return self._names[int(np.where(hit, scores, -np.inf).argmax())] if hit.any() else None
+    def meant(self, prompt: str) -> str | None:
+        """The concept that a prompt names, or else whose names and tags fit best; None if none has any of its words."""
+        if (name := self.named(prompt)) is not None:
+            return name
+        text = _without_styles(prompt)
+        content = stems(text) - asides()
+        if content and self._meanings.best(" ".join(content)) is None:  # only words around a thing are known
+            return None
+        best = self._meanings.best(text)
+        return None if best is None else self._order[best]

