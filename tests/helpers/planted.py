@@ -72,8 +72,8 @@ def clamped_rows(patch: Patch) -> None:
 def reseeded(patch: Patch) -> None:
     """A generator is seeded in the accept loop: every test of an image gets the same numbers."""
 
-    def uniforms(self: Rejection, cell: int, count: int, pass_index: int) -> list[float]:
-        return torch.rand(count, generator=torch.Generator().manual_seed(self.noise.seed)).tolist()
+    def uniforms(self: Rejection, cells: Sequence[int], numbers: Sequence[int], pass_index: int) -> Tensor:
+        return torch.rand(64, generator=torch.Generator().manual_seed(self.noise.seed))[list(numbers)]
 
     patch.setattr(Rejection, "uniforms", uniforms)
 

@@ -78,14 +78,31 @@ def laws(seed: int, deviation: float = 1.0) -> tuple[Tensor, Tensor]:
     return Sampling(top_k=25 * (seed % 2)).distribution(logits[None]), q
 
 
+def masses(rule: Rejection, p: Tensor, q: Tensor, x: int) -> tuple[float, float]:
+    """Of one draft."""
+    above, below = rule.masses(p[None], q[None], torch.tensor([x]))
+    return float(above), float(below)
+
+
+def refuse(rule: Rejection, p: Tensor, q: Tensor, x: int) -> Tensor:
+    """After one rejected draft."""
+    return rule.refuse(p[None], q[None], torch.tensor([x]))[0]
+
+
+def group(rule: GSD, p: Tensor, x: int) -> list[int]:
+    """The codes of one draft's group."""
+    codes, members = rule.group(p[None], torch.tensor([x]))
+    return sorted(codes[members].tolist())
+
+
 def outcome(rule: Rejection, p: Tensor, *drafts: Tensor) -> Tensor:
     """The law of a cell after tests with a draft from each of these laws, by enumeration."""
     law = torch.zeros(V, dtype=torch.float64) if drafts else p.double()
     for x in drafts[0].nonzero()[:, 0].tolist() if drafts else ():
-        above, below = rule.masses(p, drafts[0], x)
+        above, below = masses(rule, p, drafts[0], x)
         accepted = min(1.0, above / below)
         law[x] += float(drafts[0][x]) * accepted
-        law += float(drafts[0][x]) * (1 - accepted) * outcome(rule, rule.refuse(p, drafts[0], x), *drafts[1:])
+        law += float(drafts[0][x]) * (1 - accepted) * outcome(rule, refuse(rule, p, drafts[0], x), *drafts[1:])
     return law
 
 
@@ -115,7 +132,8 @@ def test_verify_follows_the_rule(name: str) -> None:
         rule, proposal = RULES[name](noise), Proposal(q=torch.stack((q, other)))
         for index, token in enumerate(rule.draw(proposal.q, [0, 1], [0, 0], 0)):
             proposal.add(0, token, ROOT, index)
-        first.append(rule.verify(proposal, p.expand(3, -1), State(Grid(1, 2))).tokens(proposal)[0])
+        rows = p.expand(1 + len(proposal), -1)
+        first.append(rule.verify(proposal, rows, State(Grid(1, 2))).tokens(proposal)[0])
     assert odds(first, outcome(rule, p, q, other).numpy()) > LEVEL
     assert odds(first, p.numpy()) < LEVEL
 
@@ -137,11 +155,11 @@ def test_gsd_against_loops(size: int, delta: float, d: float) -> None:
         p, q = laws(seed)
         for x in range(V):
             members = literal_group(p.tolist(), x, size, delta, d)
-            assert rule.group(p, x).nonzero()[:, 0].tolist() == members
+            assert group(rule, p, x) == members
             above = sum(p.tolist()[c] for c in members) if p[x] > 0 else 0.0
             below = sum(q.tolist()[c] for c in members)
-            assert rule.masses(p, q, x) == pytest.approx((above, below), rel=1e-5)
-            assert rule.refuse(p, q, x).equal(Rejection(NOISE).refuse(p, q, x))
+            assert masses(rule, p, q, x) == pytest.approx((above, below), rel=1e-5)
+            assert refuse(rule, p, q, x).equal(refuse(Rejection(NOISE), p, q, x))
 
 
 @pytest.mark.parametrize("dials", [(0.5, 0.65, {1, 0}), (0.05, 2.0, {1}), (0.1, 0.3, {1, 0}), (0.5, 0.0, {0})])
@@ -156,10 +174,10 @@ def test_csd_against_loops(dials: tuple[float, float, set[int]]) -> None:
         eps = strength * entropy if apart < delta else 0.0
         opened.add(eps > 0)
         for x in range(V):
-            above, below = rule.masses(p, q, x)
+            above, below = masses(rule, p, q, x)
             accepted = min(1.0, p.tolist()[x] / q.tolist()[x] + eps)
             assert min(1.0, above / below) == pytest.approx(accepted, rel=1e-5)
-            assert rule.refuse(p, q, x).equal(Rejection(NOISE).refuse(p, q, x))
+            assert refuse(rule, p, q, x).equal(refuse(Rejection(NOISE), p, q, x))
         lost = sum(min(b - a, eps * b) for a, b in zip(p.tolist(), q.tolist(), strict=True) if b > a)
         assert variation(outcome(rule, p, q), p) == pytest.approx(lost, abs=1e-6)
         assert lost <= min(apart, eps) + 1e-6
@@ -187,10 +205,10 @@ def test_lantern_against_loops(k: int, bound: float) -> None:
         for x in range(V):
             room = bound if bound < 1 else (bound - 1) * p.tolist()[x]
             pooled = literal_pooled(p.tolist(), x, k, room)
-            assert rule.pooled(p, x).tolist() == pytest.approx(pooled, abs=1e-6)
-            assert rule.masses(p, q, x) == pytest.approx((pooled[x], float(q[x])), abs=1e-6)
+            assert rule.pooled(p[None], torch.tensor([x]))[0].tolist() == pytest.approx(pooled, abs=1e-6)
+            assert masses(rule, p, q, x) == pytest.approx((pooled[x], float(q[x])), abs=1e-6)
             rest = [max(a - b, 0.0) for a, b in zip(pooled, q.tolist(), strict=True)]
-            assert rule.refuse(p, q, x).tolist() == pytest.approx([a / sum(rest) for a in rest], abs=1e-5)
+            assert refuse(rule, p, q, x).tolist() == pytest.approx([a / sum(rest) for a in rest], abs=1e-5)
             # q a point mass: the law of one test is p_A, and as far from p as the bound says
             law = outcome(rule, p, torch.eye(V)[x])
             assert law.tolist() == pytest.approx(pooled, abs=1e-6)
@@ -203,7 +221,7 @@ def test_tokens_outside_the_targets_law(name: str) -> None:
     """GSD and LANTERN++ refuse them, CSD goes by its bonus, LANTERN by what neighbours lend."""
     (p, q), rule = laws(1), RULES[name](NOISE)
     outside = (p == 0).nonzero()[:, 0].tolist()
-    above, below = zip(*(rule.masses(p, q, x) for x in outside), strict=True)
+    above, below = zip(*(masses(rule, p, q, x) for x in outside), strict=True)
     if name == "csd":
         assert np.divide(above, below) == pytest.approx(0.2 * float(torch.special.entr(p).sum()), rel=1e-5)
     else:
@@ -213,7 +231,7 @@ def test_tokens_outside_the_targets_law(name: str) -> None:
 def test_when_nothing_is_left_of_p() -> None:
     """As p was, and not what was pooled."""
     p, rule = torch.full((V,), 1 / V), RULES["lantern"](NOISE)
-    assert rule.refuse(p, rule.pooled(p, 5), 5).equal(p)
+    assert refuse(rule, p, rule.pooled(p[None], torch.tensor([5]))[0], 5).equal(p)
 
 
 def passes(method: str) -> list[int]:

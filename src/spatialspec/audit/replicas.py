@@ -87,10 +87,12 @@ class TableNoise(Noise):
         """As `Noise.gumbel`."""
         return self._gumbel[cells]
 
-    def uniform(self, purpose: Purpose, pass_index: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
+    def uniform(
+        self, purpose: Purpose, pass_index: int, cells: Sequence[int], candidates: Sequence[int]
+    ) -> Float[Tensor, "N"]:
         """As `Noise.uniform`."""
         try:
-            return torch.from_numpy(self._uniform[candidates, cells, purpose, pass_index])
+            return torch.from_numpy(self._uniform[list(candidates), list(cells), purpose, pass_index])
         except IndexError:  # an index beyond the table
             return super().uniform(purpose, pass_index, cells, candidates)
 

@@ -6,8 +6,11 @@ keyed by (seed, cell, token); every other number by (seed, cell, purpose, pass i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -34,13 +37,18 @@ class Purpose(IntEnum):
 
 def philox(key: int | Int[Tensor, "*#N"], counter: Int[Tensor, "*N 4"]) -> Int[Tensor, "*N 4"]:
     """Four 32-bit words for each counter of four 32-bit words, under a 64-bit key, held in int64."""
-    c0, c1, c2, c3 = counter.unbind(-1)
+    return torch.stack(_rounds(key, counter.unbind(-1)), dim=-1)
+
+
+def _rounds(key: Any, counter: Sequence[Any]) -> tuple[Any, ...]:
+    """Ten rounds, on four arrays of torch or of numpy."""
+    c0, c1, c2, c3 = counter
     k0, k1 = key & _MASK, (key >> 32) & _MASK
     for _ in range(10):
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]  # wraps modulo 2^64; the shifts below undo the sign
         c0, c1, c2, c3 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK
         k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
-    return torch.stack((c0, c1, c2, c3), dim=-1)
+    return c0, c1, c2, c3
 
 
 def unit(words: Int[Tensor, "*N"]) -> Float[Tensor, "*N"]:
@@ -106,10 +114,18 @@ class Noise:
         words = philox(self.seed, counter.reshape(-1, 4)).reshape(last - first, -1)[:, : self.vocabulary]
         return -(-torch.log1p(-unit(words))).log()
 
-    def uniform(self, purpose: Purpose, pass_index: int, cells: list[int], candidates: list[int]) -> Float[Tensor, "N"]:
-        """Independent uniform numbers, one for each pair (cell, candidate), in pass number `pass_index`."""
-        words = torch.tensor([[c, t, purpose, pass_index] for c, t in zip(candidates, cells, strict=True)])
-        return unit(philox(self.seed, words.to(self.device))[:, 0])
+    def uniform(
+        self, purpose: Purpose, pass_index: int, cells: Sequence[int], candidates: Sequence[int]
+    ) -> Float[Tensor, "N"]:
+        """Independent uniform numbers, one for each pair (cell, candidate), in pass number `pass_index`.
+
+        Made by the processor: for few numbers a hundred small operations of a device take longer.
+        """
+        counter = np.full((4, len(cells)), pass_index, np.int64)
+        counter[0], counter[1], counter[2] = candidates, cells, purpose
+        words = _rounds(self.seed, list(counter))[0].astype(np.float32)
+        u = np.minimum((words + np.float32(0.5)) * np.float32(2.0**-32), np.float32(1 - 2.0**-24))  # as `unit`
+        return torch.from_numpy(u).to(self.device)
 
 
 def best(score: Float[Tensor, "*N V"]) -> Int[Tensor, "*N"]:

@@ -20,7 +20,7 @@ Several grids: drafts are SJD's.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -45,12 +45,13 @@ class CSD(Rejection):
         super().__init__(context.noise)
         self.strength, self.delta = options.strength, options.delta
 
-    def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
+    def masses(
+        self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]
+    ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
         """p(x) + eps q(x), and q(x)."""
-        entropy, variation = torch.special.entr(p).sum(), (p - q).abs().sum() / 2
-        h, tv, p_x, q_x = torch.stack((entropy, variation, p[token], q[token])).tolist()
-        eps = self.strength * h if tv < self.delta else 0.0
-        return p_x + eps * q_x, q_x
+        p_x, q_x = super().masses(p, q, tokens)
+        entropy, variation = torch.special.entr(p).sum(-1), (p - q).abs().sum(-1) / 2
+        return p_x + (self.strength * entropy).where(variation < self.delta, 0.0) * q_x, q_x
 
 
 METHOD = Method(

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -47,20 +47,29 @@ class GSD(Rejection):
         super().__init__(context.noise)
         self.codebook, self.options = context.target.codebook, options
 
-    def group(self, p: Float[Tensor, "V"], token: int) -> Bool[Tensor, "V"]:
-        """C(x) as a mask: codes next to x in the order of p, cut at the ends; ties are ordered by code."""
-        rank = p.argsort(stable=True).argsort()
-        size, position = self.options.group, rank - rank[token] + self.options.group // 2
-        members = (position >= 0) & (position < size) & ((p - p[token]).abs() < self.options.delta)
-        members &= (self.codebook - self.codebook[token]).square().sum(-1) < self.options.d
-        members[token] = True
-        return members
+    def group(
+        self, p: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]
+    ) -> tuple[Int[Tensor, "N G"], Bool[Tensor, "N G"]]:
+        """Codes next to x in the order of p, ties ordered by code, and which of them are in C(x)."""
+        order, half = p.argsort(dim=-1, stable=True), self.options.group // 2
+        ranks = (order == tokens[:, None]).int().argmax(-1, keepdim=True) - half
+        ranks = ranks + torch.arange(self.options.group, device=p.device)
+        within = (ranks >= 0) & (ranks < p.shape[-1])  # cut at the ends
+        codes = order.gather(-1, ranks.clamp(0, p.shape[-1] - 1))
+        own = tokens[:, None]
+        members = within & ((p.gather(-1, codes) - p.gather(-1, own)).abs() < self.options.delta)
+        if self.options.d < math.inf:
+            members &= (self.codebook[codes] - self.codebook[own]).square().sum(-1) < self.options.d
+        members[:, half] = True
+        return codes, members
 
-    def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
+    def masses(
+        self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]
+    ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
         """p'(C) and q'(C); 0 and q'(C) for a token of probability 0 under the target."""
-        members = self.group(p, token)
-        p_x, p_group, q_group = torch.stack((p[token], (p * members).sum(), (q * members).sum())).tolist()
-        return p_group if p_x > 0 else 0.0, q_group
+        codes, members = self.group(p, tokens)
+        p_group, q_group = ((law.gather(-1, codes) * members).sum(-1) for law in (p, q))
+        return p_group.where(p.gather(-1, tokens[:, None])[:, 0] > 0, 0.0), q_group
 
 
 METHOD = Method(

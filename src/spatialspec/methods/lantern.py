@@ -82,36 +82,38 @@ class Lantern(Rejection):
         codebook, self.options = context.target.codebook, options
         self.near = neighbours(codebook, len(codebook) // 16 if options.k == SIXTEENTH else options.k)
 
-    def room(self, p_x: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
-        """The most mass that may move to a draft x of this probability."""
+    def room(self, p_x: Float[Tensor, "N 1"]) -> Float[Tensor, "N 1"] | float:
+        """The most mass that may move to drafts x of these probabilities."""
         assert isinstance(self.options, LanternOptions)
         return self.options.delta
 
-    def pooled(self, p: Float[Tensor, "V"], token: int) -> Float[Tensor, "V"]:
+    def pooled(self, p: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]) -> Float[Tensor, "N V"]:
         """p_A: the longest prefix of neighbours within the bound gives its mass to x."""
-        near = self.near[token].long()
-        lent = p[near]
-        fits = lent.double().cumsum(-1) <= self.room(p[token].double())
-        moved = p.clone()
-        moved[near] = lent.where(~fits, 0.0)
-        moved[token] += (lent * fits).sum()
-        return moved
+        near, own = self.near[tokens].long(), tokens[:, None]
+        lent = p.gather(-1, near)
+        fits = lent.double().cumsum(-1) <= self.room(p.gather(-1, own).double())
+        moved = p.scatter(-1, near, lent.where(~fits, 0.0))
+        return moved.scatter_add_(-1, own, (lent * fits).sum(-1, keepdim=True))
 
-    def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
+    def masses(
+        self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]
+    ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
         """p_A(x) and q(x)."""
-        return super().masses(self.pooled(p, token), q, token)
+        return super().masses(self.pooled(p, tokens), q, tokens)
 
-    def refuse(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> Float[Tensor, "V"]:
+    def refuse(
+        self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]
+    ) -> Float[Tensor, "N V"]:
         """normalise(max(p_A - q, 0)); p where that is 0 everywhere, which happens only by rounding."""
-        rest = (self.pooled(p, token) - q).clamp_(min=0)
-        mass = rest.sum()
+        rest = (self.pooled(p, tokens) - q).clamp_(min=0)
+        mass = rest.sum(-1, keepdim=True)
         return (rest / mass).where(mass != 0, p)  # NaN propagates
 
 
 class LanternPlus(Lantern):
     """The bound is proportional to the draft's probability."""
 
-    def room(self, p_x: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
+    def room(self, p_x: Float[Tensor, "N 1"]) -> Float[Tensor, "N 1"] | float:
         """(lambda - 1) p(x)."""
         assert isinstance(self.options, LanternPlusOptions)
         return (self.options.factor - 1) * p_x

@@ -17,11 +17,12 @@ candidate. Equations 9 and 11 of the paper print q_vert instead of q_horiz. Exac
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.errors import NotFinite
@@ -29,6 +30,8 @@ from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Verdict
+
+NONE = -1  # no node
 
 
 def residual(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Tensor, "*N V"]:
@@ -53,7 +56,7 @@ class Rejection:
         for cell in cells:
             candidates.append(count[cell])
             count[cell] += 1
-        u = self.noise.uniform(Purpose.DRAFT, pass_index, list(cells), candidates)
+        u = self.noise.uniform(Purpose.DRAFT, pass_index, cells, candidates)
         tokens = inverse_cdf(q[list(indices)], u).tolist()
         if max(tokens) == q.shape[-1]:
             raise NotFinite(f"scores of cell {cells[tokens.index(q.shape[-1])]}", pass_index)
@@ -61,45 +64,62 @@ class Rejection:
 
     def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
         """Test candidates depth by depth, from the root."""
+        accepted, tokens = self._tests(proposal, p, state)
         path: list[int] = []
         slot = 0
-        while True:
-            cell = state.frontier + len(path)
-            tests, target, accepted = proposal.tests.get(slot, []), p[slot], None
-            u = self.uniforms(cell, len(tests), state.passes)
-            for (node, index), threshold in zip(tests, u, strict=True):
-                assert proposal.q is not None
-                q, token = proposal.q[index], proposal.tokens[node]
-                p_x, q_x = self.masses(target, q, token)
-                if threshold * q_x < p_x:
-                    accepted = node
-                    break
-                target = self.refuse(target, q, token)
-            if accepted is None:
-                fresh = self.noise.uniform(Purpose.RESIDUAL, state.passes, [cell], [0])
-                return Verdict(tuple(path), int(inverse_cdf(target, fresh[0])))
-            path.append(accepted)
-            if cell + 1 == state.layout.cells:
-                return Verdict(tuple(path))
-            slot = accepted + 1
+        while (node := accepted[slot]) != NONE:
+            path.append(node)
+            slot = node + 1
+        complete = bool(path) and proposal.cells[path[-1]] + 1 == state.layout.cells
+        return Verdict(tuple(path), None if complete else tokens[slot])
 
-    def masses(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> tuple[float, float]:
-        """p(x) and q(x) of a draft, which is accepted if U q(x) < p(x); relaxed rules change them."""
-        return float(p[token]), float(q[token])
+    def _tests(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> tuple[list[int], list[int]]:
+        """All tests of all slots at once: the first of each, then the second of slots that have two, and so on.
 
-    def refuse(self, p: Float[Tensor, "V"], q: Float[Tensor, "V"], token: int) -> Float[Tensor, "V"]:
-        """The distribution after a rejected draft, in place of p."""
+        Returns:
+            For each slot the node that was accepted after it, or NONE, and the token that replaces refused ones.
+        """
+        rounds: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
+        for slot, tests in proposal.tests.items():
+            for number, (node, index) in enumerate(tests):
+                rounds[number].append((slot, node, index, proposal.tokens[node]))
+        accepted = torch.full((len(p),), NONE, device=p.device)
+        for number, tested in rounds.items():
+            assert proposal.q is not None
+            slots, nodes, indices, drafts = torch.from_numpy(np.array(tested).T.copy()).to(p.device)
+            cells = [proposal.cells[node] for _, node, _, _ in tested]
+            u = self.uniforms(cells, [number] * len(cells), state.passes)
+            left, q = p[slots], proposal.q[indices]
+            p_x, q_x = self.masses(left, q, drafts)
+            passed = u.double() * q_x.double() < p_x.double()
+            before = accepted[slots]
+            accepted[slots] = nodes.where(passed & (before == NONE), before)
+            p = p.index_copy(0, slots, self.refuse(left, q, drafts))
+        last = state.layout.cells - 1  # nothing comes after it
+        cells = [state.frontier, *(min(cell + 1, last) for cell in proposal.cells)]
+        fresh = inverse_cdf(p, self.noise.uniform(Purpose.RESIDUAL, state.passes, cells, [0] * len(cells)))
+        chosen, tokens = torch.stack((accepted, fresh)).tolist()
+        return chosen, tokens
+
+    def masses(
+        self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]
+    ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
+        """p(x) and q(x) of drafts, each accepted if U q(x) < p(x); relaxed rules change them."""
+        return p.gather(-1, tokens[:, None])[:, 0], q.gather(-1, tokens[:, None])[:, 0]
+
+    def refuse(
+        self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]
+    ) -> Float[Tensor, "N V"]:
+        """The distributions after rejected drafts, in place of p."""
         return residual(p, q)
 
-    def uniforms(self, cell: int, count: int, pass_index: int) -> list[float]:
-        """U for every test at a cell."""
-        if not count:
-            return []
-        return self.noise.uniform(Purpose.ACCEPT, pass_index, [cell] * count, list(range(count))).tolist()
+    def uniforms(self, cells: Sequence[int], numbers: Sequence[int], pass_index: int) -> Float[Tensor, "N"]:
+        """U for tests at cells, each with its number among the tests after its slot."""
+        return self.noise.uniform(Purpose.ACCEPT, pass_index, cells, numbers)
 
     def sample(self, p: Float[Tensor, "N V"], cells: Sequence[int], pass_index: int) -> list[int]:
         """A sample of the target's distribution at each cell, with the uniform numbers of residuals."""
-        return inverse_cdf(p, self.noise.uniform(Purpose.RESIDUAL, pass_index, list(cells), [0] * len(cells))).tolist()
+        return inverse_cdf(p, self.noise.uniform(Purpose.RESIDUAL, pass_index, cells, [0] * len(cells))).tolist()
 
     def couple(
         self,
@@ -113,7 +133,7 @@ class Rejection:
         if not tokens:
             return []
         drawn, zeros = torch.tensor(tokens, device=p.device)[:, None], [0] * len(tokens)
-        u = self.noise.uniform(Purpose.ACCEPT, pass_index, list(cells), zeros)
+        u = self.noise.uniform(Purpose.ACCEPT, pass_index, cells, zeros)
         accepted = u * q.gather(-1, drawn)[:, 0] < p.gather(-1, drawn)[:, 0]
-        fresh = inverse_cdf(residual(p, q), self.noise.uniform(Purpose.RESIDUAL, pass_index, list(cells), zeros))
+        fresh = inverse_cdf(residual(p, q), self.noise.uniform(Purpose.RESIDUAL, pass_index, cells, zeros))
         return torch.where(accepted, drawn[:, 0], fresh).tolist()

@@ -18,10 +18,12 @@ the uniform distribution.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -61,23 +63,36 @@ class Window(Drafter):
         self.q = torch.full((size, vocabulary), 1.0 / vocabulary, device=context.noise.device)
         self.tokens: list[int] = []
 
-    def indices(self, cells: range) -> list[int]:
+    def indices(self, cells: Sequence[int]) -> Int[Tensor, "N"]:
         """Indices of cells in the ring buffer `q`."""
-        return [cell % len(self.q) for cell in cells]
+        return torch.from_numpy(np.array(cells, np.int64) % len(self.q)).to(self.q.device)
 
     def fill(self, state: State) -> range:
         """Draw drafts for the cells that enter the window; return all cells of the window."""
         window = range(state.frontier, min(state.frontier + self.options.length - 1, self.layout.cells))
         new = window[len(self.tokens) :]
         if new:
-            for cell, index in zip(new, self.indices(new), strict=True):
-                above = self.layout.above(cell) if self.options.start == "above" else None
-                if above is not None:
-                    self.q[index] = self.q[above % len(self.q)]
-                else:
-                    self.q[index] = 1.0 / self.q.shape[1]
-            self.tokens += self.verifier.draw(self.q[self.indices(new)], range(len(new)), new, state.passes)
+            q = self._first(new)
+            self.q[self.indices(new)] = q
+            self.tokens += self.verifier.draw(q, range(len(new)), new, state.passes)
         return window
+
+    def _first(self, new: range) -> Float[Tensor, "N V"]:
+        """The distributions that new cells are drawn from."""
+        sources = [self._known(cell, new) for cell in new]
+        uniform = torch.full((len(new), self.q.shape[1]), 1.0 / self.q.shape[1], device=self.q.device)
+        if all(source is None for source in sources):
+            return uniform
+        q = self.q[self.indices([source or 0 for source in sources])]
+        if None in sources:
+            lacking = torch.tensor([source is None for source in sources], device=q.device)
+            q = uniform.where(lacking[:, None], q)
+        return q
+
+    def _known(self, cell: int, new: range) -> int | None:
+        """The nearest cell above that is not new, None where new cells begin with the uniform distribution."""
+        above = self.layout.above(cell) if self.options.start == "above" else None
+        return self._known(above, new) if above is not None and above in new else above
 
     def propose(self, state: State) -> Proposal:
         """The window as a chain."""

@@ -25,6 +25,7 @@ from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
+from spatialspec.methods.rejection import NONE
 from spatialspec.methods.scd import SCD
 from spatialspec.methods.sjd import WindowOptions
 
@@ -50,43 +51,51 @@ class SJDPAC(SCD):
         """Tree and chain."""
         window = self.fill(state)
         q = self.q[self.indices(window)]
-        lists = self._lists(state, window, q)
-        proposal, distributions = Proposal(), list(q)
-        level, self.main = [ROOT], []
+        lists, rest = self._lists(state, window, q)
+        proposal, level, self.main = Proposal(), [ROOT], []
         for i, cell in enumerate(window):
             if len(proposal) + 2 > self.options.length:
                 break
-            candidates = [(self.tokens[i], i)]
-            for token, rest in lists[i] if i < len(lists) else ():
-                candidates.append((token, len(distributions)))
-                distributions.append(rest)
+            candidates = [(self.tokens[i], i), *(lists[i] if i < len(lists) else ())]
             parents = level if i < len(lists) else level[:1]  # behind the tree only the main path continues
             level = [proposal.add(cell, token, parent, index) for parent in parents for token, index in candidates]
             self.main.append(level[0])
-        proposal.q = torch.stack(distributions) if distributions else None
+        proposal.q = torch.cat((q, *rest)) if len(window) else None
         self.tokens = self.tokens[: len(self.main)]
         return proposal
 
-    def _lists(self, state: State, window: range, q: Float[Tensor, "N V"]) -> list[list[tuple[int, Tensor]]]:
-        """Candidates 2 .. K, with their q, of the cells in the tree; as many complete levels as fit."""
+    def _lists(
+        self, state: State, window: range, q: Float[Tensor, "N V"]
+    ) -> tuple[list[list[tuple[int, int]]], list[Float[Tensor, "levels V"]]]:
+        """Candidates 2 .. K of the cells in the tree, as many complete levels as fit, and what they are drawn from.
+
+        Returns:
+            For each level its candidates, each with its index in q and these distributions behind it; and these.
+        """
         levels, nodes = 0, 1
         most = min(self.depth - 1, len(window), max(0, self.scored - state.frontier))
         while levels < most and nodes + self.width ** (levels + 1) <= self.options.length:
             levels += 1
             nodes += self.width**levels
-        lists: list[list[tuple[int, Tensor]]] = [[] for _ in range(levels)]
-        rest = q[:levels].clone()
-        last = torch.tensor(self.tokens[:levels], device=q.device)
-        for k in range(1, self.width if levels else 1):
-            rest.scatter_(-1, last[:, None], 0.0)
+        if not levels or self.width == 1:
+            return [[] for _ in range(levels)], []
+        further, cells = range(1, self.width), list(window[:levels])
+        u = self.noise.uniform(Purpose.DRAFT, state.passes, cells * len(further), [k for k in further for _ in cells])
+        rest, last = q[:levels], torch.tensor(self.tokens[:levels], device=q.device)
+        distributions, drawn = [], []
+        for numbers in u.to(q.device).split(levels):
+            rest = rest.scatter(-1, last[:, None], 0.0)
             mass = rest.sum(-1, keepdim=True)
             rest = rest / mass.clamp(min=torch.finfo(rest.dtype).tiny)
-            u = self.noise.uniform(Purpose.DRAFT, state.passes, list(window[:levels]), [k] * levels)
-            last = inverse_cdf(rest, u.to(rest.device)).clamp(max=rest.shape[-1] - 1)
-            for i, (token, possible) in enumerate(zip(last.tolist(), (mass[:, 0] > 0).tolist(), strict=True)):
-                if possible and len(lists[i]) == k - 1:
-                    lists[i].append((token, rest[i].clone()))
-        return lists
+            last = inverse_cdf(rest, numbers).clamp(max=rest.shape[-1] - 1)
+            distributions.append(rest)
+            drawn.append(last.where(mass[:, 0] > 0, NONE))
+        lists: list[list[tuple[int, int]]] = [[] for _ in range(levels)]
+        for k, tokens in enumerate(torch.stack(drawn).tolist()):
+            for i, token in enumerate(tokens):
+                if token != NONE and len(lists[i]) == k:
+                    lists[i].append((token, len(q) + k * levels + i))
+        return lists, distributions
 
     def observe(self, step: Step) -> None:
         """Continue on the main path behind the committed cells, whichever path was accepted."""

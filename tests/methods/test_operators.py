@@ -1,0 +1,49 @@
+"""What a method does besides the target's pass, in operators and reads: on a GPU each of them is a launch or a wait."""
+
+import pytest
+import torch
+
+from helpers.operators import counted
+from spatialspec.core.grid import Grid
+from spatialspec.core.noise import Noise
+from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.state import State
+from spatialspec.methods.rejection import Rejection
+
+VOCABULARY, GRID = 64, Grid(8, 8)
+
+
+def laws(count: int) -> torch.Tensor:
+    return torch.randn(count, VOCABULARY, generator=torch.Generator().manual_seed(0)).softmax(-1)
+
+
+@pytest.mark.parametrize("length", [1, 15, 63])
+@pytest.mark.parametrize("agree", [True, False])
+def test_rejection_of_a_chain(monkeypatch: pytest.MonkeyPatch, length: int, agree: bool) -> None:
+    """As many operators for any length, whether drafts are accepted or not, and one read."""
+    rule, p = Rejection(Noise(0, GRID.cells, VOCABULARY)), laws(length + 1)
+    q = p[:length] if agree else p[1:]
+    proposal = Proposal.chain(0, rule.draw(q, range(length), range(length), 0), q)
+    with counted(monkeypatch) as operators:
+        verdict = rule.verify(proposal, p, State(GRID))
+    assert len(verdict.path) == length if agree else len(verdict.path) < length or length == 1
+    assert len(operators) <= 30, operators.counts
+    assert operators.reads == 1
+
+
+def test_rejection_of_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round of operators for every test after the same slot."""
+    rule, p, siblings = Rejection(Noise(0, GRID.cells, VOCABULARY)), laws(7), 3
+    proposal = Proposal(q=laws(siblings))
+    for index, token in enumerate(rule.draw(laws(siblings), range(siblings), [0] * siblings, 0)):
+        proposal.add(0, token, ROOT, index)
+    with counted(monkeypatch) as operators:
+        rule.verify(proposal, p[: 1 + len(proposal)], State(GRID))
+    assert len(operators) <= 30 * siblings and operators.reads == 1, operators.counts
+
+
+def test_the_counter_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with counted(monkeypatch) as operators:
+        x = torch.ones(3)[None][0] + 1
+        assert x.tolist() == [2, 2, 2] and float(x[0]) == 2 and x.sum().item() == 6
+    assert operators.reads >= 3 and operators.counts["add"] == 1 and "select" not in operators.counts
