@@ -2,8 +2,8 @@
 
 `python benchmarks/alignment.py --data train/data [--images 500] [--out FILE.json]` prints both for seen concepts in
 their styles (split train), for held-out combinations (split pair) and for unseen concepts; then for prompts as people
-type them (`src/spatialspec/lab/icons/people.csv`), which the judge reads as typed: drawn with a style added where none
-is named, and as typed. Needs the extra `spatialspec[lab]`.
+type them (`src/spatialspec/lab/icons/people.csv`), which the judge reads as typed: drawn as the model reads
+them, and with nothing added. Needs the extra `spatialspec[lab]`.
 """
 
 import argparse
@@ -97,12 +97,12 @@ def main() -> None:
     }  # fmt: skip
     prompts = list(PEOPLE)
     real = alignment(real_images(pipe, train), prompts, distractors, meant=PEOPLE)
-    for name, concepts in (("people", pipe.target.concepts), ("people, no style added", None)):
+    for name, concepts in (("people", pipe.target.concepts), ("people, nothing added", None)):
         pipe.target.concepts = concepts
         drawn = alignment(draw(pipe, prompts, options), prompts, distractors, meant=PEOPLE)
         record[name] = figures(drawn, real)
-        against = drawn.value / pooled[0].value
-        print(f"{name}: AR {drawn}; real {real}; {against:.2f} of that on the recipe's captions", flush=True)
+        own = record[name]["ratio"]
+        print(f"{name}: AR {drawn}; real {real}; ratio {own:.2f}, {own / ratio:.2f} of that above", flush=True)
     if options.out:
         write_text(options.out, json.dumps({"settings": settings, "figures": record}, indent=2) + "\n")
 

@@ -23,12 +23,14 @@ class Operators(TorchDispatchMode):
 
     Attributes:
         counts: of every operator but VIEWS, by name.
+        largest: numbers in the largest tensor that an operator returned, by its name.
         reads: values that were read from tensors, each a wait on a device.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
+        self.largest: Counter[str] = Counter()
         self.reads = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -36,7 +38,10 @@ class Operators(TorchDispatchMode):
         self.reads += name == "_local_scalar_dense"
         if name not in VIEWS:
             self.counts[name] += 1
-        return function(*args, **(kwargs or {}))
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.largest[name] = max(self.largest[name], result.numel())
+        return result
 
     def __len__(self) -> int:
         return sum(self.counts.values())

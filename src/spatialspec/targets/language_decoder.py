@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
+from spatialspec.targets.attention import grouped, grouped_mask
 from spatialspec.targets.cache import Cache
 
 ATTENTION = ("sdpa", "eager")  # others ignore an explicit mask, or abort the process
@@ -97,6 +99,12 @@ class LanguageDecoder:
         return name
 
     @property
+    def _groups(self) -> int:
+        """Query heads that share a head of keys and values."""
+        heads = int(self.model.config.num_attention_heads)
+        return heads // int(getattr(self.model.config, "num_key_value_heads", None) or heads)
+
+    @property
     def norm(self) -> nn.Module:
         """Final norm."""
         return cast("nn.Module", self.model.norm)
@@ -157,9 +165,11 @@ class LanguageDecoder:
             first: whether the pass reads a prompt.
             states: the states after every layer are appended, each on the layer's device.
         """
-        bias = mask if self.attention == "sdpa" else _additive(mask, x.dtype)
-        forward = self._forward if first else self._later
-        hidden: tuple[Tensor, ...] = forward(x, bias, positions, cache, states is not None)
+        sdpa, forward = self.attention == "sdpa", self._forward if first else self._later
+        groups = self._groups if sdpa else 1
+        bias = grouped_mask(mask, groups) if sdpa else _additive(mask, x.dtype)
+        with grouped(self.model.config) if groups > 1 else nullcontext():
+            hidden: tuple[Tensor, ...] = forward(x, bias, positions, cache, states is not None)
         if states is not None:
             states.extend(hidden)
         return hidden[-1].to(x.device)

@@ -52,7 +52,8 @@ class AttentionRecorder(TorchFunctionMode):
     ) -> Any:
         """Record attention over exactly these slots; change nothing."""
         keywords = dict(kwargs or {})
-        if func is F.scaled_dot_product_attention and args[0].shape[-2] == args[1].shape[-2] == self.slots:
+        rows, slots = (args[0].shape[-2], args[1].shape[-2]) if func is F.scaled_dot_product_attention else (0, 0)
+        if slots == self.slots and rows and not rows % slots:  # more rows: grouped heads, see `targets/attention.py`
             weights = _weights(*args, **keywords)
             self.total = weights if self.total is None else self.total + weights.to(self.total.device)
             self.layers += 1
@@ -72,7 +73,7 @@ def _weights(
     if attn_mask is not None:
         mask = attn_mask[0] if attn_mask.ndim == 4 else attn_mask
         score = score.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else score + mask.float()
-    return score.softmax(-1).mean(0)
+    return score.softmax(-1).unflatten(-2, (-1, score.shape[-1])).mean((0, 1))
 
 
 @dataclass(frozen=True)
