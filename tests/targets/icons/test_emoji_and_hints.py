@@ -6,7 +6,8 @@ from helpers.tiny import tiny_target
 from spatialspec.core.grid import Grid
 from spatialspec.drafts.teacher import states
 from spatialspec.models import WEIGHTS
-from spatialspec.targets.icons.concepts import FILE, Concept, Concepts, spelled
+from spatialspec.targets.icons.concepts import FILE, Concept, Concepts
+from spatialspec.targets.icons.emoji import spelled
 from spatialspec.targets.icons.target import IconsTarget
 
 GRID = Grid(6, 6)

@@ -17,7 +17,7 @@ import numpy as np
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.drafts.image_folder import Row, caption, label
 from spatialspec.targets.icons import phrases
-from spatialspec.targets.icons.concepts import ENDS, Concept, Concepts
+from spatialspec.targets.icons.concepts import ENDS, Concept, Concepts, joined
 from spatialspec.targets.icons.meaning import SMALL_WORDS, stem
 from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
 
@@ -103,11 +103,11 @@ class Wordings:
                 words = caption(row, rng, 0.8 if self.is_first(row) else 1.0)
             else:
                 words = self.as_typed(row, rng)
-                if kind < AS_LABELLED + AS_READ:
-                    style = [] if self.concepts.style_in(words) else [row["style"]]
-                    words = ", ".join([row["text"], words.rstrip(ENDS), *style])
-            if concept_of(words) not in self.left_out:
+            if concept_of(words) in self.left_out:
+                continue
+            if kind < AS_LABELLED or kind >= AS_LABELLED + AS_READ:
                 return words
+            return joined(row["concept"], words.rstrip(ENDS), None if self.concepts.style_in(words) else row["style"])
         return f"this is {label(row)}"
 
     def is_first(self, row: Row) -> bool:

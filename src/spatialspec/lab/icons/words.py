@@ -1,7 +1,7 @@
 """Other names and tags of what the training images show, from packages of words.
 
-Names are the shortcodes of an emoji and the first sense of WordNet (Fellbaum, "WordNet: An Electronic Lexical
-Database", 1998): a police officer is a cop and a policeman. Tags are emojilib's keywords.
+Names are the shortcodes of an emoji, and the first sense of WordNet that is a thing (Fellbaum, "WordNet: An Electronic
+Lexical Database", 1998): a police officer is a cop and a policeman. Tags are emojilib's keywords.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from spatialspec.lab.icons.sources import code_point_key, fetch, read_entries
 from spatialspec.targets.icons.sources import KEYWORDS, LABELS, WORDNET, concept_of
 
 SHORTCODES = ("cldr", "emojibase", "github", "iamcal", "joypixels")
+THINGS = {3, 5, 6, 8, 13, 17, 18, 19, 20}  # WordNet's files: animals, artefacts, bodies, food, objects, people, plants
 ADVICE = "delete {} and fetch it again"
 
 
@@ -61,20 +62,26 @@ def read_words(cache: Path) -> OtherWords:
 
 
 def read_senses(folder: Path) -> dict[str, list[str]]:
-    """Nouns of WordNet in lower case, each with all nouns of its first sense; format: wndb(5WN).
+    """Nouns of WordNet in lower case, each with all nouns of its first sense that can be drawn; format: wndb(5WN).
 
     Raises:
         BadInput: the package is damaged.
     """
     data, index = (folder / "package" / "dict" / f"{name}.noun" for name in ("data", "index"))
     try:
-        lines = (line.split(" | ")[0].split() for line in _lines(data))
+        synsets = (line.split(" | ")[0].split() for line in _lines(data))
         nouns = {
-            line[0]: [line[4 + 2 * i].replace("_", " ").lower() for i in range(int(line[3], 16))] for line in lines
+            cells[0]: [_spaced(cells[4 + 2 * i]) for i in range(int(cells[3], 16))]
+            for cells in synsets
+            if int(cells[1]) in THINGS
         }
-        entries = (line.split() for line in _lines(index))
-        return {line[0].replace("_", " "): nouns[line[6 + int(line[3])]] for line in entries}
-    except (IndexError, KeyError, ValueError) as error:
+        senses = {}
+        for cells in map(str.split, _lines(index)):
+            first = 6 + int(cells[3])  # behind as many kinds of pointers
+            if drawn := [nouns[sense] for sense in cells[first : first + int(cells[2])] if sense in nouns]:
+                senses[_spaced(cells[0])] = drawn[0]
+        return senses
+    except (IndexError, ValueError) as error:
         raise BadInput("other data", "WordNet's nouns", ADVICE.format(folder), folder) from error
 
 

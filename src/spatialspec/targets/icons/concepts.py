@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,53 +11,43 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.io.tables import read_table, write_table
 from spatialspec.targets.icons import phrases
-from spatialspec.targets.icons.meaning import NEAR, SMALL_WORDS, Meanings, stem, stems
+from spatialspec.targets.icons.emoji import spelled
+from spatialspec.targets.icons.meaning import NEAR, SMALL_WORDS, Meanings, plain, stem, stems
 from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
 
 FILE = "concepts.csv"  # in a model's folder
 ENDS = " .,;:!?\n\t"  # of a prompt, before an added style
+LONGEST = 40  # letters of a word in a hint
 HINTS = 5  # unknown words that near ones are sought for
 COLUMNS = ("concept", "styles", "names", "words")
-JOINERS = {"\ufe0f", "\u200d", *map(chr, range(0x1F3FB, 0x1F400))}  # within emoji: selectors, joiners, skin tones
-FORMS = {"black", "white", "heavy", "medium"}  # in names of symbols: filled, outlined
 
 
-def spelled(prompt: str) -> str:
-    """A prompt with the names of its emoji in their place: "a \U0001f34e" -> "a red apple".
-
-    Names are those of Unicode, without the words for the form of old symbols ("heavy black heart"). Flags of two
-    letters have no names there and stay.
-    """
-    if not any(map(_name, prompt)):
-        return prompt
-    bare = "".join(c for c in prompt if c not in JOINERS)
-    return " ".join("".join(f" {_name(c)} " if _name(c) else c for c in bare).split())
-
-
-def _name(character: str) -> str:
-    """Name of an emoji, "" for any other character."""
-    if character < "\u2190" or unicodedata.category(character) != "So" or "\U0001f1e6" <= character <= "\U0001f1ff":
-        return ""
-    words = unicodedata.name(character, "").lower().split()
-    return " ".join(word for word in words if character > "\u2bff" or word not in FORMS)
-
-
-def _without_styles(prompt: str) -> str:
-    """The words of a prompt but those that name a style, unless there are no others."""
-    text = f" {concept_of(prompt)} "
-    for words in sorted((concept_of(name) for names in CALLED.values() for name in names), key=len, reverse=True):
-        text = text.replace(f" {words} ", " ")
-    return text if text.strip() else prompt
+def joined(name: str | None, text: str, style: str | None) -> str:
+    """The form of captions: a concept, other words, a style; what is None is left out."""
+    return ", ".join(part for part in (name, text, style) if part)
 
 
 @cache
 def asides() -> frozenset[str]:
     """Stems of words around the name of a thing, and of those for styles."""
-    around = (phrases.FRAMES, phrases.PLACES, phrases.ADJECTIVES, phrases.NUMBERS, phrases.DETERMINERS, phrases.STYLED)
-    return frozenset(stems(" ".join(text for group in (*around, *CALLED.values()) for text in group)))
+    around = (phrases.PLACES, phrases.ADJECTIVES, phrases.NUMBERS, *CALLED.values())
+    return silent() | stems(" ".join(text for group in around for text in group))
+
+
+@cache
+def silent() -> frozenset[str]:
+    """Stems of words that say nothing of a thing."""
+    groups = phrases.FRAMES, phrases.DETERMINERS, phrases.STYLED, phrases.PRONOUNS
+    return frozenset(stems(" ".join(text for group in groups for text in group)))
+
+
+@cache
+def _style_words() -> re.Pattern[str]:
+    words = sorted({concept_of(name) for names in CALLED.values() for name in names}, key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(words)})\b")
 
 
 @dataclass(frozen=True)
@@ -100,9 +89,14 @@ class Concepts:
     Attributes:
         known: the same.
         styles: of all of them.
+
+    Raises:
+        BadInput: there is none.
     """
 
     def __init__(self, known: Mapping[str, Concept]) -> None:
+        if not known:
+            raise BadInput("no concept", "some", "fetch the model again")
         self.known = dict(known)
         seen = {style for concept in self.known.values() for style in concept.styles}
         self.styles = [source.style for source in SOURCES if source.style in seen]
@@ -123,7 +117,7 @@ class Concepts:
             BadInput: it is damaged or empty, a name is repeated or not as in `concept_of`, or there is no such style.
         """
         _, rows = read_table(path, COLUMNS)
-        known, styles = {}, {source.style for source in SOURCES}
+        known, styles = {}, {source.style: i for i, source in enumerate(SOURCES)}
         for line, row in rows:
             name, where = row["concept"], f"{path}, line {line}"
             names = tuple(filter(None, row["names"].split("|")))
@@ -131,9 +125,12 @@ class Concepts:
             if not name or name != concept_of(name) or name in known:
                 expected = "a new one, in lower case, of letters and digits"
                 raise BadInput(f"the concept {shown(name)}", expected, "fetch it again", where)
-            if unknown := set(concept.styles) - styles:
+            if unknown := set(concept.styles) - styles.keys():
                 got = f"the style {shown(min(unknown))}"
                 raise BadInput(got, f"some of {', '.join(sorted(styles))}", "fetch it again", where)
+            if list(concept.styles) != sorted(set(concept.styles), key=styles.__getitem__):
+                got, expected = f"the styles {shown(row['styles'])}", f"each once, in the order {', '.join(styles)}"
+                raise BadInput(got, expected, "fetch it again", where)
             known[name] = concept
         if not known:
             raise BadInput("no concept", "some", "fetch it again", path)
@@ -174,10 +171,15 @@ class Concepts:
 
     def style_in(self, prompt: str) -> str | None:
         """The style that a prompt names, the last of several, outside the name of a concept: "flat shoe" names none."""
-        text = f" {concept_of(prompt)} "
-        if meant := self.meant(prompt):
-            text = text.replace(f" {meant} ", " , ")
-        places = {style: max(text.rfind(f" {concept_of(words)} ") for words in CALLED[style]) for style in self.styles}
+        return self._style(prompt, self.meant(prompt))
+
+    def _style(self, prompt: str, meant: str | None) -> str | None:
+        words, own = concept_of(plain(prompt)).split(), [stem(word) for word in (meant or "").split()]
+        for i in range(len(words) - len(own) + 1 if own else 0):
+            if [stem(word) for word in words[i : i + len(own)]] == own:
+                words[i : i + len(own)] = ["" for _ in own]
+        text = f" {' '.join(words)} "
+        places = {style: max(text.rfind(f" {concept_of(name)} ") for name in CALLED[style]) for style in self.styles}
         last = max(places, key=places.__getitem__)
         return last if places[last] >= 0 else None
 
@@ -189,16 +191,18 @@ class Concepts:
 
         Args:
             prompt: as typed, not blank.
-            fits: whether a text has few enough tokens; what is added is left out where it has not.
+            fits: whether a text has few enough tokens; where it has not, the name is left out, then the style too.
         """
         text = spelled(prompt)
-        meant, named = self.meant(text), self.style_in(text)
-        name = None if meant is None or f"{concept_of(text)} ".startswith(f"{meant} ") else meant
+        if not fits(text):  # it will be refused, so nothing is sought in it
+            return Reading(text, None, None)
+        meant = self.meant(text)
+        named = self._style(text, meant)
+        name = None if meant is None or f"{concept_of(plain(text))} ".startswith(f"{meant} ") else meant
         style = None if named else self.known[meant].styles[0] if meant else self.styles[0]
         body = (text.rstrip(ENDS) or text) if style else text
         for before, after in ((name, style), (None, style)):
-            whole = ", ".join(part for part in (before, body, after) if part)
-            if fits(whole):
+            if fits(whole := joined(before, body, after)):
                 return Reading(whole, before, after)
         return Reading(text, None, None)
 
@@ -206,7 +210,7 @@ class Concepts:
         """Words of a prompt that no caption had, in order; all words where none has a letter or digit."""
         seen = self._meanings.words | asides() | stems(" ".join((*phrases.JOINED, *phrases.DOING))) | SMALL_WORDS
         words = re.findall(r"[^\W_]+", prompt.lower()) or prompt.split()  # of any alphabet
-        parts = {word: concept_of(word).split() for word in words}
+        parts = {word: concept_of(plain(word)).split() for word in words}
         return [word for word in parts if not parts[word] or any(stem(part) not in seen for part in parts[word])]
 
     def hint(self, prompt: str) -> str | None:
@@ -217,7 +221,10 @@ class Concepts:
         own = (word for name, c in self.known.items() for text in (name, *c.names, *c.words) for word in text.split())
         pool = sorted(set(own))
         near = {word: get_close_matches(word, pool, 1, NEAR) for word in unknown[:HINTS]}
-        texts = [f"{word} (near: {near[word][0]})" if near.get(word) else word for word in unknown[: HINTS + 1]]
+        texts = []
+        for word in unknown[: HINTS + 1]:
+            nearest = "".join(f" (near: {known})" for known in near.get(word, ()))
+            texts.append(printable(word[:LONGEST]) + nearest)
         return f"unknown words: {', '.join(texts)}" + (" and more" if len(unknown) > len(texts) else "")
 
     def named(self, prompt: str) -> str | None:
@@ -233,9 +240,6 @@ class Concepts:
         """The concept that a prompt names, or else whose names and tags fit best; None if none has any of its words."""
         if (name := self.named(prompt)) is not None:
             return name
-        text = _without_styles(prompt)
-        content = stems(text) - asides()
-        if content and self._meanings.best(" ".join(content)) is None:  # only words around a thing are known
-            return None
-        best = self._meanings.best(text)
+        text = _style_words().sub(" ", plain(prompt).lower())
+        best = self._meanings.best(text, silent())
         return None if best is None else self._order[best]

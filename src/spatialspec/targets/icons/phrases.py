@@ -66,6 +66,12 @@ DETERMINERS = (
     "the", "my", "this", "one", "some", "your", "that", "another", "any",
 )  # fmt: skip
 
+PRONOUNS = (
+    "i", "it", "its", "is", "are", "be", "am", "was", "do", "does", "can", "could", "would", "will", "let", "us", "me",
+    "my", "you", "your", "we", "he", "she", "they", "them", "his", "her", "their", "this", "that", "these", "those",
+    "s", "t", "d", "m", "ll", "re", "ve", "so", "very", "just", "please", "some", "any", "there", "here", "what",
+)  # fmt: skip
+
 ENDS = (
     "", "", "", "", "", "", "!", ".", ".", "?", "!!", "...",
 )  # fmt: skip

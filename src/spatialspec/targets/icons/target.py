@@ -23,7 +23,8 @@ from spatialspec.io.files import write_text
 from spatialspec.io.tensors import write_weights
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_target import GridTarget
-from spatialspec.targets.icons.concepts import FILE, Concepts, Reading, spelled
+from spatialspec.targets.icons.concepts import FILE, Concepts, Reading
+from spatialspec.targets.icons.emoji import spelled
 from spatialspec.targets.icons.meaning import stems
 from spatialspec.targets.icons.text import PromptTokenizer
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
