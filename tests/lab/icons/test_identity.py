@@ -18,7 +18,7 @@ from spatialspec.core.errors import BadInput
 from spatialspec.drafts import checkpoint
 from spatialspec.drafts.image_folder import CaptionedImages
 from spatialspec.io.identity import identity, weights_digest
-from spatialspec.io.tensors import write_tensors
+from spatialspec.io.tensors import load_module, write_tensors, write_weights
 from spatialspec.lab.icons import target
 from spatialspec.lab.icons import tokenizer as tokenizers
 from spatialspec.lab.icons.sketch import SketchRecipe
@@ -170,7 +170,12 @@ def test_an_unfinished_tokenizer_is_no_tokenizer(tmp_path: Path) -> None:
         if step == 1:
             with pytest.raises(BadInput, match="got a tokenizer after step 1, expected 2"):
                 read_tokenizer(tmp_path)
-    assert weights_digest(read_tokenizer(tmp_path)) == weights_digest(model)
+    read, images = read_tokenizer(tmp_path), torch.rand(4, 3, 32, 32) * 2 - 1
+    write_weights(model, tmp_path / "vq.safetensors")  # as a target saves it
+    shipped = load_module(lambda: VQTokenizer(VQConfig()), tmp_path / "vq.safetensors", "", "cpu", torch.float32)
+    assert weights_digest(read) == weights_digest(shipped) != weights_digest(model)
+    with torch.no_grad():
+        assert torch.equal(read.encode(images), shipped.encode(images)), "a target learns the codes that it ships with"
 
 
 def test_every_number_of_every_weight_counts() -> None:
