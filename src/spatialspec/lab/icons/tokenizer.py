@@ -165,7 +165,7 @@ def read_tokenizer(folder: Path) -> VQTokenizer:
     """The trained tokenizer, of the recipe's sizes, from its resume state; weights rounded to bfloat16, as they ship.
 
     A target must learn the codes that the shipped tokenizer gives: many codes are so near to each other that the
-    rounding changes two of five.
+    rounding changes one or two of ten.
 
     Raises:
         BadInput: there is none, or it is damaged, or its training is not finished.
