@@ -50,8 +50,8 @@ def test_no_pass_repeats_keys_and_values(kind: str, monkeypatch: pytest.MonkeyPa
 
     heads, slots = SIZES["num_attention_heads"], session.cache._visible + 2
     queries, keys = (2 * heads * count * toy.decoder.model.layers[0].self_attn.head_dim for count in (2, slots))
-    assert toy.decoder._groups == 2 and copied() <= queries < keys
-    monkeypatch.setattr(type(toy.decoder), "_groups", 1)
+    assert toy.decoder._heads == (4, 2) and copied() <= queries < keys
+    monkeypatch.setattr(type(toy.decoder), "_heads", (1, 1))
     assert copied() == keys
 
 

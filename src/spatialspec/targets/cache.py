@@ -21,13 +21,16 @@ class Cache:
         capacity: initial slots of a sequence.
         fixed: whether attention always runs over all slots, so that shapes never change, as a compiled decoder needs;
             else over the slots of the longest sequence.
+        slot_bytes: of the keys and values of one slot in one layer.
 
     Attributes:
         lengths: committed slots of each sequence.
     """
 
-    def __init__(self, devices: Sequence[torch.device], capacity: int, fixed: bool = False) -> None:
-        self.capacity, self.fixed = capacity, fixed
+    def __init__(
+        self, devices: Sequence[torch.device], capacity: int, fixed: bool = False, slot_bytes: int = 0
+    ) -> None:
+        self.capacity, self.fixed, self._slot_bytes = capacity, fixed, slot_bytes
         self.lengths: list[int] = []
         self._indices = [(device, list(devices[:layer]).count(device)) for layer, device in enumerate(devices)]
         self._counts = {device: list(devices).count(device) for device in devices}
@@ -40,6 +43,10 @@ class Cache:
     def even(self) -> bool:
         """Whether every sequence has committed the same number of slots."""
         return min(self.lengths) == max(self.lengths)
+
+    def sequence_bytes(self) -> dict[torch.device, int]:
+        """Bytes of one sequence on every device."""
+        return {device: layers * self.capacity * self._slot_bytes for device, layers in self._counts.items()}
 
     def add(self, sequences: int) -> None:
         """Add empty sequences behind the others."""

@@ -108,7 +108,7 @@ class GridEngine:
 
     def cache(self, slots: int) -> Cache:
         """An empty cache."""
-        return Cache([self.device] * self.depth, slots)
+        return Cache([self.device] * self.depth, slots, slot_bytes=2 * self.width * self.dtype.itemsize)
 
     def run(self, inputs: PassInputs) -> Hidden:
         """See :class:`Engine`. Cells are rotated by row and column; prompts are not."""

@@ -99,10 +99,17 @@ class LanguageDecoder:
         return name
 
     @property
-    def _groups(self) -> int:
-        """Query heads that share a head of keys and values."""
+    def _heads(self) -> tuple[int, int]:
+        """Numbers of query heads, and of heads of keys and values."""
         heads = int(self.model.config.num_attention_heads)
-        return heads // int(getattr(self.model.config, "num_key_value_heads", None) or heads)
+        return heads, int(getattr(self.model.config, "num_key_value_heads", None) or heads)
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of the keys and values of one token in one layer."""
+        (heads, shared), config = self._heads, self.model.config
+        width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+        return 2 * shared * width * self.dtype.itemsize
 
     @property
     def norm(self) -> nn.Module:
@@ -166,7 +173,8 @@ class LanguageDecoder:
             states: the states after every layer are appended, each on the layer's device.
         """
         sdpa, forward = self.attention == "sdpa", self._forward if first else self._later
-        groups = self._groups if sdpa else 1
+        heads, shared = self._heads
+        groups = heads // shared if sdpa else 1
         bias = grouped_mask(mask, groups) if sdpa else _additive(mask, x.dtype)
         with grouped(self.model.config) if groups > 1 else nullcontext():
             hidden: tuple[Tensor, ...] = forward(x, bias, positions, cache, states is not None)

@@ -230,7 +230,7 @@ class LanguageTarget(CheckpointTarget):
 
     def cache(self, slots: int) -> Cache:
         """An empty cache, with the part of each layer on its device."""
-        return Cache(self.decoder.devices, slots, fixed=self.pass_width is not None)
+        return Cache(self.decoder.devices, slots, self.pass_width is not None, self.decoder.slot_bytes)
 
     def run(self, inputs: PassInputs) -> Hidden:
         """Run the decoder."""

@@ -19,6 +19,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
 from spatialspec.targets.engine import Engine, PassInputs, Prompt
+from spatialspec.targets.room import check_room
 from spatialspec.targets.slots import Slots, length
 
 WIDEST = 128  # drafted nodes of a pass that fit into a new cache, each with its forced tokens
@@ -47,6 +48,9 @@ class TargetSession:
     Args:
         engine: runs the passes.
         prompts: of the first images; others may be admitted between two passes. All have the same layout.
+
+    Raises:
+        BadInput: a device has no room for their keys and values.
     """
 
     def __init__(self, engine: Engine, prompts: Sequence[Prompt]) -> None:
@@ -57,6 +61,7 @@ class TargetSession:
         spare = (1 + WIDEST) * (1 + max(self.ends)) + (engine.pass_width or 0)
         self.cache = engine.cache(longest + length(self.layout, *self.ends) + spare)
         self._streams: list[tuple[Prompt, int]] = []  # of every sequence of the cache
+        check_room(self.cache, [len(prompt.prefixes) for prompt in prompts])
         for prompt in prompts:
             self._add(prompt)
 
@@ -64,11 +69,12 @@ class TargetSession:
         """Add the images of a session that has made no pass; the next pass reads their prompts.
 
         Raises:
-            BadInput: their layout differs from that of the others.
+            BadInput: their layout differs from that of the others, or there is no room for them.
         """
         if other.layout != self.layout:
             got, expected = f"images of {other.layout}", f"{self.layout}, as the others have"
             raise BadInput(got, expected, "start another session")
+        check_room(self.cache, [len(image.prompt.prefixes) for image in other.images])
         for image in other.images:
             self._add(image.prompt)
 
@@ -93,8 +99,7 @@ class TargetSession:
         """One pass over prompts of new images, pending cells, nodes, and their forced tokens.
 
         Returns:
-            Scores of each image: of its pending cells (in its first pass of the prompt's last token), then of its
-            nodes.
+            Scores of each image: of its pending cells (in its first pass of the prompt's last token), then its nodes.
         """
         slots = [Slots.of(s, p, *self.ends) for s, p in zip(states, proposals, strict=True)]
         for image, image_slots in zip(self.images, slots, strict=True):
@@ -216,10 +221,7 @@ class TargetSession:
 
     @torch.no_grad()
     def keep(self, index: int, step: Step) -> None:
-        """Commit the prompt, and pending cells and accepted nodes that are not pending after the pass.
-
-        A refinement round commits nothing: the next pass reads the same pending cells again.
-        """
+        """Commit the prompt, and pending cells and accepted nodes that are not pending after it; a round, nothing."""
         if not step.verdict.commits:
             return
         image, before, proposal = self.images[index], step.before, step.proposal
@@ -245,5 +247,4 @@ class TargetSession:
         self._tabulate([self._streams[sequence] for sequence in sequences])
         first = 0
         for image in self.images:
-            image.sequences = range(first, first + len(image.sequences))
-            first = image.sequences.stop
+            image.sequences = range(first, first := first + len(image.sequences))
