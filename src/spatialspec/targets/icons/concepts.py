@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 
 from spatialspec.core.errors import BadInput, printable, shown
@@ -21,6 +20,7 @@ from spatialspec.targets.icons.sources import CALLED, SOURCES, concept_of
 FILE = "concepts.csv"  # in a model's folder
 ENDS = " .,;:!?\n\t"  # of a prompt, before an added style
 LONGEST = 40  # letters of a word in a hint
+FEW = 3  # styles of a concept that is well known
 HINTS = 5  # unknown words that near ones are sought for
 COLUMNS = ("concept", "styles", "names", "words")
 
@@ -28,26 +28,6 @@ COLUMNS = ("concept", "styles", "names", "words")
 def joined(name: str | None, text: str, style: str | None) -> str:
     """The form of captions: a concept, other words, a style; what is None is left out."""
     return ", ".join(part for part in (name, text, style) if part)
-
-
-@cache
-def asides() -> frozenset[str]:
-    """Stems of words around the name of a thing, and of those for styles."""
-    around = (phrases.PLACES, phrases.ADJECTIVES, phrases.NUMBERS, *CALLED.values())
-    return silent() | stems(" ".join(text for group in around for text in group))
-
-
-@cache
-def silent() -> frozenset[str]:
-    """Stems of words that say nothing of a thing."""
-    groups = phrases.FRAMES, phrases.DETERMINERS, phrases.STYLED, phrases.PRONOUNS
-    return frozenset(stems(" ".join(text for group in groups for text in group)))
-
-
-@cache
-def _style_words() -> re.Pattern[str]:
-    words = sorted({concept_of(name) for names in CALLED.values() for name in names}, key=len, reverse=True)
-    return re.compile(rf"\b(?:{'|'.join(words)})\b")
 
 
 @dataclass(frozen=True)
@@ -198,7 +178,8 @@ class Concepts:
             return Reading(text, None, None)
         meant = self.meant(text)
         named = self._style(text, meant)
-        name = None if meant is None or f"{concept_of(plain(text))} ".startswith(f"{meant} ") else meant
+        begins = any(f"{concept_of(form)} ".startswith(f"{meant} ") for form in (text, plain(text)))
+        name = None if meant is None or begins else meant
         style = None if named else self.known[meant].styles[0] if meant else self.styles[0]
         body = (text.rstrip(ENDS) or text) if style else text
         for before, after in ((name, style), (None, style)):
@@ -208,7 +189,9 @@ class Concepts:
 
     def unknown(self, prompt: str) -> list[str]:
         """Words of a prompt that no caption had, in order; all words where none has a letter or digit."""
-        seen = self._meanings.words | asides() | stems(" ".join((*phrases.JOINED, *phrases.DOING))) | SMALL_WORDS
+        seen = (
+            self._meanings.words | phrases.asides() | stems(" ".join((*phrases.JOINED, *phrases.DOING))) | SMALL_WORDS
+        )
         words = re.findall(r"[^\W_]+", prompt.lower()) or prompt.split()  # of any alphabet
         parts = {word: concept_of(plain(word)).split() for word in words}
         return [word for word in parts if not parts[word] or any(stem(part) not in seen for part in parts[word])]
@@ -228,18 +211,33 @@ class Concepts:
         return f"unknown words: {', '.join(texts)}" + (" and more" if len(unknown) > len(texts) else "")
 
     def named(self, prompt: str) -> str | None:
-        """The concept that a prompt names whole, with nothing else but words around a thing; None if it names none."""
-        words = stems(prompt)
-        content = words - asides()
+        """The concept that a prompt names whole, with nothing else but words around a thing; None if it names none.
+
+        First comes a name as it is, of a concept in FEW styles or in that which the prompt names; then the longest,
+        one in at least FEW styles, the one in the same form ("eye", not "eyes"), and the one in more styles.
+        """
+        style = self._style(prompt, None)
+        for text in (prompt, plain(prompt)):  # names in the table have no accents, and no letters in their place
+            bare = " ".join(phrases.style_words().sub(" ", concept_of(text)).split())
+            styles = self.known[bare].styles if bare in self.known else ()
+            if style in styles or len(styles) >= FEW:
+                return bare
+        words, typed = stems(prompt), set(concept_of(plain(prompt)).split())
+        content = words - phrases.asides()
         near = set().union(*(self._having.get(word, ()) for word in words))
         fitting = [i for i in sorted(near) if content <= self._stems[i] <= words]
-        size = {i: (len(self._stems[i]), len(self.known[self._order[i]].styles)) for i in fitting}
-        return self._order[max(fitting, key=size.__getitem__)] if fitting else None
+
+        def order(i: int) -> tuple[int, ...]:
+            name = self._order[i]
+            count = len(self.known[name].styles)
+            return len(self._stems[i]), min(count, FEW), len(typed.intersection(name.split())), count
+
+        return self._order[max(fitting, key=order)] if fitting else None
 
     def meant(self, prompt: str) -> str | None:
         """The concept that a prompt names, or else whose names and tags fit best; None if none has any of its words."""
         if (name := self.named(prompt)) is not None:
             return name
-        text = _style_words().sub(" ", plain(prompt).lower())
-        best = self._meanings.best(text, silent())
+        text = phrases.style_words().sub(" ", plain(prompt).lower())
+        best = self._meanings.best(text, phrases.silent())
         return None if best is None else self._order[best]

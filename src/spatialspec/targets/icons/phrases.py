@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
+from spatialspec.targets.icons.meaning import stems
+from spatialspec.targets.icons.sources import CALLED, concept_of
+
 FRAMES = (
     "draw {}", "draw me {}", "please draw {}", "can you draw {}", "could you draw me {} please",
     "can you make {} for me", "i want {}", "i would like {}", "i'd like to see {}", "i need {}", "show me {}",
@@ -82,3 +88,24 @@ STYLED = (
     "{} in the style of {style}", "{style} version of {}", "{style} icon of {}", "{style} picture of {}",
     "{} - {style}",
 )  # fmt: skip
+
+
+@cache
+def asides() -> frozenset[str]:
+    """Stems of words around the name of a thing, and of those for styles."""
+    around = (PLACES, ADJECTIVES, NUMBERS, *CALLED.values())
+    return silent() | stems(" ".join(text for group in around for text in group))
+
+
+@cache
+def silent() -> frozenset[str]:
+    """Stems of words that say nothing of a thing."""
+    groups = FRAMES, DETERMINERS, STYLED, PRONOUNS
+    return frozenset(stems(" ".join(text for group in groups for text in group)))
+
+
+@cache
+def style_words() -> re.Pattern[str]:
+    """Any name of a style, in a text in the form of `concept_of`."""
+    words = sorted({concept_of(name) for names in CALLED.values() for name in names}, key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(words)})\b")
