@@ -123,16 +123,3 @@ def _device_of(value: object) -> torch.device:
         numbered = [name for name in _devices() if name.endswith(f":{value}")] if 0 <= value < MOST else []
         return device(numbered[0] if numbered else "")
     return device("" if value is None else value)
-
-
-def free_memory(torch_device: torch.device) -> int | None:
-    """Bytes that can still be allocated on a device; None if unknown."""
-    import psutil
-    import torch
-
-    if torch_device.type == "cuda":
-        unused = torch.cuda.memory_reserved(torch_device) - torch.cuda.memory_allocated(torch_device)
-        return int(torch.cuda.mem_get_info(torch_device)[0]) + unused
-    if torch_device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    return int(psutil.virtual_memory().available) if torch_device.type == "cpu" else None

@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.rejection import group, masses, refuse
 from helpers.toys import CachedSampling, NoiseTable, TableNoise, ToySession, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import CAUTION, fit
 from spatialspec.core.context import DecodeContext
@@ -76,23 +77,6 @@ def laws(seed: int, deviation: float = 1.0) -> tuple[Tensor, Tensor]:
     logits = (4 * torch.randn(V, generator=draw)).round() / 4
     q = (logits + deviation * torch.randn(V, generator=draw)).softmax(-1)
     return Sampling(top_k=25 * (seed % 2)).distribution(logits[None]), q
-
-
-def masses(rule: Rejection, p: Tensor, q: Tensor, x: int) -> tuple[float, float]:
-    """Of one draft."""
-    above, below = rule.masses(p[None], q[None], torch.tensor([x]))
-    return float(above), float(below)
-
-
-def refuse(rule: Rejection, p: Tensor, q: Tensor, x: int) -> Tensor:
-    """After one rejected draft."""
-    return rule.refuse(p[None], q[None], torch.tensor([x]))[0]
-
-
-def group(rule: GSD, p: Tensor, x: int) -> list[int]:
-    """The codes of one draft's group."""
-    codes, members = rule.group(p[None], torch.tensor([x]))
-    return sorted(codes[members].tolist())
 
 
 def outcome(rule: Rejection, p: Tensor, *drafts: Tensor) -> Tensor:

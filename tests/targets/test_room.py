@@ -12,7 +12,6 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.devices import free_memory
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets import room
 from spatialspec.targets.session import TargetSession
@@ -59,5 +58,5 @@ def test_images_that_join_need_room_too(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_free_memory_of_this_machine() -> None:
-    free = free_memory(torch.device("cpu"))
+    free = room.free_memory(torch.device("cpu"))
     assert free is not None and 0 < free < 1 << 50

@@ -31,7 +31,7 @@ def joined(name: str | None, text: str, style: str | None) -> str:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PromptReading:
     """What is drawn for a prompt.
 
     Attributes:
@@ -163,7 +163,7 @@ class Concepts:
         last = max(places, key=places.__getitem__)
         return last if places[last] >= 0 else None
 
-    def reading(self, prompt: str, fits: Callable[[str], bool]) -> Reading:
+    def reading(self, prompt: str, fits: Callable[[str], bool]) -> PromptReading:
         """What is drawn for a prompt: no word of it is left out, but names of emoji stand for them.
 
         Before it comes the name of the concept that it means, unless it begins with that, and after it a style, unless
@@ -175,7 +175,7 @@ class Concepts:
         """
         text = spelled(prompt)
         if not fits(text):  # it will be refused, so nothing is sought in it
-            return Reading(text, None, None)
+            return PromptReading(text, None, None)
         meant = self.meant(text)
         named = self._style(text, meant)
         begins = any(f"{concept_of(form)} ".startswith(f"{meant} ") for form in (text, plain(text)))
@@ -184,8 +184,8 @@ class Concepts:
         body = (text.rstrip(ENDS) or text) if style else text
         for before, after in ((name, style), (None, style)):
             if fits(whole := joined(before, body, after)):
-                return Reading(whole, before, after)
-        return Reading(text, None, None)
+                return PromptReading(whole, before, after)
+        return PromptReading(text, None, None)
 
     def unknown(self, prompt: str) -> list[str]:
         """Words of a prompt that no caption had, in order; all words where none has a letter or digit."""

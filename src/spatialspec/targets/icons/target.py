@@ -23,7 +23,7 @@ from spatialspec.io.files import write_text
 from spatialspec.io.tensors import write_weights
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_target import GridTarget
-from spatialspec.targets.icons.concepts import FILE, Concepts, Reading
+from spatialspec.targets.icons.concepts import FILE, Concepts, PromptReading
 from spatialspec.targets.icons.emoji import spelled
 from spatialspec.targets.icons.meaning import stems
 from spatialspec.targets.icons.text import PromptTokenizer
@@ -98,10 +98,10 @@ class IconsTarget(GridTarget):
         if max(grid.rows, grid.columns) > 64:
             raise BadInput(f"size {grid}", "at most 64x64", "make it smaller")
 
-    def completed(self, prompt: str) -> Reading:
+    def completed(self, prompt: str) -> PromptReading:
         """What is drawn for a prompt; as typed where the model has no concepts or the prompt is blank."""
         if self.concepts is None or not prompt.strip():
-            return Reading(prompt, None, None)
+            return PromptReading(prompt, None, None)
         return self.concepts.reading(prompt, self.prompts.fits)
 
     def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
