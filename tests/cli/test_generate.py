@@ -14,11 +14,13 @@ from spatialspec.targets.icons.concepts import FILE, Concept, Concepts
 
 LANCZOS = Image.Resampling.LANCZOS
 
+NOTES = "note: 'fruit' is read as red apple\nnote: 'fruit' names no drawing style: drawn as 3d\n"
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tiny_folder(tmp_path_factory.mktemp("model"))
-    Concepts({"red apple": Concept(("3d", "flat"), ("fruit",))}).write(folder / FILE)
+    Concepts({"red apple": Concept(("3d", "flat"), words=("fruit",))}).write(folder / FILE)
     return folder
 
 
@@ -82,11 +84,12 @@ def test_a_sheet_beyond_memory_is_refused_first(call, folder: Path, monkeypatch)
 def test_notes_come_first(call, folder: Path) -> None:
     code, out, err = call("generate", "a zyx fruit", "--model", folder)
     assert (code, err) == (0, "")
-    assert out.splitlines()[:2] == [
+    assert out.splitlines()[:3] == [
         f"note: 'a zyx fruit' has unknown words: zyx; `spatialspec models {folder}` lists what it knows",
+        "note: 'a zyx fruit' is read as red apple",
         "note: 'a zyx fruit' names no drawing style: drawn as 3d",
     ]
-    assert out.splitlines()[2].startswith("method ")
+    assert out.splitlines()[3].startswith("method ")
     assert call("generate", "red apple, flat", "--model", folder)[1].startswith("method ")
 
 
@@ -98,9 +101,9 @@ def test_notes_are_printed_before_anything_is_drawn(call, folder: Path, monkeypa
     monkeypatch.setattr("spatialspec.show.trace.trace", stop)
     for command in ("generate", "show"):
         code, out, _ = call(command, "fruit", "--model", folder)
-        assert (code, out) == (130, "note: 'fruit' names no drawing style: drawn as 3d\n")
+        assert (code, out) == (130, NOTES)
 
 
 def test_show_prints_notes(call, folder: Path) -> None:
     code, out, err = call("show", "fruit", "--model", folder, "--method", "jacobi")
-    assert (code, err) == (0, "") and out.startswith("note: 'fruit' names no drawing style: drawn as 3d\npasses: ")
+    assert (code, err) == (0, "") and out.startswith(f"{NOTES}passes: ")

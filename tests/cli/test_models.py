@@ -179,7 +179,7 @@ def test_bad_input_is_one_line(call, folder: Path, name: str) -> None:
 
 def test_a_damaged_list_is_one_line(call, folder: Path, tmp_path: Path) -> None:
     model = tiny_folder(tmp_path / "tiny")
-    (model / FILE).write_text("concept,styles,words\n\x1b[31m,3d,\n")
+    (model / FILE).write_text("concept,styles,names,words\n\x1b[31m,3d,,\n")
     for command in ((model,), (model, "--out", "a.png")):
         code, out, err = call(*command)
         assert (code, out, err.count("\n")) == (2, "", 1) and f"{FILE}, line 2" in err and "\x1b" not in err

@@ -34,12 +34,13 @@ class WrittenOnce(dict):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.device = size, torch.device("cpu")
 
     def __len__(self) -> int:
         return self.size
 
-    def __setitem__(self, places: list[int], rows: torch.Tensor) -> None:
+    def __setitem__(self, places: list[int] | torch.Tensor, rows: torch.Tensor) -> None:
+        places = [int(place) for place in places]
         assert len(set(places)) == len(places) == len(rows)
         self.update(zip(places, rows, strict=True))
 
