@@ -13,7 +13,7 @@ from spatialspec.methods.rejection import Rejection
 VOCABULARY, GRID = 64, Grid(8, 8)
 
 
-def laws(count: int) -> torch.Tensor:
+def distributions(count: int) -> torch.Tensor:
     return torch.randn(count, VOCABULARY, generator=torch.Generator().manual_seed(0)).softmax(-1)
 
 
@@ -21,7 +21,7 @@ def laws(count: int) -> torch.Tensor:
 @pytest.mark.parametrize("agree", [True, False])
 def test_rejection_of_a_chain(monkeypatch: pytest.MonkeyPatch, length: int, agree: bool) -> None:
     """As many operators for any length, whether drafts are accepted or not, and one read."""
-    rule, p = Rejection(Noise(0, GRID.cells, VOCABULARY)), laws(length + 1)
+    rule, p = Rejection(Noise(0, GRID.cells, VOCABULARY)), distributions(length + 1)
     q = p[:length] if agree else p[1:]
     proposal = Proposal.chain(0, rule.draw(q, range(length), range(length), 0), q)
     with counted(monkeypatch) as operators:
@@ -33,9 +33,9 @@ def test_rejection_of_a_chain(monkeypatch: pytest.MonkeyPatch, length: int, agre
 
 def test_rejection_of_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     """A round of operators for every test after the same slot."""
-    rule, p, siblings = Rejection(Noise(0, GRID.cells, VOCABULARY)), laws(7), 3
-    proposal = Proposal(q=laws(siblings))
-    for index, token in enumerate(rule.draw(laws(siblings), range(siblings), [0] * siblings, 0)):
+    rule, p, siblings = Rejection(Noise(0, GRID.cells, VOCABULARY)), distributions(7), 3
+    proposal = Proposal(q=distributions(siblings))
+    for index, token in enumerate(rule.draw(distributions(siblings), range(siblings), [0] * siblings, 0)):
         proposal.add(0, token, ROOT, index)
     with counted(monkeypatch) as operators:
         rule.verify(proposal, p[: 1 + len(proposal)], State(GRID))

@@ -68,7 +68,7 @@ class GSD(Rejection):
     ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
         """p'(C) and q'(C); 0 and q'(C) for a token of probability 0 under the target."""
         codes, members = self.group(p, tokens)
-        p_group, q_group = ((law.gather(-1, codes) * members).sum(-1) for law in (p, q))
+        p_group, q_group = ((distribution.gather(-1, codes) * members).sum(-1) for distribution in (p, q))
         return p_group.where(p.gather(-1, tokens[:, None])[:, 0] > 0, 0.0), q_group
 
 

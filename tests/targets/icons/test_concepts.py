@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.concepts import KNOWN
 from helpers.tiny import tiny_folder, tiny_target
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
@@ -16,13 +17,6 @@ from spatialspec.targets.engine import Prompt
 from spatialspec.targets.icons.concepts import FILE, Concept, Concepts, PromptReading
 from spatialspec.targets.icons.target import IconsTarget
 
-KNOWN = {
-    "red apple": Concept(("3d", "flat"), words=("fruit",)),
-    "flat shoe": Concept(("3d", "flat", "noto"), ("ballet slipper",)),
-    "cherries": Concept(("noto",), words=("fruit", "cherry")),
-    "dog face": Concept(("flat", "noto"), ("pooch",), ("pet",)),
-    "toilet": Concept(("clip art",)),
-}
 GRID = Grid(6, 6)
 ICONS = Concepts.from_file(WEIGHTS / "icons" / FILE)
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from helpers.concepts import KNOWN
 from spatialspec.lab.icons.prompts import PEOPLE
 from spatialspec.models import WEIGHTS
 from spatialspec.targets.icons import meaning
@@ -16,13 +17,6 @@ from spatialspec.targets.icons.emoji import spelled
 from spatialspec.targets.icons.meaning import stem
 
 ICONS = Concepts.from_file(WEIGHTS / "icons" / FILE)
-KNOWN = {
-    "red apple": Concept(("3d", "flat"), words=("fruit",)),
-    "flat shoe": Concept(("3d", "flat", "noto"), ("ballet slipper",)),
-    "cherries": Concept(("noto",), words=("fruit", "cherry")),
-    "dog face": Concept(("flat", "noto"), ("pooch",), ("pet",)),
-    "toilet": Concept(("clip art",)),
-}
 
 
 @pytest.fixture
