@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
+from spatialspec.core.clock import UNTIMED, Clock
 from spatialspec.core.errors import NotFinite
 from spatialspec.core.interfaces import Drafter, Session, Verifier
 from spatialspec.core.proposal import Proposal
+from spatialspec.core.sampler import Sampler
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Step, Verdict
+from spatialspec.core.step import Scores, Step, Verdict
 
 
 @dataclass
@@ -35,6 +36,11 @@ class Image:
     sampling: Sampling
     written: Sequence[int] = ()
 
+    @cached_property
+    def sampler(self) -> Sampler:
+        """What every pass makes of its logits."""
+        return Sampler(self.sampling, self.verifier.ranks, self.drafter.ranked, self.verifier.tolerance > 0)
+
     def propose(self) -> Proposal:
         """The drafter's proposal; in the first pass the tokens of an earlier run."""
         if self.written and not self.state.frontier:
@@ -43,7 +49,7 @@ class Image:
             return self.drafter.propose(self.state)
         return Proposal()
 
-    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"]) -> Verdict:
+    def verify(self, proposal: Proposal, scores: Scores) -> Verdict:
         """The verifier's verdict; a final block is accepted without it.
 
         Raises:
@@ -51,8 +57,8 @@ class Image:
         """
         if proposal.final:
             return Verdict.all(proposal)
-        verdict = self.verifier.verify(proposal, p, self.state)
-        if p.shape[-1] in verdict.named:  # `best` and `inverse_cdf` return V where a score is not finite
+        verdict, p = self.verifier.verify(proposal, scores, self.state), scores.p
+        if p.shape[-1] in verdict.named:  # a readout and `inverse_cdf` return V where a score is not finite
             after = [cell + 1 for cell in (*(self.state.pending or (-1,)), *proposal.cells)]
             broken = [cell for cell, slot in zip(after, p, strict=True) if not slot.isfinite().all()]
             raise NotFinite(f"scores of cell {min(broken, default=self.state.frontier)}", self.state.passes)
@@ -60,7 +66,7 @@ class Image:
 
 
 @torch.inference_mode()
-def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
+def decode(session: Session, images: Sequence[Image], clock: Clock = UNTIMED) -> Iterator[Step]:
     """Decode all images; each target pass serves all open ones, which advance independently.
 
     AR is this loop with empty proposals.
@@ -68,18 +74,20 @@ def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
     Yields:
         The record of each pass of each image.
     """
-    open_images = list(range(len(images)))
+    open_images = list(enumerate(images))
     layers = {layer for image in images for layer in image.drafter.layers}
     while open_images:
-        proposals = [images[i].propose() for i in open_images]
-        scored = session.score([images[i].state for i in open_images], proposals, layers)  # the one pass of the target
-        for index, (i, proposal, scores) in enumerate(zip(open_images, proposals, scored, strict=True)):
-            image, before = images[i], images[i].state
-            p = image.sampling.distribution(scores.logits)
-            step = Step.of(i, before, proposal, p, scores, image.verify(proposal, p))
+        states, proposals = [image.state for _, image in open_images], [image.propose() for _, image in open_images]
+        samplers = [image.sampler for _, image in open_images]
+        scored = session.score(states, proposals, layers, samplers, clock)  # the one pass of the target
+        clock.mark("read")
+        for index, ((i, image), proposal, scores) in enumerate(zip(open_images, proposals, scored, strict=True)):
+            step = Step.of(i, image.state, proposal, scores, image.verify(proposal, scores))
+            clock.mark("verify")
             image.state = step.after
             image.drafter.observe(step)
             session.keep(index, step)
+            clock.mark("keep")
             yield step
-        session.drop([index for index, i in enumerate(open_images) if images[i].state.complete])
-        open_images = [i for i in open_images if not images[i].state.complete]
+        session.drop([index for index, (_, image) in enumerate(open_images) if image.state.complete])
+        open_images = [(i, image) for i, image in open_images if not image.state.complete]

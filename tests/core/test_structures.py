@@ -135,35 +135,38 @@ passes = st.lists(
 @given(passes, st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_cache_against_lists(plan: list[tuple[int, list[set[int]], bool]], alike: bool) -> None:
-    """Rows progress at their own pace, or all alike; a row is dropped now and then."""
+    """Rows progress at their own pace, or all alike; a row is dropped now and then. Every slot holds its number."""
     layers, heads, width, counter = 2, 2, 3, 0
     cache = Cache([torch.device("cpu")] * layers, 4)  # it grows
     cache.add(3)
-    naive: list[list[float]] = [[], [], []]  # the number written into each committed slot
+    naive: list[list[int]] = [[], [], []]  # the number written into each committed slot
+    moves: list[list[tuple[int, int]]] = [[], [], []]
     for n, keeps, drop in plan:
-        rows = len(naive)
-        seen = cache.begin(n, torch.device("cpu"))
+        rows, lengths = len(naive), torch.tensor(cache.lengths)
+        seen = cache.room(n) + n
         assert seen == max(map(len, naive)) + n
-        fresh = torch.arange(counter, counter + rows * n, dtype=torch.float32).view(rows, n)
+        fresh = torch.arange(counter, counter + rows * n).view(rows, n)
         counter += rows * n
-        slots = fresh[:, None, :, None].expand(rows, heads, n, width)
+        most = max(map(len, moves))
+        moved = torch.tensor([(own + own[-1:] * most)[:most] or [(0, 0)] * most for own in moves]).view(rows, most, 2)
+        start = cache.lengths[0] if cache.even and n % 2 else None
+        numbers = cache.begin(fresh, lengths, seen, start, moved.permute(2, 0, 1) if most else None)
+        slots = fresh[:, None, :, None].expand(rows, heads, n, width).float()
         for layer in range(layers):
             k, v = cache.write(layer, slots + 1000 * layer, -slots - 1000 * layer)
             assert k.shape == v.shape == (rows, heads, seen, width)
             for row, committed in enumerate(naive):
-                expected = torch.tensor([*committed, *fresh[row].tolist()]) + 1000 * layer
+                expected = torch.tensor([*committed, *fresh[row].tolist()])
+                assert torch.equal(numbers[row, : len(expected)], expected)
                 visible = k[row, :, : len(expected)]
-                torch.testing.assert_close(visible, expected[None, :, None].expand_as(visible), atol=0, rtol=0)
+                assert torch.equal(visible, (expected + 1000 * layer)[None, :, None].expand_as(visible).float())
                 assert torch.equal(v[row, :, : len(expected)], -visible)
         for row in range(rows):
-            kept = sorted(slot for slot in keeps[0 if alike else row] if slot < n)
-            if not alike:
-                cache.commit(range(row, row + 1), [0], kept)
-            elif row == 0:
-                cache.commit(range(rows), [0] * rows, kept)
+            kept, first = sorted(slot for slot in keeps[0 if alike else row] if slot < n), len(naive[row])
+            moves[row] = [(first + slot, first + i) for i, slot in enumerate(kept) if slot != i]
+            cache.lengths[row] += len(kept)
             naive[row] += fresh[row, kept].tolist()
-        assert cache.lengths == [len(committed) for committed in naive]
         assert cache.even == (len(set(map(len, naive))) == 1)
         if drop and rows > 1:
             cache.select([row for row in range(rows) if row != 1])
-            del naive[1]
+            del naive[1], moves[1]

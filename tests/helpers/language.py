@@ -54,7 +54,7 @@ class Toy:
     vocabulary = CODES
     forced: Tensor
     between: Tensor
-    causal_alone, pass_width = False, LanguageTarget.pass_width
+    causal_alone, runner = False, LanguageTarget.runner
     cache, run = LanguageTarget.cache, LanguageTarget.run
 
     def __init__(self, kind: str, attention: str = "sdpa") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -13,11 +15,17 @@ from spatialspec.core.step import Scores, Step, Verdict
 UNSCORED = Scores(torch.empty(1, 0, 1), torch.empty(1, 0, 1))
 
 
+def scores_of(p: Tensor) -> Scores:
+    """The scores of slots with these distributions, and nothing else."""
+    return replace(UNSCORED, drawn=p)
+
+
 def pass_of(
     before: State, proposal: Proposal, verdict: Verdict, p: Tensor | None = None, scores: Scores = UNSCORED
 ) -> Step:
     """The record of a pass of image 0."""
-    return Step.of(0, before, proposal, scores.logits[0] if p is None else p, scores, verdict)
+    drawn = replace(scores, drawn=scores.logits[0] if p is None else p)
+    return Step.of(0, before, proposal, drawn, verdict)
 
 
 def keep(session: Session, index: int, before: State, proposal: Proposal, verdict: Verdict) -> State:

@@ -52,13 +52,13 @@ def clamped_rows(patch: Patch) -> None:
         still = list(images)
         while still:
             proposals = [image.propose() for image in still]
-            scored = session.score([image.state for image in still], proposals)
-            laws = [image.sampling.distribution(scores.logits) for image, scores in zip(still, scored, strict=True)]
-            judged = [image.verify(x, p) for image, x, p in zip(still, proposals, laws, strict=True)]
+            samplers = [image.sampler for image in still]
+            scored = session.score([image.state for image in still], proposals, (), samplers)
+            judged = [image.verify(x, scores) for image, x, scores in zip(still, proposals, scored, strict=True)]
             shortest = min(len(verdict.tokens(x)) for verdict, x in zip(judged, proposals, strict=True))
-            passes = zip(still, proposals, laws, scored, judged, strict=True)
-            for index, (image, x, p, scores, verdict) in enumerate(passes):
-                step = Step.of(index, image.state, x, p, scores, clamp(image, x, verdict, p, shortest))
+            passes = zip(still, proposals, scored, judged, strict=True)
+            for index, (image, x, scores, verdict) in enumerate(passes):
+                step = Step.of(index, image.state, x, scores, clamp(image, x, verdict, scores.p, shortest))
                 image.drafter.observe(step)
                 image.state = step.after
                 session.keep(index, step)

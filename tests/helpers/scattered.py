@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from helpers.sessions import CODES, Target
 from spatialspec.audit.toys import parse
 from spatialspec.core.context import DecodeContext
@@ -14,7 +12,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Verdict
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.decode import Image
 from spatialspec.methods.ar import AR
 from spatialspec.methods.method import Method
@@ -32,6 +30,7 @@ class Scatter(AR):
     """Drafter and verifier at once: chains behind every written cell and behind a placeholder; any node may stay."""
 
     drafts_first_cell = True
+    ranks, tolerance = None, 0.0
 
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
@@ -62,7 +61,7 @@ class Scatter(AR):
         proposal.parents.append(parent)
         return len(proposal) - 1
 
-    def verify(self, proposal: Proposal, p: Tensor, state: State) -> Verdict:
+    def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         kept: list[list[int]] = []
         sampled: dict[int, int] = {}
         taken: set[int] = set()

@@ -72,7 +72,7 @@ def copied(session: TargetSession) -> TargetSession:
     """The same session once more, with a cache and notes of its own."""
     other = copy.copy(session)
     other.cache = copy.deepcopy(session.cache)
-    other.images = [replace(image, positions=list(image.positions)) for image in session.images]
+    other.images, other._moves = [replace(image) for image in session.images], dict(session._moves)
     return other
 
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from spatialspec.audit.toys import parse
+from spatialspec.core.clock import Clock
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.sampler import Sampler, drawn
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
@@ -29,9 +31,15 @@ class Sight:
         self.table = torch.randn(997, vocabulary, generator=torch.Generator().manual_seed(0))
 
     def score(
-        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+        self,
+        states: Sequence[State],
+        proposals: Sequence[Proposal],
+        layers: Collection[int],
+        samplers: Sequence[Sampler],
+        clock: Clock,
     ) -> list[Scores]:
-        return [self._one(*pair) for pair in zip(states, proposals, strict=True)]
+        scored = [self._one(*pair) for pair in zip(states, proposals, strict=True)]
+        return [drawn(*each) for each in zip(scored, samplers, states, proposals, strict=True)]
 
     def _one(self, state: State, proposal: Proposal) -> Scores:
         written = {**dict(enumerate(state.tokens)), **state.ahead}

@@ -21,7 +21,7 @@ from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Verdict
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.methods.rejection import Rejection
 from spatialspec.methods.scd import SCD
 from spatialspec.methods.sjd import Window
@@ -144,9 +144,9 @@ def other_q(patch: Patch) -> None:
     """Every candidate is tested with the q of the last one: the horizontal."""
     honest = Rejection.verify
 
-    def verify(self: Rejection, proposal: Proposal, p: Tensor, state: State) -> Verdict:
+    def verify(self: Rejection, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         proposal.tests = {row: [(node, tests[-1][1]) for node, _ in tests] for row, tests in proposal.tests.items()}
-        return honest(self, proposal, p, state)
+        return honest(self, proposal, scores, state)
 
     patch.setattr(Rejection, "verify", verify)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from helpers.operators import counted
+from helpers.passes import scores_of
 from spatialspec.core.grid import Grid
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import ROOT, Proposal
@@ -25,7 +26,7 @@ def test_rejection_of_a_chain(monkeypatch: pytest.MonkeyPatch, length: int, agre
     q = p[:length] if agree else p[1:]
     proposal = Proposal.chain(0, rule.draw(q, range(length), range(length), 0), q)
     with counted(monkeypatch) as operators:
-        verdict = rule.verify(proposal, p, State(GRID))
+        verdict = rule.verify(proposal, scores_of(p), State(GRID))
     assert len(verdict.path) == length if agree else len(verdict.path) < length or length == 1
     assert len(operators) <= 30, operators.counts
     assert operators.reads == 1
@@ -38,7 +39,7 @@ def test_rejection_of_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     for index, token in enumerate(rule.draw(distributions(siblings), range(siblings), [0] * siblings, 0)):
         proposal.add(0, token, ROOT, index)
     with counted(monkeypatch) as operators:
-        rule.verify(proposal, p[: 1 + len(proposal)], State(GRID))
+        rule.verify(proposal, scores_of(p[: 1 + len(proposal)]), State(GRID))
     assert len(operators) <= 30 * siblings and operators.reads == 1, operators.counts
 
 

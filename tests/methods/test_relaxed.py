@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.passes import scores_of
 from helpers.rejection import group, masses, refuse
 from helpers.toys import CachedSampling, NoiseTable, TableNoise, ToySession, ToyTarget, Trial, codes
 from spatialspec.audit.chi_square import CAUTION, fit
@@ -117,7 +118,7 @@ def test_verify_follows_the_rule(name: str) -> None:
         for index, token in enumerate(rule.draw(proposal.q, [0, 1], [0, 0], 0)):
             proposal.add(0, token, ROOT, index)
         rows = p.expand(1 + len(proposal), -1)
-        first.append(rule.verify(proposal, rows, State(Grid(1, 2))).tokens(proposal)[0])
+        first.append(rule.verify(proposal, scores_of(rows), State(Grid(1, 2))).tokens(proposal)[0])
     assert odds(first, outcome(rule, p, q, other).numpy()) > LEVEL
     assert odds(first, p.numpy()) < LEVEL
 

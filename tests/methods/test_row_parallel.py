@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from helpers.passes import scores_of
 from helpers.sight import Fickle, Seen, Settled, Sight, run
 from helpers.toys import CachedSampling, TableNoise, check_law, table
 from spatialspec.audit.chi_square import CAUTION
@@ -178,7 +179,7 @@ def test_pjd_lower_rows_draw_nothing_of_their_own() -> None:
         judge = RowByRow(context, PJDOptions(), Rejection(noise))
         (draft,) = judge.draw(q[None], [0], [4], 0)
         proposal = Proposal([1, 4], [0, draft], [ROOT, ROOT], {0: [(0, 0), (1, 1)]}, torch.stack((p, q)))
-        verdict = judge.verify(proposal, p.expand(4, 4), state)
+        verdict = judge.verify(proposal, scores_of(p.expand(4, 4)), state)
         assert verdict.path == (0,) and verdict.token is not None and not verdict.ahead
         assert verdict.elsewhere in ((), (1,))
         stayed += bool(verdict.elsewhere)

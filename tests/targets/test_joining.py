@@ -33,10 +33,10 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def one_pass(session: Session, images: list[Image]) -> None:
     """A pass over all open images, each with its own method."""
     proposals = [image.propose() for image in images]
-    for index, scores in enumerate(session.score([image.state for image in images], proposals)):
-        image, before = images[index], images[index].state
-        p = image.sampling.distribution(scores.logits)
-        step = Step.of(index, before, proposals[index], p, scores, image.verify(proposals[index], p))
+    samplers = [image.sampler for image in images]
+    for index, scores in enumerate(session.score([image.state for image in images], proposals, (), samplers)):
+        image, proposal = images[index], proposals[index]
+        step = Step.of(index, image.state, proposal, scores, image.verify(proposal, scores))
         image.state = step.after
         image.drafter.observe(step)
         session.keep(index, step)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -107,10 +108,8 @@ class Watched:
         self.open = [Replay(toy, layout, image, forced) for image in images]
         self.rows = 0
 
-    def score(
-        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
-    ) -> list[Scores]:
-        scored = self.session.score(states, proposals, layers)
+    def score(self, states: Sequence[State], proposals: Sequence[Proposal], *others: Any) -> list[Scores]:
+        scored = self.session.score(states, proposals, *others)
         for replay, state, proposal, scores in zip(self.open, states, proposals, scored, strict=True):
             replay.check(state, proposal, scores)
             rows = {(grid, index // grid.columns) for grid, index in map(state.layout.locate, state.pending)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,14 +11,18 @@ from transformers import LlamaConfig, LlamaModel
 
 from helpers.language import CODES, SIZES, Toy, after
 from helpers.passes import keep
-from helpers.sessions import copied, path_to, random_tree
+from helpers.replays import replayed
+from helpers.sessions import path_to, random_tree
 from spatialspec.core.grid import Grid, Grids, Layout
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Verdict
+from spatialspec.targets import runners
 from spatialspec.targets import session as session_module
 from spatialspec.targets.language_decoder import LanguageDecoder
+from spatialspec.targets.runners import Padded, Runner
 
+Made = Callable[[], Runner]
 CLOSE = {"atol": 1e-5, "rtol": 0.0}
 GRID, SEVERAL = Grid(3, 4), Grids((Grid(2, 3), Grid(2, 4)))
 
@@ -34,23 +39,28 @@ def check(toy: Toy, kind: str, forced: int, image: int, state: State, tree: Prop
                 torch.testing.assert_close(scores.logits[stream, node + 1], toy.output(toy.norm(hidden)), **CLOSE)
 
 
-@pytest.mark.parametrize("fixed", [None, 6], ids=["dynamic", "static"])
+@pytest.mark.parametrize("runner", [Runner, Padded, replayed])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize(
     ("kind", "forced", "layout"),
     [("llama", 0, GRID), ("emu3", 1, GRID), ("chameleon", 2, GRID), ("llama", 0, SEVERAL), ("emu3", 1, SEVERAL)],
 )
 def test_trees_in_a_ragged_batch(
-    kind: str, forced: int, layout: Layout, attention: str, fixed: int | None, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    forced: int,
+    layout: Layout,
+    attention: str,
+    runner: Callable[[], Runner],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Three images, prompts of six lengths, trees of their own, scattered paths kept, images finished and dropped.
 
     There are too few slots at first.
     """
     monkeypatch.setattr(session_module, "WIDEST", -8)
+    monkeypatch.setattr(runners, "SEEN", 4)
     draw, toy = random.Random(forced + 4), Toy(kind, attention)
-    if fixed is not None:
-        toy.decoder.fix(fixed, compiled=False)
+    toy.runner = runner()
     session, open_images = toy.session(layout, [0, 1, 2], forced), [0, 1, 2]
     states = [State(layout) for _ in range(3)]
     scattered = ragged = crossed = over = 0
@@ -120,47 +130,3 @@ def test_attention_that_takes_no_mask_is_refused(attention: str) -> None:
     model.config._attn_implementation = attention
     with pytest.raises(ValueError, match=f"got attention '{attention}', expected one of sdpa, eager"):
         LanguageDecoder(model)
-
-
-def test_fixed_shapes() -> None:
-    """The decoder sees one shape in every pass behind the first, whatever is drafted and whoever is finished."""
-    toy = Toy("emu3")
-    toy.decoder.fix(14, compiled=False)  # pending, 6 nodes, as many row ends
-    shapes = set()
-    forward = toy.decoder._later
-
-    def watch(*inputs: object) -> torch.Tensor:
-        shapes.add(tuple(x.shape for x in inputs if isinstance(x, torch.Tensor)))
-        return forward(*inputs)  # type: ignore[arg-type]
-
-    toy.decoder._later = watch  # type: ignore[assignment]
-    session, states = toy.session(GRID, [0, 1], 1), [State(GRID), State(GRID)]
-    draw = random.Random(3)
-    while states:
-        trees = [random_tree(state, draw.choice((0, 2, 6)), draw) for state in states]
-        session.score(states, trees)
-        for i, tree in enumerate(trees):
-            path = path_to(tree, len(tree) - 1)
-            end = states[i].frontier + len(path) == GRID.cells
-            verdict = Verdict(path, None if end else 1)
-            states[i] = keep(session, i, states[i], tree, verdict)
-        session.drop([i for i, state in enumerate(states) if state.complete])
-        states = [state for state in states if not state.complete]
-    assert len(shapes) == 1, shapes
-
-
-def test_slots_that_were_not_kept_leave_no_trace() -> None:
-    """A wide tree that is refused altogether, then the same pass with and without it: the same to the last bit."""
-    toy, state = Toy("chameleon"), State(GRID)
-    session = toy.session(GRID, [1], 2)
-    session.score([state], [Proposal()])
-    state = keep(session, 0, state, Proposal(), Verdict((), 3))
-    other, tree = copied(session), random_tree(state, 9, random.Random(1))
-    verdict = Verdict((), 4)
-    plain, drafted = session.score([state], [Proposal()]), other.score([state], [tree])
-    torch.testing.assert_close(plain[0].hidden[:, 0], drafted[0].hidden[:, 0], **CLOSE)
-    after_both = keep(session, 0, state, Proposal(), verdict)
-    assert keep(other, 0, state, tree, verdict) == after_both
-    small = Proposal.chain(2, [1, 2, 3])
-    a, b = session.score([after_both], [small]), other.score([after_both], [small])
-    torch.testing.assert_close(a[0].hidden, b[0].hidden, **CLOSE)

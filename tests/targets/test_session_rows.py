@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -103,10 +104,8 @@ class Watched:
         self.open = self.all = [Replay(grid, row) for row in rows]
         self.ragged = 0
 
-    def score(
-        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
-    ) -> list[Scores]:
-        scored = self.session.score(states, proposals, layers)
+    def score(self, states: Sequence[State], proposals: Sequence[Proposal], *others: Any) -> list[Scores]:
+        scored = self.session.score(states, proposals, *others)
         self.ragged += len({len(s.pending) + len(p) for s, p in zip(states, proposals, strict=True)}) > 1
         for replay, state, proposal, scores in zip(self.open, states, proposals, scored, strict=True):
             replay.check(state, proposal, scores)

@@ -27,6 +27,7 @@ from spatialspec.targets.chameleon.lumina import ChameleonXLLMXForConditionalGen
 from spatialspec.targets.chameleon.target import Anole
 from spatialspec.targets.language_target import LanguageTarget
 from spatialspec.targets.loading import wrap
+from spatialspec.targets.runners import Padded, Runner
 
 KINDS: dict[str, tuple[Any, Any, str]] = {  # class, what reads prompts, size
     "janus": (JanusForConditionalGeneration, AutoProcessor, "4x4"),
@@ -102,14 +103,15 @@ def accept(state: State, proposal: Proposal, vocabulary: int, rng: random.Random
     return Verdict(tuple(path), None if full else rng.randrange(vocabulary))
 
 
-@pytest.mark.parametrize("cached", ["dynamic", "static"])
+@pytest.mark.parametrize("runner", [Runner, Padded])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_pass_scores_a_tree_like_the_model_alone(folders: dict[str, Path], kind: str, attention: str, cached: str):
+def test_one_pass_scores_a_tree_like_the_model_alone(
+    folders: dict[str, Path], kind: str, attention: str, runner: type[Runner]
+):
     """Left-padded unconditional rows, images that accept differently, paths that were compacted, row ends."""
     model, target = load(folders[kind], attention)
-    if cached == "static":
-        target.fix_shapes(6, compiled=False)
+    target.runner = runner()
     grid, rng = Grid.parse(KINDS[kind][2]), random.Random(0)
     reference = Reference(model, target, grid)
     prompts = target.prompt_ids(PROMPTS, [""] * len(PROMPTS), 2, grid)

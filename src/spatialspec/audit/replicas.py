@@ -15,7 +15,7 @@ from torch import Tensor
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.interfaces import Head, Session
-from spatialspec.core.noise import Noise, Purpose, philox, unit
+from spatialspec.core.noise import CHUNK, Noise, Purpose, philox, unit
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
@@ -86,6 +86,10 @@ class TableNoise(Noise):
     def gumbel(self, cells: Int[Tensor, "N"] | list[int]) -> Float[Tensor, "N V"]:
         """As `Noise.gumbel`."""
         return self._gumbel[cells]
+
+    def chunk(self, first: int) -> Float[Tensor, "n V"]:
+        """As `Noise.chunk`."""
+        return self._gumbel[first : first + CHUNK]
 
     def uniform(
         self, purpose: Purpose, pass_index: int, cells: Sequence[int], candidates: Sequence[int]

@@ -12,8 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.audit.enumeration import distribution, joint_distribution
+from spatialspec.core.clock import UNTIMED, Clock
 from spatialspec.core.grid import Grid, Grids, Layout
 from spatialspec.core.proposal import Proposal
+from spatialspec.core.sampler import Sampler, drawn
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step
@@ -172,11 +174,19 @@ class ToySession:
         self._cache: dict[tuple[int, ...], Scores] = {}
 
     def score(
-        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+        self,
+        states: Sequence[State],
+        proposals: Sequence[Proposal],
+        layers: Collection[int] = (),
+        samplers: Sequence[Sampler] = (),
+        clock: Clock = UNTIMED,
     ) -> list[Scores]:
         """Scores of the pending cells and of the nodes of every image."""
         self.passes += 1
-        return [self._one(state, proposal) for state, proposal in zip(states, proposals, strict=True)]
+        scored = [self._one(state, proposal) for state, proposal in zip(states, proposals, strict=True)]
+        if not samplers:
+            return scored
+        return [drawn(*each) for each in zip(scored, samplers, states, proposals, strict=True)]
 
     def _one(self, state: State, proposal: Proposal) -> Scores:
         several = state.ahead or len(state.pending) > 1

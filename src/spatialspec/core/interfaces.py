@@ -11,8 +11,11 @@ from jaxtyping import Float, Int
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
+from spatialspec.core.clock import UNTIMED, Clock
 from spatialspec.core.grid import Grid, Layout
+from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
+from spatialspec.core.sampler import Sampler
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
@@ -53,7 +56,12 @@ class Session(Protocol):
     """Images that a target is drawing, with their prefixes and caches."""
 
     def score(
-        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+        self,
+        states: Sequence[State],
+        proposals: Sequence[Proposal],
+        layers: Collection[int] = (),
+        samplers: Sequence[Sampler] = (),
+        clock: Clock = UNTIMED,
     ) -> list[Scores]:
         """One target pass over the pending tokens and the proposal of every open image.
 
@@ -61,6 +69,8 @@ class Session(Protocol):
             states: of the open images.
             proposals: one per image.
             layers: hidden layers to return besides the last, counted from 1.
+            samplers: one per image; or none, and the scores are logits and states alone.
+            clock: told when the inputs are ready, and when the results are there.
         """
         ...
 
@@ -191,11 +201,13 @@ class Drafter(ABC):
         first_source: source of the first draft of a cell, if its proposals name no sources: "neighbour" (the cell
             above, in the first row of a grid the one to the left), "horizontal", or "other".
         layers: hidden layers of the target that it reads besides the last, counted from 1.
+        ranked: best tokens of every slot that it reads under coupled noise; see `Readout.best`.
     """
 
     drafts_first_cell: ClassVar[bool] = False
     first_source: Literal["neighbour", "horizontal", "other"] = "neighbour"
     layers: tuple[int, ...] = ()
+    ranked: int = 1
 
     @abstractmethod
     def propose(self, state: State) -> Proposal:
@@ -205,21 +217,31 @@ class Drafter(ABC):
         """Update from a pass; does nothing by default."""
 
 
-class Verifier(Protocol):
-    """Decides which drafts are accepted, for one image; draws candidates so that its guarantee holds."""
+class Verifier(ABC):
+    """Decides which drafts are accepted, for one image; draws candidates so that its guarantee holds.
 
+    Attributes:
+        ranks: coupled noise under which every pass ranks tokens for it, see `Scores.winners`; None for none.
+        tolerance: of coupled noise; above 0 a pass has the figures of `Readout.near` too.
+    """
+
+    ranks: Noise | None = None
+    tolerance: float = 0.0
+
+    @abstractmethod
     def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
         """One candidate for each pair (index of q, cell); a repeated pair draws a further candidate."""
+
+    @abstractmethod
+    def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
+        """Verify a proposal; `scores.p` of slot i is the target's distribution after that slot of the pass."""
         ...
 
-    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
-        """Verify a proposal; p of slot i is the target's distribution after that slot of the pass."""
-        ...
 
-
-class Coupling(Verifier, Protocol):
+class Coupling(Verifier):
     """A verifier that also tests drafts behind a rejection."""
 
+    @abstractmethod
     def couple(
         self,
         p: Float[Tensor, "N V"],

@@ -94,15 +94,18 @@ class Noise:
             return torch.empty(0, self.vocabulary, device=self.device)
         firsts = sorted({cell - cell % CHUNK for cell in indices})
         if firsts != self._firsts:
-            self._chunks = {first: chunk for first, chunk in self._chunks.items() if first >= firsts[0] - CHUNK}
-            for first in firsts:
-                if first not in self._chunks:
-                    self._chunks[first] = self._make(first)
-            self._table = torch.cat([self._chunks[first] for first in firsts])
+            self._table = torch.cat([self.chunk(first) for first in firsts])
             self._firsts = firsts
         offset = {first: CHUNK * i - first for i, first in enumerate(firsts)}  # from a cell to its index in the table
         positions = [cell + offset[cell - cell % CHUNK] for cell in indices]
         return self._table[positions[0] : positions[0] + 1] if len(positions) == 1 else self._table[positions]
+
+    def chunk(self, first: int) -> Float[Tensor, "n V"]:
+        """Coupled noise of the 32 cells from `first` on, a multiple of 32; fewer at the end. The last ones are kept."""
+        if first not in self._chunks:
+            self._chunks = {cell: chunk for cell, chunk in self._chunks.items() if cell >= first - 2 * CHUNK}
+            self._chunks[first] = self._make(first)
+        return self._chunks[first]
 
     def _make(self, first: int) -> Float[Tensor, "n V"]:
         last = min(first + CHUNK, self.cells + 1)

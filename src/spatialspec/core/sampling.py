@@ -7,7 +7,10 @@ classifier-free, on logits: u + w (c - u) (Ho and Salimans, 2022). Top-p is nucl
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,6 +19,30 @@ from torch import Tensor
 from spatialspec.core.arguments import number, whole
 
 COLD = 1e-6  # below it logits / temperature overflows, and the distribution is the greedy one anyway
+SORTED = 4096  # largest vocabulary that is sorted for top-k; in larger ones the border is searched for
+
+
+class Filters(NamedTuple):
+    """Which steps a distribution takes besides guidance and temperature; in a batch, which any image takes."""
+
+    greedy: bool
+    top_k: bool
+    top_p: bool
+    min_p: bool
+
+    @classmethod
+    def any(cls, each: Iterable[Filters]) -> Filters:
+        """The steps of a batch."""
+        return cls(*map(any, zip(*each, strict=True)))
+
+
+class Warp(NamedTuple):
+    """Values of the steps: numbers, or tensors (B, 1, 1) with one for each image."""
+
+    temperature: float | Float[Tensor, "B 1 1"]
+    top_k: int | Float[Tensor, "B 1 1"]
+    top_p: float | Float[Tensor, "B 1 1"]
+    min_p: float | Float[Tensor, "B 1 1"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +97,11 @@ class Sampling:
         """The same without top-k, top-p and min-p; the distance from AR is measured with it."""
         return replace(self, top_k=0, top_p=1.0, min_p=0.0)
 
+    @cached_property
+    def filters(self) -> Filters:
+        """The steps that are not off."""
+        return Filters(self.greedy, self.top_k > 0, self.top_p < 1, self.min_p > 0)
+
     def distribution(self, logits: Float[Tensor, "G *N V"]) -> Float[Tensor, "*N V"]:
         """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider.
 
@@ -78,25 +110,63 @@ class Sampling:
         """
         logits = logits if logits.dtype == torch.float64 else logits.float()
         guided = logits[0] if len(logits) == 1 else torch.lerp(logits[1], logits[0], self.guidance)
-        if self.greedy:
-            largest, token = guided.max(-1, keepdim=True)
-            return torch.zeros_like(guided).scatter_(-1, token, largest.softmax(-1))  # 1, or NaN
-        if self.temperature != 1.0:
-            guided = guided / self.temperature
-        if 0 < self.top_k < guided.shape[-1]:
-            border = guided.topk(self.top_k, dim=-1).values[..., -1:]
-            guided = guided.masked_fill(guided < border, -math.inf)
-        p = guided.softmax(-1)
-        if self.top_p < 1.0:
-            p = _nucleus(p, self.top_p)
-        if self.min_p:
-            p = p.masked_fill(p < self.min_p * p.amax(-1, keepdim=True), 0.0)
-            p = p / p.sum(-1, keepdim=True)
-        return p
+        return warped(guided, Warp(self.temperature, self.top_k, self.top_p, self.min_p), self.filters)
 
 
-def _nucleus(p: Float[Tensor, "*N V"], mass: float) -> Float[Tensor, "*N V"]:
+def warped(guided: Float[Tensor, "*N V"], warp: Warp, filters: Filters) -> Float[Tensor, "*N V"]:
+    """Guided logits -> probabilities; an image of a batch has the bits that it has alone."""
+    temperature, top_k, top_p, min_p = warp
+    cold = None
+    if filters.greedy:
+        largest, token = guided.max(-1, keepdim=True)
+        cold = torch.zeros_like(guided).scatter_(-1, token, largest.softmax(-1))  # 1, or NaN
+        if not isinstance(temperature, Tensor):
+            return cold
+    if isinstance(temperature, Tensor):
+        guided = guided / temperature.clamp(min=COLD)
+    elif temperature != 1.0:
+        guided = guided / temperature
+    if filters.top_k:
+        guided = guided.masked_fill(guided < _border(guided, top_k), -math.inf)
+    p = guided.softmax(-1)
+    if filters.top_p:
+        p = _where(top_p, 1, _nucleus(p, top_p), p)
+    if filters.min_p:
+        likely = p.masked_fill(p < min_p * p.amax(-1, keepdim=True), 0.0)
+        p = _where(0, min_p, likely / likely.sum(-1, keepdim=True), p)
+    return p if cold is None else torch.where(torch.as_tensor(temperature < COLD), cold, p)
+
+
+def _where(
+    low: float | Tensor, high: float | Tensor, filtered: Float[Tensor, "*N V"], p: Float[Tensor, "*N V"]
+) -> Float[Tensor, "*N V"]:
+    """The filtered distribution where low < high; numbers are only passed where that is so."""
+    below = low < high
+    return torch.where(below, filtered, p) if isinstance(below, Tensor) else filtered
+
+
+def _nucleus(p: Float[Tensor, "*N V"], mass: float | Tensor) -> Float[Tensor, "*N V"]:
     ordered, order = p.sort(dim=-1, descending=True, stable=True)
     before = ordered.cumsum(-1) - ordered
     nucleus = torch.zeros_like(p).scatter_(-1, order, ordered.masked_fill(before >= mass, 0.0))
     return nucleus / nucleus.sum(-1, keepdim=True)
+
+
+def _border(scores: Float[Tensor, "*N V"], k: int | Tensor) -> Float[Tensor, "*N 1"]:
+    """The k-th largest score, the smallest one where k is 0 or more than there are."""
+    vocabulary = scores.shape[-1]
+    count = torch.as_tensor(k, device=scores.device)
+    count = count.where((count > 0) & (count < vocabulary), torch.full_like(count, vocabulary)).long()
+    if vocabulary <= SORTED:
+        ordered = scores.sort(dim=-1, descending=True).values
+        return ordered.gather(-1, (count - 1).expand(*scores.shape[:-1], 1))
+    # Floats, read as whole numbers, are in order once the negative ones are turned around: search bit by bit.
+    bits = torch.int64 if scores.dtype == torch.float64 else torch.int32
+    size, turn = torch.iinfo(bits).bits, torch.iinfo(bits).max
+    keys = scores.contiguous().view(bits)
+    keys = keys ^ ((keys >> (size - 1)) & turn)
+    border = torch.full_like(keys[..., :1], torch.iinfo(bits).min)
+    for bit in reversed(range(size)):
+        higher = border + (2**bit if bit < size - 1 else torch.iinfo(bits).min)  # the first step wraps to 0
+        border = torch.where((keys >= higher).sum(-1, keepdim=True) >= count, higher, border)
+    return (border ^ ((border >> (size - 1)) & turn)).view(scores.dtype)

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.proposal import Proposal
 
 if TYPE_CHECKING:
     from spatialspec.core.state import State
+
+
+class Readout:
+    """What the host reads of the slots of one image, under coupled noise: columns of one array.
+
+    Args:
+        columns: of every slot: winner, best tokens, their scores, then the figures of a tolerance; whole numbers as
+            the bits of floats.
+        ranked: tokens that the pass ranked.
+        count: of them, those that this image reads.
+    """
+
+    def __init__(self, columns: Float[np.ndarray, "R columns"], ranked: int, count: int) -> None:
+        self._columns, self._ranked, self._count = columns, ranked, count
+
+    @cached_property
+    def winners(self) -> list[int]:
+        """argmax(log p + g) of every slot: the target's token; V where a score is not finite."""
+        winners: list[int] = self._columns[:, 0].view(np.int32).tolist()
+        return winners
+
+    @property
+    def best(self) -> tuple[Int[np.ndarray, "R K"], Float[np.ndarray, "R K"]]:
+        """The best tokens of every slot and their scores log p + g, best first; of a single one 0 for the score."""
+        if self._ranked == 1:
+            return self._columns[:, :1].view(np.int32), np.zeros((len(self._columns), 1), np.float32)
+        columns = self._columns[:, 1 : 1 + 2 * self._ranked].reshape(len(self._columns), 2, -1)[:, :, : self._count]
+        return columns[:, 0].view(np.int32), columns[:, 1]
+
+    @property
+    def near(self) -> tuple[Float[np.ndarray, "R"], Float[np.ndarray, "R"], Float[np.ndarray, "R"]]:
+        """For the token of every slot: entropy of p before it, score behind the best, surprise -log p; in nats."""
+        entropy, behind, surprise = self._columns[:, -3:].T
+        return entropy, behind, surprise
 
 
 @dataclass(frozen=True)
@@ -23,25 +59,27 @@ class Scores:
         logits: (streams, slots, V), conditional stream first.
         hidden: (streams, slots, d), pre-norm states; slot i outputs the cell after its token.
         layers: number of a hidden layer, counted from 1 -> states after it in the same slots, for drafters.
+        drawn: the target's distribution for the cell after every slot; None if the pass had no sampler.
+        readout: what the host reads of them under coupled noise; None under rejection.
     """
 
     logits: Float[Tensor, "G R V"]
     hidden: Float[Tensor, "G R d"]
     layers: Mapping[int, Float[Tensor, "G R d"]] = field(default_factory=dict)
+    drawn: Float[Tensor, "R V"] | None = None
+    readout: Readout | None = None
 
-    @classmethod
-    def of_batch(
-        cls,
-        logits: Float[Tensor, "B G R V"],
-        hidden: Float[Tensor, "B G R d"],
-        layers: Mapping[int, Float[Tensor, "B G R d"]],
-        counts: Sequence[int],
-    ) -> list[Scores]:
-        """Split a padded batch into images; image i used the first `counts[i]` slots."""
-        return [
-            cls(logits[i, :, :n], hidden[i, :, :n], {layer: states[i, :, :n] for layer, states in layers.items()})
-            for i, n in enumerate(counts)
-        ]
+    @property
+    def p(self) -> Float[Tensor, "R V"]:
+        """The target's distribution for the cell after every slot."""
+        assert self.drawn is not None, "this pass had no sampler"
+        return self.drawn
+
+    @property
+    def winners(self) -> list[int]:
+        """argmax(log p + g) of every slot, under coupled noise: the target's token; V where a score is not finite."""
+        assert self.readout is not None, "this pass had no coupled noise"
+        return self.readout.winners
 
 
 @dataclass(frozen=True)
@@ -56,7 +94,6 @@ class Verdict:
         ahead: (cell, token) committed out of raster order.
         elsewhere: accepted nodes that do not start at the frontier; they are committed at their cells, with the keys
             and values of this pass.
-        ranking: scores by which tokens were ranked for the cell after every slot; None where the rule ranks none.
     """
 
     path: tuple[int, ...] = ()
@@ -64,7 +101,6 @@ class Verdict:
     refined: tuple[int, ...] | None = None
     ahead: tuple[tuple[int, int], ...] = ()
     elsewhere: tuple[int, ...] = ()
-    ranking: Float[Tensor, "R V"] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def all(cls, proposal: Proposal) -> Verdict:
@@ -106,8 +142,7 @@ class Step:
         image: index of the image.
         before: state of the image before the pass.
         proposal: what was drafted.
-        p: the target's distribution for the cell after every slot.
-        scores: logits and hidden states of every slot.
+        scores: of every slot: logits, hidden states, distributions.
         verdict: what was accepted.
         after: state of the image after the pass.
     """
@@ -115,7 +150,6 @@ class Step:
     image: int
     before: State
     proposal: Proposal
-    p: Float[Tensor, "R V"] = field(repr=False)
     scores: Scores = field(repr=False)
     verdict: Verdict
     after: State
@@ -126,12 +160,16 @@ class Step:
         image: int,
         before: State,
         proposal: Proposal,
-        p: Float[Tensor, "R V"],
         scores: Scores,
         verdict: Verdict,
     ) -> Step:
         """The record of a pass, with the state that follows from it."""
-        return cls(image, before, proposal, p, scores, verdict, before.extend(proposal, verdict))
+        return cls(image, before, proposal, scores, verdict, before.extend(proposal, verdict))
+
+    @property
+    def p(self) -> Float[Tensor, "R V"]:
+        """The target's distribution for the cell after every slot."""
+        return self.scores.p
 
     @property
     def written(self) -> list[int]:

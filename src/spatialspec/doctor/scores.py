@@ -20,7 +20,7 @@ from spatialspec.core.errors import BadInput, overflow
 from spatialspec.core.interfaces import Session, Target
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Step, Verdict
+from spatialspec.core.step import Step, Verdict
 from spatialspec.doctor.report import Finding, failed, ok, warning
 from spatialspec.doctor.rows import Rows
 from spatialspec.measure.documents import dtype_name
@@ -102,7 +102,7 @@ def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
     for cell, slot in enumerate([0, *(node + 1 for node in main)], start=n):
         comparison.cell("tree", cell, logits[:, slot])
 
-    step = _step(request, state, tree, scores, Verdict(tuple(main)))
+    step = Step.of(0, state, tree, scores, Verdict(tuple(main)))
     session.keep(0, step)
     comparison.cell("after a committed path", n + depth, session.score([step.after], [Proposal()])[0].logits[:, 0])
 
@@ -111,7 +111,7 @@ def compare(target: Target, request: Request, ar: Rows) -> ScoreDifference:
     node = ROOT
     for level, token in enumerate(branch):
         (scores,) = alone.score([state], [Proposal()])
-        step = _step(request, state, Proposal(), scores, Verdict((), token))
+        step = Step.of(0, state, Proposal(), scores, Verdict((), token))
         alone.keep(0, step)
         state, node = step.after, int(tree.find(node, n + level, token) or 0)
         comparison.add("branch", logits[:, node + 1], alone.score([state], [Proposal()])[0].logits[:, 0])
@@ -125,13 +125,9 @@ def _begin(target: Target, request: Request, tokens: list[int], comparison: _Com
     (scores,) = session.score([state], [chain])
     for cell in range(len(tokens) + 1):
         comparison.cell("chain", cell, scores.logits[:, cell])
-    step = _step(request, state, chain, scores, Verdict.all(chain))
+    step = Step.of(0, state, chain, scores, Verdict.all(chain))
     session.keep(0, step)
     return session, step.after
-
-
-def _step(request: Request, state: State, proposal: Proposal, scores: Scores, verdict: Verdict) -> Step:
-    return Step.of(0, state, proposal, request.sampling.distribution(scores.logits), scores, verdict)
 
 
 @torch.inference_mode()
@@ -152,9 +148,10 @@ def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> f
         length = x.shape[1]
         cache = Cache(target.decoder.devices, length)
         cache.add(1)
-        cache.begin(length, x.device)
+        positions = torch.arange(length, device=x.device)[None]
+        cache.begin(positions, positions[0, :1], length, 0)
         mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()[None, None]
-        hidden = target.decoder(x, mask, torch.arange(length, device=x.device)[None], cache, first=True)
+        hidden = target.decoder(x, mask, positions, cache)
         logits = target.output(target.norm(hidden[0, slots]))
         expected = torch.stack([logits[stream] for logits in ar.logits])
         worst = max(worst, _distance(logits, expected))

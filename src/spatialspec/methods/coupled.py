@@ -14,9 +14,9 @@ accepted copies would draw stripes, and the target would find them likely.
 
 | variable | symbol |
 |---|---|
-| `p` | p, target distribution after every slot of the pass |
+| `scores.p` | p, target distribution after every slot of the pass |
 | `noise.gumbel` | g(seed, t) |
-| `winners` | argmax(log p + g) for the cell after every slot |
+| `scores.winners` | argmax(log p + g) for the cell after every slot |
 | `behind`, `surprise` | the left sides of the rule, for every node |
 | `entropy` | H(p), nats |
 | `tolerance` | tau |
@@ -28,20 +28,21 @@ from collections import Counter
 from collections.abc import Sequence
 from math import inf
 
-import torch
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from spatialspec.core.noise import Noise, best
+from spatialspec.core.interfaces import Verifier
+from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
-from spatialspec.core.step import Verdict
+from spatialspec.core.step import Scores, Verdict
 
 SURPRISE = 2.0  # nats beyond the entropy that a guess may always have
 SURE = 1e-6  # least entropy, so that an infinite tolerance accepts everything
 
 
-class Coupled:
+class Coupled(Verifier):
     """Verifier under coupled noise, for any tree.
 
     Args:
@@ -50,7 +51,8 @@ class Coupled:
     """
 
     def __init__(self, noise: Noise, tolerance: float = 0.0) -> None:
-        self.noise, self.tolerance = noise, tolerance
+        self.noise = self.ranks = noise
+        self.tolerance = tolerance
 
     def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
         """The best token of log q + g for each index of q; the next best where an index occurs again."""
@@ -68,40 +70,31 @@ class Coupled:
             taken[index] += 1
         return tokens
 
-    def best(self, p: Float[Tensor, "N V"], cells: Sequence[int]) -> list[int]:
-        """argmax(log p + g) at some cells."""
-        return best(p.log() + self.noise.gumbel(list(cells))).tolist()
+    def sample(self, scores: Scores, slots: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+        """The target's token after some slots: under coupled noise the same in every pass."""
+        return [scores.winners[slot] for slot in slots]
 
-    def sample(self, p: Float[Tensor, "N V"], cells: Sequence[int], pass_index: int) -> list[int]:
-        """The target's token at each cell: under coupled noise the same in every pass."""
-        return self.best(p, cells)
-
-    def winners(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> list[int]:
-        """The target's token for the cell after every slot."""
-        return self.best(p, _after(proposal, state))
-
-    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+    def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         """Follow accepted tokens down the tree; the target's token ends the path."""
-        score = p.log() + self.noise.gumbel(_after(proposal, state))
-        accepted = self._near(proposal, p, score) if self.tolerance else best(score).tolist()
+        accepted = self._near(proposal, scores) if self.tolerance else scores.winners
         path: list[int] = []
         slot, cell = 0, state.frontier
         while (node := proposal.find(slot - 1, cell, accepted[slot])) is not None:
             path.append(node)
             cell += 1
             if cell == state.layout.cells:
-                return Verdict(tuple(path), refined=tuple(accepted), ranking=score)
+                return Verdict(tuple(path), refined=tuple(accepted))
             slot = node + 1
-        return Verdict(tuple(path), accepted[slot], tuple(accepted), ranking=score)
+        return Verdict(tuple(path), accepted[slot], tuple(accepted))
 
-    def _near(self, proposal: Proposal, p: Float[Tensor, "R V"], score: Float[Tensor, "R V"]) -> list[int]:
+    def _near(self, proposal: Proposal, scores: Scores) -> list[int]:
         """The best child of every slot that is within the tolerance, else the winner."""
-        accepted = best(score).tolist()
+        accepted = list(scores.winners)
         if not len(proposal):
             return accepted
-        slots, tokens = torch.tensor([[up + 1 for up in proposal.parents], proposal.tokens], device=p.device)
-        entropy = torch.special.entr(p).sum(-1).clamp(min=SURE)[slots]
-        behind, surprise = score.amax(-1)[slots] - score[slots, tokens], -p[slots, tokens].log()
+        assert scores.readout is not None
+        entropy, behind, surprise = (part[1:] for part in scores.readout.near)
+        entropy = np.maximum(entropy, SURE)
         near = (behind <= self.tolerance * entropy) & (surprise <= entropy + self.tolerance + SURPRISE)
         nearest = [inf] * len(accepted)
         nodes = zip(proposal.tokens, proposal.parents, near.tolist(), behind.tolist(), strict=True)
@@ -109,8 +102,3 @@ class Coupled:
             if within and distance <= nearest[up + 1] and node not in proposal.placeholders:
                 nearest[up + 1], accepted[up + 1] = distance, token
         return accepted
-
-
-def _after(proposal: Proposal, state: State) -> list[int]:
-    """The cell after every slot of a pass."""
-    return [state.frontier, *(cell + 1 for cell in proposal.cells)]

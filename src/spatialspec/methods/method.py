@@ -90,9 +90,14 @@ class Method(Plugin):
         return self if changed.options == self.options else changed
 
     @property
+    def tolerance(self) -> float:
+        """How far from the best a token may be; 0 for a method without this option."""
+        return self.options.tolerance if isinstance(self.options, Tolerance) else 0.0
+
+    @property
     def exact(self) -> bool:
         """Whether the distribution of the image is the target's, with the current options."""
-        return bool(self.lossless) and not (isinstance(self.options, Tolerance) and self.options.tolerance)
+        return bool(self.lossless) and not self.tolerance
 
     def seed_exact(self, rule: str) -> bool:
         """Whether the tokens are identical to plain AR for the same seed, if the user chooses `rule`."""
@@ -118,11 +123,10 @@ class Method(Plugin):
 
         if not isinstance(rule, str) or rule not in RULES:
             raise BadInput(f"verifier {shown(rule)}", f"one of {', '.join(RULES)}")
-        tolerance = self.options.tolerance if isinstance(self.options, Tolerance) else 0.0
         verifier: Verifier
         if self.rule_under(rule) == "coupled":
-            verifier = Coupled(context.noise, tolerance)
-        elif tolerance:
+            verifier = Coupled(context.noise, self.tolerance)
+        elif self.tolerance:
             raise BadInput(f"{self} with the verifier {rule}", "coupled", "only it has a tolerance")
         else:
             verifier = Rejection(context.noise)

@@ -31,6 +31,8 @@ is read before the row above it is complete, and favours tokens on which two pas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -41,7 +43,7 @@ from spatialspec.core.interfaces import Drafter, Verifier
 from spatialspec.core.noise import Purpose
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.core.step import Step, Verdict
+from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import Options
@@ -123,20 +125,24 @@ class PJD(Drafter):
         }
 
 
-class RowByRow:
+class RowByRow(Verifier):
     """Verifier of one chain per row of the image; applies the rule of another verifier."""
 
     def __init__(self, context: DecodeContext, options: PJDOptions, rule: Coupled | Rejection) -> None:
-        self.rule, self.draw = rule, rule.draw
+        self.rule, self.ranks = rule, rule.ranks
 
-    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+        """As the rule draws them."""
+        return self.rule.draw(q, indices, cells, pass_index)
+
+    def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         """Test all chains at once; nodes without a test are placeholders and are never committed."""
         cells, parents, first = proposal.cells, proposal.parents, max(len(state.pending), 1)
         drafted = sorted(node for tests in proposal.tests.values() for node, _ in tests)  # the top row's come first
         pending = {cell: slot for slot, cell in enumerate(state.pending)}
         slots = [pending[cells[i] - 1] if parents[i] == ROOT else first + parents[i] for i in drafted]
-        fresh = self._sample(p, [cell + 1 for cell in (*(state.pending or (-1,)), *cells)], state.passes)
-        tested = self._test(proposal, p, drafted, slots, fresh, state.passes)
+        fresh = self._sample(scores, [cell + 1 for cell in (*(state.pending or (-1,)), *cells)], state.passes)
+        tested = self._test(proposal, scores.p, drafted, slots, fresh, state.passes)
         accepted: dict[int, bool] = {}
         for node, token in zip(drafted, tested, strict=True):
             accepted[node] = token == proposal.tokens[node] and accepted.get(parents[node], True)
@@ -148,11 +154,11 @@ class RowByRow:
         lower = [node for node in drafted[len(top) :] if accepted[node]]
         return Verdict(tuple(path), token, tuple(fresh), elsewhere=tuple(lower))
 
-    def _sample(self, p: Float[Tensor, "R V"], after: list[int], pass_index: int) -> list[int]:
+    def _sample(self, scores: Scores, after: list[int], pass_index: int) -> list[int]:
         """A fresh sample at every slot, for the cell after it."""
         if isinstance(self.rule, Coupled):
-            return self.rule.best(p, after)
-        return self.rule.draw(p, range(len(after)), after, pass_index)
+            return scores.winners
+        return self.rule.draw(scores.p, range(len(after)), after, pass_index)
 
     def _test(
         self,

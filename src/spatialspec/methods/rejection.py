@@ -26,10 +26,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.errors import NotFinite
+from spatialspec.core.interfaces import Coupling
 from spatialspec.core.noise import Noise, Purpose, inverse_cdf
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
-from spatialspec.core.step import Verdict
+from spatialspec.core.step import Scores, Verdict
 
 NONE = -1  # no node
 
@@ -41,7 +42,7 @@ def residual(p: Float[Tensor, "*N V"], q: Float[Tensor, "*N V"]) -> Float[Tensor
     return (rest / mass).where(mass != 0, p)  # NaN propagates
 
 
-class Rejection:
+class Rejection(Coupling):
     """Verifier by rejection, for trees whose candidates `draw` sampled from the q that tests them."""
 
     def __init__(self, noise: Noise) -> None:
@@ -62,9 +63,9 @@ class Rejection:
             raise NotFinite(f"scores of cell {cells[tokens.index(q.shape[-1])]}", pass_index)
         return tokens
 
-    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+    def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         """Test candidates depth by depth, from the root."""
-        accepted, tokens = self._tests(proposal, p, state)
+        accepted, tokens = self._tests(proposal, scores.p, state)
         path: list[int] = []
         slot = 0
         while (node := accepted[slot]) != NONE:
@@ -117,9 +118,10 @@ class Rejection:
         """U for tests at cells, each with its number among the tests after its slot."""
         return self.noise.uniform(Purpose.ACCEPT, pass_index, cells, numbers)
 
-    def sample(self, p: Float[Tensor, "N V"], cells: Sequence[int], pass_index: int) -> list[int]:
-        """A sample of the target's distribution at each cell, with the uniform numbers of residuals."""
-        return inverse_cdf(p, self.noise.uniform(Purpose.RESIDUAL, pass_index, cells, [0] * len(cells))).tolist()
+    def sample(self, scores: Scores, slots: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+        """A sample of the target's distribution after each of some slots, with the uniform numbers of residuals."""
+        u = self.noise.uniform(Purpose.RESIDUAL, pass_index, cells, [0] * len(cells))
+        return inverse_cdf(scores.p[list(slots)], u).tolist()
 
     def couple(
         self,

@@ -21,6 +21,7 @@ in the same round, and this is not checked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -34,7 +35,7 @@ from spatialspec.core.interfaces import Drafter, Head, Verifier
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
-from spatialspec.core.step import Step, Verdict
+from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import Options
@@ -197,7 +198,7 @@ class SSD(Drafter):
         self.block.drop(len(step.proposal), self.options.later_rounds)
 
 
-class AutoCorrect:
+class AutoCorrect(Verifier):
     """Verifier that corrects a chain in rounds; the exact rule draws the drafts.
 
     Args:
@@ -207,18 +208,21 @@ class AutoCorrect:
     """
 
     def __init__(self, context: DecodeContext, options: Options, rule: Coupled | Rejection) -> None:
-        self.rule, self.draw = rule, rule.draw
+        self.rule, self.ranks = rule, rule.ranks
 
-    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+        """As the rule draws them."""
+        return self.rule.draw(q, indices, cells, pass_index)
+
+    def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         """Correct a block; without drafts, commit one token as in AR."""
         if not len(proposal):
-            return self.rule.verify(proposal, p, state)
+            return self.rule.verify(proposal, scores, state)
         if isinstance(self.rule, Coupled):
-            return Verdict(refined=tuple(self.rule.winners(proposal, p, state)))
+            return Verdict(refined=tuple(scores.winners))
         assert proposal.q is not None
-        return Verdict(
-            refined=tuple(self.rule.couple(p[:-1], proposal.q, proposal.tokens, proposal.cells, state.passes))
-        )
+        refined = self.rule.couple(scores.p[:-1], proposal.q, proposal.tokens, proposal.cells, state.passes)
+        return Verdict(refined=tuple(refined))
 
 
 METHOD = Method(

@@ -26,6 +26,7 @@ and k give the same token. Not exact: early cells are sampled with less context 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from jaxtyping import Float
@@ -36,7 +37,7 @@ from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Drafter, Verifier
 from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
-from spatialspec.core.step import Verdict
+from spatialspec.core.step import Scores, Verdict
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import Options
@@ -84,25 +85,29 @@ class ZipAR(Drafter):
         return Proposal([end], [self.placeholders.at(end, state)], [ROOT])
 
 
-class EveryRow:
+class EveryRow(Verifier):
     """Verifier that samples the next cell of every row by the rule of another verifier."""
 
     def __init__(self, context: DecodeContext, options: ZipAROptions, rule: Coupled | Rejection) -> None:
-        self.rule, self.draw, self.adaptive = rule, rule.draw, options.kind == "adaptive"
+        self.rule, self.ranks, self.adaptive = rule, rule.ranks, options.kind == "adaptive"
         self._drafts: dict[int, tuple[int, Float[Tensor, "V"]]] = {}
 
-    def verify(self, proposal: Proposal, p: Float[Tensor, "R V"], state: State) -> Verdict:
+    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+        """As the rule draws them."""
+        return self.rule.draw(q, indices, cells, pass_index)
+
+    def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         """Commit the open cell after every pending cell and placeholder, except drafts that are to be tested again."""
         after = [cell + 1 for cell in (*(state.pending or (-1,)), *proposal.cells)]
         slots = [slot for slot, cell in enumerate(after) if cell < state.layout.cells and state.token(cell) is None]
         cells = [after[slot] for slot in slots]
         first_placeholder = len(after) - len(proposal)
         written: dict[int, int] = {}
-        for slot, cell, fresh in zip(slots, cells, self.rule.sample(p[slots], cells, state.passes), strict=True):
+        for slot, cell, fresh in zip(slots, cells, self.rule.sample(scores, slots, cells, state.passes), strict=True):
             token: int | None = fresh
             grid, index = state.layout.locate(cell)
             if self.adaptive and index and not index % grid.columns:
-                token = self._test(p[slot], cell, fresh, slot < first_placeholder, state.passes)
+                token = self._test(scores.p[slot], cell, fresh, slot < first_placeholder, state.passes)
             if token is not None:
                 written[cell] = token
         return Verdict(token=written.pop(state.frontier), ahead=tuple(written.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from spatialspec.core.grid import Layout
 from spatialspec.targets.cache import Cache
+
+if TYPE_CHECKING:
+    from spatialspec.targets.runners import Runner
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,6 @@ class PassInputs:
         layout: cells of the images.
         mask: slots of the cache that each slot attends to, at least one; None is causal.
         cache: after `begin` of this pass.
-        first: whether the pass reads a prompt, so that shapes differ from those of other passes.
         layers: hidden layers to return besides the last, counted from 1.
     """
 
@@ -51,7 +53,6 @@ class PassInputs:
     layout: Layout
     mask: Bool[Tensor, "B 1 N S"] | None
     cache: Cache
-    first: bool
     layers: Collection[int]
 
 
@@ -63,13 +64,15 @@ class Engine(Protocol):
 
     Attributes:
         causal_alone: whether a pass of one slot per sequence, in sequences of equal length, needs no mask.
+        runner: how passes are run.
     """
 
     causal_alone: bool
+    runner: Runner
 
     @property
-    def pass_width(self) -> int | None:
-        """Slots of every pass after the first, if shapes are fixed; else None."""
+    def vocabulary(self) -> int:
+        """Number of image tokens V."""
 
     @property
     def forced(self) -> Float[Tensor, "F d"]:

@@ -15,6 +15,7 @@ from spatialspec.io.identity import fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.engine import Hidden, PassInputs
 from spatialspec.targets.grid_model import AttentionInputs, GridModel
+from spatialspec.targets.runners import Runner
 
 
 class GridEngine:
@@ -26,7 +27,7 @@ class GridEngine:
 
     model: GridModel
     causal_alone = True
-    pass_width: int | None = None
+    runner = Runner()
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:

@@ -33,7 +33,6 @@ class LanguageDecoder:
     Attributes:
         model: as above.
         positions: longest sequence that it was trained on.
-        pass_width: slots of every pass after the first, if shapes are fixed; else None.
 
     Raises:
         BadInput: see `begin`.
@@ -45,9 +44,7 @@ class LanguageDecoder:
         parameters = inspect.signature(type(model).forward).parameters
         self._keyword = "cache" if "cache" in parameters else "past_key_values"  # older releases, until 5.40
         self.positions = int(config.max_position_embeddings)
-        self.pass_width: int | None = None
         self._trunk: Any = None
-        self._later = self._forward
         self.begin()
 
     def begin(self) -> None:
@@ -141,43 +138,29 @@ class LanguageDecoder:
         """Dtype of the text embedding."""
         return self.embedding.weight.dtype
 
-    def fix(self, pass_width: int, compiled: bool) -> None:
-        """Give every pass after the first the same shapes, and compile the decoder for them.
-
-        Args:
-            pass_width: a pass is padded to a multiple of this number of slots.
-            compiled: compile into one graph; False only fixes shapes.
-        """
-        if pass_width < 1:
-            raise BadInput(f"a pass of {pass_width} slots", "at least 1")
-        self.pass_width = pass_width
-        self._later = torch.compile(self._forward, fullgraph=True, dynamic=False) if compiled else self._forward
-
     def __call__(
         self,
         x: Float[Tensor, "B N d"],
         mask: Bool[Tensor, "B 1 N S"],
         positions: Int[Tensor, "B N"],
         cache: Cache,
-        first: bool,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
-        """Embedded slots -> pre-norm states, on the device of `x`; a `first` pass is not compiled.
+        """Embedded slots -> pre-norm states, on the device of `x`.
 
         Args:
             x: embedded slots.
             mask: slots of the cache that each slot attends to, at least one.
             positions: of the slots in their sequences.
             cache: after `begin` of this pass.
-            first: whether the pass reads a prompt.
             states: the states after every layer are appended, each on the layer's device.
         """
-        sdpa, forward = self.attention == "sdpa", self._forward if first else self._later
+        sdpa = self.attention == "sdpa"
         heads, shared = self._heads
         groups = heads // shared if sdpa else 1
         bias = grouped_mask(mask, groups) if sdpa else _additive(mask, x.dtype)
         with grouped(self.model.config) if groups > 1 else nullcontext():
-            hidden: tuple[Tensor, ...] = forward(x, bias, positions, cache, states is not None)
+            hidden: tuple[Tensor, ...] = self._forward(x, bias, positions, cache, states is not None)
         if states is not None:
             states.extend(hidden)
         return hidden[-1].to(x.device)

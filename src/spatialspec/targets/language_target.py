@@ -21,6 +21,7 @@ from spatialspec.io.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.checkpoint import CheckpointTarget
 from spatialspec.targets.engine import Hidden, PassInputs, Prompt
+from spatialspec.targets.runners import Runner
 from spatialspec.targets.session import TargetSession
 from spatialspec.targets.slots import length
 
@@ -141,16 +142,6 @@ class LanguageTarget(CheckpointTarget):
         """Hash of the weights that drafters depend on: those of `embed`, `norm` and `output`."""
         return sign_fingerprint((*self.weights, *self.decoder.norm.parameters()))
 
-    def fix_shapes(self, pass_width: int, compiled: bool = True) -> None:
-        """Give every pass the same shapes, from the next call on, and compile the decoder for them: `torch.compile`.
-
-        Args:
-            pass_width: slots of a pass: a pending token, drafted tokens (`budget`), and their row ends, in practice at
-                most a third of them. A wider pass is compiled again.
-            compiled: False only fixes shapes.
-        """
-        self.decoder.fix(pass_width, compiled)
-
     def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
         """Refuse prompts that cannot be drawn.
 
@@ -188,9 +179,10 @@ class LanguageTarget(CheckpointTarget):
         """Run one token, to find errors of a configuration that no shape of a weight shows."""
         cache = Cache(self.decoder.devices, 1)
         cache.add(1)
-        mask = torch.ones(1, 1, 1, cache.begin(1, self.device), dtype=torch.bool, device=self.device)
+        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device)
         positions = torch.zeros(1, 1, dtype=torch.long, device=self.device)
-        hidden = self.decoder(self._text([0])[None], mask, positions, cache, first=True)
+        cache.begin(positions, positions[0], 1, 0)
+        hidden = self.decoder(self._text([0])[None], mask, positions, cache)
         self.output(self.norm(hidden))
 
     @torch.no_grad()
@@ -212,11 +204,7 @@ class LanguageTarget(CheckpointTarget):
     # Methods for sessions; see :class:`Engine`.
 
     causal_alone = False
-
-    @property
-    def pass_width(self) -> int | None:
-        """Slots of a pass, if shapes are fixed."""
-        return self.decoder.pass_width
+    runner = Runner()
 
     @property
     def forced(self) -> Float[Tensor, "F d"]:
@@ -230,13 +218,13 @@ class LanguageTarget(CheckpointTarget):
 
     def cache(self, slots: int) -> Cache:
         """An empty cache, with the part of each layer on its device."""
-        return Cache(self.decoder.devices, slots, self.pass_width is not None, self.decoder.slot_bytes)
+        return Cache(self.decoder.devices, slots, self.decoder.slot_bytes)
 
     def run(self, inputs: PassInputs) -> Hidden:
         """Run the decoder."""
         assert inputs.mask is not None
         states: list[Tensor] | None = [] if inputs.layers else None
-        hidden = self.decoder(inputs.x, inputs.mask, inputs.positions, inputs.cache, inputs.first, states)
+        hidden = self.decoder(inputs.x, inputs.mask, inputs.positions, inputs.cache, states)
         return hidden, {layer: states[layer - 1] for layer in inputs.layers} if states else {}
 
     def _text(self, ids: Sequence[int]) -> Float[Tensor, "N d"]:

@@ -1,24 +1,28 @@
 """Session of a target: passes over prompts, pending tokens and trees of several images, with one KV cache.
 
 The sequence of an image is `prompt | cell 0 | cell 1 ...`, with forced tokens behind each row (`slots.py`). An image
-has one sequence per guidance stream. Its first pass also reads the prompt.
+has one sequence per guidance stream. Its first pass also reads the prompt. What runs on the device is in `passes.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from spatialspec.core.clock import UNTIMED, Clock
 from spatialspec.core.errors import BadInput
 from spatialspec.core.proposal import Proposal
+from spatialspec.core.sampler import Form, Sampler
 from spatialspec.core.state import State
-from spatialspec.core.step import Scores, Step
-from spatialspec.targets.engine import Engine, PassInputs, Prompt
+from spatialspec.core.step import Readout, Scores, Step
+from spatialspec.targets.engine import Engine, Prompt
+from spatialspec.targets.inputs import Batch, fill_samplers, fill_slots
+from spatialspec.targets.passes import Buffers, Results, Shape
 from spatialspec.targets.room import check_room
 from spatialspec.targets.slots import Slots, length
 
@@ -32,13 +36,11 @@ class _Image:
     Attributes:
         prompt: of the image.
         sequences: sequences of the cache, one for each stream.
-        positions: positions of the committed slots behind the prompt, in cache order, counted from the prompt's end.
         slots: slots of the last pass.
     """
 
     prompt: Prompt
     sequences: range
-    positions: list[int] = field(default_factory=list)
     slots: Slots | None = None
 
 
@@ -55,12 +57,14 @@ class TargetSession:
 
     def __init__(self, engine: Engine, prompts: Sequence[Prompt]) -> None:
         self.engine, self.images, self.layout = engine, list[_Image](), prompts[0].layout
-        self.forced = torch.cat((engine.forced, engine.between))
-        self.ends = len(engine.forced), len(engine.between)
+        self.forced, self.ends = torch.cat((engine.forced, engine.between)), (len(engine.forced), len(engine.between))
         longest = max(len(prefix) for prompt in prompts for prefix in prompt.prefixes)
-        spare = (1 + WIDEST) * (1 + max(self.ends)) + (engine.pass_width or 0)
-        self.cache = engine.cache(longest + length(self.layout, *self.ends) + spare)
+        spare = (1 + WIDEST) * (1 + max(self.ends))
+        self.runner = engine.runner
+        self.workspace = self.runner.workspace(engine, longest + length(self.layout, *self.ends) + spare)
+        self.cache, self.inbox, self.noise = self.workspace.cache, self.workspace.inbox, self.workspace.noise
         self._streams: list[tuple[Prompt, int]] = []  # of every sequence of the cache
+        self._moves: dict[int, list[tuple[int, int]]] = {}  # of sequences: slots to commit, and where they go
         check_room(self.cache, [len(prompt.prefixes) for prompt in prompts])
         for prompt in prompts:
             self._add(prompt)
@@ -83,6 +87,7 @@ class TargetSession:
         first, count = len(self.cache.lengths), len(prompt.prefixes)
         self.images.append(_Image(prompt, range(first, first + count)))
         self.cache.add(count)
+        self.noise.add(1)
         self._tabulate([*self._streams, *((prompt, stream) for stream in range(count))])
 
     def _tabulate(self, streams: list[tuple[Prompt, int]]) -> None:
@@ -94,7 +99,12 @@ class TargetSession:
 
     @torch.no_grad()
     def score(
-        self, states: Sequence[State], proposals: Sequence[Proposal], layers: Collection[int] = ()
+        self,
+        states: Sequence[State],
+        proposals: Sequence[Proposal],
+        layers: Collection[int] = (),
+        samplers: Sequence[Sampler] = (),
+        clock: Clock = UNTIMED,
     ) -> list[Scores]:
         """One pass over prompts of new images, pending cells, nodes, and their forced tokens.
 
@@ -105,123 +115,93 @@ class TargetSession:
         for image, image_slots in zip(self.images, slots, strict=True):
             image.slots = image_slots
         read = np.where(np.array(self.cache.lengths) == 0, self._prefix, 0)  # slots of the prompt in this pass
-        first, body = bool(read.any()), max(map(len, slots))
-        fixed = self.engine.pass_width
-        if fixed is not None and not first:
-            body = -(-body // fixed) * fixed
-        width = body + int(read.max())
-        positions = np.zeros((len(self._streams), width), dtype=np.int64)
-        for image, image_slots in zip(self.images, slots, strict=True):
-            for sequence in image.sequences:
-                start, length = read[sequence], self._prefix[sequence]
-                positions[sequence, :start] = np.arange(start)
-                positions[sequence, start : start + len(image_slots)] = length + image_slots.positions
-        x = self._embed(slots, read, positions, body, width)
-        visible = self.cache.begin(width, x.device)
-        alone = width == 1 and self.engine.causal_alone and self.cache.even and not any(s.ahead for s in states)
-        mask = None if alone else torch.from_numpy(self._mask(states, proposals, read, width, visible)).to(x.device)
-        indices = torch.from_numpy(positions).to(x.device), torch.from_numpy(self._prefix).to(x.device)
-        hidden, inner = self.engine.run(PassInputs(x, *indices, self.layout, mask, self.cache, first, layers))
-        return self._scores(hidden, inner, slots, read)
+        shape = self._shape(states, slots, read, layers, samplers)
+        arrays, tensors = self.inbox.fields(shape.fields())
+        sequences = [image.sequences for image in self.images]
+        batch = Batch(sequences, slots, self._prefix, read, self.cache.lengths, self._moves)
+        fill_slots(arrays, batch, proposals, shape)
+        if samplers:
+            fill_samplers(arrays, samplers, states, proposals, self.noise)
+        prompt = self._prompts(read, shape.prompt) if shape.prompt else None
+        self.inbox.send()
+        clock.mark("draft")
+        self._moves.clear()
+        self._body = shape.prompt
+        buffers = Buffers(self.cache, self.forced, self._conditioning, self.noise.table)
+        results = self.runner(self.engine, self.layout, buffers, tensors, shape, prompt)
+        host = None if results.host is None else results.host.numpy(force=True)
+        clock.mark("pass")
+        return [self._scores(i, results, host, shape, samplers) for i in range(len(self.images))]
 
-    def _embed(
-        self,
-        slots: Sequence[Slots],
-        read: Int[np.ndarray, "B"],
-        positions: Int[np.ndarray, "B N"],
-        body: int,
-        width: int,
-    ) -> Float[Tensor, "B N d"]:
-        """Embed the slots; tokens are embedded once and repeated per guidance stream."""
-        tokens = np.zeros((len(slots), body), dtype=np.int64)
-        steps = np.zeros_like(tokens)
-        for i, image_slots in enumerate(slots):
-            tokens[i, : len(image_slots)], steps[i, : len(image_slots)] = image_slots.tokens, image_slots.steps
-        device, prefix = self.engine.device, self._streams[0][0].prefixes[0]
-        embedded = self.engine.embed(torch.from_numpy(tokens).to(device)).to(prefix)
-        if len(self.forced):
-            table = torch.cat((self.forced[:1], self.forced))  # step j is forced token j - 1; step 0 is not looked up
-            step = torch.from_numpy(steps).to(device)
-            embedded = torch.where((step > 0)[..., None], table[step], embedded)
-        if not read.any() and len(self._streams) == sum(len(image.sequences) for image in self.images):
-            counts = torch.tensor([len(image.sequences) for image in self.images], device=device)
-            x = embedded.repeat_interleave(counts, dim=0, output_size=len(self._streams))
-        else:
-            x = prefix.new_zeros(len(self._streams), width, prefix.shape[1])
-            for i, image in enumerate(self.images):
-                for stream, sequence in enumerate(image.sequences):
-                    start = int(read[sequence])
-                    x[sequence, :start] = image.prompt.prefixes[stream][:start]
-                    x[sequence, start : start + body] = embedded[i]
-        if self._conditioning is not None:  # of the cell after each slot
-            cells = positions - self._prefix[:, None] + 1
-            index = torch.from_numpy(np.maximum(cells, 0)).to(device)
-            added = self._conditioning[torch.arange(len(cells), device=device)[:, None], index]
-            x = x + (added if not read.any() else added * torch.from_numpy(cells >= 0).to(added)[..., None])
-        return x
-
-    def _mask(
+    def _shape(
         self,
         states: Sequence[State],
-        proposals: Sequence[Proposal],
-        read: Int[np.ndarray, "B"],
-        width: int,
-        visible: int,
-    ) -> Bool[np.ndarray, "B 1 N S"]:
-        """Slots attend to the prompt, to committed tokens before theirs, and to slots of this pass by `Slots.mask`."""
-        mask = np.zeros((len(self._streams), 1, width, visible), dtype=bool)
-        mask[..., 0] = True  # padding slots too, as attention to no slot is undefined
-        for image, state, proposal in zip(self.images, states, proposals, strict=True):
-            slots = image.slots
-            assert slots is not None
-            tree = slots.mask(proposal)
-            for sequence in image.sequences:
-                start, length, prompt = int(read[sequence]), self.cache.lengths[sequence], int(self._prefix[sequence])
-                stop, first = start + len(slots), length + start
-                attends = mask[sequence, 0]
-                attends[:start, :start] = np.tri(start, dtype=bool)
-                attends[start:stop, :first] = True
-                attends[start:stop, first : first + len(slots)] = tree
-                if state.ahead or slots.pending > 1:
-                    attends[start:stop, prompt:first] = np.array(image.positions) <= slots.positions[:, None]
-        return mask
+        slots: Sequence[Slots],
+        read: Int[np.ndarray, "S"],
+        layers: Collection[int],
+        samplers: Sequence[Sampler],
+    ) -> Shape:
+        """What is fixed in this pass; makes room in the cache."""
+        images, cache = self.images, self.cache
+        streams = {len(image.sequences) for image in images}
+        prompt, body, in_order = int(read.max()), max(map(len, slots)), all(s.pending and not s.ahead for s in states)
+        outputs = max(len(s.last) + (not s.pending) for s in slots)
+        start = cache.room(prompt + body)
+        shape = Shape(
+            images=len(images),
+            sequences=len(self._streams),
+            streams=streams.pop() if len(streams) == 1 else 0,
+            prompt=prompt,
+            body=body,
+            outputs=outputs,
+            start=start if cache.even else None,
+            visible=start + prompt + body,
+            moves=max(map(len, self._moves.values()), default=0),
+            causal=body == 1 and self.engine.causal_alone and cache.even and in_order,
+            forced=bool(len(self.forced)) and any(len(s) > len(s.last) for s in slots),
+            layers=tuple(sorted(layers)),
+            form=Form.of(samplers, self.engine.vocabulary) if samplers else None,
+        )
+        return self.runner.fit(shape, cache, len(self.forced) > 0)
+
+    def _prompts(self, read: Int[np.ndarray, "S"], longest: int) -> Float[Tensor, "S P d"]:
+        """Embedded prompts that this pass reads, padded on their left."""
+        width = self._streams[0][0].prefixes[0].shape[1]
+        x = self.forced.new_zeros(len(read), longest, width)
+        for sequence, (prompt, stream) in enumerate(self._streams):
+            if read[sequence]:
+                x[sequence, longest - int(read[sequence]) :] = prompt.prefixes[stream]
+        return x
 
     def _scores(
         self,
-        hidden: Float[Tensor, "B N d"],
-        inner: Mapping[int, Float[Tensor, "B N d"]],
-        slots: Sequence[Slots],
-        read: Int[np.ndarray, "B"],
-    ) -> list[Scores]:
-        """Scores of the slots that output cells; only these pass through the output layer."""
-        outputs: list[Int[np.ndarray, "R"]] = []
-        shapes: list[tuple[int, int]] = []
-        for image, image_slots in zip(self.images, slots, strict=True):
-            for sequence in image.sequences:
-                start = int(read[sequence])
-                last = np.append(start - 1, start + image_slots.last) if start else image_slots.last
-                outputs.append(last + sequence * hidden.shape[1])
-            shapes.append((len(image.sequences), len(outputs[-1])))
-        indices = np.concatenate(outputs)
+        index: int,
+        results: Results,
+        host: Float[np.ndarray, "B R columns"] | None,
+        shape: Shape,
+        samplers: Sequence[Sampler],
+    ) -> Scores:
+        """The part of one image."""
+        image = self.images[index]
+        assert image.slots is not None
+        count = len(image.slots.last) + (not image.slots.pending)
+        part = slice(image.sequences.start, image.sequences.stop), slice(count)
+        readout = None
+        if host is not None and shape.form is not None and samplers[index].noise is not None:
+            readout = Readout(host[index, :count], shape.form.ranked, samplers[index].count)
+        return Scores(
+            results.logits[part],
+            results.hidden[part],
+            {layer: states[part] for layer, states in results.layers.items()},
+            None if results.p is None else results.p[index, :count],
+            readout,
+        )
 
-        def take(states: Float[Tensor, "B N d"]) -> Float[Tensor, "M d"]:
-            flat = states.flatten(0, 1)
-            if len(indices) < len(flat):  # otherwise all slots, in order
-                flat = flat[torch.from_numpy(indices).to(flat.device)]
-            return flat.to(self.engine.device)
-
-        final, between = take(hidden), {layer: take(states) for layer, states in inner.items()}
-        logits = self.engine.output(self.engine.norm(final))
-        scores, start = [], 0
-        for shape in shapes:
-            part, start = slice(start, start + shape[0] * shape[1]), start + shape[0] * shape[1]
-            layers = {layer: states[part].unflatten(0, shape) for layer, states in between.items()}
-            scores.append(Scores(logits[part].unflatten(0, shape), final[part].unflatten(0, shape), layers))
-        return scores
-
-    @torch.no_grad()
     def keep(self, index: int, step: Step) -> None:
-        """Commit the prompt, and pending cells and accepted nodes that are not pending after it; a round, nothing."""
+        """Commit the prompt, and pending cells and accepted nodes that are not pending after it; a round, nothing.
+
+        Slots that are to be moved are moved by the next pass.
+        """
         if not step.verdict.commits:
             return
         image, before, proposal = self.images[index], step.before, step.proposal
@@ -230,21 +210,31 @@ class TargetSession:
         accepted = (*step.verdict.path, *step.verdict.elsewhere)
         entries = [*range(slots.pending), *(slots.pending + node for node in accepted)]
         cells = [*before.pending, *(proposal.cells[node] for node in accepted)]
-        committed = [entry for entry, cell in zip(entries, cells, strict=True) if cell not in step.after.pending]
+        pending = set(step.after.pending)
+        committed = [entry for entry, cell in zip(entries, cells, strict=True) if cell not in pending]
         committed_slots = [slot for entry in committed for slot in slots.of_entry(entry)]
-        image.positions += [int(slots.positions[slot]) for slot in committed_slots]
-        prompts = [0 if self.cache.lengths[s] else int(self._prefix[s]) for s in image.sequences]
-        self.cache.commit(image.sequences, prompts, committed_slots)
+        for sequence in image.sequences:
+            length = self.cache.lengths[sequence]
+            prompt = 0 if length else int(self._prefix[sequence])
+            first = self._body - prompt  # where the prompt of this sequence began, behind the padding
+            taken = [*range(first, self._body), *(self._body + slot for slot in committed_slots)]
+            if taken != list(range(len(taken))):
+                self._moves[sequence] = [(length + slot, length + i) for i, slot in enumerate(taken)]
+            self.cache.lengths[sequence] = length + len(taken)
 
-    @torch.no_grad()
     def drop(self, indices: Sequence[int]) -> None:
-        """Drop images; if shapes are fixed, their sequences stay in the batch, unused."""
-        self.images = [image for index, image in enumerate(self.images) if index not in indices]
-        if not indices or self.cache.fixed:
+        """Drop images."""
+        if not indices:
             return
+        left = [index for index in range(len(self.images)) if index not in indices]
+        self.images = [self.images[index] for index in left]
         sequences = [sequence for image in self.images for sequence in image.sequences]
         self.cache.select(sequences)
+        self.noise.select(left)
+        self._moves = {to: self._moves[old] for to, old in enumerate(sequences) if old in self._moves}
         self._tabulate([self._streams[sequence] for sequence in sequences])
         first = 0
         for image in self.images:
             image.sequences = range(first, first := first + len(image.sequences))
+        if not self.images:
+            self.runner.release(self.workspace)

@@ -94,12 +94,17 @@ def test_remembers_what_the_pass_said() -> None:
 CODES = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [-1.0, 0.0]])
 
 
+def ranking(score: torch.Tensor, count: int) -> Ranking:
+    best = score.topk(count, dim=-1)
+    return Ranking.of(best.indices.numpy(), best.values.numpy())
+
+
 def memory(*rows: tuple[list[int], int, int]) -> Memory:
     made = Memory(CODES)
     for before, best, pass_index in rows:
         score = torch.full((1, 256), -torch.inf)
         score[0, best], score[0, 255 - best] = 2.0, 0.0
-        made.add(9, Memory.key(before), Entry(Ranking.of(score, 2), 0, pass_index))
+        made.add(9, Memory.key(before), Entry(ranking(score, 2), 0, pass_index))
     return made
 
 
@@ -156,7 +161,7 @@ def test_the_best_tokens_of_a_row_and_how_likely_they_are(count: int) -> None:
     """Against a softmax over what a full sort puts first; tokens without mass among them."""
     score = torch.randn(7, 12, generator=torch.Generator().manual_seed(3)) * 4
     score[2, :6] = -torch.inf
-    said = Ranking.of(score, count)
+    said = ranking(score, count)
     best, tokens = score.sort(dim=-1, descending=True)
     for number in range(len(score)):
         for equal, age in ((0, 0), (2, 1), (REACH, 3), (REACH, 9)):

@@ -57,6 +57,7 @@ class Watched(AR):
     def __init__(self, noise: Noise, rule: Coupled, settings: SpatialOptions) -> None:
         context = DecodeContext(target(), [drafts(settings.start)], GUIDED, target().grid, noise)
         self.noise, self.spatial = noise, Spatial(context, settings, rule)
+        self.ranked = self.spatial.ranked
         self.states: list[Tensor] = []  # normed, of every cell
         self.model: SpatialModel | None = None
         if settings.start == "spatial-model":
@@ -102,7 +103,7 @@ class Watched(AR):
         return proposal
 
     def observe(self, step: Step) -> None:
-        self.winners.append(Coupled(self.noise).winners(step.proposal, step.p, step.before))
+        self.winners.append(step.scores.winners)
         self.states += [target().norm(step.scores.hidden[:, slot]) for slot in step.verdict.slots()]
         for one in (self.spatial, self.model):
             if one is not None:

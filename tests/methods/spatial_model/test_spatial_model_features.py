@@ -37,6 +37,7 @@ from spatialspec.methods.spatial_model.drafter import SpatialModel, SpatialModel
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 from spatialspec.targets.icons.transformer import GridTransformer
 from spatialspec.targets.llamagen.target import LlamaGenTarget
+from spatialspec.targets.runners import Padded, Runner
 
 CLOSE = {"atol": 1e-5, "rtol": 0.0}
 GUIDED = Sampling(guidance=2.0, temperature=0.9)
@@ -84,13 +85,12 @@ def test_nobody_asks_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given and not any(isinstance(states, list) for states in given)
 
 
-@pytest.mark.parametrize("fixed", [None, 6])
+@pytest.mark.parametrize("runner", [Runner, Padded])
 @pytest.mark.parametrize(("kind", "forced"), [("llama", 0), ("emu3", 1), ("chameleon", 2)])
-def test_language_models_hand_out_states_of_their_blocks(kind: str, forced: int, fixed: int | None) -> None:
+def test_language_models_hand_out_states_of_their_blocks(kind: str, forced: int, runner: type[Runner]) -> None:
     """Row ends in between; the reference reads the whole sequence, without a cache."""
     toy, grid, tokens = Toy(kind), Grid(2, 3), [3, 1, 4, 1, 5, 9]
-    if fixed is not None:
-        toy.decoder.fix(fixed, compiled=False)
+    toy.runner = runner()
     session, state = toy.session(grid, [0, 1], forced), State(grid)
     for first, last in ((0, 2), (3, 6)):
         chain = Proposal.chain(first, tokens[first:last])

@@ -114,8 +114,7 @@ def measure_cost(
     session = target.session(["red apple, 3d"], [""], target.default, shape)
     written = Proposal.chain(0, [0] * half, final=True)
     (scores,) = session.score([State(shape)], [written])
-    p = target.default.distribution(scores.logits)
-    step = Step.of(0, State(shape), written, p, scores, Verdict.all(written))
+    step = Step.of(0, State(shape), written, scores, Verdict.all(written))
     session.keep(0, step)
     times: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(repeats):

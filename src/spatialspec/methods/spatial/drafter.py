@@ -77,6 +77,7 @@ class Spatial(Drafter):
     def __init__(self, context: DecodeContext, options: SpatialOptions, verifier: Verifier) -> None:
         self.options, self.start = options, STARTS[options.start](context, verifier, options.candidates)
         self.memory, self.layers = Memory(context.target.codebook), self.start.layers
+        self.ranked = options.candidates
 
     def propose(self, state: State) -> Proposal:
         """Main path and tree."""
@@ -115,17 +116,17 @@ class Spatial(Drafter):
     def observe(self, step: Step) -> None:
         """Store the scores of cells that are open after the pass."""
         self.start.observe(step)
-        before, proposal, ranking = step.before, step.proposal, step.verdict.ranking
+        before, proposal, readout = step.before, step.proposal, step.scores.readout
         first = before.frontier + len(step.written)
-        if ranking is not None:  # None where the pass read tokens of an earlier run
+        if readout is not None and not proposal.final:  # final where the pass read tokens of an earlier run
             cells = [before.frontier, *(cell + 1 for cell in proposal.cells)]
             keys = [Memory.key(before.tokens)]
             for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
                 keys.append((token, *keys[parent + 1][:-1]))
             if slots := [slot for slot, cell in enumerate(cells) if first <= cell < before.layout.cells]:
-                best = Ranking.of(ranking[slots], self.options.candidates)
+                ranking = Ranking.of(*(best[slots] for best in readout.best))
                 for index, slot in enumerate(slots):
-                    self.memory.add(cells[slot], keys[slot], Entry(best, index, before.passes))
+                    self.memory.add(cells[slot], keys[slot], Entry(ranking, index, before.passes))
         self.memory.forget(first)
 
 

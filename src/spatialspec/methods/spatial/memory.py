@@ -49,10 +49,9 @@ class Ranking(NamedTuple):
     mass: Float[np.ndarray, "R m age"]
 
     @classmethod
-    def of(cls, score: Float[Tensor, "R V"], count: int) -> Ranking:
-        """The best `count` tokens of every slot."""
-        best, tokens = _best(score, min(count, score.shape[-1]))
-        behind = best[:, :1] - best
+    def of(cls, tokens: Int[np.ndarray, "R K"], scores: Float[np.ndarray, "R K"]) -> Ranking:
+        """From the best tokens of every slot and their scores, best first."""
+        behind = scores[:, :1] - scores
         return cls(tokens, behind, np.exp(behind[:, None, None] * RATE).sum(-1))
 
 
@@ -96,18 +95,6 @@ class Candidates(NamedTuple):
     def probability(self, rank: int) -> float:
         """Probability that candidate number `rank` is right."""
         return exp(-self.ranking.behind.item(self.slot, rank) / self.tau) / self.mass
-
-
-def _best(score: Float[Tensor, "R V"], count: int) -> tuple[Float[np.ndarray, "R K"], Int[np.ndarray, "R K"]]:
-    """The best scores of every slot, in descending order, and their tokens."""
-    if score.device.type != "cpu":
-        best = score.topk(count, dim=-1)
-        return best.values.cpu().numpy(), best.indices.cpu().numpy()
-    values = score.numpy()  # numpy's partition takes a third of the time of topk
-    slots = np.arange(len(values))[:, None]
-    tokens = np.argpartition(values, -count, axis=-1)[:, -count:]
-    tokens = tokens[slots, np.argsort(-values[slots, tokens], axis=-1)]
-    return values[slots, tokens], tokens
 
 
 class Memory:

@@ -74,7 +74,9 @@ class Start:
         q = self.distributions(window, new) if new else {}
         if not q:
             return {}
-        ranking = Ranking.of(torch.stack([*q.values()]).log() + self.context.noise.gumbel([*q]), self.count)
+        score = torch.stack([*q.values()]).log() + self.context.noise.gumbel([*q])
+        best = score.topk(min(self.count, score.shape[-1]), dim=-1)
+        ranking = Ranking.of(best.indices.cpu().numpy(), best.values.cpu().numpy())
         return {cell: Entry(ranking, index).candidates(equal=0, age=0) for index, cell in enumerate(q)}
 
 

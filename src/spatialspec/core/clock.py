@@ -1,0 +1,32 @@
+"""Seconds of a run by stage."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal, get_args
+
+Stage = Literal["draft", "pass", "read", "verify", "keep"]
+STAGES: tuple[str, ...] = get_args(Stage)
+
+
+class Clock:
+    """Adds the time since the last mark to a stage.
+
+    Attributes:
+        seconds: of every stage. `draft`: all work of proposing, networks included, and filling the input buffers of the
+            pass. `pass`: from then to the arrival of its output. `read`: unpacking on the host. `verify`. `keep`:
+            commit and observe.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self._last = time.perf_counter()
+
+    def mark(self, stage: Stage) -> None:
+        """What was done since the last mark belongs to this stage."""
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._last
+        self._last = now
+
+
+UNTIMED = Clock()  # for passes that nobody times

@@ -1,0 +1,242 @@
+"""One pass of a target over all images of a session: a pure function on fixed buffers, the sampler inside.
+
+    inbox -> embed -> blocks -> norm, output layer of the wanted slots -> guidance, warp, log p + g, best -> readout
+
+Nothing in it depends on the data but through tensors, and it waits for nothing: it can be captured or compiled for
+each :class:`Shape`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from spatialspec.core.grid import Layout
+from spatialspec.core.sampler import SETTINGS, Form, distributions, readout
+from spatialspec.targets.cache import Cache
+from spatialspec.targets.engine import Engine, PassInputs
+from spatialspec.targets.inbox import Field
+
+
+class Shape(NamedTuple):
+    """What is fixed in a pass.
+
+    Attributes:
+        images: B.
+        sequences: S, one for each guidance stream of each image.
+        streams: of every image, if all have the same number; 0 if not.
+        prompt: slots of the longest prompt that it reads, P; 0 behind the first pass.
+        body: slots behind it, N.
+        outputs: slots of an image that output cells, R.
+        start: first slot to write, if all sequences have the same and it is no input; None if it is.
+        visible: slots of the cache that attention sees.
+        moves: most slots of the last pass that a sequence commits elsewhere than where they are, M.
+        causal: whether attention needs no mask.
+        forced: whether there are forced tokens among the slots.
+        layers: hidden layers to return besides the last.
+        form: of the samplers; None for logits alone.
+    """
+
+    images: int
+    sequences: int
+    streams: int
+    prompt: int
+    body: int
+    outputs: int
+    start: int | None
+    visible: int
+    moves: int
+    causal: bool
+    forced: bool
+    layers: tuple[int, ...]
+    form: Form | None
+
+    @property
+    def width(self) -> int:
+        """All slots of a sequence in this pass."""
+        return self.prompt + self.body
+
+    @property
+    def every(self) -> bool:
+        """Whether all slots output cells, in order."""
+        return not self.prompt and not self.forced
+
+    def fields(self) -> dict[str, Field]:
+        """The inputs that change from pass to pass."""
+        images, sequences, width = self.images, self.sequences, self.width
+        fields: dict[str, Field] = {
+            "tokens": ("int", (images, self.body)),
+            "positions": ("int", (sequences, width)),  # in the sequence
+            "lengths": ("int", (sequences,)),  # committed slots
+            "prefix": ("int", (sequences,)),  # of them, or of this pass, the prompt
+        }
+        if not self.streams:
+            fields["image"] = "int", (sequences,)
+            fields["stream"] = "int", (2, images)  # sequences of the first and the last stream
+        if self.forced:
+            fields["steps"] = "int", (images, self.body)
+        if not self.every:
+            fields["outputs"] = "int", (images, self.outputs)
+        if not self.causal:
+            fields["tree"] = "bool", (sequences, width, width)  # what slots of this pass see of each other
+        if self.moves:
+            fields["moves"] = "int", (2, sequences, self.moves)
+        if self.form is not None:
+            fields["settings"] = "float", (images, SETTINGS)
+            if self.form.scored:
+                fields["noise"] = "int", (images, self.outputs)  # rows of the table of noise
+            if self.form.near:
+                fields["nodes"] = "int", (2, images, self.outputs)  # slot above each slot's token, and the token
+        return fields
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """What stays in its place on the device from pass to pass.
+
+    Attributes:
+        cache: keys and values.
+        forced: embedded forced tokens: after a row, then after a grid.
+        conditioning: for each sequence what is added to its slots, if anything; see `Prompt.conditioning`.
+        noise: coupled noise of some cells of every image.
+    """
+
+    cache: Cache
+    forced: Float[Tensor, "F d"]
+    conditioning: Float[Tensor, "S slots d"] | None
+    noise: Float[Tensor, "B cells V"]
+
+    def places(self) -> tuple[int, ...]:
+        """Where they lie in memory."""
+        told = () if self.conditioning is None else (self.conditioning.data_ptr(),)
+        return (*self.cache.places(), self.forced.data_ptr(), *told, self.noise.data_ptr())
+
+
+class Results(NamedTuple):
+    """Results of a pass, on the device: as in `Scores`, for all images; `host` is what the host reads."""
+
+    logits: Float[Tensor, "S R V"]
+    hidden: Float[Tensor, "S R d"]
+    layers: Mapping[int, Float[Tensor, "S R d"]]
+    p: Float[Tensor, "B R V"] | None
+    host: Float[Tensor, "B R columns"] | None
+
+    def copied(self) -> Results:
+        """The same in memory of their own, but for the logits, which nobody keeps."""
+        p, host = (None if part is None else part.clone() for part in (self.p, self.host))
+        layers = {layer: states.clone() for layer, states in self.layers.items()}
+        return Results(self.logits, self.hidden.clone(), layers, p, host)
+
+
+def run(
+    engine: Engine,
+    layout: Layout,
+    buffers: Buffers,
+    inputs: Mapping[str, Tensor],
+    shape: Shape,
+    prompt: Float[Tensor, "S P d"] | None = None,
+) -> Results:
+    """The function.
+
+    Args:
+        engine: parts of the target.
+        layout: of every image.
+        buffers: see above; the cache is written.
+        inputs: tensors of `Shape.fields`.
+        shape: what is fixed.
+        prompt: embedded prompts, of a first pass, padded on their left.
+    """
+    positions, prefix, lengths = (inputs[name].long() for name in ("positions", "prefix", "lengths"))
+    x = _embed(engine, buffers, inputs, shape, prompt)
+    if buffers.conditioning is not None:  # of the cell after each slot
+        cells = positions - prefix[:, None] + 1
+        rows = torch.arange(shape.sequences, device=cells.device)[:, None]
+        added = buffers.conditioning[rows, cells.clamp(min=0)]
+        x = x + (added * (cells >= 0)[..., None].to(added) if shape.prompt else added)
+    moves = inputs["moves"].long() if shape.moves else None
+    seen = buffers.cache.begin(positions, lengths, shape.visible, shape.start, moves)
+    mask = None if shape.causal else _mask(inputs["tree"], seen, positions, lengths, shape)
+    hidden, inner = engine.run(PassInputs(x, positions, prefix, layout, mask, buffers.cache, shape.layers))
+    final = _outputs(engine, hidden, inputs, shape)
+    between = {layer: _outputs(engine, states, inputs, shape) for layer, states in inner.items()}
+    logits = engine.output(engine.norm(final))
+    if shape.form is None:
+        return Results(logits, final, between, None, None)
+    p, host = _sample(logits, buffers, inputs, shape, shape.form)
+    return Results(logits, final, between, p, host)
+
+
+def _embed(
+    engine: Engine,
+    buffers: Buffers,
+    inputs: Mapping[str, Tensor],
+    shape: Shape,
+    prompt: Float[Tensor, "S P d"] | None,
+) -> Float[Tensor, "S N d"]:
+    """Embed the slots; tokens are embedded once and repeated per guidance stream."""
+    embedded = engine.embed(inputs["tokens"].long()).to(buffers.forced.dtype)
+    if shape.forced:
+        steps = inputs["steps"].long()  # step j is forced token j - 1
+        embedded = torch.where((steps > 0)[..., None], buffers.forced[(steps - 1).clamp(min=0)], embedded)
+    if shape.streams:
+        x = embedded.repeat_interleave(shape.streams, dim=0) if shape.streams > 1 else embedded
+    else:
+        x = embedded[inputs["image"].long()]
+    return x if prompt is None else torch.cat((prompt, x), 1)
+
+
+def _mask(
+    tree: Bool[Tensor, "S N N"],
+    seen: Int[Tensor, "S visible"],
+    positions: Int[Tensor, "S N"],
+    lengths: Int[Tensor, "S"],
+    shape: Shape,
+) -> Bool[Tensor, "S 1 N visible"]:
+    """A slot attends to committed slots up to its position, and to slots of this pass as `tree` says."""
+    before = seen[:, None, :] <= positions[:, :, None]
+    if shape.start is not None:
+        return torch.cat((before[..., : shape.start], tree), -1)[:, None]
+    slots = torch.arange(shape.visible, device=seen.device) - lengths[:, None]  # counted from this pass
+    within = slots.clamp(0, shape.width - 1)[:, None, :].expand(before.shape)
+    now = ((slots >= 0) & (slots < shape.width))[:, None]
+    return torch.where(now, tree.gather(-1, within), before & (slots < 0)[:, None])[:, None]
+
+
+def _outputs(
+    engine: Engine, states: Float[Tensor, "S N d"], inputs: Mapping[str, Tensor], shape: Shape
+) -> Float[Tensor, "S R d"]:
+    """The states that output cells; only these pass through the output layer."""
+    if shape.every:
+        return states.to(engine.device)
+    slots = inputs["outputs"].long()
+    slots = slots.repeat_interleave(shape.streams, dim=0) if shape.streams else slots[inputs["image"].long()]
+    rows = torch.arange(shape.sequences, device=slots.device)[:, None]
+    return states[rows.to(states.device), slots.to(states.device)].to(engine.device)
+
+
+def _sample(
+    logits: Float[Tensor, "S R V"], buffers: Buffers, inputs: Mapping[str, Tensor], shape: Shape, form: Form
+) -> tuple[Float[Tensor, "B R V"], Float[Tensor, "B R columns"] | None]:
+    """Distributions of all images, and what the host reads."""
+    logits, settings = logits.float(), inputs["settings"]
+    if shape.streams == 1:
+        guided = logits
+    elif shape.streams:
+        each = logits.unflatten(0, (shape.images, shape.streams))
+        guided = torch.lerp(each[:, 1], each[:, 0], settings[:, :1, None])
+    else:
+        first, last = (logits[stream] for stream in inputs["stream"].long())
+        weight = settings[:, :1, None]
+        guided = torch.where(weight == 1, first, torch.lerp(last, first, weight))
+    p = distributions(guided, settings, form.filters)
+    if not form.scored:
+        return p, None
+    images = torch.arange(shape.images, device=p.device)[:, None]
+    noise = buffers.noise[images, inputs["noise"].long()]
+    nodes = tuple(inputs["nodes"].long()) if form.near else None
+    return p, readout(p, noise, form.ranked, nodes)

@@ -1,0 +1,226 @@
+"""How passes are run: as they come, captured as CUDA graphs, or compiled.
+
+Captured and compiled passes have fixed shapes: they are padded to one of a few widths, see a multiple of 512 slots of
+the cache, and commit up to a multiple of 32. A pass that reads a prompt is run as it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from spatialspec.core.errors import BadInput, shown
+from spatialspec.core.grid import Layout
+from spatialspec.targets.cache import Cache
+from spatialspec.targets.engine import Engine
+from spatialspec.targets.inbox import Inbox
+from spatialspec.targets.noise_buffer import NoiseBuffer
+from spatialspec.targets.passes import Buffers, Results, Shape, run
+
+EngineName = Literal["auto", "eager", "captured", "compiled"]
+NAMES: tuple[str, ...] = get_args(EngineName)
+WIDTHS = (1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)  # slots of a pass; a wider one has a multiple of the last
+SEEN = 512  # slots of the cache: attention sees a multiple
+COMMITTED = 32  # slots of a pass that are moved: a multiple
+WORDS = 1 << 16  # of an inbox that need not grow: of a pass of 128 slots in two streams
+
+Replay = tuple[Callable[[], object], Results]  # runs a captured pass again, into these results
+
+
+@dataclass
+class Workspace:
+    """Buffers of a session, which a later one may use again."""
+
+    cache: Cache
+    inbox: Inbox
+    noise: NoiseBuffer
+
+
+class Runner:
+    """Runs every pass as it comes: the reference, and what CPU and MPS run."""
+
+    name = "eager"
+
+    def workspace(self, engine: Engine, slots: int) -> Workspace:
+        """Empty buffers for a session whose sequences have `slots` slots."""
+        return Workspace(
+            engine.cache(slots), Inbox(engine.device, WORDS), NoiseBuffer(engine.vocabulary, engine.device)
+        )
+
+    def release(self, workspace: Workspace) -> None:
+        """A session is done with its buffers."""
+
+    def fit(self, shape: Shape, cache: Cache, forced: bool) -> Shape:
+        """The shape that a pass is run with.
+
+        Args:
+            shape: that it needs.
+            cache: in which there is room made for a larger one.
+            forced: whether any pass has forced tokens.
+        """
+        return shape
+
+    def __call__(
+        self,
+        engine: Engine,
+        layout: Layout,
+        buffers: Buffers,
+        inputs: Mapping[str, Tensor],
+        shape: Shape,
+        prompt: Tensor | None = None,
+    ) -> Results:
+        """See `passes.run`."""
+        return run(engine, layout, buffers, inputs, shape, prompt)
+
+
+class Padded(Runner):
+    """Runs passes with few different shapes; its buffers stay in their place from session to session."""
+
+    name = "padded"
+
+    def __init__(self) -> None:
+        self._spare: list[Workspace] = []
+
+    def workspace(self, engine: Engine, slots: int) -> Workspace:
+        """See :class:`Runner`; a multiple of 512 slots, so that prompts of other lengths fit too."""
+        slots = _up(slots, SEEN)
+        for workspace in self._spare:
+            if workspace.cache.capacity >= slots:
+                self._spare.remove(workspace)
+                return workspace
+        return super().workspace(engine, slots)
+
+    def release(self, workspace: Workspace) -> None:
+        """See :class:`Runner`."""
+        self._spare.append(workspace)
+
+    def fit(self, shape: Shape, cache: Cache, forced: bool) -> Shape:
+        """See :class:`Runner`."""
+        if shape.prompt:
+            return shape
+        body = next((width for width in WIDTHS if width >= shape.body), _up(shape.body, WIDTHS[-1]))
+        visible = min(_up(cache.room(body) + body, SEEN), cache.capacity)
+        return shape._replace(
+            body=body,
+            outputs=body,
+            start=None,
+            visible=visible,
+            moves=_up(max(shape.moves, 1), COMMITTED),
+            causal=False,
+            forced=forced,
+        )
+
+
+class Captured(Padded):
+    """Captures every shape once and replays it.
+
+    Args:
+        capture: makes a :data:`Replay` of a function; by default a CUDA graph.
+    """
+
+    name = "captured"
+
+    def __init__(self, capture: Callable[[Callable[[], Results]], Replay] | None = None) -> None:
+        super().__init__()
+        self._capture = capture or _CudaGraphs()
+        self._replays: dict[tuple[Layout, Shape], Replay] = {}
+        self._places: tuple[int, ...] = ()
+
+    def __call__(
+        self,
+        engine: Engine,
+        layout: Layout,
+        buffers: Buffers,
+        inputs: Mapping[str, Tensor],
+        shape: Shape,
+        prompt: Tensor | None = None,
+    ) -> Results:
+        """See `passes.run`; results are copies, as the next replay overwrites its own."""
+        if prompt is not None:
+            return run(engine, layout, buffers, inputs, shape, prompt)
+        places = (*buffers.places(), inputs["tokens"].data_ptr())
+        if places != self._places:
+            self._replays.clear()  # they read and write where the buffers were
+            self._places = places
+        key = layout, shape
+        if key not in self._replays:
+            results = run(engine, layout, buffers, inputs, shape)
+            inputs["moves"].zero_()  # slots have moved: unlike all else in a pass, that cannot be done twice
+            self._replays[key] = self._capture(lambda: run(engine, layout, buffers, inputs, shape))
+            return results
+        replay, results = self._replays[key]
+        replay()
+        return results.copied()
+
+
+class Compiled(Padded):
+    """Compiles the pass for every shape: `torch.compile`."""
+
+    name = "compiled"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run: Callable[..., Results] = torch.compile(run, fullgraph=True, dynamic=False)
+
+    def __call__(
+        self,
+        engine: Engine,
+        layout: Layout,
+        buffers: Buffers,
+        inputs: Mapping[str, Tensor],
+        shape: Shape,
+        prompt: Tensor | None = None,
+    ) -> Results:
+        """See `passes.run`."""
+        function = self._run if prompt is None else run
+        return function(engine, layout, buffers, inputs, shape, prompt)
+
+
+class _CudaGraphs:
+    """Captures functions as CUDA graphs that share one pool of memory."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, function: Callable[[], Results]) -> Replay:
+        side = torch.cuda.Stream()  # libraries allocate in the first calls, which must not be captured
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(2):
+                function()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            results = function()
+        self._pool = graph.pool()
+        return graph.replay, results
+
+
+def runner(name: str, devices: set[torch.device]) -> Runner:
+    """The runner of a name; "auto" captures on CUDA and is eager elsewhere.
+
+    Args:
+        name: see :data:`EngineName`.
+        devices: of the target.
+
+    Raises:
+        BadInput: an unknown name, or one that these devices cannot run.
+    """
+    if name not in NAMES:
+        raise BadInput(f"engine {shown(name)}", f"one of {', '.join(NAMES)}")
+    one, cuda = len(devices) == 1, all(device.type == "cuda" for device in devices)
+    if name == "captured" and not cuda:
+        raise BadInput(f"engine captured on {next(iter(devices)).type}", "a CUDA device", "leave it at auto")
+    if name in ("captured", "compiled") and not one:
+        raise BadInput(f"engine {name} on {len(devices)} devices", "one device", "leave it at auto: it runs eagerly")
+    if name == "compiled":
+        return Compiled()
+    return Captured() if name == "captured" or (name == "auto" and cuda and one) else Runner()
+
+
+def _up(number: int, step: int) -> int:
+    return -(-number // step) * step
