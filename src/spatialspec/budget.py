@@ -79,8 +79,8 @@ def effort(method: Method, request: Request, device: torch.device) -> int:
 
 
 def _undecided(method: Method) -> bool:
-    """Whether a method has the option `budget`, and it was not set."""
-    return method.has("budget") and "budget" not in method.options.explicit
+    """Whether a method has the option `budget`, and nothing that was set decides it."""
+    return method.has("budget") and not method.options.settles("budget")
 
 
 def measure(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> list[Cost]:

@@ -25,7 +25,7 @@ from spatialspec.plugins import register
 WORDS = [  # as typed, and part of the message
     ("magic", "got method 'magic', expected one of ar, medusa,"),
     ("", "got method ''"),
-    ("hawk:depht=2", "got option 'depht', expected key=value with a key of tolerance, budget, horizontal"),
+    ("hawk:depht=2", "got option 'depht', expected key=value with a key of tolerance, slots, budget, horizontal"),
     ("ar:x=1", "with a key of none: it takes no options"),
     ("ar:x", "got option 'x' for ar, expected key=value, once, with a key of none"),
     ("hawk:depth", "got option 'depth' for hawk, expected key=value, once"),

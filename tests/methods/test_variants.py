@@ -23,7 +23,7 @@ PICTURE = ToyTarget.random(QUICK.size, 4, 1, deviation=0.7)  # seed-exact method
 
 def drafted(method: str, target: ToyTarget, count: int = 8) -> list[tuple[object, ...]]:
     """Every proposal of some images."""
-    trial = Trial(method, "coupled", Sampling(), target)
+    trial = Trial(method, "coupled", Sampling(), target, count=5)
     images = [trial.image(Noise(seed, target.grid.cells, 4)) for seed in range(count)]
     steps = decode(target.session([""] * count, [""] * count, Sampling(), target.grid), images)
     return [(step.image, *step.proposal.tokens, *step.proposal.parents) for step in steps]
@@ -34,7 +34,7 @@ def test_all_are_audited_behind_their_method() -> None:
     assert len(everything) == len(set(everything)) == len(methods()) + len(VARIANTS)
     for name, given in VARIANTS:
         assert everything.index(name) < everything.index(f"{name}:{given}") and Method.parse(f"{name}:{given}").exact
-    for asked in ("start=above", "form=gumbel", "width=", "front=0", "budget=", "start=hawk", "length="):
+    for asked in ("start=above", "form=gumbel", "width=", "front=0", "budget=", "start=hawk", "length=", "slots="):
         assert any(asked in given for _, given in VARIANTS), asked
 
 
@@ -55,7 +55,7 @@ def test_every_word_of_a_variant_shows_where_it_is_audited(name: str, given: str
 def test_seed_identity_on_a_picture_that_is_larger_than_windows(method: str) -> None:
     """AR's tokens, image by image."""
     noises = [Noise(seed, PICTURE.grid.cells, 4) for seed in range(6)]
-    ours, ar = (Trial(text, "coupled", Sampling(), PICTURE).tokens(noises) for text in (method, "ar"))
+    ours, ar = (Trial(text, "coupled", Sampling(), PICTURE, count=5).tokens(noises) for text in (method, "ar"))
     assert (ours == ar).all()
 
 
@@ -70,7 +70,9 @@ def test_a_model_says_which_it_can_draw(tmp_path: Path) -> None:
     """Methods whose drafts the model lacks are tested on audit environments only."""
     pipeline = tiny_pipeline(tmp_path)
     missing = [method for method in map(Method.parse, audited()) if not _drawn_by(pipeline, method)]
-    assert [str(method) for method in missing] == ["spatial:budget=3:start=spatial-model", "spatial-model"]
+    assert [str(method) for method in missing] == [
+        "spatial:budget=3:start=spatial-model", "spatial-model", "spatial-model:slots=6",
+    ]  # fmt: skip
 
 
 def test_help_says_what_an_infinite_tolerance_keeps() -> None:

@@ -22,4 +22,10 @@ class AR(Drafter):
         return Proposal()
 
 
-METHOD = Method("ar", "plain AR: one token per pass, the reference", Options(), AR)
+class AROptions(Options):
+    """Of AR: none."""
+
+    fixed = "a pass has one slot"
+
+
+METHOD = Method("ar", "plain AR: one token per pass, the reference", AROptions(), AR)

@@ -20,6 +20,7 @@ the next, and `hawk-vertical` drafts nothing there.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -31,10 +32,11 @@ from torch import Tensor, nn
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Drafter, Verifier
-from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sizes import CountOrNone, Size
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
+from spatialspec.methods import trees
 from spatialspec.methods.method import Method
 from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.options import Budget, Tolerance
@@ -75,8 +77,9 @@ class HawkHeads(DraftNetwork):
 
 
 class TreeOptions(Budget):
-    """Shape of the tree. Depth is reduced where the full product would exceed the budget."""
+    """Shape of the tree. Depth is reduced where the full product would exceed the budget; slots take the likeliest."""
 
+    lifted = "depth", "vertical_samples", "horizontal_samples"
     horizontal: int = Field(default=2, ge=0, le=16, description="horizontal heads n in use")
     vertical: int = Field(default=2, ge=0, le=16, description="vertical heads VSD in use")
     depth: int = Field(default=2, ge=1, le=16, description="cells drafted ahead")
@@ -138,26 +141,30 @@ class Hawk(Drafter):
         """Pool and tree for the cells behind the frontier."""
         sources: list[Float[Tensor, "G d"]] = []
         origins: list[tuple[str, int]] = []
-        plan = [self.pool(state.frontier + j, j, sources, origins) for j in range(self._depth(state))]
-        if not sources:
+        plan, ends = list[list[int]](), list[int]()
+        for j in range(self._depth(state)):
+            plan.append(self.pool(state.frontier + j, j, sources, origins))
+            ends.append(len(sources))
+        candidates = tuple(map(len, plan))
+        shape = trees.likeliest(candidates, self.options.budget) if self.options.slots else trees.product(candidates)
+        if not shape:
             return Proposal()
-        q = self.sampling.distribution(self.target.output(torch.stack(sources, dim=1)))
-        indices = [index for level in plan for index in level]
-        cells = [state.frontier + j for j, level in enumerate(plan) for _ in level]
-        tokens = iter(self.verifier.draw(q, indices, cells, state.passes))
-        proposal = Proposal(q=q, sources=origins)
-        parents = [ROOT]
-        for j, level in enumerate(plan):
-            drawn = [(next(tokens), index) for index in level]
-            parents = [proposal.add(state.frontier + j, token, up, index) for up in parents for token, index in drawn]
-            parents = list(dict.fromkeys(parents))
+        plan = [level[:count] for level, count in zip(plan, trees.used(shape), strict=False)]
+        reached = ends[len(plan) - 1]
+        q = self.sampling.distribution(self.target.output(torch.stack(sources[:reached], dim=1)))
+        proposal = trees.proposal(shape, plan, q, self.verifier, state)
+        proposal.sources = origins[:reached]
         return proposal
 
     def pool(
         self, cell: int, ahead: int, sources: list[Float[Tensor, "G d"]], origins: list[tuple[str, int]]
     ) -> list[int]:
-        """Append the cell's sources and origins; return an index of q for each candidate, vertical first."""
-        s = self.options
+        """Append the cell's sources and origins; return an index of q for each candidate, vertical first.
+
+        With `slots` both directions take turns, as the tree may end between them. A source has no more candidates than
+        there are tokens.
+        """
+        s, most = self.options, self.target.vocabulary
         vertical = []
         for k, store in enumerate(self._cache, start=1):
             source = self.layout.above(cell, k)
@@ -165,10 +172,12 @@ class Hawk(Drafter):
                 vertical.append(len(sources))
                 sources.append(store[source % len(store)])
                 origins.append(("vertical", k))
-        indices = [vertical[i % len(vertical)] for i in range(s.vertical_samples)] if vertical else []
+        indices = [vertical[i % len(vertical)] for i in range(min(s.vertical_samples, most * len(vertical)))]
         if self._right_states is not None and ahead < s.horizontal:
             unused = s.vertical_samples if s.vertical and not vertical else 0
-            indices += [len(sources)] * (s.horizontal_samples + unused)
+            right = [len(sources)] * min(s.horizontal_samples + unused, most)
+            turns = itertools.zip_longest(indices, right) if s.slots else [(*indices, *right)]
+            indices = [index for turn in turns for index in turn if index is not None]
             sources.append(self._right_states[ahead])
             origins.append(("horizontal", ahead + 1))
         return indices
@@ -176,6 +185,8 @@ class Hawk(Drafter):
     def _depth(self, state: State) -> int:
         """Levels of the tree: they depend on no drawn token, as rejection requires."""
         s = self.options
+        if s.slots:
+            return min(s.depth, self.layout.cells - state.frontier)
         per_level = s.vertical_samples * bool(s.vertical) + s.horizontal_samples * bool(s.horizontal)
         depth, nodes = 0, 0
         while depth < s.depth and nodes + per_level ** (depth + 1) <= s.budget:
@@ -184,5 +195,9 @@ class Hawk(Drafter):
         return min(depth, self.layout.cells - state.frontier)
 
 
-HAWK = Method("hawk", "vertical and horizontal heads, spatial pool", HawkOptions(), Hawk, drafts="hawk")
-HAWK_VERTICAL = Method("hawk-vertical", "Hawk's vertical heads alone", HawkVerticalOptions(), Hawk, drafts="hawk")
+HAWK = Method(
+    "hawk", "vertical and horizontal heads, spatial pool", HawkOptions(), Hawk, drafts="hawk", variants=("slots=6",)
+)
+HAWK_VERTICAL = Method(
+    "hawk-vertical", "Hawk's vertical heads alone", HawkVerticalOptions(), Hawk, drafts="hawk", variants=("slots=4",)
+)

@@ -19,12 +19,13 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
-from spatialspec.methods.options import Tolerance
+from spatialspec.methods.options import Slotted, Tolerance
 
 
-class JacobiOptions(Tolerance):
+class JacobiOptions(Slotted, Tolerance):
     """Length of the window."""
 
+    follows = "length", 0
     length: int = Field(default=32, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
 
 
@@ -53,5 +54,5 @@ class Jacobi(Drafter):
 
 METHOD = Method(
     "jacobi", "the window's own tokens under coupled noise, no drafter", JacobiOptions(), Jacobi,
-    rule="coupled", variants=("length=3",),
+    rule="coupled", variants=("length=3", "slots=4"),
 )  # fmt: skip

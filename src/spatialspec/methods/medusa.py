@@ -20,4 +20,4 @@ class MedusaOptions(HawkOptions):
     horizontal_samples: int = Field(default=2, ge=0, le=64, description="candidates per depth from horizontal heads, b")
 
 
-METHOD = Method("medusa", "Hawk's horizontal heads alone", MedusaOptions(), Hawk, drafts="hawk")
+METHOD = Method("medusa", "Hawk's horizontal heads alone", MedusaOptions(), Hawk, drafts="hawk", variants=("slots=6",))

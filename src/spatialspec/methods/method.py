@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from spatialspec.core.errors import BadInput, shown
-from spatialspec.methods.options import Budget, Options, Tolerance
+from spatialspec.methods.options import Options, Slotted, Tolerance
 from spatialspec.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class Method(Plugin):
         return replace(self, options=type(self.options)(**{**self.options.explicit, **values}))
 
     def with_default(self, name: str, value: Any) -> Method:
-        """A copy with a value for an option; itself if it has no such option, or the option was set by the user."""
-        if not self.has(name) or name in self.options.explicit:
+        """A copy with a value for an option; itself if it has no such option, or what the user set decides it."""
+        if not self.has(name) or self.options.settles(name):
             return self
         changed = self.with_options(**{name: value})
         return self if changed.options == self.options else changed
@@ -133,7 +133,7 @@ class Method(Plugin):
         if self.verifier is not None:
             verifier = self.verifier(context, self.options, verifier)
         drafter = self.drafter(context, self.options, verifier)
-        if isinstance(self.options, Budget) and not self.options.budget:  # plain AR, without the cost of a drafter
+        if isinstance(self.options, Slotted) and not self.options.nodes:  # plain AR, without the cost of a drafter
             drafter = AR()
         return drafter, verifier
 

@@ -6,7 +6,8 @@ import types
 from contextlib import suppress
 from math import inf
 from operator import index
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from sys import maxsize
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,17 +21,22 @@ class Options(BaseModel):
 
     Values may be text, as on the command line. A bool is read as its text.
 
+    Attributes:
+        fixed: why its passes have no `slots`, and what to set instead; "" if nothing can be.
+
     Raises:
         BadInput: an unknown option, or a value that is not allowed.
     """
+
+    fixed: ClassVar[str] = ""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     _explicit: tuple[str, ...] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **settings: Any) -> None:
-        """What a method promises follows from its tolerance and its budget: nobody else's options have these names."""
-        for name, base in (("tolerance", "Tolerance"), ("budget", "Budget")):
+        """What a method promises follows from these: nobody else's options have their names."""
+        for name, base in (("tolerance", "Tolerance"), ("budget", "Budget"), ("slots", "Slotted")):
             if name in cls.model_fields and base not in {one.__name__ for one in cls.__mro__}:
                 raise BadInput(f"an option {name} of {cls.__name__}", f"that of {base}", f"inherit from {base}")
 
@@ -42,10 +48,12 @@ class Options(BaseModel):
         else:
             self._explicit = tuple(values)
             return
-        fields = type(self).model_fields
+        cls = type(self)
+        fields = cls.model_fields
         if name not in fields:
             known = ", ".join(fields) or "none: it takes no options"
-            raise BadInput(f"option {shown(name)}", f"key=value with a key of {known}")
+            advice = cls.fixed if name == "slots" else ""
+            raise BadInput(f"option {shown(name)}", f"key=value with a key of {known}", advice)
         value = values[name] if isinstance(values[name], str) else shown(values[name])
         raise BadInput(f"{name}={value[:60]}", allowed(fields[name]))
 
@@ -53,6 +61,10 @@ class Options(BaseModel):
     def explicit(self) -> dict[str, Any]:
         """Values that were set explicitly, in that order."""
         return {name: getattr(self, name) for name in self._explicit}
+
+    def settles(self, name: str) -> bool:
+        """Whether an option was set, or follows from one that was."""
+        return name in self._explicit
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -72,10 +84,64 @@ class Tolerance(Options):
     )
 
 
-class Budget(Options):
+class Slotted(Options):
+    """The width of a pass, under the same name for every method that can choose it.
+
+    Attributes:
+        follows: the option that the slots decide, and how many of them it does not count; None for none.
+        lifted: limits of a tree that become their largest value, unless they are set too.
+
+    Raises:
+        BadInput: as in the base; or the option that the slots decide has another value.
+    """
+
+    follows: ClassVar[tuple[str, int] | None] = None
+    lifted: ClassVar[tuple[str, ...]] = ()
+
+    slots: int = Field(
+        default=0, ge=0, le=513,
+        description="most slots of a pass, the pending token included; 1 is AR, 0 leaves them to the other options",
+    )  # fmt: skip
+
+    def __init__(self, /, **values: Any) -> None:
+        super().__init__(**values)
+        for name, value in self._decided().items():
+            if name not in values:
+                self.__dict__[name] = value
+            elif name not in self.lifted and getattr(self, name) != value:
+                both = f"slots={self.slots} and {name}={getattr(self, name)}"
+                raise BadInput(both, f"{name}={value} with these slots", f"leave out slots or {name}")
+
+    def _decided(self) -> dict[str, int]:
+        """Values of other options that follow from `slots`."""
+        if not self.slots:
+            return {}
+        values = {name: int(_range(type(self).model_fields[name].metadata)[1]) for name in self.lifted}
+        if self.follows is not None:
+            name, uncounted = self.follows
+            values[name] = self.slots - uncounted
+        return values
+
+    def settles(self, name: str) -> bool:
+        """Whether an option was set, or follows from `slots`."""
+        return super().settles(name) or name in self._decided()
+
+    @property
+    def nodes(self) -> int:
+        """Most drafted nodes of a pass; 0 is AR, and more than an image has cells if nothing limits them."""
+        return (self.slots or maxsize) - 1
+
+
+class Budget(Slotted):
     """The size of a tree."""
 
+    follows = "budget", 1
     budget: int = Field(default=64, ge=0, le=128, description="most drafted nodes of a pass; 0 is AR")
+
+    @property
+    def nodes(self) -> int:
+        """The budget."""
+        return self.budget
 
 
 def _plain(name: str, value: object) -> object:
@@ -102,6 +168,13 @@ def allowed(field: FieldInfo) -> str:
     return _allowed(field.annotation, field.metadata)
 
 
+def _range(rules: list[Any]) -> tuple[Any, Any]:
+    """The smallest and the largest number that rules allow."""
+    low = next((rule.ge for rule in rules if isinstance(rule, Ge)), -inf)
+    high = next((rule.le for rule in rules if isinstance(rule, Le)), inf)
+    return low, high
+
+
 def _allowed(kind: Any, rules: list[Any]) -> str:
     if get_origin(kind) is Annotated:
         return _allowed(get_args(kind)[0], kind.__metadata__[0].metadata)
@@ -111,7 +184,6 @@ def _allowed(kind: Any, rules: list[Any]) -> str:
         return " or ".join(_allowed(part, rules) for part in get_args(kind))
     if kind not in (int, float):
         return f"a {getattr(kind, '__name__', kind)}"
-    low = next((rule.ge for rule in rules if isinstance(rule, Ge)), -inf)
-    high = next((rule.le for rule in rules if isinstance(rule, Le)), inf)
+    low, high = _range(rules)
     number = f"a {'whole ' if kind is int else ''}number"
     return number if (low, high) == (-inf, inf) else f"{number} from {low:g} to {high:g}"

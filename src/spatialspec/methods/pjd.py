@@ -56,6 +56,7 @@ FILL = 1  # candidate number of a uniform fill; candidate 0 of the same cell and
 class PJDOptions(Options):
     """When a row opens, and how many cells of it are drafted."""
 
+    fixed = "a pass has as many rows as are open: set width, the drafts of one row"
     context: int = Field(default=4, ge=1, le=1024, description="cells of a row after which the next opens, c")
     width: int = Field(default=7, ge=1, le=64, description="longest draft of a row, W")
 

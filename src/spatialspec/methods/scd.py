@@ -65,5 +65,5 @@ class SCD(Window):
 
 METHOD = Method(
     "scd", "SJD with drafts coupled from pass to pass", SCDOptions(), SCD, rule="rejection",
-    variants=("length=3:start=above", "form=gumbel", "length=3:form=gumbel:start=above"),
+    variants=("length=3:start=above", "form=gumbel", "length=3:form=gumbel:start=above", "slots=4"),
 )  # fmt: skip

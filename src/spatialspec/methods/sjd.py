@@ -33,12 +33,13 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
-from spatialspec.methods.options import Options
+from spatialspec.methods.options import Slotted
 
 
-class WindowOptions(Options):
+class WindowOptions(Slotted):
     """Length of the window, and the distribution of new cells."""
 
+    follows = "length", 0
     length: int = Field(default=16, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
     start: Literal["uniform", "above"] = Field(default="uniform", description="q of new cells")
 
@@ -139,5 +140,5 @@ class SJD(Window):
 
 METHOD = Method(
     "sjd", "samples of the last pass as drafts", WindowOptions(), SJD, rule="rejection",
-    variants=("length=2:start=above",),
+    variants=("length=2:start=above", "slots=3"),
 )  # fmt: skip

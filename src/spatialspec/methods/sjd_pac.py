@@ -114,5 +114,5 @@ class SJDPAC(SCD):
 
 METHOD = Method(
     "sjd-pac", "SJD, continued behind a rejection, and a tree there", SJDPACOptions(), SJDPAC, rule="rejection",
-    variants=("length=4:width=2:start=above", "width=2:depth=4"),
+    variants=("length=4:width=2:start=above", "width=2:depth=4", "slots=3"),
 )  # fmt: skip

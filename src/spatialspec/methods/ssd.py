@@ -51,6 +51,7 @@ class SSDOptions(Options):
     previous round or the predictor's q.
     """
 
+    fixed = "passes are as wide as whole rows of the image: set rows"
     rounds: int = Field(default=2, ge=0, le=64, description="correction passes per block of rows, r")
     rows: int = Field(default=1, ge=1, le=16, description="rows drafted at once, k_v")
     inner: Literal["staged"] | Annotated[int, Field(ge=0, le=16)] = Field(

@@ -40,12 +40,12 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
-from spatialspec.methods.options import Options, Tolerance
+from spatialspec.methods.options import Slotted, Tolerance
 from spatialspec.methods.ssd import AutoCorrect, Block, Recent
 
 
-class MTPOptions(Options):
-    """Size of a block and how it is corrected; `draft` and `q` as in SSD."""
+class MTPOptions(Slotted):
+    """Size of a block, which slots may cut, and how it is corrected; `draft` and `q` as in SSD."""
 
     rounds: int = Field(default=1, ge=0, le=64, description="correction passes per block, r")
     horizontal: int = Field(default=5, ge=1, le=16, description="cells of a block, k_h")
@@ -69,7 +69,7 @@ class MTP(Drafter):
     def propose(self, state: State) -> Proposal:
         """The current block, for a round or for its commit; drafts one if there is none."""
         if not self.block.tokens:
-            count = min(self.options.horizontal, state.layout.cells - state.frontier)
+            count = min(self.options.horizontal, self.options.nodes, state.layout.cells - state.frontier)
             self.block.open(self.recent.right(count), self.options.rounds, state)
         return self.block.proposal(state, len(self.block.tokens))
 
@@ -82,8 +82,8 @@ class MTP(Drafter):
         self.block.drop(len(step.proposal), 0)
 
 
-class StrictOptions(Tolerance):
-    """What to draft in row 0."""
+class StrictOptions(Slotted, Tolerance):
+    """What to draft in row 0. Slots cut the chain of a pass; drafts of a lower row behind the cut wait."""
 
     horizontal: int = Field(default=5, ge=1, le=16, description="cells drafted at once in row 0, k_h")
 
@@ -110,7 +110,8 @@ class SSDStrict(Drafter):
             q = self.recent.below(1, grid.columns)[:left] if row else self.recent.right(min(horizontal, left))
             cells = range(state.frontier, state.frontier + len(q))
             self.tokens, self.q = self.verifier.draw(q, range(len(q)), cells, state.passes), q
-        return Proposal.chain(state.frontier, self.tokens, self.q)
+        tested = slice(self.options.nodes)
+        return Proposal.chain(state.frontier, self.tokens[tested], None if self.q is None else self.q[tested])
 
     def observe(self, step: Step) -> None:
         """Store the states of committed cells; drop drafts that were tested, in row 0 all."""
@@ -127,5 +128,6 @@ MTP_METHOD = Method(
     verifier=AutoCorrect, lossless=False, drafts="ssd",
 )  # fmt: skip
 STRICT_METHOD = Method(
-    "ssd-strict", "SSD's drafts, back to the first mismatch", StrictOptions(), SSDStrict, drafts="ssd"
-)
+    "ssd-strict", "SSD's drafts, back to the first mismatch", StrictOptions(), SSDStrict, drafts="ssd",
+    variants=("slots=2",),
+)  # fmt: skip

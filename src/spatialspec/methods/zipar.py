@@ -47,6 +47,7 @@ from spatialspec.methods.rejection import Rejection
 class ZipAROptions(Options):
     """When a row opens; a window at least as wide as the image is AR."""
 
+    fixed = "a pass has one slot for each open row: set window, after which the next row opens"
     window: int = Field(default=8, ge=1, le=1024, description="cells of a row after which the next opens, s")
     kind: Literal["fixed", "adaptive"] = Field(default="fixed", description="adaptive: `window` or more")
 

@@ -142,8 +142,8 @@ def replay_heads(record: HeadRecord, method: Method) -> Prediction:
         BadInput: another method, or one that reaches farther than the record.
     """
     options = method.options
-    if not isinstance(options, HawkOptions) or not method.exact:
-        raise BadInput(f"{method}", "hawk, medusa or hawk-vertical without a tolerance", "only these replay")
+    if not isinstance(options, HawkOptions) or options.slots or not method.exact:
+        raise BadInput(f"{method}", "hawk, medusa or hawk-vertical without tolerance and slots", "only these replay")
     if options.vertical > record.vertical or options.horizontal > record.horizontal:
         raise BadInput(f"{method}", f"at most {record.vertical} and {record.horizontal} heads", "record more")
     slots, start = [1], 1

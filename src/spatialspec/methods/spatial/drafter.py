@@ -132,5 +132,5 @@ class Spatial(Drafter):
 
 METHOD = Method(
     "spatial", "ours: refined window, memory of passes, tree at the front", SpatialOptions(), Spatial, rule="coupled",
-    variants=("front=0", "budget=3", "budget=3:start=hawk", "budget=3:start=spatial-model"),
+    variants=("front=0", "budget=3", "budget=3:start=hawk", "budget=3:start=spatial-model", "slots=3"),
 )  # fmt: skip

@@ -30,10 +30,11 @@ from torch import Tensor
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Drafter, Verifier
-from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.rotary import Rotation
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
+from spatialspec.methods import trees
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import Budget, Tolerance
 from spatialspec.methods.spatial_model.config import NOWHERE, SpatialModelConfig, depth
@@ -41,8 +42,9 @@ from spatialspec.methods.spatial_model.network import SpatialNetwork
 
 
 class SpatialModelOptions(Budget, Tolerance):
-    """Shape of the tree."""
+    """Shape of the tree: a chain with further candidates at each cell; slots take the likeliest nodes of a tree."""
 
+    lifted = "length", "samples"
     length: int = Field(default=8, ge=1, le=128, description="cells drafted ahead, along the row and behind its end")
     samples: int = Field(default=3, ge=1, le=64, description="candidates per cell")
 
@@ -88,18 +90,16 @@ class SpatialModel(Drafter):
     def propose(self, state: State) -> Proposal:
         """The chain, and further candidates at each cell."""
         s = self.options
-        count = min(s.length, s.budget // s.samples, self.reach(state.frontier))
-        if not count:
+        count = min(s.length, self.reach(state.frontier))
+        if s.slots:
+            shape = trees.likeliest((min(s.samples, self.target.vocabulary),) * count, s.budget)
+        else:
+            shape = trees.comb((s.samples,) * min(count, s.budget // s.samples))
+        if not shape:
             return Proposal()
-        q = self.distributions(state.frontier, count)
-        indices = [index for index in range(count) for _ in range(s.samples)]
-        cells = [state.frontier + index for index in indices]
-        drawn = iter(self.verifier.draw(q, indices, cells, state.passes))
-        proposal, parent = Proposal(q=q), ROOT
-        for index in range(count):
-            nodes = [proposal.add(state.frontier + index, next(drawn), parent, index) for _ in range(s.samples)]
-            parent = nodes[0]
-        return proposal
+        plan = [[index] * candidates for index, candidates in enumerate(trees.used(shape))]
+        q = self.distributions(state.frontier, len(plan))
+        return trees.proposal(shape, plan, q, self.verifier, state)
 
     def reach(self, frontier: int) -> int:
         """Number of next cells that have a q: those left in the grid, 0 before its first token."""
@@ -146,5 +146,5 @@ def _mask(
 
 METHOD = Method(
     "spatial-model", "ours: a draft model with local attention in two dimensions guesses a window at once",
-    SpatialModelOptions(), SpatialModel, drafts="spatial-model",
+    SpatialModelOptions(), SpatialModel, drafts="spatial-model", variants=("slots=6",),
 )  # fmt: skip
