@@ -76,6 +76,7 @@ def decode(session: Session, images: Sequence[Image], clock: Clock = UNTIMED) ->
     """
     open_images = list(enumerate(images))
     layers = {layer for image in images for layer in image.drafter.layers}
+    clock.start()
     while open_images:
         states, proposals = [image.state for _, image in open_images], [image.propose() for _, image in open_images]
         samplers = [image.sampler for _, image in open_images]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from spatialspec.core.clock import UNTIMED, Clock
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import NotFinite, overflow
 from spatialspec.core.interfaces import Session, Target
@@ -57,6 +58,7 @@ class Report:
         tokens_per_pass: cells scored per pass.
         accepted_length: cells committed per pass that commits, without those of an earlier run; AR has 1.
         seconds: prefill and decoding of tokens, per image.
+        stages: of them, seconds of every stage, see `Clock`.
         images: cost of each image, without those that were complete before the call.
         remarks: on the prompts, see `remarks`.
     """
@@ -69,6 +71,7 @@ class Report:
     tokens_per_pass: float
     accepted_length: float
     seconds: float
+    stages: Mapping[str, float] = field(default_factory=dict, repr=False)
     images: tuple[ImageReport, ...] = field(default=(), repr=False)
     remarks: tuple[str, ...] = ()
 
@@ -122,14 +125,16 @@ def traced(target: Target, drafts: Sequence[object] = ()) -> Iterator[None]:
         raise
 
 
-def steps(target: Target, drafts: Sequence[object], session: Session, images: Sequence[Image]) -> Iterator[Step]:
+def steps(
+    target: Target, drafts: Sequence[object], session: Session, images: Sequence[Image], clock: Clock = UNTIMED
+) -> Iterator[Step]:
     """Run `decode`, under `traced`.
 
     Raises:
         NotFinite: in the first pass with scores that are not finite.
     """
     with traced(target, drafts):
-        yield from decode(session, images)
+        yield from decode(session, images, clock)
 
 
 def remarks(target: Target, prompts: Sequence[str]) -> list[str]:
@@ -167,8 +172,8 @@ def generate(
     unfinished = [i for i, image in enumerate(images) if len(image.written) < cells]
     started, open_images = request.only(unfinished), [images[i] for i in unfinished]
     counters = [_Counter(-bool(tokens)) for tokens in started.written]
-    start = time.perf_counter()
-    for step in steps(target, drafts, started.session(target), open_images) if open_images else ():
+    start, clock = time.perf_counter(), Clock()
+    for step in steps(target, drafts, started.session(target), open_images, clock) if open_images else ():
         counters[step.image].add(step, time.perf_counter() - start)
         on_step(replace(step, image=unfinished[step.image]))
         if interrupted():
@@ -186,6 +191,7 @@ def generate(
         tokens_per_pass=sum(c.cells for c in counters) / (passes or 1),
         accepted_length=sum(drawn) / (sum(c.commits for c in counters) or 1),
         seconds=seconds / count,
+        stages={stage: spent / count for stage, spent in clock.seconds.items()},
         images=tuple(
             ImageReport(
                 prompt=request.prompts[i],

@@ -59,6 +59,7 @@ class Toy:
 
     def __init__(self, kind: str, attention: str = "sdpa") -> None:
         self.model = decoder_of(kind, attention)
+        self.networks = (self.model,)
         self.decoder = LanguageDecoder(self.model)
         self.device = torch.device("cpu")
         self.table = 0.3 * torch.randn(CODES, WIDTH, generator=torch.Generator().manual_seed(1))

@@ -53,10 +53,10 @@ def counted(patch: pytest.MonkeyPatch) -> Iterator[Operators]:
     operators = Operators()
 
     def counting(honest: Callable[..., Any]) -> Callable[..., Any]:
-        def read(tensor: torch.Tensor, *args: Any) -> Any:
+        def read(tensor: torch.Tensor, *args: Any, **keywords: Any) -> Any:
             operators.reads += 1
             with torch.utils._python_dispatch._disable_current_modes():
-                return honest(tensor, *args)
+                return honest(tensor, *args, **keywords)
 
         return read
 

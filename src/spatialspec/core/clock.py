@@ -22,6 +22,10 @@ class Clock:
         self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._last = time.perf_counter()
 
+    def start(self) -> None:
+        """What was done before belongs to no stage."""
+        self._last = time.perf_counter()
+
     def mark(self, stage: Stage) -> None:
         """What was done since the last mark belongs to this stage."""
         now = time.perf_counter()

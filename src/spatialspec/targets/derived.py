@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from spatialspec.core.errors import BadInput
@@ -18,6 +19,8 @@ class Derived(Generic[T]):
 
     Writes through `weight.data` are not detected: call `forget`.
     """
+
+    _value: T
 
     def __init__(self, make: Callable[[Tensor], T]) -> None:
         self._make = make
@@ -34,6 +37,8 @@ class Derived(Generic[T]):
         Raises:
             BadInput: the weight is offloaded.
         """
+        if torch.compiler.is_compiling():  # the passes before computed it
+            return self._value
         if weight.is_meta:
             raise BadInput("weights offloaded to disk or to the CPU", "all on devices", "give a device_map")
         version = 0 if weight.is_inference() else weight._version

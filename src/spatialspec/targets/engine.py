@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from spatialspec.core.grid import Layout
 from spatialspec.targets.cache import Cache
@@ -69,6 +69,10 @@ class Engine(Protocol):
 
     causal_alone: bool
     runner: Runner
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        """All that passes run."""
 
     @property
     def vocabulary(self) -> int:

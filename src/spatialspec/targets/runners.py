@@ -129,6 +129,16 @@ class Captured(Padded):
         self._capture = capture or _CudaGraphs()
         self._replays: dict[tuple[Layout, Shape], Replay] = {}
         self._places: tuple[int, ...] = ()
+        self._weights: list[tuple[int, int]] = []
+
+    def workspace(self, engine: Engine, slots: int) -> Workspace:
+        """See the base. Passes are captured again if weights were moved or changed."""
+        each = (weight for network in engine.networks for weight in network.parameters())
+        weights = [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in each]
+        if weights != self._weights:
+            self._replays.clear()
+            self._weights = weights
+        return super().workspace(engine, slots)
 
     def __call__(
         self,
