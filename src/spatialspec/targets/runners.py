@@ -120,6 +120,9 @@ class Captured(Padded):
 
     Args:
         capture: makes a :data:`Replay` of a function; by default a CUDA graph.
+
+    Attributes:
+        captures: passes that were captured so far, each time that one was.
     """
 
     name = "captured"
@@ -127,6 +130,7 @@ class Captured(Padded):
     def __init__(self, capture: Callable[[Callable[[], Results]], Replay] | None = None) -> None:
         super().__init__()
         self._capture = capture or _CudaGraphs()
+        self.captures = 0
         self._replays: dict[tuple[Layout, Shape], Replay] = {}
         self._places: tuple[int, ...] = ()
         self._weights: list[tuple[int, int]] = []
@@ -160,6 +164,7 @@ class Captured(Padded):
         if key not in self._replays:
             results = run(engine, layout, buffers, inputs, shape)
             inputs["moves"].zero_()  # slots have moved: unlike all else in a pass, that cannot be done twice
+            self.captures += 1
             self._replays[key] = self._capture(lambda: run(engine, layout, buffers, inputs, shape))
             return results
         replay, results = self._replays[key]
