@@ -183,13 +183,14 @@ def stages(machine: Machine) -> Iterator[Row]:
             for method in ("ar", "jacobi", "spatial"):
                 for _ in range(2):  # once to capture all shapes
                     clock, cells, count = Clock(), 0, 0
-                    images = assemble(target, [], Method.parse(method), request)
-                    for step in steps(target, [], request.session(target), images, clock):
+                    session, images = request.session(target), assemble(target, [], Method.parse(method), request)
+                    for step in steps(target, [], session, images, clock):
                         count, cells = count + 1, cells + len(step.p)
                         if count == 1:
                             clock, cells = _cleared(clock), 0
                         if count > machine.passes:
                             break
+                    session.drop([0])  # its buffers, and with them the captured passes, are for the next
                 each = {stage: 1000 * clock.seconds[stage] / (count - 1) for stage in STAGES}
                 about = {"model": target.name, "engine": how, "method": method, "slots": cells / (count - 1)}
                 yield about | {"ms": sum(each.values())} | each

@@ -7,7 +7,6 @@ the cache, and commit up to a multiple of 32. A pass that reads a prompt is run 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -20,6 +19,7 @@ from spatialspec.targets.engine import Engine
 from spatialspec.targets.inbox import Inbox
 from spatialspec.targets.noise_buffer import NoiseBuffer
 from spatialspec.targets.passes import Buffers, Results, Shape, run
+from spatialspec.targets.workspace import Workspace
 
 EngineName = Literal["auto", "eager", "captured", "compiled"]
 NAMES: tuple[str, ...] = get_args(EngineName)
@@ -29,15 +29,6 @@ COMMITTED = 32  # slots of a pass that are moved: a multiple
 WORDS = 1 << 16  # of an inbox that need not grow: of a pass of 128 slots in two streams
 
 Replay = tuple[Callable[[], object], Results]  # runs a captured pass again, into these results
-
-
-@dataclass
-class Workspace:
-    """Buffers of a session, which a later one may use again."""
-
-    cache: Cache
-    inbox: Inbox
-    noise: NoiseBuffer
 
 
 class Runner:

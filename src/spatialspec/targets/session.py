@@ -57,12 +57,13 @@ class TargetSession:
 
     def __init__(self, engine: Engine, prompts: Sequence[Prompt]) -> None:
         self.engine, self.images, self.layout = engine, list[_Image](), prompts[0].layout
-        self.forced, self.ends = torch.cat((engine.forced, engine.between)), (len(engine.forced), len(engine.between))
+        self.ends = len(engine.forced), len(engine.between)
         longest = max(len(prefix) for prompt in prompts for prefix in prompt.prefixes)
         spare = (1 + WIDEST) * (1 + max(self.ends))
         self.runner = engine.runner
         self.workspace = self.runner.workspace(engine, longest + length(self.layout, *self.ends) + spare)
         self.cache, self.inbox, self.noise = self.workspace.cache, self.workspace.inbox, self.workspace.noise
+        self.forced = self.workspace.hold("forced", torch.cat((engine.forced, engine.between)))
         self._streams: list[tuple[Prompt, int]] = []  # of every sequence of the cache
         self._moves: dict[int, list[tuple[int, int]]] = {}  # of sequences: slots to commit, and where they go
         check_room(self.cache, [len(prompt.prefixes) for prompt in prompts])
@@ -95,7 +96,7 @@ class TargetSession:
         self._streams = streams
         self._prefix = np.array([len(prompt.prefixes[stream]) for prompt, stream in streams], dtype=np.int64)
         tables = [prompt.conditioning[stream] for prompt, stream in streams if prompt.conditioning is not None]
-        self._conditioning = torch.stack(tables) if tables else None
+        self._conditioning = self.workspace.hold("conditioning", torch.stack(tables)) if tables else None
 
     @torch.no_grad()
     def score(
