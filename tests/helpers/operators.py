@@ -11,10 +11,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-VIEWS = {  # operators that compute nothing
-    "alias", "detach", "expand", "lift_fresh", "permute", "select", "slice", "split", "squeeze", "t", "transpose",
-    "unbind", "unsqueeze", "view", "_unsafe_view",
-}  # fmt: skip
 READS = ("tolist", "item", "numpy", "cpu")  # methods that wait; `bool`, `int` and `float` of a tensor call an operator
 
 
@@ -22,8 +18,8 @@ class Operators(TorchDispatchMode):
     """Counts operators.
 
     Attributes:
-        counts: of every operator but VIEWS, by name.
-        largest: numbers in the largest tensor that an operator returned, by its name.
+        counts: of every operator that computes something, by name; not of views and of what returns its argument.
+        largest: numbers in the largest tensor that an operator made, by its name.
         reads: values that were read from tensors, each a wait on a device.
     """
 
@@ -36,15 +32,22 @@ class Operators(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(function).split(".")[1]
         self.reads += name == "_local_scalar_dense"
-        if name not in VIEWS:
-            self.counts[name] += 1
         result = function(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor):
+        first = result[0] if isinstance(result, tuple | list) and result else result
+        given = [arg for arg in args if isinstance(arg, torch.Tensor)]
+        viewed = isinstance(first, torch.Tensor) and any(_shared(first, arg) for arg in given)
+        if name.endswith("_") or not viewed:
+            self.counts[name] += name != "_local_scalar_dense"
+        if isinstance(result, torch.Tensor) and not viewed:
             self.largest[name] = max(self.largest[name], result.numel())
         return result
 
     def __len__(self) -> int:
         return sum(self.counts.values())
+
+
+def _shared(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.numel() > 0 and one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 @contextmanager
