@@ -4,8 +4,9 @@ Five parts: (1) captured and eager passes draw the same tokens; (2) the cost of 
 published sizes, against the limit of the memory's bandwidth; (3) the same by stage of the loop; (4) seconds per image
 of `icons`; (5) no further captures and no growth of memory once all shapes are captured.
 
-`DIR/gpu-check.json` and `DIR/gpu-check.md` are written after every row, so what was measured stays if it is ended. A part
-that runs out of time ends after a row and says so. Without a GPU it exits with 2; `--device cpu --tiny` tests its parts.
+`DIR/gpu-check.json` and `DIR/gpu-check.md` are written after every row, so an ended run leaves what it measured. A part
+that runs out of time ends after a row and says so. Without a GPU the script exits with 2; `--device cpu --tiny` tests
+its parts.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error}: install the dependencies in pyproject.toml", file=sys.stderr)
         return 2
     print("missing: " + (", ".join(lacks) or "nothing"))
-    if options.device != "cpu" and not torch.cuda.is_available():
+    if not (options.tiny if options.device == "cpu" else torch.cuda.is_available()):
         print("no GPU here: nothing was measured (--device cpu --tiny tests the parts)", file=sys.stderr)
         return 2
     check_folder(options.out, "--out")
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _machine(device: Any, tiny: bool) -> Any:
     """Sizes of the measurements."""
     import torch
-    from gpu_parts import Machine, cuda_graphs
+    from gpu_machine import Machine, captured_passes
 
     from spatialspec.core.grid import Grid
     from spatialspec.doctor.bandwidth import copy_bandwidth
@@ -82,10 +83,10 @@ def _machine(device: Any, tiny: bool) -> Any:
     if tiny:
         from gpu_models import MODELS
 
-        small = dict(slots=(1, 8, 32), repeats=1, passes=3, icons=Grid(3, 3), images=2)
+        small = dict(slots=(1, 8, 32), repeats=1, passes=3, icons=Grid(3, 3), images=2, spare=0.0)
         small["models"] = [model.tiny() for model in MODELS]
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    return Machine(device, dtype, copy_bandwidth(device), cuda_graphs(device), **small)
+    return Machine(device, dtype, copy_bandwidth(device), captured_passes(device), **small)
 
 
 def _head(machine: Any, lacks: list[str], words: list[str]) -> Record:
@@ -160,7 +161,8 @@ def page(record: Record) -> str:
         f"{record['machine']}, PyTorch {record['torch']}, transformers {record['transformers']}; random models in "
         f"{record['dtype']}; a copy moves {record['bandwidth'] / 1e9:,.0f} GB/s."
     )
-    lines = ["# GPU check", f"`{record['command']}`", about, f"Missing packages: {', '.join(record['missing']) or 'none'}."]
+    lacks = ", ".join(record["missing"]) or "none"
+    lines = ["# GPU check", f"`{record['command']}`", about, f"Missing packages: {lacks}."]
     lines.append("\n".join(f"- {name}: {_cell(value)}" for name, value in record["verdicts"].items()))
     for name, part in record["parts"].items():
         lines += [f"## {name}", part["about"]]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import gc
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import psutil
 import torch
-from gpu_models import MODELS, Model, random_target
+from gpu_machine import Machine, helpers
+from gpu_models import random_target
 
 from spatialspec import SpatialPipeline
 from spatialspec.core.clock import STAGES, Clock
 from spatialspec.core.grid import Grid
+from spatialspec.core.interfaces import Session
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampler import Sampler
@@ -28,84 +30,22 @@ from spatialspec.generation import assemble, generate, steps
 from spatialspec.methods.method import Method
 from spatialspec.request import Request
 from spatialspec.targets.room import free_memory
-from spatialspec.targets.runners import Captured, Runner, runner
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
 PROMPTS = ("a red apple", "two cats on a mat by the sea")
 CHECKED = ("ar", "jacobi", "spatial", "hawk")
 DRAWN = (*CHECKED, "ssd")
-SPARE = 6e9  # bytes that a model needs beside its weights: keys and values, scores of a whole image, captured passes
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What is measured on, and how much.
-
-    Attributes:
-        device: of PyTorch.
-        dtype: of the random models.
-        bandwidth: bytes per second of a copy.
-        captured: makes a runner that captures passes.
-        models: random models.
-        slots: of the timed passes.
-        repeats: passes of each width, of which the median counts.
-        passes: of each method that are timed by stage.
-        icons: grid of the images of icons; None is the model's own.
-        images: drawn for each figure.
-    """
-
-    device: torch.device
-    dtype: torch.dtype
-    bandwidth: float
-    captured: Callable[[], Captured]
-    models: Sequence[Model] = MODELS
-    slots: Sequence[int] = (1, 32, 64, 96, 128, 256)
-    repeats: int = 15
-    passes: int = 40
-    icons: Grid | None = None
-    images: int = 3
-
-    def runners(self) -> dict[str, Runner]:
-        """Captured and eager."""
-        return {"captured": self.captured(), "eager": Runner()}
-
-
-def helpers() -> bool:
-    """Make the helpers of the tests importable; False if this checkout has none, or they need what is missing."""
-    if str(TESTS) not in sys.path:
-        sys.path.append(str(TESTS))
-    try:
-        import helpers.real_targets  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def cuda_graphs(device: torch.device) -> Callable[[], Captured]:
-    """Captured passes of a device; on the CPU the pretended ones of the tests.
-
-    Raises:
-        ImportError: this is the CPU, and there are no tests.
-    """
-    if device.type == "cuda":
-        return lambda: runner("captured", {device})  # type: ignore[return-value]
-    helpers()
-    from helpers.replays import replayed
-
-    return replayed
 
 
 def tokens(machine: Machine) -> Iterator[Row]:
     """1: captured and eager tokens in fp32, icons and tiny checkpoints of every family; two images at once."""
-    pipe = _icons(machine, torch.float32)
-    grid = machine.icons or pipe.target.grid
-    yield from _compared(machine, "icons", pipe.target, pipe.drafts, Request(PROMPTS, [3, 4], pipe.target.default, grid))
+    pipe = _icons(machine.device, torch.float32)
+    request = Request(PROMPTS, [3, 4], pipe.target.default, machine.icons or pipe.target.grid)
+    yield from _compared(machine, "icons", pipe.target, pipe.drafts, request)
     if not helpers():
         yield {"model": "tiny checkpoints", "skipped": "the tests' helpers, or what they import, are not here"}
         return
     from helpers.real_targets import MAKES, random_drafts
-
     from spatialspec.targets.loading import load_target
 
     for name, kind in MAKES.items():
@@ -119,10 +59,10 @@ def tokens(machine: Machine) -> Iterator[Row]:
 
 def _compared(machine: Machine, name: str, target: Any, drafts: Sequence[Any], request: Request) -> Iterator[Row]:
     """Tokens of each method under both runners, and against AR's."""
-    ar: list[int] = []
+    ar, runners = list[int](), machine.runners()
     for method in CHECKED:
         drawn, passes = {}, 0.0
-        for how, target.runner in machine.runners().items():
+        for how, target.runner in runners.items():
             images, report = generate(target, drafts, Method.parse(method), request)
             drawn[how], passes = [token for image in images for token in image], report.target_passes
         ar = ar or drawn["eager"]
@@ -133,103 +73,104 @@ def _compared(machine: Machine, name: str, target: Any, drafts: Sequence[Any], r
 
 def widths(machine: Machine) -> Iterator[Row]:
     """2: milliseconds of a pass by its slots, in images that are half drawn, against reading the weights once."""
-    for model, target in _models(machine):
-        if target is None:
-            yield model
-            continue
-        request = Request.of(PROMPTS[:1], target.default, target.grid)
-        weights = weights_read(request, target)
-        limit = weights / machine.bandwidth
-        for how, target.runner in machine.runners().items():
-            one = 0.0
-            for slots, seconds in _passes(machine, target, request):
-                one = one or seconds
-                times = {"T(n)/T(1)": seconds / one, "limit ms": 1000 * limit, "x limit": seconds / limit}
-                about = {"model": target.name, "engine": how, "weights GB": weights / 1e9, "slots": slots}
-                yield about | {"ms": 1000 * seconds} | times
+    yield from _every_model(machine, _widths)
+
+
+def _widths(machine: Machine, target: Any) -> Iterator[Row]:
+    request = Request.of(PROMPTS[:1], target.default, target.grid)
+    weights = weights_read(request, target)
+    limit = weights / machine.bandwidth
+    for how, target.runner in machine.runners().items():
+        one = 0.0
+        for slots, seconds in _passes(machine, target, request):
+            one = one or seconds
+            times = {"T(n)/T(1)": seconds / one, "limit ms": 1000 * limit, "x limit": seconds / limit}
+            about = {"model": target.name, "engine": how, "weights GB": weights / 1e9, "slots": slots}
+            yield about | {"ms": 1000 * seconds} | times
 
 
 @torch.inference_mode()
 def _passes(machine: Machine, target: Any, request: Request) -> Iterator[tuple[int, float]]:
     """Seconds from the inputs of a pass to its output on the host, sampling included, for each number of slots."""
-    start, half, clock = State(target.layout(request.grid)), request.grid.cells // 2, Clock()
-    noise = Noise(0, request.grid.cells, target.vocabulary, target.device)
-    sampler = Sampler(target.default, noise)
-    session = request.session(target)
-    written = Proposal.chain(0, [0] * half, final=True)
-    (scores,) = session.score([start], [written])
-    step = Step.of(0, start, written, scores, Verdict.all(written))
-    del scores
-    session.keep(0, step)
+    half, clock, session = request.grid.cells // 2, Clock(), request.session(target)
+    sampler = Sampler(target.default, Noise(0, request.grid.cells, target.vocabulary, target.device))
+    state = _written(session, State(request.grid), half)
     for slots in machine.slots:
         seconds = []
         for _ in range(2 + machine.repeats):  # the first two capture, or warm up
             before = clock.seconds["pass"]
             wait(target.device)
-            session.score([step.after], [Proposal.chain(half, [0] * (slots - 1))], (), [sampler], clock)
+            session.score([state], [Proposal.chain(half, [0] * (slots - 1))], (), [sampler], clock)
             seconds.append(clock.seconds["pass"] - before)
         yield slots, median(seconds[2:])
     session.drop([0])
 
 
+def _written(session: Session, state: State, cells: int) -> State:
+    """The state after a pass that commits so many cells."""
+    proposal = Proposal.chain(0, [0] * cells, final=True)
+    (scores,) = session.score([state], [proposal])
+    step = Step.of(0, state, proposal, scores, Verdict.all(proposal))
+    session.keep(0, step)
+    return step.after
+
+
 def stages(machine: Machine) -> Iterator[Row]:
-    """3: milliseconds of a pass by stage; the first passes, which read the prompt and capture, are not counted."""
-    for model, target in _models(machine):
-        if target is None:
-            yield model
-            continue
-        request = Request.of(PROMPTS[:1], target.default, target.grid)
-        for how, target.runner in machine.runners().items():
-            for method in ("ar", "jacobi", "spatial"):
-                for _ in range(2):  # once to capture all shapes
-                    clock, cells, count = Clock(), 0, 0
-                    session, images = request.session(target), assemble(target, [], Method.parse(method), request)
-                    for step in steps(target, [], session, images, clock):
-                        count, cells = count + 1, cells + len(step.p)
-                        if count == 1:
-                            clock, cells = _cleared(clock), 0
-                        if count > machine.passes:
-                            break
-                    session.drop([0])  # its buffers, and with them the captured passes, are for the next
-                each = {stage: 1000 * clock.seconds[stage] / (count - 1) for stage in STAGES}
-                about = {"model": target.name, "engine": how, "method": method, "slots": cells / (count - 1)}
-                yield about | {"ms": sum(each.values())} | each
+    """3: milliseconds of a pass by stage; the first pass, which reads the prompt, is not counted."""
+    yield from _every_model(machine, _stages)
 
 
-def _cleared(clock: Clock) -> Clock:
-    """The same clock at zero."""
-    clock.seconds.update(dict.fromkeys(STAGES, 0.0))
-    return clock
+def _stages(machine: Machine, target: Any) -> Iterator[Row]:
+    request = Request.of(PROMPTS[:1], target.default, target.grid)
+    for how, target.runner in machine.runners().items():
+        for method in ("ar", "jacobi", "spatial"):
+            _by_stage(machine, target, request, method)  # captures, or warms up
+            slots, each = _by_stage(machine, target, request, method)
+            about = {"model": target.name, "engine": how, "method": method, "slots": slots}
+            yield about | {"ms": sum(each.values())} | each
 
 
-def _models(machine: Machine) -> Iterator[tuple[Any, Any]]:
-    """Each random model with its target; where it cannot be made, the row that says so and None."""
+def _by_stage(machine: Machine, target: Any, request: Request, method: str) -> tuple[float, dict[str, float]]:
+    """Slots of a pass, mean, and milliseconds of every stage."""
+    images, session, clock = assemble(target, [], Method.parse(method), request), request.session(target), Clock()
+    slots: list[int] = []
+    for step in steps(target, [], session, images, clock):
+        slots.append(len(step.p))
+        if len(slots) == 1:
+            clock.seconds.update(dict.fromkeys(STAGES, 0.0))
+        if len(slots) > machine.passes:
+            break
+    session.drop([0])  # its buffers, and with them the captured passes, are for the next session
+    return fmean(slots[1:]), {stage: 1000 * clock.seconds[stage] / (len(slots) - 1) for stage in STAGES}
+
+
+def _every_model(machine: Machine, measure: Callable[[Machine, Any], Iterator[Row]]) -> Iterator[Row]:
+    """Rows of each random model; one that cannot be made or measured has a row that says why."""
     for model in machine.models:
         gc.collect()
         if machine.device.type == "cuda":
             torch.cuda.empty_cache()
-        free = free_memory(machine.device)
-        if free is not None and model.bytes + SPARE * (machine.models is MODELS) > free:
-            needed = f"{(model.bytes + SPARE) / 1e9:.0f} GB"
-            yield {"model": model.name, "skipped": f"it needs {needed}, {free / 1e9:.0f} GB are free"}, None
-            continue
+        free, needed = free_memory(machine.device), model.bytes + machine.spare
         try:
+            if free is not None and needed > free:
+                raise MemoryError(f"it needs {needed / 1e9:.0f} GB, {free / 1e9:.0f} GB are free")
             target = random_target(model, machine.device, machine.dtype)
-        except Exception as error:  # an older transformers may lack this family
-            yield {"model": model.name, "skipped": f"{type(error).__name__}: {error}"}, None
-            continue
-        yield model, target
-        del target
+            yield from measure(machine, target)
+        except Exception as error:  # an older transformers may lack this family; the others are measured all the same
+            yield {"model": model.name, "skipped": f"{type(error).__name__}: {error}"}
+        target = None
 
 
 def icons(machine: Machine) -> Iterator[Row]:
     """4: seconds of an image of icons under captured passes: the median, after one that captures."""
     for dtype in dict.fromkeys((torch.float32, machine.dtype)):
-        pipe = _icons(machine, dtype)
+        pipe = _icons(machine.device, dtype)
         pipe.target.runner = machine.captured()
         request = Request.of(PROMPTS[:1], pipe.target.default, machine.icons or pipe.target.grid)
         for method in DRAWN:
-            drawn = [generate(pipe.target, pipe.drafts, Method.parse(method), request)[1] for _ in range(1 + machine.images)]
+            parsed, count = Method.parse(method), 1 + machine.images
+            drawn = [generate(pipe.target, pipe.drafts, parsed, request)[1] for _ in range(count)]
+
             seconds, passes = median(report.seconds for report in drawn[1:]), drawn[0].target_passes
             about = {"dtype": str(dtype).removeprefix("torch."), "method": method, "passes": passes}
             yield about | {"seconds": seconds, "ms a pass": 1000 * seconds / passes}
@@ -237,7 +178,7 @@ def icons(machine: Machine) -> Iterator[Row]:
 
 def growth(machine: Machine) -> Iterator[Row]:
     """5: passes captured and memory taken after every image; the second round draws the images of the first."""
-    pipe, how = _icons(machine, torch.float32), machine.captured()
+    pipe, how = _icons(machine.device, torch.float32), machine.captured()
     pipe.target.runner = how
     request = Request.of(PROMPTS[:1], pipe.target.default, machine.icons or pipe.target.grid)
     for number in (1, 2):
@@ -246,8 +187,9 @@ def growth(machine: Machine) -> Iterator[Row]:
             yield {"round": number, "seed": seed, "captures": how.captures, "MB": _memory(machine.device) / 1e6}
 
 
-def _icons(machine: Machine, dtype: torch.dtype) -> Any:
-    return SpatialPipeline.from_pretrained("icons", device=str(machine.device), torch_dtype=dtype)
+@cache
+def _icons(device: torch.device, dtype: torch.dtype) -> SpatialPipeline:
+    return SpatialPipeline.from_pretrained("icons", device=str(device), torch_dtype=dtype)
 
 
 def _memory(device: torch.device) -> int:
