@@ -31,7 +31,7 @@ from pydantic import Field
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Drafter, Verifier
-from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
