@@ -58,7 +58,7 @@ class Report:
         accepted_length: cells committed per pass that commits, without those of an earlier run; AR has 1.
         seconds: prefill and decoding of tokens, per image.
         images: cost of each image, without those that were complete before the call.
-        remarks: on the prompts, see `remarks`.
+        remarks: on the prompts, see `remarks`; with the budget "auto", what was expected of it.
     """
 
     method: str

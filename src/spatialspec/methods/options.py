@@ -6,13 +6,15 @@ import types
 from contextlib import suppress
 from math import inf
 from operator import index
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from spatialspec.core.errors import BadInput, shown
+
+LARGEST = 512  # nodes or slots of a pass
 
 
 class Options(BaseModel):
@@ -73,9 +75,16 @@ class Tolerance(Options):
 
 
 class Budget(Options):
-    """The size of a tree."""
+    """The size of a tree.
 
-    budget: int = Field(default=64, ge=0, le=128, description="most drafted nodes of a pass; 0 is AR")
+    Attributes:
+        horizon: number of nodes after which a further one brings e times less; None where it is unknown, and then
+            `--budget auto` chooses between the method's own budget and AR.
+    """
+
+    horizon: ClassVar[float | None] = None
+
+    budget: int = Field(default=64, ge=0, le=LARGEST, description="most drafted nodes of a pass; 0 is AR")
 
 
 def _plain(name: str, value: object) -> object:

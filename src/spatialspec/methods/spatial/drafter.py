@@ -25,7 +25,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -45,6 +45,9 @@ MAIN = 40  # nodes of the main path that precede a larger tree
 class SpatialOptions(Budget, Tolerance):
     """How the nodes of a pass are used."""
 
+    horizon: ClassVar[float] = 36.0  # fitted to the embedded model: docs/papers/spatial.md
+
+    price: float = Field(default=0, ge=0, le=1, description="least probability of a node of the tree")
     front: float = Field(default=0.33, ge=0, le=1, description="share of the budget for the tree beside the main path")
     candidates: int = Field(default=32, ge=1, le=64, description="tokens of a cell that are stored")
     start: Literal["copy", "hawk", "spatial-model"] = Field(default="copy", description="what new cells start from")
@@ -120,7 +123,7 @@ class Spatial(Drafter):
             while following is not None and (not branches or following.reached >= -branches[0].cost):
                 branch(following, 1)  # of the main path only where it may be the likeliest
                 following = next(beside, None)
-            if not branches:
+            if not branches or -branches[0].cost < self.options.price:
                 break
             cost, _, rank, c = heapq.heappop(branches)
             token = c.guesses.token(rank)
