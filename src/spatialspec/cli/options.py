@@ -125,8 +125,7 @@ class Common:
             arguments.among("--quality", self.quality, tuple(PRESETS))
         with loading(self.model):  # options of methods are defined beside their networks: this imports torch
             methods = Method.parse_list(self.methods)
-        methods = dialled(methods, self.quality, self.tolerance, self.budget, dashes="--")
-        methods = list(dict.fromkeys(methods))
+        methods = list(dict.fromkeys(dialled(methods, self.quality, self.tolerance, self.budget, dashes="--")))
         if not methods:
             raise BadInput(f"no method in {self.methods!r}", "names separated by commas", "see `models`")
         arguments.among("--verifier", self.verifier, RULES)
@@ -193,8 +192,7 @@ class Common:
                 raise BadInput(f"{option} {shown(value)}", error.expected, f"change {option}") from error
         devices.device(self.device, "--device")
         dtype = self.dtype or devices.AUTO
-        pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
-        return pipeline
+        return SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
 
     def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, request: Request) -> list[Method]:
         """The methods; with --budget auto, those without a budget get the fastest one here, and a note says which."""
