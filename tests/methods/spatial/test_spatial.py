@@ -82,6 +82,7 @@ def test_a_price_ends_the_tree(price: float) -> None:
                 )  # fmt: skip
                 likely = probabilities_of(priced.drafter, full, step.before)
                 main = min(priced.drafter.options.main, TARGET.grid.cells - step.before.frontier)
+                assert likely[main:] == sorted(likely[main:], reverse=True), "the likeliest first"
                 assert count == main + sum(one >= price for one in likely[main:])
                 shorter += count < len(full)
             priced.drafter.observe(step)
