@@ -169,6 +169,7 @@ CHANGES: dict[str, Callable[[SpatialPipeline, Request, Patch], Request]] = {
     "temperature": sampled(temperature=0.5),
     "guidance": sampled(guidance=3.0),
     "top-k": sampled(top_k=7),
+    "one stream": sampled(guidance=1.0),
     "processor": elsewhere("spatialspec.io.measured.processor", "another"),
     "computer": elsewhere("platform.node", "another"),
     "threads": elsewhere("torch.get_num_threads", "77"),
