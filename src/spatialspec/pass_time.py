@@ -26,7 +26,7 @@ from spatialspec.request import Request
 
 WIDTHS = (1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 513)
 DEAREST = 8.0  # times T(1): wider passes are left out
-SECONDS, ROUNDS = 1.5, (2, 9)  # of the measurement: it ends after these seconds, but not before 2 rounds
+SECONDS, ROUNDS = 2.0, (3, 9)  # of the measurement: it ends after these seconds, but not before 3 rounds
 
 
 @dataclass(frozen=True)
