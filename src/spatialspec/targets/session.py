@@ -22,7 +22,7 @@ from spatialspec.targets.engine import Engine, PassInputs, Prompt
 from spatialspec.targets.room import check_room
 from spatialspec.targets.slots import Slots, length
 
-WIDEST = 512  # drafted nodes of a pass that fit into a new cache, each with its forced tokens
+WIDEST = 128  # drafted nodes of a pass that fit into a new cache, each with its forced tokens
 
 
 @dataclass
