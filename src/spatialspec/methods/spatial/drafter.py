@@ -7,6 +7,8 @@
 3. Main path. The best guess for each cell of the window, given the guesses before it.
 4. Tree. The rest of the budget is spent on other candidates at the front, the likeliest first. The probability of a
    node is that of its parent times P(candidate) = softmax((log p + g) / tau); tau is larger for a less similar entry.
+   The tree ends before a node that is less probable than the price, what its time would bring elsewhere
+   (`--budget auto`). The main path does not change its length: what its nodes are worth later depends on their distance alone.
 
 The first token of a new cell is a placeholder (`Proposal.placeholders`): a tolerance does not accept it.
 
@@ -17,6 +19,8 @@ its first cell copies the last cell of the grid before.
 |---|---|
 | `budget` | nodes of a pass |
 | `front` | share of them beside the main path |
+| `price` | T'(n) / T(n) E(n), cells |
+| `horizon` | s: passes of n nodes commit E(n) = 1 + A (1 - exp(-n / s)) cells |
 | `behind` | max(log p + g) - (log p + g) of a candidate |
 """
 
