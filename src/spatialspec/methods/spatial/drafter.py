@@ -8,7 +8,7 @@
 4. Tree. The rest of the budget is spent on other candidates at the front, the likeliest first. The probability of a
    node is that of its parent times P(candidate) = softmax((log p + g) / tau); tau is larger for a less similar entry.
    The tree ends before a node that is less probable than the price, what its time would bring elsewhere
-   (`--budget auto`). The main path does not change its length: what its nodes are worth later depends on their distance alone.
+   (`--budget auto`). The length of the main path is fixed: what its nodes are worth depends on their distance alone.
 
 The first token of a new cell is a placeholder (`Proposal.placeholders`): a tolerance does not accept it.
 
