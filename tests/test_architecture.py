@@ -19,7 +19,7 @@ from spatialspec.models import GRIDS
 PACKAGE = ROOT / "src" / "spatialspec"
 
 FILES = {"core", "io", "extras", "plugins"}
-LOOP = FILES | {"methods", "targets", "decode", "request", "generation", "budget"}
+LOOP = FILES | {"methods", "targets", "decode", "request", "generation", "pass_time", "budget"}
 DRAWING = LOOP | {"models", "drafts", "pipeline", "arguments", "devices", "output"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
@@ -31,7 +31,8 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "decode": {"core"},
     "request": {"core"},
     "generation": {"core", "methods", "decode", "io", "request"},
-    "budget": {"core", "io", "generation", "methods", "request"},
+    "pass_time": {"core", "generation", "methods", "request"},
+    "budget": {"core", "io", "generation", "methods", "pass_time", "request"},
     "models": {"core", "io", "targets"},
     "arguments": {"core", "io"},
     "devices": {"core"},

@@ -155,7 +155,7 @@ class SpatialPipeline:
             method: `name[:key=value...]`; `spatialspec methods` lists names.
             quality: "exact", "high", "balanced" or "fast": presets of `spatial`.
             tolerance: 0 is exact, infinity fastest; overrides the preset; an option in `method` overrides both.
-            budget: drafted tokens of a pass, or "auto" for the fastest number on this machine, measured once.
+            budget: drafted tokens of a pass, or "auto" for the fastest number here; see `report.remarks`.
             verifier: "coupled" (same tokens as AR) or "rejection" (same distribution), where a method takes either.
             output_type: "pil", "np", "pt" or "tokens"; see :class:`Output`.
             return_dict: False returns a plain tuple of the values of :class:`Output`.
@@ -195,12 +195,12 @@ class SpatialPipeline:
         if chosen.rule_under(verifier) != verifier == "rejection":
             warnings.warn(f"{chosen} is verified by coupled noise, whatever the verifier", stacklevel=2)
 
-        request = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images)
+        request, expected = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images), ""
         if isinstance(budget, str) and budget == AUTO:
             batch = replace(request, images=len(prompts))  # measured as it is drawn: all images together
-            with self._progress(effort(chosen, batch, self.target.device)) as bar:
+            with self._progress(effort(chosen, batch)) as bar:
                 progress, interrupted = (lambda _, cells: bar.update(cells)), (lambda: self._interrupt)
-                chosen = tuned(self.target, self.drafts, chosen, batch, progress, interrupted)
+                chosen, expected = tuned(self.target, self.drafts, chosen, batch, progress, interrupted)
         with self._progress(layout.cells * len(prompts), sum(map(len, begun))) as bar:
 
             def notify(step: Step) -> None:
@@ -210,7 +210,7 @@ class SpatialPipeline:
                     kwargs = {name: values[name] for name in inputs}
                     callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
 
-            output = self.draw(request, chosen, output_type, notify)
+            output = self.draw(request, chosen, output_type, notify).with_remark(expected)
         return output if as_output else output.to_tuple()
 
     def draw(

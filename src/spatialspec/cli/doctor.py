@@ -54,7 +54,7 @@ def doctor(
         kind = devices.dtype(dtype or devices.AUTO, where)
         say(f"{model} on {where}, {dtype_name(kind)}")
         examination = examine(folder, model, drafts, str(where), kind, grid, tell)
-    with progress(effort(examination.request, where) if examination.request else 0) as report:
+    with progress(effort(examination.request) if examination.request else 0) as report:
         diagnosis = measure(examination, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
     with saved(json, diagnosis.json_text):
         show(diagnosis)

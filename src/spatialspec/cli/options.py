@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatialspec import arguments, devices
-from spatialspec.cli.display import Display, progress, waiting
+from spatialspec.cli.display import Display, notes, progress, waiting
 from spatialspec.core.arguments import whole
 from spatialspec.core.errors import BadInput, printable, shown
 from spatialspec.core.grid import Grid
@@ -49,7 +49,9 @@ Width = Annotated[int | None, typer.Option(help="Width of the image in pixels, i
 NumImages = Annotated[int, typer.Option(help="Images of each prompt.")]
 Budget = Annotated[
     str | None,
-    typer.Option(metavar="N|auto", help="Most drafted tokens in a pass; auto measures which is fastest here."),
+    typer.Option(
+        metavar="N|auto", help="Most drafted tokens in a pass; auto: as many as are fastest here, AR if none."
+    ),
 ]
 Tolerance = Annotated[
     float | None,
@@ -123,8 +125,7 @@ class Common:
             arguments.among("--quality", self.quality, tuple(PRESETS))
         with loading(self.model):  # options of methods are defined beside their networks: this imports torch
             methods = Method.parse_list(self.methods)
-        methods = dialled(methods, self.quality, self.tolerance, self.budget, dashes="--")
-        methods = list(dict.fromkeys(methods))
+        methods = list(dict.fromkeys(dialled(methods, self.quality, self.tolerance, self.budget, dashes="--")))
         if not methods:
             raise BadInput(f"no method in {self.methods!r}", "names separated by commas", "see `models`")
         arguments.among("--verifier", self.verifier, RULES)
@@ -191,18 +192,19 @@ class Common:
                 raise BadInput(f"{option} {shown(value)}", error.expected, f"change {option}") from error
         devices.device(self.device, "--device")
         dtype = self.dtype or devices.AUTO
-        pipeline = SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
-        return pipeline
+        return SpatialPipeline.from_pretrained(self.model, self.draft, self.device, dtype)
 
     def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, request: Request) -> list[Method]:
-        """The methods; with --budget auto, those without a budget get the fastest one on this machine."""
+        """The methods; with --budget auto, those without a budget get the fastest one here, and a note says which."""
         if self.budget != AUTO:
             return list(methods)
         from spatialspec.budget import effort, tuned
 
         def tune(method: Method) -> Method:
-            with progress(effort(method, request, pipeline.target.device)) as report:
-                return tuned(pipeline.target, pipeline.drafts, method, request, report)
+            with progress(effort(method, request)) as report:
+                chosen, expected = tuned(pipeline.target, pipeline.drafts, method, request, report)
+            notes([f"{method}: {expected}"] if expected else [])
+            return chosen
 
         return [tune(method) for method in methods]
 

@@ -210,6 +210,21 @@ class _CudaGraphs:
         return graph.replay, results
 
 
+class Runs:
+    """A target whose passes a runner runs.
+
+    Attributes:
+        runner: of its passes.
+    """
+
+    runner: Runner = Runner()
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return self.runner.name
+
+
 def runner(name: str, devices: set[torch.device]) -> Runner:
     """The runner of a name; "auto" captures on CUDA and is eager elsewhere.
 
