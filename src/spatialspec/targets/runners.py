@@ -47,9 +47,8 @@ class Runner:
 
     def workspace(self, engine: Engine, slots: int) -> Workspace:
         """Empty buffers for a session whose sequences have `slots` slots."""
-        return Workspace(
-            engine.cache(slots), Inbox(engine.device, WORDS), NoiseBuffer(engine.vocabulary, engine.device)
-        )
+        inbox, noise = Inbox(engine.device, WORDS), NoiseBuffer(engine.vocabulary, engine.device)
+        return Workspace(engine.cache(slots), inbox, noise)
 
     def release(self, workspace: Workspace) -> None:
         """A session is done with its buffers."""
