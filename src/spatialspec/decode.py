@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,6 +60,30 @@ class Image:
 
 
 @torch.inference_mode()
+def one_pass(session: Session, images: Mapping[int, Image]) -> Iterator[Step]:
+    """One pass of the target for the images of a session; between two passes images may join and leave it.
+
+    Args:
+        session: holds these images, in this order.
+        images: index in the record -> image.
+
+    Yields:
+        The record of the pass of each image.
+    """
+    proposals = [image.propose() for image in images.values()]
+    layers = {layer for image in images.values() for layer in image.drafter.layers}
+    scored = session.score([image.state for image in images.values()], proposals, layers)  # the one pass of the target
+    for index, (i, proposal, scores) in enumerate(zip(images, proposals, scored, strict=True)):
+        image, before = images[i], images[i].state
+        p = image.sampling.distribution(scores.logits)
+        step = Step.of(i, before, proposal, p, scores, image.verify(proposal, p))
+        image.state = step.after
+        image.drafter.observe(step)
+        session.keep(index, step)
+        yield step
+
+
+@torch.inference_mode()
 def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
     """Decode all images; each target pass serves all open ones, which advance independently.
 
@@ -68,18 +92,8 @@ def decode(session: Session, images: Sequence[Image]) -> Iterator[Step]:
     Yields:
         The record of each pass of each image.
     """
-    open_images = list(range(len(images)))
-    layers = {layer for image in images for layer in image.drafter.layers}
+    open_images = dict(enumerate(images))
     while open_images:
-        proposals = [images[i].propose() for i in open_images]
-        scored = session.score([images[i].state for i in open_images], proposals, layers)  # the one pass of the target
-        for index, (i, proposal, scores) in enumerate(zip(open_images, proposals, scored, strict=True)):
-            image, before = images[i], images[i].state
-            p = image.sampling.distribution(scores.logits)
-            step = Step.of(i, before, proposal, p, scores, image.verify(proposal, p))
-            image.state = step.after
-            image.drafter.observe(step)
-            session.keep(index, step)
-            yield step
-        session.drop([index for index, i in enumerate(open_images) if images[i].state.complete])
-        open_images = [i for i in open_images if not images[i].state.complete]
+        yield from one_pass(session, open_images)
+        session.drop([index for index, image in enumerate(open_images.values()) if image.state.complete])
+        open_images = {i: image for i, image in open_images.items() if not image.state.complete}
