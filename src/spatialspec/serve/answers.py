@@ -184,6 +184,7 @@ def finished(drawing: Drawing) -> dict[str, Any]:
     return {
         **figures(drawing, drawing.state),
         "method": str(drawing.method),
+        "exact": drawing.method.exact,
         "seed_exact": drawing.method.seed_exact(drawing.request.verifier),
         "tokens": drawing.state.tokens,
         "writers": written_by(drawing),

@@ -145,12 +145,13 @@ class BodyReader:
             raise Problem(400, message, param="partial_images", code="invalid_value")
 
     def _method(self, body: ImageBody) -> Method:
-        name = (body.method or "spatial").partition(":")[0].strip()
+        text = "spatial" if body.method is None else body.method
+        name = text.partition(":")[0].strip()
         if name not in self.methods:
             message = f"got method {shown(name)}, expected one of {', '.join(self.methods)}"
             raise Problem(400, message, param="method", code="invalid_value")
         try:
-            method = Method.parse(body.method or "spatial")
+            method = Method.parse(text)
         except BadInput as error:
             raise Problem.of(error, "method") from error
         try:

@@ -14,12 +14,23 @@ from spatialspec.core.errors import BadInput
 from spatialspec.serve.app import Server
 
 
-class _Announced(uvicorn.Server):
-    """A server that calls a function once it takes requests."""
+class WebServer(uvicorn.Server):
+    """Serves the routes until it is told to end, then finishes what was taken.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
-        super().__init__(config)
+    Args:
+        server: the routes.
+        ready: called once requests are taken.
+    """
+
+    def __init__(self, server: Server, ready: Callable[[], object] = lambda: None) -> None:
+        limit = int(server.scheduler.limits.seconds) + 1  # for readers that do not read; images end before
+        super().__init__(
+            uvicorn.Config(
+                server.app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=limit
+            )
+        )
         self._ready = ready
+        AppStatus.disable_automatic_graceful_drain()  # streams end with their images, as other answers do
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
@@ -66,10 +77,5 @@ def run(server: Server, listening: socket.socket, ready: Callable[[str], object]
     """
     host, port = listening.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    AppStatus.disable_automatic_graceful_drain()  # streams end with their images, as all others do
-    limit = int(server.scheduler.limits.seconds) + 1
-    config = uvicorn.Config(
-        server.app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=limit
-    )
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at the end, for whoever waits for it
-    _Announced(config, lambda: ready(url)).run(sockets=[listening])
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end, for whoever waits for it
+    WebServer(server, lambda: ready(url)).run(sockets=[listening])
