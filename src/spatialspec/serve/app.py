@@ -69,6 +69,7 @@ class Server:
         self.pipeline, self.scheduler = pipeline, Scheduler(pipeline, limits)
         self.reader = BodyReader(pipeline, self.scheduler.reading, limits.seconds)
         self.answers = Answers(pipeline, self.scheduler.meters, self.reader.size)
+        self._examples = examples(pipeline)
         self.app = FastAPI(
             title="spatialspec", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False,
             lifespan=self._life,
@@ -134,16 +135,8 @@ class Server:
             "id": target.name, "object": "model", "created": 0, "owned_by": "spatialspec",
             "size": self.reader.size, "grid": [target.grid.rows, target.grid.columns],
             "dtype": str(target.dtype).removeprefix("torch."), "methods": self.reader.methods,
-            "examples": self._examples(),
+            "examples": self._examples,
         }  # fmt: skip
-
-    def _examples(self) -> list[str]:
-        """Prompts to click, if the model can draw the built-in ones."""
-        examples = list(BUILT_IN[:EXAMPLES])
-        with suppress(BadInput), self.scheduler.reading:
-            self.pipeline.target.check_prompts(examples, [""] * len(examples), self.pipeline.target.grid)
-            return examples
-        return []
 
     async def generate(self, body: ImageBody, http: HttpRequest) -> Response:
         """OpenAI's images API."""
@@ -185,6 +178,15 @@ class Server:
         code = None if job.problem is None else job.problem.code
         outcome = "completed" if job.problem is None else "cancelled" if code == "cancelled" else "failed"
         self.scheduler.meters.requests.labels(outcome).inc()
+
+
+def examples(pipeline: SpatialPipeline) -> list[str]:
+    """Prompts to click, if the model can draw the built-in ones."""
+    found = list(BUILT_IN[:EXAMPLES])
+    with suppress(BadInput):
+        pipeline.target.check_prompts(found, [""] * len(found), pipeline.target.grid)
+        return found
+    return []
 
 
 def cancelled() -> Problem:

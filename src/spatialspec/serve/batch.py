@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator
 
 from spatialspec.core.interfaces import Session
 from spatialspec.core.step import Step
-from spatialspec.decode import one_pass
+from spatialspec.decode import Image, one_pass
 from spatialspec.generation import assemble, traced
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.serve.job import Drawing
+from spatialspec.serve.job import JobImage
 from spatialspec.targets.room import check_room
 from spatialspec.targets.session import TargetSession
 
@@ -27,11 +27,12 @@ class Batch:
     """
 
     def __init__(self, pipeline: SpatialPipeline, reading: threading.Lock) -> None:
-        self.pipeline, self.drawings, self._reading = pipeline, list[Drawing](), reading
+        self.pipeline, self.drawings, self._reading = pipeline, list[JobImage](), reading
+        self._images: list[Image] = []  # of the drawings, in the same order
         self._session: Session | None = None
         self._unread: list[int] = []  # guidance streams of images that joined since the last pass, which allocates
 
-    def join(self, drawing: Drawing) -> None:
+    def join(self, drawing: JobImage) -> None:
         """Add an image behind the others; the next pass reads its prompt.
 
         Raises:
@@ -47,7 +48,7 @@ class Batch:
             self._session = session
         else:
             self._session.admit(session)
-        drawing.image = image
+        self._images.append(image)
         self._unread.append(request.sampling.streams)
         self.drawings.append(drawing)
 
@@ -55,7 +56,8 @@ class Batch:
         """Drop images; a session without images is given up, with its memory."""
         if not indices or self._session is None:
             return
-        self.drawings = [drawing for index, drawing in enumerate(self.drawings) if index not in indices]
+        stay = [index for index in range(len(self.drawings)) if index not in indices]
+        self.drawings, self._images = [self.drawings[i] for i in stay], [self._images[i] for i in stay]
         if self.drawings:
             self._session.drop(sorted(indices))
         else:
@@ -68,9 +70,8 @@ class Batch:
             NotFinite: scores of an image are not finite: of the one after those whose record was yielded.
         """
         assert self._session is not None
-        images = {i: drawing.image for i, drawing in enumerate(self.drawings) if drawing.image is not None}
         try:
             with traced(self.pipeline.target, self.pipeline.drafts):
-                yield from one_pass(self._session, images)
+                yield from one_pass(self._session, dict(enumerate(self._images)))
         finally:
             self._unread = []

@@ -11,7 +11,6 @@ from contextlib import suppress
 
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
-from spatialspec.decode import Image
 from spatialspec.methods.method import Method
 from spatialspec.request import Request
 from spatialspec.serve.problems import Problem
@@ -19,7 +18,7 @@ from spatialspec.serve.problems import Problem
 OPEN, TARGET, DRAFT = 0, 1, 2  # who wrote a cell
 
 
-class Drawing:
+class JobImage:
     """One image of a job. The scheduler's thread changes it, between passes; others read it.
 
     Args:
@@ -29,7 +28,6 @@ class Drawing:
         partials: partial images to announce.
 
     Attributes:
-        image: decoded; None until it joins the batch.
         state: committed tokens; None until its first pass.
         partials: states that are to be sent as partial images, at equal distances and the first after one of
             `partials + 2` parts of the cells.
@@ -40,7 +38,6 @@ class Drawing:
 
     def __init__(self, request: Request, method: Method, cells: int, partials: int = 0) -> None:
         self.request, self.method = request, method
-        self.image: Image | None = None
         self.state: State | None = None
         self.partials: list[State] = []
         self.writers = bytearray(cells)
@@ -83,7 +80,7 @@ class Job:
         problem: why it ended without its images; None while it goes on, and when they are done.
     """
 
-    def __init__(self, drawings: Sequence[Drawing], limit: float) -> None:
+    def __init__(self, drawings: Sequence[JobImage], limit: float) -> None:
         self.drawings, self.id = drawings, secrets.token_urlsafe(16)
         self.arrived = time.monotonic()
         self.deadline = self.arrived + limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -19,12 +20,13 @@ from spatialspec.methods.presets import PRESETS, dialled
 from spatialspec.methods.registry import methods
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
-from spatialspec.serve.job import Drawing, Job
+from spatialspec.serve.job import Job, JobImage
 from spatialspec.serve.problems import Problem
 
 QUALITIES = {"low": "fast", "medium": "balanced", **{name: name for name in PRESETS}}
 LONGEST_METHOD = 200  # characters
 SEEDS = 2**63
+FREE_SEEDS = 2**53  # those that are drawn: whole numbers in every language that reads JSON
 
 
 class ImageBody(BaseModel):
@@ -122,7 +124,8 @@ class BodyReader:
         except BadInput as error:
             raise Problem.of(error, "negative_prompt") from error
         count, target = body.n or 1, self.pipeline.target
-        seeds = arguments.seeds(body.seed, None, count)
+        seed = secrets.randbelow(FREE_SEEDS) if body.seed is None else body.seed
+        seeds = arguments.seeds(seed, None, count)
         request = Request([prompt] * count, seeds, sampling, target.grid, "coupled", [negative] * count, images=count)
         try:
             with self._reading:
@@ -130,7 +133,7 @@ class BodyReader:
         except BadInput as error:
             raise Problem.of(error) from error
         cells, partials = target.layout(target.grid).cells, body.partial_images or 0
-        return Job([Drawing(one, method, cells, partials) for one in request.each()], self._seconds)
+        return Job([JobImage(one, method, cells, partials) for one in request.each()], self._seconds)
 
     def _fields(self, body: ImageBody) -> None:
         name = self.pipeline.target.name

@@ -14,7 +14,7 @@ import torch
 from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.serve.batch import Batch
-from spatialspec.serve.job import Drawing, Job
+from spatialspec.serve.job import Job, JobImage
 from spatialspec.serve.meters import Meters
 from spatialspec.serve.problems import SERVER, Problem
 
@@ -54,7 +54,7 @@ class Scheduler:
         self.jobs: dict[str, Job] = {}
         self.meters = Meters(lambda: len(self._waiting), lambda: len(self._batch.drawings))
         self._batch = Batch(pipeline, self.reading)
-        self._waiting: deque[tuple[Job, Drawing]] = deque()
+        self._waiting: deque[tuple[Job, JobImage]] = deque()
         self._running: list[Job] = []  # of every drawing of the batch
         self._changed = threading.Condition()
         self._stopping = False
@@ -197,7 +197,6 @@ class Scheduler:
             self._pace = drawing.seconds
             self.meters.seconds.labels("draw").observe(drawing.seconds)
             self.meters.image_passes.observe(drawing.state.passes)
-            drawing.image = None
         jobs = set(self._running)
         self._drop(done)
         for job in jobs:
