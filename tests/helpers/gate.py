@@ -9,6 +9,7 @@ from spatialspec.serve.batch import Batch
 from spatialspec.serve.scheduler import Scheduler
 
 Condition = Callable[[Batch], bool]
+LONGEST = 60.0  # seconds that it stays shut, so that a test that fails ends
 
 
 class Gate:
@@ -35,7 +36,7 @@ class Gate:
 
         def wait(scheduler: Scheduler) -> None:
             with self._changed:
-                self._changed.wait_for(lambda: not self.closed(scheduler._batch))
+                self._changed.wait_for(lambda: not self.closed(scheduler._batch), LONGEST)
             leave(scheduler)
 
         return wait

@@ -16,7 +16,7 @@ from spatialspec.serve.app import Server
 from spatialspec.serve.scheduler import Limits
 from spatialspec.serve.server import WebServer, bound
 
-IMAGES, PATIENCE = "/v1/images/generations", 120.0
+IMAGES, PATIENCE = "/v1/images/generations", 60.0
 
 
 class Serving:
@@ -55,7 +55,9 @@ class Serving:
 
 def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     """Data of server-sent events."""
-    for line in answer.iter_lines():
+    end = time.monotonic() + 2 * PATIENCE
+    for line in answer.iter_lines():  # pings, too
+        assert time.monotonic() < end, "the stream does not end"
         if line.startswith("data:"):
             yield json.loads(line[5:])
 

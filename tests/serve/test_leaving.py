@@ -61,6 +61,10 @@ def test_progress(pipeline: SpatialPipeline, gate: Gate) -> None:
     """Passes and cells grow, rows come as images, and each cell has its writer."""
     gate.shut()
     with serving(pipeline) as served, gate, served.stream(seed=4, n=2) as (job, news):
+        listeners = served.server.scheduler.jobs[job]._listeners
+        with served.http.stream("GET", f"/v1/images/jobs/{job}/events"):
+            eventually(lambda: len(listeners) == 2, "nobody watches")
+        eventually(lambda: len(listeners) == 1, "one who left is told still")
         with served.http.stream("GET", f"/v1/images/jobs/{job}/events") as watching:
             gate.open()
             *seen, last = events(watching)

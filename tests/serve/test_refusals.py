@@ -140,6 +140,14 @@ def test_bodies_that_are_too_large(served: Serving) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 413 "), "refused before it is sent"
 
 
+def test_an_unforeseen_error(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(body: object) -> None:
+        raise RuntimeError(f"{__file__} is broken")
+
+    monkeypatch.setattr(served.server.reader, "job", fails)
+    assert check(served.post(), (500,))["type"] == "server_error"
+
+
 def test_paths_and_verbs(served: Serving) -> None:
     for path in ("/none", "/v1", "/v1/images", "/docs", "/redoc", "/page.css/", "/../etc/passwd",
                  "/v1/images/jobs/x/events", "/%2e%2e/%2e%2e/etc/passwd", "/v1/models/../../x", "/page.py",
