@@ -44,8 +44,9 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "audit": DRAWING | {"measure"},
     "doctor": DRAWING | {"measure"},
     "show": DRAWING,
+    "serve": DRAWING | {"measure"},
     "lab": DRAWING | {"measure", "quality"},
-    "cli": DRAWING | {"measure", "quality", "audit", "doctor", "show", "lab"},
+    "cli": DRAWING | {"measure", "quality", "audit", "doctor", "show", "serve", "lab"},
     "__main__": {"cli"},
     "__init__": {"core", "drafts", "generation", "methods", "output", "pipeline", "plugins", "targets"},
 }
