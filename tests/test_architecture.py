@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "spatialspec"
 
 FILES = {"core", "io", "extras", "plugins"}
 LOOP = FILES | {"methods", "targets", "decode", "request", "generation", "budget"}
-DRAWING = LOOP | {"models", "drafts", "pipeline", "arguments", "devices", "output"}
+DRAWING = LOOP | {"models", "drafts", "components", "pipeline", "arguments", "devices", "output"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
     "io": {"core"},
@@ -37,7 +37,8 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "devices": {"core"},
     "output": {"core", "generation", "targets"},
     "drafts": LOOP | {"models"},
-    "pipeline": LOOP | {"models", "drafts", "arguments", "devices", "output"},
+    "components": LOOP | {"models", "drafts", "arguments", "devices"},
+    "pipeline": LOOP | {"components", "drafts", "arguments", "output"},
     "measure": DRAWING,
     "quality": DRAWING | {"measure"},
     "audit": DRAWING | {"measure"},

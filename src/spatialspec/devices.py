@@ -51,16 +51,16 @@ def dtype_name(value: object, argument: str = "dtype") -> str:
 
 
 def dtype(value: object, torch_device: torch.device) -> torch.dtype:
-    """Read the dtype of the weights, a name or a torch dtype; None is fp32, AUTO depends on the device.
+    """Read the dtype of the weights, a name or a torch dtype; None is AUTO, which depends on the device.
 
     Raises:
         BadInput: weights cannot have it.
     """
     import torch
 
-    if value is None or value is torch.float64:
-        return torch.float32 if value is None else torch.float64
-    name = dtype_name(value)
+    if value is torch.float64:
+        return torch.float64
+    name = AUTO if value is None else dtype_name(value)
     if name == AUTO:
         name = "fp32" if torch_device.type == "cpu" else "bf16"
     weights: torch.dtype = getattr(torch, DTYPES[name])
@@ -68,7 +68,7 @@ def dtype(value: object, torch_device: torch.device) -> torch.dtype:
 
 
 def device(value: object, argument: str = "device") -> torch.device:
-    """Read a device of this machine; None is the CPU, and `argument` is for the message.
+    """Read a device of this machine; None is its accelerator or else the CPU; `argument` is for the message.
 
     Raises:
         BadInput: this machine has no such device; the message lists its devices.
@@ -76,7 +76,9 @@ def device(value: object, argument: str = "device") -> torch.device:
     import torch
 
     available = _devices()
-    name = "cpu" if value is None else str(value) if isinstance(value, str | torch.device) else ""
+    if value is None:
+        return torch.device(available[1] if len(available) > 1 else "cpu")
+    name = str(value) if isinstance(value, str | torch.device) else ""
     if name == "cpu:0":  # the same device
         name = "cpu"
     if name not in available:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli import options
+from spatialspec.cli.common import Common, read_folders
 from spatialspec.cli.display import progress, saved, say, table, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.io.outputs import check_output
@@ -37,7 +38,7 @@ def bench(
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
     quality: options.Quality = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
     dtype: options.Dtype = None,
     json: options.Json = None,
     plugin: options.Plugin = None,
@@ -47,12 +48,12 @@ def bench(
     After a warm-up, the methods draw every image in turn. AR always runs, as the reference of speed-ups and equal
     tokens, but is listed only if named. Seconds and speed-ups are medians, other figures are means.
     """
-    common = options.Common.of(locals())
+    common = Common.of(locals())
     listed = common.parse_methods()
     if limit < 1:
         raise BadInput(f"--limit {limit}", "at least 1", "choose another")
     if json is not None:
-        check_output(json, "", "--json", [prompts, *options.folders(model, draft)])
+        check_output(json, "", "--json", [prompts, *read_folders(model, draft)])
     words = (list(BUILT_IN) if prompts is None else read_prompts(prompts))[:limit]
     pipeline, request = common.load(listed, words, own_prompts=prompts is not None)
     listed = common.tuned(listed, pipeline, request)

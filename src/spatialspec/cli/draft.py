@@ -12,8 +12,8 @@ import typer
 
 from spatialspec import devices
 from spatialspec.cli import options
+from spatialspec.cli.common import loading
 from spatialspec.cli.display import progress
-from spatialspec.cli.options import loading
 from spatialspec.cli.workplace import Steps, clocked, make_folder, typed, working_in
 from spatialspec.core.errors import BadInput
 from spatialspec.drafts.registry import kinds, shipped

@@ -11,6 +11,7 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
+from spatialspec.cli.common import Common, read_folders
 from spatialspec.cli.display import notes, progress, saved, say, table, waiting, wrapped
 from spatialspec.core.arguments import whole
 from spatialspec.core.errors import BadInput
@@ -47,7 +48,7 @@ def generate(
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
     quality: options.Quality = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
     dtype: options.Dtype = None,
     json: options.Json = None,
     plugin: options.Plugin = None,
@@ -57,7 +58,7 @@ def generate(
     With one method, the PNG file holds the image, or a sheet of several images (--num-images). With several methods, or
     --compare, it is a sheet with a column for each method, AR first: images, passes and seconds.
     """
-    common = options.Common.of(locals(), methods=method)
+    common = Common.of(locals(), methods=method)
     methods = common.parse_methods()
 
     from spatialspec.methods.ar import METHOD as AR
@@ -66,7 +67,7 @@ def generate(
         methods = list(dict.fromkeys([AR, *methods]))
     arguments.prompts(prompt)
     whole("--scale", scale, 1, 16)
-    read = options.folders(model, draft)
+    read = read_folders(model, draft)
     check_output(out, ".png", "--out", read)
     if json is not None:
         check_output(json, "", "--json", [out, *read])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from spatialspec.core.sampling import Sampling
+from spatialspec.io.hub import title
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import LanguageDecoder
 from spatialspec.targets.pretrained import load_model, recommended, tell_ignored
@@ -51,6 +53,7 @@ class CheckpointTarget(ABC):
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         device_map: DeviceMap | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Self:
         """Load a checkpoint; small files are read first.
 
@@ -59,7 +62,8 @@ class CheckpointTarget(ABC):
         """
         make: Any = cls
         parts = cls.read_parts(folder)
-        target: Self = make(load_model(cls.kind, folder, device, dtype, device_map), name=folder.name, **parts)
+        model = load_model(cls.kind, folder, device, dtype, device_map, options or {})
+        target: Self = make(model, name=title(folder), **parts)
         return target
 
     @classmethod
