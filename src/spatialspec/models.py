@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.files import inside, read_config, read_text
@@ -14,7 +15,6 @@ from spatialspec.io.hub import USUAL, HubAccess, Repository, Unknown
 WEIGHTS = Path(__file__).parent / "weights"
 GRIDS = {"icons": "24x24"}
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
-CONVERT = "run `spatialspec convert SOURCE OUT` with it, then give OUT"
 DRAFT_FILES = ("config.json", "model.safetensors", "README.md")
 BESIDE = tuple(f"drafts/*/{name}" for name in DRAFT_FILES)
 SMALL = ("tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja")  # of tokenizers, besides `SIDE`
@@ -109,8 +109,8 @@ def _fetch(repository: Repository, whole: bool) -> Path:
     if not (folder / "config.json").is_file():
         names = [name for name in repository.files() if Path(name).suffix in PICKLES]
         holds = f" with {', '.join(names[:3])}" if names else ""
-        source = f"{repository.name}/{names[0]}" if names else repository.name
-        advice = CONVERT.replace("SOURCE", source) if names else "this is no model, or one of another library"
+        source, meta = f"{repository.name}/{names[0]}" if names else "", any(n.startswith("models/") for n in names)
+        advice = _convert(repository.name if meta else source) if names else "this is no model of a supported family"
         raise BadInput(f"{repository.name}{holds}", "a repository with config.json", advice)
 
     from spatialspec.targets.loading import kind_of
@@ -161,8 +161,7 @@ def _advice(model: str) -> str:
 
 def _advice_on(path: Path) -> str:
     if path.is_file():
-        advice = CONVERT if path.suffix in PICKLES else f"give its folder, {path.parent}"
-        return f"this is a file: {advice}"
+        return f"this is a file: {_convert(path) if path.suffix in PICKLES else f'give its folder, {path.parent}'}"
     if not path.is_dir():
         return ""
     names = sorted(child.name for child in path.iterdir())
@@ -172,12 +171,18 @@ def _advice_on(path: Path) -> str:
         return "this is a pipeline of diffusers, which is not understood"
     if "adapter_config.json" in names:
         return "these are adapters of a model: merge them with it (merge_and_unload of peft) and save the whole"
+    if {"models", "tokenizer"} <= {*names}:
+        return f"this is the layout of Meta's Chameleon and of Anole: {_convert(path)}"
     if pickles := [name for name in names if Path(name).suffix in PICKLES]:
-        return f"it has {', '.join(pickles[:3])}: {CONVERT}"
+        return f"it has {', '.join(pickles[:3])}: {_convert(path)}"
     inner = [name for name in names if (path / name / "config.json").is_file() or (path / name / "snapshots").is_dir()]
     if inner:
         return f"give a folder inside it: {', '.join(inner[:3])}"
     return "fetch config.json too" if any(name.endswith(".safetensors") for name in names) else "check the path"
+
+
+def _convert(source: object) -> str:
+    return f"run `spatialspec convert {quote(str(source))} OUT`, then give OUT"
 
 
 def draft_folder(model: str, draft: str | None, access: HubAccess = USUAL, drafts: HubAccess = USUAL) -> Path | None:

@@ -1,4 +1,4 @@
-"""A Hub on the loopback: folders as repositories, with the routes that its client uses, and a list of what it served."""
+"""A Hub on the loopback: folders as repositories, the routes that its client uses, and a list of what it served."""
 
 from __future__ import annotations
 

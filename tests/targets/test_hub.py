@@ -1,4 +1,4 @@
-"""Models and drafts of the Hub, from one that is imitated on the loopback: what is fetched, how, and what is refused."""
+"""Models and drafts of the Hub, imitated on the loopback: what is fetched, how, and what is refused."""
 
 from __future__ import annotations
 

@@ -20,10 +20,11 @@ from spatialspec.core.sizes import LONGEST, read_sizes
 from spatialspec.io.files import write_text
 from spatialspec.io.outputs import check_folder, writing_folder
 from spatialspec.io.tensors import build, check_shapes, shapes_of, write_tensors
+from spatialspec.targets.layouts import LLAMAGEN, LLAMAGEN_VQ
 from spatialspec.targets.llamagen.target import config_text
 from spatialspec.targets.llamagen.transformer import LlamaGenConfig, LlamaGenTransformer
 from spatialspec.targets.llamagen.vq import LlamaGenVQ, LlamaGenVQConfig
-from spatialspec.targets.published import LLAMAGEN, LLAMAGEN_VQ, check_numbers, read
+from spatialspec.targets.published import check_numbers, read
 
 HEADS = {768: 12, 1024: 16, 1280: 20, 1536: 24, 2048: 32, 2560: 40, 3200: 32, 4096: 32}  # by width, gpt.py of LlamaGen
 LEFT_OUT = re.compile(r"freqs_cis|causal_mask|.*\.kv_cache\..*")  # tables and caches, computed for every session
