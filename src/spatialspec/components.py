@@ -157,7 +157,10 @@ class PipelineComponents:
                 raise BadInput(got, "one that can be moved", "load it again where and as it is wanted")
         for network in networks:
             network.to(where)
-        for part in (*networks[:1], *self.drafts):
+        for weight in networks[0].state_dict(keep_vars=True).values() if networks else ():  # not rotations, in fp32
+            if weight.is_floating_point():
+                weight.data = weight.data.to(kind)
+        for part in self.drafts:
             part.to(where, kind)
         return self
 

@@ -115,7 +115,7 @@ class Repository:
         except errors.RepositoryNotFoundError as error:
             got = f"{shown(self.name, 200)}, which is no folder here and no public repository of the Hub"
             raise Unknown(got, "the name of one", f"check the name; if it is private, {log_in}") from error
-        except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
+        except Exception as error:  # of the Hub, the cache, the disk, or the client's HTTP library
             if _offline(self.access):
                 advice = f"run `hf download {self.name}` while you are online"
                 raise BadInput(f"{what}, while only the cache is read", "one in the cache, whole", advice) from error
@@ -140,7 +140,7 @@ def title(folder: Path) -> str:
 def _offline(access: HubAccess) -> bool:
     from huggingface_hub import constants
 
-    return access.local_files_only or constants.is_offline_mode()
+    return access.local_files_only or constants.HF_HUB_OFFLINE
 
 
 @cache

@@ -15,7 +15,7 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.io.hub import title
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import LanguageDecoder
-from spatialspec.targets.pretrained import load_model, recommended, tell_ignored
+from spatialspec.targets.pretrained import load_model, quiet, recommended, tell_ignored
 from spatialspec.targets.registry import DeviceMap
 from spatialspec.targets.words import Words
 
@@ -74,6 +74,13 @@ class CheckpointTarget(ABC):
         Raises:
             BadInput: a file is missing or damaged.
         """
+
+    def save(self, folder: Path) -> None:
+        """Write model and processor, as they are now, into a folder that `from_folder` takes."""
+        with quiet():
+            self.model.save_pretrained(folder)
+            if (processor := getattr(self, "processor", None)) is not None:
+                processor.save_pretrained(folder)
 
     @property
     def default(self) -> Sampling:

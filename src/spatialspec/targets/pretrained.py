@@ -82,7 +82,8 @@ def load_model(
             "fetch both again, one of them is another model's",
             folder / "config.json",
         )
-    with whole(checkpoint, folder):
+    advice = f"check {', '.join(options)}, or {FETCH}" if options else FETCH
+    with whole(checkpoint, folder, advice):
         model, report = loader.from_pretrained(
             folder,
             config=config,
@@ -112,6 +113,9 @@ def load_model(
                 "fetch it again, or check that it is this kind of model",
                 where=folder,
             )
+    if moved := next((name for name, weight in model.named_parameters() if weight.is_meta), None):
+        advice = "give a device or a device_map that holds all of it, a smaller model, or a quantization_config"
+        raise BadInput(f"{moved} offloaded, for want of room", "all weights on devices", advice, folder)
     return model.eval().requires_grad_(False)
 
 
