@@ -29,12 +29,14 @@ class Family:
         grid: rows x columns of image tokens.
         vocabulary: number of image tokens.
         licence: of the weights, in short; the card of a checkpoint is authoritative.
+        first: what has to be converted before it is loaded; "" for nothing.
     """
 
     checkpoints: tuple[str, ...]
     grid: str
     vocabulary: int
     licence: str
+    first: str = ""
 
 
 LUMINA = tuple(f"Alpha-VLLM/Lumina-mGPT-{size}" for size in ("7B-512", "7B-768", "7B-1024", "34B-512"))
@@ -45,9 +47,9 @@ FAMILIES = {
     ),
     "emu3": Family(("BAAI/Emu3-Gen-hf",), "90x90, others too", 32768, "Apache-2.0"),
     "chameleon": Family(("leloy/Anole-7b-v0.1-hf",), "32x32", 8192, RESEARCH),
-    "lumina": Family(LUMINA, "32x32, 48x48, 64x64, others too", 8192, RESEARCH),
+    "lumina": Family(LUMINA, "32x32, 48x48, 64x64, others too", 8192, RESEARCH, "its image decoder"),
     "llamagen": Family(
-        ("FoundationVision/LlamaGen", "peizesun/llamagen_t2i"), "16x16, 24x24, 32x32", 16384, "see cards"
+        ("FoundationVision/LlamaGen", "peizesun/llamagen_t2i"), "16x16, 24x24, 32x32", 16384, "see cards", "all of it"
     ),
 }
 

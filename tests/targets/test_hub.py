@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from safetensors.torch import load_file
 
 from helpers.hub import SHA, LoopbackHub, serving
-from helpers.tiny import tiny_folder
+from helpers.llamagen_tiny import HEADS, write_files
+from helpers.originals import original_janus
+from helpers.tiny import call_main, tiny_folder
 from helpers.tiny_checkpoints import tiny_janus
 from spatialspec import BadInput, SpatialPipeline
 from spatialspec.io.hub import Repository, title
@@ -131,6 +134,29 @@ def test_what_is_refused(hub: LoopbackHub, tmp_path: Path) -> None:
     assert "run `spatialspec convert FoundationVision/LlamaGen/c2i_B_256.pt OUT`" in said
     assert "run `spatialspec convert deepseek-ai/Janus-Pro-1B OUT`" in refused("deepseek-ai/Janus-Pro-1B", tmp_path)
     assert not any(name.endswith((".bin", ".pt")) for name in hub.served)
+
+
+def test_converted_from_the_hub(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A repository in its authors' layout, whose code is not fetched, and one file of another."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    source, vq = write_files(tmp_path / "published", "class")
+    weights = original_janus(tmp_path / "deepseek", tmp_path / "twin")
+    (tmp_path / "deepseek" / "modeling_own.py").write_text("raise SystemExit(7)")
+    monkeypatch.setitem(hub.repositories, "someone/janus", tmp_path / "deepseek")
+    monkeypatch.setitem(hub.repositories, "someone/files", source.parent)
+    code, out, err = call_main(capsys, "convert", "someone/janus", tmp_path / "janus")
+    assert code == 0 and "someone/janus is Janus in DeepSeek's own layout" in out, err
+    assert load_file(tmp_path / "janus" / "model.safetensors").keys() == weights.keys()
+    assert sorted(name.rpartition("/")[2] for name in hub.served) == [
+        "config.json", "preprocessor_config.json", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
+    hub.served.clear()
+    names = [f"someone/files/{path.name}" for path in (source, vq)]
+    code, _, err = call_main(capsys, "convert", names[0], tmp_path / "c2i", "--vq", names[1], "--heads", HEADS)
+    assert code == 0 and sorted(hub.served) == sorted(names), err
+    assert "got no file" in call_main(capsys, "convert", "someone/files/none.pt", tmp_path / "x")[2]
 
 
 def test_no_way_to_the_hub(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,7 @@ def models(
         line(
             f"  {name}: {', '.join(family.checkpoints)}: grid {family.grid}, vocabulary {family.vocabulary}, "
             f"licence {family.licence}, no published drafts: train them"
+            + (f"; convert {family.first} first" if family.first else "")
         )
     with waiting("reading methods"):  # imports torch
         table = methods()
