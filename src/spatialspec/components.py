@@ -20,6 +20,7 @@ from spatialspec.models import draft_folder, model_folder
 from spatialspec.targets.loading import load_target, wrap
 
 PASSED = ("attn_implementation", "max_memory")  # further arguments, which transformers gets
+ALWAYS = {"use_safetensors": True, "low_cpu_mem_usage": True, "trust_remote_code": False}  # values that change nothing
 
 
 class PipelineComponents:
@@ -91,7 +92,8 @@ class PipelineComponents:
             token: of the Hub; None is the stored one.
             local_files_only: True reads only the cache, as HF_HUB_OFFLINE=1 does.
             quantization_config: of transformers; for its models only, see the page on models.
-            further: `attn_implementation` and `max_memory`, for transformers.
+            further: `attn_implementation` and `max_memory`, for transformers; `use_safetensors`, `low_cpu_mem_usage`
+                and `trust_remote_code` are accepted where they change nothing.
 
         Raises:
             BadInput: unknown name, damaged files, drafts made for another target, an unsupported dtype, a device that
@@ -101,9 +103,11 @@ class PipelineComponents:
             name = str(arguments.path("model", model))
             drafts = None if draft is None else str(arguments.path("draft", draft))
             placement = devices.placement(device, dtype, torch_dtype, device_map)
-            for key in further:
-                if key not in PASSED:
+            for key in [key for key in further if key not in PASSED]:
+                if key not in ALWAYS:
                     raise BadInput(f"the argument {shown(key)}", f"one of from_pretrained, or {', '.join(PASSED)}")
+                if (value := further.pop(key)) not in (None, ALWAYS[key]):
+                    raise BadInput(f"{key} {shown(value)}", f"{ALWAYS[key]}, always", "leave it out")
             options = {"quantization_config": quantization_config, **further}
             access = _access(revision, cache_dir, token, local_files_only)
         folder = model_folder(name, access)
@@ -164,7 +168,7 @@ class PipelineComponents:
             part.to(where, kind)
         return self
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, save_directory: str | Path) -> None:
         """Write target and drafts into a new folder, which `from_pretrained` takes, whole or not at all.
 
         Raises:
@@ -172,11 +176,11 @@ class PipelineComponents:
             OSError: it could not be written; nothing is left.
         """
         with arguments.reading():
-            out = arguments.path("folder", folder)
+            out = arguments.path("save_directory", save_directory)
             save = getattr(self.target, "save", None)
             if save is None:
                 raise BadInput(f"a {type(self.target).__name__}", "a target that can be saved", "keep its folder")
-            check_folder(out, "folder", new=True)
+            check_folder(out, "save_directory", new=True)
         with writing_folder(out) as partial:
             save(partial)
             for part in self.drafts:

@@ -50,13 +50,13 @@ class SpatialPipeline(PipelineComponents):
     def __call__(
         self,
         prompt: str | Sequence[str],
-        *,
-        negative_prompt: str | Sequence[str | None] | None = None,
         height: int | None = None,
         width: int | None = None,
+        *,
         size: str | Grid | tuple[int, int] | None = None,
-        num_images_per_prompt: int | None = 1,
         guidance_scale: float | None = None,
+        negative_prompt: str | Sequence[str | None] | None = None,
+        num_images_per_prompt: int | None = 1,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -78,13 +78,13 @@ class SpatialPipeline(PipelineComponents):
 
         Args:
             prompt: what to draw, or a list; at most 10,000 characters each.
-            negative_prompt: of the unconditional stream, for all prompts or one for each; None or "" for the model's
-                own. It has no effect, and there is a warning, if guidance is 1.
             height: of the images in pixels, instead of `size`; a multiple of the pixels of a cell.
             width: see `height`; if only one is given, the other is the model's default.
             size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's default grid.
+            guidance_scale: see :class:`Sampling`, as for the four from `temperature`; None takes the model's default.
+            negative_prompt: of the unconditional stream, for all prompts or one for each; None or "" for the model's
+                own. It has no effect, and there is a warning, if guidance is 1.
             num_images_per_prompt: images for each prompt, 1 to 1024.
-            guidance_scale: see :class:`Sampling`, here and in the next four; None takes the model's default.
             temperature: 0 is greedy.
             top_k: 0 is off.
             top_p: 1 is off.

@@ -58,10 +58,15 @@ def test_what_is_for_transformers_only(made: dict[str, Path]) -> None:
             SpatialPipeline.from_pretrained(made[kind], quantization_config=QuantoConfig(weights="int8"))
     with pytest.raises(BadInput, match="check quantization_config, or fetch it again"):
         SpatialPipeline.from_pretrained(made["janus"], quantization_config="int8")
-    for wrong in ({"trust_remote_code": True}, {"torch_dtyp": "fp16"}, {"safety_checker": None}):
-        with pytest.raises(BadInput, match="got the argument"):
+    for wrong, said in (
+        ({"trust_remote_code": True}, "expected False, always"),
+        ({"use_safetensors": False}, "expected True, always"),
+        ({"torch_dtyp": "fp16"}, "got the argument 'torch_dtyp'"),
+        ({"safety_checker": None}, "got the argument"),
+    ):
+        with pytest.raises(BadInput, match=said):
             SpatialPipeline.from_pretrained(made["janus"], **wrong)  # type: ignore[arg-type]
-    pipe: Any = SpatialPipeline.from_pretrained(made["janus"], attn_implementation="eager")
+    pipe: Any = SpatialPipeline.from_pretrained(made["janus"], attn_implementation="eager", use_safetensors=True)
     assert pipe.target.model.config.text_config._attn_implementation == "eager"
 
 
