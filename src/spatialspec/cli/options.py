@@ -23,6 +23,7 @@ Verifier = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the first image.")]
+FreshSeed = Annotated[int | None, typer.Option(help="Seed of the first image. [default: a fresh one, printed]")]
 Guidance = Annotated[
     float | None, typer.Option(help="Classifier-free guidance, 0 to 100; 1 turns it off. [default: the model's]")
 ]
@@ -69,4 +70,5 @@ Plugin = Annotated[
         help="Python file that registers your methods, drafts or targets; may be repeated.",
     ),
 ]  # fmt: skip
+Csv = Annotated[Path | None, typer.Option(help="CSV file for the images, one a line.")]
 Json = Annotated[Path | None, typer.Option(help="JSON file for settings and figures.")]

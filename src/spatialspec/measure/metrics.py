@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 
 from spatialspec import __version__
-from spatialspec.measure.distance import Distance, distance, explained, measure
+from spatialspec.measure.distance import Cells, Distance, distance, explained, measure
 from spatialspec.measure.documents import Strict, dtype_name, quartiles
 from spatialspec.measure.runs import Sample
 from spatialspec.methods.method import Method
@@ -53,9 +53,14 @@ class MethodRun:
         return [] if self.reference is None else list(zip(self.reference, self.samples, strict=True))
 
     @cached_property
+    def cells(self) -> list[Cells | None]:
+        """Figures of every cell of each image; None at temperature 0."""
+        return [measure(self.pipeline.target, sample.drawn) for sample in self.samples]
+
+    @cached_property
     def distance(self) -> Distance | None:
         """Distance of the images from AR; None at temperature 0."""
-        return distance([measure(self.pipeline.target, sample.drawn) for sample in self.samples])
+        return distance(self.cells)
 
     @property
     def seed_exact(self) -> bool:
@@ -183,15 +188,8 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def summarise(
-    pipeline: SpatialPipeline,
-    method: Method,
-    request: Request,
-    samples: Sequence[Sample],
-    reference: Sequence[Sample] | None,
-) -> MethodResult:
-    """Every metric of one method; arguments as for :class:`MethodRun`."""
-    run = MethodRun(pipeline, method, request, samples, reference)
+def summarise(run: MethodRun) -> MethodResult:
+    """Every metric of one method."""
     return MethodResult(**{key: one.compute(run) for key, one in METRICS.items()})
 
 
