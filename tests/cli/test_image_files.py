@@ -57,13 +57,17 @@ def test_several_images_and_folders(call: Call) -> None:
     out = drawn(call, "--seed", 7, "--num-images", 3, "--out", "fox.webp")
     assert sorted(path.name for path in Path().glob("fox*")) == ["fox-0.webp", "fox-1.webp", "fox-2.webp"]
     assert "wrote fox-0.webp to fox-2.webp (24 x 24 pixels), seed 7 to 9" in out
-    drawn(call, "--seed", 7, "--num-images", 2, "--out", "images")
+    drawn(call, "--seed", 7, "--num-images", 2, "--out", "images/")
     assert sorted(path.name for path in Path("images").iterdir()) == ["7.png", "8.png"]
     drawn(call, "--seed", 9, "--out", "images")
     assert Image.open("images/9.png").tobytes() == Image.open("fox-2.webp").tobytes()
     drawn(call, "--seed", 7, "--num-images", 4, "--sheet", "--out", "sheet.jpg")
     assert Image.open("sheet.jpg").size == (60, 60) and not read_note(Path("sheet.jpg"))
-    for wrong, said in (("a.gif", "ends in .png, .jpg, .jpeg, .webp"), ("no/where", "an existing folder around it")):
+    for wrong, said in (
+        ("a.gif", "ends in .png, .jpg, .jpeg, .webp"),
+        ("no/where/", "an existing folder around it"),
+        ("nowhere", "got --out nowhere, expected FOLDER/"),
+    ):
         code, _, err = call("a cat", "--model", "tiny", "--out", wrong)
         assert code == 2 and said in err
 

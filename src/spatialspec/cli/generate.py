@@ -32,8 +32,9 @@ def generate(
     context: typer.Context,
     prompt: Annotated[str | None, typer.Argument(help="What to draw.", show_default=False)] = None,
     out: Annotated[
-        Path, typer.Option(help="File to write (.png, .jpg, .webp), or a folder. Several images: NAME-0.png and so on.")
-    ] = Path("spatialspec.png"),
+        str,
+        typer.Option(help="File to write (.png, .jpg, .webp), or FOLDER/. Several images: NAME-0.png and so on."),
+    ] = "spatialspec.png",
     method: Annotated[str, typer.Option(help="name[:key=value...]; several, separated by commas.")] = "spatial",
     compare: Annotated[bool, typer.Option("--compare", help="Also draw with plain AR, side by side.")] = False,
     sheet: Annotated[bool, typer.Option("--sheet", help="Write several images as one sheet.")] = False,

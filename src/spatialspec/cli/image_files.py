@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from spatialspec import arguments
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.outputs import check_folder, check_output
 from spatialspec.models import local_folder
@@ -18,25 +19,26 @@ REPEATED = {  # options that a note holds
 }  # fmt: skip
 
 
-def image_files(out: Path, seeds: Sequence[int], sheet: bool, inputs: Sequence[Path | None]) -> list[Path]:
+def image_files(name: str, seeds: Sequence[int], sheet: bool, inputs: Sequence[Path | None]) -> list[Path]:
     """Names of the files to write, checked.
 
     Args:
-        out: file, or folder, which is made: one without an ending, or one that exists.
+        name: file, or folder: one that exists, or ends in / and is made.
         seeds: of the images.
         sheet: whether all images are on one.
         inputs: files and folders that the command reads.
 
     Returns:
-        One file for each image, or one for a sheet: `out`, NAME-0.png and so on, or SEED.png in a folder.
+        One file for each image, or one for a sheet: `name`, NAME-0.png and so on, or SEED.png in a folder.
 
     Raises:
         BadInput: another ending, or a path that cannot be written.
     """
     from spatialspec.io.images import WRITTEN
 
+    out = arguments.path("--out", name)
     suffix = out.suffix.lower()
-    if suffix not in WRITTEN and (out.is_dir() or not suffix):
+    if name.endswith("/") or (suffix not in WRITTEN and out.is_dir()):
         check_folder(out, "--out", inputs)
         files = [out / "sheet.png"] if sheet else [out / f"{seed}.png" for seed in seeds]
         if out.is_dir():
@@ -44,7 +46,7 @@ def image_files(out: Path, seeds: Sequence[int], sheet: bool, inputs: Sequence[P
                 check_output(file, "", "--out", inputs)
         return files
     if suffix not in WRITTEN:
-        raise BadInput(f"--out {out}", f"a folder, or a name that ends in {', '.join(WRITTEN)}", "rename it")
+        raise BadInput(f"--out {out}", f"FOLDER/, or a name that ends in {', '.join(WRITTEN)}", "rename it")
     single = sheet or len(seeds) == 1
     files = [out] if single else [out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(len(seeds))]
     for file in files:
