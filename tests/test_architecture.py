@@ -39,6 +39,7 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "drafts": LOOP | {"models"},
     "components": LOOP | {"models", "drafts", "arguments", "devices"},
     "pipeline": LOOP | {"components", "drafts", "arguments", "output"},
+    "integrations": DRAWING,
     "measure": DRAWING,
     "quality": DRAWING | {"measure"},
     "audit": DRAWING | {"measure"},
@@ -47,7 +48,7 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "lab": DRAWING | {"measure", "quality"},
     "cli": DRAWING | {"measure", "quality", "audit", "doctor", "show", "lab"},
     "__main__": {"cli"},
-    "__init__": {"core", "drafts", "generation", "methods", "output", "pipeline", "plugins", "targets"},
+    "__init__": {"core", "drafts", "generation", "integrations", "methods", "output", "pipeline", "plugins", "targets"},
 }
 STILL_UP: dict[str, set[str]] = {}  # what still points up, file -> modules; stays empty
 

@@ -19,7 +19,7 @@ from helpers.tiny import call_main
 from spatialspec import BadInput, SpatialPipeline
 from spatialspec.targets.loading import wrap
 from spatialspec.targets.originals.chameleon import halves
-from spatialspec.targets.originals.source import Source, write_shards
+from spatialspec.targets.originals.source import PublishedSource, write_shards
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -146,7 +146,7 @@ def test_shards_are_read_as_one_file(tmp_path: Path) -> None:
     tensors = {f"t{i}": torch.full((100,), float(i)) for i in range(7)}
     write_shards(tmp_path, tensors, tmp_path, most=900)
     assert sorted(path.name for path in tmp_path.iterdir())[-1] == "model.safetensors.index.json"
-    assert len(Source.find(tmp_path).weights) == 4
+    assert len(PublishedSource.find(tmp_path).weights) == 4
     assert_same(weights_of(tmp_path), tensors)
 
 

@@ -36,8 +36,11 @@ def convert(
     grid = None if size is None else Grid.parse(size, "--size")
     with waiting(f"reading {printable(source)}"):  # imports torch
         from spatialspec.targets.originals.convert import convert as convert_any
-        from spatialspec.targets.originals.source import Source
-    found, decoder = Source.find(source), None if vq is None else Source.find(vq)  # fetched with a bar of their own
+        from spatialspec.targets.originals.source import PublishedSource
+    found, decoder = (
+        PublishedSource.find(source),
+        None if vq is None else PublishedSource.find(vq),
+    )  # fetched with a bar of their own
     with waiting(f"converting {printable(source)}"):
         what, line = convert_any(found, out, decoder, grid, heads)
     say(f"{source} is {what}")

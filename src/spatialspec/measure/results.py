@@ -48,7 +48,7 @@ class Settings(RunSettings):
     dtype: str
 
 
-class ImageRecord(Strict):
+class DrawnImage(Strict):
     """One image of one method.
 
     Attributes:
@@ -74,9 +74,9 @@ class ImageRecord(Strict):
     file: str | None = None
 
 
-def image_records(run: MethodRun, files: Sequence[str | None] = ()) -> list[ImageRecord]:
+def image_records(run: MethodRun, files: Sequence[str | None] = ()) -> list[DrawnImage]:
     """One record for each image of a method, with the files that they were written to, if there are any."""
-    records: list[ImageRecord] = []
+    records: list[DrawnImage] = []
     for i, sample in enumerate(run.samples):
         tokens, ar = sample.drawn.tokens, run.reference[i].drawn.tokens if run.reference else None
         own, cost = distance([run.cells[i]]), sample.cost
@@ -84,7 +84,7 @@ def image_records(run: MethodRun, files: Sequence[str | None] = ()) -> list[Imag
         values |= {"passes": cost.passes, "accepted_length": cost.accepted_length, "seconds": cost.seconds}
         values["same_tokens_as_ar"] = fmean(a == b for a, b in zip(ar, tokens, strict=True)) if ar else None
         values["likelihood_gap"] = own.likelihood_gap if own else None
-        records.append(ImageRecord(**values, file=files[i] if files else None))
+        records.append(DrawnImage(**values, file=files[i] if files else None))
     return records
 
 
@@ -93,12 +93,12 @@ class Document(JsonDocument):
 
     settings: Settings
     methods: list[MethodResult]
-    images: list[ImageRecord] = Field(default_factory=list)
+    images: list[DrawnImage] = Field(default_factory=list)
 
     def csv_text(self) -> str:
         """The images as a table with a line of headings; an undefined value is an empty cell."""
         text = StringIO()
-        writer = csv.DictWriter(text, list(ImageRecord.model_fields), lineterminator="\n")
+        writer = csv.DictWriter(text, list(DrawnImage.model_fields), lineterminator="\n")
         writer.writeheader()
         writer.writerows(record.model_dump() for record in self.images)
         return text.getvalue()

@@ -24,7 +24,7 @@ from spatialspec.io.tensors import build
 from spatialspec.targets.chameleon.files import DRAWING, PREFIX, READING
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 from spatialspec.targets.layouts import CHAMELEON, VQGAN
-from spatialspec.targets.originals.source import FETCH, Source, sizes_of, write_model
+from spatialspec.targets.originals.source import FETCH, PublishedSource, sizes_of, write_model
 from spatialspec.targets.published import read
 
 LAYERS = {  # name in a layer of Meta's layout -> that of transformers, and the dimension that parts split
@@ -50,7 +50,7 @@ PLACE, IMAGE = "<reserved08707>", "<image>"  # transformers gives the place of a
 POSITIONS = 4096
 
 
-def convert(source: Source, out: Path) -> str:
+def convert(source: PublishedSource, out: Path) -> str:
     """Write a folder in the layout of transformers, with the image decoder in its shards.
 
     Returns:
@@ -130,13 +130,13 @@ def _renamed(parts: list[dict[str, Tensor]], layers: int, head: int) -> dict[str
     return made
 
 
-def _params(source: Source) -> dict[str, Any]:
+def _params(source: PublishedSource) -> dict[str, Any]:
     """Settings of the model, in one or two documents beside the weights."""
     params: dict[str, Any] = {}
     for name in ("params.json", "consolidate_params.json"):
         path = source.weights[0].parent / name
         if path.is_file() or name == "params.json":
-            params |= Source(path.parent, source.weights).config(name)
+            params |= PublishedSource(path.parent, source.weights).config(name)
     inner = params.get("model", params)
     return inner if isinstance(inner, dict) else params
 

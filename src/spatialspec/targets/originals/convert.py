@@ -7,14 +7,18 @@ from pathlib import Path
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.targets.layouts import CHAMELEON, JANUS, LANGUAGE, LLAMAGEN, VQGAN, CheckpointLayout
-from spatialspec.targets.originals.source import Source
+from spatialspec.targets.originals.source import PublishedSource
 from spatialspec.targets.published import identify
 
 CONVERTED = (LLAMAGEN, VQGAN, JANUS, CHAMELEON)
 
 
 def convert(
-    source: Source, out: Path, vq: Source | None = None, size: Grid | None = None, heads: int | None = None
+    source: PublishedSource,
+    out: Path,
+    vq: PublishedSource | None = None,
+    size: Grid | None = None,
+    heads: int | None = None,
 ) -> tuple[str, str]:
     """Turn a published checkpoint into a folder that is loaded.
 
@@ -50,7 +54,12 @@ def convert(
 
 
 def _convert(
-    kind: CheckpointLayout, source: Source, out: Path, vq: Source | None, size: Grid | None, heads: int | None
+    kind: CheckpointLayout,
+    source: PublishedSource,
+    out: Path,
+    vq: PublishedSource | None,
+    size: Grid | None,
+    heads: int | None,
 ) -> str:
     if kind is LLAMAGEN:
         from spatialspec.targets.llamagen.convert import convert as convert_llamagen

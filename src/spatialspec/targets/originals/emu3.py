@@ -28,7 +28,7 @@ from transformers.models.emu3.image_processing_emu3 import Emu3ImageProcessor
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.files import read_text
 from spatialspec.targets.layouts import EMU3_VQ, LANGUAGE
-from spatialspec.targets.originals.source import FETCH, Source, sizes_of, write_model
+from spatialspec.targets.originals.source import FETCH, PublishedSource, sizes_of, write_model
 from spatialspec.targets.published import identify
 
 VQ = "BAAI/Emu3-VisionTokenizer"
@@ -60,7 +60,7 @@ RULES = (
 )
 
 
-def convert(source: Source, out: Path, vq: Source) -> str:
+def convert(source: PublishedSource, out: Path, vq: PublishedSource) -> str:
     """Write a folder in the layout of transformers.
 
     Args:

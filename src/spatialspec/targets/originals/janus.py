@@ -24,7 +24,7 @@ from transformers.models.janus.image_processing_pil_janus import JanusImageProce
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.files import read_text
 from spatialspec.targets.layouts import JANUS
-from spatialspec.targets.originals.source import FETCH, Source, sizes_of, write_model
+from spatialspec.targets.originals.source import FETCH, PublishedSource, sizes_of, write_model
 
 IMAGE, BEGIN, END = "<image_placeholder>", "<begin_of_image>", "<end_of_image>"
 PAD = "<\uff5c\u2581pad\u2581\uff5c>"
@@ -58,7 +58,7 @@ PARTS = {  # of the image decoder and encoder, and of the tower
 UNUSED = ("vision_model.vision_tower.attn_pool.", "gen_vision_model.quantize.codebook_used")
 
 
-def convert(source: Source, out: Path) -> str:
+def convert(source: PublishedSource, out: Path) -> str:
     """Write a folder in the layout of transformers.
 
     Returns:
@@ -163,7 +163,7 @@ def _count(tensors: dict[str, Tensor], start: str) -> int:
     return 1 + max(map(int, numbers), default=-1)
 
 
-def _tokenizer(source: Source) -> PreTrainedTokenizerFast:
+def _tokenizer(source: PublishedSource) -> PreTrainedTokenizerFast:
     """The tokenizer of tokenizer.json, which begins every text with the first token, as the published class does."""
     where = source.folder / "tokenizer.json"
     names = source.config("tokenizer_config.json")

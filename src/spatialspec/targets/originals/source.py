@@ -34,7 +34,7 @@ FETCH = "fetch all files of the folder"
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedSource:
     """A checkpoint on the disk.
 
     Attributes:
@@ -46,7 +46,7 @@ class Source:
     weights: tuple[Path, ...]
 
     @classmethod
-    def find(cls, text: str | Path) -> Source:
+    def find(cls, text: str | Path) -> PublishedSource:
         """Find a checkpoint: a file of weights, a folder, OWNER/NAME or OWNER/NAME/FILE of the Hub, which is fetched.
 
         Raises:
@@ -115,7 +115,7 @@ def write_model(
     kind: type[PreTrainedModel],
     config: PreTrainedConfig,
     tensors: Mapping[str, Tensor],
-    source: Source,
+    source: PublishedSource,
     others: Callable[[Path], object],
     beside: Mapping[str, Tensor] | None = None,
 ) -> None:
