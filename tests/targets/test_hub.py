@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from helpers.hub import SHA, LoopbackHub, serving
 from helpers.llamagen_tiny import HEADS, write_files
 from helpers.originals import original_janus
+from helpers.terminal import run_in_terminal
 from helpers.tiny import call_main, tiny_folder
 from helpers.tiny_checkpoints import tiny_janus
 from spatialspec import BadInput, SpatialPipeline
@@ -157,6 +158,32 @@ def test_converted_from_the_hub(
     code, _, err = call_main(capsys, "convert", names[0], tmp_path / "c2i", "--vq", names[1], "--heads", HEADS)
     assert code == 0 and sorted(hub.served) == sorted(names), err
     assert "got no file" in call_main(capsys, "convert", "someone/files/none.pt", tmp_path / "x")[2]
+
+
+def test_drafts_of_a_model_of_the_hub_want_a_place(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a cat\n")
+    code, _, err = call_main(capsys, "train", "draft", "--target", TINY, "--self-distil", prompts)
+    assert code == 2 and "got no --out, expected a folder for the drafts" in err
+    assert hub.served == [f"{TINY}/config.json"]
+
+
+def test_a_bar_in_a_terminal(served: LoopbackHub, tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    words = ["generate", "a cat", "--model", TINY, "--method", "ar", "--size", "1x1", "--out", out]
+    home = {
+        "HF_HUB_OFFLINE": "0",
+        "HF_ENDPOINT": served.endpoint,
+        "HF_HOME": str(tmp_path / "home"),
+        "TQDM_DISABLE": "",
+    }
+    code, written = run_in_terminal(words, **home)
+    assert code == 0 and out.is_file(), written
+    files = sum(name.startswith(f"{TINY}/") for name in {*served.served})
+    assert f"Fetching {files} files: 100%" in written
 
 
 def test_no_way_to_the_hub(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
