@@ -28,8 +28,7 @@ def draw(pipe: SpatialPipeline, prompt: str, seed: float, quality: str) -> Itera
             updates.put(error)
         updates.put(None)
 
-    thread = Thread(target=work)
-    thread.start()
+    (thread := Thread(target=work)).start()
     try:
         while (update := updates.get()) is not None:
             if isinstance(update, Exception):
@@ -52,9 +51,8 @@ def main() -> None:
         gr.Number(label="Seed", value=0, precision=0),
         gr.Radio(["exact", "high", "balanced", "fast"], value="exact", label="Quality"),
     ]
-    page = gr.Interface(
-        lambda *values: (yield from draw(pipe, *values)), inputs, [gr.Image(label="Image"), gr.Textbox(label="Report")]
-    )
+    outputs = [gr.Image(label="Image"), gr.Textbox(label="Report")]
+    page = gr.Interface(lambda *values: (yield from draw(pipe, *values)), inputs, outputs)
     page.queue(default_concurrency_limit=1).launch()  # one at a time: a pipeline draws one call
 
 
