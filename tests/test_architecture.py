@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "spatialspec"
 
 FILES = {"core", "io", "extras", "plugins"}
 LOOP = FILES | {"methods", "targets", "decode", "request", "generation", "pass_time", "budget"}
-DRAWING = LOOP | {"models", "drafts", "pipeline", "arguments", "devices", "output"}
+DRAWING = LOOP | {"models", "drafts", "components", "pipeline", "arguments", "devices", "output"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
     "io": {"core"},
@@ -38,7 +38,9 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "devices": {"core"},
     "output": {"core", "generation", "targets"},
     "drafts": LOOP | {"models"},
-    "pipeline": LOOP | {"models", "drafts", "arguments", "devices", "output"},
+    "components": LOOP | {"models", "drafts", "arguments", "devices"},
+    "pipeline": LOOP | {"components", "drafts", "arguments", "output"},
+    "integrations": DRAWING,
     "measure": DRAWING,
     "quality": DRAWING | {"measure"},
     "audit": DRAWING | {"measure"},
@@ -48,7 +50,7 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "lab": DRAWING | {"measure", "quality"},
     "cli": DRAWING | {"measure", "quality", "audit", "doctor", "show", "serve", "lab"},
     "__main__": {"cli"},
-    "__init__": {"core", "drafts", "generation", "methods", "output", "pipeline", "plugins", "targets"},
+    "__init__": {"core", "drafts", "generation", "integrations", "methods", "output", "pipeline", "plugins", "targets"},
 }
 STILL_UP: dict[str, set[str]] = {}  # what still points up, file -> modules; stays empty
 

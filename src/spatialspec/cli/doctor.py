@@ -12,6 +12,7 @@ import typer
 from spatialspec import devices
 from spatialspec.cli import options
 from spatialspec.cli.chart import chart
+from spatialspec.cli.common import loading
 from spatialspec.cli.display import Column, progress, saved, say, table, terminal_width, wrapped
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
@@ -28,7 +29,7 @@ def doctor(
     model: options.Model = "icons",
     draft: options.Draft = None,
     size: options.Size = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
     dtype: options.Dtype = None,
     json: options.Json = None,
     plugin: options.Plugin = None,
@@ -45,7 +46,7 @@ def doctor(
     devices.dtype_name(dtype or devices.AUTO, "--dtype")
     if json is not None:
         check_output(json, "", "--json", [folder, drafts])
-    with options.loading(model):
+    with loading(model):
         where = devices.device(device, "--device")
         from spatialspec.doctor.doctor import examine, measure
         from spatialspec.doctor.speed import effort

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli import options
+from spatialspec.cli.common import Common
 from spatialspec.cli.display import say, wrapped
 from spatialspec.core.arguments import number, whole
 from spatialspec.core.errors import BadInput
@@ -28,7 +29,8 @@ def serve(
     api_key_file: Annotated[
         Path | None, typer.Option(help="File with the key that clients have to send. [default: no key]")
     ] = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
+    engine: options.Engine = "auto",
     dtype: options.Dtype = None,
     plugin: options.Plugin = None,
 ) -> None:
@@ -44,7 +46,7 @@ def serve(
     whole("--port", port, 0, 65535)
     number("--max-seconds", max_seconds, 1, 86400)
     key = None if api_key_file is None else _key(api_key_file)
-    common = options.Common.of(locals(), methods="spatial")
+    common = Common.of(locals(), methods="spatial")
     common.parse_methods()
 
     from spatialspec.serve.scheduler import Limits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +21,7 @@ from spatialspec.targets.inbox import Inbox
 from spatialspec.targets.noise_buffer import NoiseBuffer
 from spatialspec.targets.passes import Buffers, Results, Shape, run
 
-EngineName = Literal["auto", "eager", "captured", "compiled"]
-NAMES: tuple[str, ...] = get_args(EngineName)
+NAMES = ("auto", "eager", "captured", "compiled")
 WIDTHS = (1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)  # slots of a pass; a wider one has a multiple of the last
 SEEN = 512  # slots of the cache: attention sees a multiple
 COMMITTED = 32  # slots of a pass that are moved: a multiple
@@ -228,7 +227,7 @@ def runner(name: str, devices: set[torch.device]) -> Runner:
     """The runner of a name; "auto" captures on CUDA and is eager elsewhere.
 
     Args:
-        name: see :data:`EngineName`.
+        name: one of `NAMES`.
         devices: of the target.
 
     Raises:
