@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from spatialspec.io.files import write_text
 from spatialspec.io.outputs import check_output
 from spatialspec.io.prompts import BUILT_IN
+from spatialspec.lab.envelope import hull
 from spatialspec.lab.reproduce.plots import save
 from spatialspec.measure.bench import bench, describe
 from spatialspec.methods.ar import METHOD as AR
@@ -172,15 +173,6 @@ def comparison(rows: Sequence[dict]) -> str:
         lines += ["", f"SSD: ours reaches the distances of {reached} settings, with {min(shares):.2f} to "]
         lines[-1] += f"{max(shares):.2f} of their passes."
     return "\n".join(lines) + "\n"
-
-
-def hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Lower hull of (passes, distance): no other point has at most as many passes and a smaller distance."""
-    lowest: list[tuple[float, float]] = []
-    for point in sorted(points):
-        if not lowest or point[1] < lowest[-1][1]:
-            lowest.append(point)
-    return lowest
 
 
 def plot(rows: Sequence[dict], path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from helpers.paths import ROOT
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests of the Hub imitate one on the loopback
 
 MARKS = {"lab": "lab", "docs/records": "records"}  # folder of tests -> the mark of all tests in it
 

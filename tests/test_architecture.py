@@ -19,8 +19,8 @@ from spatialspec.models import GRIDS
 PACKAGE = ROOT / "src" / "spatialspec"
 
 FILES = {"core", "io", "extras", "plugins"}
-LOOP = FILES | {"methods", "targets", "decode", "request", "generation", "budget"}
-DRAWING = LOOP | {"models", "drafts", "pipeline", "arguments", "devices", "output"}
+LOOP = FILES | {"methods", "targets", "decode", "request", "generation", "pass_time", "budget"}
+DRAWING = LOOP | {"models", "drafts", "components", "pipeline", "arguments", "devices", "output"}
 MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itself; from the bottom to the top
     "core": set(),
     "io": {"core"},
@@ -31,22 +31,26 @@ MAY_IMPORT = {  # room -> rooms of the package that it may import, besides itsel
     "decode": {"core"},
     "request": {"core"},
     "generation": {"core", "methods", "decode", "io", "request"},
-    "budget": {"core", "io", "generation", "methods", "request"},
+    "pass_time": {"core", "generation", "methods", "request"},
+    "budget": {"core", "io", "generation", "methods", "pass_time", "request"},
     "models": {"core", "io", "targets"},
     "arguments": {"core", "io"},
     "devices": {"core"},
     "output": {"core", "generation", "targets"},
     "drafts": LOOP | {"models"},
-    "pipeline": LOOP | {"models", "drafts", "arguments", "devices", "output"},
+    "components": LOOP | {"models", "drafts", "arguments", "devices"},
+    "pipeline": LOOP | {"components", "drafts", "arguments", "output"},
+    "integrations": DRAWING,
     "measure": DRAWING,
     "quality": DRAWING | {"measure"},
     "audit": DRAWING | {"measure"},
     "doctor": DRAWING | {"measure"},
     "show": DRAWING,
+    "serve": DRAWING | {"measure"},
     "lab": DRAWING | {"measure", "quality"},
-    "cli": DRAWING | {"measure", "quality", "audit", "doctor", "show", "lab"},
+    "cli": DRAWING | {"measure", "quality", "audit", "doctor", "show", "serve", "lab"},
     "__main__": {"cli"},
-    "__init__": {"core", "drafts", "generation", "methods", "output", "pipeline", "plugins", "targets"},
+    "__init__": {"core", "drafts", "generation", "integrations", "methods", "output", "pipeline", "plugins", "targets"},
 }
 STILL_UP: dict[str, set[str]] = {}  # what still points up, file -> modules; stays empty
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spatialspec.core.step import Step
     from spatialspec.drafts.registry import DraftKind
     from spatialspec.generation import Report
+    from spatialspec.integrations.custom_generate import transformers_generate
     from spatialspec.methods.method import Method
     from spatialspec.output import Output
     from spatialspec.pipeline import SpatialPipeline
@@ -33,11 +34,12 @@ _HOMES = {
     "Step": "core.step",
     "TargetKind": "targets.registry",
     "register": "plugins",
+    "transformers_generate": "integrations.custom_generate",
     "wrap": "targets.loading",
 }
 __all__ = [
     "BadInput", "DraftKind", "Grid", "Method", "Output", "Report", "Sampling", "SpatialPipeline", "Step", "TargetKind",
-    "__version__", "register", "wrap",
+    "__version__", "register", "transformers_generate", "wrap",
 ]  # fmt: skip
 
 

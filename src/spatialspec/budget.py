@@ -1,44 +1,42 @@
-"""`--budget auto`: the cost of a pass by its width on this machine, and the fastest budget.
+"""`--budget auto`: the fastest budget here, from what a pass costs by its width and what it commits.
 
-Expected seconds of a cell = seconds of a pass / cells that a pass commits, both measured on a few images, large ones
-on their first rows. Budgets that are clearly slower than the best drop out; more images tell the others apart. Budget 0
-drafts nothing and is AR. The figures are saved in the user's cache folder and measured once for each target, drafts,
-method, sampling, machine, device, type and number of images.
+    seconds of a cell with n nodes = (T(n + 1) + D n) / E(n)      E(n) = 1 + A (1 - exp(-n / s))
+
+T is the curve of `pass_time.py`. One short run with `REFERENCE` nodes gives A from its passes, and D from their time
+beyond the curve. s is a constant of the method, `Budget.horizon`; for a method without one the run has its own budget,
+and the choice is between that and AR. Budget 0 drafts nothing and is AR. The figures are saved in the user's cache
+folder: T for each target, machine, device, type, grid and number of images, the others for each method, its drafts,
+verifier and sampling too.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from statistics import fmean, median
+from math import expm1
+from statistics import fmean, linear_regression, median
+from typing import Any
 
 import torch
 from torch import nn
 
 from spatialspec import __version__
 from spatialspec.core.interfaces import Target
-from spatialspec.core.noise import image_seed
 from spatialspec.core.progress import Progress
 from spatialspec.generation import assemble, steps
-from spatialspec.io.identity import drafts_digest, facts_digest, identity
-from spatialspec.io.sealed import read_sealed, write_sealed
+from spatialspec.io.identity import drafts_digest, identity
+from spatialspec.io.measured import machine, saved
 from spatialspec.methods.method import Method
+from spatialspec.methods.options import Budget
+from spatialspec.pass_time import PassTime, measure_passes
 from spatialspec.request import Request
 
 Drafts = Sequence[nn.Module]  # draft weights of any kind
-# A pass has one slot more, and kernels work on multiples of eight; 64 is the default of `spatial`
-BUDGETS = (0, 3, 7, 15, 23, 31, 47, 64)
-WIDE = (95, 127)  # on CUDA too, where a pass may widen for nothing; elsewhere they only cost measuring time
-CELLS = 600  # of each image that is decoded with each budget, in whole rows
-RUNS = 6  # images per budget; on a single one luck decides between budgets that are nearly as good
-SLOWER = 1.15  # times the best so far: such a budget drops out
-GAIN = 1.03  # times faster than AR that a budget must be, as measurements are noisy
+REFERENCE = 31  # nodes of the short run of a method whose gain by nodes is known
+CELLS = 600  # of each image in a short run at most, in whole rows
+SECONDS, PASSES = 3.0, 24  # a short run ends after these seconds, but not before these passes
+GAIN = 1.1  # times as fast as AR that a budget must be: cells of a pass vary by as much from image to image
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class Cost:
 
     Attributes:
         budget: drafted nodes of a pass.
-        seconds: of a pass, drafting and verifying included; the median over runs.
-        cells: committed by a pass, mean over runs.
+        seconds: of a pass, drafting and verifying included.
+        cells: committed by a pass, for the slowest image of a batch.
     """
 
     budget: int
@@ -61,90 +59,69 @@ class Cost:
         return self.seconds / self.cells
 
 
-def budgets(device: torch.device) -> tuple[int, ...]:
-    """Budgets that are measured on a device."""
-    return BUDGETS + WIDE if device.type == "cuda" else BUDGETS
-
-
 def measured_cells(request: Request) -> int:
-    """Cells that are decoded with each budget."""
+    """Cells of each image after which a short run ends."""
     return min(request.grid.rows, max(1, CELLS // request.grid.columns)) * request.grid.columns
 
 
-def effort(method: Method, request: Request, device: torch.device) -> int:
+def effort(method: Method, request: Request) -> int:
     """Cells that a measurement draws; 0 where the method needs none."""
-    if not _undecided(method):
-        return 0
-    return len(budgets(device)) * RUNS * measured_cells(request) * request.images
+    return measured_cells(request) * request.images if _undecided(method) else 0
 
 
 def _undecided(method: Method) -> bool:
     """Whether a method has the option `budget`, and nothing that was set decides it."""
-    return method.has("budget") and not method.options.settles("budget")
+    return isinstance(method.options, Budget) and not method.options.settles("budget")
 
 
-def measure(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> list[Cost]:
-    """Decode images with every budget that may still be the best, interleaved.
+def measure(
+    target: Target, drafts: Drafts, method: Method, request: Request, curve: PassTime, report: Progress
+) -> list[Cost]:
+    """Cost of AR and of every budget that the curve reaches, from one short run.
 
     Args:
         target: frozen AR model.
         drafts: draft weights made for it.
         method: one with a budget.
-        request: its first prompts are drawn, as many images at once as it has of each.
+        request: the batch, of which the first cells are drawn.
+        curve: seconds of a pass by its slots, for that many images.
         report: called after every pass of every image, as `report(method, cells just committed)`.
     """
-    stop = measured_cells(request)
-    _decode(target, drafts, method, request, 0, 0, min(12, stop), report)  # warms up
-    left = budgets(target.device)
-    runs: dict[int, list[tuple[float, int]]] = {budget: [] for budget in left}
-    for run in range(RUNS):
-        for budget in runs.keys() - set(left):
-            report(f"budget {budget} dropped out", stop * request.images)
-        for budget in left:
-            runs[budget].append(_decode(target, drafts, method, request, budget, run, stop, report))
-        slow = SLOWER * min(_seconds_of_a_cell(runs[budget]) for budget in left)
-        left = tuple(budget for budget in left if _seconds_of_a_cell(runs[budget]) <= slow)
-    best = runs[min(left, key=lambda budget: _seconds_of_a_cell(runs[budget]))]
-    return [_cost(budget, measured, best, stop) for budget, measured in runs.items()]
+    horizon = method.options.horizon if isinstance(method.options, Budget) else None
+    if horizon is not None:
+        method = method.with_default("budget", REFERENCE)
+    budget = method.options.model_dump()["budget"]
+    cells, seconds, drafting = _run(target, drafts, method, request, curve, report)
+    costs = [Cost(0, curve(1), 1.0)]
+    if horizon is None:
+        return [*costs, Cost(budget, seconds, cells)]
+    gain = (cells - 1) / -expm1(-budget / horizon)
+    for nodes in (slots - 1 for slots in curve.seconds if slots > 1):
+        expected = curve(nodes + 1) + drafting * nodes / budget
+        costs.append(Cost(nodes, expected, 1 - gain * expm1(-nodes / horizon)))
+    return costs
 
 
-def _seconds_of_a_cell(measured: Sequence[tuple[float, int]]) -> float:
-    """Seconds of a cell, up to a factor that all budgets share."""
-    return median(seconds / passes for seconds, passes in measured) * fmean(passes for _, passes in measured)
-
-
-def _cost(budget: int, measured: list[tuple[float, int]], best: list[tuple[float, int]], stop: int) -> Cost:
-    """Cost of one budget; for runs that it missed, its passes grow as the best budget's did, AR's not at all."""
-    passes, of_best = fmean(count for _, count in measured), [count for _, count in best]
-    harder = fmean(of_best) / fmean(of_best[: len(measured)]) if budget else 1.0
-    return Cost(budget, median(seconds / count for seconds, count in measured), stop / (passes * harder))
-
-
-def _decode(
-    target: Target,
-    drafts: Drafts,
-    method: Method,
-    request: Request,
-    budget: int,
-    run: int,
-    stop: int,
-    report: Progress,
-) -> tuple[float, int]:
-    """Seconds and passes until every image of a run has `stop` cells.
-
-    Runs differ in their prompts where there are several, and always in their seeds.
-    """
-    groups = request.by_prompt()
-    seeds = [image_seed(request.seeds[0], run * request.images + i) for i in range(request.images)]
-    drawn = replace(groups[run % len(groups)], seeds=seeds, written=())
-    images = assemble(target, drafts, method.with_default("budget", budget), drawn)
-    session = drawn.session(target)
-    start = time.perf_counter()
-    for step in steps(target, drafts, session, images):
-        report(f"measuring budget {budget}", len(step.written))
-        if min(image.state.frontier for image in images) >= stop:
+def _run(
+    target: Target, drafts: Drafts, method: Method, request: Request, curve: PassTime, report: Progress
+) -> tuple[float, float, float]:
+    """Cells that a pass commits for the slowest image, seconds of a pass, and those beyond the curve: the drafter's."""
+    images = assemble(target, drafts, method, replace(request, written=()))
+    stop, start = measured_cells(request), time.perf_counter()
+    ends, widths = list[float](), list[int]()
+    for step in steps(target, drafts, request.session(target), images):
+        if step.before.passes == len(ends):
+            ends.append(0.0)
+            widths.append(0)
+        ends[-1], widths[-1] = time.perf_counter() - start, max(widths[-1], len(step.p))
+        report(f"measuring {method}", len(step.written))
+        late = ends[-1] > SECONDS and len(ends) > PASSES
+        if late or min(image.state.frontier for image in images) >= stop:
             break
-    return time.perf_counter() - start, max(image.state.passes for image in images)
+    after = zip(ends[1:], ends, widths[1:], strict=False)  # the first pass reads the prompt
+    drafting = max(0.0, median([now - before - curve(slots) for now, before, slots in after] or [0.0]))
+    slowest = min(image.state.frontier / image.state.passes for image in images)  # the batch ends with it
+    return slowest, fmean(map(curve, widths)) + drafting, drafting
 
 
 def choose(costs: Sequence[Cost]) -> int:
@@ -156,14 +133,24 @@ def choose(costs: Sequence[Cost]) -> int:
 
 def costs_here(target: Target, drafts: Drafts, method: Method, request: Request, report: Progress) -> list[Cost]:
     """Cost of each budget on this machine; measured if it is not cached."""
-    path = _folder() / f"{_key(target, drafts, method, request)}.json"
-    if (known := read_sealed(path)) is not None:
-        return [Cost(**cost) for cost in known["costs"]]
-    costs = measure(target, drafts, method, request, report)
-    with suppress(OSError):  # no room or no right to write: measured again next time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_sealed(path, {"method": str(method), "costs": [asdict(cost) for cost in costs]})
-    return costs
+    batch = request.by_prompt()[0]
+    where = _where(target, batch)
+    facts = {
+        **where,
+        "drafts": [(type(part).__name__, drafts_digest([part])) for part in drafts],
+        "method": str(method),
+        "verifier": batch.verifier,
+        "sampling": batch.sampling.facts(),
+    }
+
+    def passes() -> dict[str, float]:
+        return {str(slots): seconds for slots, seconds in measure_passes(target, batch, report).seconds.items()}
+
+    def costs() -> list[dict[str, float]]:
+        curve = {int(slots): seconds for slots, seconds in saved("passes", where, passes).items()}
+        return [asdict(cost) for cost in measure(target, drafts, method, batch, PassTime(curve), report)]
+
+    return [Cost(**cost) for cost in saved("budgets", facts, costs)]
 
 
 class _Interrupted(Exception):
@@ -177,61 +164,62 @@ def tuned(
     request: Request,
     report: Progress,
     interrupted: Callable[[], bool] = lambda: False,
-) -> Method:
-    """The method with the budget that is fastest here; as it is, where it has one or the measurement is interrupted."""
+) -> tuple[Method, str]:
+    """The method with the budget that is fastest here, and what to expect of it.
+
+    As it is, and "", where it has a budget or the measurement is interrupted.
+    """
 
     def follow(name: str, cells: int) -> None:
         report(name, cells)
         if interrupted():
             raise _Interrupted
 
-    if _undecided(method):
-        with suppress(_Interrupted):
-            return method.with_default("budget", choose(costs_here(target, drafts, method, request, follow)))
-    return method
+    if not _undecided(method):
+        return method, ""
+    try:
+        costs = costs_here(target, drafts, method, request, follow)
+    except _Interrupted:
+        return method, ""
+    budget = choose(costs)
+    values: dict[str, float] = {"budget": budget}
+    if budget and request.images == 1 and method.has("price"):
+        values["price"] = price(costs, budget)
+    for name, value in values.items():
+        method = method.with_default(name, value)
+    return method, expectation(costs, budget)
 
 
-def _folder() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not cache.is_absolute():  # not set, or to be ignored by the XDG specification
-        try:
-            cache = Path.home() / ".cache"
-        except RuntimeError:  # a user without a home, as in some containers
-            cache = Path(tempfile.gettempdir())
-    return cache / "spatialspec" / "budgets"
+def price(costs: Sequence[Cost], budget: int) -> float:
+    """Cells that the time of one more node would bring elsewhere: T'(n) / T(n) times the cells of a pass, 0 to 1.
+
+    T' is the slope from half the budget to twice as many nodes.
+    """
+    (here,) = (cost for cost in costs if cost.budget == budget)
+    near = [cost for cost in costs if budget / 2 <= cost.budget <= 2 * budget]
+    nodes, seconds = [cost.budget for cost in near], [cost.seconds for cost in near]
+    slope = linear_regression(nodes, seconds).slope if len(near) > 1 else 0.0
+    return round(min(max(slope / here.seconds * here.cells, 0.0), 1.0), 3)
 
 
-def machine(device: torch.device) -> str:
-    """Processor, computer, and the accelerator or the number of threads."""
-    device_name = (
-        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {torch.get_num_threads()}"
-    )
-    return f"{processor()}, {platform.node()}, {device_name}"
+def expectation(costs: Sequence[Cost], budget: int) -> str:
+    """What to expect of a budget, in words."""
+    by_budget = {cost.budget: cost.seconds_of_a_cell for cost in costs}
+    if not budget:
+        return "auto: plain AR, no budget is faster here"
+    return f"auto: {budget} nodes, about {by_budget[0] / by_budget[budget]:.1f} times as fast as AR"
 
 
-def processor(info: Path = Path("/proc/cpuinfo")) -> str:
-    """Model name of the processor, as the system reports it."""
-    with suppress(OSError):
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _key(target: Target, drafts: Drafts, method: Method, request: Request) -> str:
-    """What the figures depend on."""
+def _where(target: Target, batch: Request) -> dict[str, Any]:
+    """What the time of a pass depends on."""
     weight = target.embed(torch.zeros(1, dtype=torch.long, device=target.device))
-    return facts_digest(
-        {
-            "target": identity(target),
-            "drafts": [(type(part).__name__, drafts_digest([part])) for part in drafts],
-            "method": str(method),
-            "verifier": request.verifier,
-            "machine": machine(weight.device),
-            "dtype": str(weight.dtype),
-            "images": request.images,
-            "sampling": request.sampling.facts(),
-            "grid": str(request.grid),
-            "versions": (torch.__version__, __version__),
-        }
-    )
+    return {
+        "target": identity(target),
+        "machine": machine(weight.device),
+        "dtype": str(weight.dtype),
+        "engine": getattr(target, "engine", "eager"),
+        "images": batch.images,
+        "streams": batch.sampling.streams,
+        "grid": str(batch.grid),
+        "versions": (torch.__version__, __version__),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,6 +66,33 @@ class Image:
 
 
 @torch.inference_mode()
+def one_pass(session: Session, images: Mapping[int, Image], clock: Clock = UNTIMED) -> Iterator[Step]:
+    """One pass of the target for the images of a session; between two passes images may join and leave it.
+
+    Args:
+        session: holds these images, in this order.
+        images: index in the record -> image.
+        clock: of the stages.
+
+    Yields:
+        The record of the pass of each image.
+    """
+    states, proposals = [image.state for image in images.values()], [image.propose() for image in images.values()]
+    samplers = [image.sampler for image in images.values()]
+    layers = {layer for image in images.values() for layer in image.drafter.layers}
+    scored = session.score(states, proposals, layers, samplers, clock)  # the one pass of the target
+    clock.mark("read")
+    for index, ((i, image), proposal, scores) in enumerate(zip(images.items(), proposals, scored, strict=True)):
+        step = Step.of(i, image.state, proposal, scores, image.verify(proposal, scores))
+        clock.mark("verify")
+        image.state = step.after
+        image.drafter.observe(step)
+        session.keep(index, step)
+        clock.mark("keep")
+        yield step
+
+
+@torch.inference_mode()
 def decode(session: Session, images: Sequence[Image], clock: Clock = UNTIMED) -> Iterator[Step]:
     """Decode all images; each target pass serves all open ones, which advance independently.
 
@@ -74,21 +101,9 @@ def decode(session: Session, images: Sequence[Image], clock: Clock = UNTIMED) ->
     Yields:
         The record of each pass of each image.
     """
-    open_images = list(enumerate(images))
-    layers = {layer for image in images for layer in image.drafter.layers}
+    open_images = dict(enumerate(images))
     clock.start()
     while open_images:
-        states, proposals = [image.state for _, image in open_images], [image.propose() for _, image in open_images]
-        samplers = [image.sampler for _, image in open_images]
-        scored = session.score(states, proposals, layers, samplers, clock)  # the one pass of the target
-        clock.mark("read")
-        for index, ((i, image), proposal, scores) in enumerate(zip(open_images, proposals, scored, strict=True)):
-            step = Step.of(i, image.state, proposal, scores, image.verify(proposal, scores))
-            clock.mark("verify")
-            image.state = step.after
-            image.drafter.observe(step)
-            session.keep(index, step)
-            clock.mark("keep")
-            yield step
-        session.drop([index for index, (_, image) in enumerate(open_images) if image.state.complete])
-        open_images = [(i, image) for i, image in open_images if not image.state.complete]
+        yield from one_pass(session, open_images, clock)
+        session.drop([index for index, image in enumerate(open_images.values()) if image.state.complete])
+        open_images = {i: image for i, image in open_images.items() if not image.state.complete}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # name on the command line -> name in torch
+ENGINES = ("auto", "eager", "captured", "compiled")  # as in targets/runners.py, which imports torch
 AUTO = "auto"  # fp32 on the CPU, bf16 elsewhere
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # computed by accelerate
 MOST = 1024  # accelerators
@@ -51,16 +52,16 @@ def dtype_name(value: object, argument: str = "dtype") -> str:
 
 
 def dtype(value: object, torch_device: torch.device) -> torch.dtype:
-    """Read the dtype of the weights, a name or a torch dtype; None is fp32, AUTO depends on the device.
+    """Read the dtype of the weights, a name or a torch dtype; None is AUTO, which depends on the device.
 
     Raises:
         BadInput: weights cannot have it.
     """
     import torch
 
-    if value is None or value is torch.float64:
-        return torch.float32 if value is None else torch.float64
-    name = dtype_name(value)
+    if value is torch.float64:
+        return torch.float64
+    name = AUTO if value is None else dtype_name(value)
     if name == AUTO:
         name = "fp32" if torch_device.type == "cpu" else "bf16"
     weights: torch.dtype = getattr(torch, DTYPES[name])
@@ -68,7 +69,7 @@ def dtype(value: object, torch_device: torch.device) -> torch.dtype:
 
 
 def device(value: object, argument: str = "device") -> torch.device:
-    """Read a device of this machine; None is the CPU, and `argument` is for the message.
+    """Read a device of this machine; None is its accelerator or else the CPU; `argument` is for the message.
 
     Raises:
         BadInput: this machine has no such device; the message lists its devices.
@@ -76,7 +77,9 @@ def device(value: object, argument: str = "device") -> torch.device:
     import torch
 
     available = _devices()
-    name = "cpu" if value is None else str(value) if isinstance(value, str | torch.device) else ""
+    if value is None:
+        return torch.device(available[1] if len(available) > 1 else "cpu")
+    name = str(value) if isinstance(value, str | torch.device) else ""
     if name == "cpu:0":  # the same device
         name = "cpu"
     if name not in available:

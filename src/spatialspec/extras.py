@@ -21,6 +21,13 @@ EXTRAS = {  # extra -> module -> package, as in pyproject.toml
         "matplotlib": "matplotlib",
         "resvg_py": "resvg-py",
     },
+    "serve": {
+        "fastapi": "fastapi",
+        "prometheus_client": "prometheus-client",
+        "sse_starlette": "sse-starlette",
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+    },
 }
 
 

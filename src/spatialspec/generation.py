@@ -60,7 +60,7 @@ class Report:
         seconds: prefill and decoding of tokens, per image.
         stages: of them, seconds of every stage, see `Clock`.
         images: cost of each image, without those that were complete before the call.
-        remarks: on the prompts, see `remarks`.
+        remarks: on the prompts, see `remarks`; with the budget "auto", what was expected of it.
     """
 
     method: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -44,6 +44,12 @@ class Output:
     def to_tuple(self) -> tuple[Any, ...]:
         """The values in order."""
         return tuple(getattr(self, name) for name in self.keys())
+
+    def with_remark(self, remark: str) -> Output:
+        """A copy whose report has one remark more, unless it is empty."""
+        return (
+            self if not remark else replace(self, report=replace(self.report, remarks=(*self.report.remarks, remark)))
+        )
 
     def __getitem__(self, key: int | slice | str) -> Any:
         if isinstance(key, str):

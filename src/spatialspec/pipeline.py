@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,30 +12,27 @@ import torch
 from PIL import Image as PILImage
 from tqdm.auto import tqdm
 
-from spatialspec import arguments, devices
+from spatialspec import arguments
 from spatialspec.budget import effort, tuned
+from spatialspec.components import PipelineComponents
 from spatialspec.core.context import Unfit
-from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
-from spatialspec.drafts import weights as draft_weights
 from spatialspec.generation import generate, remarks, traced
 from spatialspec.methods.method import RULES, Method
 from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.presets import AUTO, dialled
-from spatialspec.models import draft_folder, model_folder
 from spatialspec.output import OUTPUT_TYPES, Output, images_of
 from spatialspec.request import Request
-from spatialspec.targets.loading import load_target, wrap
 
 Callback = Callable[["SpatialPipeline", int, int, dict[str, Any]], object]
 CALLBACK_INPUTS = ("step", "tokens")
 
 
-class SpatialPipeline:
-    """A target with its drafts.
+class SpatialPipeline(PipelineComponents):
+    """A target with its drafts, called as the pipelines of diffusers are.
 
     Args:
         target: frozen AR model; `spatialspec.wrap` makes one of a model of transformers.
@@ -45,78 +42,23 @@ class SpatialPipeline:
         BadInput: the drafts were made for another target, or a file of them is damaged.
     """
 
-    def __init__(self, target: Target, draft: Sequence[DraftNetwork | Unfit] | str | Path = ()) -> None:
-        with arguments.reading():
-            if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
-                advice = "use from_pretrained, or wrap(model, processor)"
-                raise BadInput(f"a {type(target).__name__} for a target", "one", advice)
-        self.target = target
+    def __init__(
+        self, target: Target, draft: Sequence[DraftNetwork | Unfit] | str | Path = (), engine: str = "auto"
+    ) -> None:
+        super().__init__(target, draft, engine)
         self._interrupt = False
         self._bar: dict[str, Any] = {}
-        if not isinstance(draft, list | tuple):
-            draft = draft_weights.load_all(arguments.path("draft", draft), target)
-        for part in draft:
-            if not isinstance(part, DraftNetwork | Unfit):
-                raise BadInput(f"a {type(part).__name__} for draft weights", "those of a draft, or their folder")
-        self.drafts = [drafts for drafts in draft if not isinstance(drafts, Unfit)]
-        self.unfit = [drafts for drafts in draft if isinstance(drafts, Unfit)]
-
-    def __repr__(self) -> str:
-        kinds = ", ".join(printable(type(part).__name__) for part in self.drafts) or "none"
-        device = f"{self.target.device}, {str(self.target.dtype).removeprefix('torch.')}"
-        return f"SpatialPipeline({type(self.target).__name__} {printable(self.target.name)}, {device}, drafts: {kinds})"
-
-    @classmethod
-    def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> SpatialPipeline:
-        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
-        return cls(wrap(model, processor), draft)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | Path = "icons",
-        draft: str | Path | None = None,
-        device: str | torch.device | None = None,
-        torch_dtype: torch.dtype | str | None = None,
-        device_map: str | Mapping[str, int | str | torch.device] | None = None,
-        dtype: torch.dtype | str | None = None,
-    ) -> SpatialPipeline:
-        """Load a model that ships with the package, or a folder. Nothing is downloaded.
-
-        Args:
-            model: name or path; `spatialspec models` lists names and supported kinds of checkpoint.
-            draft: name or path of draft weights; by default those in the model's folder.
-            device: of PyTorch; None is the CPU.
-            torch_dtype: of the weights, or its name: fp32, bf16, fp16 (torch's names too) or auto, which is fp32 on the
-                CPU and bf16 elsewhere; None is fp32. The image decoder of `icons` is always in fp32.
-            device_map: as in transformers, instead of `device`; for its models only.
-            dtype: another name of `torch_dtype`.
-
-        Raises:
-            BadInput: unknown name, damaged files, drafts made for another target, an unsupported dtype, or a device
-                that this machine lacks.
-        """
-        with arguments.reading():
-            name = str(arguments.path("model", model))
-            folder = model_folder(name)
-            drafts = draft_folder(name, None if draft is None else str(arguments.path("draft", draft)))
-            placement = devices.placement(device, dtype, torch_dtype, device_map)
-        target = load_target(folder, *placement)
-        if draft is None:  # drafts in the model's folder need not fit as long as no method needs them
-            folders = [] if drafts is None else draft_weights.draft_folders(drafts)
-            return cls(target, [draft_weights.load_beside(path, target) for path in folders])
-        return cls(target, drafts or ())
 
     def __call__(
         self,
         prompt: str | Sequence[str],
-        *,
-        negative_prompt: str | Sequence[str | None] | None = None,
         height: int | None = None,
         width: int | None = None,
+        *,
         size: str | Grid | tuple[int, int] | None = None,
-        num_images_per_prompt: int | None = 1,
         guidance_scale: float | None = None,
+        negative_prompt: str | Sequence[str | None] | None = None,
+        num_images_per_prompt: int | None = 1,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -138,13 +80,13 @@ class SpatialPipeline:
 
         Args:
             prompt: what to draw, or a list; at most 10,000 characters each.
-            negative_prompt: of the unconditional stream, for all prompts or one for each; None or "" for the model's
-                own. It has no effect, and there is a warning, if guidance is 1.
             height: of the images in pixels, instead of `size`; a multiple of the pixels of a cell.
             width: see `height`; if only one is given, the other is the model's default.
             size: ROWSxCOLUMNS in tokens, or (rows, columns); None is the model's default grid.
+            guidance_scale: see :class:`Sampling`, as for the four from `temperature`; None takes the model's default.
+            negative_prompt: of the unconditional stream, for all prompts or one for each; None or "" for the model's
+                own. It has no effect, and there is a warning, if guidance is 1.
             num_images_per_prompt: images for each prompt, 1 to 1024.
-            guidance_scale: see :class:`Sampling`, here and in the next four; None takes the model's default.
             temperature: 0 is greedy.
             top_k: 0 is off.
             top_p: 1 is off.
@@ -155,7 +97,7 @@ class SpatialPipeline:
             method: `name[:key=value...]`; `spatialspec methods` lists names.
             quality: "exact", "high", "balanced" or "fast": presets of `spatial`.
             tolerance: 0 is exact, infinity fastest; overrides the preset; an option in `method` overrides both.
-            budget: drafted tokens of a pass, or "auto" for the fastest number on this machine, measured once.
+            budget: drafted tokens of a pass, or "auto" for the fastest number here; see `report.remarks`.
             verifier: "coupled" (same tokens as AR) or "rejection" (same distribution), where a method takes either.
             output_type: "pil", "np", "pt" or "tokens"; see :class:`Output`.
             return_dict: False returns a plain tuple of the values of :class:`Output`.
@@ -195,12 +137,12 @@ class SpatialPipeline:
         if chosen.rule_under(verifier) != verifier == "rejection":
             warnings.warn(f"{chosen} is verified by coupled noise, whatever the verifier", stacklevel=2)
 
-        request = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images)
+        request, expected = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images), ""
         if isinstance(budget, str) and budget == AUTO:
             batch = replace(request, images=len(prompts))  # measured as it is drawn: all images together
-            with self._progress(effort(chosen, batch, self.target.device)) as bar:
+            with self._progress(effort(chosen, batch)) as bar:
                 progress, interrupted = (lambda _, cells: bar.update(cells)), (lambda: self._interrupt)
-                chosen = tuned(self.target, self.drafts, chosen, batch, progress, interrupted)
+                chosen, expected = tuned(self.target, self.drafts, chosen, batch, progress, interrupted)
         with self._progress(layout.cells * len(prompts), sum(map(len, begun))) as bar:
 
             def notify(step: Step) -> None:
@@ -210,7 +152,7 @@ class SpatialPipeline:
                     kwargs = {name: values[name] for name in inputs}
                     callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
 
-            output = self.draw(request, chosen, output_type, notify)
+            output = self.draw(request, chosen, output_type, notify).with_remark(expected)
         return output if as_output else output.to_tuple()
 
     def draw(

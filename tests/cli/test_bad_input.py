@@ -63,7 +63,7 @@ BAD = {
     "out: below a file": (["generate", "cat", "--out", "file/a.png"], "existing folder"),
     "out: a folder": (["generate", "cat", "--out", "folder.png"], "a folder"),
     "out: no right": (["generate", "cat", "--out", "/proc/a.png"], "writable folder"),
-    "out: no png": (["generate", "cat", "--out", "a.jpg"], "ends in .png"),
+    "out: no image": (["generate", "cat", "--out", "a.gif"], "ends in .png, .jpg, .jpeg, .webp"),
     "json: no folder": (["generate", "cat", "--json", "nowhere/a.json"], "make nowhere first"),
     "json: a device": (["generate", "cat", "--json", os.devnull], "no regular file"),
     "json: the image": (["generate", "cat", "--out", "a.png", "--json", "a.png"], "another file"),

@@ -80,12 +80,12 @@ def test_models_lists_models(call, folder, tmp_path, monkeypatch):
 
 
 def test_generate_writes_a_picture(call, folder):
-    code, out, err = call("generate", "red apple, 3d", "--model", folder, "--json", "figures.json")
+    code, out, err = call("generate", "red apple, 3d", "--model", folder, "--seed", 0, "--json", "figures.json")
     assert (code, err) == (0, "")
     assert Image.open("spatialspec.png").size == (24, 24)
     lines = out.splitlines()
     assert lines[0].split() == ["method", "exact", "passes", "tokens/pass", "accepted", "seconds"]
-    assert lines[1].split()[:2] == ["spatial", "yes"] and lines[-1] == "wrote spatialspec.png (24 x 24 pixels)"
+    assert lines[1].split()[:2] == ["spatial", "yes"] and lines[-1] == "wrote spatialspec.png (24 x 24 pixels), seed 0"
     document = json.loads(Path("figures.json").read_text())
     (ours,) = document["methods"]
     assert ours["speedup_passes"] is None and ours["same_tokens_as_ar"] is None and ours["pit_ks"] > 0
@@ -94,8 +94,8 @@ def test_generate_writes_a_picture(call, folder):
 
 
 def test_the_same_call_gives_the_same_picture(call, folder):
-    for name, extra in (("a.png", []), ("b.png", []), ("c.png", ["--method", "ar"]), ("d.png", ["--seed", 1])):
-        assert call("generate", "a cat", "--model", folder, "--out", name, *extra)[0] == 0
+    for name, seed, extra in (("a", 0, []), ("b", 0, []), ("c", 0, ["--method", "ar"]), ("d", 1, [])):
+        assert call("generate", "a cat", "--model", folder, "--seed", seed, "--out", f"{name}.png", *extra)[0] == 0
     pixels = [Image.open(f"{name}.png").tobytes() for name in "abcd"]
     assert pixels[0] == pixels[1] == pixels[2] != pixels[3]
 
@@ -115,7 +115,8 @@ def test_compare_puts_ar_first(call, folder):
 
 
 def test_several_images(call, folder):
-    code, _, _ = call("generate", "a cat", "--model", folder, "--num-images", 3, "--out", "three.png", "--method", "ar")
+    several = ["--num-images", 3, "--sheet", "--seed", 0, "--out", "three.png"]
+    code, _, _ = call("generate", "a cat", "--model", folder, "--method", "ar", *several)
     assert code == 0 and Image.open("three.png").size == (2 * 24 + 12, 2 * 24 + 12)
     call("generate", "a cat", "--model", folder, "--seed", 1, "--out", "second.png", "--method", "ar")
     second = Image.open("three.png").crop((36, 0, 60, 24))
@@ -225,8 +226,9 @@ def test_a_method_from_a_file(call, folder, tmp_path, monkeypatch):
     plug = ("--plugin", tmp_path / "mine.py")
     code, out, _ = call("methods", *plug)
     assert code == 0 and "plugged: a window from a file (exact)" in out
-    assert call("generate", "a cat", "--model", folder, "--method", "plugged:length=3", "--out", "a.png", *plug)[0] == 0
-    assert call("generate", "a cat", "--model", folder, "--method", "ar", "--out", "b.png")[0] == 0
+    draw = ("generate", "a cat", "--model", folder, "--seed", 0)
+    assert call(*draw, "--method", "plugged:length=3", "--out", "a.png", *plug)[0] == 0
+    assert call(*draw, "--method", "ar", "--out", "b.png")[0] == 0
     assert Image.open("a.png").tobytes() == Image.open("b.png").tobytes()
     for text in ("1 / 0", "def", None):
         (tmp_path / "broken.py").write_text(text) if text else (tmp_path / "broken.py").unlink()

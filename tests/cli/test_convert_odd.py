@@ -43,8 +43,11 @@ def named(*names: str) -> dict[str, Tensor]:
 
 
 FAMILIES = {
-    "pytorch_model.bin": (named("language_model.model.x", "gen_vision_model.x"), "deepseek-community/Janus-Pro-1B"),
-    "consolidated.pth": (named("tok_embeddings.weight", "layers.0.attention.wqkv.weight"), "in Meta's own layout"),
+    "pytorch_model.bin": (named("language_model.model.x", "gen_vision_model.x"), "fetch all files of the folder"),
+    "consolidated.pth": (
+        named("tok_embeddings.weight", "layers.0.attention.wq.weight"),
+        "fetch all files of the folder",
+    ),
     "vqgan.ckpt": (named("quantize.embedding.weight", "decoder.up.0.x"), "spatialspec convert vqgan.ckpt FOLDER"),
     "vq_ds16_c2i.pt": (vq_tensors(), "give it with --vq, and the transformer"),
     "pytorch_model-1.bin": (named("model.layers.0.x"), "give its folder, with safetensors, as --model"),

@@ -9,6 +9,7 @@ from helpers.paths import ROOT
 from helpers.tiny import call_main, tiny_folder
 from spatialspec.io.sealed import read_sealed, write_sealed
 from spatialspec.methods.presets import PRESETS
+from spatialspec.pass_time import WIDTHS
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,8 @@ def test_explicit_values_win(capsys: pytest.CaptureFixture[str], folder: Path) -
         (("--quality", "best"), "expected one of exact, high, balanced, fast"),
         (("--tolerance", "-1"), "expected a number from 0 to inf"),
         (("--tolerance", "nan"), "expected a number from 0 to inf"),
-        (("--budget", "-1"), "expected a whole number from 0 to 128"),
-        (("--budget", "fast"), "expected a whole number from 0 to 128"),
+        (("--budget", "-1"), "expected a whole number from 0 to 512"),
+        (("--budget", "fast"), "expected a whole number from 0 to 512"),
         (("--budget", "auto", "--method", "sjd"), "expected a method with a budget: try spatial"),
         (("--method", "sjd", "--quality", "high"), "got --quality high for sjd, expected a method with that"),
         (("--method", "sjd", "--tolerance", "1"), "expected a method with that: try spatial"),
@@ -97,17 +98,21 @@ def test_auto_budget_is_measured_once_and_draws_the_same(
     (known,) = (tmp_path / "spatialspec" / "budgets").glob("*.json")
     table = read_sealed(known)
     assert table is not None
-    assert [cost["budget"] for cost in table["costs"]] == [0, 3, 7, 15, 23, 31, 47, 64]
-    assert table["costs"][0]["cells"] == 1.0, "budget 0 is AR"
+    budgets = [cost["budget"] for cost in table["figures"]]
+    assert budgets == [width - 1 for width in WIDTHS[: len(budgets)]] and len(budgets) > 5
+    assert table["figures"][0]["cells"] == 1.0, "budget 0 is AR"
     # the figures that are there decide: with these, three nodes are best
-    for cost in table["costs"]:
+    for cost in table["figures"]:
         cost |= {"seconds": 1.0 + (cost["budget"] > 3), "cells": 1.0 + (cost["budget"] > 0)}
+        cost["cells"] += cost["budget"] == 3
     write_sealed(known, table)
-    (named,) = drawn(capsys, folder, "--budget", "auto")
-    assert named["method"] == "spatial:budget=3"
+    asked = ("generate", "a cat", "--model", folder, "--out", tmp_path / "out.png", "--budget", "auto")
+    code, out, _ = call_main(capsys, *asked)
+    assert code == 0 and "\nnote: spatial: auto: 3 nodes, about 3.0 times as fast as AR\n" in f"\n{out}"
+    assert "spatial:budget=3 " in out
     known.write_text("cut off")
     drawn(capsys, folder, "--budget", "auto")
-    assert json.loads(known.read_text())["costs"], "a damaged file is measured again"
+    assert json.loads(known.read_text())["figures"], "a damaged file is measured again"
 
 
 def test_auto_budget_falls_back_to_ar() -> None:

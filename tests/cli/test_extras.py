@@ -16,12 +16,14 @@ from spatialspec.extras import EXTRAS, need
 
 PACKAGE = ROOT / "src" / "spatialspec"
 MODULES = {"pillow": "PIL", "pyyaml": "yaml"}  # package -> module, where they differ by more than - and _
+ROOMS = {"lab": "lab", "quality": "evaluate", "serve": "serve"}  # room -> the extra that it needs
 COMMANDS = {
     "evaluate": ["evaluate"],
     "lab": [
         "reproduce hawk-fig6", "train data", "train tokenizer", "train target", "train judge", "train scenes",
         "train scene-judge",
     ],
+    "serve": ["serve"],
 }  # fmt: skip
 
 
@@ -68,16 +70,16 @@ def test_the_table_is_that_of_the_project() -> None:
 
 
 def test_what_is_imported_is_declared() -> None:
-    """A plain install has all that the package imports but in `lab` and `quality`, and nothing else."""
+    """A plain install has all that the package imports but in some rooms, and nothing else."""
     plain, used = declared()[""], set[str]()
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0]
-        extra = set(EXTRAS.get({"lab": "lab", "quality": "evaluate"}.get(room, ""), ()))
+        extra = set(EXTRAS.get(ROOMS.get(room, ""), ()))
         modules = set(imported(path))
         assert modules <= plain | extra | guarded(path), f"{path.name} imports what is not declared: {modules - plain}"
         used |= set() if extra else modules
     assert plain <= used, f"nothing but an extra needs {plain - used}"
-    assert not plain & set(EXTRAS["lab"]), "an extra that every install has"
+    assert not plain & {*EXTRAS["lab"], *EXTRAS["serve"]}, "an extra that every install has"
 
 
 def call(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str, str]:
@@ -107,7 +109,7 @@ def test_a_command_without_its_extra_says_what_to_install(
 def test_commands_are_listed_without_their_extras(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in EXTRAS["lab"]:
+    for module in [*EXTRAS["lab"], *EXTRAS["serve"]]:
         monkeypatch.setitem(sys.modules, module, None)
     helps = {("--help",): call(capsys, "--help")[1], ("train", "--help"): call(capsys, "train", "--help")[1]}
     for command in [command.split() for commands in COMMANDS.values() for command in commands]:
@@ -125,7 +127,7 @@ def test_nothing_else_wants_an_extra(
 ) -> None:
     """Drawing, measuring and looking work where every package of every extra is missing."""
     monkeypatch.chdir(tmp_path)
-    for module in EXTRAS["lab"]:
+    for module in [*EXTRAS["lab"], *EXTRAS["serve"]]:
         monkeypatch.setitem(sys.modules, module, None)
     for words in (
         ["generate", "a red apple", "--size", "2x3"],

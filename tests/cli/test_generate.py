@@ -32,7 +32,7 @@ def call(capsys, monkeypatch, tmp_path, folder):
 
 
 def draw(call, folder: Path, out: str, *options: object) -> Image.Image:
-    code, _, err = call("generate", "red apple, 3d", "--model", folder, "--out", out, *options)
+    code, _, err = call("generate", "red apple, 3d", "--model", folder, "--seed", 0, "--out", out, *options)
     assert (code, err) == (0, "")
     return Image.open(out)
 
@@ -45,7 +45,7 @@ def test_an_image_is_enlarged(call, folder: Path) -> None:
 
 
 def test_every_image_of_a_sheet_is_enlarged_by_itself(call, folder: Path) -> None:
-    plain, large = (draw(call, folder, f"{n}.png", "--num-images", 2, "--scale", n) for n in (1, 3))
+    plain, large = (draw(call, folder, f"{n}.png", "--num-images", 2, "--sheet", "--scale", n) for n in (1, 3))
     assert plain.size == (60, 24) and large.size == (156, 72)
     second = plain.crop((36, 0, 60, 24)).resize((72, 72), LANCZOS)
     assert large.crop((84, 0, 156, 72)).tobytes() == second.tobytes()

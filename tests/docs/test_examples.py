@@ -82,4 +82,4 @@ def test_each_says_how_to_run_it() -> None:
         text = program.read_text()
         assert f"`python examples/{program.name}" in text.split("\n\n")[0] and f"({program.name})" in listed
         assert len(text.splitlines()) <= 60
-    assert len(programs) == 6
+    assert len(programs) == 7

@@ -70,11 +70,11 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeyp
     assert [line(finding) for finding in findings] == out.splitlines()[1 : len(findings) + 1]
     assert document["advice"] in out and all(said["method"] in out for said in document["methods"])
     (cached,) = (tmp_path / "cache" / "spatialspec" / "budgets").glob("*.json")
-    assert read_sealed(cached) == {"method": "spatial", "costs": document["widths"]}
+    assert read_sealed(cached) == {"figures": document["widths"]}
     assert document["settings"]["fingerprint"] in out and document["settings"]["dtype"] == "fp32"
     ar, *others = document["methods"]
     assert ar["passes"] == 36 and ar["times_as_fast"] == 1.0 and all(said["passes"] < 36 for said in others)
-    write_sealed(cached, {"method": "spatial", "costs": [vars(cost) for cost in FLAT]})
+    write_sealed(cached, {"figures": [vars(cost) for cost in FLAT]})
     code, out, _ = call_main(capsys, "doctor", "--model", folder)
     assert code == 0 and "\nuse --method spatial: about 4 passes and 0.04 s for 6x6 cells, 9.00 times as fast" in out
 

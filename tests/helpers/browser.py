@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -28,8 +29,10 @@ class Browser:
     def __init__(self, session: str) -> None:
         self.session = session
 
-    def open(self, page: Path) -> None:
-        call("POST", f"{self.session}/url", {"url": page.resolve().as_uri()})
+    def open(self, page: Path | str) -> None:
+        """A file, or a URL of this machine."""
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        call("POST", f"{self.session}/url", {"url": url})
 
     def run(self, script: str) -> Any:
         """What a piece of JavaScript returns."""
@@ -52,6 +55,10 @@ class Browser:
 
     def devtools(self, command: str, **parameters: Any) -> Any:
         return call("POST", f"{self.session}/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def picture(self) -> bytes:
+        """What the window shows, as a PNG file."""
+        return base64.b64decode(call("GET", f"{self.session}/screenshot"))
 
     def errors(self) -> list[str]:
         """Messages of the console that are errors, since the last call: exceptions, and anything that was refused."""
@@ -79,7 +86,12 @@ def browser(profile: Path) -> Iterator[Browser]:
     try:
         assert driver.stdout is not None
         port = next(line.rpartition(" ")[2].strip(" .\n") for line in driver.stdout if "started successfully" in line)
-        flags = ["--headless", "--no-sandbox", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--no-first-run",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        ]
         flags += [f"--disable-{name}" for name in QUIET] + [f"--user-data-dir={profile}", "--window-size=1100,1250"]
         wanted = {
             "goog:chromeOptions": {"binary": CHROMIUM, "args": flags},

@@ -86,7 +86,7 @@ EMPTY = {
     "audit": ["json", "model"],
     "doctor": ["json", "model", "draft"],
     "show": ["out", "model", "draft"],
-    "generate": ["out", "json", "model", "draft"],
+    "generate": ["out", "json", "csv", "again", "model", "draft"],
     "reproduce": ["out", "prompts", "drafts", "model", "draft"],
     "train draft": ["target", "data", "self-distil", "out", "config", "features"],
     "train data": ["out", "cache"],

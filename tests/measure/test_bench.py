@@ -51,7 +51,7 @@ def run(pipeline, methods: str, prompts=PROMPTS, report=lambda method, tokens: N
 def test_document(pipeline):
     document = run(pipeline, "ar,hawk:horizontal=1,ssd")
     parsed = json.loads(document.json_text(), parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
-    assert set(parsed) == {"settings", "methods"}
+    assert set(parsed) == {"settings", "methods", "images"}
     assert [m["method"] for m in parsed["methods"]] == ["ar", "hawk:horizontal=1", "ssd"]
     for method in parsed["methods"]:
         assert KEYS <= set(method) == set(MethodResult.model_fields)

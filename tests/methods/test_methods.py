@@ -38,7 +38,7 @@ WORDS = [  # as typed, and part of the message
     ("hawk:depth=true", "got depth=true, expected a whole number"),
     ("hawk:depth=" + "9" * 6000, "got depth=999"),
     ("hawk:depth=2\x1b[31m", r"got depth=2\\x1b\[31m, expected"),
-    ("spatial:budget=129", "got budget=129, expected a whole number from 0 to 128"),
+    ("spatial:budget=513", "got budget=513, expected a whole number from 0 to 512"),
     ("spatial:front=nan", "got front=nan, expected a number from 0 to 1"),
     ("spatial:front=1.01", "got front=1.01, expected a number from 0 to 1"),
     ("spatial:tolerance=nan", "got tolerance=nan, expected a number from 0 to inf"),

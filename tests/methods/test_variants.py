@@ -50,7 +50,13 @@ def test_every_word_of_a_variant_shows_where_it_is_audited(name: str, given: str
 @pytest.mark.parametrize(
     "method",
     [f"{name}:{given}" for name, given in VARIANTS if methods()[name].seed_exact("coupled")]
-    + ["jacobi:length=128", "spatial:budget=1", "spatial:start=hawk", "spatial:front=1:budget=24"],
+    + [
+        "jacobi:length=512",
+        "spatial:budget=512:front=1",
+        "spatial:budget=1",
+        "spatial:start=hawk",
+        "spatial:front=1:budget=24",
+    ],
 )
 def test_seed_identity_on_a_picture_that_is_larger_than_windows(method: str) -> None:
     """AR's tokens, image by image."""

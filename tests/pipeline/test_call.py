@@ -13,8 +13,9 @@ from PIL import Image
 
 from helpers.tiny import tiny_pipeline
 from helpers.tiny_checkpoints import tiny_janus
-from spatialspec import BadInput, Output, SpatialPipeline, budget, wrap
+from spatialspec import BadInput, Output, SpatialPipeline, budget, pass_time, wrap
 from spatialspec.budget import Cost
+from spatialspec.pass_time import PassTime
 from spatialspec.targets.loading import load_target
 
 PROMPTS = ["a cat", "red apple, 3d"]
@@ -198,9 +199,11 @@ def test_budget_auto_is_measured_once(pipe: SpatialPipeline, tmp_path: Path, mon
     """The budget that is fastest here; a method's own stays, and one without a budget is refused."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     costs, measured = [Cost(0, 1.0, 1.0), Cost(7, 1.0, 4.0), Cost(15, 2.0, 5.0)], []
+    monkeypatch.setattr(budget, "measure_passes", lambda *given: PassTime({1: 1.0}))
     monkeypatch.setattr(budget, "measure", lambda *given: measured.append(given[3].by_prompt()[0].prompts) or costs)
     for _ in range(2):
         out = pipe(PROMPTS, seed=1, budget="auto")
+        assert out.report.remarks[-1] == "auto: 7 nodes, about 4.0 times as fast as AR"
         assert out.report.method == "spatial:budget=7" and out.tokens == pipe(PROMPTS, seed=1, method="ar").tokens
     assert measured == [PROMPTS], "once, and both images together"
     assert pipe("a cat", seed=1, method="spatial:budget=3", budget="auto").report.method == "spatial:budget=3"
@@ -213,16 +216,19 @@ def test_interrupted_while_budgets_are_measured(
 ) -> None:
     """The call ends with what is written, and the next one runs to its end."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    plain, steps = budget.steps, []
+    for timed in (pass_time, budget):  # the first measurement, then the second one
+        plain, steps = timed.steps, []
 
-    def watched(*given: Any) -> Any:
-        for step in plain(*given):
-            steps.append(step)
-            pipe.interrupt()
-            yield step
+        def watched(*given: Any, plain: Any = plain, steps: Any = steps) -> Any:
+            for step in plain(*given):
+                steps.append(step)
+                pipe.interrupt()
+                yield step
 
-    monkeypatch.setattr(budget, "steps", watched)
-    assert len(pipe("a cat", seed=1, budget="auto").tokens[0]) < 36 and len(steps) == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(timed, "steps", watched)
+            assert len(pipe("a cat", seed=1, budget="auto").tokens[0]) < 36 and len(steps) == 1
+        monkeypatch.setattr(budget, "measure_passes", lambda *given: PassTime({1: 1.0}))
     assert len(pipe("a cat", seed=1).tokens[0]) == 36
 
 

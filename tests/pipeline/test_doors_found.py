@@ -17,11 +17,12 @@ from helpers import tiny_chameleon
 from helpers.tiny import tiny_folder
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec import arguments
-from spatialspec.budget import _decode
+from spatialspec.budget import measure
 from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput, NotFinite
 from spatialspec.io.prompts import read_prompts
 from spatialspec.methods.method import Method
+from spatialspec.pass_time import PassTime, measure_passes
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 from spatialspec.show.page import panel
@@ -107,7 +108,8 @@ def test_every_caller_of_the_loop_names_the_damaged_tensor(folder: Path) -> None
     for draw in (
         lambda: pipe("a cat"),
         lambda: trace(pipe, method, request),
-        lambda: _decode(pipe.target, pipe.drafts, method, request, 2, 0, 4, lambda name, count: None),
+        lambda: measure_passes(target, request, lambda task, count: None),
+        lambda: measure(target, pipe.drafts, method, request, PassTime({1: 1.0}), lambda name, count: None),
     ):
         with pytest.raises(NotFinite, match=r"^tiny: .*blocks.1.down.weight holds numbers that are not finite"):
             draw()

@@ -14,17 +14,20 @@ from PIL import Image
 
 from helpers.tiny import tiny_pipeline
 from spatialspec import __version__, budget
-from spatialspec.budget import BUDGETS, Cost, costs_here
+from spatialspec.budget import Cost, costs_here
 from spatialspec.cli.evaluate import _identity
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
+from spatialspec.io import measured as figures
 from spatialspec.methods.method import Method
+from spatialspec.pass_time import PassTime
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.quality.store import SAME_TOKENS, ImageRecord, Store
 from spatialspec.request import Request
 from spatialspec.targets.icons.text import train_bpe
 
-COSTS = [Cost(value, 0.01 + value / 1e4, 1 + value / 9) for value in BUDGETS]
+COSTS = [Cost(value, 0.01 + value / 1e4, 1 + value / 9) for value in (0, 3, 7, 15, 23, 31, 47, 63)]
+CURVE = PassTime({1: 0.01, 64: 0.02})
 KEPT = ImageRecord("a cat", 5, (1, 2, 3, 4), 4.0, 1.5, 1.25)
 ASKED = ("a cat", 5)
 
@@ -112,6 +115,7 @@ def test_budgets_of_other_models_or_settings_are_measured(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     measured: list[int] = []
+    monkeypatch.setattr(budget, "measure_passes", lambda *_: CURVE)
     monkeypatch.setattr(budget, "measure", lambda *_: measured.append(1) or COSTS)
     request = request_of(pipeline)
     for _ in range(2):
@@ -150,13 +154,15 @@ def test_damaged_budgets_are_measured_again(
     name: str, pipeline: SpatialPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(budget, "measure_passes", lambda *_: CURVE)
     monkeypatch.setattr(budget, "measure", lambda *_: COSTS)
     ask = (pipeline.target, pipeline.drafts, Method.parse("hawk"), request_of(pipeline), lambda *_: None)
     costs_here(*ask)
-    (file,) = (tmp_path / "spatialspec" / "budgets").iterdir()
-    whole = file.read_bytes()
+    (file,), (curve,) = ([*(tmp_path / "spatialspec" / kind).iterdir()] for kind in ("budgets", "passes"))
+    whole, whole_curve = file.read_bytes(), curve.read_bytes()
     file.write_bytes(DAMAGE[name](whole))
-    assert costs_here(*ask) == COSTS and file.read_bytes() == whole
+    curve.write_bytes(DAMAGE[name](whole_curve))
+    assert costs_here(*ask) == COSTS and file.read_bytes() == whole and curve.read_bytes() == whole_curve
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -209,19 +215,23 @@ def test_a_cache_folder_that_is_none_is_the_users_own(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", value)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert budget._folder() == tmp_path / ".cache" / "spatialspec" / "budgets"
+    assert figures.folder() == tmp_path / ".cache" / "spatialspec"
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(
     pipeline: SpatialPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(budget, "measure_passes", lambda *_: CURVE)
     monkeypatch.setattr(budget, "measure", lambda *_: COSTS)
     ask = (pipeline.target, pipeline.drafts, Method.parse("hawk"), request_of(pipeline), lambda *_: None)
     for place in (tmp_path / "file", "/proc", "/dev/null"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(place))
         assert costs_here(*ask) == COSTS
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "spatialspec" / "budgets" / f"{budget._key(*ask[:4])}.json").mkdir(parents=True)
     assert costs_here(*ask) == COSTS
-    assert os.listdir(tmp_path / "spatialspec" / "budgets") == [f"{budget._key(*ask[:4])}.json"]
+    (file,) = (tmp_path / "spatialspec" / "budgets").iterdir()
+    file.unlink()
+    file.mkdir()
+    assert costs_here(*ask) == COSTS
+    assert os.listdir(file.parent) == [file.name]

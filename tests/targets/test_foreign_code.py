@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from helpers.foreign import Yes, clip, plant, t5, vision
+from helpers.originals import original_emu3, original_janus
 from helpers.real_targets import MAKES, random_drafts
 from helpers.tiny import tiny_folder
 from spatialspec.cli import main
@@ -37,6 +38,20 @@ def draw(folder: Path) -> object:
     return SpatialPipeline.from_pretrained(folder)
 
 
+def deepseek(folder: Path) -> Path:
+    original_janus(folder, folder.parent / "twin")
+    return folder
+
+
+def baai(folder: Path) -> Path:
+    original_emu3(folder, folder.parent / "vq")
+    return folder
+
+
+def convert(folder: Path, *options: object) -> None:
+    main([str(word) for word in ("convert", folder, folder.parent / "out", *options)])
+
+
 LOADERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
     **{kind: (MAKES[kind].make, draw) for kind in FAMILIES},
     "t5": (t5, lambda folder: T5Captions(folder)(["a fox"])),
@@ -44,6 +59,8 @@ LOADERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
     "features": (vision, lambda folder: feature_extractor(str(folder))),
     "drafts": (drafts, lambda folder: SpatialPipeline.from_pretrained(folder)),
     "generate": (MAKES["janus"].make, lambda folder: main(["generate", "a fox", "--model", str(folder)])),
+    "convert janus": (deepseek, convert),
+    "convert emu3": (baai, lambda folder: convert(folder, "--vq", folder.parent / "vq")),
     "doctor": (MAKES["emu3"].make, lambda folder: main(["doctor", "--model", str(folder), "--size", "2x2"])),
 }  # fmt: skip
 

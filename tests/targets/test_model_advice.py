@@ -65,7 +65,13 @@ def test_what_is_said_of_others(folder: Path) -> None:
     root = folder.parent
     name = "deepseek-community/Janus-Pro-1B"
     for given in (name, f"https://huggingface.co/{name}/", f"https:/huggingface.co/{name}"):
-        assert "run `hf download deepseek-community/Janus-Pro-1B --local-dir Janus-Pro-1B`" in refused(given)
+        assert "run `hf download deepseek-community/Janus-Pro-1B` while you are online" in refused(given)
+    for given, nearest in {
+        "Janus-Pro-1b": "give deepseek-community/Janus-Pro-1B, or run `hf download deepseek-community/Janus-Pro-1B`",
+        "icon": "give icons, the nearest known name",
+        "lumina-mgpt-7b-768": "hf download Alpha-VLLM/Lumina-mGPT-7B-768`",
+    }.items():
+        assert nearest in refused(given)
     for name, said in {
         "": "got model ''", "  ": "give one with --model", "x/y/z": "no such folder",
         "~nobody-here/x": "check the path",
@@ -91,8 +97,9 @@ def test_what_is_said_of_others(folder: Path) -> None:
 
 def test_layouts_of_the_authors(tmp_path: Path) -> None:
     for kind, said in {
-        "multi_modality": "deepseek-community",
-        "Emu3": "BAAI/Emu3-Gen-hf",
+        "multi_modality": f"run `spatialspec convert {tmp_path} OUT`, then give OUT",
+        "Emu3": f"run `spatialspec convert {tmp_path} OUT --vq BAAI/Emu3-VisionTokenizer`",
+        "Emu3VisionVQ": f"run `spatialspec convert BAAI/Emu3-Gen OUT --vq {tmp_path}`",
         "spatialspec_draft": "--draft",
     }.items():
         (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "auto_map": {"AutoModel": "own.Own"}}))

@@ -33,6 +33,7 @@ from spatialspec.cli import (
     prompts,
     reproduce,
     scenes,
+    serve,
     show,
     train,
 )
@@ -57,6 +58,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("audit")(audit.audit)
 app.command("reproduce")(reproduce.reproduce)
 app.command("show")(show.show)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("models")(models.models)
 app.command("methods")(methods.methods)

@@ -9,6 +9,7 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
+from spatialspec.cli.common import loading, read_folders
 from spatialspec.cli.display import Column, progress, saved, say, table, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.io.outputs import check_output
@@ -39,16 +40,16 @@ def audit(
     them under every verifier; chi-square and total variation compare these images with the distribution. A seed-exact
     method must also draw AR's tokens, there and on the model. Exit code 1 if a declaration fails.
     """
-    with options.loading(model):  # imports torch
+    with loading(model):  # imports torch
         listed = list(dict.fromkeys(Method.parse_list(",".join(audited()) if methods is None else methods)))
     if not listed:
         raise BadInput(f"no method in {methods!r}", "names separated by commas", "see `models`")
     if not 0 <= seed < 2**62:
         raise BadInput(f"--seed {seed}", "0 to 2^62 - 1", "choose another")
     if json is not None:
-        check_output(json, "", "--json", options.folders(model))
+        check_output(json, "", "--json", read_folders(model))
 
-    with options.loading(model):
+    with loading(model):
         import torch
 
         from spatialspec.audit.audit import audit, effort
@@ -57,7 +58,7 @@ def audit(
 
         torch.set_num_threads(1)  # the processes share the cores
         plan = QUICK if quick else FULL
-        pipeline = SpatialPipeline.from_pretrained(model)
+        pipeline = SpatialPipeline.from_pretrained(model, dtype="fp32")
         missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods is None else []
     if missing:
         say(wrapped(f"tested on audit environments only, {model} has no drafts for: {', '.join(map(str, missing))}"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spatialspec import arguments
-from spatialspec.cli import options
+from spatialspec.cli.common import loading
 from spatialspec.cli.display import in_columns, progress, say
 from spatialspec.cli.models import describe, line
 from spatialspec.core.arguments import whole
@@ -84,7 +84,7 @@ def _words(concepts: Concepts, style: str | None) -> None:
 
 def _draw(model: str, prompts: Sequence[str]) -> list[Image]:
     """One image for each prompt, with `spatial`; image i has seed i."""
-    with options.loading(model):
+    with loading(model):
         from spatialspec.measure.runs import draw
         from spatialspec.methods.method import Method
         from spatialspec.pipeline import SpatialPipeline

@@ -1,4 +1,4 @@
-"""`spatialspec convert`: published checkpoints of PyTorch into safetensors."""
+"""`spatialspec convert`: published checkpoints into folders that are loaded."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from typing import Annotated
 import typer
 
 from spatialspec.cli.display import say, waiting
-from spatialspec.core.errors import BadInput, printable
+from spatialspec.core.errors import printable
 from spatialspec.core.grid import Grid
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="Published checkpoint file.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(help="Published file or folder, OWNER/NAME or OWNER/NAME/FILE.", show_default=False)
+    ],
     out: Annotated[Path, typer.Argument(help="Folder of the converted model.", show_default=False)],
-    vq: Annotated[Path | None, typer.Option(help="LlamaGen: image decoder, vq_ds16_*.pt or vq_ds8_*.pt.")] = None,
+    vq: Annotated[
+        str | None,
+        typer.Option(help="LlamaGen: image decoder, vq_ds16_*.pt or vq_ds8_*.pt. Emu3: BAAI/Emu3-VisionTokenizer."),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="ROWSxCOLUMNS", help="LlamaGen: grid of tokens. [default: from the file name]")
     ] = None,
@@ -23,29 +28,20 @@ def convert(
 ) -> None:
     """Turn a published checkpoint into a folder that --model takes.
 
-    LlamaGen: SOURCE is the transformer (c2i_L_384.pt), OUT a new folder. Chameleon, Anole, Lumina-mGPT: SOURCE is
-    Meta's vqgan.ckpt, OUT the folder of the checkpoint that lacks an image decoder. The names of the tensors in SOURCE
-    decide which of the two it is. From a pickle only tensors are read.
+    The names of the tensors in SOURCE decide what it is. Janus-Pro of DeepSeek, Emu3-Gen of BAAI, Chameleon and Anole
+    in Meta's layout: SOURCE is the folder. LlamaGen: SOURCE is the transformer (c2i_L_384.pt). OUT is a new folder. For
+    Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT their folder. From a pickle only
+    tensors are read, and no code is run.
     """
     grid = None if size is None else Grid.parse(size, "--size")
-
+    with waiting(f"reading {printable(source)}"):  # imports torch
+        from spatialspec.targets.originals.convert import convert as convert_any
+        from spatialspec.targets.originals.source import PublishedSource
+    found, decoder = (
+        PublishedSource.find(source),
+        None if vq is None else PublishedSource.find(vq),
+    )  # fetched with a bar of their own
     with waiting(f"converting {printable(source)}"):
-        from spatialspec.targets.published import LLAMAGEN, VQGAN, identify
-
-        kind = identify(source)
-        if kind is LLAMAGEN:
-            from spatialspec.targets.llamagen.convert import convert as convert_llamagen
-
-            line = convert_llamagen(source, out, vq, grid, heads)
-        elif kind is VQGAN:
-            options = {"--vq": vq, "--size": grid, "--heads": heads}
-            if foreign := [name for name, value in options.items() if value is not None]:
-                raise BadInput(", ".join(foreign), f"no such option for {kind.what}", "leave it out")
-
-            from spatialspec.targets.chameleon.files import convert as convert_chameleon
-
-            convert_chameleon(source, out)
-            line = "Chameleon's image decoder"
-        else:
-            raise BadInput(kind.what, f"{LLAMAGEN.what} or {VQGAN.what}", kind.advice, source)
+        what, line = convert_any(found, out, decoder, grid, heads)
+    say(f"{source} is {what}")
     say(f"wrote {out}: {line}")

@@ -12,6 +12,7 @@ import typer
 from spatialspec import devices
 from spatialspec.cli import options
 from spatialspec.cli.chart import chart
+from spatialspec.cli.common import loading
 from spatialspec.cli.display import Column, progress, saved, say, table, terminal_width, wrapped
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
@@ -29,7 +30,7 @@ def doctor(
     model: options.Model = "icons",
     draft: options.Draft = None,
     size: options.Size = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
     dtype: options.Dtype = None,
     json: options.Json = None,
     plot: Annotated[
@@ -52,7 +53,7 @@ def doctor(
     if plot is not None:
         check_output(plot, ".png", "--plot", [folder, drafts, json])
         need("lab", "matplotlib")
-    with options.loading(model):
+    with loading(model):
         where = devices.device(device, "--device")
         from spatialspec.doctor.doctor import examine, measure
         from spatialspec.doctor.speed import effort
@@ -61,7 +62,7 @@ def doctor(
         kind = devices.dtype(dtype or devices.AUTO, where)
         say(f"{model} on {where}, {dtype_name(kind)}")
         examination = examine(folder, model, drafts, str(where), kind, grid, tell)
-    with progress(effort(examination.request, where) if examination.request else 0) as report:
+    with progress(effort(examination.request) if examination.request else 0) as report:
         diagnosis = measure(examination, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
     with saved(json, diagnosis.json_text):
         show(diagnosis)

@@ -12,10 +12,10 @@ import typer
 
 from spatialspec import devices
 from spatialspec.cli import options
+from spatialspec.cli.common import loading
 from spatialspec.cli.display import progress
-from spatialspec.cli.options import loading
 from spatialspec.cli.workplace import Steps, clocked, make_folder, typed, working_in
-from spatialspec.core.errors import BadInput
+from spatialspec.core.errors import BadInput, printable
 from spatialspec.drafts.registry import kinds, shipped
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def draft(
     with loading(target):
         from spatialspec.drafts.recipes import make_recipe, read_config
         from spatialspec.io.prompts import read_prompts
-        from spatialspec.models import model_folder
+        from spatialspec.models import local_folder, model_folder
 
         settings = read_config(config) if config is not None else {}
         name = drafter or settings.pop("drafter", "hawk")
@@ -83,6 +83,9 @@ def draft(
         listed = settings.pop("pictures", None)
         count = _count(listed if pictures is None else pictures)
         devices.dtype_name(dtype or devices.AUTO, "--dtype")
+        model_folder(target, whole=False)
+        if out is None and local_folder(target) is None:
+            raise BadInput("no --out", "a folder for the drafts", f"{printable(target)} is a model of the Hub")
         folder = model_folder(target)
         prompts = None if self_distil is None else read_prompts(self_distil)
         out = out or folder / "drafts" / name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatialspec.cli import options
+from spatialspec.cli.common import Common, checked, loading, read_folders
 from spatialspec.cli.display import Column, progress, resumable, saved, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
@@ -64,7 +65,8 @@ def evaluate(
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
     quality: options.Quality = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
+    engine: options.Engine = "auto",
     dtype: options.Dtype = None,
     json: options.Json = None,
     plugin: options.Plugin = None,
@@ -77,14 +79,14 @@ def evaluate(
     always runs, but is listed only if named.
     """
     need("evaluate")
-    common = options.Common.of(locals())
+    common = Common.of(locals())
     listed = common.parse_methods()
     if limit < 1:
         raise BadInput(f"--limit {limit}", "at least 1", "choose another")
     if scenes is not None and prompts is not None:
         raise BadInput(f"--scenes {scenes} and --prompts {prompts}", "one of them", "scenes are prompts")
     networks = [Path(name) for name in (features, clip, scenes) if name is not None and Path(name).is_dir()]
-    sources = [prompts, real, *options.folders(model, draft), *networks]
+    sources = [prompts, real, *read_folders(model, draft), *networks]
     if json is not None:
         check_output(json, "", "--json", [*sources, None if out is None else out / "settings.json"])
     for option, folder, besides in (("--out", out, export), ("--export", export, out)):
@@ -92,7 +94,7 @@ def evaluate(
             check_folder(folder, option, [*sources, besides])
     prompt_set = None if prompts is None else _read(prompts)
 
-    with options.loading(model):  # imports torch
+    with loading(model):  # imports torch
         from spatialspec.drafts.image_folder import rows_of
         from spatialspec.quality.prompt_sets import PromptSet, check_count
         from spatialspec.quality.scenes.scores import SceneTest
@@ -126,7 +128,7 @@ def evaluate(
             prompt_set = PromptSet.plain([check_prompt(text, real or "") for text in words])
         prompt_set = prompt_set.first(limit)
         request = common.request(pipeline, prompt_set.prompts)
-        options.checked(pipeline, listed, request, own_prompts)
+        checked(pipeline, listed, request, own_prompts)
         listed = common.tuned(listed, pipeline, request)
         now.stage("loading the networks that measure images")
         captions = [*prompt_set.prompts, *(truth.captions if truth is not None else ())]

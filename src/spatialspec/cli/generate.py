@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,10 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
+from spatialspec.cli.common import Common, read_folders
 from spatialspec.cli.display import notes, progress, saved, say, table, waiting, wrapped
+from spatialspec.cli.image_files import again as repeated
+from spatialspec.cli.image_files import image_files
 from spatialspec.core.arguments import whole
 from spatialspec.core.errors import BadInput
 from spatialspec.io.outputs import check_output
@@ -25,14 +29,22 @@ SEED_RULE = "image i: seed + i"
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("spatialspec.png"),
+    context: typer.Context,
+    prompt: Annotated[str | None, typer.Argument(help="What to draw.", show_default=False)] = None,
+    out: Annotated[
+        str,
+        typer.Option(help="File to write (.png, .jpg, .webp), or FOLDER/. Several images: NAME-0.png and so on."),
+    ] = "spatialspec.png",
     method: Annotated[str, typer.Option(help="name[:key=value...]; several, separated by commas.")] = "spatial",
-    compare: Annotated[bool, typer.Option("--compare", help="Also draw with plain AR, for comparison.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Also draw with plain AR, side by side.")] = False,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Write several images as one sheet.")] = False,
+    again: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw an image of `generate` again, with options from its file.")
+    ] = None,
     model: options.Model = "icons",
     draft: options.Draft = None,
     verifier: options.Verifier = "coupled",
-    seed: options.Seed = 0,
+    seed: options.FreshSeed = None,
     guidance: options.Guidance = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
@@ -47,17 +59,27 @@ def generate(
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
     quality: options.Quality = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
+    engine: options.Engine = "auto",
     dtype: options.Dtype = None,
     json: options.Json = None,
+    csv: options.Csv = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Draw an image from a prompt.
+    """Draw images from a prompt.
 
-    With one method, the PNG file holds the image, or a sheet of several images (--num-images). With several methods, or
-    --compare, it is a sheet with a column for each method, AR first: images, passes and seconds.
+    Each file holds prompt, seed, method and model in its metadata, which --again reads. With several methods, or
+    --compare, one sheet has a column for each method, AR first: images, passes and seconds.
     """
-    common = options.Common.of(locals(), methods=method)
+    given, fingerprint = dict(locals()), ""
+    if again is not None:
+        given, fingerprint = repeated(again, context, given)
+    if given["prompt"] is None:
+        raise BadInput("no prompt", "what to draw, or --again FILE")
+    if given["seed"] is None:
+        given["seed"] = secrets.randbits(32)
+    prompt, model, draft = given["prompt"], given["model"], given["draft"]
+    common = Common.of(given, methods=given["method"])
     methods = common.parse_methods()
 
     from spatialspec.methods.ar import METHOD as AR
@@ -66,12 +88,17 @@ def generate(
         methods = list(dict.fromkeys([AR, *methods]))
     arguments.prompts(prompt)
     whole("--scale", scale, 1, 16)
-    read = options.folders(model, draft)
-    check_output(out, ".png", "--out", read)
-    if json is not None:
-        check_output(json, "", "--json", [out, *read])
+    read = [again, *read_folders(model, draft)]
+    one = sheet or len(methods) > 1
+    files = image_files(out, [common.seed + i for i in range(num_images)], one, read)
+    for option, path in (("--json", json), ("--csv", csv)):
+        if path is not None:
+            check_output(path, "", option, [*files, *read, csv if option == "--json" else None])
 
     pipeline, request = common.load(methods, [prompt])
+    if fingerprint not in ("", pipeline.target.fingerprint):
+        got = f"the model {model} with the fingerprint {pipeline.target.fingerprint}"
+        raise BadInput(got, f"{fingerprint}, which drew {again}", "type --model to draw with another")
     if scale > 1:
         _check_size(request.grid.cells * pipeline.target.patch**2 * len(request.prompts) * len(methods), scale)
     notes(pipeline.remarks([prompt]))
@@ -80,8 +107,9 @@ def generate(
     from spatialspec.cli.sheet import SIDE, comparison, contact_sheet, enlarged
     from spatialspec.io.images import write_image
     from spatialspec.measure.bench import describe
-    from spatialspec.measure.metrics import AGAINST_AR, COST, columns, summarise
-    from spatialspec.measure.results import Document
+    from spatialspec.measure.drawing import DrawingNote
+    from spatialspec.measure.metrics import AGAINST_AR, COST, MethodRun, columns, summarise
+    from spatialspec.measure.results import Document, image_records
     from spatialspec.measure.runs import draw
 
     if len(methods) > 1:  # first calls are slow: warm up, so that no method is charged for them
@@ -93,23 +121,34 @@ def generate(
         for m in methods:
             samples[m] = draw(pipeline, m, request, report)
     with waiting("distance from AR"):
-        results = [summarise(pipeline, m, request, samples[m], samples.get(AR)) for m in methods]
+        runs = [MethodRun(pipeline, m, request, samples[m], samples.get(AR)) for m in methods]
+        results = [summarise(run) for run in runs]
+        named = () if one else [str(file) for file in files]
+        records = [record for run in runs for record in image_records(run, named)]
 
     images = [[enlarged(sample.image, scale) for sample in samples[m]] for m in methods]
-    if len(methods) == 1:
-        sheet = contact_sheet(images[0])
-    else:
+    texts = [""]
+    if len(methods) > 1:
         captions = [f"{r.method}\n{r.target_passes:.0f} passes\n{r.seconds:.2f} s" for r in results]
-        sheet = comparison(list(zip(captions, images, strict=True)), SIDE if scale == 1 else 0)
+        written = [comparison(list(zip(captions, images, strict=True)), SIDE if scale == 1 else 0)]
+    elif sheet:
+        written = [contact_sheet(images[0])]
+    else:
+        written = images[0]
+        texts = [DrawingNote.of(pipeline, methods[0], request, i, model, draft).text() for i in range(num_images)]
     shown = [table(columns(COST, AGAINST_AR) if AR in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
-    document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results)
-    with saved(json, document.json_text):
+    document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results, images=records)
+    with saved(json, document.json_text), saved(csv, document.csv_text):
         try:
             say("\n".join(shown))
         finally:  # even if the text cannot be shown: a closed pipe, a full disk
-            write_image(out, sheet)
-        say(f"wrote {out} ({sheet.width} x {sheet.height} pixels)")
+            files[0].parent.mkdir(exist_ok=True)
+            for file, image, text in zip(files, written, texts, strict=True):
+                write_image(file, image, text)
+        last, size_of = f" to {files[-1]}" if len(files) > 1 else "", f"{written[0].width} x {written[0].height}"
+        seeds = f"seed {request.seeds[0]}" + (f" to {request.seeds[-1]}" if num_images > 1 else "")
+        say(f"wrote {files[0]}{last} ({size_of} pixels), {seeds}")
 
 
 def _check_size(pixels: int, scale: int) -> None:

@@ -44,11 +44,12 @@ def models(
     line("models" if names else "models: none in this installation, use --model FOLDER")
     for name in names:
         line(f"  {name}: {describe(WEIGHTS / name)}")
-    line("published checkpoints, by their folder (--model FOLDER); the method spatial needs no drafts with any of them")
+    line("published checkpoints (--model OWNER/NAME or FOLDER); the method spatial needs no drafts with any of them")
     for name, family in FAMILIES.items():
         line(
-            f"  {name}: {family.checkpoints}: grid {family.grid}, vocabulary {family.vocabulary}, "
+            f"  {name}: {', '.join(family.checkpoints)}: grid {family.grid}, vocabulary {family.vocabulary}, "
             f"licence {family.licence}, no published drafts: train them"
+            + (f"; convert {family.first} first" if family.first else "")
         )
     with waiting("reading methods"):  # imports torch
         table = methods()

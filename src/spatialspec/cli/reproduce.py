@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatialspec.cli import options
+from spatialspec.cli.common import Common, read_folders
 from spatialspec.cli.display import progress, say, table, waiting, wrapped
 from spatialspec.core.errors import BadInput
 from spatialspec.extras import need
@@ -43,7 +44,7 @@ def reproduce(
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for <name>.md, <name>.png and <name>.json.")] = Path("reproduce"),
     seed: options.Seed = 0,
-    device: options.Device = "cpu",
+    device: options.Device = None,
     dtype: options.Dtype = None,
     plugin: options.Plugin = None,
 ) -> None:
@@ -67,12 +68,12 @@ def reproduce(
     if drafts is not None and name != ALL and not EXPERIMENTS[name].folders:
         several = ", ".join(known for known, entry in EXPERIMENTS.items() if entry.folders)
         raise BadInput(f"--drafts for {name}", f"one of {several}", "for the others give --draft")
-    common = options.Common.of(locals(), methods="ar", verifier=VERIFIER)
+    common = Common.of(locals(), methods="ar", verifier=VERIFIER)
     methods = common.parse_methods()
     words = list(BUILT_IN) if prompts is None else read_prompts(prompts)
     chosen = list(EXPERIMENTS) if name == ALL else [name]
     folders = tuple(Path(part).expanduser() for part in (drafts or "").split(",") if part.strip())
-    check_folder(out, "--out", [*options.folders(model, draft), *folders])
+    check_folder(out, "--out", [*read_folders(model, draft), *folders])
 
     with waiting("getting ready to plot"):  # imports torch and matplotlib
         from spatialspec.lab.reproduce.carry_out import check_files
@@ -99,7 +100,7 @@ def reproduce(
         check(pipeline, methods, chosen_prompts)
         typed = {
             "--model": model if model != "icons" else None, "--draft": draft, "--drafts": drafts, "--prompts": prompts,
-            "--seed": seed or None, "--device": device if device != "cpu" else None, "--dtype": dtype,
+            "--seed": seed or None, "--device": device, "--dtype": dtype,
             "--plugin": plugin,
         }  # fmt: skip
         call = _call(one, typed | ({} if quick else {"--limit": len(chosen_prompts.prompts)}), quick)

@@ -9,6 +9,7 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.cli import options
+from spatialspec.cli.common import Common, read_folders
 from spatialspec.cli.display import notes, progress, saved, say, waiting
 from spatialspec.core.errors import BadInput
 from spatialspec.io.outputs import check_output
@@ -34,7 +35,8 @@ def show(
     budget: options.Budget = None,
     tolerance: options.Tolerance = None,
     quality: options.Quality = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
+    engine: options.Engine = "auto",
     dtype: options.Dtype = None,
     plugin: options.Plugin = None,
 ) -> None:
@@ -44,12 +46,12 @@ def show(
     draft from the row above or from the left, or a refined draft. Maps show which drafts were accepted, the entropy of
     the target, and the distance of the drafts from it.
     """
-    common = options.Common.of(locals(), methods=method)
+    common = Common.of(locals(), methods=method)
     methods = common.parse_methods()
     if len(methods) != 1:
         raise BadInput(f"{len(methods)} methods in {method!r}", "one", "plain AR is always drawn beside it")
     arguments.prompts(prompt)
-    check_output(out, ".html", "--out", options.folders(model, draft))
+    check_output(out, ".html", "--out", read_folders(model, draft))
     pipeline, request = common.load(methods, [prompt])
     notes(pipeline.remarks([prompt]))
     methods = common.tuned(methods, pipeline, request)

@@ -27,29 +27,23 @@ class Head(Protocol):
     @property
     def width(self) -> int:
         """Model width d."""
-        ...
 
     @property
     def vocabulary(self) -> int:
         """Number of image tokens V."""
-        ...
 
     @property
     def codebook(self) -> Float[Tensor, "V c"]:
         """Embedding of every image token in the VQ tokenizer, always the same object."""
-        ...
 
     def norm(self, hidden: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d"]:
         """Final norm of pre-norm states."""
-        ...
 
     def output(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
         """Normed states -> logits of image tokens."""
-        ...
 
     def embed(self, tokens: Int[Tensor, "*N"]) -> Float[Tensor, "*N d"]:
         """Embedding of image tokens, without positions."""
-        ...
 
 
 class Session(Protocol):
@@ -72,7 +66,6 @@ class Session(Protocol):
             samplers: one per image; or none, and the scores are logits and states alone.
             clock: told when the inputs are ready, and when the results are there.
         """
-        ...
 
     def keep(self, index: int, step: Step) -> None:
         """Commit the cache slots of pending cells and accepted nodes that are not pending after the pass.
@@ -81,7 +74,6 @@ class Session(Protocol):
             index: of the image among those of the last `score`.
             step: the pass.
         """
-        ...
 
     def admit(self, other: Self) -> None:
         """Add the images of a session of the same target that has made no pass, behind the others.
@@ -91,11 +83,9 @@ class Session(Protocol):
         Raises:
             BadInput: their layout is another one.
         """
-        ...
 
     def drop(self, images: Sequence[int]) -> None:
         """Drop images, finished or cancelled, by their index in the last `score`."""
-        ...
 
 
 class Target(Head, Protocol):
@@ -104,51 +94,41 @@ class Target(Head, Protocol):
     @property
     def name(self) -> str:
         """Shown in reports and errors."""
-        ...
 
     @property
     def default(self) -> Sampling:
         """Sampling that the model recommends."""
-        ...
 
     @property
     def grid(self) -> Grid:
         """The default grid of an image."""
-        ...
 
     def layout(self, grid: Grid) -> Layout:
         """All cells that are drawn for an image of a grid: the grid itself, after any grids that precede it."""
-        ...
 
     @property
     def device(self) -> torch.device:
         """Device of logits, states and embeddings, on which drafters and verifiers run."""
-        ...
 
     @property
     def dtype(self) -> torch.dtype:
         """Of logits, states and embeddings."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """Hash of the weights that drafters depend on."""
-        ...
 
     @property
     def networks(self) -> Sequence[nn.Module]:
         """All networks that images depend on, always in the same order; none for a target that is a table."""
-        ...
 
     @property
     def transformer(self) -> nn.Module | None:
         """The one of them, or the part of one, whose blocks score image tokens; None for a target that is a table."""
-        ...
 
     @property
     def patch(self) -> int:
         """Pixels a side of one cell."""
-        ...
 
     def check_grid(self, grid: Grid) -> None:
         """Refuse a grid that the model cannot draw.
@@ -156,7 +136,6 @@ class Target(Head, Protocol):
         Raises:
             BadInput: it cannot; the message says which it can.
         """
-        ...
 
     def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str], grid: Grid) -> None:
         """Refuse prompts that `session` would refuse, before anything is computed.
@@ -169,7 +148,6 @@ class Target(Head, Protocol):
         Raises:
             BadInput: one is empty or too long.
         """
-        ...
 
     def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> Session:
         """Start images, one per prompt, side by side.
@@ -183,14 +161,12 @@ class Target(Head, Protocol):
         Raises:
             BadInput: a prompt is empty or too long, or the model cannot draw the grid.
         """
-        ...
 
     def pixels(self, tokens: Sequence[int], grid: Grid) -> PILImage.Image:
         """Image of a complete grid of tokens; fewer rows than the model draws are a preview.
 
         The image is the last grid of the layout. Other grids are passed only for previews while they are drawn.
         """
-        ...
 
 
 class Drafter(ABC):
@@ -235,7 +211,6 @@ class Verifier(ABC):
     @abstractmethod
     def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         """Verify a proposal; `scores.p` of slot i is the target's distribution after that slot of the pass."""
-        ...
 
 
 class Coupling(Verifier):
@@ -251,4 +226,3 @@ class Coupling(Verifier):
         pass_index: int,
     ) -> list[int]:
         """Samples of p, each equal to the sample of q in `tokens` as often as possible (maximal coupling)."""
-        ...

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
-import torch
-
 from spatialspec.budget import GAIN, Cost, choose, costs_here, measured_cells
 from spatialspec.budget import effort as effort_of_budgets
 from spatialspec.core.grid import Grid
@@ -47,9 +45,9 @@ def short(grid: Grid) -> int:
     return min(grid.rows, ROWS) * grid.columns
 
 
-def effort(request: Request, device: torch.device) -> int:
+def effort(request: Request) -> int:
     """Maximum number of cells that are drawn."""
-    return effort_of_budgets(SPATIAL, request, device) + (3 + len(kinds())) * TIMED * short(request.grid)
+    return effort_of_budgets(SPATIAL, request) + (3 + len(kinds())) * TIMED * short(request.grid)
 
 
 def curve(pipeline: SpatialPipeline, request: Request, report: Progress) -> list[Cost]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from spatialspec.core.errors import BadInput
 from spatialspec.io.files import write_bytes
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that needs another program
 LARGEST = 2**26  # pixels
+WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {  # ending of a file that is written -> its format and how
+    ".png": ("PNG", {}), ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}), ".webp": ("WEBP", {"lossless": True}),
+}  # fmt: skip
+NOTE = "spatialspec"  # key of a note in a PNG; in other formats it is the image's description
+DESCRIPTION = 0x010E  # of EXIF
 
 
 def read_image(source: Path | bytes, where: object = "") -> Image.Image:
@@ -51,13 +58,45 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def png(image: Image.Image) -> bytes:
-    """The image as a PNG file."""
+def encoded(image: Image.Image, suffix: str = ".png", note: str = "") -> bytes:
+    """The image as a file.
+
+    Args:
+        image: in RGB.
+        suffix: a key of WRITTEN: the format.
+        note: text in ASCII that travels in the file's metadata; "" for none.
+    """
+    kind, options = WRITTEN[suffix]
+    extra: dict[str, Any] = dict(options)
+    if note and kind == "PNG":
+        extra["pnginfo"] = PngImagePlugin.PngInfo()
+        extra["pnginfo"].add_text(NOTE, note)
+    elif note:
+        extra["exif"] = Image.Exif()
+        extra["exif"][DESCRIPTION] = note
     buffer = BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, kind, **extra)
     return buffer.getvalue()
 
 
-def write_image(path: Path, image: Image.Image) -> None:
-    """Write a PNG file atomically."""
-    write_bytes(path, png(image))
+def write_image(path: Path, image: Image.Image, note: str = "") -> None:
+    """Write an image in the format of the file's ending (see `encoded`; PNG for others), atomically."""
+    suffix = path.suffix.lower()
+    write_bytes(path, encoded(image, suffix if suffix in WRITTEN else ".png", note))
+
+
+def read_note(path: Path) -> str:
+    """The note in the metadata of a file that `write_image` wrote; "" for none.
+
+    Raises:
+        BadInput: the file is no image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=[kind for kind, _ in WRITTEN.values()]) as image:
+                found = image.info.get(NOTE) or image.getexif().get(DESCRIPTION)
+        return found if isinstance(found, str) else ""
+    except Exception as error:  # decoders raise errors of any type
+        expected = f"an image that `spatialspec generate` wrote, {', '.join(WRITTEN)}"
+        raise BadInput(f"no image that can be read ({type(error).__name__})", expected, "", path) from error

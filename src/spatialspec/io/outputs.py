@@ -1,10 +1,13 @@
-"""Checks of output paths before anything is computed; they leave no files behind."""
+"""Checks of output paths before anything is computed, which leave no files behind; folders written whole."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from spatialspec.core.arguments import LONGEST, nameable
@@ -111,3 +114,27 @@ def _try(folder: Path) -> None:
         partial.write_bytes(bytes(4096))
     finally:
         partial.unlink()
+
+
+@contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder for the files of a new one; it is renamed at the end of the block.
+
+    Raises:
+        OSError: it could not be written; nothing is left.
+    """
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".partial"))
+        yield partial
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o777 & ~mask)  # temporary folders are private
+        partial.rename(path)
+    except BaseException as error:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.strerror:
+            raise OSError(f"{path}: could not be written ({error.strerror}): make room and try again") from error
+        raise

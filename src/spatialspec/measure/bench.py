@@ -14,8 +14,8 @@ import torch
 from spatialspec.core.progress import Progress
 from spatialspec.io.identity import drafts_digest, identity
 from spatialspec.measure.documents import dtype_name
-from spatialspec.measure.metrics import summarise
-from spatialspec.measure.results import Document, Settings
+from spatialspec.measure.metrics import MethodRun, summarise
+from spatialspec.measure.results import Document, Settings, image_records
 from spatialspec.measure.runs import Sample, check, draw
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
@@ -48,6 +48,7 @@ def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: st
         size=str(request.grid),
         device=str(target.device),
         dtype=dtype_name(target.dtype),
+        engine=getattr(target, "engine", ""),
         threads=torch.get_num_threads(),
     )
 
@@ -85,8 +86,10 @@ def bench(
         for method in running[first:] + running[:first]:
             samples[method] += draw(pipeline, method, image, report)
             on_image(method, samples[method][-1])
-    results = []
+    results, records = [], []
     for method in listed:
         stage(f"distance of {method} from AR")
-        results.append(summarise(pipeline, method, request, samples[method], samples[AR]))
-    return Document(settings=describe("bench", pipeline, request), methods=results)
+        run = MethodRun(pipeline, method, request, samples[method], samples[AR])
+        results.append(summarise(run))
+        records += image_records(run)
+    return Document(settings=describe("bench", pipeline, request), methods=results, images=records)

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 
 from spatialspec import __version__
-from spatialspec.measure.distance import Distance, distance, explained, measure
+from spatialspec.measure.distance import Cells, Distance, distance, explained, measure
 from spatialspec.measure.documents import Strict, dtype_name, quartiles
 from spatialspec.measure.runs import Sample
 from spatialspec.methods.method import Method
@@ -53,9 +53,19 @@ class MethodRun:
         return [] if self.reference is None else list(zip(self.reference, self.samples, strict=True))
 
     @cached_property
+    def cells(self) -> list[Cells | None]:
+        """Figures of every cell of each image; None at temperature 0."""
+        return [measure(self.pipeline.target, sample.drawn) for sample in self.samples]
+
+    @cached_property
     def distance(self) -> Distance | None:
         """Distance of the images from AR; None at temperature 0."""
-        return distance([measure(self.pipeline.target, sample.drawn) for sample in self.samples])
+        return distance(self.cells)
+
+    def stages(self) -> dict[str, float]:
+        """Median seconds per image of every stage."""
+        each = [sample.report.stages for sample in self.samples]
+        return {stage: median(stages[stage] for stages in each) for stage in each[0]}
 
     @property
     def seed_exact(self) -> bool:
@@ -116,9 +126,9 @@ class Metric:
         return self.form.format(value) if isinstance(self.form, str) else self.form(value)
 
 
-def metric(compute: Callable[[MethodRun], Any], *shown: Any) -> Any:
-    """A field of :class:`MethodResult`; arguments as for :class:`Metric`."""
-    return Field(json_schema_extra={"metric": Metric(compute, *shown)})  # type: ignore[dict-item]
+def metric(compute: Callable[[MethodRun], Any], *shown: Any, **default: Any) -> Any:
+    """A field of :class:`MethodResult`; arguments as for :class:`Metric`, and a default for records of 0.1.0."""
+    return Field(json_schema_extra={"metric": Metric(compute, *shown)}, **default)  # type: ignore[dict-item]
 
 
 def _middle(values: list[float]) -> float | None:
@@ -149,6 +159,8 @@ class MethodResult(Strict):
     seconds_min: float = metric(lambda m: min(m.seconds))
     seconds_max: float = metric(lambda m: max(m.seconds))
     seconds_quartiles: tuple[float, float] = metric(lambda m: quartiles(m.seconds))
+    stages: dict[str, float] = metric(MethodRun.stages, default_factory=dict)
+    """Seconds of every stage, median per image; see `Clock`."""
     speedup_passes: float | None = metric(
         lambda m: _middle(m.ratios("target_passes")), AGAINST_AR, "x passes", "{:.2f}"
     )
@@ -173,6 +185,7 @@ class MethodResult(Strict):
     )
     """Peak memory while an image was drawn; null if the system does not count it."""
     device: str = metric(lambda m: str(m.pipeline.target.device))
+    engine: str = metric(lambda m: getattr(m.pipeline.target, "engine", ""), default="")
     dtype: str = metric(lambda m: dtype_name(m.pipeline.target.dtype))
     version: str = metric(lambda m: __version__)
 
@@ -183,15 +196,8 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def summarise(
-    pipeline: SpatialPipeline,
-    method: Method,
-    request: Request,
-    samples: Sequence[Sample],
-    reference: Sequence[Sample] | None,
-) -> MethodResult:
-    """Every metric of one method; arguments as for :class:`MethodRun`."""
-    run = MethodRun(pipeline, method, request, samples, reference)
+def summarise(run: MethodRun) -> MethodResult:
+    """Every metric of one method."""
     return MethodResult(**{key: one.compute(run) for key, one in METRICS.items()})
 
 

@@ -11,7 +11,7 @@ from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
 from spatialspec.core.noise import Noise
 from spatialspec.core.progress import Progress
-from spatialspec.generation import Report
+from spatialspec.generation import ImageReport, Report
 from spatialspec.measure.distance import Drawn
 from spatialspec.measure.memory import peak, reset_peak
 from spatialspec.methods.method import Method
@@ -21,11 +21,12 @@ from spatialspec.request import Request
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of one method: tokens and seed, pixels, cost, and peak memory in bytes."""
+    """One image of one method: tokens and seed, pixels, cost of its batch and its own, and peak memory in bytes."""
 
     drawn: Drawn
     image: Any
     report: Report
+    cost: ImageReport
     peak: int | None
 
 
@@ -57,8 +58,9 @@ def draw(pipeline: SpatialPipeline, method: Method, request: Request, report: Pr
     reset_peak(device)
     out = pipeline.draw(request, method, on_step=lambda step: report(str(method), len(step.written)))
     most = peak(device)
-    sources = zip(request.prompts, request.negatives, request.seeds, out.tokens, out.images, strict=True)
+    sources = zip(request.prompts, request.negatives, request.seeds, out.tokens, strict=True)
+    drawn = [Drawn(prompt, no, request.sampling, request.grid, seed, tokens) for prompt, no, seed, tokens in sources]
     return [
-        Sample(Drawn(prompt, negative, request.sampling, request.grid, seed, tokens), image, out.report, most)
-        for prompt, negative, seed, tokens, image in sources
+        Sample(one, image, out.report, cost, most)
+        for one, image, cost in zip(drawn, out.images, out.report.images, strict=True)
     ]

@@ -19,14 +19,16 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
-from spatialspec.methods.options import Slotted, Tolerance
+from spatialspec.methods.options import LARGEST, Slotted, Tolerance
 
 
 class JacobiOptions(Slotted, Tolerance):
     """Length of the window."""
 
     follows = "length", 0
-    length: int = Field(default=32, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
+    length: int = Field(
+        default=32, ge=2, le=LARGEST, description="slots of a pass L: the pending token and L - 1 drafts"
+    )
 
 
 class Jacobi(Drafter):

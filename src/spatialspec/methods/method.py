@@ -168,5 +168,11 @@ class Method(Plugin):
 
     @classmethod
     def parse_list(cls, text: str) -> list[Method]:
-        """Read methods separated by commas."""
-        return [cls.parse(part) for part in text.split(",") if part.strip()]
+        """Read methods separated by commas, with sweeps such as `budget=4..64:*2`.
+
+        Raises:
+            BadInput: see `parse` and `swept`.
+        """
+        from spatialspec.methods.sweep import swept
+
+        return [cls.parse(one) for part in text.split(",") if part.strip() for one in swept(part.strip())]

@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 
 from spatialspec.core.errors import BadInput, shown
 
+LARGEST = 512  # nodes or slots of a pass
+
 
 class Options(BaseModel):
     """Options of a method: frozen, no undeclared ones. Two of one class are equal if their values are.
@@ -99,7 +101,7 @@ class Slotted(Options):
     lifted: ClassVar[tuple[str, ...]] = ()
 
     slots: int = Field(
-        default=0, ge=0, le=513,
+        default=0, ge=0, le=LARGEST + 1,
         description="most slots of a pass, the pending token included; 1 is AR, 0 leaves them to the other options",
     )  # fmt: skip
 
@@ -133,10 +135,17 @@ class Slotted(Options):
 
 
 class Budget(Slotted):
-    """The size of a tree."""
+    """The size of a tree.
+
+    Attributes:
+        horizon: number of nodes after which a further one brings e times less; None where it is unknown, and then
+            `--budget auto` chooses between the method's own budget and AR.
+    """
 
     follows = "budget", 1
-    budget: int = Field(default=64, ge=0, le=128, description="most drafted nodes of a pass; 0 is AR")
+    horizon: ClassVar[float | None] = None
+
+    budget: int = Field(default=64, ge=0, le=LARGEST, description="most drafted nodes of a pass; 0 is AR")
 
     @property
     def nodes(self) -> int:

@@ -24,13 +24,16 @@ from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Coupling
 from spatialspec.core.state import State
 from spatialspec.methods.method import Method
+from spatialspec.methods.options import LARGEST
 from spatialspec.methods.sjd import Window, WindowOptions
 
 
 class SCDOptions(WindowOptions):
     """Window, and coupling of drafts between passes."""
 
-    length: int = Field(default=32, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
+    length: int = Field(
+        default=32, ge=2, le=LARGEST, description="slots of a pass L: the pending token and L - 1 drafts"
+    )
     form: Literal["maximal", "gumbel"] = Field(default="maximal", description="coupling of drafts from pass to pass")
 
 

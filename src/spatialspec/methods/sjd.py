@@ -33,14 +33,16 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
-from spatialspec.methods.options import Slotted
+from spatialspec.methods.options import LARGEST, Slotted
 
 
 class WindowOptions(Slotted):
     """Length of the window, and the distribution of new cells."""
 
     follows = "length", 0
-    length: int = Field(default=16, ge=2, le=128, description="slots of a pass L: the pending token and L - 1 drafts")
+    length: int = Field(
+        default=16, ge=2, le=LARGEST, description="slots of a pass L: the pending token and L - 1 drafts"
+    )
     start: Literal["uniform", "above"] = Field(default="uniform", description="q of new cells")
 
 

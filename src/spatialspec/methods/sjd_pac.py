@@ -25,6 +25,7 @@ from spatialspec.core.proposal import ROOT, Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
+from spatialspec.methods.options import LARGEST
 from spatialspec.methods.rejection import NONE
 from spatialspec.methods.scd import SCD
 from spatialspec.methods.sjd import WindowOptions
@@ -33,7 +34,7 @@ from spatialspec.methods.sjd import WindowOptions
 class SJDPACOptions(WindowOptions):
     """Window and tree."""
 
-    length: int = Field(default=64, ge=2, le=128, description="slots of a pass L, root and tree included")
+    length: int = Field(default=64, ge=2, le=LARGEST, description="slots of a pass L, root and tree included")
     width: int = Field(default=4, ge=1, le=16, description="candidates of a cell K")
     depth: int = Field(default=3, ge=1, le=8, description="levels of the tree D, root included")
 

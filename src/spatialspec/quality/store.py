@@ -17,7 +17,7 @@ from PIL import Image
 from spatialspec.core.errors import BadInput
 from spatialspec.io.files import read_config, write_bytes, write_text
 from spatialspec.io.identity import check_same
-from spatialspec.io.images import png, read_image
+from spatialspec.io.images import encoded, read_image
 from spatialspec.io.processes import alone
 from spatialspec.io.sealed import LARGEST, read_sealed, write_sealed
 
@@ -90,7 +90,7 @@ class Store:
 
     def save(self, method: str, prompt: int, image: int, record: ImageRecord, pixels: Image.Image) -> None:
         """Write an image, and then its record."""
-        path, data = self._path(method, prompt, image), png(pixels)
+        path, data = self._path(method, prompt, image), encoded(pixels)
         path.parent.mkdir(exist_ok=True)
         write_bytes(path.with_suffix(".png"), data)
         values = {"method": method, "picture": hashlib.sha256(data).hexdigest(), **asdict(record)}

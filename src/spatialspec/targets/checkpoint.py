@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from spatialspec.core.sampling import Sampling
+from spatialspec.io.hub import title
 from spatialspec.targets.derived import Derived
 from spatialspec.targets.language_decoder import LanguageDecoder
-from spatialspec.targets.pretrained import load_model, recommended, tell_ignored
+from spatialspec.targets.pretrained import load_model, quiet, recommended, tell_ignored
 from spatialspec.targets.registry import DeviceMap
 from spatialspec.targets.words import Words
 
@@ -51,6 +53,7 @@ class CheckpointTarget(ABC):
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         device_map: DeviceMap | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Self:
         """Load a checkpoint; small files are read first.
 
@@ -59,7 +62,8 @@ class CheckpointTarget(ABC):
         """
         make: Any = cls
         parts = cls.read_parts(folder)
-        target: Self = make(load_model(cls.kind, folder, device, dtype, device_map), name=folder.name, **parts)
+        model = load_model(cls.kind, folder, device, dtype, device_map, options or {})
+        target: Self = make(model, name=title(folder), **parts)
         return target
 
     @classmethod
@@ -70,6 +74,13 @@ class CheckpointTarget(ABC):
         Raises:
             BadInput: a file is missing or damaged.
         """
+
+    def save(self, folder: Path) -> None:
+        """Write model and processor, as they are now, into a folder that `from_folder` takes."""
+        with quiet():
+            self.model.save_pretrained(folder)
+            if (processor := getattr(self, "processor", None)) is not None:
+                processor.save_pretrained(folder)
 
     @property
     def default(self) -> Sampling:

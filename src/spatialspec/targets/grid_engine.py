@@ -15,10 +15,10 @@ from spatialspec.io.identity import fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.engine import Hidden, PassInputs
 from spatialspec.targets.grid_model import AttentionInputs, GridModel
-from spatialspec.targets.runners import Runner
+from spatialspec.targets.runners import Runs
 
 
-class GridEngine:
+class GridEngine(Runs):
     """Runs passes; a subclass adds a codebook and `session`.
 
     Attributes:
@@ -27,7 +27,6 @@ class GridEngine:
 
     model: GridModel
     causal_alone = True
-    runner = Runner()
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:

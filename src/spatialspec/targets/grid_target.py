@@ -20,6 +20,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.sizes import read_name, read_sizes
 from spatialspec.io.files import read_config
+from spatialspec.io.hub import title
 from spatialspec.io.tensors import load_module
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_engine import GridEngine
@@ -64,7 +65,7 @@ class GridTarget(GridEngine, ABC):
         where, weights = folder / "config.json", folder / "transformer.safetensors"
         config = read_config(where, (cls.key, "vq", "sampling"))
         kind, network, vq_kind, decoder = cls.classes
-        name = read_name(config["name"], f"{where}: name") if "name" in config else printable(folder.name)
+        name = read_name(config["name"], f"{where}: name") if "name" in config else printable(title(folder))
         sizes = read_sizes(kind, config[cls.key], f"{where}: {cls.key}")
         vq_sizes = read_sizes(vq_kind, config["vq"], f"{where}: vq")
         sampling = read_sizes(Sampling, config["sampling"], f"{where}: sampling")

@@ -21,12 +21,12 @@ from spatialspec.io.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.checkpoint import CheckpointTarget
 from spatialspec.targets.engine import Hidden, PassInputs, Prompt
-from spatialspec.targets.runners import Runner
+from spatialspec.targets.runners import Runs
 from spatialspec.targets.session import TargetSession
 from spatialspec.targets.slots import length
 
 
-class LanguageTarget(CheckpointTarget):
+class LanguageTarget(CheckpointTarget, Runs):
     """Frozen model and processor.
 
     Attributes:
@@ -204,7 +204,6 @@ class LanguageTarget(CheckpointTarget):
     # Methods for sessions; see :class:`Engine`.
 
     causal_alone = False
-    runner = Runner()
 
     @property
     def forced(self) -> Float[Tensor, "F d"]:

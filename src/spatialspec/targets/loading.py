@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from spatialspec.core.interfaces import Target
 from spatialspec.io.files import read_config
 from spatialspec.targets.registry import REGISTRY, DeviceMap, TargetKind
 
-ELSEWHERE = {  # model_type of an unsupported layout -> advice
-    "multi_modality": "DeepSeek's own layout: run `hf download deepseek-community/Janus-Pro-1B --local-dir Janus`",
-    "Emu3": "BAAI's own layout: run `hf download BAAI/Emu3-Gen-hf --local-dir Emu3-Gen`",
+ELSEWHERE = {  # model_type of a layout that is not loaded -> advice; SOURCE is the folder, or the name on the Hub
+    "multi_modality": "this is DeepSeek's own layout: run `spatialspec convert SOURCE OUT`, then give OUT, or give "
+    "deepseek-community/Janus-Pro-1B or -7B, the same in that of transformers",
+    "Emu3": "this is BAAI's own layout: run `spatialspec convert SOURCE OUT --vq BAAI/Emu3-VisionTokenizer`, then give "
+    "OUT, or give BAAI/Emu3-Gen-hf, the same in that of transformers",
+    "Emu3VisionVQ": "this is Emu3's image decoder alone: run `spatialspec convert BAAI/Emu3-Gen OUT --vq SOURCE`",
     "spatialspec_draft": "these are drafts, give them with --draft",
 }
 
@@ -25,6 +29,7 @@ def load_target(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     device_map: DeviceMap | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Target:
     """Load the model in a folder.
 
@@ -33,11 +38,17 @@ def load_target(
         device: of PyTorch.
         dtype: of the weights.
         device_map: as in transformers, instead of `device`; for its models only.
+        options: further arguments of `from_pretrained` of transformers, by name; for its models only.
 
     Raises:
         BadInput: an unknown kind of model, or a file or weight that is missing, damaged or left over.
     """
-    return kind_of(read_config(folder / "config.json", ())).load(folder, device, dtype, device_map)
+    kind = kind_of(read_config(folder / "config.json", ()), folder)
+    if not options:
+        return kind.load(folder, device, dtype, device_map)
+    if kind.files is not None:
+        raise BadInput(", ".join(options), f"none of it for {kind.name}", "it is for models of transformers", folder)
+    return kind.load(folder, device, dtype, device_map, options)
 
 
 def wrap(model: Any, processor: Any) -> Target:
@@ -62,8 +73,8 @@ def wrap(model: Any, processor: Any) -> Target:
     return target
 
 
-def kind_of(config: Mapping[str, Any]) -> TargetKind:
-    """The kind of model of a config.json.
+def kind_of(config: Mapping[str, Any], source: object = "SOURCE") -> TargetKind:
+    """The kind of model of a config.json; `source` is its folder or its name on the Hub, for messages.
 
     Raises:
         BadInput: an unknown kind; the message has advice on unsupported layouts of known models.
@@ -74,4 +85,5 @@ def kind_of(config: Mapping[str, Any]) -> TargetKind:
             return kind
     name = config.get("model_type")
     advice = ELSEWHERE.get(str(name), "give another folder, or the file that registers its kind with --plugin")
+    advice = advice.replace("SOURCE", shlex.quote(str(source)))
     raise BadInput(f"model_type {shown(name)} in config.json", f"one of {', '.join(kinds)}", advice)

@@ -45,6 +45,7 @@ def load_model(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     device_map: DeviceMap | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Model:
     """Load a model from safetensors, straight onto its devices.
 
@@ -54,9 +55,10 @@ def load_model(
         device: of the whole model without a device map.
         dtype: of all weights.
         device_map: as in transformers; offloading is refused.
+        options: further arguments of its `from_pretrained`.
 
     Raises:
-        BadInput: a weight is missing, left over or of another shape, or a file is damaged.
+        BadInput: a weight is missing, left over, of another shape or offloaded, or a file is damaged.
     """
     checkpoint = f"a checkpoint of {kind.__name__}"
     settings, shapes = read_model_config(folder, kind.config_class)
@@ -80,7 +82,8 @@ def load_model(
             "fetch both again, one of them is another model's",
             folder / "config.json",
         )
-    with whole(checkpoint, folder):
+    advice = f"check {', '.join(options)}, or {FETCH}" if options else FETCH
+    with whole(checkpoint, folder, advice):
         model, report = loader.from_pretrained(
             folder,
             config=config,
@@ -91,6 +94,7 @@ def load_model(
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are named below, as the error of transformers does not
+            **(options or {}),
         )
     if misfits := sorted(report["mismatched_keys"]):
         misfit = ", ".join(f"{name} {tuple(got)} instead of {tuple(wanted)}" for name, got, wanted in misfits[:4])
@@ -109,6 +113,9 @@ def load_model(
                 "fetch it again, or check that it is this kind of model",
                 where=folder,
             )
+    if moved := next((name for name, weight in model.named_parameters() if weight.is_meta), None):
+        advice = "give a device or a device_map that holds all of it, a smaller model, or a quantization_config"
+        raise BadInput(f"{moved} offloaded, for want of room", "all weights on devices", advice, folder)
     return model.eval().requires_grad_(False)
 
 

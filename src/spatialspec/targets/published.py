@@ -1,4 +1,4 @@
-"""Reads published checkpoints: identifies the kind by the names of tensors, and loads the tensors.
+"""Reads files of published checkpoints: the names of tensors, which show the kind, and the tensors.
 
 Only tensors are read from a pickle, and it is not trusted: archives must be uncompressed, shapes are read first without
 allocating memory, and all tensors together must not be larger than the file.
@@ -12,9 +12,8 @@ import pickle
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ from torch import Tensor
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.files import LFS, unusable
 from spatialspec.io.tensors import FLOATS, read_shapes
+from spatialspec.targets.layouts import WRAPPERS, CheckpointLayout, layout
 
-WRAPPERS = ("model", "module", "state_dict", "ema")  # keys of the dictionary of tensors, in LlamaGen's order
-AVERAGE_FIRST = ("ema", "model", "state_dict")  # as in the published demo of the image decoder
 PICKLES = 64 << 20  # bytes of the pickles in front of an old checkpoint
 STARTS = {  # first bytes of a file that is no checkpoint -> what it is, and what to do
     LFS: ("a git-lfs pointer, not the file itself", "run `git lfs pull` in its folder, or fetch the file again"),
@@ -35,99 +33,28 @@ STARTS = {  # first bytes of a file that is no checkpoint -> what it is, and wha
 }
 
 
-@dataclass(frozen=True)
-class CheckpointLayout:
-    """A kind of checkpoint.
-
-    Attributes:
-        what: for messages.
-        marks: beginnings of names, each of which some tensor has.
-        advice: how to use such a file, for messages.
-        wrappers: keys of the dictionary of tensors, in order.
-    """
-
-    what: str
-    marks: tuple[str, ...]
-    advice: str
-    wrappers: tuple[str, ...] = WRAPPERS
-
-
-LLAMAGEN = CheckpointLayout(
-    "LlamaGen's transformer",
-    ("tok_embeddings.", "layers.0.attention.wqkv.", "cls_embedding."),
-    "give it as SOURCE, its image decoder with --vq",
-)
-LLAMAGEN_VQ = CheckpointLayout(
-    "LlamaGen's image decoder",
-    ("quantize.embedding.", "decoder.conv_blocks."),
-    "give it with --vq, and the transformer (c2i_*.pt, t2i_*.pt) as SOURCE",
-    AVERAGE_FIRST,
-)
-VQGAN = CheckpointLayout(
-    "a VQGAN such as Meta's vqgan.ckpt, Chameleon's image decoder",
-    ("quantize.embedding.", "decoder.up."),
-    "convert it into the folder of a checkpoint: spatialspec convert vqgan.ckpt FOLDER, of Anole or Lumina-mGPT",
-    ("state_dict", "model"),
-)
-LAYOUTS = (
-    LLAMAGEN,
-    LLAMAGEN_VQ,
-    VQGAN,
-    CheckpointLayout(
-        "Janus in DeepSeek's own layout",
-        ("language_model.", "gen_"),
-        "fetch it in that of transformers, deepseek-community/Janus-Pro-1B or -7B, and give its folder as --model",
-    ),
-    CheckpointLayout(
-        "Chameleon or Anole in Meta's own layout",
-        ("tok_embeddings.", "layers.0.attention."),
-        "fetch it in that of transformers, or make it with its convert_chameleon_weights_to_hf.py, and give the folder "
-        "as --model",
-    ),
-    CheckpointLayout(
-        "Janus in the layout of transformers",
-        ("model.language_model.", "model.generation_"),
-        "nothing is to be converted: give its folder, with safetensors, as --model",
-    ),
-    CheckpointLayout(
-        "Emu3 in the layout of transformers",
-        ("text_model.", "vqmodel."),
-        "nothing is to be converted: give its folder, with safetensors, as --model",
-    ),
-    CheckpointLayout(
-        "a language model in the layout of transformers",
-        ("model.",),
-        "nothing is to be converted: give its folder, with safetensors, as --model; of Emu3 fetch BAAI/Emu3-Gen-hf",
-    ),
-    CheckpointLayout(
-        "a model of this package", ("code_embedding.",), "nothing is to be converted: give its folder as --model"
-    ),
-)  # fmt: skip
-
-
-def layout(names: Collection[str]) -> CheckpointLayout | None:
-    """The kind of checkpoint that has tensors of these names; None where it is not known."""
-    marked = (known for known in LAYOUTS if all(any(name.startswith(mark) for name in names) for mark in known.marks))
-    return next(marked, None)
-
-
-def identify(path: Path) -> CheckpointLayout:
-    """The kind of a checkpoint, from the names in it; no weight is read.
+def identify(*paths: Path) -> CheckpointLayout:
+    """The kind of a checkpoint in one file or several, from the names in them; no weight is read.
 
     Raises:
         BadInput: no such file, a damaged one, one with code or other objects in it, or unknown names.
     """
-    names = _shapes(path, WRAPPERS).keys()
+    names = {name for path in paths for name in _shapes(path, WRAPPERS)}
     known = layout(names)
     if known is None:
         some = ", ".join(shown(name) for name in sorted(names)[:3])
         advice = "models in the layout of transformers need none of it: give their folder as --model"
-        raise BadInput(f"tensors such as {some}", f"{LLAMAGEN.what} or {VQGAN.what}", advice, path)
+        raise BadInput(f"tensors such as {some}", "a published checkpoint of a supported family", advice, paths[0])
     return known
 
 
-def read(path: Path, expected: CheckpointLayout) -> dict[str, Tensor]:
+def read(path: Path, expected: CheckpointLayout, part: bool = False) -> dict[str, Tensor]:
     """Tensors of a checkpoint by name, mapped from the file where its format allows.
+
+    Args:
+        path: of the file.
+        expected: kind of the checkpoint.
+        part: whether the file is one of several, which need not have all its names.
 
     Raises:
         BadInput: no such file, a damaged one, one with code or other objects in it, one of another kind, or with
@@ -135,7 +62,7 @@ def read(path: Path, expected: CheckpointLayout) -> dict[str, Tensor]:
     """
     shapes = _shapes(path, expected.wrappers)
     known = layout(shapes)
-    if known is not None and known is not expected:
+    if known is not None and known is not expected and not part:
         raise BadInput(known.what, expected.what, known.advice, path)
     size = sum(tensor.numel() * tensor.element_size() for tensor in shapes.values())
     if size > path.stat().st_size:

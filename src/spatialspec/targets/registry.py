@@ -35,7 +35,8 @@ class TargetKind(Plugin):
     Attributes:
         name: for messages.
         matches: whether a folder with this config.json holds such a model. Kinds of this package are tried first.
-        load: makes the target from a folder, a device, a dtype, and a device map (replaces the device) or None.
+        load: makes the target from a folder, a device, a dtype, and a device map (replaces the device) or None; in the
+            layout of transformers also from further arguments of its `from_pretrained`, a mapping, if there are any.
         wrap: makes the target from a model of transformers, its processor and a name; None if unsupported.
         files: names of required files besides config.json; None for the layout of transformers.
         optional_weights: names of further weight files, read if they exist.
@@ -44,7 +45,7 @@ class TargetKind(Plugin):
 
     name: str
     matches: Callable[[Config], bool]
-    load: Callable[[Path, str, torch.dtype, DeviceMap | None], Target]
+    load: Callable[..., Target]
     wrap: Callable[[Any, Any, str], Target] | None = None
     files: tuple[str, ...] | None = ()
     optional_weights: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ class _Checkpoint(Target, Protocol):
 
     @classmethod
     def from_folder(
-        cls, folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None
+        cls, folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None, options: Mapping[str, Any]
     ) -> _Checkpoint: ...
 
     def try_out(self) -> None: ...
@@ -74,10 +75,12 @@ class _Checkpoint(Target, Protocol):
 def _of_transformers(
     name: str, matches: Callable[[Config], bool], kind: Callable[[], type[_Checkpoint]], *optional_weights: str
 ) -> TargetKind:
-    def load(folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None) -> Target:
+    def load(
+        folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None, options: Mapping[str, Any] = {}
+    ) -> Target:
         from spatialspec.targets.pretrained import whole
 
-        target = kind().from_folder(folder, device, dtype, device_map)
+        target = kind().from_folder(folder, device, dtype, device_map, options)
         with whole(f"what {type(target.model).__name__} can run", folder / "config.json"):
             target.try_out()
         return target

@@ -7,7 +7,7 @@ the cache, and commit up to a multiple of 32. A pass that reads a prompt is run 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +21,7 @@ from spatialspec.targets.noise_buffer import NoiseBuffer
 from spatialspec.targets.passes import Buffers, Results, Shape, run
 from spatialspec.targets.workspace import Workspace
 
-EngineName = Literal["auto", "eager", "captured", "compiled"]
-NAMES: tuple[str, ...] = get_args(EngineName)
+NAMES = ("auto", "eager", "captured", "compiled")
 WIDTHS = (1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)  # slots of a pass; a wider one has a multiple of the last
 SEEN = 512  # slots of the cache: attention sees a multiple
 COMMITTED = 32  # slots of a pass that are moved: a multiple
@@ -38,9 +37,8 @@ class Runner:
 
     def workspace(self, engine: Engine, slots: int) -> Workspace:
         """Empty buffers for a session whose sequences have `slots` slots."""
-        return Workspace(
-            engine.cache(slots), Inbox(engine.device, WORDS), NoiseBuffer(engine.vocabulary, engine.device)
-        )
+        inbox, noise = Inbox(engine.device, WORDS), NoiseBuffer(engine.vocabulary, engine.device)
+        return Workspace(engine.cache(slots), inbox, noise)
 
     def release(self, workspace: Workspace) -> None:
         """A session is done with its buffers."""
@@ -206,11 +204,26 @@ class _CudaGraphs:
         return graph.replay, results
 
 
+class Runs:
+    """A target whose passes a runner runs.
+
+    Attributes:
+        runner: of its passes.
+    """
+
+    runner: Runner = Runner()
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return self.runner.name
+
+
 def runner(name: str, devices: set[torch.device]) -> Runner:
     """The runner of a name; "auto" captures on CUDA and is eager elsewhere.
 
     Args:
-        name: see :data:`EngineName`.
+        name: one of `NAMES`.
         devices: of the target.
 
     Raises:

@@ -10,6 +10,7 @@ from torch import Tensor
 from helpers.toys import ToySession, ToyTarget, Trial
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.noise import Noise
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
@@ -61,6 +62,48 @@ def test_draws_ars_tokens(settings: SpatialOptions, start: str) -> None:
     assert (np.array([image.state.tokens for image in images]) == ar).all()
     assert 0 < largest <= settings.budget and accepted
     assert (branched > 0) == (settings.budget > 1)
+
+
+@pytest.mark.parametrize("price", [0.05, 0.2, 1.0])
+def test_a_price_ends_the_tree(price: float) -> None:
+    """The tree without a price as far as its nodes are as likely as that; the main path and AR's tokens do not change.
+
+    Nodes are added the likeliest first, so the shorter proposal is the start of the longer one.
+    """
+    shorter = 0
+    for noise in noises(20):
+        plain, priced = (drafted(SpatialOptions(budget=24, front=0.7, price=p), noise) for p in (0, price))
+        for step in decode(ToySession(TARGET, 1), [plain]):
+            if step.before.frontier:
+                full, cut = step.proposal, priced.drafter.propose(step.before)
+                count = len(cut)
+                assert (cut.cells, cut.tokens, cut.parents) == (
+                    full.cells[:count], full.tokens[:count], full.parents[:count],
+                )  # fmt: skip
+                likely = probabilities_of(priced.drafter, full, step.before)
+                main = min(priced.drafter.options.main, TARGET.grid.cells - step.before.frontier)
+                assert likely[main:] == sorted(likely[main:], reverse=True), "the likeliest first"
+                assert count == main + sum(one >= price for one in likely[main:])
+                shorter += count < len(full)
+            priced.drafter.observe(step)
+        images = [drafted(SpatialOptions(budget=24, front=0.7, price=price), noise)]
+        list(decode(ToySession(TARGET, 1), images))
+        assert images[0].state.tokens == plain.state.tokens
+    assert shorter
+
+
+def probabilities_of(drafter: Spatial, proposal: Proposal, state: State) -> list[float]:
+    """The probability of every node, worked out anew: its candidate's, times that of its parent."""
+    likely: list[float] = []
+    paths: list[list[int]] = []
+    for cell, token, parent in zip(proposal.cells, proposal.tokens, proposal.parents, strict=True):
+        before = list(state.tokens) if parent < 0 else paths[parent]
+        guesses = drafter.memory.find(cell, Memory.key(before))
+        rank = None if guesses is None else [guesses.token(k) for k in range(guesses.size)].index(token)
+        own = 1.0 if guesses is None else guesses.probability(rank)
+        likely.append(own * (1.0 if parent < 0 else likely[parent]))
+        paths.append([*before, token])
+    return likely
 
 
 def test_budget_of_none_is_ar() -> None:
@@ -173,7 +216,9 @@ def test_the_best_tokens_of_a_row_and_how_likely_they_are(count: int) -> None:
             assert [found.token(rank) for rank in likely] == [int(tokens[number, rank]) for rank in likely]
 
 
-@pytest.mark.parametrize(("budget", "main"), [(3, 3), (24, 22), (35, 33), (40, 37), (48, 40), (64, 43), (128, 86)])
+@pytest.mark.parametrize(
+    ("budget", "main"), [(3, 3), (24, 22), (35, 33), (40, 37), (48, 40), (64, 43), (128, 86), (512, 344)]
+)
 def test_nodes_of_the_main_path(budget: int, main: int) -> None:
     """A third of the nodes is the tree's, but forty of them come first, and one in twelve is the tree's even then."""
     assert SpatialOptions(budget=budget).main == main
@@ -184,10 +229,11 @@ def test_numbers_of_the_memory() -> None:
     assert SpatialOptions().model_dump() == {
         "budget": 64,
         "tolerance": 0.0,
+        "price": 0.0,
         "front": 0.33,
         "candidates": 32,
         "start": "copy",
     }
-    assert (REACH, FADE) == (4, 1 / 32)
+    assert (REACH, FADE, SpatialOptions.horizon) == (4, 1 / 32, 36.0)
     np.testing.assert_allclose(TAU[:, 0], [1.6, 0.45, 0.3, 0.25, 0.25])
     np.testing.assert_allclose(TAU[0] / TAU[0, 0], [1, 1.25, 1.5, 1.75])

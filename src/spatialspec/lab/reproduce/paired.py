@@ -15,7 +15,7 @@ from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.bench import bench
 from spatialspec.measure.intervals import RESAMPLES, bootstrapped, mean_over_prompts
 from spatialspec.measure.intervals import Figure as Interval
-from spatialspec.measure.metrics import MethodResult, summarise
+from spatialspec.measure.metrics import MethodResult, MethodRun, summarise
 from spatialspec.measure.runs import Sample
 from spatialspec.methods.ar import METHOD as AR
 from spatialspec.methods.method import Method
@@ -151,7 +151,7 @@ def draw_all(context: ExperimentContext, methods: Sequence[str]) -> PairedRun:
         )
     images = {
         str(method): [
-            summarise(context.pipeline, method, context.request, [mine], [ar])
+            summarise(MethodRun(context.pipeline, method, context.request, [mine], [ar]))
             for mine, ar in zip(samples[method], samples[AR], strict=True)
         ]
         for method in listed

@@ -7,6 +7,8 @@
 3. Main path. The best guess for each cell of the window, given the guesses before it.
 4. Tree. The rest of the budget is spent on other candidates at the front, the likeliest first. The probability of a
    node is that of its parent times P(candidate) = softmax((log p + g) / tau); tau is larger for a less similar entry.
+   The tree ends before a node that is less probable than the price, what its time would bring elsewhere
+   (`--budget auto`). The length of the main path is fixed: what its nodes are worth depends on their distance alone.
 
 The first token of a new cell is a placeholder (`Proposal.placeholders`): a tolerance does not accept it.
 
@@ -17,20 +19,23 @@ its first cell copies the last cell of the grid before.
 |---|---|
 | `budget` | nodes of a pass |
 | `front` | share of them beside the main path |
+| `price` | T'(n) / T(n) E(n), cells |
+| `horizon` | s: passes of n nodes commit E(n) = 1 + A (1 - exp(-n / s)) cells |
 | `behind` | max(log p + g) - (log p + g) of a candidate |
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Drafter, Verifier
-from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
@@ -44,6 +49,9 @@ MAIN = 40  # nodes of the main path that precede a larger tree
 class SpatialOptions(Budget, Tolerance):
     """How the nodes of a pass are used."""
 
+    horizon: ClassVar[float] = 36.0  # fitted to the embedded model: docs/papers/spatial.md
+
+    price: float = Field(default=0, ge=0, le=1, description="least probability of a node of the tree")
     front: float = Field(default=0.33, ge=0, le=1, description="share of the budget for the tree beside the main path")
     candidates: int = Field(default=32, ge=1, le=64, description="tokens of a cell that are stored")
     start: Literal["copy", "hawk", "spatial-model"] = Field(default="copy", description="what new cells start from")
@@ -54,17 +62,23 @@ class SpatialOptions(Budget, Tolerance):
         return self.budget - min(int(self.front * self.budget), max(self.budget - MAIN, self.budget // 12))
 
 
-class _Branch(NamedTuple):
-    """Candidate `rank` of a cell, in a heap: the likeliest branch is the smallest."""
+class _Cell(NamedTuple):
+    """A cell after some tokens, with its guesses."""
 
-    cost: float  # negative probability of the node
-    number: int
     cell: int
     parent: int
     key: Key  # tokens before the cell
     reached: float  # probability of the parent
     guesses: Candidates
+
+
+class _Branch(NamedTuple):
+    """Candidate `rank` of a cell, in a heap: the likeliest branch is the smallest."""
+
+    cost: float  # negative probability of the node
+    number: int
     rank: int
+    cell: _Cell
 
 
 class Spatial(Drafter):
@@ -81,37 +95,48 @@ class Spatial(Drafter):
 
     def propose(self, state: State) -> Proposal:
         """Main path and tree."""
-        proposal, s, left = Proposal(), self.options, state.layout.cells - state.frontier
-        numbers, branches = count(), list[_Branch]()
-
-        def branch(cell: int, parent: int, key: Key, reached: float, guesses: Candidates, rank: int) -> None:
-            if rank < guesses.size:
-                cost = -reached * guesses.probability(rank)
-                heapq.heappush(branches, _Branch(cost, next(numbers), cell, parent, key, reached, guesses, rank))
-
-        window = range(state.frontier, state.frontier + min(s.main, left))
-        started = self.start.guesses(window, [cell for cell in window if cell not in self.memory])
-        written, parent, reached = list(state.tokens), ROOT, 1.0
-        for cell in window:
-            key = Memory.key(written)
-            guesses = self.memory.find(cell, key) or started.get(cell)
+        s, memory, proposal, path = self.options, self.memory, Proposal(), list[_Cell]()
+        window = range(state.frontier, min(state.frontier + s.main, state.layout.cells))
+        started = self.start.guesses(window, [cell for cell in window if cell not in memory])
+        written, key, reached = list(state.tokens), Memory.key(state.tokens), 1.0
+        for depth, cell in enumerate(window):
+            guesses = memory.find(cell, key) or started.get(cell)
             if guesses is None:
-                written.append(written[state.layout.neighbour(cell)])
+                token = written[state.layout.neighbour(cell)]
             else:
-                branch(cell, parent, key, reached, guesses, 1)
-                written.append(guesses.token(0))
+                path.append(_Cell(cell, depth - 1, key, reached, guesses))
+                token = guesses.token(0)
                 reached *= guesses.probability(0)
-            parent = proposal.add(cell, written[-1], parent)
-        while branches and len(proposal) < s.budget:
-            b = heapq.heappop(branches)
-            token = b.guesses.token(b.rank)
-            node = proposal.add(b.cell, token, b.parent)
-            branch(b.cell, b.parent, b.key, b.reached, b.guesses, b.rank + 1)
-            key = (token, *b.key[:-1])
-            if (guesses := self.memory.find(b.cell + 1, key) or started.get(b.cell + 1)) is not None:
-                branch(b.cell + 1, node, key, -b.cost, guesses, 0)
-        proposal.placeholders = {node for node, cell in enumerate(proposal.cells) if cell not in self.memory}
+            proposal.add(cell, token, depth - 1)
+            written.append(token)
+            key = (token, *key[:-1])
+        self._grow(proposal, path, started)
+        proposal.placeholders = {node for node, cell in enumerate(proposal.cells) if cell not in memory}
         return proposal
+
+    def _grow(self, proposal: Proposal, path: Sequence[_Cell], started: Mapping[int, Candidates]) -> None:
+        """Add the tree: the likeliest candidates beside the main path and behind each other."""
+        numbers, branches, beside = count(), list[_Branch](), iter(path)
+
+        def branch(cell: _Cell, rank: int) -> None:
+            if rank < cell.guesses.size:
+                cost = -cell.reached * cell.guesses.probability(rank)
+                heapq.heappush(branches, _Branch(cost, next(numbers), rank, cell))
+
+        following = next(beside, None)
+        while len(proposal) < self.options.budget:
+            while following is not None and (not branches or following.reached >= -branches[0].cost):
+                branch(following, 1)  # of the main path only where it may be the likeliest
+                following = next(beside, None)
+            if not branches or -branches[0].cost < self.options.price:
+                break
+            cost, _, rank, c = heapq.heappop(branches)
+            token = c.guesses.token(rank)
+            node = proposal.add(c.cell, token, c.parent)
+            branch(c, rank + 1)
+            key = (token, *c.key[:-1])
+            if (guesses := self.memory.find(c.cell + 1, key) or started.get(c.cell + 1)) is not None:
+                branch(_Cell(c.cell + 1, node, key, -cost, guesses), 0)
 
     def observe(self, step: Step) -> None:
         """Store the scores of cells that are open after the pass."""

@@ -36,7 +36,7 @@ from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods import trees
 from spatialspec.methods.method import Method
-from spatialspec.methods.options import Budget, Tolerance
+from spatialspec.methods.options import LARGEST, Budget, Tolerance
 from spatialspec.methods.spatial_model.config import NOWHERE, SpatialModelConfig, depth
 from spatialspec.methods.spatial_model.network import SpatialNetwork
 
@@ -45,7 +45,9 @@ class SpatialModelOptions(Budget, Tolerance):
     """Shape of the tree: a chain with further candidates at each cell; slots take the likeliest nodes of a tree."""
 
     lifted = "length", "samples"
-    length: int = Field(default=8, ge=1, le=128, description="cells drafted ahead, along the row and behind its end")
+    length: int = Field(
+        default=8, ge=1, le=LARGEST, description="cells drafted ahead, along the row and behind its end"
+    )
     samples: int = Field(default=3, ge=1, le=64, description="candidates per cell")
 
 

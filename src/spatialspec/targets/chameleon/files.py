@@ -19,8 +19,9 @@ from spatialspec.io.files import read_config
 from spatialspec.io.outputs import check_output
 from spatialspec.io.tensors import build, check_shapes, read_shapes, read_weights, shapes_of, write_tensors
 from spatialspec.targets.chameleon.vq import ChameleonVQ
+from spatialspec.targets.layouts import VQGAN
 from spatialspec.targets.model_files import LARGEST, check_sizes, shards
-from spatialspec.targets.published import VQGAN, check_numbers, read
+from spatialspec.targets.published import check_numbers, read
 
 FILE = "vq.safetensors"
 ENCODER = "vq_encoder.safetensors"

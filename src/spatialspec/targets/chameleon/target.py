@@ -23,8 +23,9 @@ from transformers import ChameleonForConditionalGeneration, PreTrainedModel
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
-from spatialspec.io.files import read_text
-from spatialspec.targets.chameleon.files import load_reader, load_vq
+from spatialspec.io.files import read_text, write_text
+from spatialspec.io.tensors import write_tensors
+from spatialspec.targets.chameleon.files import FILE, load_reader, load_vq
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.images import decode_image, signed
@@ -76,6 +77,13 @@ class ChameleonTarget(ImageVocabulary):
     def read_parts(cls, folder: Path) -> dict[str, Any]:
         """Load the image decoder, in fp32, and the tokenizer."""
         return {"vq": load_vq(folder), "processor": _load_tokenizer(folder)}
+
+    def save(self, folder: Path) -> None:
+        """As in the base, with the tokenizer and the image decoder."""
+        super().save(folder)
+        tokenizer = self.words.tokenizer
+        write_text(folder / "tokenizer.json", getattr(tokenizer, "backend_tokenizer", tokenizer).to_str())
+        write_tensors(folder / FILE, {name: t.cpu().contiguous() for name, t in self.vq.state_dict().items()})
 
     def begin(self) -> None:
         """Read the parts of the model again, before a session.

@@ -11,6 +11,7 @@ streams of guidance, and the unconditional stream has the learned features of th
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -162,6 +163,13 @@ class CaptionCondition:
         t5 = folder / "t5"
         encoder = T5Captions(t5, len(none), none.device, none.dtype) if t5.is_dir() else None
         return cls(embedding, known, encoder)
+
+    def save(self, folder: Path) -> None:
+        """Write what `from_folder` reads."""
+        if self.known:
+            write_tensors(folder / "captions.safetensors", {c: f.contiguous() for c, f in self.known.items()})
+        if self.encoder is not None:
+            shutil.copytree(self.encoder.folder, folder / "t5")
 
     def check(self, prompts: Sequence[str]) -> None:
         """Refuse captions without features.

@@ -69,6 +69,9 @@ class ClassCondition:
         self.embedding = embedding
         self.classes = embedding.embedding_table.num_embeddings - 1
 
+    def save(self, folder: Path) -> None:
+        """Nothing: the names of classes ship with the package."""
+
     def check(self, prompts: Sequence[str]) -> None:
         """Refuse prompts that mean no class.
 

@@ -7,12 +7,8 @@ things are in no shape: the number of heads, known for the published widths, and
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +18,13 @@ from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sizes import LONGEST, read_sizes
 from spatialspec.io.files import write_text
-from spatialspec.io.outputs import check_folder
+from spatialspec.io.outputs import check_folder, writing_folder
 from spatialspec.io.tensors import build, check_shapes, shapes_of, write_tensors
+from spatialspec.targets.layouts import LLAMAGEN, LLAMAGEN_VQ
 from spatialspec.targets.llamagen.target import config_text
 from spatialspec.targets.llamagen.transformer import LlamaGenConfig, LlamaGenTransformer
 from spatialspec.targets.llamagen.vq import LlamaGenVQ, LlamaGenVQConfig
-from spatialspec.targets.published import LLAMAGEN, LLAMAGEN_VQ, check_numbers, read
+from spatialspec.targets.published import check_numbers, read
 
 HEADS = {768: 12, 1024: 16, 1280: 20, 1536: 24, 2048: 32, 2560: 40, 3200: 32, 4096: 32}  # by width, gpt.py of LlamaGen
 LEFT_OUT = re.compile(r"freqs_cis|causal_mask|.*\.kv_cache\..*")  # tables and caches, computed for every session
@@ -133,27 +130,3 @@ def _select(module: nn.Module, tensors: Mapping[str, Tensor], out: re.Pattern[st
     check_shapes(shapes_of(module.state_dict()), shapes_of(chosen), path, "convert a published checkpoint")
     check_numbers(chosen, path)
     return chosen
-
-
-@contextmanager
-def writing_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder for the files of a new one; it is renamed at the end of the block.
-
-    Raises:
-        OSError: it could not be written; nothing is left.
-    """
-    partial = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".partial"))
-        yield partial
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o777 & ~mask)  # temporary folders are private
-        partial.rename(path)
-    except BaseException as error:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) and error.strerror:
-            raise OSError(f"{path}: could not be written ({error.strerror}): make room and try again") from error
-        raise

@@ -14,6 +14,8 @@ from pathlib import Path
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
+from spatialspec.io.files import write_text
+from spatialspec.io.tensors import write_tensors
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_target import GridTarget
 from spatialspec.targets.llamagen.captions import CaptionCondition
@@ -53,6 +55,14 @@ class LlamaGenTarget(GridTarget):
         if isinstance(embedding, ClassEmbedding):
             return ClassCondition(embedding)
         return CaptionCondition.from_folder(embedding, folder)
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `from_folder` takes, with known captions and the text encoder."""
+        for name, network in (("transformer", self.model), ("vq", self.vq)):
+            tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+            write_tensors(folder / f"{name}.safetensors", tensors)
+        self.prompts.save(folder)
+        write_text(folder / "config.json", config_text(self.name, self.model.config, self.vq.config, {}))
 
     def check_grid(self, grid: Grid) -> None:
         """Refuse a grid beyond the one that the model was trained on.

@@ -1,0 +1,218 @@
+"""What a pipeline is made of: a target and its drafts; loading, moving and saving them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from spatialspec import arguments, devices
+from spatialspec.core.context import Unfit
+from spatialspec.core.errors import BadInput, printable, shown
+from spatialspec.core.interfaces import Target
+from spatialspec.drafts import weights as draft_weights
+from spatialspec.io.hub import HubAccess
+from spatialspec.io.outputs import check_folder, writing_folder
+from spatialspec.methods.network import DraftNetwork
+from spatialspec.models import draft_folder, model_folder
+from spatialspec.targets.loading import load_target, wrap
+from spatialspec.targets.runners import Runs, runner
+
+PASSED = ("attn_implementation", "max_memory")  # further arguments, which transformers gets
+ALWAYS = {"use_safetensors": True, "low_cpu_mem_usage": True, "trust_remote_code": False}  # values that change nothing
+
+
+class PipelineComponents:
+    """A target with its drafts.
+
+    Args:
+        target: frozen AR model; `spatialspec.wrap` makes one of a model of transformers.
+        draft: draft weights made for it, or their folder; `spatial`, the default method, needs none.
+        engine: how passes are run: "auto", "eager", "captured" or "compiled".
+
+    Raises:
+        BadInput: an engine that the target's device cannot run; drafts that were made for another target, or are
+            damaged.
+    """
+
+    def __init__(
+        self, target: Target, draft: Sequence[DraftNetwork | Unfit] | str | Path = (), engine: str = "auto"
+    ) -> None:
+        with arguments.reading():
+            if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
+                advice = "use from_pretrained, or wrap(model, processor)"
+                raise BadInput(f"a {type(target).__name__} for a target", "one", advice)
+        self.target = target
+        self._run_on(engine)
+        if not isinstance(draft, list | tuple):
+            draft = draft_weights.load_all(arguments.path("draft", draft), target)
+        for part in draft:
+            if not isinstance(part, DraftNetwork | Unfit):
+                raise BadInput(f"a {type(part).__name__} for draft weights", "those of a draft, or their folder")
+        self.drafts = [drafts for drafts in draft if not isinstance(drafts, Unfit)]
+        self.unfit = [drafts for drafts in draft if isinstance(drafts, Unfit)]
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(printable(type(part).__name__) for part in self.drafts) or "none"
+        device = f"{self.device}, {str(self.dtype).removeprefix('torch.')}"
+        name = f"{type(self.target).__name__} {printable(self.target.name)}"
+        return f"{type(self).__name__}({name}, {device}, drafts: {kinds})"
+
+    @classmethod
+    def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> Self:
+        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
+        return cls(wrap(model, processor), draft)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path = "icons",
+        draft: str | Path | None = None,
+        device: str | torch.device | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        device_map: str | Mapping[str, int | str | torch.device] | None = None,
+        dtype: torch.dtype | str | None = None,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        quantization_config: Any = None,
+        engine: str = "auto",
+        **further: Any,
+    ) -> Self:
+        """Load a model that ships with the package, a folder, or a model of the Hub.
+
+        Of the Hub only the files that are read here are fetched, with a progress bar, into the cache of its client.
+
+        Args:
+            model: name, path, or OWNER/NAME on the Hub; `spatialspec models` lists names and supported checkpoints.
+            draft: likewise of draft weights; by default those in the model's folder.
+            device: of PyTorch; None is cuda or mps where there is one, else the CPU.
+            torch_dtype: of the weights, or its name: fp32, bf16, fp16 (torch's names too) or auto, as None, which is
+                fp32 on the CPU and bf16 elsewhere. The image decoder of `icons` is always in fp32.
+            device_map: as in transformers, instead of `device`; for its models only. Offloading is refused.
+            dtype: another name of `torch_dtype`.
+            revision: branch, tag or commit of the model on the Hub; also OWNER/NAME@REVISION.
+            cache_dir: folder of the cache; None is the usual one.
+            token: of the Hub; None is the stored one.
+            local_files_only: True reads only the cache, as HF_HUB_OFFLINE=1 does.
+            quantization_config: of transformers; for its models only, see the page on models.
+            engine: how passes are run: "auto" (captured on a CUDA device, else eager), "eager", "captured", "compiled".
+            further: `attn_implementation` and `max_memory`, for transformers; `use_safetensors`, `low_cpu_mem_usage`
+                and `trust_remote_code` are accepted where they change nothing.
+
+        Raises:
+            BadInput: unknown name, damaged files, drafts made for another target, an unsupported dtype, a device that
+                this machine lacks, or no way to the Hub.
+        """
+        with arguments.reading():
+            name = str(arguments.path("model", model))
+            drafts = None if draft is None else str(arguments.path("draft", draft))
+            placement = devices.placement(device, dtype, torch_dtype, device_map)
+            for key in [key for key in further if key not in PASSED]:
+                if key not in ALWAYS:
+                    raise BadInput(f"the argument {shown(key)}", f"one of from_pretrained, or {', '.join(PASSED)}")
+                if (value := further.pop(key)) not in (None, ALWAYS[key]):
+                    raise BadInput(f"{key} {shown(value)}", f"{ALWAYS[key]}, always", "leave it out")
+            options = {"quantization_config": quantization_config, **further}
+            access = _access(revision, cache_dir, token, local_files_only)
+        folder = model_folder(name, access)
+        beside = draft_folder(name, drafts, access, _access(None, cache_dir, token, local_files_only))
+        target = load_target(folder, *placement, {key: value for key, value in options.items() if value is not None})
+        if draft is None:  # drafts in the model's folder need not fit as long as no method needs them
+            folders = [] if beside is None else draft_weights.draft_folders(beside)
+            return cls(target, [draft_weights.load_beside(path, target) for path in folders], engine)
+        return cls(target, beside or (), engine)
+
+    def _run_on(self, engine: str) -> None:
+        """Choose how passes are run; a target that is no network of ours runs them as it does."""
+        networks = [network for network in self.target.networks if isinstance(network, torch.nn.Module)]
+        with arguments.reading():
+            how = runner(engine, {weight.device for network in networks for weight in network.parameters()})
+            if not isinstance(self.target, Runs) and engine not in ("auto", "eager"):
+                raise BadInput(f"engine {engine} for a {type(self.target).__name__}", "auto", "it runs its own passes")
+        self._engine = engine
+        if isinstance(self.target, Runs) and (engine != "auto" or how.name != "eager"):
+            self.target.runner = how
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the target's embedding, where drafters and verifiers run."""
+        return self.target.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the target's weights."""
+        return self.target.dtype
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The arguments of the constructor: `SpatialPipeline(**pipe.components)` shares all weights."""
+        return {"target": self.target, "draft": [*self.drafts, *self.unfit]}
+
+    def to(self, *places: Any, device: Any = None, dtype: Any = None) -> Self:
+        """Move the weights, and convert those of transformer and drafts; the same object is returned.
+
+        Args:
+            places: a device, a dtype or both, as in diffusers.
+            device: of PyTorch.
+            dtype: a dtype, or its name.
+
+        Raises:
+            BadInput: a device that this machine lacks, an unsupported dtype, or a model that is split over devices or
+                quantised.
+        """
+        with arguments.reading():
+            for place in places:
+                if isinstance(place, torch.dtype) or str(place) in devices.DTYPES:
+                    dtype = place
+                else:
+                    device = place
+            where = self.device if device is None else devices.device(device)
+            kind = self.dtype if dtype is None else devices.dtype(dtype, where)
+        networks = [network for network in self.target.networks if isinstance(network, torch.nn.Module)]
+        for network in networks:
+            split = len(set((getattr(network, "hf_device_map", None) or {}).values())) > 1
+            if split or getattr(network, "is_quantized", False):
+                got = "a model that is split over devices" if split else "a quantised model"
+                raise BadInput(got, "one that can be moved", "load it again where and as it is wanted")
+        for network in networks:
+            network.to(where)
+        for weight in networks[0].state_dict(keep_vars=True).values() if networks else ():  # not rotations, in fp32
+            if weight.is_floating_point():
+                weight.data = weight.data.to(kind)
+        for part in self.drafts:
+            part.to(where, kind)
+        self._run_on(self._engine)
+        return self
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Write target and drafts into a new folder, which `from_pretrained` takes, whole or not at all.
+
+        Raises:
+            BadInput: the folder exists, or the target cannot be saved.
+            OSError: it could not be written; nothing is left.
+        """
+        with arguments.reading():
+            out = arguments.path("save_directory", save_directory)
+            save = getattr(self.target, "save", None)
+            if save is None:
+                raise BadInput(f"a {type(self.target).__name__}", "a target that can be saved", "keep its folder")
+            check_folder(out, "save_directory", new=True)
+        with writing_folder(out) as partial:
+            save(partial)
+            for part in self.drafts:
+                kind = draft_weights.DraftModel(part, self.target.name, self.target.fingerprint)
+                kind.write(partial / "drafts" / kind.algorithm)
+
+
+def _access(revision: object, cache_dir: object, token: object, local_files_only: object) -> HubAccess:
+    """Read how the Hub is reached."""
+    for name, value in (("revision", revision), ("token", token)):
+        if value is not None and not (isinstance(value, str) and value) and not (name == "token" and value in (0, 1)):
+            raise BadInput(f"{name} {'of another type' if name == 'token' else shown(value)}", "a text, or None")
+    folder = None if cache_dir is None else str(arguments.path("cache_dir", cache_dir))
+    only = arguments.flag("local_files_only", local_files_only)
+    return HubAccess(revision, folder, token, only)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Doors into software that people already use."""

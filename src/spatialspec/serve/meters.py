@@ -1,0 +1,46 @@
+"""What Prometheus reads: requests, queue, batch, passes, accepted length, seconds by stage, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+LENGTHS = (1, 2, 4, 8, 12, 16, 24, 32, 64, 128)
+PASSES = (16, 32, 48, 64, 96, 128, 256, 512, 1024, 4096)
+
+
+class Meters:
+    """Counters of one server.
+
+    Args:
+        queue: number of images that wait.
+        batch: number of images that are drawn.
+
+    Attributes:
+        registry: of all of them.
+        requests: by outcome: completed, cancelled, failed, refused.
+        sizes: images that share a pass.
+        passes: forward calls of the target.
+        image_passes: of each finished image.
+        accepted: cells committed for an image by a pass that commits.
+        seconds: by stage: queue (waiting for the batch), draw (in the batch), pixels (decoding and encoding).
+        tokens: committed.
+        rate: tokens per second of the last pass; 0 when nothing is drawn.
+    """
+
+    def __init__(self, queue: Callable[[], float], batch: Callable[[], float]) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter("spatialspec_requests", "Requests for images", ["outcome"], registry=registry)
+        Gauge("spatialspec_queue_images", "Images that wait", registry=registry).set_function(queue)
+        Gauge("spatialspec_batch_images", "Images that are drawn", registry=registry).set_function(batch)
+        self.sizes = Histogram("spatialspec_batch_size", "Images of a pass", buckets=SIZES, registry=registry)
+        self.passes = Counter("spatialspec_passes", "Forward calls of the model", registry=registry)
+        name, text = "spatialspec_image_passes", "Passes of a finished image"
+        self.image_passes = Histogram(name, text, buckets=PASSES, registry=registry)
+        name, text = "spatialspec_accepted_length", "Tokens of an image that a committing pass commits"
+        self.accepted = Histogram(name, text, buckets=LENGTHS, registry=registry)
+        self.seconds = Summary("spatialspec_seconds", "Seconds of images, by stage", ["stage"], registry=registry)
+        self.tokens = Counter("spatialspec_tokens", "Tokens committed", registry=registry)
+        self.rate = Gauge("spatialspec_tokens_per_second", "Of the last pass", registry=registry)

@@ -1,0 +1,80 @@
+"""Kinds of published checkpoints, known by the names of their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+WRAPPERS = ("model", "module", "state_dict", "ema")  # keys of the dictionary of tensors, in LlamaGen's order
+AVERAGE_FIRST = ("ema", "model", "state_dict")  # as in the published demo of the image decoder
+
+
+@dataclass(frozen=True)
+class CheckpointLayout:
+    """A kind of checkpoint.
+
+    Attributes:
+        what: for messages.
+        marks: beginnings of names, each of which some tensor has.
+        advice: how to use such a file, for messages.
+        wrappers: keys of the dictionary of tensors, in order.
+    """
+
+    what: str
+    marks: tuple[str, ...]
+    advice: str
+    wrappers: tuple[str, ...] = WRAPPERS
+
+
+LLAMAGEN = CheckpointLayout(
+    "LlamaGen's transformer",
+    ("tok_embeddings.", "layers.0.attention.wqkv.", "cls_embedding."),
+    "give it as SOURCE, its image decoder with --vq",
+)
+LLAMAGEN_VQ = CheckpointLayout(
+    "LlamaGen's image decoder",
+    ("quantize.embedding.", "decoder.conv_blocks."),
+    "give it with --vq, and the transformer (c2i_*.pt, t2i_*.pt) as SOURCE",
+    AVERAGE_FIRST,
+)
+EMU3_VQ = CheckpointLayout(
+    "Emu3's image decoder in BAAI's own layout",
+    ("quantize.embedding.", "decoder.time_res_stack."),
+    "give it with --vq, and the folder of Emu3-Gen as SOURCE",
+)
+VQGAN = CheckpointLayout(
+    "a VQGAN such as Meta's vqgan.ckpt, Chameleon's image decoder",
+    ("quantize.embedding.", "decoder.up."),
+    "convert it into the folder of a checkpoint: spatialspec convert vqgan.ckpt FOLDER, of Anole or Lumina-mGPT",
+    ("state_dict", "model"),
+)
+JANUS = CheckpointLayout("Janus in DeepSeek's own layout", ("language_model.", "gen_"), "give it as SOURCE")
+CHAMELEON = CheckpointLayout(
+    "Chameleon or Anole in Meta's own layout", ("tok_embeddings.", "layers.0.attention.wq."), "give it as SOURCE"
+)
+READY = "nothing is to be converted: give its folder, with safetensors, as --model"
+LANGUAGE = CheckpointLayout(
+    "a language model in the layout of transformers",
+    ("model.",),
+    f"{READY}; of Emu3-Gen in BAAI's own layout give the folder, with config.json, as SOURCE",
+)
+LAYOUTS = (
+    LLAMAGEN,
+    LLAMAGEN_VQ,
+    EMU3_VQ,
+    VQGAN,
+    CheckpointLayout("Janus in the layout of transformers", ("model.language_model.", "model.generation_"), READY),
+    JANUS,
+    CHAMELEON,
+    CheckpointLayout("Emu3 in the layout of transformers", ("text_model.", "vqmodel."), READY),
+    LANGUAGE,
+    CheckpointLayout(
+        "a model of this package", ("code_embedding.",), "nothing is to be converted: give its folder as --model"
+    ),
+)
+
+
+def layout(names: Collection[str]) -> CheckpointLayout | None:
+    """The kind of checkpoint that has tensors of these names; None where it is not known."""
+    marked = (known for known in LAYOUTS if all(any(name.startswith(mark) for name in names) for mark in known.marks))
+    return next(marked, None)

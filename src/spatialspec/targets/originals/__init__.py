@@ -1,0 +1,1 @@
+"""Checkpoints in their authors' own layout, turned into that of transformers."""
