@@ -94,7 +94,7 @@ def _head(machine: Any, lacks: list[str], words: list[str]) -> Record:
     import torch
     from gpu_models import TRANSFORMERS
 
-    from spatialspec.budget import processor
+    from spatialspec.io.measured import processor
 
     cuda = machine.device.type == "cuda"
     return {

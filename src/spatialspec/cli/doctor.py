@@ -21,7 +21,7 @@ from spatialspec.io.outputs import check_output
 from spatialspec.models import draft_folder, embedded, model_folder
 
 if TYPE_CHECKING:
-    from spatialspec.doctor.report import Diagnosis, Finding, Limit
+    from spatialspec.doctor.report import Diagnosis, Finding, PassLimit
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -135,7 +135,7 @@ def _chart(diagnosis: Diagnosis, room: int) -> str:
     return chart(rows, "cells scored", "ms a pass", room, sys.stdout.encoding or "ascii")
 
 
-def _limit(limit: Limit) -> str:
+def _limit(limit: PassLimit) -> str:
     """How far AR's pass is from reading its weights once."""
     weights = f"{limit.weights / 1e6:.3g} MB of weights at {limit.bandwidth / 1e9:.3g} GB/s, as a copy"
     return (

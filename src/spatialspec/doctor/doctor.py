@@ -21,7 +21,7 @@ from spatialspec.core.progress import Progress
 from spatialspec.doctor import target as at_rest
 from spatialspec.doctor.drafts import check_drafts
 from spatialspec.doctor.files import ModelFolder, check_files, numbers, open_folder
-from spatialspec.doctor.report import Diagnosis, DoctorSettings, Expectation, Finding, Limit, Width, from_error, ok
+from spatialspec.doctor.report import Diagnosis, DoctorSettings, Expectation, Finding, PassLimit, Width, from_error, ok
 from spatialspec.doctor.rows import Rows, draw_rows
 from spatialspec.doctor.scores import check_ar, check_scores, compare
 from spatialspec.doctor.signatures import signatures
@@ -45,7 +45,7 @@ class Measurements:
     """What a diagnosis says of speed; see :class:`Diagnosis`."""
 
     widths: list[Width] = field(default_factory=list)
-    limit: Limit | None = None
+    limit: PassLimit | None = None
     methods: list[Expectation] = field(default_factory=list)
 
 

@@ -61,7 +61,7 @@ class Width(Strict):
     cells: float
 
 
-class Limit(Strict):
+class PassLimit(Strict):
     """How far a pass of AR is from the least that it can take: reading its weights once.
 
     Attributes:
@@ -131,7 +131,7 @@ class Diagnosis(JsonDocument):
     settings: DoctorSettings
     checks: list[Finding]
     widths: list[Width]
-    limit: Limit | None
+    limit: PassLimit | None
     methods: list[Expectation]
     advice: str
 

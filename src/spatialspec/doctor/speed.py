@@ -11,7 +11,7 @@ from spatialspec.budget import effort as effort_of_budgets
 from spatialspec.core.grid import Grid
 from spatialspec.core.progress import Progress
 from spatialspec.doctor.bandwidth import copy_bandwidth, weights_read
-from spatialspec.doctor.report import Expectation, Limit
+from spatialspec.doctor.report import Expectation, PassLimit
 from spatialspec.doctor.rows import Rows
 from spatialspec.drafts.registry import kind_of, kinds
 from spatialspec.methods.ar import METHOD as AR
@@ -75,12 +75,12 @@ def run_interleaved(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Call
     ]
 
 
-def limit(pipeline: SpatialPipeline, request: Request, ar: ShortRun) -> Limit | None:
+def limit(pipeline: SpatialPipeline, request: Request, ar: ShortRun) -> PassLimit | None:
     """How far AR's pass is from reading its weights once; None if it reads none."""
     if not (weights := weights_read(request, pipeline.target)):
         return None
     bandwidth = copy_bandwidth(pipeline.target.device)
-    return Limit(
+    return PassLimit(
         weights=weights,
         bandwidth=bandwidth,
         seconds=weights / bandwidth,
