@@ -161,6 +161,8 @@ def page(record: Record) -> str:
         f"{record['machine']}, PyTorch {record['torch']}, transformers {record['transformers']}; random models in "
         f"{record['dtype']}; a copy moves {record['bandwidth'] / 1e9:,.0f} GB/s."
     )
+    if record["transformers"] is None:
+        about += " Random models have LlamaGen's blocks."
     lacks = ", ".join(record["missing"]) or "none"
     lines = ["# GPU check", f"`{record['command']}`", about, f"Missing packages: {lacks}."]
     lines.append("\n".join(f"- {name}: {_cell(value)}" for name, value in record["verdicts"].items()))

@@ -91,7 +91,10 @@ def _widths(machine: Machine, target: Any) -> Iterator[Row]:
 
 @torch.inference_mode()
 def _passes(machine: Machine, target: Any, request: Request) -> Iterator[tuple[int, float]]:
-    """Seconds from the inputs of a pass to its output on the host, sampling included, for each number of slots."""
+    """Seconds from the inputs of a pass to its output on the host, sampling included, for each number of slots.
+
+    `pass_time.py` has the seconds of the loop instead, which the limit of the bandwidth says nothing of.
+    """
     half, clock, session = request.grid.cells // 2, Clock(), request.session(target)
     sampler = Sampler(target.default, Noise(0, request.grid.cells, target.vocabulary, target.device))
     state = _written(session, State(request.grid), half)
