@@ -124,6 +124,7 @@ def test_names() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("made", ["emu3"], indirect=True)
 def test_with_the_default_compiler(made: Kind) -> None:
     torch._dynamo.reset()
     (expected,), (compiled,) = tokens(made, "ar", Runner()), tokens(made, "spatial:budget=7", Compiled())

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
+from spatialspec.core.clock import STAGES
 from spatialspec.measure.distance import distance
 from spatialspec.measure.documents import JsonDocument, RunSettings, Strict
 from spatialspec.measure.metrics import MethodResult, MethodRun
@@ -102,8 +103,14 @@ class Document(JsonDocument):
 
     def csv_text(self) -> str:
         """The images as a table with a line of headings; an undefined value is an empty cell."""
-        text = StringIO()
-        writer = csv.DictWriter(text, list(DrawnImage.model_fields), lineterminator="\n")
+        text, stages = StringIO(), {stage: f"seconds_{stage}" for stage in STAGES}
+        names = [
+            name for field in DrawnImage.model_fields for name in ([*stages.values()] if field == "stages" else [field])
+        ]
+        writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(record.model_dump() for record in self.images)
+        for record in self.images:
+            row = record.model_dump()
+            spent = row.pop("stages")
+            writer.writerow(row | {name: spent[stage] for stage, name in stages.items()})
         return text.getvalue()

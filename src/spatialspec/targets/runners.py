@@ -198,7 +198,7 @@ class _CudaGraphs:
                 function()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # others may use the device
             results = function()
         self._pool = graph.pool()
         return graph.replay, results
