@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,12 @@ from spatialspec.cli.common import loading
 from spatialspec.cli.display import Column, progress, saved, say, table, terminal_width, wrapped
 from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
+from spatialspec.extras import need
 from spatialspec.io.outputs import check_output
 from spatialspec.models import draft_folder, embedded, model_folder
 
 if TYPE_CHECKING:
-    from spatialspec.doctor.report import Diagnosis, Finding
+    from spatialspec.doctor.report import Diagnosis, Finding, PassLimit
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -32,13 +33,16 @@ def doctor(
     device: options.Device = None,
     dtype: options.Dtype = None,
     json: options.Json = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG file for the cost of a pass by its width; needs matplotlib.")
+    ] = None,
     plugin: options.Plugin = None,
 ) -> None:
     """Check a model and recommend settings for this machine.
 
     Checks files, grid, row ends, codec and drafts. Draws the first rows of an image and checks that a pass over many
-    cells gives the scores of AR's passes. Measures the cost of a pass against its width, as --budget auto does. Reports
-    the failure signatures of Hawk. Exit code 1 if a check failed.
+    cells gives the scores of AR's passes. Measures the cost of a pass against its width, as --budget auto does, and
+    against the bandwidth of memory. Reports the failure signatures of Hawk. Exit code 1 if a check failed.
     """
     folder = find(model)
     drafts = draft_folder(model, draft) if (folder / "config.json").is_file() else _given(draft)
@@ -46,6 +50,9 @@ def doctor(
     devices.dtype_name(dtype or devices.AUTO, "--dtype")
     if json is not None:
         check_output(json, "", "--json", [folder, drafts])
+    if plot is not None:
+        check_output(plot, ".png", "--plot", [folder, drafts, json])
+        need("lab", "matplotlib")
     with loading(model):
         where = devices.device(device, "--device")
         from spatialspec.doctor.doctor import examine, measure
@@ -59,6 +66,8 @@ def doctor(
         diagnosis = measure(examination, report, "" if draft is None else f" --draft {shlex.quote(draft)}")
     with saved(json, diagnosis.json_text):
         show(diagnosis)
+    if plot is not None:
+        _save_plot(diagnosis, plot)
     if not diagnosis.ok:
         raise typer.Exit(1)
 
@@ -91,6 +100,8 @@ def show(diagnosis: Diagnosis) -> None:
         if room is not None:
             say(_chart(diagnosis, room) + "\n")
         say(table(_widths(diagnosis.widths[0].seconds), diagnosis.widths))
+        if diagnosis.limit is not None:
+            say("\n" + wrapped(_limit(diagnosis.limit)))
         say("\nwhat to expect of a whole image")
         say(table(METHODS, diagnosis.methods))
         say("\n" + wrapped(diagnosis.advice))
@@ -119,7 +130,27 @@ def _chart(diagnosis: Diagnosis, room: int) -> str:
         (str(w.budget + 1), 1000 * w.seconds, "AR" if w.budget == 0 else "fewest ms a cell" if w == best else "")
         for w in diagnosis.widths
     ]
+    if diagnosis.limit is not None:
+        rows.insert(0, ("limit", 1000 * diagnosis.limit.seconds, "reading the weights once"))
     return chart(rows, "cells scored", "ms a pass", room, sys.stdout.encoding or "ascii")
+
+
+def _limit(limit: PassLimit) -> str:
+    """How far AR's pass is from reading its weights once."""
+    weights = f"{limit.weights / 1e6:.3g} MB of weights at {limit.bandwidth / 1e9:.3g} GB/s, as a copy"
+    return (
+        f"a pass of AR takes {1000 * limit.loop_seconds:.3g} ms in the short runs, {1000 * limit.pass_seconds:.3g} of "
+        f"them in the model: {limit.times:.2f} times the {1000 * limit.seconds:.3g} ms of reading its {weights}"
+    )
+
+
+def _save_plot(diagnosis: Diagnosis, path: Path) -> None:
+    from spatialspec.doctor.plot import draw_curve
+    from spatialspec.lab.reproduce.plots import empty_plot, save
+
+    figure = empty_plot()
+    draw_curve(figure.subplots(), diagnosis)
+    save(figure, path)
 
 
 def _widths(ar: float) -> tuple[Column, ...]:

@@ -1,7 +1,7 @@
 """`doctor`: checks a model, from its files to its speed on this machine. Every fault is a finding, not an error.
 
 `examine` checks the files and the loaded model. `measure` draws AR's first rows, compares other passes with them,
-measures the curve of `--budget auto`, and draws the same rows with each method.
+measures the curve of `--budget auto` and the bandwidth of memory, and draws the same rows with each method.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from spatialspec.core.progress import Progress
 from spatialspec.doctor import target as at_rest
 from spatialspec.doctor.drafts import check_drafts
 from spatialspec.doctor.files import ModelFolder, check_files, numbers, open_folder
-from spatialspec.doctor.report import Diagnosis, DoctorSettings, Expectation, Finding, Width, from_error, ok
+from spatialspec.doctor.report import Diagnosis, DoctorSettings, Expectation, Finding, PassLimit, Width, from_error, ok
 from spatialspec.doctor.rows import Rows, draw_rows
 from spatialspec.doctor.scores import check_ar, check_scores, compare
 from spatialspec.doctor.signatures import signatures
-from spatialspec.doctor.speed import AR, advise, curve, expectations, run_interleaved, short
+from spatialspec.doctor.speed import AR, advise, curve, expectations, limit, run_interleaved, short
 from spatialspec.measure.documents import dtype_name
 from spatialspec.methods.method import Method
 from spatialspec.methods.network import DraftNetwork
@@ -38,6 +38,15 @@ T = TypeVar("T")
 
 class Stopped(Exception):
     """A check failed that all further checks need."""
+
+
+@dataclass
+class Measurements:
+    """What a diagnosis says of speed; see :class:`Diagnosis`."""
+
+    widths: list[Width] = field(default_factory=list)
+    limit: PassLimit | None = None
+    methods: list[Expectation] = field(default_factory=list)
 
 
 @dataclass
@@ -179,22 +188,17 @@ def measure(examination: Examination, report: Progress, options: str = "") -> Di
         report: called after every pass, as `report(task, cells just committed)`.
         options: of the command line, which the advice repeats.
     """
-    widths: list[Width] = []
-    expected: list[Expectation] = []
+    measured = Measurements()
     advice = ""
     if examination.pipeline is not None and examination.request is not None:
         with suppress(Stopped):
-            widths, expected = _draw(examination, examination.pipeline, examination.request, report)
-            advice = advise(expected, examination.request.grid, options)
-    return Diagnosis(
-        settings=examination.settings, checks=examination.findings, widths=widths, methods=expected, advice=advice
-    )
+            measured = _draw(examination, examination.pipeline, examination.request, report)
+            advice = advise(measured.methods, examination.request.grid, options)
+    return Diagnosis(settings=examination.settings, checks=examination.findings, advice=advice, **vars(measured))
 
 
-def _draw(
-    examination: Examination, pipeline: SpatialPipeline, request: Request, report: Progress
-) -> tuple[list[Width], list[Expectation]]:
-    """Run checks that draw, the curve and the estimates.
+def _draw(examination: Examination, pipeline: SpatialPipeline, request: Request, report: Progress) -> Measurements:
+    """Run checks that draw, the curve, the limit and the estimates.
 
     Raises:
         Stopped: a check failed that drawing needs.
@@ -213,7 +217,9 @@ def _draw(
     examination.look(check, same, lambda: check_scores(target, request, ar, rounding))
     costs = examination.require("cost of a pass", "seconds", lambda: curve(pipeline, request, report))
     runs = examination.require("methods", fewer, lambda: run_interleaved(pipeline, costs, draw))
+    bound = examination.require("bandwidth", "that of a copy", lambda: limit(pipeline, request, runs[0]))
     expected = expectations(costs, runs, request)
     for run, estimate in zip(runs[1:], expected[1:], strict=True):
         examination.look(estimate.method, fewer, partial(signatures, request, ar, run.rows, estimate, rounding))
-    return [Width(budget=cost.budget, seconds=cost.seconds, cells=cost.cells) for cost in costs], expected
+    widths = [Width(budget=cost.budget, seconds=cost.seconds, cells=cost.cells) for cost in costs]
+    return Measurements(widths, bound, expected)

@@ -61,6 +61,26 @@ class Width(Strict):
     cells: float
 
 
+class PassLimit(Strict):
+    """How far a pass of AR is from the least that it can take: reading its weights once.
+
+    Attributes:
+        weights: bytes of weights that a pass reads.
+        bandwidth: bytes per second, of a copy on this device.
+        seconds: weights / bandwidth.
+        pass_seconds: of a pass of AR in the short runs, from its inputs to the arrival of its output, median.
+        loop_seconds: of the same pass with the work beside it.
+        times: pass_seconds / seconds; below 1 where weights stay in a cache of the processor.
+    """
+
+    weights: int
+    bandwidth: float
+    seconds: float
+    pass_seconds: float
+    loop_seconds: float
+    times: float
+
+
 class Expectation(Strict):
     """Estimated cost of a whole image, from its first rows.
 
@@ -103,6 +123,7 @@ class Diagnosis(JsonDocument):
     Attributes:
         checks: in the order in which they were made.
         widths: the measured curve; empty where a fault stopped it.
+        limit: of a pass; null like the curve, or where no weights are read.
         methods: AR first; empty like the curve.
         advice: which method and budget to use; empty like the curve.
     """
@@ -110,6 +131,7 @@ class Diagnosis(JsonDocument):
     settings: DoctorSettings
     checks: list[Finding]
     widths: list[Width]
+    limit: PassLimit | None
     methods: list[Expectation]
     advice: str
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.clock import Clock
 from spatialspec.core.grid import Layout
 from spatialspec.core.progress import Progress
 from spatialspec.core.proposal import Proposal
@@ -29,6 +30,7 @@ class Rows:
         passes: number of target passes.
         commits: number of passes that committed something.
         seconds: prefill, passes and drafting.
+        seconds_in_passes: of them, from the inputs of every pass to the arrival of its output.
         below: number of drafted cells behind the first row.
         uncovered: number of these without a candidate from above.
         logits: of the last slot of every pass: with AR, of every cell.
@@ -39,6 +41,7 @@ class Rows:
     passes: int
     commits: int
     seconds: float
+    seconds_in_passes: float
     below: int
     uncovered: int
     logits: Sequence[Float[Tensor, "G V"]]
@@ -64,8 +67,8 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
     (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
     session, logits = request.session(pipeline.target), list[Float[Tensor, "G V"]]()
     commits = below = uncovered = 0
-    start = time.perf_counter()
-    for step in steps(pipeline.target, pipeline.drafts, session, [image]):
+    start, clock = time.perf_counter(), Clock()
+    for step in steps(pipeline.target, pipeline.drafts, session, [image], clock):
         logits.append(step.scores.logits[:, -1])
         commits += step.verdict.commits
         drafted, covered = _from_above(step.proposal, step.before.layout)
@@ -76,7 +79,8 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
     if pipeline.target.device.type == "cuda":
         torch.cuda.synchronize(pipeline.target.device)
     seconds = time.perf_counter() - start
-    return Rows(method, image.state.tokens, len(logits), commits, seconds, below, uncovered, logits)
+    inside = clock.seconds["pass"]
+    return Rows(method, image.state.tokens, len(logits), commits, seconds, inside, below, uncovered, logits)
 
 
 def _from_above(proposal: Proposal, layout: Layout) -> tuple[set[int], set[int]]:

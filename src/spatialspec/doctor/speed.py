@@ -10,7 +10,8 @@ from spatialspec.budget import GAIN, Cost, choose, costs_here, measured_cells
 from spatialspec.budget import effort as effort_of_budgets
 from spatialspec.core.grid import Grid
 from spatialspec.core.progress import Progress
-from spatialspec.doctor.report import Expectation
+from spatialspec.doctor.bandwidth import copy_bandwidth, weights_read
+from spatialspec.doctor.report import Expectation, PassLimit
 from spatialspec.doctor.rows import Rows
 from spatialspec.drafts.registry import kind_of, kinds
 from spatialspec.methods.ar import METHOD as AR
@@ -31,10 +32,12 @@ class ShortRun:
     Attributes:
         rows: rows of the last run.
         seconds: of a pass, median over the runs.
+        inside: of them, from its inputs to the arrival of its output, median.
     """
 
     rows: Rows
     seconds: float
+    inside: float
 
 
 def short(grid: Grid) -> int:
@@ -62,7 +65,29 @@ def run_interleaved(pipeline: SpatialPipeline, costs: Sequence[Cost], draw: Call
         first = run % len(methods)
         for method in methods[first:] + methods[:first]:
             drawn[method].append(draw(method))
-    return [ShortRun(runs[-1], median(rows.seconds_of_a_pass for rows in runs)) for runs in drawn.values()]
+    return [
+        ShortRun(
+            runs[-1],
+            median(rows.seconds_of_a_pass for rows in runs),
+            median(rows.seconds_in_passes / rows.passes for rows in runs),
+        )
+        for runs in drawn.values()
+    ]
+
+
+def limit(pipeline: SpatialPipeline, request: Request, ar: ShortRun) -> PassLimit | None:
+    """How far AR's pass is from reading its weights once; None if it reads none."""
+    if not (weights := weights_read(request, pipeline.target)):
+        return None
+    bandwidth = copy_bandwidth(pipeline.target.device)
+    return PassLimit(
+        weights=weights,
+        bandwidth=bandwidth,
+        seconds=weights / bandwidth,
+        pass_seconds=ar.inside,
+        loop_seconds=ar.seconds,
+        times=ar.inside * bandwidth / weights,
+    )
 
 
 def _drafted(pipeline: SpatialPipeline) -> list[Method]:

@@ -7,7 +7,6 @@ the cache, and commit up to a multiple of 32. A pass that reads a prompt is run 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from spatialspec.targets.engine import Engine
 from spatialspec.targets.inbox import Inbox
 from spatialspec.targets.noise_buffer import NoiseBuffer
 from spatialspec.targets.passes import Buffers, Results, Shape, run
+from spatialspec.targets.workspace import Workspace
 
 NAMES = ("auto", "eager", "captured", "compiled")
 WIDTHS = (1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)  # slots of a pass; a wider one has a multiple of the last
@@ -28,15 +28,6 @@ COMMITTED = 32  # slots of a pass that are moved: a multiple
 WORDS = 1 << 16  # of an inbox that need not grow: of a pass of 128 slots in two streams
 
 Replay = tuple[Callable[[], object], Results]  # runs a captured pass again, into these results
-
-
-@dataclass
-class Workspace:
-    """Buffers of a session, which a later one may use again."""
-
-    cache: Cache
-    inbox: Inbox
-    noise: NoiseBuffer
 
 
 class Runner:
@@ -118,6 +109,9 @@ class Captured(Padded):
 
     Args:
         capture: makes a :data:`Replay` of a function; by default a CUDA graph.
+
+    Attributes:
+        captures: passes that were captured so far, each time that one was.
     """
 
     name = "captured"
@@ -125,6 +119,7 @@ class Captured(Padded):
     def __init__(self, capture: Callable[[Callable[[], Results]], Replay] | None = None) -> None:
         super().__init__()
         self._capture = capture or _CudaGraphs()
+        self.captures = 0
         self._replays: dict[tuple[Layout, Shape], Replay] = {}
         self._places: tuple[int, ...] = ()
         self._weights: list[tuple[int, int]] = []
@@ -158,6 +153,7 @@ class Captured(Padded):
         if key not in self._replays:
             results = run(engine, layout, buffers, inputs, shape)
             inputs["moves"].zero_()  # slots have moved: unlike all else in a pass, that cannot be done twice
+            self.captures += 1
             self._replays[key] = self._capture(lambda: run(engine, layout, buffers, inputs, shape))
             return results
         replay, results = self._replays[key]

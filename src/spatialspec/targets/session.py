@@ -24,8 +24,8 @@ from spatialspec.targets.engine import Engine, Prompt
 from spatialspec.targets.inputs import Batch, fill_samplers, fill_slots
 from spatialspec.targets.passes import Buffers, Results, Shape
 from spatialspec.targets.room import check_room
-from spatialspec.targets.runners import Workspace
 from spatialspec.targets.slots import Slots, length
+from spatialspec.targets.workspace import Workspace
 
 WIDEST = 128  # drafted nodes of a pass that fit into a new cache, each with its forced tokens
 
@@ -58,7 +58,7 @@ class TargetSession:
 
     def __init__(self, engine: Engine, prompts: Sequence[Prompt]) -> None:
         self.engine, self.images, self.layout = engine, list[_Image](), prompts[0].layout
-        self.forced, self.ends = torch.cat((engine.forced, engine.between)), (len(engine.forced), len(engine.between))
+        self.ends = len(engine.forced), len(engine.between)
         longest = max(len(prefix) for prompt in prompts for prefix in prompt.prefixes)
         spare = (1 + WIDEST) * (1 + max(self.ends))
         self.runner, self._length = engine.runner, longest + length(self.layout, *self.ends) + spare
@@ -73,6 +73,7 @@ class TargetSession:
         """Take buffers from the runner."""
         self.workspace: Workspace | None = self.runner.workspace(self.engine, self._length)
         self.cache, self.inbox, self.noise = self.workspace.cache, self.workspace.inbox, self.workspace.noise
+        self.forced = self.workspace.hold("forced", torch.cat((self.engine.forced, self.engine.between)))
 
     def admit(self, other: TargetSession) -> None:
         """Add the images of a session that has made no pass; the next pass reads their prompts.
@@ -102,7 +103,8 @@ class TargetSession:
         self._streams = streams
         self._prefix = np.array([len(prompt.prefixes[stream]) for prompt, stream in streams], dtype=np.int64)
         tables = [prompt.conditioning[stream] for prompt, stream in streams if prompt.conditioning is not None]
-        self._conditioning = torch.stack(tables) if tables else None
+        assert self.workspace is not None
+        self._conditioning = self.workspace.hold("conditioning", torch.stack(tables)) if tables else None
 
     @torch.no_grad()
     def score(
