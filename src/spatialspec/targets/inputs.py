@@ -19,7 +19,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Batch:
+class PassBatch:
     """What a pass reads.
 
     Attributes:
@@ -39,7 +39,7 @@ class Batch:
     moves: Mapping[int, list[tuple[int, int]]]
 
 
-def fill_slots(arrays: Arrays, batch: Batch, proposals: Sequence[Proposal], shape: Shape) -> None:
+def fill_slots(arrays: Arrays, batch: PassBatch, proposals: Sequence[Proposal], shape: Shape) -> None:
     """Tokens, positions and what attends to what. A prompt ends where the body begins; before it is padding."""
     body, positions = shape.prompt, arrays["positions"]
     arrays["lengths"][:], arrays["prefix"][:] = batch.lengths, batch.prefix

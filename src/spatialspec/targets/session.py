@@ -21,7 +21,7 @@ from spatialspec.core.sampler import Form, Sampler
 from spatialspec.core.state import State
 from spatialspec.core.step import Readout, Scores, Step
 from spatialspec.targets.engine import Engine, Prompt
-from spatialspec.targets.inputs import Batch, fill_samplers, fill_slots
+from spatialspec.targets.inputs import PassBatch, fill_samplers, fill_slots
 from spatialspec.targets.passes import Buffers, Results, Shape
 from spatialspec.targets.room import check_room
 from spatialspec.targets.slots import Slots, length
@@ -127,7 +127,7 @@ class TargetSession:
         shape = self._shape(states, slots, read, layers, samplers)
         arrays, tensors = self.inbox.fields(shape.fields())
         sequences = [image.sequences for image in self.images]
-        batch = Batch(sequences, slots, self._prefix, read, self.cache.lengths, self._moves)
+        batch = PassBatch(sequences, slots, self._prefix, read, self.cache.lengths, self._moves)
         fill_slots(arrays, batch, proposals, shape)
         if samplers:
             fill_samplers(arrays, samplers, states, proposals, self.noise)
