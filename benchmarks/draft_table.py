@@ -114,7 +114,7 @@ def draft_work(drafts: Any, target: Any, length: int) -> Callable[[], object]:
         model = SpatialModel(context, SpatialModelOptions(), Coupled(noise))
         state, verdict = State(grid, tuple([0] * half)), Verdict(tuple(range(READ - 1)), 0)
         scores = Scores(h, h, dict.fromkeys(model.layers, h))
-        step = Step.of(0, state, Proposal.chain(half, tokens[1:]), h[0], scores, verdict)
+        step = Step.of(0, state, Proposal.chain(half, tokens[1:]), scores, verdict)
         return lambda: (model.observe(step), model.distributions(half + READ, count))
     heads = [(heads, k) for heads in (drafts.horizontal, drafts.vertical) for k in range(len(heads))]
 

@@ -12,6 +12,8 @@ import torch
 
 from helpers.tiny import call_main, tiny_folder
 from spatialspec.core.noise import Noise
+from spatialspec.core.sampler import readout
+from spatialspec.core.step import Readout
 from spatialspec.measure import bench as bench_module
 from spatialspec.measure.bench import bench
 from spatialspec.measure.memory import peak, reset_peak
@@ -134,10 +136,10 @@ def test_same_seed_same_tokens(pipeline):
 def test_a_planted_divergence_is_counted(pipeline, monkeypatch):
     verify = Coupled.verify
 
-    def wrong(self, proposal, p, state):
-        verdict = verify(self, proposal, p, state)
+    def wrong(self, proposal, scores, state):
+        verdict = verify(self, proposal, scores, state)
         if len(proposal) and verdict.token is not None and state.frontier > 10:
-            return replace(verdict, token=(verdict.token + 1) % p.shape[-1])
+            return replace(verdict, token=(verdict.token + 1) % scores.p.shape[-1])
         return verdict
 
     monkeypatch.setattr(Coupled, "verify", wrong)
@@ -149,9 +151,13 @@ def test_a_planted_divergence_is_counted(pipeline, monkeypatch):
 def test_noise_that_ignores_the_seed_is_counted(pipeline, monkeypatch):
     verify = Coupled.verify
 
-    def other_seed(self, proposal, p, state):
-        rule = self if not len(proposal) else Coupled(Noise(self.noise.seed + 1, state.layout.cells, p.shape[-1]))
-        return verify(rule, proposal, p, state)
+    def other_seed(self, proposal, scores, state):
+        if len(proposal):
+            p, cells = scores.p, [state.frontier, *(cell + 1 for cell in proposal.cells)]
+            other = Noise(self.noise.seed + 1, state.layout.cells, p.shape[-1])
+            columns = readout(p, other.gumbel(cells), 1, None).numpy()
+            scores = replace(scores, readout=Readout(columns, 1, 1))
+        return verify(self, proposal, scores, state)
 
     monkeypatch.setattr(Coupled, "verify", other_seed)
     (hawk,) = run(pipeline, "hawk").methods

@@ -67,9 +67,9 @@ def passes() -> Iterator[list[int]]:
     counted: list[int] = []
     score = TargetSession.score
 
-    def count(self: TargetSession, states: Any, proposals: Any, layers: Any = ()) -> Any:
+    def count(self: TargetSession, states: Any, *others: Any) -> Any:
         counted.append(len(states))
-        return score(self, states, proposals, layers)
+        return score(self, states, *others)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TargetSession, "score", count)

@@ -29,11 +29,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("command") / "tiny")
 
 
+def heed_interrupts() -> None:
+    """A background shell has its children ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command as a process of its own, and the URL that it prints when it is ready."""
     words = [sys.executable, "-m", "spatialspec", "serve", "--model", str(folder), "--port", "0", *options]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=heed_interrupts
+    )
     try:
         assert process.stdout is not None and process.stderr is not None
         lines = iter(process.stdout.readline, "")

@@ -40,8 +40,9 @@ def assert_same(got: Tensors, expected: Tensors) -> None:
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_janus(call: Call, tmp_path: Path, shards: int) -> None:
+def test_janus(call: Call, tmp_path: Path, shards: int, capsys: pytest.CaptureFixture[str]) -> None:
     expected = original_janus(tmp_path / "deepseek", tmp_path / "twin", shards)
+    capsys.readouterr()  # bars of transformers
     with pytest.raises(BadInput, match="run `spatialspec convert deepseek OUT`"):
         SpatialPipeline.from_pretrained("deepseek")
     code, out, err = call("convert", "deepseek", "janus")

@@ -34,10 +34,10 @@ def serve(
     dtype: options.Dtype = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Serve a model: OpenAI's images API, and a page that shows images while they are drawn.
+    """Serve a model: OpenAI's images API, and a live page.
 
-    Images of all requests share the passes of the model: they join and leave between two passes. Each is what it would
-    be alone.
+    The page shows images while they are drawn. Images of all requests share the passes of the model: they join and
+    leave between two passes. Each is what it would be alone.
     """
     need("serve")
     limits = {"--max-batch": max_batch, "--max-queue": max_queue}

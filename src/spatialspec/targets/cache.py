@@ -60,6 +60,7 @@ class Cache:
         if self._positions is not None and (missing := len(self.lengths) - len(self._positions)) > 0:
             self._positions = F.pad(self._positions, (0, 0, 0, missing))
 
+    @torch.inference_mode()
     def select(self, sequences: Sequence[int]) -> None:
         """Drop all sequences but these, in ascending order; they move together in place."""
         self.lengths = [self.lengths[sequence] for sequence in sequences]

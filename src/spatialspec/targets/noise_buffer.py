@@ -32,6 +32,7 @@ class NoiseBuffer:
         if (missing := len(self._held) - len(self.table)) > 0:
             self.table = F.pad(self.table, (0, 0, 0, 0, 0, missing))
 
+    @torch.inference_mode()
     def select(self, images: Sequence[int]) -> None:
         """Drop all images but these, in ascending order."""
         self._held = [self._held[image] for image in images]
@@ -54,6 +55,7 @@ class NoiseBuffer:
         if first <= noise.cells and first not in held:
             self._hold(image, noise, first, [first - CHUNK * back for back in range(HELD - 1)])
 
+    @torch.inference_mode()
     def _hold(self, image: int, noise: Noise, first: int, needed: Sequence[int]) -> None:
         held, room = self._held[image], self.table.shape[1]
         free = set(range(0, room, CHUNK)) - set(held.values())

@@ -227,6 +227,7 @@ def test_nodes_of_the_main_path(budget: int, main: int) -> None:
 def test_numbers_of_the_memory() -> None:
     """Fitted, in docs/papers/spatial.md: one that is changed by accident changes few passes, if any, of one image."""
     assert SpatialOptions().model_dump() == {
+        "slots": 0,
         "budget": 64,
         "tolerance": 0.0,
         "price": 0.0,
