@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from spatialspec.doctor.report import Diagnosis
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
-
-def draw_curve(axes: Axes, diagnosis: Diagnosis) -> None:
-    """Draw it; empty axes where nothing was measured."""
+def draw_curve(axes: Any, diagnosis: Diagnosis) -> None:
+    """Draw it on axes of matplotlib, which the caller has; empty where nothing was measured."""
     s, widths, limit = diagnosis.settings, diagnosis.widths, diagnosis.limit
     axes.plot([w.budget + 1 for w in widths], [1000 * w.seconds for w in widths], marker="o", label="spatial; 1 is AR")
     if limit is not None:
