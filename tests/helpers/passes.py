@@ -17,7 +17,7 @@ UNSCORED = Scores(torch.empty(1, 0, 1), torch.empty(1, 0, 1))
 
 def scores_of(p: Tensor) -> Scores:
     """The scores of slots with these distributions, and nothing else."""
-    return replace(UNSCORED, drawn=p)
+    return Scores(p[None], p[None, :, :1], drawn=p)
 
 
 def pass_of(
