@@ -25,7 +25,8 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampler import Sampler
 from spatialspec.core.state import State
 from spatialspec.core.step import Step, Verdict
-from spatialspec.doctor.bandwidth import wait, weights_read
+from spatialspec.devices import wait
+from spatialspec.doctor.bandwidth import weights_read
 from spatialspec.generation import assemble, generate, steps
 from spatialspec.methods.method import Method
 from spatialspec.request import Request

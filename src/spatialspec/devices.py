@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # name on the command line -> name in torch
-ENGINES = ("auto", "eager", "captured", "compiled")  # as in targets/runners.py, which imports torch
 AUTO = "auto"  # fp32 on the CPU, bf16 elsewhere
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # computed by accelerate
 MOST = 1024  # accelerators
@@ -126,3 +125,11 @@ def _device_of(value: object) -> torch.device:
         numbered = [name for name in _devices() if name.endswith(f":{value}")] if 0 <= value < MOST else []
         return device(numbered[0] if numbered else "")
     return device("" if value is None else value)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until a device has done all its work."""
+    import torch
+
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

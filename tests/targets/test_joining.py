@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from helpers.real_targets import MAKES, random_drafts
 from spatialspec import BadInput, Grid
-from spatialspec.core.interfaces import Session, Target
-from spatialspec.core.step import Step
-from spatialspec.decode import Image, decode
+from spatialspec.core.interfaces import Target
+from spatialspec.decode import Image, decode, one_pass
 from spatialspec.generation import assemble
 from spatialspec.methods.method import Method
 from spatialspec.request import Request
@@ -27,19 +25,6 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     target = load_target(kind.make(tmp_path_factory.mktemp("joining") / request.param))
     grid = target.grid if kind.size is None else Grid.parse(kind.size)
     return target, list(random_drafts(target)), grid, kind.prompts
-
-
-@torch.inference_mode()
-def one_pass(session: Session, images: list[Image]) -> None:
-    """A pass over all open images, each with its own method."""
-    proposals = [image.propose() for image in images]
-    samplers = [image.sampler for image in images]
-    for index, scores in enumerate(session.score([image.state for image in images], proposals, (), samplers)):
-        image, proposal = images[index], proposals[index]
-        step = Step.of(index, image.state, proposal, scores, image.verify(proposal, scores))
-        image.state = step.after
-        image.drafter.observe(step)
-        session.keep(index, step)
 
 
 def test_images_join_and_leave(made: Kind) -> None:
@@ -62,7 +47,8 @@ def test_images_join_and_leave(made: Kind) -> None:
     images, numbers = [begin(0)], [0]
     passes, finished = 0, {}
     while images:
-        one_pass(session, images)
+        for _ in one_pass(session, dict(enumerate(images))):
+            pass
         passes += 1
         done = [i for i, image in enumerate(images) if image.state.complete]
         cancelled = [i for i, n in enumerate(numbers) if n == 3 and passes == 9]  # in the middle of its image

@@ -10,7 +10,8 @@ import torch
 from helpers.real_targets import MAKES
 from helpers.replays import replayed
 from spatialspec import Grid
-from spatialspec.generation import generate
+from spatialspec.decode import decode
+from spatialspec.generation import assemble, generate
 from spatialspec.methods.method import Method
 from spatialspec.request import Request
 from spatialspec.targets.cache import Cache
@@ -48,3 +49,23 @@ def test_a_second_image_captures_nothing(name: str, tmp_path: Path) -> None:
             captures.append(how.captures)
     assert captures[0] == captures[-1] > 0
     assert all(drawn["captured", prompt] == drawn["eager", prompt] for prompt in kind.prompts)
+
+
+@pytest.mark.parametrize("name", ["icons", "emu3"])
+def test_buffers_come_back_however_a_session_ends(name: str, tmp_path: Path) -> None:
+    """An image that is given up, then two sessions that take turns: nothing is captured twice."""
+    kind, how = MAKES[name], replayed()
+    target = load_target(kind.make(tmp_path / name))
+    grid, target.runner = (target.grid if kind.size is None else Grid.parse(kind.size)), how  # type: ignore[attr-defined]
+    request = Request([kind.prompts[0]], [3], target.default, grid)
+    (given_up,), _ = generate(target, [], Method.parse("ar"), request, interrupted=lambda: True)
+    (first,), _ = generate(target, [], Method.parse("ar"), request)
+    captures = how.captures
+    assert len(given_up) == 1 and captures > 0
+    runs = [decode(request.session(target), assemble(target, [], Method.parse("ar"), request)) for _ in range(2)]
+    ends = [list(pair)[-1] for pair in zip(*zip(*runs, strict=True), strict=True)]
+    assert all(step.after.tokens == first for step in ends)
+    del runs, ends
+    assert how.captures == 2 * captures, "the second of them has buffers of its own, and its own captures"
+    generate(target, [], Method.parse("ar"), request)
+    assert how.captures == 2 * captures

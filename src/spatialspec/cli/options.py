@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spatialspec import devices
+from spatialspec.core.arguments import ENGINES
 from spatialspec.methods.presets import PRESETS
 
 _TYPES = ", ".join(devices.DTYPES)
@@ -54,7 +55,7 @@ Quality = Annotated[
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:N or mps. [default: cuda or mps where there is one, else cpu]")
 ]
-Engine = Annotated[str, typer.Option(help=f"How passes are run: {', '.join(devices.ENGINES)}; auto captures on CUDA.")]
+Engine = Annotated[str, typer.Option(help=f"How passes are run: {', '.join(ENGINES)}; auto captures on CUDA.")]
 Dtype = Annotated[str | None, typer.Option(help=f"{_TYPES}. [default: fp32 on the CPU, else bf16]")]
 
 

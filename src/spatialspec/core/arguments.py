@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from spatialspec.core.errors import BadInput, shown
 
+ENGINES = ("auto", "eager", "captured", "compiled")  # ways to run passes: targets/runners.py
 LONGEST = 255  # bytes of a file name, on all common file systems
 
 

@@ -64,7 +64,7 @@ class Session(Protocol):
             proposals: one per image.
             layers: hidden layers to return besides the last, counted from 1.
             samplers: one per image; or none, and the scores are logits and states alone.
-            clock: told when the inputs are ready, and when the results are there.
+            clock: marked when the inputs are ready, and when the results are there.
         """
 
     def keep(self, index: int, step: Step) -> None:

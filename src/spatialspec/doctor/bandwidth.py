@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spatialspec.core.interfaces import Target
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
+from spatialspec.devices import wait
 from spatialspec.request import Request
 from spatialspec.targets.room import free_memory
 
@@ -40,12 +41,6 @@ def copy_bandwidth(device: torch.device) -> float:
         wait(device)
         best = min(best, time.perf_counter() - start)
     return 2 * COPIES * size / best
-
-
-def wait(device: torch.device) -> None:
-    """Wait until a device has done all its work."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 class WeightsRead(TorchDispatchMode):

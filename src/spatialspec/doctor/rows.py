@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from spatialspec.core.clock import Clock
 from spatialspec.core.grid import Layout
 from spatialspec.core.progress import Progress
 from spatialspec.core.proposal import Proposal
+from spatialspec.devices import wait
 from spatialspec.generation import assemble, steps
 from spatialspec.methods.method import Method
 from spatialspec.pipeline import SpatialPipeline
@@ -76,8 +76,7 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
         report(f"drawing with {method}", len(step.written))
         if step.after.frontier >= stop:
             break
-    if pipeline.target.device.type == "cuda":
-        torch.cuda.synchronize(pipeline.target.device)
+    wait(pipeline.target.device)
     seconds = time.perf_counter() - start
     inside = clock.seconds["pass"]
     return Rows(method, image.state.tokens, len(logits), commits, seconds, inside, below, uncovered, logits)

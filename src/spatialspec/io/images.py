@@ -58,16 +58,17 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def encoded(image: Image.Image, suffix: str = ".png", note: str = "") -> bytes:
+def encoded(image: Image.Image, suffix: str = ".png", note: str = "", quality: int | None = None) -> bytes:
     """The image as a file.
 
     Args:
         image: in RGB.
         suffix: a key of WRITTEN: the format.
         note: text in ASCII that travels in the file's metadata; "" for none.
+        quality: of a lossy format, 0 to 100; None is the best of WRITTEN.
     """
     kind, options = WRITTEN[suffix]
-    extra: dict[str, Any] = dict(options)
+    extra: dict[str, Any] = dict(options) if quality is None else {"quality": quality}
     if note and kind == "PNG":
         extra["pnginfo"] = PngImagePlugin.PngInfo()
         extra["pnginfo"].add_text(NOTE, note)

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from typing import Any
 
 from PIL import Image as PILImage
@@ -16,6 +15,7 @@ from PIL import Image as PILImage
 from spatialspec.core.errors import BadInput
 from spatialspec.core.state import State
 from spatialspec.generation import traced
+from spatialspec.io.images import encoded
 from spatialspec.output import images_of
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.serve.job import Job, JobImage
@@ -112,7 +112,7 @@ class Answers:
     def _file(self, drawing: JobImage, body: ImageBody) -> str:
         assert drawing.state is not None
         (image,) = images_of(self.pipeline.target, [drawing.state.tokens], drawing.request.grid, "pil")
-        return encoded(image, body)
+        return file_of(image, body)
 
     def _partial(self, state: State, drawing: JobImage, body: ImageBody) -> str:
         """The image at full size; what is not written yet is white."""
@@ -122,15 +122,13 @@ class Answers:
         if rows is not None:  # of a smaller grid, where a model draws several
             scale = image.width / rows.width
             image.paste(rows.resize((image.width, round(rows.height * scale))), (0, 0))
-        return encoded(image, body)
+        return file_of(image, body)
 
     def _rows(self, state: State) -> str:
         """The complete rows of cells, and no more."""
         image = self.pipeline.preview(state)
         assert image is not None
-        buffer = BytesIO()
-        image.convert("RGB").save(buffer, "WEBP", quality=85)
-        return base64.b64encode(buffer.getvalue()).decode()
+        return base64.b64encode(encoded(image.convert("RGB"), ".webp", quality=85)).decode()
 
     async def _off(self, work: Callable[..., str], *arguments: Any) -> str:
         """Run work of the image decoder on its thread.
@@ -154,11 +152,10 @@ def event(kind: str, fields: dict[str, Any]) -> Event:
     return {"event": kind, "data": json.dumps({"type": kind, **fields}, separators=(",", ":"), allow_nan=False)}
 
 
-def encoded(image: PILImage.Image, body: ImageBody) -> str:
+def file_of(image: PILImage.Image, body: ImageBody) -> str:
     """The file of an image, in base64."""
-    buffer, quality = BytesIO(), 100 if body.output_compression is None else body.output_compression
-    image.convert("RGB").save(buffer, body.file_format.upper(), quality=quality)
-    return base64.b64encode(buffer.getvalue()).decode()
+    quality = 100 if body.output_compression is None else body.output_compression
+    return base64.b64encode(encoded(image.convert("RGB"), f".{body.file_format}", quality=quality)).decode()
 
 
 def written_by(drawing: JobImage) -> str:

@@ -48,7 +48,7 @@ class ImageBody(BaseModel):
         style: see above.
         user: see above.
         safety_identifier: see above.
-        seed: of the first image; drawn if missing, and told in the answer.
+        seed: of the first image; drawn if missing, and named in the answer.
         negative_prompt: what guidance steers away from.
         guidance_scale: see :class:`Sampling`, here and in the next three.
         temperature: see above.

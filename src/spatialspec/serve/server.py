@@ -15,7 +15,7 @@ from spatialspec.serve.app import Server
 
 
 class WebServer(uvicorn.Server):
-    """Serves the routes until it is told to end, then finishes what was taken.
+    """Serves the routes until a signal ends it, then finishes what was taken.
 
     Args:
         server: the routes.

@@ -113,8 +113,8 @@ class Buffers:
 
     def places(self) -> tuple[int, ...]:
         """Where they lie in memory."""
-        told = () if self.conditioning is None else (self.conditioning.data_ptr(),)
-        return (*self.cache.places(), self.forced.data_ptr(), *told, self.noise.data_ptr())
+        tables = (self.forced, self.noise, self.conditioning)
+        return (*self.cache.places(), *(table.data_ptr() for table in tables if table is not None))
 
 
 class Results(NamedTuple):
@@ -133,17 +133,10 @@ class Results(NamedTuple):
         return Results(self.logits, self.hidden.clone(), layers, p, host)
 
 
-def run(
-    engine: Engine,
-    layout: Layout,
-    buffers: Buffers,
-    inputs: Mapping[str, Tensor],
-    shape: Shape,
-    prompt: Float[Tensor, "S P d"] | None = None,
-) -> Results:
-    """The function.
+class PassCall(NamedTuple):
+    """What the function is called with.
 
-    Args:
+    Attributes:
         engine: parts of the target.
         layout: of every image.
         buffers: see above; the cache is written.
@@ -151,6 +144,18 @@ def run(
         shape: what is fixed.
         prompt: embedded prompts, of a first pass, padded on their left.
     """
+
+    engine: Engine
+    layout: Layout
+    buffers: Buffers
+    inputs: Mapping[str, Tensor]
+    shape: Shape
+    prompt: Float[Tensor, "S P d"] | None = None
+
+
+def run(call: PassCall) -> Results:
+    """The function."""
+    engine, layout, buffers, inputs, shape, prompt = call
     positions, prefix, lengths = (inputs[name].long() for name in ("positions", "prefix", "lengths"))
     x = _embed(engine, buffers, inputs, shape, prompt)
     if buffers.conditioning is not None:  # of the cell after each slot

@@ -6,28 +6,30 @@ the cache, and commit up to a multiple of 32. A pass that reads a prompt is run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
 
+from spatialspec.core.arguments import ENGINES
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Layout
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.engine import Engine
 from spatialspec.targets.inbox import Inbox
 from spatialspec.targets.noise_buffer import NoiseBuffer
-from spatialspec.targets.passes import Buffers, Results, Shape, run
+from spatialspec.targets.passes import PassCall, Results, Shape, run
 from spatialspec.targets.workspace import Workspace
 
-NAMES = ("auto", "eager", "captured", "compiled")
 WIDTHS = (1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)  # slots of a pass; a wider one has a multiple of the last
 SEEN = 512  # slots of the cache: attention sees a multiple
 COMMITTED = 32  # slots of a pass that are moved: a multiple
 WORDS = 1 << 16  # of an inbox that need not grow: of a pass of 128 slots in two streams
 
 Replay = tuple[Callable[[], object], Results]  # runs a captured pass again, into these results
+Replays = dict[tuple[Layout, Shape], Replay]  # over the same buffers
+Places = tuple[int, ...]  # where these are in memory
 
 
 class Runner:
@@ -53,17 +55,9 @@ class Runner:
         """
         return shape
 
-    def __call__(
-        self,
-        engine: Engine,
-        layout: Layout,
-        buffers: Buffers,
-        inputs: Mapping[str, Tensor],
-        shape: Shape,
-        prompt: Tensor | None = None,
-    ) -> Results:
+    def __call__(self, call: PassCall) -> Results:
         """See `passes.run`."""
-        return run(engine, layout, buffers, inputs, shape, prompt)
+        return run(call)
 
 
 class Padded(Runner):
@@ -77,7 +71,7 @@ class Padded(Runner):
     def workspace(self, engine: Engine, slots: int) -> Workspace:
         """See :class:`Runner`; a multiple of 512 slots, so that prompts of other lengths fit too."""
         slots = _up(slots, SEEN)
-        for workspace in self._spare:
+        for workspace in reversed(self._spare):  # the last one has most captured
             if workspace.cache.capacity >= slots:
                 self._spare.remove(workspace)
                 return workspace
@@ -85,6 +79,7 @@ class Padded(Runner):
 
     def release(self, workspace: Workspace) -> None:
         """See :class:`Runner`."""
+        workspace.clear()
         self._spare.append(workspace)
 
     def fit(self, shape: Shape, cache: Cache, forced: bool) -> Shape:
@@ -120,8 +115,7 @@ class Captured(Padded):
         super().__init__()
         self._capture = capture or _CudaGraphs()
         self.captures = 0
-        self._replays: dict[tuple[Layout, Shape], Replay] = {}
-        self._places: tuple[int, ...] = ()
+        self._replays: WeakKeyDictionary[Cache, tuple[Places, Replays]] = WeakKeyDictionary()
         self._weights: list[tuple[int, int]] = []
 
     def workspace(self, engine: Engine, slots: int) -> Workspace:
@@ -133,30 +127,23 @@ class Captured(Padded):
             self._weights = weights
         return super().workspace(engine, slots)
 
-    def __call__(
-        self,
-        engine: Engine,
-        layout: Layout,
-        buffers: Buffers,
-        inputs: Mapping[str, Tensor],
-        shape: Shape,
-        prompt: Tensor | None = None,
-    ) -> Results:
+    def __call__(self, call: PassCall) -> Results:
         """See `passes.run`; results are copies, as the next replay overwrites its own."""
-        if prompt is not None:
-            return run(engine, layout, buffers, inputs, shape, prompt)
-        places = (*buffers.places(), inputs["tokens"].data_ptr())
-        if places != self._places:
-            self._replays.clear()  # they read and write where the buffers were
-            self._places = places
-        key = layout, shape
-        if key not in self._replays:
-            results = run(engine, layout, buffers, inputs, shape)
-            inputs["moves"].zero_()  # slots have moved: unlike all else in a pass, that cannot be done twice
+        if call.prompt is not None:
+            return run(call)
+        places = (*call.buffers.places(), call.inputs["tokens"].data_ptr())
+        before, replays = self._replays.get(call.buffers.cache, ((), {}))
+        if places != before:
+            replays = {}  # the old ones read and write where the buffers were
+            self._replays[call.buffers.cache] = places, replays
+        key = call.layout, call.shape
+        if key not in replays:
+            results = run(call)
+            call.inputs["moves"].zero_()  # slots have moved: unlike all else in a pass, that cannot be done twice
             self.captures += 1
-            self._replays[key] = self._capture(lambda: run(engine, layout, buffers, inputs, shape))
+            replays[key] = self._capture(lambda: run(call))
             return results
-        replay, results = self._replays[key]
+        replay, results = replays[key]
         replay()
         return results.copied()
 
@@ -170,18 +157,9 @@ class Compiled(Padded):
         super().__init__()
         self._run: Callable[..., Results] = torch.compile(run, fullgraph=True, dynamic=False)
 
-    def __call__(
-        self,
-        engine: Engine,
-        layout: Layout,
-        buffers: Buffers,
-        inputs: Mapping[str, Tensor],
-        shape: Shape,
-        prompt: Tensor | None = None,
-    ) -> Results:
+    def __call__(self, call: PassCall) -> Results:
         """See `passes.run`."""
-        function = self._run if prompt is None else run
-        return function(engine, layout, buffers, inputs, shape, prompt)
+        return self._run(call) if call.prompt is None else run(call)
 
 
 class _CudaGraphs:
@@ -223,14 +201,14 @@ def runner(name: str, devices: set[torch.device]) -> Runner:
     """The runner of a name; "auto" captures on CUDA and is eager elsewhere.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `ENGINES`.
         devices: of the target.
 
     Raises:
         BadInput: an unknown name, or one that these devices cannot run.
     """
-    if name not in NAMES:
-        raise BadInput(f"engine {shown(name)}", f"one of {', '.join(NAMES)}")
+    if name not in ENGINES:
+        raise BadInput(f"engine {shown(name)}", f"one of {', '.join(ENGINES)}")
     one, cuda = len(devices) == 1, all(device.type == "cuda" for device in devices)
     if name == "captured" and not cuda:
         raise BadInput(f"engine captured on {next(iter(devices)).type}", "a CUDA device", "leave it at auto")

@@ -6,6 +6,7 @@ has one sequence per guidance stream. Its first pass also reads the prompt. What
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -22,10 +23,9 @@ from spatialspec.core.state import State
 from spatialspec.core.step import Readout, Scores, Step
 from spatialspec.targets.engine import Engine, Prompt
 from spatialspec.targets.inputs import PassBatch, fill_samplers, fill_slots
-from spatialspec.targets.passes import Buffers, Results, Shape
+from spatialspec.targets.passes import Buffers, PassCall, Results, Shape
 from spatialspec.targets.room import check_room
 from spatialspec.targets.slots import Slots, length
-from spatialspec.targets.workspace import Workspace
 
 WIDEST = 128  # drafted nodes of a pass that fit into a new cache, each with its forced tokens
 
@@ -61,19 +61,16 @@ class TargetSession:
         self.ends = len(engine.forced), len(engine.between)
         longest = max(len(prefix) for prompt in prompts for prefix in prompt.prefixes)
         spare = (1 + WIDEST) * (1 + max(self.ends))
-        self.runner, self._length = engine.runner, longest + length(self.layout, *self.ends) + spare
-        self._take()
+        self.runner = engine.runner
+        self.workspace = self.runner.workspace(engine, longest + length(self.layout, *self.ends) + spare)
+        weakref.finalize(self, self.runner.release, self.workspace).atexit = False
+        self.cache, self.inbox, self.noise = self.workspace.cache, self.workspace.inbox, self.workspace.noise
+        self.forced = self.workspace.hold("forced", torch.cat((engine.forced, engine.between)))
         self._streams: list[tuple[Prompt, int]] = []  # of every sequence of the cache
         self._moves: dict[int, list[tuple[int, int]]] = {}  # of sequences: slots to commit, and where they go
         check_room(self.cache, [len(prompt.prefixes) for prompt in prompts])
         for prompt in prompts:
             self._add(prompt)
-
-    def _take(self) -> None:
-        """Take buffers from the runner."""
-        self.workspace: Workspace | None = self.runner.workspace(self.engine, self._length)
-        self.cache, self.inbox, self.noise = self.workspace.cache, self.workspace.inbox, self.workspace.noise
-        self.forced = self.workspace.hold("forced", torch.cat((self.engine.forced, self.engine.between)))
 
     def admit(self, other: TargetSession) -> None:
         """Add the images of a session that has made no pass; the next pass reads their prompts.
@@ -84,8 +81,6 @@ class TargetSession:
         if other.layout != self.layout:
             got, expected = f"images of {other.layout}", f"{self.layout}, as the others have"
             raise BadInput(got, expected, "start another session")
-        if self.workspace is None:  # all images have left
-            self._take()
         check_room(self.cache, [len(image.prompt.prefixes) for image in other.images])
         for image in other.images:
             self._add(image.prompt)
@@ -103,7 +98,6 @@ class TargetSession:
         self._streams = streams
         self._prefix = np.array([len(prompt.prefixes[stream]) for prompt, stream in streams], dtype=np.int64)
         tables = [prompt.conditioning[stream] for prompt, stream in streams if prompt.conditioning is not None]
-        assert self.workspace is not None
         self._conditioning = self.workspace.hold("conditioning", torch.stack(tables)) if tables else None
 
     @torch.no_grad()
@@ -137,7 +131,7 @@ class TargetSession:
         self._moves.clear()
         self._body = shape.prompt
         buffers = Buffers(self.cache, self.forced, self._conditioning, self.noise.table)
-        results = self.runner(self.engine, self.layout, buffers, tensors, shape, prompt)
+        results = self.runner(PassCall(self.engine, self.layout, buffers, tensors, shape, prompt))
         host = None if results.host is None else results.host.numpy(force=True)
         clock.mark("pass")
         return [self._scores(i, results, host, shape, samplers) for i in range(len(self.images))]
@@ -245,6 +239,3 @@ class TargetSession:
         first = 0
         for image in self.images:
             image.sequences = range(first, first := first + len(image.sequences))
-        if not self.images and self.workspace is not None:
-            self.runner.release(self.workspace)
-            self.workspace = None

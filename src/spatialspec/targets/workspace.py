@@ -28,6 +28,11 @@ class Workspace:
     noise: NoiseBuffer
     tables: dict[str, Tensor] = field(default_factory=dict)
 
+    def clear(self) -> None:
+        """Drop all sequences and images; their room stays."""
+        self.cache.select(())
+        self.noise.select(())
+
     def hold(self, name: str, values: Tensor) -> Tensor:
         """Values in the place where those of this name were before, or in a new one if they do not fit there."""
         table = self.tables.get(name)

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import torch
-
 from spatialspec import arguments
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step, Verdict
+from spatialspec.devices import wait
 from spatialspec.io.files import read_config
 from spatialspec.pipeline import SpatialPipeline
 
@@ -119,14 +118,9 @@ def measure_cost(
     times: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(repeats):
         for size in sizes:
-            _wait(target.device)
+            wait(target.device)
             start = time.perf_counter()
             session.score([step.after], [Proposal.chain(half, [0] * (size - 1))])
-            _wait(target.device)
+            wait(target.device)
             times[size].append(time.perf_counter() - start)
     return PassCost({size: median(values) for size, values in times.items()}, f"measured on {target.device}")
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
