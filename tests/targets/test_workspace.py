@@ -58,9 +58,13 @@ def test_buffers_come_back_however_a_session_ends(name: str, tmp_path: Path) -> 
     target = load_target(kind.make(tmp_path / name))
     grid, target.runner = (target.grid if kind.size is None else Grid.parse(kind.size)), how  # type: ignore[attr-defined]
     request = Request([kind.prompts[0]], [3], target.default, grid)
-    (given_up,), _ = generate(target, [], Method.parse("ar"), request, interrupted=lambda: True)
+    other = Request([kind.prompts[1]], [4], target.default, grid)  # whose noise and keys must not be seen again
+    (given_up,), _ = generate(target, [], Method.parse("ar"), other, interrupted=lambda: True)
     (first,), _ = generate(target, [], Method.parse("ar"), request)
     captures = how.captures
+    target.runner = Runner()  # type: ignore[attr-defined]
+    assert generate(target, [], Method.parse("ar"), request)[0] == [first]
+    target.runner = how  # type: ignore[attr-defined]
     assert len(given_up) == 1 and captures > 0
     runs = [decode(request.session(target), assemble(target, [], Method.parse("ar"), request)) for _ in range(2)]
     ends = [list(pair)[-1] for pair in zip(*zip(*runs, strict=True), strict=True)]
