@@ -130,8 +130,10 @@ def test_a_client_that_leaves_frees_its_place(pipeline: SpatialPipeline, gate: G
 
 def test_slow_readers_hold_nobody_up(pipeline: SpatialPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of 8 MB that three clients never read: their images are drawn, and others get theirs."""
-    small = answers.encoded
-    monkeypatch.setattr(answers, "encoded", lambda image, body: small(image, body) + "=" * 8_000_000 * (body.n == 2))
+    small = answers.file_of
+    monkeypatch.setattr(
+        answers, "file_of", lambda image, body, **how: small(image, body, **how) + "=" * 8_000_000 * (body.n == 2)
+    )
     body = b'{"prompt": "a cat", "n": 2, "stream": true, "partial_images": 3}'
     head = f"POST {IMAGES} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with serving(pipeline, batch=2) as served, ExitStack() as stack:
