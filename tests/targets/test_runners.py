@@ -110,6 +110,18 @@ def test_a_replay_reads_what_is_in_the_buffers(made: Kind, monkeypatch: pytest.M
     assert torch.equal(*replays(made, replayed())[1:]), "planted: results that the next replay overwrites"
 
 
+@pytest.mark.parametrize("made", ["emu3"], indirect=True)
+def test_moved_weights_are_captured_again(made: Kind) -> None:
+    """A graph reads weights where they were. (`replayed` would read the new ones: captures are counted.)"""
+    how = replayed()
+    (first,) = tokens(made, "ar", how)
+    captures = how.captures
+    assert tokens(made, "ar", how) == [first] and how.captures == captures > 0
+    weight = next(made[0].engine.networks[0].parameters())  # type: ignore[attr-defined]
+    weight.data = weight.data.clone()
+    assert tokens(made, "ar", how) == [first] and how.captures == 2 * captures
+
+
 def test_names() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert type(runner("auto", {cpu})) is type(runner("eager", {cuda})) is Runner
