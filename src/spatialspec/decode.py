@@ -55,10 +55,9 @@ class Image:
         Raises:
             NotFinite: a score of the target is NaN or infinite.
         """
-        if proposal.final:
-            return Verdict.all(proposal)
-        verdict, p = self.verifier.verify(proposal, scores, self.state), scores.p
-        if p.shape[-1] in verdict.named:  # a readout and `inverse_cdf` return V where a score is not finite
+        verdict = Verdict.all(proposal) if proposal.final else self.verifier.verify(proposal, scores, self.state)
+        p = scores.p
+        if p.shape[-1] in {*verdict.named, *verdict.tokens(proposal)}:  # V stands for a score that is not finite
             after = [cell + 1 for cell in (*(self.state.pending or (-1,)), *proposal.cells)]
             broken = [cell for cell, slot in zip(after, p, strict=True) if not slot.isfinite().all()]
             raise NotFinite(f"scores of cell {min(broken, default=self.state.frontier)}", self.state.passes)

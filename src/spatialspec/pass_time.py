@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.interfaces import Drafter, Target, Verifier
@@ -65,7 +65,9 @@ class _Uncommitted(Verifier):
     def __init__(self, verifier: Verifier) -> None:
         self.verifier, self.ranks = verifier, verifier.ranks
 
-    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+    def draw(
+        self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int
+    ) -> Int[Tensor, "N"]:
         """See :meth:`Verifier.draw`."""
         return self.verifier.draw(q, indices, cells, pass_index)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatialspec.core.grid import Grid
-from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.proposal import ROOT, Proposal, unread
 from spatialspec.core.state import State
 from spatialspec.core.step import Verdict
 from spatialspec.targets.cache import Cache
@@ -47,9 +47,25 @@ def test_a_proposal_that_is_built_directly_finds_its_nodes() -> None:
     assert [tree.find(ROOT, 5, 8), tree.find(0, 6, 7), tree.find(1, 6, 7)] == [1, 2, 3]
     assert tree.find(ROOT, 5, 9) is None and tree.find(2, 7, 7) is None
     assert tree.add(6, 7, 1) == 3 and tree.add(7, 7, 3) == 4 == tree.find(3, 7, 7), "goes on as one that was added to"
-    cut = replace(tree, cells=tree.cells[:2], tokens=tree.tokens[:2], parents=tree.parents[:2])
+    cut = replace(tree, cells=tree.cells[:2], codes=tree.codes[:2], parents=tree.parents[:2])
     assert cut.find(ROOT, 5, 8) == 1 and cut.find(0, 6, 7) is None
     assert Proposal([5, 5], [7, 7], [ROOT, ROOT]).find(ROOT, 5, 7) == 0, "the first of two that are alike"
+
+
+def test_tokens_on_the_device() -> None:
+    """Nodes are laid out by codes; tokens come with the results of the pass, or are read when they are needed."""
+    drafts = torch.tensor([9, 8, 8])
+    tree = Proposal(drafts=drafts)
+    for code in (7, *unread(3)):
+        tree.add(4, code, ROOT)
+    tree.add(5, -2, 1)
+    assert tree.codes == [7, -1, -2, -3, -2] and unread(2, 1) == [-2, -3]
+    assert tree.tokens == [7, 9, 8, 8, 8] and tree.drafts is None, "two drafts of the same token are two nodes"
+    assert tree.find(ROOT, 4, 8) == 2 and tree.find(1, 5, 8) == 4 and tree.find(ROOT, 4, -2) is None
+    chain = Proposal.chain(6, drafts)
+    assert chain.drafts is drafts and chain.codes == [-1, -2, -3]
+    chain.settle([1, 2, 3])
+    assert chain.tokens == [1, 2, 3] and chain.find(1, 8, 3) == 2
 
 
 def test_chain() -> None:

@@ -75,7 +75,7 @@ class Mirror(AR):
         for cell in range(state.frontier, min(state.frontier + self.depth, state.layout.cells)):
             (scores,) = session.score([State(state.layout, (*state.tokens, *tokens))], [Proposal()])
             q.append(SAMPLING.distribution(scores.logits)[0])
-            tokens += self.verifier.draw(q[-1][None], [0], [cell], state.passes)
+            tokens += self.verifier.draw(q[-1][None], [0], [cell], state.passes).tolist()
         return Proposal.chain(state.frontier, tokens, torch.stack(q))
 
 

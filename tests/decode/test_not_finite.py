@@ -91,7 +91,9 @@ def test_the_cell_is_the_first_whose_scores_are_broken(folder: Path) -> None:
     assert refused.value.got.startswith(f"scores of cell {seen[-1] + 3} ")
 
 
-@pytest.mark.parametrize("method", ["hawk", "ssd", "ssd-strict", "mtp:draft=argmax", "lantern", "spatial:start=hawk"])
+@pytest.mark.parametrize(
+    "method", ["hawk", "ssd", "ssd:rounds=0", "ssd-strict", "mtp:draft=argmax", "lantern", "spatial:start=hawk"]
+)
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_damaged_drafts(folder: Path, method: str) -> None:
     """Under coupled noise an exact method needs no draft to be right; rejection does, and refuses."""

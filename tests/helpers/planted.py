@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -25,13 +26,7 @@ TABLE, FEW_TOKENS, CACHE = 0, 1, 2  # the cases of the quick audit
 
 def residual_warped_twice(patch: Patch) -> None:
     """Temperature 0.7 once more."""
-    honest = rejection.residual
-
-    def residual(p: Tensor, q: Tensor) -> Tensor:
-        rest = honest(p, q) ** (1 / 0.7)
-        return rest / rest.sum(-1, keepdim=True)
-
-    patch.setattr(rejection, "residual", residual)
+    patch.setattr(Rejection, "refuse", lambda self, p, q, tokens: (p - q).clamp(min=0) ** (1 / 0.7))
 
 
 def clamped_rows(patch: Patch) -> None:
@@ -72,10 +67,13 @@ def clamped_rows(patch: Patch) -> None:
 def reseeded(patch: Patch) -> None:
     """A generator is seeded in the accept loop: every test of an image gets the same numbers."""
 
-    def uniforms(self: Rejection, cells: Sequence[int], numbers: Sequence[int], pass_index: int) -> Tensor:
-        return torch.rand(64, generator=torch.Generator().manual_seed(self.noise.seed))[list(numbers)]
+    honest = Rejection._uniform
 
-    patch.setattr(Rejection, "uniforms", uniforms)
+    def uniform(self: Rejection, cells: Sequence[int], numbers: Sequence[int], *others: Any) -> Tensor:
+        same = torch.rand(64, generator=torch.Generator().manual_seed(self.noise.seed), dtype=torch.float64)
+        return torch.cat((same[list(numbers)], honest(self, cells, numbers, *others)[len(numbers) :]))
+
+    patch.setattr(Rejection, "_uniform", uniform)
 
 
 def top_p_of_probabilities(patch: Patch) -> None:
@@ -93,11 +91,12 @@ def top_p_of_probabilities(patch: Patch) -> None:
 def uniform_fallback(patch: Patch) -> None:
     """The residual is not normalised, so a second candidate often leaves nothing of it; then any token will do."""
 
-    def residual(p: Tensor, q: Tensor) -> Tensor:
+    def refuse(self: Rejection, p: Tensor, q: Tensor, tokens: Tensor) -> Tensor:
         rest = (p - q).clamp(min=0)
         return rest.where(rest.sum(-1, keepdim=True) > 0, 1 / p.shape[-1])
 
-    patch.setattr(rejection, "residual", residual)
+    patch.setattr(Rejection, "refuse", refuse)
+    patch.setattr(rejection, "normalise", lambda weights: weights)
 
 
 def unconditional_not_rolled_back(patch: Patch) -> None:

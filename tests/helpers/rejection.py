@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from spatialspec.methods.gsd import GSD
-from spatialspec.methods.rejection import Rejection
+from spatialspec.methods.rejection import LEAST, Rejection, normalise
 
 
 def masses(rule: Rejection, p: Tensor, q: Tensor, x: int) -> tuple[float, float]:
@@ -14,8 +14,8 @@ def masses(rule: Rejection, p: Tensor, q: Tensor, x: int) -> tuple[float, float]
 
 
 def refuse(rule: Rejection, p: Tensor, q: Tensor, x: int) -> Tensor:
-    """After one rejected draft."""
-    return rule.refuse(p[None], q[None], torch.tensor([x]))[0]
+    """The distribution after one rejected draft."""
+    return normalise(torch.maximum(rule.refuse(p[None], q[None], torch.tensor([x])), LEAST * p[None]))[0]
 
 
 def group(rule: GSD, p: Tensor, x: int) -> list[int]:

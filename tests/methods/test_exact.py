@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Verdict
 from spatialspec.methods.rejection import Rejection
 from spatialspec.methods.scd import SCD
-from spatialspec.methods.sjd import Window
+from spatialspec.methods.sjd import SJD
 
 PLAIN = Sampling()
 GUIDED = Sampling(guidance=2.0)
@@ -99,18 +100,14 @@ Patch = pytest.MonkeyPatch
 
 def argmax_drafts(patch: Patch) -> None:
     """Tested with the full q all the same."""
-    patch.setattr(
-        Rejection, "draw", lambda self, q, rows, cells, pass_index: q[list(rows)].argmax(-1).tolist() if rows else []
-    )
+    patch.setattr(Rejection, "draw", lambda self, q, rows, cells, pass_index: q[list(rows)].argmax(-1))
 
 
 def draw_with(patch: Patch, key: Callable[[Sequence[int]], tuple[list[int], list[int]]]) -> None:
     """Candidates drawn with the numbers of other cells and candidates."""
 
-    def draw(self: Rejection, q: Tensor, rows: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
-        if not rows:
-            return []
-        return inverse_cdf(q[list(rows)], self.noise.uniform(Purpose.DRAFT, pass_index, *key(cells))).tolist()
+    def draw(self: Rejection, q: Tensor, rows: Sequence[int], cells: Sequence[int], pass_index: int) -> Tensor:
+        return inverse_cdf(q[list(rows)], self.noise.uniform(Purpose.DRAFT, pass_index, *key(cells)))
 
     patch.setattr(Rejection, "draw", draw)
 
@@ -132,12 +129,13 @@ def reused_sample(patch: Patch) -> None:
 
 def draft_again(patch: Patch) -> None:
     """The number that drew the draft also draws what replaces it."""
-    honest = TableNoise.uniform
+    honest = TableNoise.numbers
 
-    def uniform(self: TableNoise, purpose: Purpose, pass_index: int, cells: list[int], candidates: list[int]) -> Tensor:
-        return honest(self, Purpose.DRAFT if purpose == Purpose.RESIDUAL else purpose, pass_index, cells, candidates)
+    def numbers(self: TableNoise, purpose: Purpose | list[Purpose], *key: Any) -> np.ndarray:
+        purposes = np.array(purpose)
+        return honest(self, np.where(purposes == Purpose.RESIDUAL, Purpose.DRAFT, purposes).tolist(), *key)
 
-    patch.setattr(TableNoise, "uniform", uniform)
+    patch.setattr(TableNoise, "numbers", numbers)
 
 
 def other_q(patch: Patch) -> None:
@@ -159,14 +157,14 @@ def column_noise(patch: Patch) -> None:
 
 def forgotten_law(patch: Patch) -> None:
     """New cells are drawn from the law of the cell above, and tested as if they were uniform."""
-    honest = Window.fill
+    honest = SJD.window
 
-    def fill(self: Window, state: State) -> range:
-        known, window = len(self.tokens), honest(self, state)
-        self.q[self.indices(window[known:])] = 1.0 / self.q.shape[1]
-        return window
+    def window(self: SJD, state: State) -> tuple[range, Tensor, list[int], Tensor | None]:
+        cells, q, codes, drafts = honest(self, state)
+        q[[cell >= self.scored for cell in cells]] = 1.0 / self.q.shape[1]
+        return cells, q, codes, drafts
 
-    patch.setattr(Window, "fill", fill)
+    patch.setattr(SJD, "window", window)
 
 
 def one_gumbel(patch: Patch) -> None:

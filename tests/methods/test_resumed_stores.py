@@ -16,7 +16,7 @@ from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.methods.coupled import Coupled
 from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, HawkOptions
 from spatialspec.methods.method import Method
-from spatialspec.methods.sjd import Window
+from spatialspec.methods.sjd import SJD
 
 TARGET = ToyTarget.random("3x2", 4, 1, deviation=0.4)
 SAMPLING = Sampling(guidance=1.5)
@@ -49,7 +49,7 @@ class WrittenOnce(dict):
 def test_a_window_keeps_the_laws_of_the_last_cells(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = Noise(1, 6, 4)
     drafter, _ = Method.parse(method).make(DecodeContext(TARGET, [], SAMPLING, TARGET.grid, noise), "rejection")
-    assert isinstance(drafter, Window) and len(drafter.q) == 4
+    assert isinstance(drafter, SJD) and drafter.size == 4 and len(drafter.q) == 5
     kept = WrittenOnce(4)
     monkeypatch.setattr(drafter, "q", kept)
     p = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)).softmax(-1)

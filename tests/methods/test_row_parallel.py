@@ -177,7 +177,7 @@ def test_pjd_lower_rows_draw_nothing_of_their_own() -> None:
         noise = TableNoise(seed, table(4, 6))
         context = DecodeContext(Sight(), [], Sampling(), state.layout, noise)  # type: ignore[arg-type]
         judge = RowByRow(context, PJDOptions(), Rejection(noise))
-        (draft,) = judge.draw(q[None], [0], [4], 0)
+        (draft,) = judge.draw(q[None], [0], [4], 0).tolist()
         proposal = Proposal([1, 4], [0, draft], [ROOT, ROOT], {0: [(0, 0), (1, 1)]}, torch.stack((p, q)))
         verdict = judge.verify(proposal, scores_of(p.expand(4, 4)), state)
         assert verdict.path == (0,) and verdict.token is not None and not verdict.ahead

@@ -70,15 +70,17 @@ class Seen(SJD):
         self.table: dict[int, torch.Tensor] = {}
         self.from_above = self.uniform = 0
 
-    def fill(self, state: State) -> range:
-        known, window = len(self.tokens), super().fill(state)
-        for cell in window[known:]:
+    def window(self, state: State) -> tuple[range, torch.Tensor, list[int], torch.Tensor | None]:
+        cells, q, codes, drafts = super().window(state)
+        for i, cell in enumerate(cells):
+            if cell < self.scored:
+                continue
             grid, index = state.layout.locate(cell)
             uniform = torch.full((self.q.shape[1],), 1 / self.q.shape[1])
             self.table[cell] = uniform if index < grid.columns else self.table[cell - grid.columns]
-            torch.testing.assert_close(self.q[cell % len(self.q)], self.table[cell])
+            torch.testing.assert_close(q[i], self.table[cell])
             self.from_above, self.uniform = self.from_above + (index >= grid.columns), self.uniform + 1
-        return window
+        return cells, q, codes, drafts
 
     def observe(self, step: Step) -> None:
         super().observe(step)

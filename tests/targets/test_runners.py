@@ -24,9 +24,10 @@ from spatialspec.generation import assemble, generate
 from spatialspec.methods.method import Method
 from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
-from spatialspec.targets.passes import Results, Shape
+from spatialspec.targets.passes import Results
 from spatialspec.targets.runners import Compiled, Padded, Runner, runner
 from spatialspec.targets.session import TargetSession
+from spatialspec.targets.shape import Shape
 
 METHODS = ("ar", "jacobi:length=6", "spatial:budget=10", "hawk", "sjd:length=6", "scd:length=6", "sjd-pac", "ssd")
 Kind = tuple[Target, Sequence[nn.Module], Grid, tuple[str, str]]

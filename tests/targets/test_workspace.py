@@ -15,6 +15,7 @@ from spatialspec.generation import assemble, generate
 from spatialspec.methods.method import Method
 from spatialspec.request import Request
 from spatialspec.targets.cache import Cache
+from spatialspec.targets.draft_buffer import DraftBuffer
 from spatialspec.targets.inbox import Inbox
 from spatialspec.targets.loading import load_target
 from spatialspec.targets.noise_buffer import NoiseBuffer
@@ -24,7 +25,7 @@ from spatialspec.targets.workspace import Workspace
 
 def test_values_stay_in_their_place() -> None:
     cpu = torch.device("cpu")
-    space = Workspace(Cache([cpu], 1), Inbox(cpu, 1), NoiseBuffer(2, cpu))
+    space = Workspace(Cache([cpu], 1), Inbox(cpu, 1), NoiseBuffer(2, cpu), DraftBuffer(cpu))
     first = space.hold("a", torch.zeros(3, 2))
     fewer, more = space.hold("a", torch.ones(2, 2)), space.hold("a", torch.full((4, 2), 2.0))
     assert fewer.data_ptr() == first.data_ptr() and fewer.tolist() == [[1.0, 1.0]] * 2

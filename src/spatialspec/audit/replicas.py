@@ -91,14 +91,14 @@ class TableNoise(Noise):
         """As `Noise.chunk`."""
         return self._gumbel[first : first + CHUNK]
 
-    def uniform(
-        self, purpose: Purpose, pass_index: int, cells: Sequence[int], candidates: Sequence[int]
-    ) -> Float[Tensor, "N"]:
-        """As `Noise.uniform`."""
+    def numbers(
+        self, purpose: Purpose | Sequence[Purpose], pass_index: int, cells: Sequence[int], candidates: Sequence[int]
+    ) -> Float[np.ndarray, "N"]:
+        """As `Noise.numbers`."""
         try:
-            return torch.from_numpy(self._uniform[list(candidates), list(cells), purpose, pass_index])
+            return self._uniform[list(candidates), list(cells), purpose, pass_index].astype(np.float64)
         except IndexError:  # an index beyond the table
-            return super().uniform(purpose, pass_index, cells, candidates)
+            return super().numbers(purpose, pass_index, cells, candidates)
 
 
 @dataclass(frozen=True)

@@ -205,24 +205,14 @@ class Verifier(ABC):
     tolerance: float = 0.0
 
     @abstractmethod
-    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
-        """One candidate for each pair (index of q, cell); a repeated pair draws a further candidate."""
+    def draw(
+        self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int
+    ) -> Int[Tensor, "N"]:
+        """One candidate for each pair (index of q, cell); a repeated pair draws a further candidate.
+
+        They stay on the device, as `Proposal.drafts`, so that the pass need not wait for them.
+        """
 
     @abstractmethod
     def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         """Verify a proposal; `scores.p` of slot i is the target's distribution after that slot of the pass."""
-
-
-class Coupling(Verifier):
-    """A verifier that also tests drafts behind a rejection."""
-
-    @abstractmethod
-    def couple(
-        self,
-        p: Float[Tensor, "N V"],
-        q: Float[Tensor, "N V"],
-        tokens: Sequence[int],
-        cells: Sequence[int],
-        pass_index: int,
-    ) -> list[int]:
-        """Samples of p, each equal to the sample of q in `tokens` as often as possible (maximal coupling)."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from spatialspec.core.arguments import whole
@@ -97,8 +97,7 @@ class Noise:
             self._table = torch.cat([self.chunk(first) for first in firsts])
             self._firsts = firsts
         offset = {first: CHUNK * i - first for i, first in enumerate(firsts)}  # from a cell to its index in the table
-        positions = [cell + offset[cell - cell % CHUNK] for cell in indices]
-        return self._table[positions[0] : positions[0] + 1] if len(positions) == 1 else self._table[positions]
+        return rows(self._table, [cell + offset[cell - cell % CHUNK] for cell in indices])
 
     def chunk(self, first: int) -> Float[Tensor, "n V"]:
         """Coupled noise of the 32 cells from `first` on, a multiple of 32; fewer at the end. The last ones are kept."""
@@ -118,17 +117,32 @@ class Noise:
         return -(-torch.log1p(-unit(words))).log()
 
     def uniform(
-        self, purpose: Purpose, pass_index: int, cells: Sequence[int], candidates: Sequence[int]
+        self, purpose: Purpose | Sequence[Purpose], pass_index: int, cells: Sequence[int], candidates: Sequence[int]
     ) -> Float[Tensor, "N"]:
+        """The same as `numbers`, on the device."""
+        return torch.from_numpy(self.numbers(purpose, pass_index, cells, candidates)).to(self.device)
+
+    def numbers(
+        self, purpose: Purpose | Sequence[Purpose], pass_index: int, cells: Sequence[int], candidates: Sequence[int]
+    ) -> Float[np.ndarray, "N"]:
         """Independent uniform numbers, one for each pair (cell, candidate), in pass number `pass_index`.
 
-        Made by the processor: for few numbers a hundred small operations of a device take longer.
+        Values of `unit`, in fp64. Made by the processor: for few numbers a hundred small operations of a device take
+        longer.
         """
         counter = np.full((4, len(cells)), pass_index, np.int64)
         counter[0], counter[1], counter[2] = candidates, cells, purpose
         words = _rounds(self.seed, list(counter))[0].astype(np.float32)
-        u = np.minimum((words + np.float32(0.5)) * np.float32(2.0**-32), np.float32(1 - 2.0**-24))  # as `unit`
-        return torch.from_numpy(u).to(self.device)
+        u = np.minimum((words + np.float32(0.5)) * np.float32(2.0**-32), np.float32(1 - 2.0**-24))
+        return u.astype(np.float64)
+
+
+def rows(table: Shaped[Tensor, "N *shape"], indices: Sequence[int]) -> Shaped[Tensor, "M *shape"]:
+    """Rows of a table; a view of it if they follow each other."""
+    first = indices[0] if indices else 0
+    if list(indices) == list(range(first, first + len(indices))):
+        return table[first : first + len(indices)]
+    return table[list(indices)]
 
 
 def best(score: Float[Tensor, "*N V"]) -> Int[Tensor, "*N"]:
@@ -138,10 +152,10 @@ def best(score: Float[Tensor, "*N V"]) -> Int[Tensor, "*N"]:
 
 
 def inverse_cdf(p: Float[Tensor, "*N V"], u: Float[Tensor, "*N"]) -> Int[Tensor, "*N"]:
-    """Sample each distribution at the uniform number u; a token of probability 0 is never chosen.
+    """Sample each distribution, up to a factor, at the uniform number u; a token of probability 0 is never chosen.
 
     Returns V, which is no token, where a probability is NaN.
     """
-    cumulative = p.double().cumsum(-1)
-    threshold = (u.double() * cumulative[..., -1]).unsqueeze(-1)
+    cumulative = p.cumsum(-1, dtype=torch.float64)
+    threshold = (u * cumulative[..., -1]).unsqueeze(-1)
     return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)

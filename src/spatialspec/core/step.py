@@ -61,6 +61,7 @@ class Scores:
         layers: number of a hidden layer, counted from 1 -> states after it in the same slots, for drafters.
         drawn: the target's distribution for the cell after every slot; None if the pass had no sampler.
         readout: what the host reads of them under coupled noise; None under rejection.
+        tokens: that the slots read, on the device; None if the host knows all.
     """
 
     logits: Float[Tensor, "G R V"]
@@ -68,6 +69,7 @@ class Scores:
     layers: Mapping[int, Float[Tensor, "G R d"]] = field(default_factory=dict)
     drawn: Float[Tensor, "R V"] | None = None
     readout: Readout | None = None
+    tokens: Int[Tensor, "R"] | None = None
 
     @property
     def p(self) -> Float[Tensor, "R V"]:

@@ -29,11 +29,11 @@ from collections.abc import Sequence
 from math import inf
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.interfaces import Verifier
-from spatialspec.core.noise import Noise
+from spatialspec.core.noise import Noise, rows
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Verdict
@@ -54,21 +54,22 @@ class Coupled(Verifier):
         self.noise = self.ranks = noise
         self.tolerance = tolerance
 
-    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+    def draw(
+        self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int
+    ) -> Int[Tensor, "N"]:
         """The best token of log q + g for each index of q; the next best where an index occurs again."""
-        if not indices:
-            return []
-        most = Counter(indices).most_common(1)[0][1]
         cell_of = dict(zip(indices, cells, strict=True))
         order = sorted(cell_of)
-        score = q[order].log() + self.noise.gumbel([cell_of[index] for index in order])
-        ranked = dict(zip(order, score.topk(most, dim=-1).indices.tolist(), strict=True))
+        most = max(Counter(indices).values(), default=0)
+        score = rows(q, order).log() + self.noise.gumbel([cell_of[index] for index in order])
+        ranked = score.topk(most, dim=-1).indices
+        position = {index: most * i for i, index in enumerate(order)}
         taken: Counter[int] = Counter()
-        tokens = []
+        chosen = []
         for index in indices:
-            tokens.append(ranked[index][taken[index]])
+            chosen.append(position[index] + taken[index])
             taken[index] += 1
-        return tokens
+        return rows(ranked.flatten(), chosen)
 
     def sample(self, scores: Scores, slots: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
         """The target's token after some slots: under coupled noise the same in every pass."""

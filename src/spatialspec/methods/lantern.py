@@ -104,10 +104,8 @@ class Lantern(Rejection):
     def refuse(
         self, p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], tokens: Int[Tensor, "N"]
     ) -> Float[Tensor, "N V"]:
-        """normalise(max(p_A - q, 0)); p where that is 0 everywhere, which happens only by rounding."""
-        rest = (self.pooled(p, tokens) - q).clamp_(min=0)
-        mass = rest.sum(-1, keepdim=True)
-        return (rest / mass).where(mass != 0, p)  # NaN propagates
+        """p_A - q."""
+        return self.pooled(p, tokens) - q
 
 
 class LanternPlus(Lantern):

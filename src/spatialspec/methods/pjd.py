@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -132,7 +132,9 @@ class RowByRow(Verifier):
     def __init__(self, context: DecodeContext, options: PJDOptions, rule: Coupled | Rejection) -> None:
         self.rule, self.ranks = rule, rule.ranks
 
-    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+    def draw(
+        self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int
+    ) -> Int[Tensor, "N"]:
         """As the rule draws them."""
         return self.rule.draw(q, indices, cells, pass_index)
 
@@ -159,7 +161,7 @@ class RowByRow(Verifier):
         """A fresh sample at every slot, for the cell after it."""
         if isinstance(self.rule, Coupled):
             return scores.winners
-        return self.rule.draw(scores.p, range(len(after)), after, pass_index)
+        return self.rule.draw(scores.p, range(len(after)), after, pass_index).tolist()
 
     def _test(
         self,

@@ -8,7 +8,7 @@ adaptive continuation of SJD-PAC. Several grids: as in SJD.
 
 | variable | symbol in the paper |
 |---|---|
-| `couple` | pi_MC, maximal coupling of p^{t-1} and p^t |
+| `refined` | x', by pi_MC, the maximal coupling of p^{t-1} and p^t |
 | `noise.gumbel` | G_i |
 """
 
@@ -16,16 +16,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
 from spatialspec.core.context import DecodeContext
-from spatialspec.core.interfaces import Coupling
+from spatialspec.core.interfaces import Verifier
 from spatialspec.core.state import State
+from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import LARGEST
-from spatialspec.methods.sjd import Window, WindowOptions
+from spatialspec.methods.sjd import SJD, WindowOptions
 
 
 class SCDOptions(WindowOptions):
@@ -37,33 +38,26 @@ class SCDOptions(WindowOptions):
     form: Literal["maximal", "gumbel"] = Field(default="maximal", description="coupling of drafts from pass to pass")
 
 
-class SCD(Window):
-    """The drafter; the verifier is rejection."""
+class SCD(SJD):
+    """The drafter; the verifier is rejection, whose tests of open cells are the maximal coupling."""
 
-    def __init__(self, context: DecodeContext, options: WindowOptions, verifier: Coupling) -> None:
+    def __init__(self, context: DecodeContext, options: WindowOptions, verifier: Verifier) -> None:
         super().__init__(context, options, verifier)
-        self.coupling = verifier
         self.gumbel = isinstance(options, SCDOptions) and options.form == "gumbel"
+        self.on_host &= not self.gumbel
 
-    def fill(self, state: State) -> range:
+    def draw(self, q: Float[Tensor, "N V"], cells: range, state: State) -> Int[Tensor, "N"]:
         """As in the base; in the Gumbel form with the cell's coupled noise."""
-        known, window = len(self.tokens), super().fill(state)
-        if self.gumbel and (new := window[known:]):
-            self.tokens[known:] = self._best(self.q[self.indices(new)], new)
-        return window
+        return self._best(q, cells) if self.gumbel else super().draw(q, cells, state)
 
-    def refresh(
-        self, tokens: list[int], q: Float[Tensor, "N V"], p: Float[Tensor, "M V"], cells: range, state: State
-    ) -> list[int]:
-        """Samples of p that equal the old drafts as often as possible."""
-        if self.gumbel:
-            return self._best(p, cells)
-        n = len(tokens)
-        coupled = self.coupling.couple(p[:n], q, tokens, cells[:n], state.passes)
-        return coupled + self.verifier.draw(p[n:], range(len(cells) - n), cells[n:], state.passes + 1)
+    def observe(self, step: Step) -> None:
+        """Store p, and drafts that are samples of p and equal the old ones as often as possible."""
+        super().observe(step)
+        refined = step.verdict.refined or ()
+        self.tokens = [] if self.gumbel else list(refined[len(step.written) : len(step.proposal)])
 
-    def _best(self, q: Float[Tensor, "N V"], cells: range) -> list[int]:
-        return (q.log() + self.noise.gumbel(list(cells))).argmax(-1).tolist()
+    def _best(self, q: Float[Tensor, "N V"], cells: range) -> Int[Tensor, "N"]:
+        return (q.log() + self.noise.gumbel(list(cells))).argmax(-1)
 
 
 METHOD = Method(

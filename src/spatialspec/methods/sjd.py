@@ -3,7 +3,8 @@
     accept x_i if U < min(1, p^t(x_i) / p^{t-1}(x_i)); stop at the first refusal, which is sampled from the residual;
     every cell behind it: a fresh sample x_i ~ p^t_i
 
-`Window` is what its descendants (SCD, SJD-PAC, GSD, CSD) share.
+Of a cell only its q is stored: the draft is drawn when it is proposed. `SJD` is also the base of SCD and SJD-PAC, and
+the drafter of GSD and CSD.
 
 Several grids: the window may cross from one into the next. `start=above` draws cells in the first row of a grid from
 the uniform distribution.
@@ -17,7 +18,6 @@ the uniform distribution.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -29,7 +29,8 @@ from torch import Tensor
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Drafter, Verifier
-from spatialspec.core.proposal import Proposal
+from spatialspec.core.noise import Purpose, rows
+from spatialspec.core.proposal import Proposal, unread
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
@@ -46,15 +47,15 @@ class WindowOptions(Slotted):
     start: Literal["uniform", "above"] = Field(default="uniform", description="q of new cells")
 
 
-class Window(Drafter):
-    """Base of drafters with a window of drafts, each with the distribution it was drawn from.
+class SJD(Drafter):
+    """A window of drafts, each with the distribution it was drawn from.
 
-    A subclass implements `refresh`, which makes the next drafts. A new cell is drawn from the uniform distribution, or
-    from that of the cell above.
+    A new cell is drawn from the uniform distribution, or from that of the cell above.
 
     Attributes:
-        tokens: x_i, drafts of the cells from the frontier on.
-        q: ring buffer over the cells: q_i of an open cell, p_i of a committed one.
+        q: ring buffer over the cells: q_i of an open cell, p_i of a committed one; behind it the uniform distribution.
+        scored: cells before this one were in the last pass, or are committed; others are new.
+        tokens: drafts of the first open cells that were made with the last pass; others are drawn from q.
     """
 
     drafts_first_cell = True
@@ -62,82 +63,56 @@ class Window(Drafter):
     def __init__(self, context: DecodeContext, options: WindowOptions, verifier: Verifier) -> None:
         self.layout, self.noise, self.verifier, self.options = context.layout, context.noise, verifier, options
         self.first_source = "other" if options.start == "uniform" else "neighbour"
-        vocabulary, size = context.target.vocabulary, context.layout.widest + options.length
-        self.q = torch.full((size, vocabulary), 1.0 / vocabulary, device=context.noise.device)
+        vocabulary, self.size = context.target.vocabulary, context.layout.widest + options.length
+        self.q = torch.full((self.size + 1, vocabulary), 1.0 / vocabulary, device=context.noise.device)
+        self.on_host = options.start == "uniform"  # whether drafts of new cells are drawn by the host
+        self.scored = 0
         self.tokens: list[int] = []
 
-    def indices(self, cells: Sequence[int]) -> Int[Tensor, "N"]:
-        """Indices of cells in the ring buffer `q`."""
-        return torch.from_numpy(np.array(cells, np.int64) % len(self.q)).to(self.q.device)
+    def window(self, state: State) -> tuple[range, Float[Tensor, "N V"], list[int], Int[Tensor, "D"] | None]:
+        """Cells of the window, what their drafts are drawn from, and the drafts, as codes with those on the device."""
+        cells = range(state.frontier, min(state.frontier + self.options.length - 1, self.layout.cells))
+        q = self.q[[self._row(cell) for cell in cells]]
+        known = len(self.tokens)
+        end = max(known, self.scored - state.frontier) if self.on_host else len(cells)
+        drawn = cells[known:end]
+        codes = [*self.tokens, *unread(len(drawn)), *self._uniform(cells[end:], state)]
+        return cells, q, codes, self.draw(q[known:end], drawn, state) if drawn else None
 
-    def fill(self, state: State) -> range:
-        """Draw drafts for the cells that enter the window; return all cells of the window."""
-        window = range(state.frontier, min(state.frontier + self.options.length - 1, self.layout.cells))
-        new = window[len(self.tokens) :]
-        if new:
-            q = self._first(new)
-            self.q[self.indices(new)] = q
-            self.tokens += self.verifier.draw(q, range(len(new)), new, state.passes)
-        return window
+    def _row(self, cell: int) -> int:
+        """Row of `q` for a cell: a new one has that of the nearest cell above that is not new, or the uniform one."""
+        source: int | None = cell
+        while source is not None and source >= self.scored:
+            source = self.layout.above(source) if self.options.start == "above" else None
+        return self.size if source is None else source % self.size
 
-    def _first(self, new: range) -> Float[Tensor, "N V"]:
-        """The distributions that new cells are drawn from."""
-        sources = [self._known(cell, new) for cell in new]
-        uniform = torch.full((len(new), self.q.shape[1]), 1.0 / self.q.shape[1], device=self.q.device)
-        if all(source is None for source in sources):
-            return uniform
-        q = self.q[self.indices([source or 0 for source in sources])]
-        if None in sources:
-            lacking = torch.tensor([source is None for source in sources], device=q.device)
-            q = uniform.where(lacking[:, None], q)
-        return q
+    def _uniform(self, cells: range, state: State) -> list[int]:
+        """Uniform drafts, as `inverse_cdf` would draw them."""
+        vocabulary = self.q.shape[1]
+        u = self.noise.numbers(Purpose.DRAFT, state.passes, cells, [0] * len(cells))
+        tokens: list[int] = np.minimum(u * vocabulary, vocabulary - 1).astype(np.int64).tolist()
+        return tokens
 
-    def _known(self, cell: int, new: range) -> int | None:
-        """The nearest cell above that is not new, None where new cells begin with the uniform distribution."""
-        above = self.layout.above(cell) if self.options.start == "above" else None
-        return self._known(above, new) if above is not None and above in new else above
+    def draw(self, q: Float[Tensor, "N V"], cells: range, state: State) -> Int[Tensor, "N"]:
+        """Drafts from q."""
+        return self.verifier.draw(q, range(len(cells)), cells, state.passes)
 
     def propose(self, state: State) -> Proposal:
         """The window as a chain."""
-        window = self.fill(state)
-        return Proposal.chain(state.frontier, self.tokens, self.q[self.indices(window)])
+        cells, q, codes, drafts = self.window(state)
+        return Proposal.chain(cells.start, codes, q, drafts=drafts)
+
+    def slots(self, step: Step) -> Sequence[int]:
+        """Slots of a pass that score the cells from the frontier on."""
+        return range(len(step.p))
 
     def observe(self, step: Step) -> None:
-        """Move the window behind the committed cells and refresh the remaining drafts."""
-        state, p, proposal = step.before, step.p, step.proposal
-        scored = range(state.frontier, min(state.frontier + len(p), self.layout.cells))
-        last = scored[-len(self.q) :]  # a pass over tokens of an earlier run may score more cells than the ring has
-        self.q[self.indices(last)] = p[len(scored) - len(last) : len(scored)]
-        done = len(step.written)
-        if left := scored[done:]:
-            q = p[:0] if proposal.q is None else proposal.q[done:]
-            self.tokens = self.refresh(self.tokens[done:], q, p[done : len(scored)], left, state)
-        else:
-            self.tokens = []
-
-    @abstractmethod
-    def refresh(
-        self, tokens: list[int], q: Float[Tensor, "N V"], p: Float[Tensor, "M V"], cells: range, state: State
-    ) -> list[int]:
-        """Drafts for `cells`, with the distributions p.
-
-        Args:
-            tokens: the drafts of the first N cells in this pass.
-            q: the distributions they were drawn from.
-            p: the target's distributions in this pass; M = N, or N + 1 with the cell behind the last draft.
-            cells: M open cells.
-            state: before the pass.
-        """
-
-
-class SJD(Window):
-    """The drafter; the verifier is rejection, or a relaxed form of it (GSD, CSD)."""
-
-    def refresh(
-        self, tokens: list[int], q: Float[Tensor, "N V"], p: Float[Tensor, "M V"], cells: range, state: State
-    ) -> list[int]:
-        """A fresh sample of every p."""
-        return self.verifier.draw(p, range(len(cells)), cells, state.passes + 1)
+        """Store p of the cells that the pass scored."""
+        slots, first = self.slots(step), step.before.frontier
+        cells = range(first, min(first + len(slots), self.layout.cells))
+        last = cells[-self.size :]  # a pass over tokens of an earlier run may score more cells than the ring has
+        self.q[[cell % self.size for cell in last]] = rows(step.p, slots[len(cells) - len(last) : len(cells)])
+        self.scored = cells.stop
 
 
 METHOD = Method(

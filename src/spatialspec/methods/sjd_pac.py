@@ -13,22 +13,27 @@ Several grids: as in SJD; tree and chain may cross from one into the next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
 from spatialspec.core.context import DecodeContext
-from spatialspec.core.interfaces import Coupling
+from spatialspec.core.interfaces import Verifier
 from spatialspec.core.noise import Purpose, inverse_cdf
-from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.proposal import ROOT, Proposal, unread
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import LARGEST
-from spatialspec.methods.rejection import NONE
+from spatialspec.methods.rejection import normalise
 from spatialspec.methods.scd import SCD
 from spatialspec.methods.sjd import WindowOptions
+
+TINY = 1e-30  # least probability that further candidates are drawn with: q may have fewer tokens than candidates
 
 
 class SJDPACOptions(WindowOptions):
@@ -42,75 +47,66 @@ class SJDPACOptions(WindowOptions):
 class SJDPAC(SCD):
     """The drafter; the verifier is rejection, which takes the first accepted candidate."""
 
-    def __init__(self, context: DecodeContext, options: SJDPACOptions, verifier: Coupling) -> None:
+    def __init__(self, context: DecodeContext, options: SJDPACOptions, verifier: Verifier) -> None:
         super().__init__(context, options, verifier)
-        self.width, self.depth = options.width, options.depth
-        self.scored = 0  # cells before this one have been in a pass
+        self.width, self.depth = min(options.width, context.target.vocabulary), options.depth
         self.main: list[int] = []
 
     def propose(self, state: State) -> Proposal:
         """Tree and chain."""
-        window = self.fill(state)
-        q = self.q[self.indices(window)]
-        lists, rest = self._lists(state, window, q)
-        proposal, level, self.main = Proposal(), [ROOT], []
-        for i, cell in enumerate(window):
+        cells, q, codes, drafts = self.window(state)
+        levels, further = self._levels(), self.width - 1
+        further_codes = unread(further * levels, 0 if drafts is None else len(drafts))  # level by level for each k
+        proposal, level, self.main = Proposal(q=q, drafts=drafts), [ROOT], []
+        if levels and further:
+            tokens, distributions = self._further(q[:levels], cells[:levels], state)
+            proposal.drafts = torch.cat(tokens if drafts is None else (drafts, *tokens))
+            proposal.q = torch.cat((q, distributions))
+        for i, cell in enumerate(cells):
             if len(proposal) + 2 > self.options.length:
                 break
-            candidates = [(self.tokens[i], i), *(lists[i] if i < len(lists) else ())]
-            parents = level if i < len(lists) else level[:1]  # behind the tree only the main path continues
-            level = [proposal.add(cell, token, parent, index) for parent in parents for token, index in candidates]
+            candidates = [(codes[i], i)]
+            if i < levels:
+                candidates += [(further_codes[n], len(q) + n) for n in range(i, further * levels, levels)]
+            parents = level if i < levels else level[:1]  # behind the tree only the main path continues
+            level = [proposal.add(cell, code, parent, index) for parent in parents for code, index in candidates]
             self.main.append(level[0])
-        proposal.q = torch.cat((q, *rest)) if len(window) else None
-        self.tokens = self.tokens[: len(self.main)]
         return proposal
 
-    def _lists(
-        self, state: State, window: range, q: Float[Tensor, "N V"]
-    ) -> tuple[list[list[tuple[int, int]]], list[Float[Tensor, "levels V"]]]:
-        """Candidates 2 .. K of the cells in the tree, as many complete levels as fit, and what they are drawn from.
-
-        Returns:
-            For each level its candidates, each with its index in q and these distributions behind it; and these.
-        """
+    def _levels(self) -> int:
+        """Cells in the tree: as many complete levels as fit, of cells whose draft was made with the last pass."""
         levels, nodes = 0, 1
-        most = min(self.depth - 1, len(window), max(0, self.scored - state.frontier))
+        most = min(self.depth - 1, len(self.tokens))
         while levels < most and nodes + self.width ** (levels + 1) <= self.options.length:
             levels += 1
             nodes += self.width**levels
-        if not levels or self.width == 1:
-            return [[] for _ in range(levels)], []
-        further, cells = range(1, self.width), list(window[:levels])
-        u = self.noise.uniform(Purpose.DRAFT, state.passes, cells * len(further), [k for k in further for _ in cells])
-        rest, last = q[:levels], torch.tensor(self.tokens[:levels], device=q.device)
-        distributions, drawn = [], []
-        for numbers in u.to(q.device).split(levels):
+        return levels
+
+    def _further(
+        self, q: Float[Tensor, "levels V"], cells: range, state: State
+    ) -> tuple[list[Int[Tensor, "levels"]], Float[Tensor, "N V"]]:
+        """Candidates 2 .. K of the cells in the tree, and what they are drawn from."""
+        numbers = [(cell, k) for k in range(1, self.width) for cell in cells]
+        u = self.noise.uniform(Purpose.DRAFT, state.passes, *zip(*numbers, strict=True))
+        rest, last = q.clamp(min=TINY), torch.from_numpy(np.array(self.tokens[: len(cells)])).to(q.device)
+        tokens, weights = [], []
+        for u_k in u.split(len(cells)):
             rest = rest.scatter(-1, last[:, None], 0.0)
-            mass = rest.sum(-1, keepdim=True)
-            rest = rest / mass.clamp(min=torch.finfo(rest.dtype).tiny)
-            last = inverse_cdf(rest, numbers).clamp(max=rest.shape[-1] - 1)
-            distributions.append(rest)
-            drawn.append(last.where(mass[:, 0] > 0, NONE))
-        lists: list[list[tuple[int, int]]] = [[] for _ in range(levels)]
-        for k, tokens in enumerate(torch.stack(drawn).tolist()):
-            for i, token in enumerate(tokens):
-                if token != NONE and len(lists[i]) == k:
-                    lists[i].append((token, len(q) + k * levels + i))
-        return lists, distributions
+            weights.append(rest)
+            tokens.append(last := inverse_cdf(rest, u_k))
+        return tokens, normalise(torch.cat(weights))
+
+    def slots(self, step: Step) -> Sequence[int]:
+        """Those of the accepted path, then of the main path, whichever was accepted."""
+        slots, done = [0, *(node + 1 for node in self.main)], len(step.written)
+        slots[:done] = step.verdict.slots()[: len(slots)]
+        return slots
 
     def observe(self, step: Step) -> None:
-        """Continue on the main path behind the committed cells, whichever path was accepted."""
-        state, proposal, verdict = step.before, step.proposal, step.verdict
-        slots = [0, *(node + 1 for node in self.main)]
-        scored = range(state.frontier, min(state.frontier + len(slots), self.layout.cells))
-        done = len(step.written)
-        slots[:done] = verdict.slots()[: len(slots)]
-        p = step.p[slots[: len(scored)]]
-        self.q[self.indices(scored)] = p
-        self.scored = max(self.scored, scored.stop)
-        left = scored[done:]
-        q = proposal.q[done : len(self.main)] if proposal.q is not None else p[:0]
-        self.tokens = self.refresh(self.tokens[done:], q, p[done:], left, state) if left else []
+        """Continue on the main path behind the committed cells."""
+        super().observe(step)
+        refined, slots = step.verdict.refined, self.slots(step)[: self.scored - step.before.frontier]
+        self.tokens = [] if refined is None else [refined[slot] for slot in slots[len(step.written) :]]
 
 
 METHOD = Method(

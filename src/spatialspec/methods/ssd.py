@@ -25,14 +25,14 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
 from spatialspec.core.interfaces import Drafter, Head, Verifier
-from spatialspec.core.proposal import Proposal
+from spatialspec.core.proposal import Proposal, unread
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
@@ -139,7 +139,8 @@ class Block:
 
     def __init__(self, verifier: Verifier, draft: str, q: str) -> None:
         self.verifier, self.argmax, self.previous = verifier, draft == "argmax", q == "previous"
-        self.tokens: list[int] = []
+        self.tokens: list[int] = []  # as codes of `drafts`, until a round replaces them
+        self.drafts: Int[Tensor, "N"] | None = None
         self.q: Float[Tensor, "N V"] | None = None
         self.rounds = 0
 
@@ -147,19 +148,19 @@ class Block:
         """Draft one token from each distribution of q, to be corrected in `rounds` passes."""
         n = len(q)
         cells = range(state.frontier, state.frontier + n)
-        self.tokens = q.argmax(-1).tolist() if self.argmax else self.verifier.draw(q, range(n), cells, state.passes)
-        self.q, self.rounds = q, rounds
+        self.drafts = q.argmax(-1) if self.argmax else self.verifier.draw(q, range(n), cells, state.passes)
+        self.tokens, self.q, self.rounds = unread(n), q, rounds
 
     def proposal(self, state: State, leading: int) -> Proposal:
         """The whole block while rounds are left, then its first `leading` tokens, to be committed."""
         if self.rounds:
-            return Proposal.chain(state.frontier, self.tokens, self.q)
-        return Proposal.chain(state.frontier, self.tokens[:leading], final=True)
+            return Proposal.chain(state.frontier, self.tokens, self.q, drafts=self.drafts)
+        return Proposal.chain(state.frontier, self.tokens[:leading], final=True, drafts=self.drafts)
 
     def correct(self, step: Step) -> None:
         """Replace the drafts by the refined tokens of a round."""
         assert step.verdict.refined is not None
-        self.tokens = list(step.verdict.refined[: len(self.tokens)])
+        self.tokens, self.drafts = list(step.verdict.refined[: len(self.tokens)]), None
         self.rounds -= 1
         if self.previous:
             self.q = step.p[:-1]
@@ -211,19 +212,16 @@ class AutoCorrect(Verifier):
     def __init__(self, context: DecodeContext, options: Options, rule: Coupled | Rejection) -> None:
         self.rule, self.ranks = rule, rule.ranks
 
-    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+    def draw(
+        self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int
+    ) -> Int[Tensor, "N"]:
         """As the rule draws them."""
         return self.rule.draw(q, indices, cells, pass_index)
 
     def verify(self, proposal: Proposal, scores: Scores, state: State) -> Verdict:
         """Correct a block; without drafts, commit one token as in AR."""
-        if not len(proposal):
-            return self.rule.verify(proposal, scores, state)
-        if isinstance(self.rule, Coupled):
-            return Verdict(refined=tuple(scores.winners))
-        assert proposal.q is not None
-        refined = self.rule.couple(scores.p[:-1], proposal.q, proposal.tokens, proposal.cells, state.passes)
-        return Verdict(refined=tuple(refined))
+        verdict = self.rule.verify(proposal, scores, state)
+        return Verdict(refined=verdict.refined) if len(proposal) else verdict
 
 
 METHOD = Method(

@@ -30,13 +30,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.interfaces import Drafter, Verifier
-from spatialspec.core.proposal import Proposal
+from spatialspec.core.proposal import Proposal, unread
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods.method import Method
@@ -98,7 +98,8 @@ class SSDStrict(Drafter):
     def __init__(self, context: DecodeContext, options: StrictOptions, verifier: Verifier) -> None:
         self.recent = Recent.make(context, options.horizontal, 1, context.layout.widest)
         self.verifier, self.options = verifier, options
-        self.tokens: list[int] = []  # drafts of the cells behind the frontier, not tested yet
+        self.tokens: list[int] = []  # drafts of the cells behind the frontier, not tested yet, as codes of `drafts`
+        self.drafts: Int[Tensor, "N"] | None = None
         self.q: Float[Tensor, "N V"] | None = None  # the distributions they were drawn from
 
     def propose(self, state: State) -> Proposal:
@@ -109,9 +110,11 @@ class SSDStrict(Drafter):
             left, horizontal = grid.columns - column, self.options.horizontal
             q = self.recent.below(1, grid.columns)[:left] if row else self.recent.right(min(horizontal, left))
             cells = range(state.frontier, state.frontier + len(q))
-            self.tokens, self.q = self.verifier.draw(q, range(len(q)), cells, state.passes), q
+            self.drafts = self.verifier.draw(q, range(len(q)), cells, state.passes)
+            self.tokens, self.q = unread(len(q)), q
         tested = slice(self.options.nodes)
-        return Proposal.chain(state.frontier, self.tokens[tested], None if self.q is None else self.q[tested])
+        q_tested = None if self.q is None else self.q[tested]
+        return Proposal.chain(state.frontier, self.tokens[tested], q_tested, drafts=self.drafts)
 
     def observe(self, step: Step) -> None:
         """Store the states of committed cells; drop drafts that were tested, in row 0 all."""

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spatialspec.core.interfaces import Verifier
-from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.core.proposal import ROOT, Proposal, unread
 from spatialspec.core.state import State
 
 Path = tuple[int, ...]  # ranks, from 0, of the candidates on the way to a node
@@ -77,9 +77,9 @@ def used(shape: Shape) -> list[int]:
 def proposal(
     shape: Shape, plan: Sequence[Sequence[int]], q: Float[Tensor, "Q V"], verifier: Verifier, state: State
 ) -> Proposal:
-    """Draw the candidates of a shape, and only these, and make the tree.
+    """Draw the candidates of a shape, and only these, and make the tree; the host does not read their tokens.
 
-    A token drawn twice is one node, tested once per candidate; the tree behind it is that of the first.
+    So two candidates with the same token are two nodes.
 
     Args:
         shape: of the tree.
@@ -90,15 +90,12 @@ def proposal(
     """
     indices = [index for level in plan for index in level]
     cells = [state.frontier + j for j, level in enumerate(plan) for _ in level]
-    tokens = iter(verifier.draw(q, indices, cells, state.passes))
-    drawn = [[(next(tokens), index) for index in level] for level in plan]
-    tree = Proposal(q=q)
+    codes = iter(unread(len(indices)))
+    drawn = [[(next(codes), index) for index in level] for level in plan]
+    tree = Proposal(q=q, drafts=verifier.draw(q, indices, cells, state.passes))
     placed: dict[Path, int] = {(): ROOT}
     for path in shape:
-        if path[:-1] not in placed:
-            continue
-        level, count = len(path) - 1, len(tree)
-        token, index = drawn[level][path[-1]]
-        if tree.add(state.frontier + level, token, placed[path[:-1]], index) == count:
-            placed[path] = count
+        level = len(path) - 1
+        code, index = drawn[level][path[-1]]
+        placed[path] = tree.add(state.frontier + level, code, placed[path[:-1]], index)
     return tree

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -93,7 +93,9 @@ class EveryRow(Verifier):
         self.rule, self.ranks, self.adaptive = rule, rule.ranks, options.kind == "adaptive"
         self._drafts: dict[int, tuple[int, Float[Tensor, "V"]]] = {}
 
-    def draw(self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int) -> list[int]:
+    def draw(
+        self, q: Float[Tensor, "Q V"], indices: Sequence[int], cells: Sequence[int], pass_index: int
+    ) -> Int[Tensor, "N"]:
         """As the rule draws them."""
         return self.rule.draw(q, indices, cells, pass_index)
 

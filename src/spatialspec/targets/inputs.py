@@ -12,7 +12,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampler import Sampler, cells_after
 from spatialspec.core.state import State
 from spatialspec.targets.noise_buffer import NoiseBuffer
-from spatialspec.targets.passes import Shape
+from spatialspec.targets.shape import Shape
 from spatialspec.targets.slots import Slots
 
 Arrays = Mapping[str, np.ndarray]
@@ -85,4 +85,4 @@ def fill_samplers(
             arrays["noise"][index, : len(cells)] = noise.rows(index, sampler.noise, cells)
             if sampler.near and len(proposal):
                 nodes = slice(len(cells) - len(proposal), len(cells))
-                arrays["nodes"][:, index, nodes] = np.array(proposal.parents) + 1, proposal.tokens
+                arrays["above"][index, nodes] = np.array(proposal.parents) + 1

@@ -13,86 +13,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from spatialspec.core.grid import Layout
-from spatialspec.core.sampler import SETTINGS, Form, distributions, readout
+from spatialspec.core.sampler import Form, distributions, readout
 from spatialspec.targets.cache import Cache
+from spatialspec.targets.draft_buffer import looked_up
 from spatialspec.targets.engine import Engine, PassInputs
-from spatialspec.targets.inbox import Field
-
-
-class Shape(NamedTuple):
-    """What is fixed in a pass.
-
-    Attributes:
-        images: B.
-        sequences: S, one for each guidance stream of each image.
-        streams: of every image, if all have the same number; 0 if not.
-        prompt: slots of the longest prompt that it reads, P; 0 behind the first pass.
-        body: slots behind it, N.
-        outputs: slots of an image that output cells, R.
-        start: first slot to write, if all sequences have the same and it is no input; None if it is.
-        visible: slots of the cache that attention sees.
-        moves: most slots of the last pass that a sequence commits elsewhere than where they are, M.
-        causal: whether attention needs no mask.
-        forced: whether there are forced tokens among the slots.
-        layers: hidden layers to return besides the last.
-        form: of the samplers; None for logits alone.
-    """
-
-    images: int
-    sequences: int
-    streams: int
-    prompt: int
-    body: int
-    outputs: int
-    start: int | None
-    visible: int
-    moves: int
-    causal: bool
-    forced: bool
-    layers: tuple[int, ...]
-    form: Form | None
-
-    @property
-    def width(self) -> int:
-        """All slots of a sequence in this pass."""
-        return self.prompt + self.body
-
-    @property
-    def every(self) -> bool:
-        """Whether all slots output cells, in order."""
-        return not self.prompt and not self.forced
-
-    def fields(self) -> dict[str, Field]:
-        """The inputs that change from pass to pass."""
-        images, sequences, width = self.images, self.sequences, self.width
-        fields: dict[str, Field] = {
-            "tokens": ("int", (images, self.body)),
-            "positions": ("int", (sequences, width)),  # in the sequence
-            "lengths": ("int", (sequences,)),  # committed slots
-            "prefix": ("int", (sequences,)),  # of them, or of this pass, the prompt
-        }
-        if not self.streams:
-            fields["image"] = "int", (sequences,)
-            fields["stream"] = "int", (2, images)  # sequences of the first and the last stream
-        if self.forced:
-            fields["steps"] = "int", (images, self.body)
-        if not self.every:
-            fields["outputs"] = "int", (images, self.outputs)
-        if not self.causal:
-            fields["tree"] = "bool", (sequences, width, width)  # what slots of this pass see of each other
-        if self.moves:
-            fields["moves"] = "int", (2, sequences, self.moves)
-        if self.form is not None:
-            fields["settings"] = "float", (images, SETTINGS)
-            if self.form.scored:
-                fields["noise"] = "int", (images, self.outputs)  # rows of the table of noise
-            if self.form.near:
-                fields["nodes"] = "int", (2, images, self.outputs)  # slot above each slot's token, and the token
-        return fields
+from spatialspec.targets.shape import Shape
 
 
 @dataclass(frozen=True)
@@ -104,33 +34,39 @@ class Buffers:
         forced: embedded forced tokens: after a row, then after a grid.
         conditioning: for each sequence what is added to its slots, if anything; see `Prompt.conditioning`.
         noise: coupled noise of some cells of every image.
+        drafts: tokens of every image that the host has not read.
     """
 
     cache: Cache
     forced: Float[Tensor, "F d"]
     conditioning: Float[Tensor, "S slots d"] | None
     noise: Float[Tensor, "B cells V"]
+    drafts: Int[Tensor, "B D"]
 
     def places(self) -> tuple[int, ...]:
         """Where they lie in memory."""
-        tables = (self.forced, self.noise, self.conditioning)
+        tables = (self.forced, self.noise, self.drafts, self.conditioning)
         return (*self.cache.places(), *(table.data_ptr() for table in tables if table is not None))
 
 
 class Results(NamedTuple):
-    """Results of a pass, on the device: as in `Scores`, for all images; `host` is what the host reads."""
+    """Results of a pass, on the device: as in `Scores`, for all images; `host` is what the host reads.
+
+    With drafts on the device the last column of `host` is `tokens`.
+    """
 
     logits: Float[Tensor, "S R V"]
     hidden: Float[Tensor, "S R d"]
     layers: Mapping[int, Float[Tensor, "S R d"]]
     p: Float[Tensor, "B R V"] | None
     host: Float[Tensor, "B R columns"] | None
+    tokens: Int[Tensor, "B R"] | None
 
     def copied(self) -> Results:
         """The same in memory of their own, but for the logits, which nobody keeps."""
-        p, host = (None if part is None else part.clone() for part in (self.p, self.host))
+        p, host, tokens = (None if part is None else part.clone() for part in (self.p, self.host, self.tokens))
         layers = {layer: states.clone() for layer, states in self.layers.items()}
-        return Results(self.logits, self.hidden.clone(), layers, p, host)
+        return Results(self.logits, self.hidden.clone(), layers, p, host, tokens)
 
 
 class PassCall(NamedTuple):
@@ -157,7 +93,10 @@ def run(call: PassCall) -> Results:
     """The function."""
     engine, layout, buffers, inputs, shape, prompt = call
     positions, prefix, lengths = (inputs[name].long() for name in ("positions", "prefix", "lengths"))
-    x = _embed(engine, buffers, inputs, shape, prompt)
+    tokens = inputs["tokens"].long()
+    if shape.drafted:
+        tokens = looked_up(tokens, buffers.drafts, engine.vocabulary)
+    x = _embed(engine, buffers, inputs, tokens, shape, prompt)
     if buffers.conditioning is not None:  # of the cell after each slot
         cells = positions - prefix[:, None] + 1
         rows = torch.arange(shape.sequences, device=cells.device)[:, None]
@@ -171,20 +110,27 @@ def run(call: PassCall) -> Results:
     between = {layer: _outputs(engine, states, inputs, shape) for layer, states in inner.items()}
     logits = engine.output(engine.norm(final))
     if shape.form is None:
-        return Results(logits, final, between, None, None)
-    p, host = _sample(logits, buffers, inputs, shape, shape.form)
-    return Results(logits, final, between, p, host)
+        return Results(logits, final, between, None, None, None)
+    read = tokens
+    if not shape.every:  # of the last slot of a prompt anything
+        slots = (inputs["outputs"].long() - shape.prompt + 1).clamp(min=0)
+        read = F.pad(tokens, (1, 0)).gather(-1, slots)
+    p, host = _sample(logits, buffers, inputs, read, shape, shape.form)
+    if host is not None and shape.drafted:
+        host = torch.cat((host, read.int().view(torch.float32)[..., None]), -1)
+    return Results(logits, final, between, p, host, read)
 
 
 def _embed(
     engine: Engine,
     buffers: Buffers,
     inputs: Mapping[str, Tensor],
+    tokens: Int[Tensor, "B N"],
     shape: Shape,
     prompt: Float[Tensor, "S P d"] | None,
 ) -> Float[Tensor, "S N d"]:
     """Embed the slots; tokens are embedded once and repeated per guidance stream."""
-    embedded = engine.embed(inputs["tokens"].long()).to(buffers.forced.dtype)
+    embedded = engine.embed(tokens).to(buffers.forced.dtype)
     if shape.forced:
         steps = inputs["steps"].long()  # step j is forced token j - 1
         embedded = torch.where((steps > 0)[..., None], buffers.forced[(steps - 1).clamp(min=0)], embedded)
@@ -225,7 +171,12 @@ def _outputs(
 
 
 def _sample(
-    logits: Float[Tensor, "S R V"], buffers: Buffers, inputs: Mapping[str, Tensor], shape: Shape, form: Form
+    logits: Float[Tensor, "S R V"],
+    buffers: Buffers,
+    inputs: Mapping[str, Tensor],
+    tokens: Int[Tensor, "B R"],
+    shape: Shape,
+    form: Form,
 ) -> tuple[Float[Tensor, "B R V"], Float[Tensor, "B R columns"] | None]:
     """Distributions of all images, and what the host reads."""
     logits, settings = logits.float(), inputs["settings"]
@@ -243,5 +194,5 @@ def _sample(
         return p, None
     images = torch.arange(shape.images, device=p.device)[:, None]
     noise = buffers.noise[images, inputs["noise"].long()]
-    nodes = tuple(inputs["nodes"].long()) if form.near else None
+    nodes = (inputs["above"].long(), tokens) if form.near else None
     return p, readout(p, noise, form.ranked, nodes)

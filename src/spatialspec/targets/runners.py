@@ -16,10 +16,12 @@ from spatialspec.core.arguments import ENGINES
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.grid import Layout
 from spatialspec.targets.cache import Cache
+from spatialspec.targets.draft_buffer import DraftBuffer
 from spatialspec.targets.engine import Engine
 from spatialspec.targets.inbox import Inbox
 from spatialspec.targets.noise_buffer import NoiseBuffer
-from spatialspec.targets.passes import PassCall, Results, Shape, run
+from spatialspec.targets.passes import PassCall, Results, run
+from spatialspec.targets.shape import Shape
 from spatialspec.targets.workspace import Workspace
 
 WIDTHS = (1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)  # slots of a pass; a wider one has a multiple of the last
@@ -40,7 +42,7 @@ class Runner:
     def workspace(self, engine: Engine, slots: int) -> Workspace:
         """Empty buffers for a session whose sequences have `slots` slots."""
         inbox, noise = Inbox(engine.device, WORDS), NoiseBuffer(engine.vocabulary, engine.device)
-        return Workspace(engine.cache(slots), inbox, noise)
+        return Workspace(engine.cache(slots), inbox, noise, DraftBuffer(engine.device))
 
     def release(self, workspace: Workspace) -> None:
         """A session is done with its buffers."""
@@ -96,6 +98,7 @@ class Padded(Runner):
             moves=_up(max(shape.moves, 1), COMMITTED),
             causal=False,
             forced=forced,
+            drafted=True,
         )
 
 

@@ -23,8 +23,9 @@ from spatialspec.core.state import State
 from spatialspec.core.step import Readout, Scores, Step
 from spatialspec.targets.engine import Engine, Prompt
 from spatialspec.targets.inputs import PassBatch, fill_samplers, fill_slots
-from spatialspec.targets.passes import Buffers, PassCall, Results, Shape
+from spatialspec.targets.passes import Buffers, PassCall, Results
 from spatialspec.targets.room import check_room
+from spatialspec.targets.shape import Shape
 from spatialspec.targets.slots import Slots, length
 
 WIDEST = 128  # drafted nodes of a pass that fit into a new cache, each with its forced tokens
@@ -118,7 +119,7 @@ class TargetSession:
         for image, image_slots in zip(self.images, slots, strict=True):
             image.slots = image_slots
         read = np.where(np.array(self.cache.lengths) == 0, self._prefix, 0)  # slots of the prompt in this pass
-        shape = self._shape(states, slots, read, layers, samplers)
+        shape = self._shape(states, slots, read, layers, self.workspace.drafts.put(proposals), samplers)
         arrays, tensors = self.inbox.fields(shape.fields())
         sequences = [image.sequences for image in self.images]
         batch = PassBatch(sequences, slots, self._prefix, read, self.cache.lengths, self._moves)
@@ -130,11 +131,11 @@ class TargetSession:
         clock.mark("draft")
         self._moves.clear()
         self._body = shape.prompt
-        buffers = Buffers(self.cache, self.forced, self._conditioning, self.noise.table)
+        buffers = Buffers(self.cache, self.forced, self._conditioning, self.noise.table, self.workspace.drafts.table)
         results = self.runner(PassCall(self.engine, self.layout, buffers, tensors, shape, prompt))
         host = None if results.host is None else results.host.numpy(force=True)
         clock.mark("pass")
-        return [self._scores(i, results, host, shape, samplers) for i in range(len(self.images))]
+        return [self._scores(i, results, host, shape, samplers, proposal) for i, proposal in enumerate(proposals)]
 
     def _shape(
         self,
@@ -142,6 +143,7 @@ class TargetSession:
         slots: Sequence[Slots],
         read: Int[np.ndarray, "S"],
         layers: Collection[int],
+        drafted: bool,
         samplers: Sequence[Sampler],
     ) -> Shape:
         """What is fixed in this pass; makes room in the cache."""
@@ -163,6 +165,7 @@ class TargetSession:
             causal=body == 1 and self.engine.causal_alone and cache.even and in_order,
             forced=bool(len(self.forced)) and any(len(s) > len(s.last) for s in slots),
             layers=tuple(sorted(layers)),
+            drafted=drafted,
             form=Form.of(samplers, self.engine.vocabulary) if samplers else None,
         )
         return self.runner.fit(shape, cache, len(self.forced) > 0)
@@ -183,21 +186,27 @@ class TargetSession:
         host: Float[np.ndarray, "B R columns"] | None,
         shape: Shape,
         samplers: Sequence[Sampler],
+        proposal: Proposal,
     ) -> Scores:
-        """The part of one image."""
+        """The part of one image; its drafts are settled if they were read."""
         image = self.images[index]
         assert image.slots is not None
         count = len(image.slots.last) + (not image.slots.pending)
         part = slice(image.sequences.start, image.sequences.stop), slice(count)
         readout = None
-        if host is not None and shape.form is not None and samplers[index].noise is not None:
-            readout = Readout(host[index, :count], shape.form.ranked, samplers[index].count)
+        if host is not None and shape.form is not None:
+            if proposal.drafts is not None:
+                proposal.settle(host[index, count - len(proposal) : count, -1].view(np.int32).tolist())
+            if samplers[index].noise is not None:
+                columns = host[index, :count, : -1 if shape.drafted else None]
+                readout = Readout(columns, shape.form.ranked, samplers[index].count)
         return Scores(
             results.logits[part],
             results.hidden[part],
             {layer: states[part] for layer, states in results.layers.items()},
             None if results.p is None else results.p[index, :count],
             readout,
+            None if proposal.drafts is None or results.tokens is None else results.tokens[index, :count],
         )
 
     def keep(self, index: int, step: Step) -> None:

@@ -38,7 +38,7 @@ class Slots:
 
     Attributes:
         pending: number of pending cells; further entries are nodes.
-        tokens: token of each slot, 0 for forced ones.
+        tokens: token, or code, of each slot, 0 for forced ones.
         steps: 0 for an entry, j for the j-th token after a row, F + j for the j-th after a grid.
         positions: position in the sequence, counted from the end of the prompt.
         entries: index of the entry that a slot belongs to.
@@ -64,7 +64,7 @@ class Slots:
         """
         written = [token for cell in state.pending if (token := state.token(cell)) is not None]
         cells = np.array([*state.pending, *proposal.cells], dtype=np.int64)
-        tokens = np.array([*written, *proposal.tokens], dtype=np.int64)
+        tokens = np.array([*written, *proposal.codes], dtype=np.int64)
         if not forced and not between:
             alone = np.arange(len(cells))
             return cls(len(state.pending), tokens, np.zeros_like(alone), cells, alone, alone)

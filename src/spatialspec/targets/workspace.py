@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spatialspec.targets.cache import Cache
+from spatialspec.targets.draft_buffer import DraftBuffer
 from spatialspec.targets.inbox import Inbox
 from spatialspec.targets.noise_buffer import NoiseBuffer
 
@@ -20,12 +21,14 @@ class Workspace:
         cache: keys and values.
         inbox: inputs.
         noise: coupled noise.
+        drafts: tokens that the host has not read.
         tables: of `hold`, by name.
     """
 
     cache: Cache
     inbox: Inbox
     noise: NoiseBuffer
+    drafts: DraftBuffer
     tables: dict[str, Tensor] = field(default_factory=dict)
 
     def clear(self) -> None:
