@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 
@@ -18,6 +18,7 @@ from spatialspec.io.outputs import check_folder, writing_folder
 from spatialspec.methods.network import DraftNetwork
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.targets.loading import load_target, wrap
+from spatialspec.targets.placing import check_weights
 from spatialspec.targets.runners import Runs, runner
 
 PASSED = ("attn_implementation", "max_memory")  # further arguments, which transformers gets
@@ -61,9 +62,9 @@ class PipelineComponents:
         return f"{type(self).__name__}({name}, {device}, drafts: {kinds})"
 
     @classmethod
-    def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> Self:
-        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
-        return cls(wrap(model, processor), draft)
+    def wrap(cls, model: Any, processor: Any, draft: Any = (), engine: str = "auto") -> Self:
+        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft, engine)`."""
+        return cls(wrap(model, processor), draft, engine)
 
     @classmethod
     def from_pretrained(
@@ -161,8 +162,8 @@ class PipelineComponents:
             dtype: a dtype, or its name.
 
         Raises:
-            BadInput: a device that this machine lacks, an unsupported dtype, or a model that is split over devices or
-                quantised.
+            BadInput: a device that this machine lacks or that has too little memory left, an unsupported dtype, or a
+                model that is split over devices or quantised.
         """
         with arguments.reading():
             for place in places:
@@ -178,6 +179,9 @@ class PipelineComponents:
             if split or getattr(network, "is_quantized", False):
                 got = "a model that is split over devices" if split else "a quantised model"
                 raise BadInput(got, "one that can be moved", "load it again where and as it is wanted")
+        there = torch.empty(0, device=where).device  # with its index
+        weights = [weight for network in networks for weight in (*network.parameters(), *network.buffers())]
+        check_weights(0, kind, [there], others=sum(weight.nbytes for weight in weights if weight.device != there))
         for network in networks:
             network.to(where)
         for weight in networks[0].state_dict(keep_vars=True).values() if networks else ():  # not rotations, in fp32
@@ -187,6 +191,17 @@ class PipelineComponents:
             part.to(where, kind)
         self._run_on(self._engine)
         return self
+
+    def enable_model_cpu_offload(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse what diffusers offers: every pass reads all weights, so offloaded ones would cross the bus each time.
+
+        Raises:
+            BadInput: always.
+        """
+        advice = "load it with device_map over several devices, a quantization_config, or in bf16"
+        raise BadInput("offloading", "all weights on devices", advice)
+
+    enable_sequential_cpu_offload = enable_group_offload = enable_model_cpu_offload
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Write target and drafts into a new folder, which `from_pretrained` takes, whole or not at all.
