@@ -22,7 +22,9 @@ from spatialspec.targets.placing import check_weights
 from spatialspec.targets.runners import Runs, runner
 
 PASSED = ("attn_implementation", "max_memory")  # further arguments, which transformers gets
-ALWAYS = {"use_safetensors": True, "low_cpu_mem_usage": True, "trust_remote_code": False}  # values that change nothing
+ALWAYS = {  # further arguments of diffusers and transformers -> the value that changes nothing
+    "use_safetensors": True, "low_cpu_mem_usage": True, "trust_remote_code": False, "variant": None,
+}  # fmt: skip
 
 
 class PipelineComponents:
@@ -93,7 +95,7 @@ class PipelineComponents:
             device: of PyTorch; None is cuda or mps where there is one, else the CPU.
             torch_dtype: of the weights, or its name: fp32, bf16, fp16 (torch's names too) or auto, as None, which is
                 fp32 on the CPU and bf16 elsewhere. The image decoder of `icons` is always in fp32.
-            device_map: as in transformers, instead of `device`; for its models only. Offloading is refused.
+            device_map: a device, instead of `device`; for models of transformers also as there. Offloading is refused.
             dtype: another name of `torch_dtype`.
             revision: branch, tag or commit of the model on the Hub; also OWNER/NAME@REVISION.
             cache_dir: folder of the cache; None is the usual one.
@@ -101,8 +103,8 @@ class PipelineComponents:
             local_files_only: True reads only the cache, as HF_HUB_OFFLINE=1 does.
             quantization_config: of transformers; for its models only, see the page on models.
             engine: how passes are run: "auto" (captured on a CUDA device, else eager), "eager", "captured", "compiled".
-            further: `attn_implementation` and `max_memory`, for transformers; `use_safetensors`, `low_cpu_mem_usage`
-                and `trust_remote_code` are accepted where they change nothing.
+            further: `attn_implementation` and `max_memory`, for transformers; `use_safetensors`, `low_cpu_mem_usage`,
+                `trust_remote_code` and `variant` are accepted where they change nothing.
 
         Raises:
             BadInput: unknown name, damaged files, drafts made for another target, an unsupported dtype, a device that
