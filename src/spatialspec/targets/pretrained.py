@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 import transformers
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedModel
 from transformers.utils import logging as bars
 
 from spatialspec.core.errors import BadInput, shown
@@ -134,8 +134,10 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
     Raises:
         BadInput: it is missing, or a file of it is damaged.
     """
-    read_model_config(folder)
+    config, _ = read_model_config(folder)
     settings = check_side_files(folder)
+    with whole("a configuration of transformers", folder / "config.json"), quiet():  # which tokenizers read too
+        CONFIG_MAPPING[config["model_type"]].from_dict(config)
     nested = settings.get("processor_config.json", {}).get("image_processor")
     name = "preprocessor_config.json" if nested is None else "processor_config.json"
     check_pixels(settings.get(name, {}) if nested is None else nested, folder / name)
