@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 
@@ -18,10 +18,13 @@ from spatialspec.io.outputs import check_folder, writing_folder
 from spatialspec.methods.network import DraftNetwork
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.targets.loading import load_target, wrap
+from spatialspec.targets.placing import check_weights
 from spatialspec.targets.runners import Runs, runner
 
 PASSED = ("attn_implementation", "max_memory")  # further arguments, which transformers gets
-ALWAYS = {"use_safetensors": True, "low_cpu_mem_usage": True, "trust_remote_code": False}  # values that change nothing
+ALWAYS = {  # further arguments of diffusers and transformers -> the value that changes nothing
+    "use_safetensors": True, "low_cpu_mem_usage": True, "trust_remote_code": False, "variant": None,
+}  # fmt: skip
 
 
 class PipelineComponents:
@@ -61,9 +64,9 @@ class PipelineComponents:
         return f"{type(self).__name__}({name}, {device}, drafts: {kinds})"
 
     @classmethod
-    def wrap(cls, model: Any, processor: Any, draft: Any = ()) -> Self:
-        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft)`."""
-        return cls(wrap(model, processor), draft)
+    def wrap(cls, model: Any, processor: Any, draft: Any = (), engine: str = "auto") -> Self:
+        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft, engine)`."""
+        return cls(wrap(model, processor), draft, engine)
 
     @classmethod
     def from_pretrained(
@@ -92,7 +95,7 @@ class PipelineComponents:
             device: of PyTorch; None is cuda or mps where there is one, else the CPU.
             torch_dtype: of the weights, or its name: fp32, bf16, fp16 (torch's names too) or auto, as None, which is
                 fp32 on the CPU and bf16 elsewhere. The image decoder of `icons` is always in fp32.
-            device_map: as in transformers, instead of `device`; for its models only. Offloading is refused.
+            device_map: a device, instead of `device`; for models of transformers also as there. Offloading is refused.
             dtype: another name of `torch_dtype`.
             revision: branch, tag or commit of the model on the Hub; also OWNER/NAME@REVISION.
             cache_dir: folder of the cache; None is the usual one.
@@ -100,8 +103,8 @@ class PipelineComponents:
             local_files_only: True reads only the cache, as HF_HUB_OFFLINE=1 does.
             quantization_config: of transformers; for its models only, see the page on models.
             engine: how passes are run: "auto" (captured on a CUDA device, else eager), "eager", "captured", "compiled".
-            further: `attn_implementation` and `max_memory`, for transformers; `use_safetensors`, `low_cpu_mem_usage`
-                and `trust_remote_code` are accepted where they change nothing.
+            further: `attn_implementation` and `max_memory`, for transformers; `use_safetensors`, `low_cpu_mem_usage`,
+                `trust_remote_code` and `variant` are accepted where they change nothing.
 
         Raises:
             BadInput: unknown name, damaged files, drafts made for another target, an unsupported dtype, a device that
@@ -161,8 +164,8 @@ class PipelineComponents:
             dtype: a dtype, or its name.
 
         Raises:
-            BadInput: a device that this machine lacks, an unsupported dtype, or a model that is split over devices or
-                quantised.
+            BadInput: a device that this machine lacks or that has too little memory left, an unsupported dtype, or a
+                model that is split over devices or quantised.
         """
         with arguments.reading():
             for place in places:
@@ -178,6 +181,9 @@ class PipelineComponents:
             if split or getattr(network, "is_quantized", False):
                 got = "a model that is split over devices" if split else "a quantised model"
                 raise BadInput(got, "one that can be moved", "load it again where and as it is wanted")
+        there = torch.empty(0, device=where).device  # with its index
+        weights = [weight for network in networks for weight in (*network.parameters(), *network.buffers())]
+        check_weights(0, kind, [there], others=sum(weight.nbytes for weight in weights if weight.device != there))
         for network in networks:
             network.to(where)
         for weight in networks[0].state_dict(keep_vars=True).values() if networks else ():  # not rotations, in fp32
@@ -187,6 +193,17 @@ class PipelineComponents:
             part.to(where, kind)
         self._run_on(self._engine)
         return self
+
+    def enable_model_cpu_offload(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse what diffusers offers: every pass reads all weights, so offloaded ones would cross the bus each time.
+
+        Raises:
+            BadInput: always.
+        """
+        advice = "load it with device_map over several devices, a quantization_config, or in bf16"
+        raise BadInput("offloading", "all weights on devices", advice)
+
+    enable_sequential_cpu_offload = enable_group_offload = enable_model_cpu_offload
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Write target and drafts into a new folder, which `from_pretrained` takes, whole or not at all.

@@ -138,21 +138,22 @@ class SpatialPipeline(PipelineComponents):
             warnings.warn(f"{chosen} is verified by coupled noise, whatever the verifier", stacklevel=2)
 
         request, expected = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images), ""
-        if isinstance(budget, str) and budget == AUTO:
-            batch = replace(request, images=len(prompts))  # measured as it is drawn: all images together
-            with self._progress(effort(chosen, batch)) as bar:
-                progress, interrupted = (lambda _, cells: bar.update(cells)), (lambda: self._interrupt)
-                chosen, expected = tuned(self.target, self.drafts, chosen, batch, progress, interrupted)
-        with self._progress(layout.cells * len(prompts), sum(map(len, begun))) as bar:
+        with torch.autocast(self.device.type, enabled=False):  # drawn in the dtype of the weights, whoever calls
+            if isinstance(budget, str) and budget == AUTO:
+                batch = replace(request, images=len(prompts))  # measured as it is drawn: all images together
+                with self._progress(effort(chosen, batch)) as bar:
+                    progress, interrupted = (lambda _, cells: bar.update(cells)), (lambda: self._interrupt)
+                    chosen, expected = tuned(self.target, self.drafts, chosen, batch, progress, interrupted)
+            with self._progress(layout.cells * len(prompts), sum(map(len, begun))) as bar:
 
-            def notify(step: Step) -> None:
-                bar.update(len(step.after.tokens) - len(step.before.tokens))
-                if callback_on_step_end is not None:
-                    values = {"step": step, "tokens": step.after.tokens}
-                    kwargs = {name: values[name] for name in inputs}
-                    callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
+                def notify(step: Step) -> None:
+                    bar.update(len(step.after.tokens) - len(step.before.tokens))
+                    if callback_on_step_end is not None:
+                        values = {"step": step, "tokens": step.after.tokens}
+                        kwargs = {name: values[name] for name in inputs}
+                        callback_on_step_end(self, step.after.passes - 1, len(step.after.tokens), kwargs)
 
-            output = self.draw(request, chosen, output_type, notify).with_remark(expected)
+                output = self.draw(request, chosen, output_type, notify).with_remark(expected)
         return output if as_output else output.to_tuple()
 
     def draw(

@@ -61,6 +61,7 @@ def test_what_is_for_transformers_only(made: dict[str, Path]) -> None:
     for wrong, said in (
         ({"trust_remote_code": True}, "expected False, always"),
         ({"use_safetensors": False}, "expected True, always"),
+        ({"variant": "fp16"}, "expected None, always"),
         ({"torch_dtyp": "fp16"}, "got the argument 'torch_dtyp'"),
         ({"safety_checker": None}, "got the argument"),
     ):
@@ -70,10 +71,31 @@ def test_what_is_for_transformers_only(made: dict[str, Path]) -> None:
     assert pipe.target.model.config.text_config._attn_implementation == "eager"
 
 
+@pytest.mark.parametrize("kind", MAKES)
+def test_one_device_as_a_map(made: dict[str, Path], kind: str) -> None:
+    for place in ("cpu", {"": "cpu"}, torch.device("cpu")):
+        assert SpatialPipeline.from_pretrained(made[kind], device_map=place).device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("kind", ["icons", "emu3", "lumina"])
+def test_autocast_changes_nothing(made: dict[str, Path], kind: str) -> None:
+    """Scripts for diffusers are often inside one: the dtype stays that of the weights, as the report says."""
+    pipe = SpatialPipeline.from_pretrained(made[kind])
+    plain = pipe(**request(kind))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = pipe(**request(kind))
+        assert torch.is_autocast_enabled("cpu")
+    assert out.tokens == plain.tokens and out.images[0].tobytes() == plain.images[0].tobytes()
+
+
 def test_offloading_is_refused(made: dict[str, Path]) -> None:
     """Never slow without a word: weights that do not fit stay on no device."""
     with pytest.raises(BadInput, match="offloaded, for want of room, expected all weights on devices"):
         SpatialPipeline.from_pretrained(made["janus"], device_map="auto", max_memory={"cpu": 300_000})
+    pipe = SpatialPipeline.from_pretrained(made["icons"])
+    for offload in (pipe.enable_model_cpu_offload, pipe.enable_sequential_cpu_offload, pipe.enable_group_offload):
+        with pytest.raises(BadInput, match="got offloading, expected all weights on devices"):
+            offload("cuda")
 
 
 @pytest.mark.parametrize("kind", MAKES)

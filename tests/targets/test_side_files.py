@@ -48,6 +48,18 @@ def test_damaged_ones_are_named(kind: str, damage: bytes, made: dict[str, Path],
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_configuration_is_not_blamed_on_others(kind: str, made: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made[kind], tmp_path / kind))
+    config = json.loads((folder / "config.json").read_text())
+    sizes = config.get("text_config", config)
+    for name, value in (("hidden_size", "x"), ("num_attention_heads", 0), ("intermediate_size", 1.5)):
+        damaged = sizes | {name: value}
+        change(folder, "config.json", **({"text_config": damaged} if "text_config" in config else damaged))
+        said = refused(folder)
+        assert "config.json: got" in said and "preprocessor_config.json" not in said, said
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_those_that_may_be_missing(kind: str, made: dict[str, Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(made[kind], tmp_path / kind))
     for name in ("generation_config.json", "chat_template.jinja", "special_tokens_map.json"):

@@ -73,7 +73,8 @@ def transformers_generate(
     target.prompt_ids = lambda texts, _, streams, grid: given[: len(texts) * streams]  # ids instead of words
     grid = target.grid if image_sizes is None else _grid(image_sizes)
     seeds, chosen = arguments.seeds(seed, None, count), Method.parse(method) if isinstance(method, str) else method
-    tokens, _ = generate(target, (), chosen, Request(["ids"] * count, seeds, sampling, grid))
+    with torch.autocast(model.device.type, enabled=False):
+        tokens, _ = generate(target, (), chosen, Request(["ids"] * count, seeds, sampling, grid))
 
     ends, tokenizer = list(target.row_end), getattr(processor, "tokenizer", None)
     closing = [getattr(tokenizer, name) for name in CLOSING] if ends and hasattr(tokenizer, CLOSING[0]) else []

@@ -21,10 +21,12 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.core.sizes import read_name, read_sizes
 from spatialspec.io.files import read_config
 from spatialspec.io.hub import title
-from spatialspec.io.tensors import load_module
+from spatialspec.io.tensors import load_module, read_shapes
 from spatialspec.targets.engine import Prompt
 from spatialspec.targets.grid_engine import GridEngine
 from spatialspec.targets.images import decode_image
+from spatialspec.targets.model_files import numbers
+from spatialspec.targets.placing import check_weights, devices_of
 from spatialspec.targets.session import TargetSession
 
 
@@ -58,7 +60,8 @@ class GridTarget(GridEngine, ABC):
         """Load a model, tensor by tensor to the device; the image decoder is in fp32.
 
         Raises:
-            BadInput: a file is missing, truncated, foreign, or its shapes are not those of `config.json`.
+            BadInput: a file is missing, truncated, foreign, or its shapes are not those of `config.json`; or the
+                weights do not fit into memory.
         """
         if device_map is not None:
             raise BadInput("a device map", "none", "this model fits on one device, give a device", where=folder)
@@ -69,8 +72,10 @@ class GridTarget(GridEngine, ABC):
         sizes = read_sizes(kind, config[cls.key], f"{where}: {cls.key}")
         vq_sizes = read_sizes(vq_kind, config["vq"], f"{where}: vq")
         sampling = read_sizes(Sampling, config["sampling"], f"{where}: sampling")
+        count, codec = numbers(read_shapes(weights)), folder / "vq.safetensors"
+        check_weights(count, dtype, devices_of(device), folder, 4 * numbers(read_shapes(codec)))
         model = load_module(lambda: network(sizes), weights, where, device, dtype)
-        vq = load_module(lambda: decoder(vq_sizes), folder / "vq.safetensors", where, device, torch.float32)
+        vq = load_module(lambda: decoder(vq_sizes), codec, where, device, torch.float32)
         target = cls(name, model, vq, cls.read_prompts(folder, model), sampling)
         target.check_grid(target.grid)
         if (codes := len(target.codebook)) != target.vocabulary:

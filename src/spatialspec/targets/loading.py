@@ -44,6 +44,8 @@ def load_target(
         BadInput: an unknown kind of model, or a file or weight that is missing, damaged or left over.
     """
     kind = kind_of(read_config(folder / "config.json", ()), folder)
+    if isinstance(device_map, Mapping) and device_map.keys() == {""}:  # one device for all, which every kind takes
+        device, device_map = str(torch.device(device_map[""])), None
     if not options:
         return kind.load(folder, device, dtype, device_map)
     if kind.files is not None:

@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 
 import torch
 import transformers
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedModel
 from transformers.utils import logging as bars
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.sampling import Sampling
 from spatialspec.targets.images import check_pixels
 from spatialspec.targets.model_files import FETCH, LARGEST, check_side_files, numbers, read_model_config
+from spatialspec.targets.placing import check_cover, check_weights, devices_of
 from spatialspec.targets.registry import DeviceMap
 
 Model = TypeVar("Model", bound=PreTrainedModel)
@@ -58,7 +59,8 @@ def load_model(
         options: further arguments of its `from_pretrained`.
 
     Raises:
-        BadInput: a weight is missing, left over, of another shape or offloaded, or a file is damaged.
+        BadInput: the weights do not fit into memory, or one is missing, left over, of another shape or offloaded, or a
+            file is damaged.
     """
     checkpoint = f"a checkpoint of {kind.__name__}"
     settings, shapes = read_model_config(folder, kind.config_class)
@@ -73,7 +75,7 @@ def load_model(
         parts = dict([*bare.named_parameters(), *bare.named_buffers()])
         count = sum(tensor.numel() for tensor in parts.values())
     if isinstance(device_map, Mapping):
-        _check_cover(device_map, parts, kind.__name__)
+        check_cover(device_map, parts, kind.__name__)
     stored = numbers(shapes)
     if count > SLACK * stored + LITTLE:
         raise BadInput(
@@ -82,6 +84,9 @@ def load_model(
             "fetch both again, one of them is another model's",
             folder / "config.json",
         )
+    if "quantization_config" not in (options or {}):
+        weights, buffers = (sum(t.numel() for t in bare.parameters()), sum(t.nbytes for t in bare.buffers()))
+        check_weights(weights, dtype, devices_of(device, device_map), folder, buffers)
     advice = f"check {', '.join(options)}, or {FETCH}" if options else FETCH
     with whole(checkpoint, folder, advice):
         model, report = loader.from_pretrained(
@@ -129,8 +134,10 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
     Raises:
         BadInput: it is missing, or a file of it is damaged.
     """
-    read_model_config(folder)
+    config, _ = read_model_config(folder)
     settings = check_side_files(folder)
+    with whole("a configuration of transformers", folder / "config.json"), quiet():  # which tokenizers read too
+        CONFIG_MAPPING[config["model_type"]].from_dict(config)
     nested = settings.get("processor_config.json", {}).get("image_processor")
     name = "preprocessor_config.json" if nested is None else "processor_config.json"
     check_pixels(settings.get(name, {}) if nested is None else nested, folder / name)
@@ -151,16 +158,6 @@ def _blame(settings: Mapping[str, dict[str, Any]], folder: Path, error: BadInput
                 if (name := part.get(key)) is not None and (not isinstance(name, str) or name not in dir(transformers)):
                     expected = "the name of a class of transformers"
                     raise BadInput(f"{key} {shown(name)}", expected, FETCH, folder / file) from error
-
-
-def _check_cover(device_map: Mapping[str, object], parts: Mapping[str, torch.Tensor], model: str) -> None:
-    """Refuse a device map with a weight that has no device, or a name that is no part of the model."""
-    over = {name: {m for m in device_map if m in ("", name) or name.startswith(f"{m}.")} for name in parts}
-    surplus = set(device_map).difference(*over.values(), {""})
-    if lost := next((name for name, modules in over.items() if not modules), None):
-        raise BadInput(f"device_map without a device for {lost}", f"one for every part of {model}", 'add "", the rest')
-    if surplus:
-        raise BadInput(f"device_map with {shown(min(surplus))}", f"modules of {model}", "leave it out")
 
 
 def check_kinds(model: Any, kind: type[Any], processor: Any = None, its: type[Any] | None = None) -> None:
