@@ -20,6 +20,16 @@ def one_thread() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def small_previews(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where GLM-Image is one of many kinds, its preview has six cells: those of its processor would take minutes."""
+    call = getattr(request.node, "callspec", None)
+    if call is not None and "glm" in call.params.values():
+        from helpers.tiny_glm import shrink_previews
+
+        shrink_previews(monkeypatch)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for folder, mark in MARKS.items():

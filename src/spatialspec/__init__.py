@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spatialspec.drafts.registry import DraftKind
     from spatialspec.generation import Report
     from spatialspec.integrations.custom_generate import transformers_generate
+    from spatialspec.integrations.glm_image_pipeline import accelerate
     from spatialspec.methods.method import Method
     from spatialspec.output import Output
     from spatialspec.pipeline import SpatialPipeline
@@ -33,13 +34,14 @@ _HOMES = {
     "SpatialPipeline": "pipeline",
     "Step": "core.step",
     "TargetKind": "targets.registry",
+    "accelerate": "integrations.glm_image_pipeline",
     "register": "plugins",
     "transformers_generate": "integrations.custom_generate",
     "wrap": "targets.loading",
 }
 __all__ = [
     "BadInput", "DraftKind", "Grid", "Method", "Output", "Report", "Sampling", "SpatialPipeline", "Step", "TargetKind",
-    "__version__", "register", "transformers_generate", "wrap",
+    "__version__", "accelerate", "register", "transformers_generate", "wrap",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from shlex import quote
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.files import inside, read_config, read_text
 from spatialspec.io.hub import USUAL, HubAccess, Repository, Unknown
+from spatialspec.io.pipeline_folder import AR_PART, INDEX, PROCESSOR, ar_folder
 
 WEIGHTS = Path(__file__).parent / "weights"
 GRIDS = {"icons": "24x24"}
@@ -48,6 +49,7 @@ FAMILIES = {
     "emu3": Family(("BAAI/Emu3-Gen-hf",), "90x90, others too", 32768, "Apache-2.0"),
     "chameleon": Family(("leloy/Anole-7b-v0.1-hf",), "32x32", 8192, RESEARCH),
     "lumina": Family(LUMINA, "32x32, 48x48, 64x64, others too", 8192, RESEARCH, "its image decoder"),
+    "glm_image": Family(("zai-org/GLM-Image",), "36x24, others too", 16384, "see its card"),
     "llamagen": Family(
         ("FoundationVision/LlamaGen", "peizesun/llamagen_t2i"), "16x16, 24x24, 32x32", 16384, "see cards", "all of it"
     ),
@@ -62,7 +64,8 @@ def embedded() -> list[str]:
 def model_folder(model: str, access: HubAccess = USUAL, whole: bool = True) -> Path:
     """Folder of a model given by name, by path, or by its name on the Hub, from where its files are fetched.
 
-    A path to config.json is read as its folder, a folder in the Hub's cache as its snapshot.
+    A path to config.json is read as its folder, a folder in the Hub's cache as its snapshot, and a pipeline of
+    diffusers as the folder of its AR part.
 
     Args:
         model: name, path, OWNER/NAME, OWNER/NAME@REVISION, or its address on the Hub.
@@ -97,7 +100,7 @@ def local_folder(model: str) -> Path | None:
         path = Path(model).expanduser()
         if path.name == "config.json" and path.is_file():
             path = path.parent
-        path = _snapshot(path) or path
+        path = ar_folder(_snapshot(path) or path)
         return path if model.strip() and (path / "config.json").is_file() else None
     except (OSError, ValueError, RuntimeError) as error:  # an impossible name, no permission, no home folder
         if isinstance(error, BadInput):
@@ -109,20 +112,36 @@ def _fetch(repository: Repository, whole: bool) -> Path:
     """The files of a model that are read here, once config.json has shown which."""
     folder = repository.fetch(("config.json",))
     if not (folder / "config.json").is_file():
-        names = [name for name in repository.files() if Path(name).suffix in PICKLES]
+        listed = repository.files()
+        if f"{AR_PART}/config.json" in listed:
+            return _fetch_part(repository, whole)
+        names = [name for name in listed if Path(name).suffix in PICKLES]
         holds = f" with {', '.join(names[:3])}" if names else ""
         source, meta = f"{repository.name}/{names[0]}" if names else "", any(n.startswith("models/") for n in names)
         advice = _convert(repository.name if meta else source) if names else "this is no model of a supported family"
         raise BadInput(f"{repository.name}{holds}", "a repository with config.json", advice)
 
     from spatialspec.targets.loading import kind_of
-    from spatialspec.targets.model_files import INDEX, SIDE, SINGLE
+    from spatialspec.targets.model_files import INDEX as SHARDS
+    from spatialspec.targets.model_files import SIDE, SINGLE
 
     kind = kind_of(read_config(folder / "config.json"), repository.name)
     if not whole:
         return folder
-    files = kind.files or (SINGLE, INDEX, "model-*-of-*.safetensors", *SIDE, *SMALL)
+    files = kind.files or (SINGLE, SHARDS, "model-*-of-*.safetensors", *SIDE, *SMALL)
     return repository.fetch(("config.json", *files, *kind.optional_weights, *kind.optional_files, *BESIDE))
+
+
+def _fetch_part(repository: Repository, whole: bool) -> Path:
+    """The AR part of a pipeline of diffusers, and its processor."""
+    from spatialspec.targets.loading import kind_of
+    from spatialspec.targets.model_files import SIDE
+
+    folder = repository.fetch((INDEX, f"{AR_PART}/*.json")) / AR_PART
+    kind_of(read_config(folder / "config.json"), repository.name)
+    if whole:
+        repository.fetch((f"{AR_PART}/model*.safetensors", *(f"{PROCESSOR}/{name}" for name in (*SIDE, *SMALL))))
+    return folder
 
 
 def _nearest(model: str) -> str:
@@ -169,8 +188,8 @@ def _advice_on(path: Path) -> str:
     names = sorted(child.name for child in path.iterdir())
     if not names:
         return "the folder is empty: fetch the files again"
-    if "model_index.json" in names:
-        return "this is a pipeline of diffusers, which is not understood"
+    if INDEX in names:
+        return "this is a pipeline of diffusers without the AR part of GLM-Image"
     if "adapter_config.json" in names:
         return "these are adapters of a model: merge them with it (merge_and_unload of peft) and save the whole"
     if {"models", "tokenizer"} <= {*names}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Session, Target
@@ -66,7 +67,7 @@ class Request:
         first = self.seeds[0]
         return Request.of(prompts, self.sampling, self.grid, first, self.images, self.verifier, self.negatives[0])
 
-    def only(self, images: Sequence[int]) -> Request:
+    def only(self, images: Sequence[int]) -> Self:
         """A request for some of its images."""
         return replace(
             self,
@@ -76,14 +77,35 @@ class Request:
             written=[self.written[i] for i in images],
         )
 
-    def each(self) -> list[Request]:
+    def each(self) -> list[Self]:
         """One request per image."""
         return [replace(self.only([i]), images=1) for i in range(len(self.prompts))]
 
-    def by_prompt(self) -> list[Request]:
+    def by_prompt(self) -> list[Self]:
         """One request per prompt."""
         return [self.only(range(i, i + self.images)) for i in range(0, len(self.prompts), self.images)]
 
     def session(self, target: Target) -> Session:
         """Start a session of the target with these images."""
         return target.session(self.prompts, self.negatives, self.sampling, self.grid)
+
+
+@dataclass(frozen=True)
+class TokenRequest(Request):
+    """Images behind prompts that came as token ids; `prompts` only name them in reports.
+
+    Attributes:
+        ids: for every image the ids of each of its streams, conditional first, up to the token that opens the image.
+    """
+
+    ids: Sequence[Sequence[Sequence[int]]] = ()
+
+    def only(self, images: Sequence[int]) -> Self:
+        """See :class:`Request`."""
+        return replace(super().only(images), ids=[self.ids[i] for i in images])
+
+    def session(self, target: Target) -> Session:
+        """See :class:`Request`; for targets around language models."""
+        language: Any = target
+        session: Session = language.session_of_ids(self.ids, self.grid)
+        return session

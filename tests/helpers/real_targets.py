@@ -14,6 +14,7 @@ from helpers import llamagen_tiny
 from helpers.tiny import tiny_folder
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
+from helpers.tiny_glm import tiny_glm
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
@@ -48,6 +49,7 @@ MAKES = {
     "icons": Made(tiny_folder),
     "janus": Made(tiny_janus),
     "emu3": Made(tiny_emu3, "3x5"),
+    "glm": Made(tiny_glm, "2x3"),
     "anole": Made(write_anole),
     "lumina": Made(write_lumina, "4x6"),
     "classes": Made(lambda folder: llamagen_tiny.tiny_folder(folder, "class"), "5x4", ("0", "golden retriever")),

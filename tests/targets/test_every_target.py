@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from transformers import Emu3Processor
+from transformers import Emu3Processor, GlmImageProcessor
 
 from helpers.real_targets import MAKES, random_drafts
 from helpers.tiny import call_main
@@ -33,7 +33,7 @@ def test_every_exact_decoder_draws_ar(kind: str, folder: Path) -> None:
     pipe, asked = SpatialPipeline.from_pretrained(folder), MAKES[kind]
     given = {"prompt": list(asked.prompts), "size": asked.size, "seed": 3}
     ar = pipe(**given, method="ar")
-    cells = arguments.grid(pipe.target, asked.size).cells
+    cells = pipe.target.layout(arguments.grid(pipe.target, asked.size)).cells
     assert ar.report.target_passes == cells and len(set(ar.tokens)) == 2 < len(set(ar.tokens[0]))
     for method in WITHOUT:
         assert pipe(**given, method=method).tokens == ar.tokens, method
@@ -51,6 +51,8 @@ def test_drafts_are_trained_and_drawn_with(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(Emu3Processor, "image_area", 16 * 64)
     monkeypatch.setattr(lumina, "USUAL", 4 * 4)
+    for side in ("target_h", "target_w"):
+        monkeypatch.setattr(GlmImageProcessor, side, 3 * 32)
     one, other = MAKES[kind].prompts
     Path("prompts.txt").write_text(f"{one}\n{other}\n" * 12)
     train = ["train", "draft", "--target", folder, "--drafter", "hawk", "--self-distil", "prompts.txt"]

@@ -19,6 +19,7 @@ from helpers.originals import original_janus
 from helpers.terminal import run_in_terminal
 from helpers.tiny import call_main, tiny_folder
 from helpers.tiny_checkpoints import tiny_janus
+from helpers.tiny_glm import tiny_glm_parts
 from spatialspec import BadInput, SpatialPipeline
 from spatialspec.io.hub import Repository, title
 from spatialspec.models import model_folder
@@ -97,6 +98,26 @@ def test_a_model_of_this_package_with_its_drafts(hub: LoopbackHub, tmp_path: Pat
     assert f"{DRAFTS}/model.safetensors" in hub.served
     request = {"prompt": "a cat", "seed": 0, "method": "hawk"}
     assert own(**request).tokens == published(**request).tokens == pipe(**request).tokens
+
+
+def test_a_pipeline_of_diffusers(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of GLM-Image the AR part and its processor, its configuration first; others are refused before their weights."""
+    folder, name = tiny_glm_parts(tmp_path / "GLM-Image"), "zai-org/GLM-Image"
+    for foreign in ("transformer/model.safetensors", "vae/config.json", "processor/own.py"):
+        (folder / foreign).parent.mkdir(exist_ok=True)
+        (folder / foreign).write_bytes(b"not to be fetched")
+    monkeypatch.setitem(hub.repositories, name, folder)
+    pipe = SpatialPipeline.from_pretrained(name, cache_dir=tmp_path / "cache")
+    twin = SpatialPipeline.from_pretrained(folder)
+    assert pipe.target.name == twin.target.name == "GLM-Image"
+    assert pipe("a cat", seed=0, size="1x2").tokens == twin("a cat", seed=0, size="1x2").tokens
+    fetched = {served.removeprefix(f"{name}/") for served in hub.served}
+    ours = {str(path.relative_to(folder)) for part in ("vision_*", "processor") for path in folder.glob(f"{part}/*")}
+    assert fetched == {*ours, "model_index.json"} - {"processor/own.py"}
+    hub.served.clear()
+    (folder / "vision_language_encoder" / "config.json").write_text('{"model_type": "another"}')
+    assert "got model_type 'another'" in refused(name, tmp_path / "other")
+    assert not any(served.endswith(".safetensors") for served in hub.served)
 
 
 def test_revision_token_and_cache(hub: LoopbackHub, tmp_path: Path) -> None:

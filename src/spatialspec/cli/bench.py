@@ -80,7 +80,7 @@ def bench(
     from spatialspec.measure.metrics import AGAINST_AR, COST, DISTANCE, columns, notes
 
     images = len(request.prompts) + 1  # one warms up
-    with progress(len({AR, *listed}) * images * request.grid.cells) as report:
+    with progress(len({AR, *listed}) * images * pipeline.target.layout(request.grid).cells) as report:
         document = bench(pipeline, listed, request, report, stage=report.stage)
     with saved(json, document.json_text), saved(csv, document.csv_text):
         tables = COST, AGAINST_AR, DISTANCE

@@ -115,11 +115,12 @@ def evaluate(
     from spatialspec.quality.extractors import ClipScore, feature_extractor
     from spatialspec.quality.judge import Alignment
     from spatialspec.quality.measuring import Metrics
-    from spatialspec.quality.quality import evaluate
+    from spatialspec.quality.quality import check_images, evaluate
     from spatialspec.quality.real import load_real
     from spatialspec.quality.store import Store
 
     with waiting("reading real images" if real is not None else "checking the prompts") as now:
+        check_images(pipeline.target)
         with traced(pipeline.target):
             side = pipeline.target.pixels([0] * request.grid.cells, request.grid).width
         truth = None if real is None else load_real(real, side, max(1000, limit * num_images))
@@ -142,7 +143,7 @@ def evaluate(
         )
     saved_in = "no images are saved without --out" if out is None else f"{out} holds the finished images"
     jobs, resumes = len(request.prompts), "" if out is None else ": run the same command to resume"
-    total = len({AR, *listed}) * jobs * request.grid.cells
+    total = len({AR, *listed}) * jobs * pipeline.target.layout(request.grid).cells
     with resumable(saved_in + resumes), progress(total, timed=False) as report:
         names = {"features": features, "clip": clip, "scenes": scenes}
         document = evaluate(pipeline, listed, request, prompt_set, metrics, truth, names, report, report.stage)

@@ -117,7 +117,7 @@ def generate(
             with waiting(f"warming up {m}"), suppress(_Stop):
                 draw(pipeline, m, request.only([0]), _stop_after(12))
     samples: dict[Method, list[Sample]] = {}
-    with progress(len(methods) * num_images * request.grid.cells) as report:
+    with progress(len(methods) * num_images * pipeline.target.layout(request.grid).cells) as report:
         for m in methods:
             samples[m] = draw(pipeline, m, request, report)
     with waiting("distance from AR"):

@@ -53,7 +53,7 @@ def show(
     arguments.prompts(prompt)
     check_output(out, ".html", "--out", read_folders(model, draft))
     pipeline, request = common.load(methods, [prompt])
-    notes(pipeline.remarks([prompt]))
+    notes(remarks := pipeline.remarks([prompt]))
     methods = common.tuned(methods, pipeline, request)
 
     from spatialspec import __version__
@@ -64,7 +64,7 @@ def show(
 
     shown = list(dict.fromkeys([*methods, AR]))
     traces = []
-    with progress(len(shown) * request.grid.cells, timed=False) as report:
+    with progress(len(shown) * pipeline.target.layout(request.grid).cells, timed=False) as report:
         for one in shown:
 
             def tell(step: Step, name: str = str(one)) -> None:
@@ -79,6 +79,7 @@ def show(
         f"{methods[0].rule_under(verifier)}, guidance {s.guidance:g}, temperature {s.temperature:g}, top-k {s.top_k}, "
         f"top-p {s.top_p:g}."
     )
+    settings = " ".join([settings, *(f"{remark[0].upper()}{remark[1:]}." for remark in remarks)])
     passes = ", ".join(f"{one.trace.method} {len(one.trace.passes)}" for one in panels)
     with saved(out, lambda: page(prompt, panels, settings)):
         say(f"passes: {passes}")

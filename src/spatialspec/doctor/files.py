@@ -11,6 +11,7 @@ from typing import Any
 from spatialspec.core.errors import BadInput
 from spatialspec.doctor.report import Finding, failed, ok, warning
 from spatialspec.io.files import inside, read_config
+from spatialspec.io.pipeline_folder import processor_folder
 from spatialspec.io.tensors import read_shapes
 from spatialspec.targets.loading import kind_of
 from spatialspec.targets.registry import TargetKind
@@ -76,7 +77,7 @@ def open_folder(path: Path) -> ModelFolder:
 def check_files(folder: ModelFolder) -> Iterator[Finding]:
     """Check that required files exist and are complete, and look for foreign files."""
     weights = folder.weights
-    names = {path.name for path in folder.path.iterdir() if path.is_file()}
+    names = {path.name for path in (*folder.path.iterdir(), *processor_folder(folder.path).iterdir()) if path.is_file()}
     missing = [f"{SINGLE} or {INDEX}" if name == SINGLE else name for name in folder.needed if name not in names]
     pickles = sorted(name for name in names if name.endswith(PICKLES))
     expected = "all, whole, weights in safetensors"

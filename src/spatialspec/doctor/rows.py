@@ -27,6 +27,7 @@ class Rows:
     Attributes:
         method: with options.
         tokens: of the first cells, at least as many as requested.
+        cells: of the whole image, and of grids before it.
         passes: number of target passes.
         commits: number of passes that committed something.
         seconds: prefill, passes and drafting.
@@ -38,6 +39,7 @@ class Rows:
 
     method: Method
     tokens: tuple[int, ...]
+    cells: int
     passes: int
     commits: int
     seconds: float
@@ -78,8 +80,9 @@ def draw_rows(pipeline: SpatialPipeline, method: Method, request: Request, stop:
             break
     wait(pipeline.target.device)
     seconds = time.perf_counter() - start
-    inside = clock.seconds["pass"]
-    return Rows(method, image.state.tokens, len(logits), commits, seconds, inside, below, uncovered, logits)
+    state, inside = image.state, clock.seconds["pass"]
+    cells, passes = state.layout.cells, len(logits)
+    return Rows(method, state.tokens, cells, passes, commits, seconds, inside, below, uncovered, logits)
 
 
 def _from_above(proposal: Proposal, layout: Layout) -> tuple[set[int], set[int]]:

@@ -26,6 +26,7 @@ from spatialspec.doctor.rows import Rows
 from spatialspec.measure.documents import dtype_name
 from spatialspec.request import Request
 from spatialspec.targets.cache import Cache
+from spatialspec.targets.engine import PassInputs
 from spatialspec.targets.language_target import LanguageTarget
 
 DEPTH = 5
@@ -148,10 +149,10 @@ def sequence_difference(target: LanguageTarget, request: Request, ar: Rows) -> f
         length = x.shape[1]
         cache = Cache(target.decoder.devices, length)
         cache.add(1)
-        positions = torch.arange(length, device=x.device)[None]
+        positions, prompt_length = torch.arange(length, device=x.device)[None], torch.tensor([len(prompt)])
         cache.begin(positions, positions[0, :1], length, 0)
         mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()[None, None]
-        hidden = target.decoder(x, mask, positions, cache)
+        hidden, _ = target.run(PassInputs(x, positions, prompt_length.to(x.device), layout, mask, cache, ()))
         logits = target.output(target.norm(hidden[0, slots]))
         expected = torch.stack([logits[stream] for logits in ar.logits])
         worst = max(worst, _distance(logits, expected))

@@ -50,7 +50,7 @@ def signatures(
     yield check_quality(request, ar, rows, rounding)
     if rows.uncovered < rows.below:  # a method that drafts from above
         yield check_cache(rows)
-    yield check_verification(rows.method, expected, request.grid.cells)
+    yield check_verification(rows.method, expected, rows.cells)
 
 
 def check_accepted(rows: Rows) -> Finding:
@@ -69,7 +69,7 @@ def check_quality(request: Request, ar: Rows, rows: Rows, rounding: ScoreDiffere
     cell = first_divergence(ar.tokens[:most], rows.tokens[:most])
     if cell is None:
         return ok(check, f"AR's tokens in {most} cells", expected)
-    ahead = lead(ar.logits[cell], request.sampling, request.grid.cells, request.seeds[0], cell)
+    ahead = lead(ar.logits[cell], request.sampling, ar.cells, request.seeds[0], cell)
     doubt = doubtful(request, rounding)
     got = f"another token than AR in cell {cell}, where AR's best leads by {ahead:.1e}; rounding is up to {doubt:.1e}"
     if ahead > doubt:

@@ -110,7 +110,7 @@ def expectations(costs: Sequence[Cost], runs: Sequence[ShortRun], request: Reque
     Methods on the curve use the curve, which was measured on more of the image. Seconds of other methods are AR's on
     the curve, times the ratio to AR in the short runs.
     """
-    cells, ar, expected = request.grid.cells, costs[0], []
+    cells, ar, expected = runs[0].rows.cells, costs[0], []
     curve = {SPATIAL.with_default("budget", cost.budget): cost for cost in costs} | {AR: ar}
     for run in runs:
         if (cost := curve.get(run.rows.method)) is not None:

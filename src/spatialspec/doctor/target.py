@@ -18,6 +18,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.doctor.files import ModelFolder
 from spatialspec.doctor.report import Finding, ok
+from spatialspec.io.pipeline_folder import processor_folder
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_target import LanguageTarget
@@ -57,7 +58,7 @@ def check_grid(target: Target, grid: Grid) -> Iterator[Finding]:
 
 def check_prompt(target: Target, folder: ModelFolder, prompt: str) -> Iterator[Finding]:
     """Check that the tokenizer of prompts is the model's: the text embedding has a vector for each of its ids."""
-    path, advice = folder.path / "tokenizer.json", "tokenizer.json is another model's: fetch it again"
+    path, advice = processor_folder(folder.path) / "tokenizer.json", "tokenizer.json is another model's: fetch it again"
     if not path.is_file():  # a model that draws classes has none
         yield ok("prompts", f"{prompt!r} is taken", "a prompt that can be drawn")
         return
@@ -91,10 +92,11 @@ def check_vocabulary(target: Target, folder: ModelFolder) -> Iterator[Finding]:
     tokens = torch.arange(v, device=target.device)
     embedded = target.embed(tokens)
     logits = target.output(target.norm(embedded[:1]))
-    named = [name for name in folder.config.get("vocabulary_map") or {} if name.startswith(IMAGE_NAMES)]
+    table: dict[str, int] = folder.config.get("vocabulary_map") or {}  # GLM-Image has none: image token k is the id k
     counts = {"codes of the codec": codes, "outputs": logits.shape[-1], "embeddings": len(embedded)}
     if isinstance(target, ImageVocabulary):
-        counts |= {"names in vocabulary_map": len(named), "different ids": len(set(target.ids.tolist()))}
+        counts |= {"different ids": len(set(target.ids.tolist()))}
+        counts |= {"names in vocabulary_map": sum(name.startswith(IMAGE_NAMES) for name in table)} if table else {}
     if wrong := [f"{count:,} {what}" for what, count in counts.items() if count != v]:
         advice = "the codec or config.json is another model's: fetch it again"
         raise BadInput(", ".join(wrong), f"{v:,} of everything, the image tokens of the model", advice)

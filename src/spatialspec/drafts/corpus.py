@@ -28,13 +28,15 @@ class Corpus:
 
     Attributes:
         prompts: one per image.
-        codes: (images, cells) of the target's own grid.
+        codes: (images, cells) of the target's own grid, and of grids that it draws before the image.
         rows: source of each caption in the table of images; empty if the captions come from no table.
+        before: cells of the grids before the image.
     """
 
     prompts: list[str]
     codes: Int[Tensor, "N cells"]
     rows: list[Row] = field(default_factory=list)
+    before: int = 0
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -45,8 +47,13 @@ class Corpus:
         text = "\0".join(self.prompts).encode() + self.codes.to(torch.int32).numpy().tobytes()
         return hashlib.sha256(text).hexdigest()[:16]
 
+    @property
+    def image(self) -> Int[Tensor, "N cells"]:
+        """Tokens of the image alone, whose states :func:`teacher.states` returns."""
+        return self.codes[:, self.before :]
+
     def __getitem__(self, part: slice) -> Corpus:
-        return Corpus(self.prompts[part], self.codes[part], self.rows[part])
+        return Corpus(self.prompts[part], self.codes[part], self.rows[part], self.before)
 
 
 def readable(prompts: Sequence[str], check: Callable[[str], None], report: Callable[[str], None]) -> list[int]:

@@ -50,12 +50,12 @@ def self_distil(
         together: see :func:`shards.make`.
 
     Returns:
-        Tokens of each image.
+        Tokens of each image, after those of grids that the target draws before it.
 
     Raises:
         torch.OutOfMemoryError: there is not enough memory for one image, or, `together`, for `batch`.
     """
-    at_once, cells = batch, target.grid.cells
+    at_once, cells = batch, target.layout(target.grid).cells
     starts, drawer = range(0, len(prompts), batch), identity(target)
 
     def name(start: int) -> str:
@@ -131,7 +131,7 @@ def _begun(part: Path | None, count: int, target: Target) -> tuple[list[tuple[in
     """Finished images of a piece, and the first tokens of begun ones, from an earlier run."""
     if part is None or not shards.whole(part):
         return [], []
-    stored, cells = load_file(part), target.grid.cells
+    stored, cells = load_file(part), target.layout(target.grid).cells
     drawn, written = (stored.get(key, torch.zeros(0)) for key in ("drawn", "written"))
     sound = (
         written.dim() == 2

@@ -98,7 +98,7 @@ class HeadsTask(DraftTask):
     def batch(self, chosen: Int[Tensor, "B"], uniform: Float[Tensor, "B"]) -> HeadsBatch:
         """See :class:`DraftTask`."""
         hidden = self.features(chosen, uniform < self.recipe.drop)
-        return HeadsBatch(hidden, self.corpus.codes[chosen].long().to(hidden.device))
+        return HeadsBatch(hidden, self.corpus.image[chosen].long().to(hidden.device))
 
     def loss(self, drafts: Any, batch: HeadsBatch) -> Float[Tensor, ""]:
         """See :class:`DraftTask`."""
@@ -127,7 +127,7 @@ class HeadsTask(DraftTask):
             part = self.held_out[start : start + CHUNK]
             hidden = streams(self.target, part.prompts, part.codes, sampling.streams)
             p = sampling.distribution(self.target_logits(hidden))
-            codes = part.codes.to(hidden.device).long().expand(len(hidden), -1, -1)
+            codes = part.image.to(hidden.device).long().expand(len(hidden), -1, -1)
             for name, down, index, offset in self.offsets():
                 guess = self.guess(drafts, hidden[:, :, :-offset], codes[..., :-offset], down, index)
                 q = sampling.distribution(self.logits(drafts, guess.to(hidden.dtype)))

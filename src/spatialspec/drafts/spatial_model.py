@@ -129,7 +129,7 @@ class SpatialModelTask(DraftTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.config = self.recipe.config(self.target)
-        size, codes = self.recipe.vocabulary, self.corpus.codes
+        size, codes = self.recipe.vocabulary, self.corpus.image
         self.vocabulary = DraftVocabulary.most_frequent(size, codes).to(self.target.device)
 
     def build(self) -> SpatialNetwork:
@@ -147,7 +147,7 @@ class SpatialModelTask(DraftTask):
         r = self.recipe
         hidden = self.features(chosen, uniform < r.drop)
         windows = Windows.evenly((SHIFT * uniform).frac().to(hidden.device), r.frontiers, r.window, hidden.shape[1])
-        return SpatialModelBatch(hidden, self.corpus.codes[chosen].long().to(hidden.device), windows)
+        return SpatialModelBatch(hidden, self.corpus.image[chosen].long().to(hidden.device), windows)
 
     def loss(self, drafts: SpatialNetwork, batch: SpatialModelBatch) -> Float[Tensor, ""]:
         """See :class:`DraftTask`; a mean over images, whatever the number of their cells inside windows.
@@ -201,7 +201,7 @@ class SpatialModelTask(DraftTask):
         """See :class:`DraftTask`, and the coverage of the vocabulary."""
         figures = super().figures(drafts, evaluated)
         if self.recipe.vocabulary:
-            codes = self.held_out.codes.long().to(self.target.device)
+            codes = self.held_out.image.long().to(self.target.device)
             covered = self.vocabulary.positions(codes, self.target) != NOT_COVERED
             figures["share of cells whose token is covered"] = covered.double().mean().item()
         return figures

@@ -65,7 +65,7 @@ class DraftTask(ABC):
         """
         target = data.target
         layers = cls.layers(target, recipe)  # checked before any image is drawn
-        states = recipe.batch * target.grid.cells * target.width * 4 // PartialState().num_processes
+        states = recipe.batch * target.layout(target.grid).cells * target.width * 4 // PartialState().num_processes
         check_memory(states, f"the states of {recipe.batch} images", "make --batch smaller")
         corpus, held_out, drawn = data.corpora(recipe, cls.drawn, DRAWN, HELD_OUT)
         source = f"{len(corpus)} {'images that the target drew itself' if drawn else 'real images'}"

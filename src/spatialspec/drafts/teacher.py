@@ -1,7 +1,8 @@
 """Teacher states: the target's pre-norm states of some images, in one pass, for any target.
 
-State t outputs cell t. With a dropped caption, the states are those of the unconditional stream. The last dimension
-joins the states after the hidden layers `layers`, in their order, and the pre-norm states last.
+State t outputs cell t of the image; grids that precede it are read, and their states left out. With a dropped caption,
+the states are those of the unconditional stream. The last dimension joins the states after the hidden layers `layers`,
+in their order, and the pre-norm states last.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ def _one_pass(
     sampling = replace(target.default, guidance=1.0 if count == 1 else UNCONDITIONAL)
     session = target.session(list(prompts), [""] * len(prompts), sampling, target.grid)
     chains = [Proposal.chain(0, tokens[:-1]) for tokens in codes.tolist()]
-    scored = session.score([State(target.grid)] * len(chains), chains, layers)
+    scored = session.score([State(target.layout(target.grid))] * len(chains), chains, layers)
     joined = [torch.cat([*(scores.layers[layer] for layer in layers), scores.hidden], dim=-1) for scores in scored]
     # a copy: tensors made in inference mode cannot be saved for a backward pass
-    return torch.stack(joined, dim=1).clone()
+    return torch.stack(joined, dim=1)[:, :, -target.grid.cells :].clone()
 
 
 def check_caption(target: Target, caption: str) -> None:

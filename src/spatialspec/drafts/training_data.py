@@ -58,7 +58,7 @@ class TrainingData:
             BadInput: there are too few prompts.
         """
         count = self.count or count
-        bytes_each = 200 + 4 * self.target.grid.cells
+        bytes_each = 200 + 4 * self.target.layout(self.target.grid).cells
         check_memory(count * bytes_each, f"{count} images of {self.target.grid} tokens", "take fewer")
         prompts, rows, limited = self.prompts, list[Row](), self.count is not None
         if prompts is not None:
@@ -93,7 +93,8 @@ class TrainingData:
         codes = self_distil(
             self.target, prompts, self.work / "pictures", seed=recipe.seed, report=self.report, together=self.together
         )
-        corpus, known = Corpus(prompts, codes, rows), len(prompts) - last
+        before = codes.shape[1] - self.target.grid.cells
+        corpus, known = Corpus(prompts, codes, rows, before), len(prompts) - last
         return corpus[:known], corpus[known:], True
 
     def origin(self, corpora: Sequence[Corpus], drawn: bool) -> Origin:

@@ -130,11 +130,11 @@ def accepted(
         part = images[start : start + CHUNK]
         hidden = streams(target, part.prompts, part.codes, sampling.streams, layers)
         chosen = uniform[start : start + CHUNK].to(hidden.device)
-        windows = Windows.evenly(chosen, count, length, part.codes.shape[1])
+        windows = Windows.evenly(chosen, count, length, part.image.shape[1])
         last = hidden[..., -target.width :]
         cells = windows.cells.clamp(min=0)[None, ..., None].expand(len(last), -1, -1, last.shape[-1])
         p = sampling.distribution(target.output(target.norm(last.gather(2, cells))))
-        q = distributions(hidden, part.codes.long().to(hidden.device), windows)
+        q = distributions(hidden, part.image.long().to(hidden.device), windows)
         for name, rule in rules.items():
             profiles[name].add(rule(p, q), windows, target.grid.columns)
     return {name: profile.means for name, profile in profiles.items()}

@@ -1,12 +1,13 @@
 """`model.generate(..., custom_generate=spatialspec.transformers_generate, processor=processor)` of transformers.
 
-For models whose image tokens are ids of their vocabulary: Emu3, Chameleon and Anole. The same prompt ids go in and the
-same sequence comes out, with row ends and closing tokens, in fewer passes. Janus' image mode takes no `custom_generate`
-in transformers: wrap it.
+For models whose image tokens are ids of their vocabulary: Emu3, Chameleon and Anole, GLM-Image. The same prompt ids go
+in and the same sequence comes out, with row ends and closing tokens, in fewer passes. Janus' image mode takes no
+`custom_generate` in transformers: wrap it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.generation import generate
 from spatialspec.methods.method import Method
-from spatialspec.request import Request
+from spatialspec.request import TokenRequest
 from spatialspec.targets.loading import wrap
 
 CLOSING = ("eof_token_id", "eoi_token_id", "eos_token_id")  # of a tokenizer of Emu3, behind an image
@@ -33,6 +34,8 @@ def transformers_generate(
     generation_config: Any = None,
     processor: Any = None,
     image_sizes: Any = None,
+    image_grid_thw: Any = None,
+    pixel_values: Any = None,
     method: str | Method = "spatial",
     seed: int | None = None,
     **inputs: Any,
@@ -49,42 +52,63 @@ def transformers_generate(
         processor: of the model.
         image_sizes: (rows, columns) of the image in tokens, or one for each prompt, all alike, as the processor of Emu3
             returns them; None is the model's default.
+        image_grid_thw: of every prompt the grids of image and preview, as the processor of GLM-Image returns them.
+        pixel_values: refused: images to edit are not read.
         method: as in `SpatialPipeline.__call__`.
         seed: of the first image; None draws one from PyTorch's generator.
         inputs: what else `generate` passes on, of which the attention mask is read: 0 for padding.
 
     Returns:
-        (B, L + n): prompts, image tokens and row ends, and for Emu3 the three tokens that close an image.
+        (B, L + n): prompts, image tokens and row ends, for Emu3 the three tokens that close an image and for GLM-Image
+        the one.
 
     Raises:
         BadInput: another kind of model, no processor, guidance without `negative_prompt_ids`, or a bad argument.
     """
     if processor is None:
         raise BadInput("no processor", "processor=..., that of the model", "give it to generate")
+    if pixel_values is not None:
+        raise BadInput("an image to edit", "a prompt of words alone", "call generate without custom_generate")
     target: Any = wrap(model, processor)
     if not hasattr(target, "take_ids"):  # of ImageVocabulary
         raise BadInput(f"a {type(model).__name__}", "a model whose image tokens are ids of its text", "use wrap")
-    sampling, count = _sampling(generation_config), len(input_ids)
-    prompts = _rows(input_ids, inputs.get("attention_mask"))
-    negatives = _unconditional(logits_processor) * count if sampling.streams == 2 else []
-    if sampling.streams == 2 and not negatives:
+    sampling, negatives = sampling_of(generation_config), list[list[int]]()
+    if sampling.streams == 2 and not (negatives := _unconditional(logits_processor)):
         raise BadInput(f"guidance {sampling.guidance:g}", "negative_prompt_ids beside it", "or guidance_scale=1")
-    given = [ids for i in range(count) for ids in (prompts[i], *negatives[i : i + 1])]
-    target.prompt_ids = lambda texts, _, streams, grid: given[: len(texts) * streams]  # ids instead of words
-    grid = target.grid if image_sizes is None else _grid(image_sizes)
-    seeds, chosen = arguments.seeds(seed, None, count), Method.parse(method) if isinstance(method, str) else method
+    grid = grid_of(target, image_sizes, image_grid_thw)
+    request = token_request(input_ids, inputs.get("attention_mask"), sampling, grid, seed, negatives)
     with torch.autocast(model.device.type, enabled=False):
-        tokens, _ = generate(target, (), chosen, Request(["ids"] * count, seeds, sampling, grid))
+        tokens, _ = generate(target, (), Method.parse(method) if isinstance(method, str) else method, request)
+    return sequences(target, input_ids, tokens, grid)
 
-    ends, tokenizer = list(target.row_end), getattr(processor, "tokenizer", None)
+
+def token_request(
+    input_ids: Tensor,
+    mask: Tensor | None,
+    sampling: Sampling,
+    grid: Grid,
+    seed: int | None = None,
+    negatives: Sequence[Sequence[int]] = (),
+) -> TokenRequest:
+    """A request for an image behind each prompt of a batch (B, L), with its unconditional prompt, or one for all."""
+    second = [negatives[i % len(negatives)] for i in range(len(input_ids))] if negatives else []
+    ids = [[prompt, *second[i : i + 1]] for i, prompt in enumerate(_rows(input_ids, mask))]
+    return TokenRequest(["ids"] * len(ids), arguments.seeds(seed, None, len(ids)), sampling, grid, ids=ids)
+
+
+def sequences(target: Any, input_ids: Tensor, tokens: Sequence[Sequence[int]], grid: Grid) -> Tensor:
+    """Prompts (B, L) and what follows them, (B, L + n): image tokens, row ends, and what closes an image."""
+    ends, tokenizer, count = list(target.row_end), target.words.tokenizer, len(tokens)
     closing = [getattr(tokenizer, name) for name in CLOSING] if ends and hasattr(tokenizer, CLOSING[0]) else []
-    ids = target.ids[torch.tensor(tokens, device=target.ids.device)].view(count, grid.rows, grid.columns)
-    rows = torch.cat([ids, ids.new_tensor(ends).expand(count, grid.rows, -1)], -1).flatten(1)
-    image = torch.cat([rows, ids.new_tensor(closing).expand(count, -1)], -1)
-    return torch.cat([input_ids, image.to(input_ids)], -1)
+    closing = [target.image_end] if hasattr(target, "image_end") else closing
+    image = target.ids[torch.tensor(tokens, device=target.ids.device)]
+    if ends:
+        rows = image.view(count, grid.rows, grid.columns)
+        image = torch.cat([rows, image.new_tensor(ends).expand(count, grid.rows, -1)], -1).flatten(1)
+    return torch.cat([input_ids, image.to(input_ids), input_ids.new_tensor(closing).expand(count, -1)], -1)
 
 
-def _sampling(config: Any) -> Sampling:
+def sampling_of(config: Any) -> Sampling:
     """Sampling of a generation config, as transformers understands it."""
     guidance = float(getattr(config, "guidance_scale", None) or 1.0)
     if not getattr(config, "do_sample", False):
@@ -110,8 +134,24 @@ def _rows(ids: Tensor, mask: Tensor | None) -> list[list[int]]:
     return [row[keep.bool()].tolist() for row, keep in zip(ids, kept, strict=True)]
 
 
-def _grid(sizes: Any) -> Grid:
-    pairs = {tuple(map(int, pair)) for pair in torch.as_tensor(sizes).view(-1, 2).tolist()}
-    if len(pairs) != 1:
-        raise BadInput(f"{len(pairs)} sizes of images", "one", "call generate once for each")
-    return Grid(*pairs.pop())
+def grid_of(target: Any, sizes: Any, grids: Any) -> Grid:
+    """The size that all images of a call have.
+
+    Args:
+        target: of any family.
+        sizes: (rows, columns) of every image or of one; None where there is none.
+        grids: (2 B, 3), of every image its grid and that of its preview; None for a family without previews.
+
+    Raises:
+        BadInput: there are several sizes, or grids that the target does not draw.
+    """
+    if grids is not None:
+        given: list[list[int]] = torch.as_tensor(grids).tolist()
+        distinct = {target.grid_of(given[i : i + 2]) for i in range(0, len(given), 2)}
+    elif sizes is not None:
+        distinct = {Grid(*map(int, pair)) for pair in torch.as_tensor(sizes).view(-1, 2).tolist()}
+    else:
+        return Grid.read(target.grid)
+    if len(distinct) != 1:
+        raise BadInput(f"{len(distinct)} sizes of images", "one", "call generate once for each")
+    return distinct.pop()

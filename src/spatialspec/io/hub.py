@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.io.pipeline_folder import pipeline_folder
 
 T = TypeVar("T")
 PART = r"\w[\w.-]{0,95}"
@@ -131,7 +132,8 @@ class Unknown(BadInput):
 
 
 def title(folder: Path) -> str:
-    """Name of a model by its folder; of a snapshot in the cache of the Hub that of its repository."""
+    """Name of a model by its folder, or by its pipeline's; of a snapshot in the cache of the Hub its repository's."""
+    folder = pipeline_folder(folder)
     parents = [folder.absolute(), *folder.absolute().parents][:3]
     match = CACHED.fullmatch(parents[-1].name) if len(parents) == 3 and parents[1].name == "snapshots" else None
     return match["name"] if match else folder.name

@@ -133,7 +133,7 @@ def _images(
         loaded = [store.load(str(method), index, i, job) for i, job in enumerate(jobs)]
         images = [image for image in loaded if image is not None]
         if len(images) == len(jobs):
-            report(str(method), len(jobs) * request.grid.cells)
+            report(str(method), len(jobs) * pipeline.target.layout(request.grid).cells)
             return images
     images = []
     for i, sample in enumerate(draw(pipeline, method, request, report)):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from spatialspec.core.errors import BadInput
+from spatialspec.core.interfaces import Target
 from spatialspec.core.progress import Progress
 from spatialspec.measure.bench import describe
 from spatialspec.measure.intervals import Figure, mean_over_prompts
@@ -34,6 +36,17 @@ from spatialspec.request import Request
 
 SHARES = ("alignment", *FIELDS)
 Figures = dict[str, tuple[Figure | None, Figure | None]]  # by name: the figure, and its difference from AR
+
+
+def check_images(target: Target) -> None:
+    """Refuse a target whose cells have the colours of their codes, by its attribute `coloured`, which few have.
+
+    Raises:
+        BadInput: it does not draw images.
+    """
+    if getattr(target, "coloured", False):
+        got, advice = f"{target.name}, which draws cells coloured by their codes", "compare methods with bench"
+        raise BadInput(got, "a model that draws images", advice)
 
 
 def evaluate(
@@ -61,8 +74,9 @@ def evaluate(
         stage: called with the name of the next computation, once all images are drawn.
 
     Raises:
-        BadInput: see `runs.check`; before anything is computed.
+        BadInput: see `runs.check` and `check_images`; before anything is computed.
     """
+    check_images(pipeline.target)
     listed = list(dict.fromkeys(methods))
     check(pipeline, listed, request)
     measured = measure_all(pipeline, listed, request, prompts, metrics, report)

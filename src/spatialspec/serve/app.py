@@ -90,6 +90,10 @@ class Server:
         self.app.add_api_route("/v1/images/generations", self.generate, methods=["POST"], response_model=None)
         self.app.add_api_route("/v1/images/jobs/{id}/events", self.watch, response_model=None)
         self.app.add_api_route("/v1/images/jobs/{id}", self.cancel, methods=["DELETE"])
+        if hasattr(pipeline.target, "image_end"):  # of GLM-Image
+            from spatialspec.serve.sglang import SGLangRoute
+
+            self.app.add_api_route("/generate", SGLangRoute(self).generate, methods=["POST"], response_model=None)
 
     @asynccontextmanager
     async def _life(self, app: FastAPI) -> AsyncIterator[None]:
@@ -135,7 +139,7 @@ class Server:
             "id": target.name, "object": "model", "created": 0, "owned_by": "spatialspec",
             "size": self.reader.size, "grid": [target.grid.rows, target.grid.columns],
             "dtype": str(target.dtype).removeprefix("torch."), "methods": self.reader.methods,
-            "examples": self._examples,
+            "examples": self._examples, "remarks": self.pipeline.remarks([]),
         }  # fmt: skip
 
     async def generate(self, body: ImageBody, http: HttpRequest) -> Response:
@@ -149,7 +153,7 @@ class Server:
         if body.stream:
             return JobStream(self, job, self.answers.events(job, body))
         try:
-            answer = await _unless_gone(http, self.answers.whole(job, body))
+            answer = await unless_gone(http, self.answers.whole(job, body))
         finally:
             self.release(job)
         return cancelled().response() if answer is None else JSONResponse(answer)
@@ -194,7 +198,7 @@ def cancelled() -> Problem:
     return Problem(499, "cancelled", code="cancelled")
 
 
-async def _unless_gone(http: HttpRequest, answer: Coroutine[Any, Any, T]) -> T | None:
+async def unless_gone(http: HttpRequest, answer: Coroutine[Any, Any, T]) -> T | None:
     """An answer; None if the client hangs up before."""
 
     async def gone() -> None:

@@ -24,7 +24,8 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.io.files import read_text
 from spatialspec.targets.images import as_image, normalised
-from spatialspec.targets.language_target import LanguageTarget, apply
+from spatialspec.targets.language_decoder import apply
+from spatialspec.targets.language_target import LanguageTarget
 from spatialspec.targets.pretrained import check_kinds, load_processor
 from spatialspec.targets.words import Words
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -13,8 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
+from spatialspec.core.grid import Layout
 from spatialspec.targets.attention import grouped, grouped_mask
 from spatialspec.targets.cache import Cache
+from spatialspec.targets.slots import length
 
 ATTENTION = ("sdpa", "eager")  # others ignore an explicit mask, or abort the process
 GROWING = ("dynamic", "longrope")  # rotations of all tokens depend on the longest sequence of a pass
@@ -95,6 +98,27 @@ class LanguageDecoder:
             )
         return name
 
+    def check_ids(
+        self, prompts: Sequence[Sequence[int]], forced: tuple[Sequence[int], Sequence[int]], layout: Layout
+    ) -> None:
+        """Refuse ids that the embedding does not have, and prompts that do not fit in front of an image.
+
+        Args:
+            prompts: ids of their tokens.
+            forced: ids that follow each row, and each grid but the last.
+            layout: of the image.
+
+        Raises:
+            BadInput: there is one.
+        """
+        most, known = max(map(max, filter(None, (*prompts, *forced)))), self.embedding.num_embeddings
+        if most >= known:
+            raise BadInput(f"token {most} in a prompt", f"less than {known}", "the tokenizer is another model's")
+        longest, room = max(map(len, prompts)), self.positions - length(layout, *map(len, forced))
+        if longest > room:
+            got, expected = f"a prompt of {longest} tokens", f"at most {room} in front of {layout.grids[-1]}"
+            raise BadInput(got, expected, "shorten it, or draw a smaller grid")
+
     @property
     def _heads(self) -> tuple[int, int]:
         """Numbers of query heads, and of heads of keys and values."""
@@ -142,7 +166,7 @@ class LanguageDecoder:
         self,
         x: Float[Tensor, "B N d"],
         mask: Bool[Tensor, "B 1 N S"],
-        positions: Int[Tensor, "B N"],
+        positions: Int[Tensor, "*axes B N"],
         cache: Cache,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B N d"]:
@@ -151,7 +175,7 @@ class LanguageDecoder:
         Args:
             x: embedded slots.
             mask: slots of the cache that each slot attends to, at least one.
-            positions: of the slots in their sequences.
+            positions: of the slots, by which they are rotated; on several axes for a model that has them.
             cache: after `begin` of this pass.
             states: the states after every layer are appended, each on the layer's device.
         """

@@ -21,9 +21,9 @@ from spatialspec.io.identity import sign_fingerprint
 from spatialspec.targets.cache import Cache
 from spatialspec.targets.checkpoint import CheckpointTarget
 from spatialspec.targets.engine import Hidden, PassInputs, Prompt
+from spatialspec.targets.language_decoder import apply
 from spatialspec.targets.runners import Runs
 from spatialspec.targets.session import TargetSession
-from spatialspec.targets.slots import length
 
 
 class LanguageTarget(CheckpointTarget, Runs):
@@ -163,16 +163,17 @@ class LanguageTarget(CheckpointTarget, Runs):
         self.check_grid(grid)
         if not prompts or not all(prompt.strip() for prompt in prompts):
             raise BadInput("an empty prompt", "words", "say what to draw")
-        sequences, ends = self.prompt_ids(prompts, negatives, streams, grid), (self.row_end, self.grid_end)
-        most, known = max(map(max, filter(None, (*sequences, *ends)))), self.decoder.embedding.num_embeddings
-        if most >= known:
-            raise BadInput(f"token {most} in a prompt", f"less than {known}", "the tokenizer is another model's")
-        room = self.decoder.positions - length(self.layout(grid), *map(len, ends))
-        longest = max(map(len, sequences))
-        if longest > room:
-            advice = "shorten it, or draw a smaller grid"
-            raise BadInput(f"a prompt of {longest} tokens", f"at most {room} in front of {grid}", advice)
+        sequences = self.prompt_ids(prompts, negatives, streams, grid)
+        self.check_ids(sequences, grid)
         return sequences
+
+    def check_ids(self, sequences: Sequence[Sequence[int]], grid: Grid) -> None:
+        """Refuse prompts, given as token ids, that `session_of_ids` would refuse.
+
+        Raises:
+            BadInput: an id that the model does not have, or a prompt that does not fit in front of the image.
+        """
+        self.decoder.check_ids(sequences, (self.row_end, self.grid_end), self.layout(grid))
 
     @torch.no_grad()
     def try_out(self) -> None:
@@ -185,7 +186,6 @@ class LanguageTarget(CheckpointTarget, Runs):
         hidden = self.decoder(self._text([0])[None], mask, positions, cache)
         self.output(self.norm(hidden))
 
-    @torch.no_grad()
     def session(
         self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid
     ) -> TargetSession:
@@ -194,12 +194,22 @@ class LanguageTarget(CheckpointTarget, Runs):
         Raises:
             BadInput: a prompt is empty or too long, or the model cannot draw the grid.
         """
-        streams = sampling.streams
-        ids = self._ids(prompts, negatives, streams, grid)
+        streams, ids = sampling.streams, self._ids(prompts, negatives, sampling.streams, grid)
+        return self.session_of_ids([ids[i : i + streams] for i in range(0, len(ids), streams)], grid)
+
+    @torch.no_grad()
+    def session_of_ids(self, images: Sequence[Sequence[Sequence[int]]], grid: Grid) -> TargetSession:
+        """Start images as `session` does, from token ids: of every image those of each stream, conditional first.
+
+        Raises:
+            BadInput: as from `session`.
+        """
+        self.begin()
+        self.check_grid(grid)
+        self.check_ids([ids for streams in images for ids in streams], grid)
         self.model.eval()
-        embedded = [self._text(sequence) for sequence in ids]
-        images = [embedded[i : i + streams] for i in range(0, len(embedded), streams)]
-        return TargetSession(self, [Prompt(prefixes, self.layout(grid)) for prefixes in images])
+        embedded = [[self._text(ids) for ids in streams] for streams in images]
+        return TargetSession(self, [Prompt(prefixes, self.layout(grid)) for prefixes in embedded])
 
     # Methods for sessions; see :class:`Engine`.
 
@@ -223,15 +233,13 @@ class LanguageTarget(CheckpointTarget, Runs):
         """Run the decoder."""
         assert inputs.mask is not None
         states: list[Tensor] | None = [] if inputs.layers else None
-        hidden = self.decoder(inputs.x, inputs.mask, inputs.positions, inputs.cache, states)
+        hidden = self.decoder(inputs.x, inputs.mask, self.rotary_positions(inputs), inputs.cache, states)
         return hidden, {layer: states[layer - 1] for layer in inputs.layers} if states else {}
+
+    def rotary_positions(self, inputs: PassInputs) -> Int[Tensor, "*axes B N"]:
+        """Positions by which keys and queries are rotated; by default those in the sequence, on one axis."""
+        return inputs.positions
 
     def _text(self, ids: Sequence[int]) -> Float[Tensor, "N d"]:
         """Embedding of text tokens."""
         return self.decoder.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
-
-
-def apply(module: nn.Module, x: Tensor) -> Tensor:
-    """Run a module on the device where its weights are; the result comes back to that of `x`."""
-    weight = next(module.parameters())
-    return module(x.to(weight.device)).to(x.device)

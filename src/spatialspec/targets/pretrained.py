@@ -19,6 +19,7 @@ from transformers.utils import logging as bars
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.core.sampling import Sampling
+from spatialspec.io.pipeline_folder import processor_folder
 from spatialspec.targets.images import check_pixels
 from spatialspec.targets.model_files import FETCH, LARGEST, check_side_files, numbers, read_model_config
 from spatialspec.targets.placing import check_cover, check_weights, devices_of
@@ -125,7 +126,7 @@ def load_model(
 
 
 def load_processor(kind: type[Any], folder: Path) -> Any:
-    """Load the processor beside a model; no code in the folder is run.
+    """Load the processor of a model; no code in its folder is run.
 
     Args:
         kind: class of transformers.
@@ -135,9 +136,10 @@ def load_processor(kind: type[Any], folder: Path) -> Any:
         BadInput: it is missing, or a file of it is damaged.
     """
     config, _ = read_model_config(folder)
-    settings = check_side_files(folder)
     with whole("a configuration of transformers", folder / "config.json"), quiet():  # which tokenizers read too
         CONFIG_MAPPING[config["model_type"]].from_dict(config)
+    folder = processor_folder(folder)
+    settings = check_side_files(folder)
     nested = settings.get("processor_config.json", {}).get("image_processor")
     name = "preprocessor_config.json" if nested is None else "processor_config.json"
     check_pixels(settings.get(name, {}) if nested is None else nested, folder / name)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spatialspec.targets.chameleon.lumina import LuminaTarget
     from spatialspec.targets.chameleon.target import ChameleonTarget
     from spatialspec.targets.emu3 import Emu3Target
+    from spatialspec.targets.glm_image import GlmImageTarget
     from spatialspec.targets.janus import JanusTarget
 
 Config = Mapping[str, Any]  # the content of a config.json
@@ -103,6 +104,12 @@ def _emu3() -> type[Emu3Target]:
     return Emu3Target
 
 
+def _glm_image() -> type[GlmImageTarget]:
+    from spatialspec.targets.glm_image import GlmImageTarget
+
+    return GlmImageTarget
+
+
 def _lumina() -> type[LuminaTarget]:
     from spatialspec.targets.chameleon.lumina import LuminaTarget
 
@@ -147,6 +154,7 @@ def shipped() -> tuple[TargetKind, ...]:
         _of_transformers("lumina_mgpt", _is_lumina, _lumina, codec),
         _of_transformers("janus", _typed("janus"), _janus),
         _of_transformers("emu3", _typed("emu3"), _emu3),
+        _of_transformers("glm_image", _typed("glm_image"), _glm_image),
         _of_transformers("chameleon", _typed("chameleon"), _chameleon, codec),
         TargetKind(
             "llamagen", _typed("llamagen"), _load_llamagen, files=weights, optional_files=("captions.safetensors",)

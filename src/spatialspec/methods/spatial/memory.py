@@ -20,6 +20,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from spatialspec.core.errors import NotFinite
 
 REACH = 4
 FADE = 1 / 32
@@ -97,16 +100,36 @@ class Candidates(NamedTuple):
         return exp(-self.ranking.behind.item(self.slot, rank) / self.tau) / self.mass
 
 
+_DIRECTIONS = WeakIdKeyDictionary()  # of codebooks; freed with them
+
+
+def directions(codebook: Float[Tensor, "V c"]) -> Float[np.ndarray, "rows c"]:
+    """Normalised code vectors, computed once for a codebook; behind them zeros, for the index NONE.
+
+    Raises:
+        NotFinite: one is no number.
+    """
+    if codebook not in _DIRECTIONS:
+        codes = torch.nn.functional.normalize(codebook.float(), dim=-1).cpu()
+        if not codes.isfinite().all():
+            raise NotFinite("codes of the codebook")
+        _DIRECTIONS[codebook] = torch.cat((codes, torch.zeros_like(codes[:1]))).numpy()
+    found: Float[np.ndarray, "rows c"] = _DIRECTIONS[codebook]
+    return found
+
+
 class Memory:
     """Cache of entries by cell and preceding tokens.
 
     Args:
         codebook: code vector of every token, not necessarily normalised.
+
+    Raises:
+        NotFinite: an entry of the codebook is no number.
     """
 
     def __init__(self, codebook: Float[Tensor, "V c"]) -> None:
-        codes = torch.nn.functional.normalize(codebook.float(), dim=-1).cpu().numpy()
-        self.codes = np.concatenate((codes, np.zeros_like(codes[:1])))  # index -1 is NONE
+        self.codes = directions(codebook)
         self.pass_index = 0
         self._cells: dict[int, dict[Key, Entry]] = {}
         self._likeness: dict[tuple[int, int], float] = {}

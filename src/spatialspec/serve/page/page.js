@@ -220,7 +220,7 @@ async function open() {
     return button;
   }));
   prompt.value ||= model.examples[0] ?? "";
-  find("served").textContent = `${model.id}, ${model.size} pixels, ${model.grid.join("×")} cells, ${model.dtype}`;
+  find("served").textContent = [`${model.id}, ${model.size} pixels, ${model.grid.join("×")} cells, ${model.dtype}`, ...model.remarks].join("; ");
   panels.forEach((panel) => panel.paint());
   say("Ready.");
   follow();
