@@ -12,6 +12,7 @@ from torch import nn
 
 from helpers import llamagen_tiny
 from helpers.tiny import tiny_folder
+from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec.core.grid import Grid
@@ -50,6 +51,8 @@ MAKES = {
     "emu3": Made(tiny_emu3, "3x5"),
     "anole": Made(write_anole),
     "lumina": Made(write_lumina, "4x6"),
+    "liquid": Made(tiny_liquid),
+    "simplear": Made(tiny_simplear, "4x4"),
     "classes": Made(lambda folder: llamagen_tiny.tiny_folder(folder, "class"), "5x4", ("0", "golden retriever")),
     "captions": Made(captions),
 }
