@@ -56,7 +56,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize("method", LIMITS)
-@pytest.mark.parametrize("kind", ["icons", "janus", "emu3", "anole", "lumina", "classes"])
+@pytest.mark.parametrize("kind", ["icons", "janus", "emu3", "anole", "lumina", "liquid", "simplear", "classes"])
 def test_operators_outside_a_pass(kind: str, method: str, tmp_path: Path, outside: pytest.MonkeyPatch) -> None:
     made = MAKES[kind]
     target, (rule, operators, reads) = load_target(made.make(tmp_path / kind)), LIMITS[method]

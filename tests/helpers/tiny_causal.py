@@ -30,11 +30,16 @@ def tiny_liquid(folder: Path) -> Path:
     return folder
 
 
-def tiny_simplear(folder: Path, decoder: bool = True, codes: int = FSQ_CODES) -> Path:
+def tiny_simplear(folder: Path, decoder: bool = True, codes: int = FSQ_CODES, positions: int = 512) -> Path:
     """A Qwen2 with the codes of an FSQ behind its tokens."""
     names = [f"<|{name}|>" for name in ("t2i", "i2t", "soi", "vtokens", "t2v", "v2t", "sov")]
     tokenizer = tokenizer_of("<|im_start|>", "<|im_end|>", "<|endoftext|>", {}, names, begins=False)
-    sizes = {"vocab_size": len(tokenizer) + codes, "max_position_embeddings": 512, "tie_word_embeddings": True}
+    sizes: dict[str, Any] = {
+        "vocab_size": len(tokenizer) + codes,
+        "max_position_embeddings": positions,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.15,  # so that guidance leaves more than one token
+    }
     _save(folder, Qwen2ForCausalLM, Qwen2Config(**TEXT | sizes), tokenizer)
     if decoder:
         save_file(random_cosmos().state_dict(), folder / "vq.safetensors")

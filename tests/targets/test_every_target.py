@@ -12,6 +12,7 @@ from helpers.real_targets import MAKES, random_drafts
 from helpers.tiny import call_main
 from spatialspec import arguments
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.targets import simplear
 from spatialspec.targets.chameleon import lumina
 
 WITH_HEADS = ("jacobi", "spatial", "spatial:start=hawk", "hawk", "medusa", "hawk-vertical", "ssd-strict")
@@ -51,6 +52,7 @@ def test_drafts_are_trained_and_drawn_with(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(Emu3Processor, "image_area", 16 * 64)
     monkeypatch.setattr(lumina, "USUAL", 4 * 4)
+    monkeypatch.setattr(simplear, "SIDE", 4)
     one, other = MAKES[kind].prompts
     Path("prompts.txt").write_text(f"{one}\n{other}\n" * 12)
     train = ["train", "draft", "--target", folder, "--drafter", "hawk", "--self-distil", "prompts.txt"]

@@ -94,7 +94,8 @@ def check_vocabulary(target: Target, folder: ModelFolder) -> Iterator[Finding]:
     named = [name for name in folder.config.get("vocabulary_map") or {} if name.startswith(IMAGE_NAMES)]
     counts = {"codes of the codec": codes, "outputs": logits.shape[-1], "embeddings": len(embedded)}
     if isinstance(target, ImageVocabulary):
-        counts |= {"names in vocabulary_map": len(named), "different ids": len(set(target.ids.tolist()))}
+        counts |= {"different ids": len(set(target.ids.tolist()))}
+        counts |= {"names in vocabulary_map": len(named)} if "vocabulary_map" in folder.config else {}
     if wrong := [f"{count:,} {what}" for what, count in counts.items() if count != v]:
         advice = "the codec or config.json is another model's: fetch it again"
         raise BadInput(", ".join(wrong), f"{v:,} of everything, the image tokens of the model", advice)
