@@ -26,6 +26,7 @@ from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.presets import AUTO, dialled
 from spatialspec.output import OUTPUT_TYPES, Output, images_of
 from spatialspec.request import Request
+from spatialspec.targets.images import MayLackPixels
 
 Callback = Callable[["SpatialPipeline", int, int, dict[str, Any]], object]
 CALLBACK_INPUTS = ("step", "tokens")
@@ -164,6 +165,8 @@ class SpatialPipeline(PipelineComponents):
         on_step: Callable[[Step], object] = lambda step: None,
     ) -> Output:
         """Draw the images of a request; `on_step` is called after every pass of every image."""
+        if output_type != "tokens" and isinstance(self.target, MayLackPixels):
+            self.target.check_pixels()
         try:
             parts = self.drafts + self.unfit
             tokens, report = generate(self.target, parts, method, request, on_step, lambda: self._interrupt)

@@ -58,7 +58,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize(("method", "rule", "operators"), LIMITS)
-@pytest.mark.parametrize("kind", ["icons", "janus", "emu3", "anole", "lumina", "classes"])
+@pytest.mark.parametrize("kind", ["icons", "janus", "emu3", "anole", "lumina", "liquid", "simplear", "classes"])
 def test_operators_outside_a_pass(
     kind: str, method: str, rule: str, operators: int, tmp_path: Path, outside: pytest.MonkeyPatch
 ) -> None:

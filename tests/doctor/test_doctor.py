@@ -34,7 +34,7 @@ def test_every_kind_of_model(kind: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert found.ok and not broken and found.advice
     assert re.match(ROW_ENDS.get(kind, "none$"), named(found.checks, "row ends").got)
     assert float(named(found.checks, "one pass for many cells").got.split()[0]) < 1e-4
-    if kind in ("janus", "emu3", "anole", "lumina"):
+    if kind in ("janus", "emu3", "anole", "lumina", "liquid", "simplear"):
         assert float(named(found.checks, "sequence").got.split()[0]) < 1e-4
     assert found.settings.prompt == PROMPTS.get(kind, "a red apple") and found.settings.size is not None
     methods = ["ar", "spatial", *(["hawk"] if kind == "icons" else [])]

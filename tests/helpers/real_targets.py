@@ -12,6 +12,7 @@ from torch import nn
 
 from helpers import llamagen_tiny
 from helpers.tiny import tiny_folder
+from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from helpers.tiny_glm import tiny_glm
@@ -52,6 +53,8 @@ MAKES = {
     "glm": Made(tiny_glm, "2x3"),
     "anole": Made(write_anole),
     "lumina": Made(write_lumina, "4x6"),
+    "liquid": Made(tiny_liquid),
+    "simplear": Made(tiny_simplear, "4x4"),
     "classes": Made(lambda folder: llamagen_tiny.tiny_folder(folder, "class"), "5x4", ("0", "golden retriever")),
     "captions": Made(captions),
 }

@@ -12,6 +12,7 @@ from helpers.real_targets import MAKES, random_drafts
 from helpers.tiny import call_main
 from spatialspec import arguments
 from spatialspec.pipeline import SpatialPipeline
+from spatialspec.targets import simplear
 from spatialspec.targets.chameleon import lumina
 
 WITH_HEADS = ("jacobi", "spatial", "spatial:start=hawk", "hawk", "medusa", "hawk-vertical", "ssd-strict")
@@ -53,6 +54,7 @@ def test_drafts_are_trained_and_drawn_with(
     monkeypatch.setattr(lumina, "USUAL", 4 * 4)
     for side in ("target_h", "target_w"):
         monkeypatch.setattr(GlmImageProcessor, side, 3 * 32)
+    monkeypatch.setattr(simplear, "SIDE", 4)
     one, other = MAKES[kind].prompts
     Path("prompts.txt").write_text(f"{one}\n{other}\n" * 12)
     train = ["train", "draft", "--target", folder, "--drafter", "hawk", "--self-distil", "prompts.txt"]

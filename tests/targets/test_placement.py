@@ -15,7 +15,7 @@ from helpers.tiny_checkpoints import tiny_janus
 from spatialspec import BadInput, SpatialPipeline, devices
 from spatialspec.targets.loading import wrap
 
-OF_TRANSFORMERS = ("janus", "emu3", "anole", "lumina")
+OF_TRANSFORMERS = ("janus", "emu3", "anole", "lumina", "liquid", "simplear")
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,16 @@ from spatialspec.targets.chameleon import lumina
 from spatialspec.targets.images import ReadsImages
 from spatialspec.targets.loading import load_target
 
-READ = ("icons", "janus", "emu3", "anole", "lumina")
-CANNOT = ("classes", "captions")
-GRIDS = {"icons": Grid(4, 7), "janus": Grid(4, 4), "emu3": Grid(3, 5), "anole": Grid(4, 7), "lumina": Grid(4, 6)}
+READ = ("icons", "janus", "emu3", "anole", "lumina", "liquid")
+CANNOT = ("classes", "captions", "simplear")
+GRIDS = {
+    "icons": Grid(4, 7),
+    "janus": Grid(4, 4),
+    "emu3": Grid(3, 5),
+    "anole": Grid(4, 7),
+    "lumina": Grid(4, 6),
+    "liquid": Grid(4, 4),
+}
 
 
 def add_encoder(folder: Path) -> Path:
@@ -49,7 +56,8 @@ def spread_out(vq: Any) -> None:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {kind: MAKES[kind].make(tmp_path_factory.mktemp(kind) / kind) for kind in (*READ, *CANNOT)}
-    add_encoder(made["lumina"])
+    for kind in ("lumina", "liquid"):
+        add_encoder(made[kind])
     return made
 
 

@@ -13,9 +13,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoProcessor, AutoTokenizer, Emu3ForConditionalGeneration, JanusForConditionalGeneration
+from transformers import (
+    AutoProcessor,
+    AutoTokenizer,
+    Emu3ForConditionalGeneration,
+    GemmaForCausalLM,
+    JanusForConditionalGeneration,
+    Qwen2ForCausalLM,
+)
 
 from helpers.passes import keep
+from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from spatialspec.core.grid import Grid
@@ -35,6 +43,8 @@ KINDS: dict[str, tuple[Any, Any, str]] = {  # class, what reads prompts, size
     "anole": (Anole, AutoTokenizer, "6x6"),
     "swin": (Anole, AutoTokenizer, "6x6"),
     "lumina": (ChameleonXLLMXForConditionalGeneration, AutoTokenizer, "4x6"),
+    "liquid": (GemmaForCausalLM, AutoTokenizer, "4x4"),
+    "simplear": (Qwen2ForCausalLM, AutoTokenizer, "4x4"),
 }
 PROMPTS = ["a cat", "two dogs and a rather long fish"]  # of different lengths, like their unconditional rows
 
@@ -44,6 +54,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("checkpoints")
     anole, swin = write_anole(base / "anole"), write_anole(base / "swin", swin_norm=True)
     made = {"anole": anole, "swin": swin, "lumina": write_lumina(base / "lumina")}
+    made |= {"liquid": tiny_liquid(base / "liquid"), "simplear": tiny_simplear(base / "simplear")}
     return made | {"janus": tiny_janus(base / "janus"), "emu3": tiny_emu3(base / "emu3")}
 
 

@@ -12,11 +12,14 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import (
+    AutoTokenizer,
     ChameleonForConditionalGeneration,
     Emu3ForConditionalGeneration,
     Emu3Processor,
+    GemmaForCausalLM,
     JanusForConditionalGeneration,
     JanusProcessor,
+    Qwen2ForCausalLM,
 )
 
 from helpers.real_targets import MAKES
@@ -30,6 +33,8 @@ CLASSES: dict[str, tuple[Any, Any]] = {
     "emu3": (Emu3ForConditionalGeneration, Emu3Processor),
     "anole": (ChameleonForConditionalGeneration, None),
     "lumina": (ChameleonXLLMXForConditionalGeneration, None),
+    "liquid": (GemmaForCausalLM, AutoTokenizer),
+    "simplear": (Qwen2ForCausalLM, AutoTokenizer),
 }
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -92,11 +92,11 @@ def check_vocabulary(target: Target, folder: ModelFolder) -> Iterator[Finding]:
     tokens = torch.arange(v, device=target.device)
     embedded = target.embed(tokens)
     logits = target.output(target.norm(embedded[:1]))
-    table: dict[str, int] = folder.config.get("vocabulary_map") or {}  # GLM-Image has none: image token k is the id k
+    named = [name for name in folder.config.get("vocabulary_map") or {} if name.startswith(IMAGE_NAMES)]
     counts = {"codes of the codec": codes, "outputs": logits.shape[-1], "embeddings": len(embedded)}
     if isinstance(target, ImageVocabulary):
         counts |= {"different ids": len(set(target.ids.tolist()))}
-        counts |= {"names in vocabulary_map": sum(name.startswith(IMAGE_NAMES) for name in table)} if table else {}
+        counts |= {"names in vocabulary_map": len(named)} if "vocabulary_map" in folder.config else {}
     if wrong := [f"{count:,} {what}" for what, count in counts.items() if count != v]:
         advice = "the codec or config.json is another model's: fetch it again"
         raise BadInput(", ".join(wrong), f"{v:,} of everything, the image tokens of the model", advice)

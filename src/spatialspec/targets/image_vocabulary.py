@@ -1,4 +1,4 @@
-"""Targets whose image tokens are ids of the language model's vocabulary: Emu3, Chameleon and its family."""
+"""Targets whose image tokens are ids of the language model's vocabulary."""
 
 from __future__ import annotations
 
@@ -75,9 +75,10 @@ class ImageVocabulary(LanguageTarget):
         Raises:
             BadInput: it is.
         """
-        length, most = grid.rows * (grid.columns + 1), self.decoder.positions
+        length, most = grid.rows * (grid.columns + len(self.row_end)), self.decoder.positions
         if length >= most:
-            raise BadInput(f"size {grid}, {length} tokens with row ends", f"fewer than {most}", "make it smaller")
+            ends = " with row ends" if self.row_end else ""
+            raise BadInput(f"size {grid}, {length} tokens{ends}", f"fewer than {most}", "make it smaller")
 
     @property
     def vocabulary(self) -> int:

@@ -35,6 +35,18 @@ class ReadsImages(Protocol):
         """
 
 
+@runtime_checkable
+class MayLackPixels(Protocol):
+    """A target whose image decoder need not be there."""
+
+    def check_pixels(self) -> None:
+        """Refuse to draw pixels without it.
+
+        Raises:
+            BadInput: it is missing; the message says what to do.
+        """
+
+
 def check_pixels(settings: Any, where: object) -> None:
     """Refuse settings of an image processor without colour statistics, or with a scale that no model was trained on.
 

@@ -45,8 +45,13 @@ EMU3_VQ = CheckpointLayout(
 VQGAN = CheckpointLayout(
     "a VQGAN such as Meta's vqgan.ckpt, Chameleon's image decoder",
     ("quantize.embedding.", "decoder.up."),
-    "convert it into the folder of a checkpoint: spatialspec convert vqgan.ckpt FOLDER, of Anole or Lumina-mGPT",
+    "convert it into the folder of a checkpoint, such as Lumina-mGPT or Liquid: spatialspec convert vqgan.ckpt FOLDER",
     ("state_dict", "model"),
+)
+COSMOS = CheckpointLayout(
+    "NVIDIA's Cosmos image decoder, SimpleAR's",
+    ("post_quant_conv.conv3d.", "decoder.conv_in.0.conv3d."),
+    "convert it into the folder of a checkpoint: spatialspec convert decoder.jit FOLDER, of SimpleAR",
 )
 JANUS = CheckpointLayout("Janus in DeepSeek's own layout", ("language_model.", "gen_"), "give it as SOURCE")
 CHAMELEON = CheckpointLayout(
@@ -63,6 +68,7 @@ LAYOUTS = (
     LLAMAGEN_VQ,
     EMU3_VQ,
     VQGAN,
+    COSMOS,
     CheckpointLayout("Janus in the layout of transformers", ("model.language_model.", "model.generation_"), READY),
     JANUS,
     CHAMELEON,

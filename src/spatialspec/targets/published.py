@@ -25,6 +25,7 @@ from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.files import LFS, unusable
 from spatialspec.io.tensors import FLOATS, read_shapes
 from spatialspec.targets.layouts import WRAPPERS, CheckpointLayout, layout
+from spatialspec.targets.scripted import is_script, read_script
 
 PICKLES = 64 << 20  # bytes of the pickles in front of an old checkpoint
 STARTS = {  # first bytes of a file that is no checkpoint -> what it is, and what to do
@@ -106,6 +107,8 @@ def _load(path: Path, device: str | None) -> Any:
         else:
             got = "a damaged file (part of an archive)" if start.startswith(b"PK") else f"other bytes ({shown(start)})"
             raise BadInput(got, expected, "fetch it again", path)
+        if zipped and is_script(path):
+            return read_script(path, device)
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location=device or "cpu", weights_only=True, mmap=zipped)
@@ -133,7 +136,7 @@ def _check_pickle(path: Path, zipped: bool) -> None:
     advice = "fetch the authors' own file"
     if zipped:
         with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
+            entries = [entry for entry in archive.infolist() if "/code/" not in entry.filename]  # which is not read
             unpacked = sum(entry.file_size for entry in entries)
             if unpacked > path.stat().st_size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 got = f"a compressed archive of {unpacked:,} bytes"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from spatialspec.targets.emu3 import Emu3Target
     from spatialspec.targets.glm_image import GlmImageTarget
     from spatialspec.targets.janus import JanusTarget
+    from spatialspec.targets.liquid import LiquidTarget
+    from spatialspec.targets.simplear import SimpleARTarget
 
 Config = Mapping[str, Any]  # the content of a config.json
 DeviceMap = str | Mapping[str, int | str | torch.device]
@@ -122,6 +124,18 @@ def _chameleon() -> type[ChameleonTarget]:
     return ChameleonTarget
 
 
+def _liquid() -> type[LiquidTarget]:
+    from spatialspec.targets.liquid import LiquidTarget
+
+    return LiquidTarget
+
+
+def _simplear() -> type[SimpleARTarget]:
+    from spatialspec.targets.simplear import SimpleARTarget
+
+    return SimpleARTarget
+
+
 def _load_icons(folder: Path, device: str, dtype: torch.dtype, device_map: DeviceMap | None) -> Target:
     from spatialspec.targets.icons.target import IconsTarget
 
@@ -156,6 +170,8 @@ def shipped() -> tuple[TargetKind, ...]:
         _of_transformers("emu3", _typed("emu3"), _emu3),
         _of_transformers("glm_image", _typed("glm_image"), _glm_image),
         _of_transformers("chameleon", _typed("chameleon"), _chameleon, codec),
+        _of_transformers("liquid", _typed("gemma"), _liquid, codec),
+        _of_transformers("simplear", _typed("qwen2"), _simplear, codec),
         TargetKind(
             "llamagen", _typed("llamagen"), _load_llamagen, files=weights, optional_files=("captions.safetensors",)
         ),

@@ -5,7 +5,7 @@ The encoder is left out: drawing needs none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -36,11 +36,16 @@ class VQGANResidual(nn.Module):
 
 
 class PixelAttention(nn.Module):
-    """x plus attention of one head among all pixels."""
+    """x plus attention of one head among all pixels.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: in and out.
+        norm: makes the norm in front of it.
+    """
+
+    def __init__(self, channels: int, norm: Callable[[int], nn.Module] = group_norm) -> None:
         super().__init__()
-        self.norm = group_norm(channels)
+        self.norm = norm(channels)
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)

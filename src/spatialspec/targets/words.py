@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.io.files import read_text
 
 IMAGE_NAMES = ("IMGIMG", "<|visual token")  # prefixes of names of image tokens: Chameleon's family, Emu3
 ANOTHERS = "it is another model's, or its files are damaged"
@@ -36,6 +38,12 @@ class Words:
             raise BadInput(f"a tokenizer of class {type(tokenizer).__name__}", "one of transformers or of tokenizers")
         self.tokenizer = tokenizer
         self._control = {name for name in names if name.startswith("<") and name.endswith(">") and len(name) > 2}
+
+    @property
+    def count(self) -> int:
+        """Number of its tokens, added ones too."""
+        bare = isinstance(self.tokenizer, Tokenizer)
+        return self.tokenizer.get_vocab_size(with_added_tokens=True) if bare else len(self.tokenizer)
 
     def id_of(self, name: str) -> int | None:
         """Id of a token; None if there is none."""
@@ -72,13 +80,13 @@ class Words:
             got = f"a tokenizer that fails ({shown(str(error))})"
             raise BadInput(got, "one that reads a prompt", "fetch its files again") from error
 
-    def framed(self, text: str, first: int | None, last: int | None) -> list[int]:
-        """Ids of a text that begins and ends with control tokens, `first` and `last`.
+    def framed(self, text: str, first: int | None, last: int | None, special: bool = True) -> list[int]:
+        """Ids of a text that begins and ends with control tokens, `first` and `last`; `special` as for `ids`.
 
         Raises:
             BadInput: other ids are first or last: the tokenizer is damaged, or reads control tokens as text.
         """
-        ids = self.ids(text, special=True)
+        ids = self.ids(text, special)
         if not ids or (ids[0], ids[-1]) != (first, last):
             got = f"a tokenizer that begins with {ids[:1]} and ends with {ids[-1:]}"
             known = first is not None and last is not None
@@ -111,3 +119,17 @@ class Words:
 
     def _controls(self, token: AddedToken) -> bool:
         return token.special or token.content in self._control or MARK.fullmatch(token.content) is not None
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of tokenizer.json: some classes of transformers build another, which splits words differently.
+
+    Raises:
+        BadInput: it is missing or damaged.
+    """
+    path = folder / "tokenizer.json"
+    text = read_text(path, "the tokenizer of prompts", "fetch it, see docs/targets")
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing more special
+        raise BadInput(f"a damaged file ({error})", "a tokenizer", "fetch it again", where=path) from error

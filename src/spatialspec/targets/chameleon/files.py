@@ -1,8 +1,8 @@
 """Files of Chameleon's image decoder and encoder, and the converter for the file that Meta published.
 
 A checkpoint that was converted with its image decoder (Anole's) has it in its shards, as `model.vqmodel.*`. Others
-(Lumina-mGPT's) have none; then `vq.safetensors` lies beside the shards, written by `convert` from Meta's `vqgan.ckpt`,
-and `vq_encoder.safetensors`, the encoder of images.
+(Lumina-mGPT's, Liquid's) have none; then `vq.safetensors` lies beside the shards, written by `convert` from Meta's
+`vqgan.ckpt`, and `vq_encoder.safetensors`, the encoder of images. Its sizes are in config.json, or the published ones.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ FILE = "vq.safetensors"
 ENCODER = "vq_encoder.safetensors"
 MOST = 64  # blocks of a level; levels
 PREFIX = "model.vqmodel."
+BARE = (
+    "gemma",
+)  # models whose config.json need not have sizes of an image decoder: the defaults are the published ones
 ANOTHER = "it is for another image decoder"
 DRAWING = ("quantize.", "post_quant_conv.", "decoder.")  # parts that a code goes through on its way to pixels
 READING = ("encoder.", "quant_conv.", "quantize.", "post_quant_conv.")  # those of transformers' class, the encoder
@@ -78,7 +81,7 @@ def convert(source: Path, out: Path) -> None:
     """
     if not (out / "config.json").is_file():
         raise BadInput(
-            f"no config.json in {out}", "the folder of a checkpoint such as Anole or Lumina-mGPT", VQGAN.advice
+            f"no config.json in {out}", "the folder of a checkpoint such as Lumina-mGPT or Liquid", VQGAN.advice
         )
     with torch.device("meta"):
         reader = ChameleonVQVAE(_sizes(out))
@@ -101,10 +104,11 @@ def _build(folder: Path) -> ChameleonVQ:
 
 def _sizes(folder: Path) -> ChameleonVQVAEConfig:
     path = folder / "config.json"
-    config = read_config(path, ("vq_config", "vocabulary_map"))
+    bare = read_config(path).get("model_type") in BARE
+    given = read_config(path, () if bare else ("vq_config", "vocabulary_map")).get("vq_config", {})
     try:
-        check_sizes({"vq_config": config["vq_config"]}, path, MOST, LARGEST, ChameleonConfig)
-        sizes = ChameleonVQVAEConfig(**config["vq_config"])
+        check_sizes({"vq_config": given}, path, MOST, LARGEST, ChameleonConfig)
+        sizes = ChameleonVQVAEConfig(**given)
     except (TypeError, ValueError, StrictDataclassError) as error:
         if isinstance(error, BadInput):
             raise

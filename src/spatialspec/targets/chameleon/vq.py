@@ -39,3 +39,4 @@ class ChameleonVQ(VQGAN):
         decoder = VQGANDecoder(latent, widths[::-1], nn.Sequential(middle), levels, "up", last_first=True)
         super().__init__(config.num_embeddings, config.embed_dim, latent, decoder)
         self.patch = 2 ** (len(widths) - 1)  # pixels a side of one cell
+        self.resolution = config.resolution  # pixels a side of the images that it was trained on

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.targets.layouts import CHAMELEON, JANUS, LANGUAGE, LLAMAGEN, VQGAN, CheckpointLayout
+from spatialspec.targets.layouts import CHAMELEON, COSMOS, JANUS, LANGUAGE, LLAMAGEN, VQGAN, CheckpointLayout
 from spatialspec.targets.originals.source import PublishedSource
 from spatialspec.targets.published import identify
 
-CONVERTED = (LLAMAGEN, VQGAN, JANUS, CHAMELEON)
+CONVERTED = (LLAMAGEN, VQGAN, COSMOS, JANUS, CHAMELEON)
 
 
 def convert(
@@ -24,7 +24,7 @@ def convert(
 
     Args:
         source: of the weights.
-        out: new folder; for Chameleon's image decoder that of the checkpoint that lacks one.
+        out: new folder; for an image decoder alone that of the checkpoint that lacks one.
         vq: the image decoder of LlamaGen or Emu3.
         size: grid of LlamaGen; None reads it from the file's name.
         heads: attention heads of LlamaGen; None knows them for the published widths.
@@ -73,6 +73,11 @@ def _convert(
         from spatialspec.targets.originals.chameleon import convert as convert_chameleon
 
         return convert_chameleon(source, out)
+    if kind is COSMOS:
+        from spatialspec.targets.originals.cosmos import convert as convert_cosmos
+
+        convert_cosmos(source.weights[0], out)
+        return "the image decoder of SimpleAR"
 
     from spatialspec.targets.chameleon.files import convert as convert_decoder
 
