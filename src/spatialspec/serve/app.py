@@ -58,16 +58,19 @@ class Server:
         pipeline: target and drafts.
         limits: what it takes at once.
         key: that clients have to send; None for no key.
+        place: among several servers, see `Job`.
 
     Attributes:
         scheduler: draws.
         app: the routes, as ASGI.
     """
 
-    def __init__(self, pipeline: SpatialPipeline, limits: Limits | None = None, key: str | None = None) -> None:
+    def __init__(
+        self, pipeline: SpatialPipeline, limits: Limits | None = None, key: str | None = None, place: str = ""
+    ) -> None:
         limits = limits or Limits()
         self.pipeline, self.scheduler = pipeline, Scheduler(pipeline, limits)
-        self.reader = BodyReader(pipeline, self.scheduler.reading, limits.seconds)
+        self.reader = BodyReader(pipeline, self.scheduler.reading, limits.seconds, place)
         self.answers = Answers(pipeline, self.scheduler.meters, self.reader.size)
         self._examples = examples(pipeline)
         self.app = FastAPI(
@@ -149,7 +152,7 @@ class Server:
         if body.stream:
             return JobStream(self, job, self.answers.events(job, body))
         try:
-            answer = await _unless_gone(http, self.answers.whole(job, body))
+            answer = await unless_gone(http, self.answers.whole(job, body))
         finally:
             self.release(job)
         return cancelled().response() if answer is None else JSONResponse(answer)
@@ -194,8 +197,8 @@ def cancelled() -> Problem:
     return Problem(499, "cancelled", code="cancelled")
 
 
-async def _unless_gone(http: HttpRequest, answer: Coroutine[Any, Any, T]) -> T | None:
-    """An answer; None if the client hangs up before."""
+async def unless_gone(http: HttpRequest, answer: Coroutine[Any, Any, T]) -> T | None:
+    """An answer; None if the client hangs up before, and the answer is cancelled then."""
 
     async def gone() -> None:
         while (await http.receive())["type"] != "http.disconnect":
