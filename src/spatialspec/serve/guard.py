@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from spatialspec.core.errors import BadInput
+from spatialspec.io.files import read_text
 from spatialspec.serve.problems import Problem
 
+LONGEST_KEY = 4096  # characters
 LARGEST = 256 * 1024  # bytes of a body: two prompts of 10,000 characters, all of them escaped
 PATIENCE = 30.0  # seconds for a body to arrive
 OPEN = {"/", "/page.css", "/page.js", "/health", "/ready"}  # without a key
@@ -21,6 +25,18 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+def read_key(path: Path) -> str:
+    """The key in a file, without blanks around it.
+
+    Raises:
+        BadInput: no file, or no key in it.
+    """
+    key = read_text(path, "an API key", limit=LONGEST_KEY).strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise BadInput("no key in it", "one word of printable ASCII", "write one into it", where=path)
+    return key
 
 
 class Guard:

@@ -72,16 +72,17 @@ class Job:
     Args:
         drawings: its images.
         limit: seconds after which it is given up.
+        place: of the server among several; "" where there is one.
 
     Attributes:
-        id: unguessable.
+        id: unguessable; ends with a dot and the place, if there is one.
         arrived: seconds of a monotonic clock.
         deadline: likewise.
         problem: why it ended without its images; None while it goes on, and when they are done.
     """
 
-    def __init__(self, drawings: Sequence[JobImage], limit: float) -> None:
-        self.drawings, self.id = drawings, secrets.token_urlsafe(16)
+    def __init__(self, drawings: Sequence[JobImage], limit: float, place: str = "") -> None:
+        self.drawings, self.id = drawings, secrets.token_urlsafe(16) + (place and f".{place}")
         self.arrived = time.monotonic()
         self.deadline = self.arrived + limit
         self.problem: Problem | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, Summary, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 LENGTHS = (1, 2, 4, 8, 12, 16, 24, 32, 64, 128)
@@ -44,3 +46,28 @@ class Meters:
         self.seconds = Summary("spatialspec_seconds", "Seconds of images, by stage", ["stage"], registry=registry)
         self.tokens = Counter("spatialspec_tokens", "Tokens committed", registry=registry)
         self.rate = Gauge("spatialspec_tokens_per_second", "Of the last pass", registry=registry)
+
+
+class _Together(Collector):
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for place, text in self._texts.items():
+            for one in text_string_to_metric_families(text):
+                family = families.setdefault(one.name, Metric(one.name, one.documentation, one.type))
+                for sample in one.samples:
+                    family.add_sample(sample.name, {**sample.labels, "replica": place}, sample.value)
+        yield from families.values()
+
+
+def together(texts: Mapping[str, str]) -> bytes:
+    """Figures of several servers as one text for Prometheus.
+
+    Args:
+        texts: of each server by its place, which becomes the label `replica`.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Together(texts))
+    return generate_latest(registry)

@@ -95,14 +95,16 @@ class BodyReader:
         pipeline: target and drafts.
         reading: held while prompts are read.
         seconds: time limit of a job.
+        place: of the server among several, see `Job`.
 
     Attributes:
         methods: names of the methods that can be drawn with.
         size: of an image, WIDTHxHEIGHT in pixels.
     """
 
-    def __init__(self, pipeline: SpatialPipeline, reading: threading.Lock, seconds: float) -> None:
-        self.pipeline, self.methods, self._reading, self._seconds = pipeline, drawable(pipeline), reading, seconds
+    def __init__(self, pipeline: SpatialPipeline, reading: threading.Lock, seconds: float, place: str = "") -> None:
+        self.pipeline, self.methods, self._reading = pipeline, drawable(pipeline), reading
+        self._seconds, self._place = seconds, place
         grid, patch = pipeline.target.grid, pipeline.target.patch
         self.size = f"{grid.columns * patch}x{grid.rows * patch}"
 
@@ -133,7 +135,7 @@ class BodyReader:
         except BadInput as error:
             raise Problem.of(error) from error
         cells, partials = target.layout(target.grid).cells, body.partial_images or 0
-        return Job([JobImage(one, method, cells, partials) for one in request.each()], self._seconds)
+        return Job([JobImage(one, method, cells, partials) for one in request.each()], self._seconds, self._place)
 
     def _fields(self, body: ImageBody) -> None:
         name = self.pipeline.target.name

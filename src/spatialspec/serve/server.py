@@ -9,24 +9,25 @@ from ipaddress import ip_address
 
 import uvicorn
 from sse_starlette.sse import AppStatus
+from starlette.types import ASGIApp
 
 from spatialspec.core.errors import BadInput
-from spatialspec.serve.app import Server
 
 
 class WebServer(uvicorn.Server):
     """Serves the routes until a signal ends it, then finishes what was taken.
 
     Args:
-        server: the routes.
+        app: the routes.
+        seconds: time limit of a request.
         ready: called once requests are taken.
     """
 
-    def __init__(self, server: Server, ready: Callable[[], object] = lambda: None) -> None:
-        limit = int(server.scheduler.limits.seconds) + 1  # for readers that do not read; images end before
+    def __init__(self, app: ASGIApp, seconds: float, ready: Callable[[], object] = lambda: None) -> None:
+        limit = int(seconds) + 1  # for readers that do not read; images end before
         super().__init__(
             uvicorn.Config(
-                server.app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=limit
+                app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=limit
             )
         )
         self._ready = ready
@@ -64,11 +65,12 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def run(server: Server, listening: socket.socket, ready: Callable[[str], object]) -> None:
+def run(app: ASGIApp, seconds: float, listening: socket.socket, ready: Callable[[str], object]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was taken.
 
     Args:
-        server: the routes.
+        app: the routes.
+        seconds: time limit of a request.
         listening: from `bound`.
         ready: called with the URL when requests are taken.
 
@@ -78,4 +80,4 @@ def run(server: Server, listening: socket.socket, ready: Callable[[str], object]
     host, port = listening.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end, for whoever waits for it
-    WebServer(server, lambda: ready(url)).run(sockets=[listening])
+    WebServer(app, seconds, lambda: ready(url)).run(sockets=[listening])
