@@ -118,7 +118,7 @@ def test_moved_weights_are_captured_again(made: Kind) -> None:
     (first,) = tokens(made, "ar", how)
     captures = how.captures
     assert tokens(made, "ar", how) == [first] and how.captures == captures > 0
-    weight = next(made[0].engine.networks[0].parameters())  # type: ignore[attr-defined]
+    weight = next(made[0].networks[0].parameters())  # type: ignore[attr-defined]
     weight.data = weight.data.clone()
     assert tokens(made, "ar", how) == [first] and how.captures == 2 * captures
 
