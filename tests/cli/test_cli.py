@@ -226,6 +226,7 @@ def test_a_method_from_a_file(call, folder, tmp_path, monkeypatch):
     plug = ("--plugin", tmp_path / "mine.py")
     code, out, _ = call("methods", *plug)
     assert code == 0 and "plugged: a window from a file (exact)" in out
+    assert "plugged" in call("models", *plug)[1].splitlines()[-1]
     draw = ("generate", "a cat", "--model", folder, "--seed", 0)
     assert call(*draw, "--method", "plugged:length=3", "--out", "a.png", *plug)[0] == 0
     assert call(*draw, "--method", "ar", "--out", "b.png")[0] == 0

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from spatialspec.cli import options
 from spatialspec.cli.display import say, waiting, wrapped
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.io.files import read_config, read_text
@@ -26,6 +27,7 @@ def models(
     style: Annotated[str | None, typer.Option(help="Only what the model knows in this drawing style.")] = None,
     out: Annotated[Path | None, typer.Option(help="PNG file: draw a sheet of what the model knows.")] = None,
     limit: Annotated[int | None, typer.Option(help="Images on the sheet. [default: 64]")] = None,
+    plugin: options.Plugin = None,
 ) -> None:
     """List models and their drafts; with a model, what it knows.
 
