@@ -55,7 +55,7 @@ class Toy:
     forced: Tensor
     between: Tensor
     causal_alone, runner = False, LanguageTarget.runner
-    cache, run = LanguageTarget.cache, LanguageTarget.run
+    cache, run, rotary_positions = LanguageTarget.cache, LanguageTarget.run, LanguageTarget.rotary_positions
 
     def __init__(self, kind: str, attention: str = "sdpa") -> None:
         self.model = decoder_of(kind, attention)
