@@ -90,7 +90,11 @@ def test_codes_are_those_of_the_models_own_encoder(kind: str, folders: dict[str,
     assert isinstance(target, ReadsImages)
     if kind != "icons":
         spread_out(
-            target.reader if kind in ("anole", "lumina") else target.vq if kind == "emu3" else target.parts.vqmodel
+            target.reader
+            if kind in ("anole", "lumina", "liquid")
+            else target.vq
+            if kind == "emu3"
+            else target.parts.vqmodel
         )
     grid = GRIDS[kind] if kind != "icons" else Grid(5, 5)
     size = (3, grid.rows * target.patch, grid.columns * target.patch, 3)
@@ -100,7 +104,7 @@ def test_codes_are_those_of_the_models_own_encoder(kind: str, folders: dict[str,
     assert codes.shape == (3, grid.cells) and 0 <= codes.min() <= codes.max() < target.vocabulary
     assert len(set(codes.flatten().tolist())) > 5 and not torch.equal(codes[0], codes[1])
     assert torch.equal(codes.long(), theirs(kind, target, pixels).long())
-    if kind in ("emu3", "anole", "lumina"):
+    if kind in ("emu3", "anole", "lumina", "liquid"):
         names = target.model.vocabulary_mapping if kind == "emu3" else None
         ids = target.ids[codes].tolist()
         assert names is None or all(

@@ -83,6 +83,8 @@ class CausalTarget(ImageVocabulary):
             BadInput: it was changed so that it cannot be run, or it attends within a window.
         """
         super().begin()
+        if (rows := self.decoder.embedding.num_embeddings) != self.span[1] + 1:
+            raise BadInput(f"{rows:,} embeddings", f"{self.span[1] + 1:,}, the last of an image token", "load it again")
         kinds = set(getattr(self.model.config, "layer_types", None) or ())
         if others := kinds - {"full_attention"}:
             raise BadInput(f"layers with {min(others)}", "full_attention in all of them", "masks of trees need it")
