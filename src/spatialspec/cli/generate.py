@@ -43,6 +43,7 @@ def generate(
     ] = None,
     model: options.Model = "icons",
     draft: options.Draft = None,
+    draft_model: options.DraftModel = None,
     verifier: options.Verifier = "coupled",
     seed: options.FreshSeed = None,
     guidance: options.Guidance = None,
@@ -78,7 +79,7 @@ def generate(
         raise BadInput("no prompt", "what to draw, or --again FILE")
     if given["seed"] is None:
         given["seed"] = secrets.randbits(32)
-    prompt, model, draft = given["prompt"], given["model"], given["draft"]
+    prompt, model, draft, draft_model = (given[name] for name in ("prompt", "model", "draft", "draft_model"))
     common = Common.of(given, methods=given["method"])
     methods = common.parse_methods()
 
@@ -88,7 +89,7 @@ def generate(
         methods = list(dict.fromkeys([AR, *methods]))
     arguments.prompts(prompt)
     whole("--scale", scale, 1, 16)
-    read = [again, *read_folders(model, draft)]
+    read = [again, *read_folders(model, draft, draft_model)]
     one = sheet or len(methods) > 1
     files = image_files(out, [common.seed + i for i in range(num_images)], one, read)
     for option, path in (("--json", json), ("--csv", csv)):
@@ -135,7 +136,8 @@ def generate(
         written = [contact_sheet(images[0])]
     else:
         written = images[0]
-        texts = [DrawingNote.of(pipeline, methods[0], request, i, model, draft).text() for i in range(num_images)]
+        names = model, draft, draft_model
+        texts = [DrawingNote.of(pipeline, methods[0], request, i, *names).text() for i in range(num_images)]
     shown = [table(columns(COST, AGAINST_AR) if AR in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
     document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results, images=records)
