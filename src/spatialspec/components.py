@@ -16,6 +16,7 @@ from spatialspec.drafts import weights as draft_weights
 from spatialspec.io.hub import HubAccess
 from spatialspec.io.outputs import check_folder, writing_folder
 from spatialspec.methods.network import DraftNetwork
+from spatialspec.methods.sibling import DraftTarget
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.targets.loading import load_target, wrap
 from spatialspec.targets.placing import check_weights
@@ -34,19 +35,28 @@ class PipelineComponents:
         target: frozen AR model; `spatialspec.wrap` makes one of a model of transformers.
         draft: draft weights made for it, or their folder; `spatial`, the default method, needs none.
         engine: how passes are run: "auto", "eager", "captured" or "compiled".
+        draft_model: a smaller target with the same image tokens, or its name; the method `sibling` drafts with it.
 
     Raises:
         BadInput: an engine that the target's device cannot run; drafts that were made for another target, or are
-            damaged.
+            damaged; a draft model with other image tokens.
     """
 
     def __init__(
-        self, target: Target, draft: Sequence[DraftNetwork | Unfit] | str | Path = (), engine: str = "auto"
+        self,
+        target: Target,
+        draft: Sequence[DraftNetwork | Unfit] | str | Path = (),
+        engine: str = "auto",
+        draft_model: Target | str | Path | None = None,
     ) -> None:
+        if isinstance(draft_model, str | Path):
+            draft_model = load_target(model_folder(str(draft_model)), str(target.device), target.dtype)
         with arguments.reading():
-            if isinstance(target, type) or not (hasattr(target, "session") and hasattr(target, "pixels")):
-                advice = "use from_pretrained, or wrap(model, processor)"
-                raise BadInput(f"a {type(target).__name__} for a target", "one", advice)
+            for model in (target, *([] if draft_model is None else [draft_model])):
+                if isinstance(model, type) or not (hasattr(model, "session") and hasattr(model, "pixels")):
+                    advice = "use from_pretrained, or wrap(model, processor)"
+                    raise BadInput(f"a {type(model).__name__} for a target", "one", advice)
+            self._sibling = None if draft_model is None else DraftTarget(draft_model, target)
         self.target = target
         self._run_on(engine)
         if not isinstance(draft, list | tuple):
@@ -61,12 +71,18 @@ class PipelineComponents:
         kinds = ", ".join(printable(type(part).__name__) for part in self.drafts) or "none"
         device = f"{self.device}, {str(self.dtype).removeprefix('torch.')}"
         name = f"{type(self.target).__name__} {printable(self.target.name)}"
-        return f"{type(self).__name__}({name}, {device}, drafts: {kinds})"
+        small = "" if self.draft_model is None else f", draft model: {printable(self.draft_model.name)}"
+        return f"{type(self).__name__}({name}, {device}, drafts: {kinds}{small})"
 
     @classmethod
-    def wrap(cls, model: Any, processor: Any, draft: Any = (), engine: str = "auto") -> Self:
-        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft, engine)`."""
-        return cls(wrap(model, processor), draft, engine)
+    def wrap(cls, model: Any, processor: Any, draft: Any = (), engine: str = "auto", draft_model: Any = None) -> Self:
+        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft, engine)`.
+
+        `draft_model` may be another loaded model, for the same processor.
+        """
+        if hasattr(draft_model, "config") and not hasattr(draft_model, "session"):
+            draft_model = wrap(draft_model, processor)
+        return cls(wrap(model, processor), draft, engine, draft_model)
 
     @classmethod
     def from_pretrained(
@@ -83,6 +99,7 @@ class PipelineComponents:
         local_files_only: bool = False,
         quantization_config: Any = None,
         engine: str = "auto",
+        draft_model: str | Path | Target | None = None,
         **further: Any,
     ) -> Self:
         """Load a model that ships with the package, a folder, or a model of the Hub.
@@ -103,6 +120,7 @@ class PipelineComponents:
             local_files_only: True reads only the cache, as HF_HUB_OFFLINE=1 does.
             quantization_config: of transformers; for its models only, see the page on models.
             engine: how passes are run: "auto" (captured on a CUDA device, else eager), "eager", "captured", "compiled".
+            draft_model: see the constructor; a name, folder or OWNER/NAME is loaded as the model is.
             further: `attn_implementation` and `max_memory`, for transformers; `use_safetensors`, `low_cpu_mem_usage`,
                 `trust_remote_code` and `variant` are accepted where they change nothing.
 
@@ -119,26 +137,32 @@ class PipelineComponents:
                     raise BadInput(f"the argument {shown(key)}", f"one of from_pretrained, or {', '.join(PASSED)}")
                 if (value := further.pop(key)) not in (None, ALWAYS[key]):
                     raise BadInput(f"{key} {shown(value)}", f"{ALWAYS[key]}, always", "leave it out")
-            options = {"quantization_config": quantization_config, **further}
+            further["quantization_config"] = quantization_config
+            options = {key: value for key, value in further.items() if value is not None}
             access = _access(revision, cache_dir, token, local_files_only)
         folder = model_folder(name, access)
-        beside = draft_folder(name, drafts, access, _access(None, cache_dir, token, local_files_only))
-        target = load_target(folder, *placement, {key: value for key, value in options.items() if value is not None})
+        others = _access(None, cache_dir, token, local_files_only)  # a revision of the model is not one of theirs
+        beside = draft_folder(name, drafts, access, others)
+        small = model_folder(str(draft_model), others) if isinstance(draft_model, str | Path) else None
+        target = load_target(folder, *placement, options)
+        if small is not None:
+            draft_model = load_target(small, *placement, options)
         if draft is None:  # drafts in the model's folder need not fit as long as no method needs them
             folders = [] if beside is None else draft_weights.draft_folders(beside)
-            return cls(target, [draft_weights.load_beside(path, target) for path in folders], engine)
-        return cls(target, beside or (), engine)
+            return cls(target, [draft_weights.load_beside(path, target) for path in folders], engine, draft_model)
+        return cls(target, beside or (), engine, draft_model)
 
     def _run_on(self, engine: str) -> None:
         """Choose how passes are run; a target that is no network of ours runs them as it does."""
-        networks = [network for network in self.target.networks if isinstance(network, torch.nn.Module)]
-        with arguments.reading():
-            how = runner(engine, {weight.device for network in networks for weight in network.parameters()})
-            if not isinstance(self.target, Runs) and engine not in ("auto", "eager"):
-                raise BadInput(f"engine {engine} for a {type(self.target).__name__}", "auto", "it runs its own passes")
+        for target in self.targets:
+            networks = [network for network in target.networks if isinstance(network, torch.nn.Module)]
+            with arguments.reading():
+                how = runner(engine, {weight.device for network in networks for weight in network.parameters()})
+                if not isinstance(target, Runs) and engine not in ("auto", "eager"):
+                    raise BadInput(f"engine {engine} for a {type(target).__name__}", "auto", "it runs its own passes")
+            if isinstance(target, Runs) and (engine != "auto" or how.name != "eager"):
+                target.runner = how
         self._engine = engine
-        if isinstance(self.target, Runs) and (engine != "auto" or how.name != "eager"):
-            self.target.runner = how
 
     @property
     def device(self) -> torch.device:
@@ -153,7 +177,22 @@ class PipelineComponents:
     @property
     def components(self) -> dict[str, Any]:
         """The arguments of the constructor: `SpatialPipeline(**pipe.components)` shares all weights."""
-        return {"target": self.target, "draft": [*self.drafts, *self.unfit]}
+        return {"target": self.target, "draft": [*self.drafts, *self.unfit], "draft_model": self.draft_model}
+
+    @property
+    def draft_model(self) -> Target | None:
+        """The target that the method `sibling` drafts with."""
+        return None if self._sibling is None else self._sibling.target
+
+    @property
+    def parts(self) -> list[DraftNetwork | Unfit | DraftTarget]:
+        """Everything that drafters are made of: draft weights, those that do not fit too, and the draft model."""
+        return [*self.drafts, *self.unfit, *([] if self._sibling is None else [self._sibling])]
+
+    @property
+    def targets(self) -> list[Target]:
+        """The target, and the draft model if there is one."""
+        return [self.target, *([] if self.draft_model is None else [self.draft_model])]
 
     def to(self, *places: Any, device: Any = None, dtype: Any = None) -> Self:
         """Move the weights, and convert those of transformer and drafts; the same object is returned.
@@ -175,20 +214,14 @@ class PipelineComponents:
                     device = place
             where = self.device if device is None else devices.device(device)
             kind = self.dtype if dtype is None else devices.dtype(dtype, where)
-        networks = [network for network in self.target.networks if isinstance(network, torch.nn.Module)]
-        for network in networks:
-            split = len(set((getattr(network, "hf_device_map", None) or {}).values())) > 1
-            if split or getattr(network, "is_quantized", False):
-                got = "a model that is split over devices" if split else "a quantised model"
-                raise BadInput(got, "one that can be moved", "load it again where and as it is wanted")
+        models = [[part for part in one.networks if isinstance(part, torch.nn.Module)] for one in self.targets]
+        for networks in models:
+            devices.check_movable(networks)
         there = torch.empty(0, device=where).device  # with its index
-        weights = [weight for network in networks for weight in (*network.parameters(), *network.buffers())]
+        weights = [weight for network in sum(models, []) for weight in (*network.parameters(), *network.buffers())]
         check_weights(0, kind, [there], others=sum(weight.nbytes for weight in weights if weight.device != there))
-        for network in networks:
-            network.to(where)
-        for weight in networks[0].state_dict(keep_vars=True).values() if networks else ():  # not rotations, in fp32
-            if weight.is_floating_point():
-                weight.data = weight.data.to(kind)
+        for networks in models:
+            devices.move(networks, where, kind)
         for part in self.drafts:
             part.to(where, kind)
         self._run_on(self._engine)

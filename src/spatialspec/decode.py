@@ -41,13 +41,16 @@ class Image:
         """What every pass makes of its logits."""
         return Sampler(self.sampling, self.verifier.ranks, self.drafter.ranked, self.verifier.tolerance > 0)
 
+    @property
+    def drafts(self) -> bool:
+        """Whether the drafter proposes in the next pass."""
+        return bool(self.state.frontier or (self.drafter.drafts_first_cell and not self.written))
+
     def propose(self) -> Proposal:
         """The drafter's proposal; in the first pass the tokens of an earlier run."""
-        if self.written and not self.state.frontier:
-            return Proposal.chain(0, list(self.written), final=True)
-        if self.state.frontier or self.drafter.drafts_first_cell:
+        if self.drafts:
             return self.drafter.propose(self.state)
-        return Proposal()
+        return Proposal.chain(0, list(self.written), final=bool(self.written))
 
     def verify(self, proposal: Proposal, scores: Scores) -> Verdict:
         """The verifier's verdict; a final block is accepted without it.
@@ -76,6 +79,10 @@ def one_pass(session: Session, images: Mapping[int, Image], clock: Clock = UNTIM
     Yields:
         The record of the pass of each image.
     """
+    drafting = [image for image in images.values() if image.drafts]
+    for kind in dict.fromkeys(type(image.drafter) for image in drafting):
+        alike = [image for image in drafting if type(image.drafter) is kind]
+        kind.prepare([image.drafter for image in alike], [image.state for image in alike])
     states, proposals = [image.state for image in images.values()], [image.propose() for image in images.values()]
     samplers = [image.sampler for image in images.values()]
     layers = {layer for image in images.values() for layer in image.drafter.layers}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from spatialspec.core.clock import UNTIMED, Clock
+from spatialspec.core.clock import UNTIMED, Clock, DraftCost
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import NotFinite, overflow
 from spatialspec.core.interfaces import Session, Target
@@ -34,6 +34,7 @@ class ImageReport:
         accepted_length: cells committed per pass that commits, without those of an earlier run; AR has 1.
         seconds: from the start of the call to its last token.
         complete: whether all cells are written.
+        draft_passes: passes of the draft model; 0 without one.
     """
 
     prompt: str
@@ -43,6 +44,7 @@ class ImageReport:
     accepted_length: float
     seconds: float
     complete: bool
+    draft_passes: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class Report:
         stages: of them, seconds of every stage, see `Clock`.
         images: cost of each image, without those that were complete before the call.
         remarks: on the prompts, see `remarks`; with the budget "auto", what was expected of it.
+        draft_passes: forward calls of the draft model per image, those over prompts too; 0 without one.
+        draft_slots: cells scored per call of it.
+        draft_seconds: part of the stage "draft" that they took, per image.
     """
 
     method: str
@@ -74,6 +79,9 @@ class Report:
     stages: Mapping[str, float] = field(default_factory=dict, repr=False)
     images: tuple[ImageReport, ...] = field(default=(), repr=False)
     remarks: tuple[str, ...] = ()
+    draft_passes: float = 0.0
+    draft_slots: float = 0.0
+    draft_seconds: float = 0.0
 
 
 @dataclass
@@ -99,10 +107,10 @@ def assemble(target: Target, drafts: Sequence[object], method: Method, request: 
         BadInput: a seed is out of range, or draft weights of the method are missing.
     """
     images, layout = [], target.layout(request.grid)
-    for seed, tokens in zip(request.seeds, request.written, strict=True):
-        noise = Noise(seed, layout.cells, target.vocabulary, target.device)
-        context = DecodeContext(target, drafts, request.sampling, layout, noise)
-        images.append(Image(State(layout), *method.make(context, request.verifier), request.sampling, tokens))
+    for one in request.each():
+        noise = Noise(one.seeds[0], layout.cells, target.vocabulary, target.device)
+        context = DecodeContext(target, drafts, one.sampling, layout, noise, one)
+        images.append(Image(State(layout), *method.make(context, one.verifier), one.sampling, one.written[0]))
     return images
 
 
@@ -182,6 +190,8 @@ def generate(
     tokens = [image.state.tokens or tuple(written) for image, written in zip(images, request.written, strict=True)]
     drawn = [len(tokens[i]) - len(request.written[i]) for i in unfinished]
     passes, count = sum(c.passes for c in counters), len(unfinished) or 1
+    costs = [image.drafter.cost or DraftCost() for image in open_images]
+    draft_passes = sum(cost.passes for cost in costs)
     report = Report(
         method=str(method),
         verifier=method.rule_under(request.verifier),
@@ -201,9 +211,13 @@ def generate(
                 accepted_length=written / (c.commits or 1),
                 seconds=c.seconds,
                 complete=len(tokens[i]) == cells,
+                draft_passes=cost.passes,
             )
-            for i, c, written in zip(unfinished, counters, drawn, strict=True)
+            for i, c, cost, written in zip(unfinished, counters, costs, drawn, strict=True)
         ),
         remarks=tuple(remarks(target, request.prompts)),
+        draft_passes=draft_passes / count,
+        draft_slots=sum(cost.slots for cost in costs) / (draft_passes or 1),
+        draft_seconds=sum(cost.seconds for cost in costs) / count,
     )
     return tokens, report

@@ -38,15 +38,21 @@ class SpatialPipeline(PipelineComponents):
     Args:
         target: frozen AR model; `spatialspec.wrap` makes one of a model of transformers.
         draft: draft weights made for it, or their folder; `spatial`, the default method, needs none.
+        draft_model: a smaller target with the same image tokens, or its folder; the method `sibling` drafts with it.
 
     Raises:
-        BadInput: the drafts were made for another target, or a file of them is damaged.
+        BadInput: the drafts were made for another target, or a file of them is damaged; the draft model has other
+            image tokens.
     """
 
     def __init__(
-        self, target: Target, draft: Sequence[DraftNetwork | Unfit] | str | Path = (), engine: str = "auto"
+        self,
+        target: Target,
+        draft: Sequence[DraftNetwork | Unfit] | str | Path = (),
+        engine: str = "auto",
+        draft_model: Target | str | Path | None = None,
     ) -> None:
-        super().__init__(target, draft, engine)
+        super().__init__(target, draft, engine, draft_model)
         self._interrupt = False
         self._bar: dict[str, Any] = {}
 
@@ -168,8 +174,7 @@ class SpatialPipeline(PipelineComponents):
         if output_type != "tokens" and isinstance(self.target, MayLackPixels):
             self.target.check_pixels()
         try:
-            parts = self.drafts + self.unfit
-            tokens, report = generate(self.target, parts, method, request, on_step, lambda: self._interrupt)
+            tokens, report = generate(self.target, self.parts, method, request, on_step, lambda: self._interrupt)
         finally:
             self._interrupt = False
         with traced(self.target):

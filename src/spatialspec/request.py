@@ -85,6 +85,15 @@ class Request:
         """One request per prompt."""
         return [self.only(range(i, i + self.images)) for i in range(0, len(self.prompts), self.images)]
 
+    def check(self, target: Target) -> None:
+        """Refuse what a target cannot draw, before anything is computed.
+
+        Raises:
+            BadInput: a prompt or the grid.
+        """
+        target.check_grid(self.grid)
+        target.check_prompts(self.prompts, self.negatives, self.grid)
+
     def session(self, target: Target) -> Session:
         """Start a session of the target with these images."""
         return target.session(self.prompts, self.negatives, self.sampling, self.grid)

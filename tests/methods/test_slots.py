@@ -29,7 +29,7 @@ from spatialspec.methods.registry import methods
 
 TARGET = ToyTarget.random("4x5", 4, 1)
 LARGE = ToyTarget.random("23x23", 4, 1)
-WINDOWS = ("jacobi", "sjd", "scd", "scd:form=gumbel", "sjd-pac", "gsd", "csd", "spatial")
+WINDOWS = ("jacobi", "sjd", "scd", "scd:form=gumbel", "sjd-pac", "gsd", "csd", "spatial", "sibling")
 TREES = ("hawk", "hawk-vertical", "medusa", "lantern", "lantern++", "spatial-model")
 CHAINS = ("mtp", "ssd-strict")
 SLOTTED = [name for name, method in methods().items() if method.has("slots")]

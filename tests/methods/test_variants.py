@@ -34,7 +34,17 @@ def test_all_are_audited_behind_their_method() -> None:
     assert len(everything) == len(set(everything)) == len(methods()) + len(VARIANTS)
     for name, given in VARIANTS:
         assert everything.index(name) < everything.index(f"{name}:{given}") and Method.parse(f"{name}:{given}").exact
-    for asked in ("start=above", "form=gumbel", "width=", "front=0", "budget=", "start=hawk", "length=", "slots="):
+    for asked in (
+        "start=above",
+        "form=gumbel",
+        "width=",
+        "front=0",
+        "budget=",
+        "start=hawk",
+        "length=",
+        "slots=",
+        "runs=",
+    ):
         assert any(asked in given for _, given in VARIANTS), asked
 
 
@@ -77,7 +87,8 @@ def test_a_model_says_which_it_can_draw(tmp_path: Path) -> None:
     pipeline = tiny_pipeline(tmp_path)
     missing = [method for method in map(Method.parse, audited()) if not _drawn_by(pipeline, method)]
     assert [str(method) for method in missing] == [
-        "spatial:budget=3:start=spatial-model", "spatial-model", "spatial-model:slots=6",
+        "spatial:budget=3:start=spatial-model", "spatial-model", "spatial-model:slots=6", "sibling",
+        "sibling:length=3:runs=2", "sibling:slots=4",
     ]  # fmt: skip
 
 

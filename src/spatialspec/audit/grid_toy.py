@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -86,6 +86,10 @@ class GridToy(GridEngine):
             first = slice(None, None, v ** (cells - cell))  # one image for each prefix of this length
             conditionals.append(distribution(torch.stack(logits)[:, first, cell].numpy(), sampling))
         return joint_distribution(conditionals)
+
+    def sibling(self, seed: int) -> GridToy:
+        """A draft model: a smaller transformer with random weights."""
+        return replace(GridToy.random(str(self.grid), self.vocabulary, seed + 1, width=8), codebook=self.codebook)
 
     def drafts(self, kind: str, seed: int, count: int = 3) -> DraftNetwork:
         """Draft weights drawn at random."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid, Layout
@@ -22,6 +22,8 @@ from spatialspec.decode import Image, decode
 from spatialspec.drafts.registry import kinds
 from spatialspec.methods.method import Method
 from spatialspec.methods.network import DraftNetwork
+from spatialspec.methods.sibling import DraftTarget
+from spatialspec.request import Request
 
 
 class Toy(Head, Protocol):
@@ -46,6 +48,10 @@ class Toy(Head, Protocol):
 
     def drafts(self, kind: str, seed: int, count: int = ...) -> DraftNetwork:
         """Draft weights drawn at random."""
+        ...
+
+    def sibling(self, seed: int) -> Any:
+        """A target with the same tokens and other weights, drawn at random."""
         ...
 
 
@@ -125,14 +131,16 @@ class Trial:
         return Method.parse(self.method)
 
     @cached_property
-    def drafts(self) -> list[DraftNetwork]:
-        """Weights of every kind."""
-        return [self.target.drafts(kind, self.heads, self.count) for kind in kinds()]
+    def drafts(self) -> list[nn.Module]:
+        """Weights of every kind, and a draft model."""
+        networks = [self.target.drafts(kind, self.heads, self.count) for kind in kinds()]
+        return [*networks, DraftTarget(self.target.sibling(self.heads), self.target)]
 
     def image(self, noise: Noise) -> Image:
         """An image to decode, made by the registry of methods."""
         t = self.target
-        context = DecodeContext(t, self.drafts, self.sampling, t.grid, noise)
+        request = Request([""], [noise.seed], self.sampling, t.grid.grids[-1])
+        context = DecodeContext(t, self.drafts, self.sampling, t.grid, noise, request)
         return Image(State(t.grid), *self._parsed.make(context, self.verifier), self.sampling)
 
     def tokens(self, noises: Sequence[Noise], batch: int = 250) -> Int[np.ndarray, "images cells"]:

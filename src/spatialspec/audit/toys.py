@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 
 import numpy as np
@@ -117,6 +117,11 @@ class ToyTarget:
     def drafts(self, kind: str, seed: int, count: int = 3, scale: float = 0.3) -> DraftNetwork:
         """Draft weights drawn at random."""
         return random_drafts(kind, self.width, seed, count, scale)
+
+    def sibling(self, seed: int) -> ToyTarget:
+        """A draft model: these tables with errors from a seed."""
+        errors = torch.randn(self.logits.shape, generator=torch.Generator().manual_seed(seed))
+        return replace(self, logits=self.logits + 0.5 * errors)
 
     def session(self, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling, grid: Grid) -> ToySession:
         """Start images; prompts are ignored."""

@@ -26,6 +26,7 @@ def bench(
     limit: Annotated[int, typer.Option(help="Largest number of prompts.")] = 32,
     model: options.Model = "icons",
     draft: options.Draft = None,
+    draft_model: options.DraftModel = None,
     verifier: options.Verifier = "coupled",
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
@@ -68,7 +69,7 @@ def bench(
         if path is not None:
             others = [other for name, other in outputs.items() if name != option]
             suffix = ".png" if option == "--plot" else ""
-            check_output(path, suffix, option, [prompts, *read_folders(model, draft), *others])
+            check_output(path, suffix, option, [prompts, *read_folders(model, draft, draft_model), *others])
     if plot is not None:
         need("lab", "matplotlib")
         listed = list(dict.fromkeys([AR, *listed]))

@@ -28,6 +28,7 @@ class Common:
     model: str
     methods: str
     draft: str | None = None
+    draft_model: str | None = None
     verifier: str = "coupled"
     seed: int = 0
     guidance: float | None = None
@@ -78,6 +79,8 @@ class Common:
             Grid.parse(self.size, "--size")  # the model checks later whether it draws this size
         model_folder(str(arguments.path("--model", self.model)), whole=False)
         draft_folder(self.model, None if self.draft is None else str(arguments.path("--draft", self.draft)))
+        if self.draft_model is not None:
+            model_folder(str(arguments.path("--draft-model", self.draft_model)), whole=False)
         return methods
 
     def load(
@@ -94,7 +97,7 @@ class Common:
             BadInput: a bad option, prompt or file.
         """
         self._check_numbers()
-        read_folders(self.model, self.draft, whole=True)  # fetches them with a bar of its own
+        read_folders(self.model, self.draft, self.draft_model, whole=True)  # fetches them with a bar of its own
         with loading(self.model):
             pipeline = self._load()
             request = self.request(pipeline, prompts)
@@ -137,7 +140,9 @@ class Common:
     def _load(self) -> SpatialPipeline:
         from spatialspec.pipeline import SpatialPipeline
 
-        return SpatialPipeline.from_pretrained(self.model, self.draft, self.device, self.dtype, engine=self.engine)
+        return SpatialPipeline.from_pretrained(
+            self.model, self.draft, self.device, self.dtype, engine=self.engine, draft_model=self.draft_model
+        )
 
     def tuned(self, methods: Sequence[Method], pipeline: SpatialPipeline, request: Request) -> list[Method]:
         """The methods; with --budget auto, those without a budget get the fastest one here, and a note says which."""
@@ -189,14 +194,18 @@ def checked(pipeline: SpatialPipeline, methods: Sequence[Method], request: Reque
     check(pipeline, methods, request)
 
 
-def read_folders(model: str, draft: str | None = None, whole: bool = False) -> list[Path | None]:
+def read_folders(
+    model: str, draft: str | None = None, draft_model: str | None = None, whole: bool = False
+) -> list[Path | None]:
     """Folders that a command reads for a model and its drafts; outputs must not replace their files.
 
     Args:
         model: as typed.
         draft: as typed.
-        whole: whether the weights of a model on the Hub are fetched too.
+        draft_model: as typed.
+        whole: whether the weights of models on the Hub are fetched too.
     """
     from spatialspec.models import draft_folder, model_folder
 
-    return [model_folder(model, whole=whole), draft_folder(model, draft)]
+    small = None if draft_model is None else model_folder(draft_model, whole=whole)
+    return [model_folder(model, whole=whole), draft_folder(model, draft), small]

@@ -50,6 +50,7 @@ def evaluate(
     ] = None,
     model: options.Model = "icons",
     draft: options.Draft = None,
+    draft_model: options.DraftModel = None,
     verifier: options.Verifier = "coupled",
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
@@ -86,7 +87,7 @@ def evaluate(
     if scenes is not None and prompts is not None:
         raise BadInput(f"--scenes {scenes} and --prompts {prompts}", "one of them", "scenes are prompts")
     networks = [Path(name) for name in (features, clip, scenes) if name is not None and Path(name).is_dir()]
-    sources = [prompts, real, *read_folders(model, draft), *networks]
+    sources = [prompts, real, *read_folders(model, draft, draft_model), *networks]
     if json is not None:
         check_output(json, "", "--json", [*sources, None if out is None else out / "settings.json"])
     for option, folder, besides in (("--out", out, export), ("--export", export, out)):

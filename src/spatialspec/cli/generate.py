@@ -55,6 +55,7 @@ def generate(
     ] = False,
     model: options.Model = "icons",
     draft: options.Draft = None,
+    draft_model: options.DraftModel = None,
     verifier: options.Verifier = "coupled",
     seed: options.FreshSeed = None,
     guidance: options.Guidance = None,
@@ -93,7 +94,7 @@ def generate(
         raise BadInput("no prompt", "what to draw, --again FILE or --prompts FILE")
     if given["seed"] is None:
         given["seed"] = secrets.randbits(32)
-    prompt, model, draft = given["prompt"], given["model"], given["draft"]
+    prompt, model, draft, draft_model = (given[name] for name in ("prompt", "model", "draft", "draft_model"))
     common = Common.of(given, methods=given["method"])
     methods = common.parse_methods()
 
@@ -103,7 +104,7 @@ def generate(
         methods = list(dict.fromkeys([AR, *methods]))
     arguments.prompts(prompt)
     whole("--scale", scale, 1, 16)
-    read = [again, *read_folders(model, draft)]
+    read = [again, *read_folders(model, draft, draft_model)]
     one = sheet or len(methods) > 1
     files = image_files(out, [common.seed + i for i in range(num_images)], one, read)
     for option, path in (("--json", json), ("--csv", csv)):
@@ -150,7 +151,8 @@ def generate(
         written = [contact_sheet(images[0])]
     else:
         written = images[0]
-        texts = [DrawingNote.of(pipeline, methods[0], request, i, model, draft).text() for i in range(num_images)]
+        names = model, draft, draft_model
+        texts = [DrawingNote.of(pipeline, methods[0], request, i, *names).text() for i in range(num_images)]
     shown = [table(columns(COST, AGAINST_AR) if AR in samples else columns(COST), results)]
     shown += [wrapped(_relaxed(result)) for result in results if not result.exact]
     document = Document(settings=describe("generate", pipeline, request, SEED_RULE), methods=results, images=records)

@@ -14,8 +14,8 @@ from spatialspec.io.outputs import check_folder, check_output
 from spatialspec.models import local_folder
 
 REPEATED = {  # options that a note holds
-    "prompt", "negative_prompt", "seed", "method", "model", "draft", "verifier", "guidance", "temperature", "top_k",
-    "top_p", "min_p", "size", "dtype",
+    "prompt", "negative_prompt", "seed", "method", "model", "draft", "draft_model", "verifier", "guidance",
+    "temperature", "top_k", "top_p", "min_p", "size", "dtype",
 }  # fmt: skip
 
 
@@ -79,5 +79,8 @@ def again(path: Path, context: typer.Context, given: dict[str, Any]) -> tuple[di
         raise BadInput(f"the model {shown(note.model)} in {path.name}", "one on this machine", advice)
     if "draft" in kept and note.draft and "/" in note.draft and not Path(note.draft).is_dir():
         raise BadInput(f"the drafts {shown(note.draft)} in {path.name}", "some on this machine", "type --draft")
+    if "draft_model" in kept and note.draft_model and local_folder(note.draft_model) is None:
+        advice = "type --draft-model"
+        raise BadInput(f"the draft model {shown(note.draft_model)} in {path.name}", "one on this machine", advice)
     values = {name: getattr(note, name) for name in kept}
     return given | values, note.fingerprint if "model" in kept else ""

@@ -17,6 +17,10 @@ Model = Annotated[str, typer.Option(help="Name, folder or OWNER/NAME on the Hub;
 Draft = Annotated[
     str | None, typer.Option(help="Name, folder or OWNER/NAME of draft weights. [default: all of the model]")
 ]
+DraftModel = Annotated[
+    str | None,
+    typer.Option(help="Name, folder or OWNER/NAME of a smaller model with the same image tokens, for `sibling`."),
+]
 Verifier = Annotated[
     str,
     typer.Option(

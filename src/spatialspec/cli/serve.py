@@ -20,6 +20,7 @@ from spatialspec.extras import need
 def serve(
     model: options.Model = "icons",
     draft: options.Draft = None,
+    draft_model: options.DraftModel = None,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at; 0 for a free one.")] = 8000,
     max_batch: Annotated[int, typer.Option(help="Most images that share passes.")] = 8,

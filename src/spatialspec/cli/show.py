@@ -21,6 +21,7 @@ def show(
     method: Annotated[str, typer.Option(help="name[:key=value...].")] = "spatial",
     model: options.Model = "icons",
     draft: options.Draft = None,
+    draft_model: options.DraftModel = None,
     verifier: options.Verifier = "coupled",
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
@@ -51,7 +52,7 @@ def show(
     if len(methods) != 1:
         raise BadInput(f"{len(methods)} methods in {method!r}", "one", "plain AR is always drawn beside it")
     arguments.prompts(prompt)
-    check_output(out, ".html", "--out", read_folders(model, draft))
+    check_output(out, ".html", "--out", read_folders(model, draft, draft_model))
     pipeline, request = common.load(methods, [prompt])
     notes(remarks := pipeline.remarks([prompt]))
     methods = common.tuned(methods, pipeline, request)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from spatialspec.drafts.image_folder import CaptionedImages
+    from spatialspec.targets.icons.target import IconsTarget
 
 MOST_WORDS = 1_000_000  # their memory is allocated at once
 COMMAND = "command.txt"  # file in the folder of images and of the tokenizer, for the card of the target
@@ -110,6 +111,10 @@ def target(
         str | None, typer.Option(help="SIDE:BATCH:STEPS of every stage, separated by commas. [default: the recipe's]")
     ] = None,
     sketch_steps: SketchSteps = None,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Train a draft model for this one, with its image tokens, prompts, sketch."),
+    ] = None,
     width: Annotated[int, typer.Option(help="Width of the transformer.")] = 256,
     layers: Annotated[int, typer.Option(help="Layers of the transformer.")] = 6,
     words: Annotated[int, typer.Option(help="Vocabulary of the prompt tokenizer (BPE).")] = 4096,
@@ -141,7 +146,9 @@ def target(
     from spatialspec.targets.icons.target import IconsTarget
     from spatialspec.targets.icons.transformer import GridTransformerConfig
 
-    vq, recipe = read_tokenizer(tokenizer), TargetRecipe(seed=seed, compile=compile)
+    large = None if like is None else _like(like)
+    vq = read_tokenizer(tokenizer) if large is None else large.vq
+    recipe = TargetRecipe(seed=seed, compile=compile)
     recipe = recipe if stages is None else replace(recipe, stages=parse_stages(stages))
     if "sketch_steps" in numbers:
         recipe = replace(recipe, sketch=replace(recipe.sketch, steps=numbers["sketch_steps"]))
@@ -151,13 +158,20 @@ def target(
     what, held_out = _held_out(images)
     sizes = {"width": width, "layers": layers, "mlp_width": 3 * width, "rows": side, "columns": side}
     config = GridTransformerConfig(codes=vq.config.codes, **sizes)
-    with waiting("training the BPE of prompts"):
-        prompts = prompt_tokenizer(images, words, config.prefix)
-    config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
+    if large is None:
+        with waiting("training the BPE of prompts"):
+            prompts = prompt_tokenizer(images, words, config.prefix)
+        config = replace(config, text_vocabulary=prompts.tokenizer.get_vocab_size())
+    else:
+        prompts, of = large.prompts, large.model.config
+        taken = ("prefix", "text_vocabulary", "sketch_width", "sketch_layers", "rows", "columns")
+        config = replace(config, **{name: getattr(of, name) for name in taken})
     with working_in(out):
         with waiting("training the target"):
-            model, figures = train(images, vq, prompts, out, config, recipe, report)
+            sketch = None if large is None else large.model.sketch
+            model, figures = train(images, vq, prompts, out, config, recipe, report, sketch)
         trained = IconsTarget(name, model, vq, prompts, sampling)
+        trained.concepts = None if large is None else large.concepts
         (out / "model" / "README.md").unlink(missing_ok=True)  # that of another model
         trained.save(out / "model")
         if len(held_out):
@@ -187,6 +201,22 @@ def judge(
     with working_in(out), waiting("training the judge"):
         train(images, out, replace(JudgeRecipe(), **numbers), clocked(), cache)
     say(f"wrote {out}")
+
+
+def _like(name: str) -> IconsTarget:
+    """The model that a draft model is trained for.
+
+    Raises:
+        BadInput: it is of another kind.
+    """
+    from spatialspec.models import model_folder
+    from spatialspec.targets.icons.target import IconsTarget
+    from spatialspec.targets.loading import load_target
+
+    target = load_target(model_folder(name))
+    if not isinstance(target, IconsTarget):
+        raise BadInput(f"--like {name}", "icons, or a model that `train target` made", "choose another")
+    return target
 
 
 def _with_left_out(images: CaptionedImages, report: Callable[[str], None]) -> CaptionedImages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 Stage = Literal["draft", "pass", "read", "verify", "keep"]
@@ -34,3 +35,24 @@ class Clock:
 
 
 UNTIMED = Clock()  # for passes that nobody times
+
+
+@dataclass
+class DraftCost:
+    """Passes of a draft model for one image so far.
+
+    Attributes:
+        passes: number of passes, those over a prompt too.
+        slots: cells scored in them.
+        seconds: they took, drawing the guesses included; an image's share where several share a pass.
+    """
+
+    passes: int = 0
+    slots: int = 0
+    seconds: float = 0.0
+
+    def add(self, slots: int, seconds: float) -> None:
+        """Count one pass."""
+        self.passes += 1
+        self.slots += slots
+        self.seconds += seconds

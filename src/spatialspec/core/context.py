@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Layout
-from spatialspec.core.interfaces import Head
+from spatialspec.core.interfaces import Head, Session, Target
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
 
@@ -28,6 +28,20 @@ class Unfit:
     error: BadInput
 
 
+class Prompted(Protocol):
+    """The image as a target draws it: prompts, sampling and grid."""
+
+    def check(self, target: Target) -> None:
+        """Refuse what a target cannot draw.
+
+        Raises:
+            BadInput: its prompt or its grid.
+        """
+
+    def session(self, target: Target) -> Session:
+        """Start a session of a target with this image."""
+
+
 @dataclass(frozen=True)
 class DecodeContext:
     """Context of one image to be decoded.
@@ -38,6 +52,7 @@ class DecodeContext:
         sampling: how distributions are made from logits.
         layout: cells of the image.
         noise: random numbers of the image.
+        request: starts the image on a draft model; None where nothing is decoded.
     """
 
     target: Head
@@ -45,6 +60,7 @@ class DecodeContext:
     sampling: Sampling
     layout: Layout
     noise: Noise
+    request: Prompted | None = None
 
     def find(self, kind: type[T], algorithm: str) -> T:
         """The draft weights of a kind.

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
-from spatialspec.core.clock import UNTIMED, Clock
+from spatialspec.core.clock import UNTIMED, Clock, DraftCost
 from spatialspec.core.grid import Grid, Layout
 from spatialspec.core.noise import Noise
 from spatialspec.core.proposal import Proposal
@@ -178,12 +178,23 @@ class Drafter(ABC):
             above, in the first row of a grid the one to the left), "horizontal", or "other".
         layers: hidden layers of the target that it reads besides the last, counted from 1.
         ranked: best tokens of every slot that it reads under coupled noise; see `Readout.best`.
+        cost: passes of a draft model of its own; None for a drafter without one.
     """
 
     drafts_first_cell: ClassVar[bool] = False
     first_source: Literal["neighbour", "horizontal", "other"] = "neighbour"
     layers: tuple[int, ...] = ()
     ranked: int = 1
+    cost: DraftCost | None = None
+
+    @classmethod  # noqa: B027
+    def prepare(cls, drafters: Sequence[Self], states: Sequence[State]) -> None:
+        """Work that images share, before `propose` of each of them; does nothing by default.
+
+        Args:
+            drafters: of this class, of all images that propose in this pass.
+            states: of the images.
+        """
 
     @abstractmethod
     def propose(self, state: State) -> Proposal:

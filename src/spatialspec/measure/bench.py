@@ -27,7 +27,7 @@ SEED_RULE = f"image i of prompt j: (seed + {STRIDE} j + i) mod 2^63"
 
 def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: str = SEED_RULE) -> Settings:
     """Settings and machine of a run; without the identity for `generate`, as to hash a large model takes seconds."""
-    target, sampling = pipeline.target, request.sampling
+    target, sampling, small = pipeline.target, request.sampling, pipeline.draft_model
     return Settings(
         command=command,
         model=target.name,
@@ -49,6 +49,7 @@ def describe(command: str, pipeline: SpatialPipeline, request: Request, rule: st
         device=str(target.device),
         dtype=dtype_name(target.dtype),
         engine=getattr(target, "engine", ""),
+        draft_model="" if small is None else f"{small.name} {small.fingerprint}",
         threads=torch.get_num_threads(),
     )
 

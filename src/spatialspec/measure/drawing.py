@@ -27,6 +27,7 @@ class DrawingNote(Strict):
         method: name and options, those of presets and of a measured budget too.
         model: as typed; of an absolute path the last part alone.
         draft: likewise; null for those of the model.
+        draft_model: likewise; null for none.
         fingerprint: of the target's weights.
         version: of this package.
     """
@@ -37,6 +38,7 @@ class DrawingNote(Strict):
     method: str
     model: str
     draft: str | None
+    draft_model: str | None = None
     verifier: str
     guidance: float
     temperature: float
@@ -50,12 +52,20 @@ class DrawingNote(Strict):
 
     @classmethod
     def of(
-        cls, pipeline: SpatialPipeline, method: Method, request: Request, image: int, model: str, draft: str | None
+        cls,
+        pipeline: SpatialPipeline,
+        method: Method,
+        request: Request,
+        image: int,
+        model: str,
+        draft: str | None,
+        draft_model: str | None = None,
     ) -> DrawingNote:
-        """The note on one image of a request; model and draft as typed."""
-        target, place = pipeline.target, None if draft is None else _place(draft)
+        """The note on one image of a request; model, draft and draft model as typed."""
+        target, places = pipeline.target, [None if name is None else _place(name) for name in (draft, draft_model)]
         texts = {"prompt": request.prompts[image], "negative_prompt": request.negatives[image], "method": str(method)}
-        names = {"model": _place(model), "draft": place, "verifier": request.verifier, "size": str(request.grid)}
+        names = {"model": _place(model), "draft": places[0], "draft_model": places[1]}
+        names |= {"verifier": request.verifier, "size": str(request.grid)}
         facts = {"seed": request.seeds[image], "dtype": dtype_name(target.dtype), "fingerprint": target.fingerprint}
         return cls.model_validate({**texts, **names, **facts, **request.sampling.facts()})
 

@@ -161,6 +161,12 @@ class MethodResult(Strict):
     seconds_quartiles: tuple[float, float] = metric(lambda m: quartiles(m.seconds))
     stages: dict[str, float] = metric(MethodRun.stages, default_factory=dict)
     """Seconds of every stage, median per image; see `Clock`."""
+    draft_passes: float = metric(lambda m: m.mean("draft_passes"), default=0.0)
+    """Forward calls of the draft model, mean per image; 0 without one, as the next two."""
+    draft_slots: float = metric(lambda m: m.mean("draft_slots"), default=0.0)
+    """Cells scored per call of it, mean."""
+    draft_seconds: float = metric(lambda m: median(s.report.draft_seconds for s in m.samples), default=0.0)
+    """Of the stage "draft", what these calls took, median per image."""
     speedup_passes: float | None = metric(
         lambda m: _middle(m.ratios("target_passes")), AGAINST_AR, "x passes", "{:.2f}"
     )

@@ -23,6 +23,7 @@ class Settings(RunSettings):
         fingerprint: of the target's weights that drafts depend on.
         identity: of everything of the target that images depend on, see `io.identity`; "" from `generate`, in 0.1.0.
         drafts: hash of the draft weights; "" without drafts.
+        draft_model: name and fingerprint of the draft model; "" without one.
         prompts: number of prompts.
         num_images: images of each prompt.
         seed: of the run; `seed_rule` defines the seeds of images.
@@ -49,6 +50,7 @@ class Settings(RunSettings):
     device: str
     dtype: str
     engine: str = ""
+    draft_model: str = ""
 
 
 class DrawnImage(Strict):
@@ -65,6 +67,7 @@ class DrawnImage(Strict):
         same_tokens_as_ar: share of cells equal to AR's; null without AR.
         likelihood_gap: of this image alone; null at temperature 0.
         file: that it was written to; null for none.
+        draft_passes: passes of the draft model; 0 without one.
     """
 
     prompt: str
@@ -77,6 +80,7 @@ class DrawnImage(Strict):
     same_tokens_as_ar: float | None
     likelihood_gap: float | None
     file: str | None = None
+    draft_passes: int = 0
 
 
 def image_records(run: MethodRun, files: Sequence[str | None] = ()) -> list[DrawnImage]:
@@ -88,6 +92,7 @@ def image_records(run: MethodRun, files: Sequence[str | None] = ()) -> list[Draw
         values: dict[str, Any] = {"prompt": sample.drawn.prompt, "seed": sample.drawn.seed, "method": str(run.method)}
         values |= {"passes": cost.passes, "accepted_length": cost.accepted_length, "seconds": cost.seconds}
         values["stages"] = dict(sample.report.stages)
+        values["draft_passes"] = cost.draft_passes
         values["same_tokens_as_ar"] = fmean(a == b for a, b in zip(ar, tokens, strict=True)) if ar else None
         values["likelihood_gap"] = own.likelihood_gap if own else None
         records.append(DrawnImage(**values, file=files[i] if files else None))

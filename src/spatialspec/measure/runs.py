@@ -43,12 +43,12 @@ def check(pipeline: SpatialPipeline, methods: Sequence[Method], request: Request
     arguments.prompts(request.prompts)
     if any(request.negatives) and request.sampling.streams == 1:
         raise BadInput("a negative prompt with guidance 1", "another guidance", "guidance 1 ignores negative prompts")
-    pipeline.target.check_prompts(request.prompts, request.negatives, request.grid)
+    for target in pipeline.targets:
+        request.check(target)
     layout = pipeline.target.layout(request.grid)
     noise = Noise(request.seeds[0], layout.cells, pipeline.target.vocabulary)
-    drafts = [*pipeline.drafts, *pipeline.unfit]
     for method in methods:
-        context = DecodeContext(pipeline.target, drafts, request.sampling, layout, noise)
+        context = DecodeContext(pipeline.target, pipeline.parts, request.sampling, layout, noise)
         method.make(context, request.verifier)
 
 

@@ -25,6 +25,7 @@ def shipped() -> tuple[Method, ...]:
     from spatialspec.methods.medusa import METHOD as medusa
     from spatialspec.methods.pjd import METHOD as pjd
     from spatialspec.methods.scd import METHOD as scd
+    from spatialspec.methods.sibling import METHOD as sibling
     from spatialspec.methods.sjd import METHOD as sjd
     from spatialspec.methods.sjd_pac import METHOD as sjd_pac
     from spatialspec.methods.spatial.drafter import METHOD as spatial
@@ -35,7 +36,7 @@ def shipped() -> tuple[Method, ...]:
 
     return (
         ar, medusa, HAWK_VERTICAL, HAWK, ssd, jacobi, sjd, scd, sjd_pac, gsd, csd, LANTERN, LANTERN_PLUS, spatial,
-        spatial_model, MTP_METHOD, STRICT_METHOD, zipar, pjd,
+        spatial_model, sibling, MTP_METHOD, STRICT_METHOD, zipar, pjd,
     )  # fmt: skip
 
 

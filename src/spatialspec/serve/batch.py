@@ -40,10 +40,12 @@ class Batch:
         """
         target, request = self.pipeline.target, drawing.request
         with self._reading:
+            for model in self.pipeline.targets:
+                request.check(model)
             session = request.session(target)
         if isinstance(self._session, TargetSession):
             check_room(self._session.cache, [*self._unread, request.sampling.streams])
-        (image,) = assemble(target, self.pipeline.drafts, drawing.method, request)
+        (image,) = assemble(target, self.pipeline.parts, drawing.method, request)
         if self._session is None:
             self._session = session
         else:
@@ -71,7 +73,7 @@ class Batch:
         """
         assert self._session is not None
         try:
-            with traced(self.pipeline.target, self.pipeline.drafts):
+            with traced(self.pipeline.target, self.pipeline.parts):
                 yield from one_pass(self._session, dict(enumerate(self._images)))
         finally:
             self._unread = []

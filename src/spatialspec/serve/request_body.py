@@ -177,6 +177,6 @@ def drawable(pipeline: SpatialPipeline) -> list[str]:
     request = Request([""], [0], target.default, target.grid)
     for name, method in methods().items():
         with suppress(BadInput):
-            assemble(target, [*pipeline.drafts, *pipeline.unfit], method, request)
+            assemble(target, pipeline.parts, method, request)
             found.append(name)
     return found

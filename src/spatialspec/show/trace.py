@@ -200,10 +200,10 @@ def trace(
     """
     if len(request.prompts) != 1 or len(request.seeds) != 1:
         raise BadInput(f"{len(request.prompts)} prompts and {len(request.seeds)} seeds", "one of each")
-    (image,) = assemble(pipeline.target, pipeline.drafts, method, request)
+    (image,) = assemble(pipeline.target, pipeline.parts, method, request)
     recorder = TraceRecorder(image.drafter.first_source)
     session = request.session(pipeline.target)
-    for step in steps(pipeline.target, pipeline.drafts, session, [image]):
+    for step in steps(pipeline.target, pipeline.parts, session, [image]):
         recorder.note(step)
         on_step(step)
     tokens, grid = image.state.tokens, request.grid

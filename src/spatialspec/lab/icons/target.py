@@ -30,6 +30,7 @@ from spatialspec.lab.icons.muon import Muon
 from spatialspec.lab.icons.sketch import sketch_error, train_sketch
 from spatialspec.lab.icons.target_recipe import TargetRecipe, check_room
 from spatialspec.lab.icons.tokenizer import to_float
+from spatialspec.targets.icons.sketch import Sketch
 from spatialspec.targets.icons.text import PromptTokenizer, train_bpe
 from spatialspec.targets.icons.transformer import GridTransformer, GridTransformerConfig
 from spatialspec.targets.icons.vq import VQTokenizer
@@ -121,6 +122,7 @@ def train(
     config: GridTransformerConfig,
     recipe: TargetRecipe,
     report: Callable[[str], None] = print,
+    sketch: Sketch | None = None,
 ) -> tuple[GridTransformer, dict[str, str]]:
     """Train on the split "train", in bfloat16 where there is a GPU; resumes from `out`.
 
@@ -132,6 +134,7 @@ def train(
         config: sizes of the model.
         recipe: settings; with more steps than before, the training resumes from before the fall of the rate.
         report: called with progress lines.
+        sketch: finished, of the sizes of `config`; None trains one.
 
     Returns:
         The model, on the CPU, and its held-out figures at the last stage.
@@ -164,7 +167,11 @@ def train(
         "sizes": asdict(config),
         "drop": recipe.drop,
     }
-    train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, recipe.seed, report, facts)
+    if sketch is None:
+        train_sketch(model.sketch, pixels, words, encode, out / "sketch", recipe.sketch, recipe.seed, report, facts)
+    else:
+        model.sketch.load_state_dict(sketch.state_dict())
+        facts["sketch"] = weights_digest(sketch)
     errors = {
         n: sketch_error(model.sketch, encode(d.labels), d.pixels) for n, d in (("train", train_data), *held.items())
     }
