@@ -18,14 +18,9 @@ from spatialspec.io.outputs import check_folder, writing_folder
 from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.sibling import DraftTarget
 from spatialspec.models import draft_folder, model_folder
-from spatialspec.targets.loading import load_target, wrap
-from spatialspec.targets.placing import check_weights
+from spatialspec.targets.loading import load_target, options_of_transformers, wrap
+from spatialspec.targets.placing import move
 from spatialspec.targets.runners import Runs, runner
-
-PASSED = ("attn_implementation", "max_memory")  # further arguments, which transformers gets
-ALWAYS = {  # further arguments of diffusers and transformers -> the value that changes nothing
-    "use_safetensors": True, "low_cpu_mem_usage": True, "trust_remote_code": False, "variant": None,
-}  # fmt: skip
 
 
 class PipelineComponents:
@@ -76,10 +71,7 @@ class PipelineComponents:
 
     @classmethod
     def wrap(cls, model: Any, processor: Any, draft: Any = (), engine: str = "auto", draft_model: Any = None) -> Self:
-        """Wrap a loaded model of transformers: `SpatialPipeline(spatialspec.wrap(model, processor), draft, engine)`.
-
-        `draft_model` may be another loaded model, for the same processor.
-        """
+        """Wrap a loaded model of transformers and, as `draft_model`, another for the same processor."""
         if hasattr(draft_model, "config") and not hasattr(draft_model, "session"):
             draft_model = wrap(draft_model, processor)
         return cls(wrap(model, processor), draft, engine, draft_model)
@@ -132,13 +124,7 @@ class PipelineComponents:
             name = str(arguments.path("model", model))
             drafts = None if draft is None else str(arguments.path("draft", draft))
             placement = devices.placement(device, dtype, torch_dtype, device_map)
-            for key in [key for key in further if key not in PASSED]:
-                if key not in ALWAYS:
-                    raise BadInput(f"the argument {shown(key)}", f"one of from_pretrained, or {', '.join(PASSED)}")
-                if (value := further.pop(key)) not in (None, ALWAYS[key]):
-                    raise BadInput(f"{key} {shown(value)}", f"{ALWAYS[key]}, always", "leave it out")
-            further["quantization_config"] = quantization_config
-            options = {key: value for key, value in further.items() if value is not None}
+            options = options_of_transformers({**further, "quantization_config": quantization_config})
             access = _access(revision, cache_dir, token, local_files_only)
         folder = model_folder(name, access)
         others = _access(None, cache_dir, token, local_files_only)  # a revision of the model is not one of theirs
@@ -214,14 +200,9 @@ class PipelineComponents:
                     device = place
             where = self.device if device is None else devices.device(device)
             kind = self.dtype if dtype is None else devices.dtype(dtype, where)
-        models = [[part for part in one.networks if isinstance(part, torch.nn.Module)] for one in self.targets]
-        for networks in models:
-            devices.check_movable(networks)
-        there = torch.empty(0, device=where).device  # with its index
-        weights = [weight for network in sum(models, []) for weight in (*network.parameters(), *network.buffers())]
-        check_weights(0, kind, [there], others=sum(weight.nbytes for weight in weights if weight.device != there))
-        for networks in models:
-            devices.move(networks, where, kind)
+        move(
+            [[part for part in one.networks if isinstance(part, torch.nn.Module)] for one in self.targets], where, kind
+        )
         for part in self.drafts:
             part.to(where, kind)
         self._run_on(self._engine)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from spatialspec.core.errors import BadInput, shown
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # name on the command line -> name in torch
 AUTO = "auto"  # fp32 on the CPU, bf16 elsewhere
@@ -134,25 +133,3 @@ def wait(device: torch.device) -> None:
 
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
-
-
-def check_movable(networks: Sequence[nn.Module]) -> None:
-    """Refuse to move a model that is split over devices or quantised.
-
-    Raises:
-        BadInput: it is.
-    """
-    for network in networks:
-        split = len(set((getattr(network, "hf_device_map", None) or {}).values())) > 1
-        if split or getattr(network, "is_quantized", False):
-            got = "a model that is split over devices" if split else "a quantised model"
-            raise BadInput(got, "one that can be moved", "load it again where and as it is wanted")
-
-
-def move(networks: Sequence[nn.Module], where: torch.device | str, kind: torch.dtype) -> None:
-    """Move the networks of a model, and convert the first: its transformer."""
-    for network in networks:
-        network.to(where)
-    for weight in networks[0].state_dict(keep_vars=True).values() if networks else ():  # not rotations, in fp32
-        if weight.is_floating_point():
-            weight.data = weight.data.to(kind)

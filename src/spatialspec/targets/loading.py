@@ -23,6 +23,25 @@ ELSEWHERE = {  # model_type of a layout that is not loaded -> advice; SOURCE is 
     "spatialspec_draft": "these are drafts, give them with --draft",
 }
 
+PASSED = ("attn_implementation", "max_memory", "quantization_config")  # arguments that transformers gets
+ALWAYS = {  # others of diffusers and transformers -> the value that changes nothing
+    "use_safetensors": True, "low_cpu_mem_usage": True, "trust_remote_code": False, "variant": None,
+}  # fmt: skip
+
+
+def options_of_transformers(given: Mapping[str, object]) -> dict[str, object]:
+    """Those of further arguments of `from_pretrained` that go to transformers; None is none.
+
+    Raises:
+        BadInput: one that is unknown, or would change what is never changed.
+    """
+    for key, value in given.items():
+        if key not in {*PASSED, *ALWAYS}:
+            raise BadInput(f"the argument {shown(key)}", f"one of from_pretrained, or {', '.join(PASSED)}")
+        if key in ALWAYS and value not in (None, ALWAYS[key]):
+            raise BadInput(f"{key} {shown(value)}", f"{ALWAYS[key]}, always", "leave it out")
+    return {key: value for key, value in given.items() if key in PASSED and value is not None}
+
 
 def load_target(
     folder: Path,

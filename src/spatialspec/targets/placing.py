@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from spatialspec.core.errors import BadInput, shown
 from spatialspec.targets import room
@@ -67,3 +68,27 @@ def check_weights(
         advice = f"give dtype bf16, which takes {narrow / 1e9:,.2f} GB"
     expected = f"at most {total / 1e9:,.2f} GB, free on {', '.join(sorted(free))}"
     raise BadInput(f"weights of {needed / 1e9:,.2f} GB", expected, advice, where or "")
+
+
+def move(models: Sequence[Sequence[object]], where: torch.device, kind: torch.dtype) -> None:
+    """Move the networks of models, those that are modules, and convert the first of each: its transformer.
+
+    Raises:
+        BadInput: a model that is split over devices or quantised, or too little memory left; nothing was moved then.
+    """
+    own = [[network for network in each if isinstance(network, nn.Module)] for each in models]
+    networks = [network for each in own for network in each]
+    for network in networks:
+        split = len(set((getattr(network, "hf_device_map", None) or {}).values())) > 1
+        if split or getattr(network, "is_quantized", False):
+            got = "a model that is split over devices" if split else "a quantised model"
+            raise BadInput(got, "one that can be moved", "load it again where and as it is wanted")
+    there = torch.empty(0, device=where).device  # with its index
+    weights = [weight for network in networks for weight in (*network.parameters(), *network.buffers())]
+    check_weights(0, kind, [there], others=sum(weight.nbytes for weight in weights if weight.device != there))
+    for network in networks:
+        network.to(where)
+    for first in (each[0] for each in own if each):
+        for weight in first.state_dict(keep_vars=True).values():  # not rotations, in fp32
+            if weight.is_floating_point():
+                weight.data = weight.data.to(kind)
