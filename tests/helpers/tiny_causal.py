@@ -14,8 +14,8 @@ from helpers.tiny_chameleon import CODES, random_vq, vq_config
 from helpers.tiny_checkpoints import TEXT, spread_norms, tokenizer_of
 from spatialspec.targets.cosmos import CosmosSizes, CosmosVQ
 
-LEVELS = (8, 6, 5)
 FSQ_CODES = 240
+SOFT = TEXT | {"initializer_range": 0.15}  # so that guidance leaves more than one token
 COSMOS = CosmosSizes(dimensions=3, latent=4, widths=(32, 32, 32), blocks=1)
 
 
@@ -25,7 +25,7 @@ def tiny_liquid(folder: Path) -> Path:
     tokenizer = tokenizer_of("<bos>", "<eos>", "<pad>", {}, names, begins=True)
     sizes = {"vocab_size": len(tokenizer) + CODES, "max_position_embeddings": 256, "head_dim": 8}
     vq = vq_config(resolution=16)
-    config = GemmaConfig(**TEXT | sizes | {"vq_config": vq.to_dict()})
+    config = GemmaConfig(**SOFT | sizes | {"vq_config": vq.to_dict()})
     save_file(random_vq(vq).state_dict(), _save(folder, GemmaForCausalLM, config, tokenizer) / "vq.safetensors")
     return folder
 
@@ -38,9 +38,8 @@ def tiny_simplear(folder: Path, decoder: bool = True, codes: int = FSQ_CODES, po
         "vocab_size": len(tokenizer) + codes,
         "max_position_embeddings": positions,
         "tie_word_embeddings": True,
-        "initializer_range": 0.15,  # so that guidance leaves more than one token
     }
-    _save(folder, Qwen2ForCausalLM, Qwen2Config(**TEXT | sizes), tokenizer)
+    _save(folder, Qwen2ForCausalLM, Qwen2Config(**SOFT | sizes), tokenizer)
     if decoder:
         save_file(random_cosmos().state_dict(), folder / "vq.safetensors")
     return folder

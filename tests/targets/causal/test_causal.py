@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import (
     AutoTokenizer,
+    ChameleonVQVAE,
     GemmaForCausalLM,
     LogitsProcessorList,
     Qwen2ForCausalLM,
@@ -19,12 +22,16 @@ from transformers import (
 )
 
 from helpers.real_targets import MAKES
-from helpers.tiny_causal import tiny_simplear
+from helpers.recipes import run_recipes
+from helpers.tiny_causal import tiny_liquid, tiny_simplear
+from helpers.tiny_chameleon import vq_config
 from spatialspec import BadInput, SpatialPipeline
 from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
+from spatialspec.targets import simplear
+from spatialspec.targets.chameleon.files import convert
 from spatialspec.targets.loading import load_target, wrap
 from spatialspec.targets.simplear import SimpleARTarget
 
@@ -167,3 +174,34 @@ def test_without_an_image_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(SimpleARTarget, "session", None)
     with pytest.raises(BadInput, match="output_type='tokens': make it with spatialspec convert"):
         pipe(**given)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("liquid", "Liquid_V1_7B"), ("simplear", "SimpleAR-0.5B-RL")])
+def test_the_recipes_of_the_pages(
+    kind: str, name: str, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(simplear, "SIDE", 4)
+    model, tokenizer, _ = theirs(folders[kind], kind)
+    run_recipes(kind, {name: folders[kind]}, {"model": model, "processor": tokenizer})
+    assert len(list(tmp_path.glob("*.png"))) == 1
+
+
+def test_metas_decoder_goes_into_a_folder_of_liquid(tmp_path: Path) -> None:
+    """A folder as published has no sizes of it in config.json: then they are those of the published file."""
+    folder = tiny_liquid(tmp_path / "liquid")
+    expected = load_file(folder / "vq.safetensors")
+    (folder / "vq.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"spatialspec convert vqgan\.ckpt"):
+        load_target(folder)
+    sizes = vq_config(resolution=16)
+    reader = {name: torch.zeros_like(t) for name, t in ChameleonVQVAE(sizes).state_dict().items()}
+    torch.save({"state_dict": reader | expected}, tmp_path / "vqgan.ckpt")
+    convert(tmp_path / "vqgan.ckpt", folder)
+    assert all(torch.equal(t, expected[name]) for name, t in load_file(folder / "vq.safetensors").items())
+    load_target(folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["vq_config"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match=r"decoder\.conv_in\.bias: got \(32,\), expected \(512,\)"):
+        load_target(folder)
