@@ -149,8 +149,8 @@ def replica_killed(words: list[str], images: Wanted, clients: int, seconds: floa
     with server([*words, "--replicas", "2"]) as running, ThreadPoolExecutor(1) as pool:
         visits = pool.submit(crowd, running.http, images, clients, seconds)
         time.sleep(seconds / 3)
-        found = [p for p in psutil.process_iter(["cmdline"]) if "::Replica" in " ".join(p.info["cmdline"] or ())]
-        mine = [p.pid for p in found if running.process.pid in {parent.pid for parent in p.parents()}]
+        family = psutil.Process(running.process.pid).children(recursive=True)
+        mine = [one.pid for one in family if "ServeReplica" in " ".join(one.cmdline())]
         os.kill(mine[0], signal.SIGKILL)
         result = visits.result()
         start = time.monotonic()

@@ -217,7 +217,8 @@ def test_many_prompts_through_ray_data(tmp_path: Path) -> None:
     def run(*more: str) -> str:
         command = [*words, "--model", str(folder), *more]
         done = subprocess.run(command, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
+        rays = "has constructor arguments in the object store"  # a remark of Ray's own actors, from C++
+        assert done.returncode == 0 and all(rays in line for line in done.stderr.splitlines()), done.stderr
         return done.stdout
 
     assert run("--out", "here").startswith("wrote 24 of 24 images")

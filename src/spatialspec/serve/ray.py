@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import Application
@@ -47,6 +48,7 @@ class ReplicaOptions(BaseModel):
         plugin: files, separated by commas.
         replicas: fewest.
         most_replicas: 0 is as many as `replicas`.
+        gpus: accelerators of a replica; None is one where the machine of this command has any, unless on the CPU.
         cpus: processors, and so threads, of a replica that has no accelerator.
     """
 
@@ -64,6 +66,7 @@ class ReplicaOptions(BaseModel):
     api_key_file: Path | None = None
     replicas: int = Field(default=1, ge=1, le=4096)
     most_replicas: int = Field(default=0, ge=0, le=4096)
+    gpus: int | None = Field(default=None, ge=0, le=1)
     cpus: float = Field(default=1, gt=0)
 
     @property
@@ -169,7 +172,8 @@ def deployed(options: ReplicaOptions) -> Application:
         bounds = {"min_replicas": options.replicas, "max_replicas": most}
         wanted = AutoscalingConfig(**bounds, target_ongoing_requests=options.max_batch, upscale_delay_s=PATIENCE)
         scale = {"autoscaling_config": wanted}
-    gpus = options.source.accelerators
+    here = options.device != "cpu" and torch.accelerator.is_available()
+    gpus = int(here) if options.gpus is None else options.gpus
     return serve.deployment(
         Replica,
         ray_actor_options={"num_gpus": gpus, "num_cpus": 1 if gpus else options.cpus},
@@ -199,13 +203,14 @@ def replicated(options: ReplicaOptions) -> Iterator[tuple[str, ASGIApp]]:
         BadInput: more replicas than accelerators, or a replica that does not start.
     """
     found, most = ray.cluster_resources(), max(options.replicas, options.most_replicas)
-    if options.source.accelerators and most > found["GPU"]:
+    gpus = options.source.accelerators
+    if gpus and most > found["GPU"]:
         raise BadInput(f"--replicas {most}", f"at most {found['GPU']:g}, the accelerators here")
-    cpus = min(found["CPU"] / most, os.cpu_count() or 1)
+    share = {"gpus": gpus, "cpus": min(found["CPU"] / most, os.cpu_count() or 1)}
     logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # of this process
     serve.start(proxy_location="Disabled", logging_config=QUIET)
     try:
-        replicas = serve.run(deployed(options.model_copy(update={"cpus": cpus})), name=NAME, route_prefix=None)
+        replicas = serve.run(deployed(options.model_copy(update=share)), name=NAME, route_prefix=None)
     except RuntimeError as error:  # with the traceback of the replica
         advice = "run it without --replicas, which says why"
         raise BadInput("replicas that do not start", "a model that loads", advice) from error

@@ -14,7 +14,7 @@ from spatialspec.models import embedded
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.plugins import load_file
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 LOCAL = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"
 }  # one machine, so that Ray listens on its loopback alone, as it does there
