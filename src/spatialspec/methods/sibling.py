@@ -216,7 +216,9 @@ class Sibling(Drafter):
         if not bool(self.q.isfinite().all()):
             raise NotFinite(f"scores of cells {frontier} to {cells[-1]} by the draft model", self.state.passes)
         self.r = self.corrected(cells)
-        self.tokens = self.verifier.draw(self.r, range(len(cells)), cells, 0)  # 0: the noise of a cell never changes
+        self.tokens = self.verifier.draw(
+            self.r, range(len(cells)), cells, 0
+        ).tolist()  # 0: the same noise always
         step = Step.of(0, self.state, proposal, scores, Verdict(tuple(range(unread))))
         self.state = step.after
         return step

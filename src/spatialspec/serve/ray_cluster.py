@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from spatialspec.core.errors import BadInput, shown
 from spatialspec.models import embedded
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.plugins import load_file
@@ -82,6 +83,7 @@ def cluster() -> Iterator[None]:
     usage; what its processes print goes to its log folder.
 
     Raises:
+        BadInput: it does not start.
         RuntimeError: Ray was imported before, and would listen beyond the loopback.
     """
     own = "RAY_ADDRESS" not in os.environ
@@ -89,8 +91,13 @@ def cluster() -> Iterator[None]:
         os.environ.setdefault(name, value)
     import ray
 
-    ray.init(logging_level=logging.ERROR, log_to_driver=False, **({"include_dashboard": False} if own else {}))
     try:
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **({"include_dashboard": False} if own else {}))
+        except Exception as error:  # ConnectionError, RuntimeError, or a plain one where it took more than 30 seconds
+            got = f"a cluster of Ray that does not start ({type(error).__name__}: {shown(str(error))})"
+            advice = "try again when the machine is less busy" if own else "check RAY_ADDRESS"
+            raise BadInput(got, "one that does", advice) from error
         if own and not ip_address(ray.util.get_node_ip_address()).is_loopback:
             raise RuntimeError("Ray was imported before its environment was set")
         yield
