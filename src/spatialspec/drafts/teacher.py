@@ -1,8 +1,8 @@
 """Teacher states: the target's pre-norm states of some images, in one pass, for any target.
 
-State t outputs cell t of the image; grids that precede it are read, and their states left out. With a dropped caption,
-the states are those of the unconditional stream. The last dimension joins the states after the hidden layers `layers`,
-in their order, and the pre-norm states last.
+State t outputs cell t of the image; grids that are drawn before it are read, and their states left out. With a dropped
+caption, the states are those of the unconditional stream. The last dimension joins the states after the hidden layers
+`layers`, in their order, and the pre-norm states last.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNCONDITIONAL = 2.0  # any guidance but 1 makes the target run both streams
 def states(
     target: Target,
     prompts: Sequence[str],
-    codes: Int[Tensor, "B cells"],
+    codes: Int[Tensor, "B drawn"],
     dropped: Bool[Tensor, "B"],
     layers: Sequence[int] = (),
 ) -> Float[Tensor, "B cells joined"]:
@@ -46,7 +46,7 @@ def states(
 def streams(
     target: Target,
     prompts: Sequence[str],
-    codes: Int[Tensor, "B cells"],
+    codes: Int[Tensor, "B drawn"],
     count: int | None = None,
     layers: Sequence[int] = (),
 ) -> Float[Tensor, "G B cells joined"]:
@@ -56,7 +56,7 @@ def streams(
 
 
 def _one_pass(
-    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B cells"], count: int, layers: Sequence[int] = ()
+    target: Target, prompts: Sequence[str], codes: Int[Tensor, "B drawn"], count: int, layers: Sequence[int] = ()
 ) -> Float[Tensor, "G B cells joined"]:
     """Score all cells but the last as one chain after the prompt; the states of that pass output cells 0, 1, 2, ..."""
     sampling = replace(target.default, guidance=1.0 if count == 1 else UNCONDITIONAL)
