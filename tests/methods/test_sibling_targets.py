@@ -131,7 +131,9 @@ def test_in_python(folders: tuple[Path, Path, Path]) -> None:
     assert SpatialPipeline(**pipe.components).draft_model is pipe.draft_model
     moved = pipe.to(dtype="bf16")
     assert moved.draft_model.dtype == moved.dtype == torch.bfloat16
-    with pytest.raises(BadInput, match="got the draft model stranger with another codebook, expected that of the target"):
+    with pytest.raises(
+        BadInput, match="got the draft model stranger with another codebook, expected that of the target"
+    ):
         SpatialPipeline.from_pretrained(large, draft_model=stranger)
     with pytest.raises(BadInput, match="got no draft model"):
         SpatialPipeline.from_pretrained(large)("a red apple", method="sibling")
