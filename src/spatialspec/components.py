@@ -47,10 +47,9 @@ class PipelineComponents:
         if isinstance(draft_model, str | Path):
             draft_model = load_target(model_folder(str(draft_model)), str(target.device), target.dtype)
         with arguments.reading():
-            for model in (target, *([] if draft_model is None else [draft_model])):
-                if isinstance(model, type) or not (hasattr(model, "session") and hasattr(model, "pixels")):
-                    advice = "use from_pretrained, or wrap(model, processor)"
-                    raise BadInput(f"a {type(model).__name__} for a target", "one", advice)
+            for one in (target, draft_model or target):
+                if isinstance(one, type) or not (hasattr(one, "session") and hasattr(one, "pixels")):
+                    raise BadInput(f"a {type(one).__name__} for a target", "one", "use from_pretrained, or wrap(...)")
             self._sibling = None if draft_model is None else DraftTarget(draft_model, target)
         self.target = target
         self._run_on(engine)

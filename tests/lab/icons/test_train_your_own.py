@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from helpers.tiny import call_main
+from spatialspec import SpatialPipeline
 from spatialspec.drafts.image_folder import CaptionedImages
 
 
@@ -83,6 +84,14 @@ def test_the_card_has_the_command_that_made_the_pictures(call, monkeypatch: pyte
     made = re.findall(r"^    (.*)$", Path("target/model/README.md").read_text(), re.MULTILINE)
     assert made[0] == "spatialspec train data --out photos --side 32" and len(made) == 3
     assert made[1].startswith("spatialspec train tokenizer ") and made[2].startswith("spatialspec train target ")
+    small = ["--stages", "4:2:1", "--width", 16, "--layers", 1, "--no-compile", "--name", "small"]
+    assert call("train", "target", "--data", "photos", "--like", "target/model", "--out", "small", *small)[0] == 0
+    pipe = SpatialPipeline.from_pretrained("target/model", draft_model="small/model")
+    pipe.set_progress_bar_config(disable=True)
+    ours, ar = (pipe("thing 1", seed=1, method=name, output_type="tokens").tokens for name in ("sibling", "ar"))
+    assert ours == ar and pipe.draft_model is not None and pipe.draft_model.width == 16
+    sketches = [target.model.sketch.state_dict() for target in pipe.targets]  # type: ignore[attr-defined]
+    assert all(weight.equal(sketches[1][name]) for name, weight in sketches[0].items())
 
 
 def test_the_last_tenth_is_left_out_where_nothing_is() -> None:
