@@ -92,13 +92,14 @@ def test_buffers_stay_in_their_place(made: Kind, monkeypatch: pytest.MonkeyPatch
 
 
 def replays(made: Kind, how: Runner) -> list[torch.Tensor]:
-    """States of three passes behind the first, with tokens 1, 2 and 1."""
+    """States of three passes behind the first two, with tokens 1, 2 and 1."""
     target, _, grid, prompts = made
     target.runner = how  # type: ignore[attr-defined]
     session = Request(prompts[:1], [0], target.default, grid).session(target)
     state, written = State(target.layout(grid)), Proposal.chain(0, [0, 1], final=True)
     session.score([state], [written])
     state = keep(session, 0, state, written, Verdict.all(written))
+    session.score([state], [Proposal.chain(2, [0])])  # moves slots to where the padding of a prompt was
     return [session.score([state], [Proposal.chain(2, [token])])[0].hidden for token in (1, 2, 1)]
 
 
