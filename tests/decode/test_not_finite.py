@@ -92,7 +92,7 @@ def test_the_cell_is_the_first_whose_scores_are_broken(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["hawk", "ssd", "ssd:rounds=0", "ssd-strict", "mtp:draft=argmax", "lantern", "spatial:start=hawk"]
+    "method", ["hawk", "ssd", "mtp:rounds=0", "ssd-strict", "mtp:draft=argmax", "lantern", "spatial:start=hawk"]
 )
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_damaged_drafts(folder: Path, method: str) -> None:
