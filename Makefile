@@ -26,8 +26,8 @@ lint: $(VENV)/.installed-dev ## style, format and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint ## lint, types, all tests and a quick audit
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4
+test: lint ## lint, types, all tests but the slow ones, and a quick audit
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not slow"
 	$(BIN)/spatialspec audit --quick
 
 # Left out: a test of who holds the arrays of past passes, which here are the checks.

@@ -120,7 +120,7 @@ def _of_transformers(model: Model) -> Any:
         """Around a decoder of transformers."""
 
         cache, run, norm = LanguageTarget.cache, LanguageTarget.run, LanguageTarget.norm
-        runner = LanguageTarget.runner
+        runner, rotary_positions = LanguageTarget.runner, LanguageTarget.rotary_positions
 
         def __init__(self) -> None:
             kind, config, network = model.blocks

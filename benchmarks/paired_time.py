@@ -50,7 +50,8 @@ def main(words: list[str] | None = None) -> None:
         pipeline(prompts, method=method, seed=seeds, size=request.grid, output_type="tokens")
 
     batches = [slice(start, start + options.batch) for start in range(0, len(request.prompts), options.batch)]
-    whole = replace(request, images=min(options.batch, len(request.prompts)))
+    first = request.only(range(len(request.prompts))[batches[0]])
+    whole = replace(first, images=len(first.prompts))
     *others, last = map(Method.parse, options.methods)
     last, expected = tuned(pipeline.target, pipeline.drafts, last, whole, lambda method, cells: None)
     print(expected or f"{last} as it is")

@@ -56,4 +56,4 @@ def test_a_vqgan_is_known_by_its_names(call, tmp_path):
     code, _, err = call("convert", "vqgan.ckpt", "lumina", "--vq", "x.pt", "--heads", 2)
     assert code == 2 and "got --vq, --heads, expected no such option for a VQGAN such as Meta's vqgan.ckpt" in err
     code, _, err = call("convert", "vqgan.ckpt", "lumina")
-    assert code == 2 and "got no config.json in lumina, expected the folder of a checkpoint such as Anole" in err
+    assert code == 2 and "got no config.json in lumina, expected the folder of a checkpoint such as Lumina-mGPT" in err

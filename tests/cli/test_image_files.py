@@ -117,7 +117,7 @@ def test_again_is_refused(call: Call, folder: Path, tmp_path: Path) -> None:
         write_image(tmp_path / "bare.jpg", image, text)
         assert said in call("--again", "bare.jpg", "--out", "b.png")[2]
     assert "no image that can be read" in call("--again", "tiny/config.json", "--out", "b.png")[2]
-    assert "got no prompt, expected what to draw, or --again FILE" in call("--out", "b.png")[2]
+    assert "got no prompt, expected what to draw, --again FILE or --prompts FILE" in call("--out", "b.png")[2]
     assert "also reads or writes" in call("--again", "a.png", "--out", "a.png")[2]
     assert call("--again", "other.png", "--model", "else", "--out", "b.png")[0] == 0  # typed: no question of which
     assert json.loads(read_note(Path("b.png")))["model"] == "else"

@@ -16,8 +16,10 @@ from helpers.llamagen_tiny import HEADS, write_files
 from helpers.originals import original_chameleon, original_emu3, original_janus
 from helpers.paths import ROOT
 from helpers.tiny import call_main, tiny_folder
+from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
+from helpers.tiny_glm import tiny_glm, tiny_glm_parts
 from spatialspec import BadInput, SpatialPipeline
 
 Call = Callable[..., tuple[int, str, str]]
@@ -135,6 +137,28 @@ def lumina(call: Call) -> None:
     with_decoder(call, folder)
 
 
+def glm(parts: bool, call: Call) -> None:
+    draws((tiny_glm_parts if parts else tiny_glm)(Path("GLM-Image")), size="2x3")
+
+
+def liquid(call: Call) -> None:
+    folder = tiny_liquid(Path("Anole"))
+    (folder / "vq.safetensors").unlink()
+    with_decoder(call, folder)
+
+
+def simplear(call: Call) -> None:
+    tiny_simplear(Path("SimpleAR"), decoder=False)  # `decoder.jit`: tests/targets/causal/test_cosmos.py
+    pipe = SpatialPipeline.from_pretrained("SimpleAR")
+    assert pipe("a red apple", size="4x4", output_type="tokens").tokens
+    with pytest.raises(BadInput, match="decoder"):
+        pipe("a red apple", size="4x4")
+
+
+def of_text(call: Call) -> None:
+    refused(tiny_simplear(Path("text"), codes=0), "it is a model of text")
+
+
 def llamagen(call: Call) -> None:
     source, vq = write_files(Path("LlamaGen"), "class")
     refused("LlamaGen", "run `spatialspec convert LlamaGen OUT`")
@@ -183,12 +207,17 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Call], None]]] = {  # family, s
     ("Anole", "Meta's"): (CONVERTS, anole_of_meta),
     ("Chameleon", "Meta's"): (CONVERTS, partial(meta, 1)),
     ("Lumina-mGPT", "its authors'"): (AFTER, lumina),
+    ("GLM-Image", "a pipeline of diffusers"): (LOADS, partial(glm, True)),
+    ("GLM-Image", "transformers"): (LOADS, partial(glm, False)),
+    ("Liquid", "its authors'"): (AFTER, liquid),
+    ("SimpleAR", "its authors'"): (LOADS, simplear),
+    ("Gemma or Qwen2 without image tokens", "transformers"): (REFUSED, of_text),
     ("LlamaGen", "its authors' .pt"): (CONVERTS, llamagen),
     ("`icons` and your own of this kind", "this package's"): (LOADS, own),
     ("any of them", "transformers' layout, .bin only"): (REFUSED, bin_only),
     ("any of them", "adapters"): (REFUSED, adapters),
     ("any of them", "stored quantised"): (REFUSED, quantised),
-    ("any of them", "pipelines of diffusers"): (REFUSED, of_diffusers),
+    ("any of them", "other pipelines of diffusers"): (REFUSED, of_diffusers),
 }
 
 

@@ -85,7 +85,7 @@ FAULTS: dict[str, tuple[str, Spoil, str, str, str]] = {
     "unknown kind": ("janus", config(lambda c: c.update(model_type="show_o")), "config", "'show_o'", "another folder"),
     "odd kind": ("janus", config(lambda c: c.update(model_type=[1], architectures=3)), "config", "[1]", ""),
     "odd sizes": ("icons", config(lambda c: c["transformer"].update(heads=0)), "loading", "heads: 0", "fetch"),
-    "no sizes": ("janus", config(lambda c: c.update(text_config=7)), "loading", "", "config.json"),
+    "no sizes": ("janus", config(lambda c: c.update(text_config=7)), "loading", "config.json", "fetch it again"),
     "cut": ("icons", cut("transformer.safetensors", 9000), "file transformer.safetensors", "9,000 bytes", "fetch it"),
     "cut in the header": ("icons", cut("vq.safetensors", 70), "file vq.safetensors", "70 bytes", "fetch it again"),
     "empty": ("janus", cut("model.safetensors", 0), "file model.safetensors", "0 bytes", "fetch it again"),

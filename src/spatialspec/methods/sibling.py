@@ -4,8 +4,7 @@
     `runs` times:          q_i = draft model(. | x_<i);  r_i = q_i, or corrected as below;  x_i ~ r_i, noise of cell i
     proposal               the chain x, with r where rejection tests it
 
-Speculative decoding with a small autoregressive model (Leviathan et al., 2023), its chain drawn side by side by Jacobi
-iterations: n runs make the chain that one cell after the other would, a few make most of it.
+Speculative decoding with a small model (Leviathan et al., 2023), its chain drawn side by side by Jacobi iterations.
 
 Correction: cell i was scored by the target's last pass, after other tokens x'_<i. There p'_i knows the target, and q
 knows what the change of tokens changes:
@@ -22,7 +21,6 @@ of the image. All images of a batch share its passes; they join it and leave it 
 
 | variable | symbol |
 |---|---|
-| `state.frontier` | f |
 | `length` | n + 1, as in `jacobi` |
 | `self.last` | x', p' and q' |
 | `WEIGHTS` | w by the number of equal tokens right before the cell; 0 where all are equal |
@@ -216,9 +214,7 @@ class Sibling(Drafter):
         if not bool(self.q.isfinite().all()):
             raise NotFinite(f"scores of cells {frontier} to {cells[-1]} by the draft model", self.state.passes)
         self.r = self.corrected(cells)
-        self.tokens = self.verifier.draw(
-            self.r, range(len(cells)), cells, 0
-        ).tolist()  # 0: the same noise always
+        self.tokens = self.verifier.draw(self.r, range(len(cells)), cells, 0).tolist()  # 0: the same noise always
         step = Step.of(0, self.state, proposal, scores, Verdict(tuple(range(unread))))
         self.state = step.after
         return step

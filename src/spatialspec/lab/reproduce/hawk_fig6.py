@@ -24,7 +24,7 @@ from spatialspec.lab.reproduce.report import Column, Table, Value
 from spatialspec.lab.reproduce.verdict import Claim
 from spatialspec.measure.intervals import mean_over_prompts
 from spatialspec.methods.hawk import HawkHeads
-from spatialspec.methods.rejection import residual
+from spatialspec.methods.rejection import normalise, residual
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def rejected(
     for n, draft in enumerate(q, start=1):
         draft = draft.double()
         missed = missed * (1 - by_rejection(left, draft)).clamp(min=0)
-        left = residual(left, draft)
+        left = normalise(residual(left, draft))
         if n in counts:
             by_count[n] = missed
     return by_count
