@@ -152,3 +152,10 @@ def test_a_batch_is_its_images_alone(grid: str, streams: int) -> None:
     assert together == [images([row], True)[0].state for row in range(3)]
     assert [state.tokens for state in together] == [image.state.tokens for image in images([0, 1, 2], False)]
     assert min(state.passes for state in together) < shape.cells
+
+
+def test_rotations_stay_in_their_place() -> None:
+    """Captured passes of a grid read them there, whatever was drawn in between."""
+    target = Target()
+    first, *_ = [target._rotations(Grid.parse(grid)) for grid in GRIDS]
+    assert target._rotations(Grid.parse(GRIDS[0])) is first

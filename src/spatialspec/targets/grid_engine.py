@@ -123,10 +123,12 @@ class GridEngine(Runs):
         return hidden, {layer: states[layer - 1] for layer in inputs.layers} if states else {}
 
     def _rotations(self, grid: Grid) -> tuple[Float[Tensor, "slots pairs"], Float[Tensor, "slots pairs"]]:
-        """Cosines and sines of the prompt (see `GridModel.prefix_cosine`), then of every cell."""
+        """Cosines and sines of the prompt (see `GridModel.prefix_cosine`), then of every cell.
+
+        They stay in their place when another grid is drawn: captured passes read them there.
+        """
         key = grid, self.device, self.dtype
         if key not in self._tables:
-            self._tables.clear()
             cos, sin = self.model.rotations(grid.rows, grid.columns)
             zero = torch.zeros_like(cos[:1])
             self._tables[key] = torch.cat((zero + self.model.prefix_cosine, cos)), torch.cat((zero, sin))
