@@ -12,7 +12,7 @@ import torch
 from PIL import Image as PILImage
 from tqdm.auto import tqdm
 
-from spatialspec import arguments
+from spatialspec import arguments, devices
 from spatialspec.budget import effort, tuned
 from spatialspec.components import PipelineComponents
 from spatialspec.core.context import Unfit
@@ -145,7 +145,7 @@ class SpatialPipeline(PipelineComponents):
             warnings.warn(f"{chosen} is verified by coupled noise, whatever the verifier", stacklevel=2)
 
         request, expected = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images), ""
-        with torch.autocast(self.device.type, enabled=False):  # drawn in the dtype of the weights, whoever calls
+        with devices.unrounded(self.device):
             if isinstance(budget, str) and budget == AUTO:
                 batch = replace(request, images=len(prompts))  # measured as it is drawn: all images together
                 with self._progress(effort(chosen, batch)) as bar:

@@ -93,7 +93,8 @@ class Recorder:
 
     def __init__(self, pipeline) -> None:
         self.pipeline, self.target, self.calls = pipeline, pipeline.target, []
-        self.drafts, self.unfit = pipeline.drafts, pipeline.unfit
+        self.drafts, self.unfit, self.targets = pipeline.drafts, pipeline.unfit, pipeline.targets
+        self.parts = pipeline.parts
 
     def draw(self, request, method, **settings):
         self.calls.append((request.prompts[0], str(method), request.seeds[0]))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from helpers.toys import CachedSampling, NoiseTable, TableNoise, ToySession, ToyTarget, Trial, codes
@@ -82,10 +83,13 @@ def test_another_q_is_seen(monkeypatch: Patch) -> None:
 def test_noise_that_was_looked_at_is_seen(monkeypatch: Patch) -> None:
     """The drafts' noise decides about acceptance too."""
 
-    def uniforms(self: Rejection, cells: Sequence[int], numbers: Sequence[int], pass_index: int) -> Tensor:
-        return self.noise.uniform(Purpose.DRAFT, 0, cells, [0] * len(cells))
+    def uniform(
+        self: Rejection, cells: Sequence[int], numbers: Sequence[int], after: Sequence[int], pass_index: int
+    ) -> Tensor:
+        looked_at = self.noise.uniform(Purpose.DRAFT, 0, cells, [0] * len(cells))
+        return torch.cat((looked_at, self.noise.uniform(Purpose.RESIDUAL, pass_index, after, [0] * len(after))))
 
-    monkeypatch.setattr(Rejection, "uniforms", uniforms)
+    monkeypatch.setattr(Rejection, "_uniform", uniform)
     assert law("sibling:length=4:runs=1", PLAIN, toy("3x2", 4, False)).p < LEVEL
 
 

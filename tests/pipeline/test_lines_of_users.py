@@ -61,7 +61,7 @@ def inside(context: Any, call: Any) -> Any:
         return call()
 
 
-@pytest.fixture(scope="module", params=MAKES)
+@pytest.fixture(params=MAKES)
 def names(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the lines name."""
     made, tmp = MAKES[request.param], tmp_path_factory.mktemp("lines")

@@ -38,7 +38,7 @@ class Slots:
 
     Attributes:
         pending: number of pending cells; further entries are nodes.
-        tokens: token, or code, of each slot, 0 for forced ones.
+        tokens: token, or code, of the entry that a slot belongs to.
         steps: 0 for an entry, j for the j-th token after a row, F + j for the j-th after a grid.
         positions: position in the sequence, counted from the end of the prompt.
         entries: index of the entry that a slot belongs to.
@@ -75,7 +75,7 @@ class Slots:
         behind = np.arange(len(entries)) - (last - counts + 1)[entries]
         positions = (cells + (ends.cumsum() - ends)[cells])[entries] + behind
         steps = np.where(behind > 0, behind + forced * ends_grid(state.layout)[cells][entries], 0)
-        return cls(len(state.pending), np.where(steps == 0, tokens[entries], 0), steps, positions, entries, last)
+        return cls(len(state.pending), tokens[entries], steps, positions, entries, last)
 
     def __len__(self) -> int:
         return len(self.tokens)
