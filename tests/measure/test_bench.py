@@ -92,9 +92,10 @@ class Recorder:
     """A pipeline that notes its calls."""
 
     def __init__(self, pipeline) -> None:
-        self.pipeline, self.target, self.calls = pipeline, pipeline.target, []
-        self.drafts, self.unfit, self.targets = pipeline.drafts, pipeline.unfit, pipeline.targets
-        self.parts = pipeline.parts
+        self.pipeline, self.calls = pipeline, []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.pipeline, name)
 
     def draw(self, request, method, **settings):
         self.calls.append((request.prompts[0], str(method), request.seeds[0]))
