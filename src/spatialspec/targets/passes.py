@@ -125,7 +125,7 @@ def _embed(
     engine: Engine,
     buffers: Buffers,
     inputs: Mapping[str, Tensor],
-    tokens: Int[Tensor, "B N"],
+    tokens: Int[Tensor, "B body"],
     shape: Shape,
     prompt: Float[Tensor, "S P d"] | None,
 ) -> Float[Tensor, "S N d"]:
