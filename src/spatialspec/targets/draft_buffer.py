@@ -23,6 +23,7 @@ class DraftBuffer:
     def __init__(self, device: torch.device) -> None:
         self.table: Int[Tensor, "B D"] = torch.zeros(1, ROOM, dtype=torch.int64, device=device)
 
+    @torch.inference_mode()
     def put(self, proposals: Sequence[Proposal]) -> bool:
         """Store the drafts of every image; return whether there are any."""
         drafts = {index: each.drafts for index, each in enumerate(proposals) if each.drafts is not None}
