@@ -26,16 +26,16 @@ lint: $(VENV)/.installed-dev ## style, format and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint ## lint, types, all tests but the slow ones, and a quick audit
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not slow"
+test: lint ## lint, types, all tests but those of `make long`, and a quick audit
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not long"
 	$(BIN)/spatialspec audit --quick
 
 # Left out: a test of who holds the arrays of past passes, which here are the checks.
 shapes: $(VENV)/.installed-dev ## the fast tests with every annotated shape of an array checked
 	PYTHONPATH=tests $(BIN)/python -m pytest -p helpers.arrays $(QUICK) -k "not kept_by_nobody"
 
-long: $(VENV)/.installed-dev ## what takes minutes: slow tests one by one, and the audit of every method
-	$(BIN)/python -m pytest -q -m slow
+long: $(VENV)/.installed-dev ## what takes minutes: Ray, slow tests one by one, and the audit of every method
+	$(BIN)/python -m pytest -q -m "slow or long"
 	$(BIN)/spatialspec audit
 
 versions: oldest newest ## the fast tests with the oldest and with the newest versions that are allowed

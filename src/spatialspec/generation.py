@@ -17,6 +17,7 @@ from spatialspec.core.noise import Noise
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.decode import Image, decode
+from spatialspec.devices import unrounded
 from spatialspec.io.identity import damaged, weights
 from spatialspec.methods.method import Method
 from spatialspec.request import Request
@@ -181,11 +182,12 @@ def generate(
     started, open_images = request.only(unfinished), [images[i] for i in unfinished]
     counters = [_Counter(-bool(tokens)) for tokens in started.written]
     start, clock = time.perf_counter(), Clock()
-    for step in steps(target, drafts, started.session(target), open_images, clock) if open_images else ():
-        counters[step.image].add(step, time.perf_counter() - start)
-        on_step(replace(step, image=unfinished[step.image]))
-        if interrupted():
-            break
+    with unrounded(target.device):
+        for step in steps(target, drafts, started.session(target), open_images, clock) if open_images else ():
+            counters[step.image].add(step, time.perf_counter() - start)
+            on_step(replace(step, image=unfinished[step.image]))
+            if interrupted():
+                break
     seconds = time.perf_counter() - start
     tokens = [image.state.tokens or tuple(written) for image, written in zip(images, request.written, strict=True)]
     drawn = [len(tokens[i]) - len(request.written[i]) for i in unfinished]

@@ -72,6 +72,9 @@ def test_the_hook_that_applications_call(pipe: GlmImagePipeline) -> None:
     own = SpatialPipeline.wrap(model, pipe.processor)("a cat", size="2x3", seed=seed, top_k=50)
     start = inputs["input_ids"].shape[1]
     assert torch.equal(ids[:, :start], inputs["input_ids"]) and int(ids[0, -1]) == CODES + 1
+    torch.manual_seed(3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # which changes nothing
+        assert torch.equal(model.generate(**inputs, max_new_tokens=CELLS + 1, do_sample=True), ids)
     assert tuple(ids[0, start:-1].tolist()) == own.tokens[0] and len(own.tokens[0]) == CELLS
 
 

@@ -30,7 +30,7 @@ from helpers.tiny import tiny_folder
 from spatialspec import SpatialPipeline
 
 pytest.importorskip("ray", reason="no package ray here: `pip install '.[ray]'` runs these tests")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 JOBS = [("a cat", 1, "ar"), ("green tree", 2, "spatial"), ("a cat", 3, "hawk"), ("blue heart, flat", 4, "ar")]
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
+from helpers.real_targets import MAKES
+from spatialspec.core.grid import Grid
 from spatialspec.core.proposal import ROOT, Proposal
+from spatialspec.generation import assemble
+from spatialspec.methods.method import Method
+from spatialspec.request import Request
 from spatialspec.targets.draft_buffer import ROOM, DraftBuffer, looked_up
+from spatialspec.targets.loading import load_target
 
 
 def test_drafts_stay_in_their_place_while_they_fit() -> None:
@@ -27,3 +36,19 @@ def test_codes_are_looked_up_in_the_drafts_of_their_image() -> None:
     codes = torch.tensor([one.codes, other.codes])
     assert looked_up(codes, buffer.table, 10).tolist() == [[3, 7, 9], [4, 5, 8]]
     assert looked_up(codes, buffer.table, 8).tolist() == [[3, 7, 7], [4, 5, 7]], "what is no token can be embedded"
+
+
+@pytest.mark.parametrize("kind", ["icons", "emu3", "lumina", "glm"])
+def test_drafts_come_back_with_the_results(kind: str, tmp_path: Path) -> None:
+    """Also those in the last column of a row or the last cell of a grid, which forced tokens follow."""
+    made = MAKES[kind]
+    target = load_target(made.make(tmp_path / kind))
+    request = Request(
+        made.prompts[:1], [3], target.default, target.grid if made.size is None else Grid.parse(made.size)
+    )
+    (image,) = assemble(target, [], Method.parse("jacobi"), request)
+    drafts = torch.arange(1, target.layout(request.grid).cells)
+    proposal = Proposal.chain(0, drafts % target.vocabulary)
+    (scores,) = request.session(target).score([image.state], [proposal], (), [image.sampler])
+    assert proposal.drafts is None and proposal.tokens == (drafts % target.vocabulary).tolist()
+    assert scores.tokens is None or scores.tokens[1:].tolist() == proposal.tokens

@@ -18,7 +18,6 @@ from spatialspec import arguments
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
-from spatialspec.devices import unrounded
 from spatialspec.generation import generate
 from spatialspec.methods.method import Method
 from spatialspec.request import TokenRequest
@@ -78,8 +77,7 @@ def transformers_generate(
         raise BadInput(f"guidance {sampling.guidance:g}", "negative_prompt_ids beside it", "or guidance_scale=1")
     grid = grid_of(target, image_sizes, image_grid_thw)
     request = token_request(input_ids, inputs.get("attention_mask"), sampling, grid, seed, negatives)
-    with unrounded(model.device):
-        tokens, _ = generate(target, (), Method.parse(method) if isinstance(method, str) else method, request)
+    tokens, _ = generate(target, (), Method.parse(method) if isinstance(method, str) else method, request)
     return sequences(target, input_ids, tokens, grid)
 
 

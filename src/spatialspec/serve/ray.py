@@ -42,7 +42,7 @@ PATIENCE = 5.0  # seconds of too many requests before another replica is started
 
 
 class ReplicaOptions(BaseModel):
-    """What `app` takes, each as `name=value`; as the options of `spatialspec serve`, if nothing else is said.
+    """What `app` takes, each as `name=value`; by default as the options of `spatialspec serve`.
 
     Attributes:
         plugin: files, separated by commas.
