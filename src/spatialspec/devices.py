@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from spatialspec.core.errors import BadInput, shown
@@ -126,13 +125,6 @@ def _device_of(value: object) -> torch.device:
         numbered = [name for name in _devices() if name.endswith(f":{value}")] if 0 <= value < MOST else []
         return device(numbered[0] if numbered else "")
     return device("" if value is None else value)
-
-
-def unrounded(device: torch.device) -> AbstractContextManager[None]:
-    """A context in which autocast of the caller changes nothing: images are drawn in the dtype of the weights."""
-    import torch
-
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def wait(device: torch.device) -> None:

@@ -14,10 +14,10 @@ from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import NotFinite, overflow
 from spatialspec.core.interfaces import Session, Target
 from spatialspec.core.noise import Noise
+from spatialspec.core.precision import unrounded
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.decode import Image, decode
-from spatialspec.devices import unrounded
 from spatialspec.io.identity import damaged, weights
 from spatialspec.methods.method import Method
 from spatialspec.request import Request

@@ -12,12 +12,13 @@ import torch
 from PIL import Image as PILImage
 from tqdm.auto import tqdm
 
-from spatialspec import arguments, devices
+from spatialspec import arguments
 from spatialspec.budget import effort, tuned
 from spatialspec.components import PipelineComponents
 from spatialspec.core.context import Unfit
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
+from spatialspec.core.precision import unrounded
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.generation import generate, remarks, traced
@@ -145,7 +146,7 @@ class SpatialPipeline(PipelineComponents):
             warnings.warn(f"{chosen} is verified by coupled noise, whatever the verifier", stacklevel=2)
 
         request, expected = Request(prompts, seeds, sampling, grid, verifier, negatives, begun, images), ""
-        with devices.unrounded(self.device):
+        with unrounded(self.device):
             if isinstance(budget, str) and budget == AUTO:
                 batch = replace(request, images=len(prompts))  # measured as it is drawn: all images together
                 with self._progress(effort(chosen, batch)) as bar:
