@@ -93,7 +93,7 @@ class SimpleARTarget(CausalTarget):
         return (self.model,) if self.vq is None else (self.model, self.vq)
 
     @property
-    def codebook(self) -> Float[Tensor, "V 6"]:
+    def codebook(self) -> Float[Tensor, "V c"]:
         """The vector of every code, always the same object."""
         return self._vectors.of(self.decoder.embedding.weight)
 
