@@ -43,7 +43,9 @@ def loads(common: list[str], options: argparse.Namespace) -> list[dict[str, obje
         for number, count in enumerate(options.clients):
             results = {}
             for size, method in arms[:: 1 if number % 2 else -1]:
-                results[size, method] = load(clients[size], method, prompts, count, count * options.images)
+                results[size, method] = load(
+                    clients[size], method, prompts, count, max(count * options.images, options.least)
+                )
             for (size, method), run in results.items():
                 ratios = compared(run, results[1, "ar"])
                 runs.append({"clients": count, "batch": size, "method": method, **run, "to_ar_of_batch_1": ratios})
@@ -113,6 +115,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--batch", type=int, default=8, help="images that share passes, where they do")
     parser.add_argument("--images", type=int, default=2, help="of each client")
+    parser.add_argument("--least", type=int, default=8, help="images of a load, however few its clients")
     parser.add_argument("--crowd", type=int, default=100, help="clients at once")
     parser.add_argument("--seconds", type=float, default=60, help="that they ask for")
     parser.add_argument("--bodies", type=int, default=1000, help="malformed")
