@@ -13,26 +13,22 @@ help: ## show this list
 demo: $(VENV)/.installed ## draw one prompt with ar, hawk, ssd and spatial from one seed, into demo.png
 	$(BIN)/spatialspec generate "red apple, 3d" --method hawk,ssd,spatial --compare --seed 0 --out demo.png
 
-# What is behind every image: core, loop, methods with their verifiers, one target of each kind.
-FAST := tests/core tests/decode tests/methods tests/pipeline/test_streaming.py $(addprefix tests/targets/, \
-  test_grid_session.py test_language_session.py test_janus.py test_emu3.py chameleon llamagen/test_llamagen.py)
-QUICK := -q -n 2 -m "not slow and not lab and not records" $(FAST)
+TESTS := -m pytest -q -n auto --maxprocesses 4
 
 fast: $(VENV)/.installed-dev ## the quickest tests that say most, in under a minute
-	$(BIN)/python -m pytest $(QUICK)
+	$(BIN)/python $(TESTS) -m fast
 
 lint: $(VENV)/.installed-dev ## style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint ## lint, types, all tests but those of `make long`, and a quick audit
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not long"
+test: lint shapes ## lint, types, all tests but those of `make long`, and a quick audit
+	$(BIN)/python $(TESTS) -m "not fast and not long"
 	$(BIN)/spatialspec audit --quick
 
-# Left out: a test of who holds the arrays of past passes, which here are the checks.
 shapes: $(VENV)/.installed-dev ## the fast tests with every annotated shape of an array checked
-	PYTHONPATH=tests $(BIN)/python -m pytest -p helpers.arrays $(QUICK) -k "not kept_by_nobody"
+	PYTHONPATH=tests $(BIN)/python $(TESTS) -p helpers.arrays -m fast
 
 long: $(VENV)/.installed-dev ## what takes minutes: Ray, slow tests one by one, and the audit of every method
 	$(BIN)/python -m pytest -q -m "slow or long"
@@ -44,7 +40,7 @@ oldest: PINS := -c constraints-oldest.txt
 oldest newest:
 	$(PYTHON) -m venv --clear $(VENV)-$@
 	$(VENV)-$@/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PINS) -e '.[dev]'
-	$(VENV)-$@/bin/python -m pytest $(QUICK)
+	$(VENV)-$@/bin/python $(TESTS) -m "fast or law"
 
 docs: $(VENV)/.installed-docs ## build the documentation site in build/site; any broken link stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

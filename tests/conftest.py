@@ -11,6 +11,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests of the Hub imitate one on the loopback
 
 MARKS = {"lab": "lab", "docs/records": "records"}  # folder of tests -> the mark of all tests in it
+FAST = (  # what is behind every image: core, loop, methods with their verifiers, one target of each kind
+    "core", "decode", "methods", "pipeline/test_streaming.py", "targets/test_grid_session.py",
+    "targets/test_language_session.py", "targets/test_janus.py", "targets/test_emu3.py", "targets/chameleon",
+    "targets/llamagen/test_llamagen.py",
+)  # fmt: skip
+NOT_FAST = "law", "unchecked", "slow", "long"
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +41,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for folder, mark in MARKS.items():
             if item.path.is_relative_to(ROOT / "tests" / folder):
                 item.add_marker(mark)
+        if any(item.path.is_relative_to(ROOT / "tests" / place) for place in FAST):
+            if not any(item.get_closest_marker(mark) for mark in NOT_FAST):
+                item.add_marker("fast")

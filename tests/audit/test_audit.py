@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("model"))
 
 
-@pytest.mark.parametrize("seed", [0, 10_000, 20_000])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (10_000, 20_000))])
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_bugs_make_the_quick_audit_fail(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the level of the audit of everything, with room: five standard deviations between statistic and threshold.

@@ -33,10 +33,10 @@ __all__ = [
 REPLICAS, ALIKE = 1500, 100
 TWO = Plan(
     (
-        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 1000, deviation=0.2),
-        Case(False, "1x3+3x1", 4, Sampling(), 600, deviation=0.2),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 500, deviation=0.2),
+        Case(False, "1x3+3x1", 4, Sampling(), 300, deviation=0.2),
     ),
-    others=200,
+    others=100,
     threes=30,
 )
 

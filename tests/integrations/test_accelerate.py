@@ -16,7 +16,7 @@ from PIL import Image
 
 import spatialspec
 from helpers.real_targets import random_drafts
-from helpers.tiny_glm import CODES
+from helpers.tiny_glm import CODES, shrink_previews
 from helpers.tiny_glm_pipeline import tiny_glm_pipeline
 from spatialspec import BadInput, SpatialPipeline, Step, arguments
 from spatialspec.drafts import weights
@@ -78,7 +78,8 @@ def test_the_hook_that_applications_call(pipe: GlmImagePipeline) -> None:
     assert tuple(ids[0, start:-1].tolist()) == own.tokens[0] and len(own.tokens[0]) == CELLS
 
 
-def test_generators(pipe: GlmImagePipeline) -> None:
+def test_generators(pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink_previews(monkeypatch)
     first = draw(pipe, seed=1)
     assert torch.equal(draw(pipe, seed=1), first) and not torch.equal(draw(pipe, seed=2), first)
     latents = torch.randn(1, 4, 8, 12, generator=torch.Generator().manual_seed(0))

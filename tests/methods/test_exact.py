@@ -67,6 +67,7 @@ def compare(images: np.ndarray, target: ToyTarget, sampling: Sampling) -> Fit:
     return fit(np.bincount(codes(images, target.vocabulary), minlength=len(law)), law)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize(("method", "verifier", "sampling", "grid", "vocabulary", "deviation"), EXACT)
 def test_law(method: str, verifier: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """The law of the target; under coupled noise the very tokens of AR besides."""
@@ -196,6 +197,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_bug_is_seen(name: str, monkeypatch: Patch) -> None:
     """Missed with odds below 0.001 under other seeds too: five standard deviations between statistic and threshold."""

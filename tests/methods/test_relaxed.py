@@ -99,6 +99,7 @@ def odds(images: list[int] | np.ndarray, law: np.ndarray) -> float:
     return fit(np.bincount(images, minlength=len(law)), law).p
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("case", EXACT, ids=lambda case: case[0])
 def test_law_at_the_exact_end(case: tuple[str, str, Sampling, str, int, float]) -> None:
     """Also the very tokens of the exact method with the same numbers, though coupled noise was asked for."""

@@ -196,6 +196,7 @@ EXACT = [  # method, sampling, grid, vocabulary, deviation of the toy
 LEVEL = 1e-6 / len(EXACT) / CAUTION
 
 
+@pytest.mark.law
 @pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "deviation"), EXACT)
 def test_exact_limits(method: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """No cell is written early: the target's law under rejection, AR's very tokens under coupled noise."""

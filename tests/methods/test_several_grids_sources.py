@@ -138,6 +138,7 @@ def test_drafts_of_lower_rows(layout: str) -> None:
     assert run(target, [image])[0].state.complete and drafter.lower
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("method", ["hawk", "sjd:start=above", "scd:start=above", "jacobi", "spatial", "ssd-strict"])
 def test_wrong_neighbours_are_wrong_guesses_and_no_more(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of the first grid's width throughout: images are still the target's."""

@@ -59,6 +59,7 @@ def law(method: str, sampling: Sampling, target: Any, count: int = REPLICAS) -> 
     return fit(np.bincount(codes(images, target.vocabulary), minlength=len(joint)), joint)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "cached"), LAWS)
 def test_exact_under_both_rules(method: str, sampling: Sampling, grid: str, vocabulary: int, cached: bool) -> None:
     target = toy(grid, vocabulary, cached)
@@ -68,6 +69,7 @@ def test_exact_under_both_rules(method: str, sampling: Sampling, grid: str, voca
     assert (same == ar).all()
 
 
+@pytest.mark.law
 def test_another_q_is_seen(monkeypatch: Patch) -> None:
     """Every draft is tested with the distribution of the cell before."""
     honest = Sibling.propose
@@ -80,6 +82,7 @@ def test_another_q_is_seen(monkeypatch: Patch) -> None:
     assert law("sibling:length=4:runs=1", PLAIN, toy("3x2", 4, False)).p < LEVEL
 
 
+@pytest.mark.law
 def test_noise_that_was_looked_at_is_seen(monkeypatch: Patch) -> None:
     """The drafts' noise decides about acceptance too."""
 

@@ -178,6 +178,7 @@ def test_what_is_drawn_is_tested_and_how_many_depends_on_no_token(method: str, m
     assert len({*seen}) > 1, "trees with more and with fewer repeated tokens"
 
 
+@pytest.mark.law
 def test_a_cut_that_looks_at_tokens_is_a_bias(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees that are filled up after drawing, as repeated tokens leave room: a chi-square test sees it.
 

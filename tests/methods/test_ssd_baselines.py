@@ -153,6 +153,7 @@ EXACT = [  # method, sampling, grid, vocabulary, deviation of the toy
 LEVEL = 1e-6 / len(EXACT) / CAUTION
 
 
+@pytest.mark.law
 @pytest.mark.parametrize(("method", "sampling", "grid", "vocabulary", "deviation"), EXACT)
 def test_law(method: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """The target's law under rejection, AR's very tokens under coupled noise."""

@@ -201,7 +201,7 @@ def vectors(codes: Int[Tensor, "*N"], count: int) -> Float[Tensor, "*N d"]:
     return (codes[..., None] // below % levels - half) / half
 
 
-def last_frame(x: Float[Tensor, "B 8*c H W"]) -> Float[Tensor, "B c 2*H 2*W"]:
+def last_frame(x: Float[Tensor, "B D H W"]) -> Float[Tensor, "B c 2*H 2*W"]:
     """The later of the two frames of a Haar wavelet of time, height and width, in this order; low before high."""
     low, high = x.chunk(2, 1)
     signs = x.new_tensor([[1.0, 1.0], [1.0, -1.0]])

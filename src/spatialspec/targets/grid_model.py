@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spatialspec.core.errors import BadInput
@@ -56,12 +56,12 @@ class AttentionInputs:
 
     Attributes:
         rotation: cosines and sines of every slot.
-        mask: added to the scores: 0 where a slot of the cache is visible, else -inf; None is causal.
+        mask: of visible slots of the cache, or added to the scores: 0 where visible, else -inf; None is causal.
         cache: stores keys and values; None attends to the slots of this pass only.
     """
 
     rotation: Rotation
-    mask: Float[Tensor, "B 1 N S"] | None = None
+    mask: Bool[Tensor, "B 1 N S"] | Float[Tensor, "B 1 N S"] | None = None
     cache: Cache | None = None
 
     def attend(

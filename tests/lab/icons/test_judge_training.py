@@ -18,7 +18,7 @@ def test_same_concepts_are_no_negatives():
     """With one concept only, nothing is left to tell apart: the loss is zero."""
     judge, generator = Judge(SMALL), torch.Generator().manual_seed(0)
     pictures, texts = torch.randn(6, 12, generator=generator), torch.randn(6, 7, generator=generator)
-    assert info_nce(judge, pictures, texts, torch.zeros(6)).item() == 0.0
+    assert info_nce(judge, pictures, texts, torch.zeros(6, dtype=torch.long)).item() == 0.0
     assert info_nce(judge, pictures, texts, torch.arange(6)).item() > 0.5
 
 

@@ -181,6 +181,7 @@ def test_seed_identity(directions: str, attention: str, monkeypatch: pytest.Monk
             assert (Trial("spatial-model", "coupled", sampling, target).tokens(noises) == ar).all()
 
 
+@pytest.mark.law
 def test_law_under_rejection() -> None:
     """One chi-square test at the level 1e-9 on random weights; the candidates of a cell are told apart."""
     target, sampling = ToyTarget.random("2x2", 3, 1, deviation=0.2), Sampling(temperature=1.5)

@@ -102,6 +102,7 @@ def test_seed_identity(method: str, sampling: Sampling, monkeypatch: pytest.Monk
         assert (Trial(method, "coupled", sampling, toy).tokens(noises) == ar).all()
 
 
+@pytest.mark.law
 def test_law_under_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     """One chi-square test at the level 1e-9: a token that is never drafted comes as often as it should."""
     made = ToyTarget.random("2x2", 3, 1, deviation=0.2)

@@ -54,7 +54,7 @@ class TokenizerRecipe:
         check_settings(self, steps=1, batch=1, crop=1, restart_every=1, seed=0)
 
 
-def to_float(pixels: UInt8[Tensor | np.ndarray, "B H W 3"], side: int | None = None) -> Float[Tensor, "B 3 H W"]:
+def to_float(pixels: UInt8[Tensor | np.ndarray, "B H W 3"], side: int | None = None) -> Float[Tensor, "B 3 h w"]:
     """Bytes -> floats in [-1, 1] on the same device, shrunk (by area) to `side` pixels unless that is None."""
     x = signed(torch.as_tensor(pixels))
     return x if side in (None, x.shape[-1]) else F.interpolate(x, size=(side, side), mode="area")

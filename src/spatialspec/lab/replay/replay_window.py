@@ -51,8 +51,8 @@ class WindowRecord:
     tokens: tuple[int, ...]
     length: int
     passes: int
-    wrong: list[Bool[np.ndarray, "scores length"]]
-    right: list[Bool[np.ndarray, "scores"]]
+    wrong: list[Bool[np.ndarray, "_ length"]]
+    right: list[Bool[np.ndarray, "_"]]
 
 
 def record_window(pipeline: SpatialPipeline, request: Request, length: int = LONGEST) -> WindowRecord:

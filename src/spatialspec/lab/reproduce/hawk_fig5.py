@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from PIL import Image
 from torch import Tensor
 
@@ -95,7 +95,7 @@ def _mean(values: list[float]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def rank_correlation(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
+def rank_correlation(a: Num[np.ndarray, "n"], b: Num[np.ndarray, "n"]) -> float:
     """Spearman's rank correlation with mean ranks for ties; NaN if all values of one argument are equal."""
     ranks = []
     for values in (a, b):
