@@ -20,6 +20,7 @@ from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from helpers.tiny_glm import tiny_glm, tiny_glm_parts
+from helpers.tiny_lumina2 import original_movq, random_movq, tiny_lumina2
 from spatialspec import BadInput, SpatialPipeline
 
 Call = Callable[..., tuple[int, str, str]]
@@ -137,6 +138,16 @@ def lumina(call: Call) -> None:
     with_decoder(call, folder)
 
 
+def lumina2(call: Call) -> None:
+    folder = tiny_lumina2(Path("Lumina-mGPT-2.0"))
+    (folder / "vq.safetensors").unlink()
+    refused(folder, "spatialspec convert movqgan_270M.ckpt")
+    torch.save(original_movq(random_movq()), "movqgan_270M.ckpt")
+    code, _, err = call("convert", "movqgan_270M.ckpt", folder)
+    assert code == 0, err
+    draws(folder, size="4x8")
+
+
 def glm(parts: bool, call: Call) -> None:
     draws((tiny_glm_parts if parts else tiny_glm)(Path("GLM-Image")), size="2x3")
 
@@ -207,6 +218,7 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Call], None]]] = {  # family, s
     ("Anole", "Meta's"): (CONVERTS, anole_of_meta),
     ("Chameleon", "Meta's"): (CONVERTS, partial(meta, 1)),
     ("Lumina-mGPT", "its authors'"): (AFTER, lumina),
+    ("Lumina-mGPT 2.0", "its authors'"): (AFTER, lumina2),
     ("GLM-Image", "a pipeline of diffusers"): (LOADS, partial(glm, True)),
     ("GLM-Image", "transformers"): (LOADS, partial(glm, False)),
     ("Liquid", "its authors'"): (AFTER, liquid),

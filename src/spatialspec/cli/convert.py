@@ -30,8 +30,8 @@ def convert(
 
     The names of the tensors in SOURCE decide what it is. Janus-Pro of DeepSeek, Emu3-Gen of BAAI, Chameleon and Anole
     in Meta's layout: SOURCE is the folder. LlamaGen: SOURCE is the transformer (c2i_L_384.pt). OUT is a new folder. For
-    Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT their folder. From a pickle only
-    tensors are read, and no code is run.
+    Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT their folder; for Lumina-mGPT 2.0
+    SOURCE is movqgan_270M.ckpt. From a pickle only tensors are read, and no code is run.
     """
     grid = None if size is None else Grid.parse(size, "--size")
     with waiting(f"reading {printable(source)}"):  # imports torch

@@ -86,7 +86,8 @@ def wrap(model: Any, processor: Any) -> Target:
     config = getattr(model, "config", None)
     if not isinstance(config, PreTrainedConfig):
         raise BadInput(f"a {type(model).__name__}", "a model of transformers", "give the model itself")
-    kind = kind_of({"model_type": config.model_type, "architectures": config.architectures})
+    sizes = {"vocab_size": getattr(config, "vocab_size", 0)}
+    kind = kind_of({"model_type": config.model_type, "architectures": config.architectures} | sizes)
     if kind.wrap is None:
         raise BadInput(f"a loaded model of kind {kind.name}", "its folder", "use SpatialPipeline.from_pretrained")
     target = kind.wrap(model, processor, Path(str(config.name_or_path)).name or str(config.model_type))

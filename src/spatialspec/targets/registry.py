@@ -19,6 +19,7 @@ from spatialspec.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
     from spatialspec.targets.chameleon.lumina import LuminaTarget
+    from spatialspec.targets.chameleon.lumina2 import Lumina2Target
     from spatialspec.targets.chameleon.target import ChameleonTarget
     from spatialspec.targets.emu3 import Emu3Target
     from spatialspec.targets.glm_image import GlmImageTarget
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Config = Mapping[str, Any]  # the content of a config.json
 DeviceMap = str | Mapping[str, int | str | torch.device]
+LUMINA2_IMAGES = 155_000  # id of the first image token of Lumina-mGPT 2.0; the vocabulary of 1.0 has 65,536
 LUMINA = "ChameleonXLLMXForConditionalGeneration"  # its architecture; its model_type is Chameleon's
 
 
@@ -118,6 +120,12 @@ def _lumina() -> type[LuminaTarget]:
     return LuminaTarget
 
 
+def _lumina2() -> type[Lumina2Target]:
+    from spatialspec.targets.chameleon.lumina2 import Lumina2Target
+
+    return Lumina2Target
+
+
 def _chameleon() -> type[ChameleonTarget]:
     from spatialspec.targets.chameleon.target import ChameleonTarget
 
@@ -159,12 +167,19 @@ def _is_lumina(config: Config) -> bool:
     return config.get("model_type") == "lumina_mgpt" or (isinstance(built, list) and LUMINA in built)
 
 
+def _is_lumina2(config: Config) -> bool:
+    size = config.get("vocab_size")
+    large = isinstance(size, int) and size > LUMINA2_IMAGES
+    return large and (config.get("model_type") == "chameleon" or _is_lumina(config))
+
+
 def shipped() -> tuple[TargetKind, ...]:
     """The kinds of the package; the first that matches is taken."""
     codec = "vq.safetensors"
     weights = "transformer.safetensors", codec
     return (
         TargetKind("icons", lambda config: "transformer" in config, _load_icons, files=(*weights, "tokenizer.json")),
+        _of_transformers("lumina_mgpt_2", _is_lumina2, _lumina2, codec),
         _of_transformers("lumina_mgpt", _is_lumina, _lumina, codec),
         _of_transformers("janus", _typed("janus"), _janus),
         _of_transformers("emu3", _typed("emu3"), _emu3),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.targets.layouts import CHAMELEON, COSMOS, JANUS, LANGUAGE, LLAMAGEN, VQGAN, CheckpointLayout
+from spatialspec.targets.layouts import CHAMELEON, COSMOS, JANUS, LANGUAGE, LLAMAGEN, MOVQGAN, VQGAN, CheckpointLayout
 from spatialspec.targets.originals.source import PublishedSource
 from spatialspec.targets.published import identify
 
-CONVERTED = (LLAMAGEN, VQGAN, COSMOS, JANUS, CHAMELEON)
+CONVERTED = (LLAMAGEN, VQGAN, MOVQGAN, COSMOS, JANUS, CHAMELEON)
 
 
 def convert(
@@ -78,6 +78,11 @@ def _convert(
 
         convert_cosmos(source.weights[0], out)
         return "the image decoder of SimpleAR"
+    if kind is MOVQGAN:
+        from spatialspec.targets.originals.movqgan import convert as convert_movqgan
+
+        convert_movqgan(source.weights[0], out)
+        return "the image decoder of Lumina-mGPT 2.0"
 
     from spatialspec.targets.chameleon.files import convert as convert_decoder
 

@@ -88,7 +88,7 @@ def convert(source: PublishedSource, out: Path, vq: PublishedSource) -> str:
             vocabulary_map=tokenizer.get_vocab(),
         )
     tensors = {_name(name): tensor for name, tensor in source.tensors(LANGUAGE).items()}
-    tensors |= renamed(vq.tensors(EMU3_VQ))
+    tensors |= {f"model.vqmodel.{name}": tensor for name, tensor in renamed(vq.tensors(EMU3_VQ)).items()}
 
     def others(folder: Path) -> None:
         pixels = {name: value for name, value in vq.config("preprocessor_config.json").items() if _is_setting(name)}
@@ -102,13 +102,13 @@ def convert(source: PublishedSource, out: Path, vq: PublishedSource) -> str:
 
 
 def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The image decoder's tensors under the names of transformers."""
+    """Tensors of an image decoder under the names of transformers."""
     made = {}
     for name, tensor in tensors.items():
         for pattern, new in RULES:
             name = re.sub(pattern, new, name)
         matrix = re.search(r"\.(q|k|v|out)_proj\.weight$", name) and tensor.dim() == 4
-        made[f"model.vqmodel.{name}"] = tensor.flatten(1) if matrix else tensor
+        made[name] = tensor.flatten(1) if matrix else tensor
     return made
 
 
