@@ -49,6 +49,7 @@ FAMILIES = {
         ("deepseek-community/Janus-Pro-1B", "deepseek-community/Janus-Pro-7B"), "24x24", 16384, "DeepSeek model licence"
     ),
     "emu3": Family(("BAAI/Emu3-Gen-hf",), "90x90, others too", 32768, "Apache-2.0"),
+    "emu35": Family(("BAAI/Emu3.5-Image",), "55x73, others too", 131072, "Apache-2.0", "all of it"),
     "chameleon": Family(("leloy/Anole-7b-v0.1-hf",), "32x32", 8192, RESEARCH),
     "lumina": Family(LUMINA, "32x32, 48x48, 64x64, others too", 8192, RESEARCH, DECODER),
     "lumina2": Family(LUMINA2, "96x96, others too", 16384, "see cards", DECODER),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -39,12 +40,15 @@ def tiny_lumina2(folder: Path) -> Path:
 def random_movq() -> MoVQ:
     """An image decoder with random weights everywhere; 4 pixels a side of a cell."""
     torch.manual_seed(0)
-    vq = MoVQ(
-        Emu3VQVAEConfig(
-            codebook_size=CODES, embed_dim=4, latent_channels=8, base_channels=32, channel_multiplier=[1, 1, 2],
-            num_res_blocks=1, attn_resolutions=[2], hidden_size=64, num_attention_heads=1,
-        )  # fmt: skip
-    )
+    sizes: dict[str, Any] = {
+        "codebook_size": CODES,
+        "embed_dim": 4,
+        "latent_channels": 8,
+        "base_channels": 32,
+        "num_res_blocks": 1,
+    }
+    sizes |= {"channel_multiplier": [1, 1, 2], "attn_resolutions": [2], "hidden_size": 64, "num_attention_heads": 1}
+    vq = MoVQ(Emu3VQVAEConfig(**sizes))
     for weight in vq.parameters():
         nn.init.normal_(weight, std=0.2)
     return vq.eval().requires_grad_(False)
@@ -53,5 +57,5 @@ def random_movq() -> MoVQ:
 def original_movq(vq: MoVQ) -> dict[str, Tensor]:
     """Its tensors under the names of its authors, whose attention has 1x1 convolutions."""
     inner = renamed(dict(vq.state_dict()), BACK_TO_EMU3_VQ)
-    return {name: t[:, :, None, None] if re.search(r"\.(q|k|v|proj_out)\.weight$", name) else t
-            for name, t in inner.items()}  # fmt: skip
+    matrices = [name for name in inner if re.search(r"\.(q|k|v|proj_out)\.weight$", name)]
+    return inner | {name: inner[name][:, :, None, None] for name in matrices}

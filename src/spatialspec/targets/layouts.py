@@ -69,6 +69,11 @@ LANGUAGE = CheckpointLayout(
     ("model.",),
     f"{READY}; of Emu3-Gen in BAAI's own layout give the folder, with config.json, as SOURCE",
 )
+QWEN3 = CheckpointLayout(
+    "a language model in the layout of transformers, with norms of queries and keys",
+    ("model.embed_tokens.", "model.layers.0.self_attn.q_norm."),
+    f"{READY}; of Emu3.5 in BAAI's own layout give the folder, with config.json, as SOURCE",
+)
 LAYOUTS = (
     LLAMAGEN,
     LLAMAGEN_VQ,
@@ -80,6 +85,7 @@ LAYOUTS = (
     JANUS,
     CHAMELEON,
     CheckpointLayout("Emu3 in the layout of transformers", ("text_model.", "vqmodel."), READY),
+    QWEN3,
     LANGUAGE,
     CheckpointLayout(
         "a model of this package", ("code_embedding.",), "nothing is to be converted: give its folder as --model"

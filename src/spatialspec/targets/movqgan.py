@@ -1,4 +1,4 @@
-"""MoVQGAN's image decoder (Zheng et al., 2022, arXiv 2209.09002): every norm is scaled and shifted by the codes below it.
+"""MoVQGAN's image decoder (Zheng et al., 2022, arXiv 2209.09002): codes scale and shift the norms above them.
 
 Its parts are those that transformers has for Emu3, without the convolutions over time; names of tensors are theirs.
 Sizes are read from the tensors, as the published file has none.
@@ -18,6 +18,7 @@ from transformers.models.emu3.modeling_emu3 import Emu3VQVAEMiddleBlock, Emu3VQV
 
 from spatialspec.core.errors import BadInput
 from spatialspec.io.tensors import load_module, read_shapes
+from spatialspec.targets.vqgan import read_levels
 
 UP = "decoder.up_block.up"
 
@@ -72,15 +73,13 @@ def movq_sizes(shapes: Mapping[str, tuple[int, ...]], where: Path) -> Emu3VQVAEC
     Raises:
         BadInput: it is another one.
     """
-    levels = {name.removeprefix(f"{UP}.").partition(".")[0] for name in shapes if name.startswith(f"{UP}.")}
     try:
-        widths = [shapes[f"{UP}.{level}.block.0.conv2.weight"][0] for level in range(len(levels))]
+        widths, blocks, attending = read_levels(shapes, UP, "q_proj")
         codes, code_width = shapes["quantize.embedding.weight"]
         sizes = Emu3VQVAEConfig(
             codebook_size=codes, embed_dim=code_width, latent_channels=shapes["post_quant_conv.weight"][0],
             base_channels=1, channel_multiplier=widths, hidden_size=widths[-1], num_attention_heads=1,
-            num_res_blocks=sum(f"{UP}.0.block.{i}.conv1.weight" in shapes for i in range(len(shapes))) - 1,
-            attn_resolutions=[level for level in range(len(levels)) if f"{UP}.{level}.attn.0.q_proj.weight" in shapes],
+            num_res_blocks=blocks - 1, attn_resolutions=attending,
         )  # fmt: skip
     except (KeyError, IndexError, ValueError) as error:
         got, advice = f"other tensors ({error})", "make it with spatialspec convert movqgan_270M.ckpt FOLDER"

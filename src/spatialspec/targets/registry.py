@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spatialspec.targets.chameleon.lumina2 import Lumina2Target
     from spatialspec.targets.chameleon.target import ChameleonTarget
     from spatialspec.targets.emu3 import Emu3Target
+    from spatialspec.targets.emu35 import Emu35Target
     from spatialspec.targets.glm_image import GlmImageTarget
     from spatialspec.targets.janus import JanusTarget
     from spatialspec.targets.liquid import LiquidTarget
@@ -108,6 +109,12 @@ def _emu3() -> type[Emu3Target]:
     return Emu3Target
 
 
+def _emu35() -> type[Emu35Target]:
+    from spatialspec.targets.emu35 import Emu35Target
+
+    return Emu35Target
+
+
 def _glm_image() -> type[GlmImageTarget]:
     from spatialspec.targets.glm_image import GlmImageTarget
 
@@ -187,6 +194,7 @@ def shipped() -> tuple[TargetKind, ...]:
         _of_transformers("chameleon", _typed("chameleon"), _chameleon, codec),
         _of_transformers("liquid", _typed("gemma"), _liquid, codec),
         _of_transformers("simplear", _typed("qwen2"), _simplear, codec),
+        _of_transformers("emu3_5", _typed("qwen3"), _emu35, codec),
         TargetKind(
             "llamagen", _typed("llamagen"), _load_llamagen, files=weights, optional_files=("captions.safetensors",)
         ),

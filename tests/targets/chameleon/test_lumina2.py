@@ -71,9 +71,9 @@ def test_what_is_refused(folder: Path, tmp_path: Path, loaded: dict[str, Any]) -
     for words in ("a cat <reserved08706>", "a cat <racm3:break>"):
         with pytest.raises(BadInput, match="control token"):
             pipe(words, size="4x8")
-    with pytest.raises(BadInput, match="got no encoder of images.*--self-distil PROMPTS"):
+    with pytest.raises(BadInput, match=r"got no encoder of images.*--self-distil PROMPTS"):
         pipe.target.codes(torch.zeros(1, 16, 16, 3, dtype=torch.uint8))  # type: ignore[attr-defined]
-    with pytest.raises(BadInput, match="a tokenizer of class|a processor of class"):
+    with pytest.raises(BadInput, match=r"a tokenizer of class|a processor of class"):
         wrap(loaded["model"], object())
     pipe.target.vq.quantize.embedding = torch.nn.Embedding(CODES + 1, 4)  # type: ignore[attr-defined]
     with pytest.raises(BadInput, match=f"image tokens {FIRST} to {FIRST + CODES}, expected ids from 0 to"):

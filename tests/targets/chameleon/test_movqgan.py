@@ -74,5 +74,5 @@ def test_what_is_no_such_decoder(name: str, change: torch.Tensor | None, said: s
 
 def test_a_file_beside_the_model_is_checked(tmp_path: Path) -> None:
     save_file({"decoder.conv_in.weight": torch.zeros(1)}, tmp_path / "vq.safetensors")
-    with pytest.raises(BadInput, match="got other tensors.*expected MoVQGAN's image decoder"):
+    with pytest.raises(BadInput, match=r"got other tensors.*expected MoVQGAN's image decoder"):
         load_movq(tmp_path / "vq.safetensors")

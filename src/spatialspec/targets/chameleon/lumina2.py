@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from transformers import ChameleonForConditionalGeneration, PreTrainedModel, PreTrainedTokenizerFast
 
-from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.targets.chameleon import lumina
@@ -40,7 +39,7 @@ class Lumina2Target(lumina.LuminaTarget):
     """
 
     authors: ClassVar[Sampling] = Sampling(guidance=4.0, top_k=4096)  # README of Alpha-VLLM/Lumina-mGPT-2.0
-    patch_cells = 4
+    patch_cells, encodes = 4, False
 
     def __init__(self, model: PreTrainedModel, processor: Any, name: str, vq: MoVQ | None = None) -> None:
         check_kinds(model, ChameleonForConditionalGeneration, processor, PreTrainedTokenizerFast)
@@ -67,13 +66,3 @@ class Lumina2Target(lumina.LuminaTarget):
         with whole("a tokenizer beside the weights", folder, "fetch the tokenizer's files too"):
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return {"vq": vq, "processor": tokenizer}
-
-    @property
-    def reader(self) -> Any:
-        """There is none.
-
-        Raises:
-            BadInput: always.
-        """
-        advice = "learn from images that the target draws, --self-distil PROMPTS"
-        raise BadInput("no encoder of images", f"one, which {self.name} has not", advice)
