@@ -8,13 +8,16 @@ Its guidance of log-probabilities differs from that of logits by a constant.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from transformers import PreTrainedModel, Qwen3ForCausalLM
 
+from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.core.sampling import Sampling
 from spatialspec.targets.causal_target import CausalTarget
+from spatialspec.targets.chameleon.files import FILE
 from spatialspec.targets.chameleon.images import DrawsWithChameleon
 from spatialspec.targets.chameleon.vq import ChameleonVQ
 
@@ -49,6 +52,14 @@ class Emu35Target(CausalTarget, DrawsWithChameleon):
         self.take_decoder(str(model.config.name_or_path), vq)
         self.grid, self._row_end = USUAL, tuple(self.words.ids(ROW_END))
         self.take_codes(count, len(self.vq.codebook))
+
+    @classmethod
+    def read_parts(cls, folder: Path) -> dict[str, Any]:
+        """As in the base."""
+        if not (folder / FILE).is_file():
+            advice = "it is a model of text, or was not converted with --vq: see docs/targets/emu35.md"
+            raise BadInput("a Qwen3 without an image decoder", f"{FILE} beside it", advice, folder)
+        return super().read_parts(folder)
 
     @property
     def row_end(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_greedy_tokens_are_those_of_generate(folder: Path, loaded: dict[str, Any
         assert out.tokens == [tuple(expected)] and len(set(expected)) > 3
 
 
-def test_what_is_refused(folder: Path, loaded: dict[str, Any]) -> None:
+def test_what_is_refused(folder: Path, loaded: dict[str, Any], tmp_path: Path) -> None:
     pipe = SpatialPipeline.from_pretrained(folder)
     for words in ("a cat <|extra_7|>", "<|visual token 000003|>"):
         with pytest.raises(BadInput, match="control token"):
@@ -133,6 +134,10 @@ def test_what_is_refused(folder: Path, loaded: dict[str, Any]) -> None:
         pipe("a cat", size="21x24")
     with pytest.raises(BadInput, match=r"got no encoder of images.*--self-distil PROMPTS"):
         pipe.target.codes(torch.zeros(1, 16, 16, 3, dtype=torch.uint8))  # type: ignore[attr-defined]
+    bare = tmp_path / "bare"
+    shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("vq.*"))
+    with pytest.raises(BadInput, match=r"without an image decoder, expected .* it is a model of text, or was not conv"):
+        load_target(bare)
     model = Qwen3ForCausalLM.from_pretrained(folder)
     model.resize_token_embeddings(BOV + CODES - 7)
     with pytest.raises(BadInput, match=f"got {CODES - 7} image tokens behind {BOV} of text, expected {CODES}"):
