@@ -28,7 +28,7 @@ def original_emu35(folder: Path, vq: Path) -> Qwen3ForCausalLM:
     weights = {name: tensor.detach().contiguous() for name, tensor in twin.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     written = {"model_type": "Emu3", "auto_map": {"AutoConfig": "own.Own"}, "eol_token_id": 7, "image_area": 64}
-    write_json(folder / "config.json", TEXT | sizes | written | {"rms_norm_eps": 1e-5, "rope_theta": 1e6})
+    write_json(folder / "config.json", TEXT | sizes | written | {"rope_theta": 1e6})
     (folder / "emu3.tiktoken").write_text("".join(f"{base64.b64encode(t).decode()} {r}\n" for t, r in RANKS.items()))
     (folder / "emu3_vision_tokens.txt").write_text("\n".join(VISION) + "\n")
     vq.mkdir(parents=True, exist_ok=True)

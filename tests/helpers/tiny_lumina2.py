@@ -25,7 +25,7 @@ def tiny_lumina2(folder: Path) -> Path:
     """Write the checkpoint, whose tokenizer has no first token, and the converted image decoder beside it."""
     tokenizer = tokenizer_of("<|im_start|>", "<|im_end|>", "<|endoftext|>", {}, NAMES, begins=False)
     tokenizer.bos_token = None
-    sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": FIRST + CODES}
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": FIRST + CODES}
     names = {"<image>": 3} | {f"<MOVQGAN{code}>": FIRST + code for code in range(CODES)}
     config = config_of(names, **sizes, model_parallel_size=1, mask_image_logits=False, z_loss_weight=0.0)
     model = ChameleonXLLMXForConditionalGeneration(config)
