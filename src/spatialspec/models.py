@@ -41,6 +41,7 @@ class Family:
 
 
 LUMINA = tuple(f"Alpha-VLLM/Lumina-mGPT-{size}" for size in ("7B-512", "7B-768", "7B-1024", "34B-512"))
+LUMINA2 = ("Alpha-VLLM/Lumina-mGPT-2.0", "Alpha-VLLM/Lumina-mGPT-2.0-Omni")
 SIMPLEAR = tuple(f"Daniel0724/SimpleAR-{size}" for size in ("0.5B-RL", "1.5B-RL", "0.5B-SFT", "1.5B-SFT"))
 RESEARCH, DECODER = "Chameleon research licence", "its image decoder"
 FAMILIES = {
@@ -48,8 +49,10 @@ FAMILIES = {
         ("deepseek-community/Janus-Pro-1B", "deepseek-community/Janus-Pro-7B"), "24x24", 16384, "DeepSeek model licence"
     ),
     "emu3": Family(("BAAI/Emu3-Gen-hf",), "90x90, others too", 32768, "Apache-2.0"),
+    "emu35": Family(("BAAI/Emu3.5-Image",), "55x73, others too", 131072, "Apache-2.0", "all of it"),
     "chameleon": Family(("leloy/Anole-7b-v0.1-hf",), "32x32", 8192, RESEARCH),
     "lumina": Family(LUMINA, "32x32, 48x48, 64x64, others too", 8192, RESEARCH, DECODER),
+    "lumina2": Family(LUMINA2, "96x96, others too", 16384, "see cards", DECODER),
     "glm_image": Family(("zai-org/GLM-Image",), "36x24, others too", 16384, "see its card"),
     "liquid": Family(("Junfeng5/Liquid_V1_7B",), "32x32", 8192, "MIT, and those of Gemma and Chameleon", DECODER),
     "simplear": Family(SIMPLEAR, "64x64, smaller squares too", 64000, "see cards", DECODER),

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from helpers.layout_rows import Call, converted, draws, refused
 from helpers.llamagen_tiny import HEADS, write_files
 from helpers.originals import original_chameleon, original_emu3, original_janus
 from helpers.paths import ROOT
@@ -19,10 +20,11 @@ from helpers.tiny import call_main, tiny_folder
 from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
+from helpers.tiny_emu35 import original_emu35
 from helpers.tiny_glm import tiny_glm, tiny_glm_parts
+from helpers.tiny_lumina2 import original_movq, random_movq, tiny_lumina2
 from spatialspec import BadInput, SpatialPipeline
 
-Call = Callable[..., tuple[int, str, str]]
 PLAIN = ("a red apple", None)
 LOADS, CONVERTS, AFTER, REFUSED = "loads", "converts", "loads after `convert", "refused"
 
@@ -31,25 +33,6 @@ LOADS, CONVERTS, AFTER, REFUSED = "loads", "converts", "loads after `convert", "
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     monkeypatch.chdir(tmp_path)
     return partial(call_main, capsys)
-
-
-def draws(folder: str | Path, prompt: str = "a red apple", size: str | None = None) -> None:
-    pipe = SpatialPipeline.from_pretrained(folder)
-    out = pipe(prompt, size=size, seed=0)
-    assert out.tokens == pipe(prompt, size=size, seed=0, method="ar").tokens
-    assert out.report.seed_exact and out.images[0].width > 0
-
-
-def converted(call: Call, prompt: str, size: str | None, source: str, *options: object) -> None:
-    code, _, err = call("convert", source, "made", *options)
-    assert code == 0, err
-    draws("made", prompt, size)
-
-
-def refused(model: str | Path, advice: str) -> None:
-    with pytest.raises(BadInput, match=advice) as error:
-        SpatialPipeline.from_pretrained(model)
-    assert error.value.advice and "\n" not in str(error.value)
 
 
 def janus(call: Call) -> None:
@@ -88,6 +71,12 @@ def baai(call: Call) -> None:
     Path("Emu3-Gen", "modeling_own.py").write_text("raise SystemExit(7)")
     refused("Emu3-Gen", "run `spatialspec convert Emu3-Gen OUT --vq BAAI/Emu3-VisionTokenizer`")
     converted(call, "a red apple", "3x5", "Emu3-Gen", "--vq", "Emu3-VisionTokenizer")
+
+
+def baai35(call: Call) -> None:
+    original_emu35(Path("Emu3.5-Image"), Path("vision"))
+    refused("Emu3.5-Image", "run `spatialspec convert Emu3.5-Image OUT .*Emu3.5-VisionTokenizer/model.ckpt")
+    converted(call, "a red apple", "3x5", "Emu3.5-Image", "--vq", "vision/model.ckpt")
 
 
 def anole(call: Call) -> None:
@@ -135,6 +124,15 @@ def lumina(call: Call) -> None:
     refused(folder, "fetch it, see docs/targets|spatialspec convert")
     (folder / "tokenizer.json").write_text(tokenizer)  # that of 768
     with_decoder(call, folder)
+
+
+def lumina2(call: Call) -> None:
+    folder = tiny_lumina2(Path("Lumina-mGPT-2.0"))
+    (folder / "vq.safetensors").unlink()
+    refused(folder, "spatialspec convert movqgan_270M.ckpt")
+    torch.save(original_movq(random_movq()), "movqgan_270M.ckpt")
+    assert call("convert", "movqgan_270M.ckpt", folder)[0] == 0
+    draws(folder, size="4x8")
 
 
 def glm(parts: bool, call: Call) -> None:
@@ -202,11 +200,13 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Call], None]]] = {  # family, s
     ("Janus-Pro", "Janus 1.3B"): (REFUSED, older_janus),
     ("Emu3-Gen", "transformers"): (LOADS, emu3),
     ("Emu3-Gen", "BAAI's"): (CONVERTS, baai),
+    ("Emu3.5-Image, Emu3.5", "BAAI's"): (CONVERTS, baai35),
     ("Anole", "transformers, with the image decoder"): (LOADS, anole),
     ("Anole", "transformers, without it"): (AFTER, anole_without),
     ("Anole", "Meta's"): (CONVERTS, anole_of_meta),
     ("Chameleon", "Meta's"): (CONVERTS, partial(meta, 1)),
     ("Lumina-mGPT", "its authors'"): (AFTER, lumina),
+    ("Lumina-mGPT 2.0", "its authors'"): (AFTER, lumina2),
     ("GLM-Image", "a pipeline of diffusers"): (LOADS, partial(glm, True)),
     ("GLM-Image", "transformers"): (LOADS, partial(glm, False)),
     ("Liquid", "its authors'"): (AFTER, liquid),

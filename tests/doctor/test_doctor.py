@@ -22,6 +22,7 @@ from spatialspec.io.sealed import read_sealed, write_sealed
 from spatialspec.targets.registry import shipped
 
 ROW_ENDS = {"emu3": r"id \d+ behind 2 rows, nothing behind the last", "lumina": r"id \d+ behind 3 rows"}
+ROW_ENDS |= {"lumina2": ROW_ENDS["lumina"], "emu35": ROW_ENDS["emu3"]}
 PROMPTS = {"classes": "0"}
 
 
@@ -34,7 +35,7 @@ def test_every_kind_of_model(kind: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert found.ok and not broken and found.advice
     assert re.match(ROW_ENDS.get(kind, "none$"), named(found.checks, "row ends").got)
     assert float(named(found.checks, "one pass for many cells").got.split()[0]) < 1e-4
-    if kind in ("janus", "emu3", "anole", "lumina", "liquid", "simplear"):
+    if kind in ("janus", "emu3", "anole", "lumina", "lumina2", "liquid", "simplear", "emu35"):
         assert float(named(found.checks, "sequence").got.split()[0]) < 1e-4
     assert found.settings.prompt == PROMPTS.get(kind, "a red apple") and found.settings.size is not None
     methods = ["ar", "spatial", *(["hawk"] if kind == "icons" else [])]

@@ -15,7 +15,9 @@ from helpers.tiny import tiny_folder
 from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
+from helpers.tiny_emu35 import tiny_emu35
 from helpers.tiny_glm import tiny_glm
+from helpers.tiny_lumina2 import tiny_lumina2
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
@@ -50,9 +52,11 @@ MAKES = {
     "icons": Made(tiny_folder),
     "janus": Made(tiny_janus),
     "emu3": Made(tiny_emu3, "3x5"),
+    "emu35": Made(tiny_emu35, "3x5"),
     "glm": Made(tiny_glm, "2x3"),
     "anole": Made(write_anole),
     "lumina": Made(write_lumina, "4x6"),
+    "lumina2": Made(tiny_lumina2, "4x8"),
     "liquid": Made(tiny_liquid),
     "simplear": Made(tiny_simplear, "4x4"),
     "classes": Made(lambda folder: llamagen_tiny.tiny_folder(folder, "class"), "5x4", ("0", "golden retriever")),

@@ -11,8 +11,9 @@ from transformers import Emu3Processor, GlmImageProcessor
 from helpers.real_targets import MAKES, random_drafts
 from helpers.tiny import call_main
 from spatialspec import arguments
+from spatialspec.core.grid import Grid
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.targets import simplear
+from spatialspec.targets import emu35, simplear
 from spatialspec.targets.chameleon import lumina
 
 WITH_HEADS = ("jacobi", "spatial", "spatial:start=hawk", "hawk", "medusa", "hawk-vertical", "ssd-strict")
@@ -55,6 +56,7 @@ def test_drafts_are_trained_and_drawn_with(
     for side in ("target_h", "target_w"):
         monkeypatch.setattr(GlmImageProcessor, side, 3 * 32)
     monkeypatch.setattr(simplear, "SIDE", 4)
+    monkeypatch.setattr(emu35, "USUAL", Grid(3, 5))
     one, other = MAKES[kind].prompts
     Path("prompts.txt").write_text(f"{one}\n{other}\n" * 12)
     train = ["train", "draft", "--target", folder, "--drafter", "hawk", "--self-distil", "prompts.txt"]

@@ -84,7 +84,10 @@ def test_pickles_are_not_read(janus: Path) -> None:
 def test_an_unknown_kind_is_named(janus: Path) -> None:
     config = json.loads((janus / "config.json").read_text())
     (janus / "config.json").write_text(json.dumps(config | {"model_type": "show_o"}))
-    assert "got model_type 'show_o' in config.json, expected one of icons, lumina_mgpt, janus, " in error_of(janus)
+    assert (
+        "got model_type 'show_o' in config.json, expected one of icons, lumina_mgpt_2, lumina_mgpt, janus, "
+        in error_of(janus)
+    )
 
 
 def test_the_embedded_kind(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from spatialspec.core.grid import Grid
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.targets.words import Words
 
-KINDS = ("janus", "emu3", "anole", "lumina", "liquid", "simplear")
+KINDS = ("janus", "emu3", "anole", "lumina", "lumina2", "liquid", "simplear")
 ORDINARY = (
     "a red fox", "two cats, on a mat; (by the sea)", "<b>bold</b> & <|", "|> image start", "A\nB\tC",
     "\u00fc\u00e9\u4e2d\u6587 \U0001f98a",

@@ -86,7 +86,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_all_families_are_there() -> None:
-    assert KINDS == ["anole", "emu3", "janus", "llamagen-class", "llamagen-text", "lumina"]
+    assert KINDS == ["anole", "emu3", "emu35", "janus", "llamagen-class", "llamagen-text", "lumina", "lumina2"]
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,13 @@ from spatialspec.drafts.corpus import from_images, image_size
 from spatialspec.drafts.image_folder import load
 from spatialspec.io.tensors import write_tensors
 from spatialspec.lab.icons.target import encode_images
+from spatialspec.targets import emu35
 from spatialspec.targets.chameleon import lumina
 from spatialspec.targets.images import ReadsImages
 from spatialspec.targets.loading import load_target
 
 READ = ("icons", "janus", "emu3", "anole", "lumina", "liquid")
-CANNOT = ("classes", "captions", "simplear")
+CANNOT = ("classes", "captions", "simplear", "lumina2", "emu35")
 GRIDS = {
     "icons": Grid(4, 7),
     "janus": Grid(4, 4),
@@ -156,6 +157,7 @@ def small_grids(monkeypatch: pytest.MonkeyPatch) -> None:
     """Own grids that are not square where the model leaves a choice."""
     monkeypatch.setattr(Emu3Processor, "image_area", 16 * 64)
     monkeypatch.setattr(lumina, "USUAL", 4 * 4)
+    monkeypatch.setattr(emu35, "USUAL", Grid(3, 5))
 
 
 def test_pictures_are_cut_to_the_grid(folders: dict[str, Path], tmp_path: Path) -> None:

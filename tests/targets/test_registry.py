@@ -32,6 +32,9 @@ def loaded(*given: object) -> Any:
         ({"model_type": "chameleon", "architectures": ["ChameleonForConditionalGeneration"]}, "chameleon"),
         ({"model_type": "chameleon", "architectures": [LUMINA]}, "lumina_mgpt"),
         ({"model_type": "lumina_mgpt"}, "lumina_mgpt"),
+        ({"model_type": "chameleon", "architectures": [LUMINA], "vocab_size": 65_536}, "lumina_mgpt"),
+        ({"model_type": "chameleon", "architectures": [LUMINA], "vocab_size": 171_384}, "lumina_mgpt_2"),
+        ({"model_type": "chameleon", "architectures": None, "vocab_size": "171384"}, "chameleon"),
         ({"model_type": "llamagen"}, "llamagen"),
     ],
 )

@@ -19,7 +19,10 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder of the converted model.", show_default=False)],
     vq: Annotated[
         str | None,
-        typer.Option(help="LlamaGen: image decoder, vq_ds16_*.pt or vq_ds8_*.pt. Emu3: BAAI/Emu3-VisionTokenizer."),
+        typer.Option(
+            help="Image decoder. LlamaGen: vq_ds16_*.pt or vq_ds8_*.pt. Emu3: BAAI/Emu3-VisionTokenizer. Emu3.5: "
+            "BAAI/Emu3.5-VisionTokenizer/model.ckpt."
+        ),
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="ROWSxCOLUMNS", help="LlamaGen: grid of tokens. [default: from the file name]")
@@ -28,10 +31,10 @@ def convert(
 ) -> None:
     """Turn a published checkpoint into a folder that --model takes.
 
-    The names of the tensors in SOURCE decide what it is. Janus-Pro of DeepSeek, Emu3-Gen of BAAI, Chameleon and Anole
-    in Meta's layout: SOURCE is the folder. LlamaGen: SOURCE is the transformer (c2i_L_384.pt). OUT is a new folder. For
-    Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT their folder. From a pickle only
-    tensors are read, and no code is run.
+    The names of the tensors in SOURCE decide what it is. Janus-Pro of DeepSeek, Emu3-Gen and Emu3.5 of BAAI, Chameleon
+    and Anole in Meta's layout: SOURCE is the folder. LlamaGen: SOURCE is the transformer (c2i_L_384.pt). OUT is a new
+    folder. For Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT their folder, for
+    Lumina-mGPT 2.0 movqgan_270M.ckpt. From a pickle only tensors are read, and no code is run.
     """
     grid = None if size is None else Grid.parse(size, "--size")
     with waiting(f"reading {printable(source)}"):  # imports torch

@@ -96,7 +96,7 @@ def check_vocabulary(target: Target, folder: ModelFolder) -> Iterator[Finding]:
     counts = {"codes of the codec": codes, "outputs": logits.shape[-1], "embeddings": len(embedded)}
     if isinstance(target, ImageVocabulary):
         counts |= {"different ids": len(set(target.ids.tolist()))}
-        counts |= {"names in vocabulary_map": len(named)} if "vocabulary_map" in folder.config else {}
+        counts |= {"names in vocabulary_map": len(named)} if named else {}
     if wrong := [f"{count:,} {what}" for what, count in counts.items() if count != v]:
         advice = "the codec or config.json is another model's: fetch it again"
         raise BadInput(", ".join(wrong), f"{v:,} of everything, the image tokens of the model", advice)

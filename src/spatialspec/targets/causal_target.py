@@ -1,7 +1,8 @@
 """Targets that are a plain language model of transformers: image token k is the id offset + k, behind all of text.
 
-The offset is the number of the tokenizer's tokens; all further rows of the embedding are image tokens. No tokens follow
-a row. A subclass names the templates of its prompts, the default grid and the image decoder.
+The offset is the number of the tokenizer's tokens, or the id of the first image token where the tokenizer has names for
+them; all further rows of the embedding are image tokens. A subclass names the templates of its prompts, the default
+grid and the image decoder.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class CausalTarget(ImageVocabulary):
         first: name of the token that begins every prompt.
         last: of the one that begins an image.
         control: names of further tokens that no words may have.
+        image: name of the first image token; "" for a tokenizer that has none of them.
         prompt: text of a prompt between these; {} are its words.
         negative: likewise, of the unconditional stream with words of the user.
         unconditional: text of the unconditional stream without them.
@@ -34,6 +36,7 @@ class CausalTarget(ImageVocabulary):
     first: ClassVar[str]
     last: ClassVar[str]
     control: ClassVar[tuple[str, ...]] = ()
+    image: ClassVar[str] = ""
     prompt: ClassVar[str]
     negative: ClassVar[str]
     unconditional: ClassVar[str]
@@ -49,12 +52,15 @@ class CausalTarget(ImageVocabulary):
         """
         check_kinds(model, self.kind)
         named: Any = model
-        words = Words(getattr(processor, "tokenizer", processor), (self.first, self.last, *self.control))
+        names = [token for token in (self.first, self.last, *self.control, self.image) if token]
+        words = Words(getattr(processor, "tokenizer", processor), names)
         self._begin_with(name, model, named.model, words)
-        rows, self.offset = self.decoder.embedding.num_embeddings, words.count
-        if lacking := [token for token in (self.first, self.last, *self.control) if words.id_of(token) is None]:
+        if lacking := [token for token in names if words.id_of(token) is None]:
             got, advice = f"a tokenizer without {', '.join(lacking)}", "it is another model's, or this is another model"
             raise BadInput(got, "one with all control tokens of the prompt", advice, name)
+        rows, offset = self.decoder.embedding.num_embeddings, words.id_of(self.image) if self.image else words.count
+        assert offset is not None
+        self.offset = offset
         if rows <= self.offset:
             got = f"{rows:,} embeddings for {self.offset:,} tokens of text"
             raise BadInput(got, "image tokens behind them", "it is a model of text, or another's tokenizer", name)
@@ -101,8 +107,13 @@ class CausalTarget(ImageVocabulary):
             for text in (prompt, negative):
                 self.words.check(text)
             unconditional = self.negative.format(negative) if negative else self.unconditional
-            sequences += [self._framed(text) for text in (self.prompt.format(prompt), unconditional)[:streams]]
+            texts = (self.prompt.format(prompt), unconditional)[:streams]
+            sequences += [self._framed(text + self.opening(grid)) for text in texts]
         return sequences
+
+    def opening(self, grid: Grid) -> str:
+        """What stands between a template and `last`."""
+        return ""
 
     def _framed(self, text: str) -> list[int]:
         first, last = self.words.id_of(self.first), self.words.id_of(self.last)

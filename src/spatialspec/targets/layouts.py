@@ -48,6 +48,12 @@ VQGAN = CheckpointLayout(
     "convert it into the folder of a checkpoint, such as Lumina-mGPT or Liquid: spatialspec convert vqgan.ckpt FOLDER",
     ("state_dict", "model"),
 )
+MOVQGAN = CheckpointLayout(
+    "MoVQGAN's image decoder, Lumina-mGPT 2.0's",
+    ("quantize.embedding.", "decoder.up.0.block.0.norm1.conv_y."),
+    "convert it into the folder of a checkpoint: spatialspec convert movqgan_270M.ckpt FOLDER, of Lumina-mGPT 2.0",
+    ("state_dict", "model"),
+)
 COSMOS = CheckpointLayout(
     "NVIDIA's Cosmos image decoder, SimpleAR's",
     ("post_quant_conv.conv3d.", "decoder.conv_in.0.conv3d."),
@@ -63,16 +69,23 @@ LANGUAGE = CheckpointLayout(
     ("model.",),
     f"{READY}; of Emu3-Gen in BAAI's own layout give the folder, with config.json, as SOURCE",
 )
+QWEN3 = CheckpointLayout(
+    "a language model in the layout of transformers, with norms of queries and keys",
+    ("model.embed_tokens.", "model.layers.0.self_attn.q_norm."),
+    f"{READY}; of Emu3.5 in BAAI's own layout give the folder, with config.json, as SOURCE",
+)
 LAYOUTS = (
     LLAMAGEN,
     LLAMAGEN_VQ,
     EMU3_VQ,
+    MOVQGAN,
     VQGAN,
     COSMOS,
     CheckpointLayout("Janus in the layout of transformers", ("model.language_model.", "model.generation_"), READY),
     JANUS,
     CHAMELEON,
     CheckpointLayout("Emu3 in the layout of transformers", ("text_model.", "vqmodel."), READY),
+    QWEN3,
     LANGUAGE,
     CheckpointLayout(
         "a model of this package", ("code_embedding.",), "nothing is to be converted: give its folder as --model"

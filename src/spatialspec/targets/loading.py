@@ -18,7 +18,8 @@ ELSEWHERE = {  # model_type of a layout that is not loaded -> advice; SOURCE is 
     "multi_modality": "this is DeepSeek's own layout: run `spatialspec convert SOURCE OUT`, then give OUT, or give "
     "deepseek-community/Janus-Pro-1B or -7B, the same in that of transformers",
     "Emu3": "this is BAAI's own layout: run `spatialspec convert SOURCE OUT --vq BAAI/Emu3-VisionTokenizer`, then give "
-    "OUT, or give BAAI/Emu3-Gen-hf, the same in that of transformers",
+    "OUT (of Emu3.5: --vq BAAI/Emu3.5-VisionTokenizer/model.ckpt), or give BAAI/Emu3-Gen-hf, the same in that of "
+    "transformers",
     "Emu3VisionVQ": "this is Emu3's image decoder alone: run `spatialspec convert BAAI/Emu3-Gen OUT --vq SOURCE`",
     "spatialspec_draft": "these are drafts, give them with --draft",
 }
@@ -86,7 +87,8 @@ def wrap(model: Any, processor: Any) -> Target:
     config = getattr(model, "config", None)
     if not isinstance(config, PreTrainedConfig):
         raise BadInput(f"a {type(model).__name__}", "a model of transformers", "give the model itself")
-    kind = kind_of({"model_type": config.model_type, "architectures": config.architectures})
+    sizes = {"vocab_size": getattr(config, "vocab_size", 0)}
+    kind = kind_of({"model_type": config.model_type, "architectures": config.architectures} | sizes)
     if kind.wrap is None:
         raise BadInput(f"a loaded model of kind {kind.name}", "its folder", "use SpatialPipeline.from_pretrained")
     target = kind.wrap(model, processor, Path(str(config.name_or_path)).name or str(config.model_type))

@@ -19,8 +19,10 @@ from spatialspec.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
     from spatialspec.targets.chameleon.lumina import LuminaTarget
+    from spatialspec.targets.chameleon.lumina2 import Lumina2Target
     from spatialspec.targets.chameleon.target import ChameleonTarget
     from spatialspec.targets.emu3 import Emu3Target
+    from spatialspec.targets.emu35 import Emu35Target
     from spatialspec.targets.glm_image import GlmImageTarget
     from spatialspec.targets.janus import JanusTarget
     from spatialspec.targets.liquid import LiquidTarget
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 Config = Mapping[str, Any]  # the content of a config.json
 DeviceMap = str | Mapping[str, int | str | torch.device]
+LUMINA2_IMAGES = 155_000  # id of the first image token of Lumina-mGPT 2.0; the vocabulary of 1.0 has 65,536
 LUMINA = "ChameleonXLLMXForConditionalGeneration"  # its architecture; its model_type is Chameleon's
 
 
@@ -106,6 +109,12 @@ def _emu3() -> type[Emu3Target]:
     return Emu3Target
 
 
+def _emu35() -> type[Emu35Target]:
+    from spatialspec.targets.emu35 import Emu35Target
+
+    return Emu35Target
+
+
 def _glm_image() -> type[GlmImageTarget]:
     from spatialspec.targets.glm_image import GlmImageTarget
 
@@ -116,6 +125,12 @@ def _lumina() -> type[LuminaTarget]:
     from spatialspec.targets.chameleon.lumina import LuminaTarget
 
     return LuminaTarget
+
+
+def _lumina2() -> type[Lumina2Target]:
+    from spatialspec.targets.chameleon.lumina2 import Lumina2Target
+
+    return Lumina2Target
 
 
 def _chameleon() -> type[ChameleonTarget]:
@@ -159,12 +174,19 @@ def _is_lumina(config: Config) -> bool:
     return config.get("model_type") == "lumina_mgpt" or (isinstance(built, list) and LUMINA in built)
 
 
+def _is_lumina2(config: Config) -> bool:
+    size = config.get("vocab_size")
+    large = isinstance(size, int) and size > LUMINA2_IMAGES
+    return large and (config.get("model_type") == "chameleon" or _is_lumina(config))
+
+
 def shipped() -> tuple[TargetKind, ...]:
     """The kinds of the package; the first that matches is taken."""
     codec = "vq.safetensors"
     weights = "transformer.safetensors", codec
     return (
         TargetKind("icons", lambda config: "transformer" in config, _load_icons, files=(*weights, "tokenizer.json")),
+        _of_transformers("lumina_mgpt_2", _is_lumina2, _lumina2, codec),
         _of_transformers("lumina_mgpt", _is_lumina, _lumina, codec),
         _of_transformers("janus", _typed("janus"), _janus),
         _of_transformers("emu3", _typed("emu3"), _emu3),
@@ -172,6 +194,7 @@ def shipped() -> tuple[TargetKind, ...]:
         _of_transformers("chameleon", _typed("chameleon"), _chameleon, codec),
         _of_transformers("liquid", _typed("gemma"), _liquid, codec),
         _of_transformers("simplear", _typed("qwen2"), _simplear, codec),
+        _of_transformers("emu3_5", _typed("qwen3"), _emu35, codec),
         TargetKind(
             "llamagen", _typed("llamagen"), _load_llamagen, files=weights, optional_files=("captions.safetensors",)
         ),

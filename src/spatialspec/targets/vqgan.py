@@ -5,7 +5,7 @@ The encoder is left out: drawing needs none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -135,6 +135,23 @@ class VQGANDecoder(nn.Module):
         for level in levels[::-1] if self.last_first else levels:
             x = level(x)
         return self.conv_out(F.silu(self.norm_out(x)))
+
+
+def read_levels(shapes: Mapping[str, tuple[int, ...]], up: str, query: str) -> tuple[list[int], int, list[int]]:
+    """Channels of each level, residual blocks of one, and the levels with attention, the finest first.
+
+    Args:
+        shapes: of a decoder's tensors.
+        up: name of its list of levels.
+        query: name of a part of its attention.
+
+    Raises:
+        KeyError: these are another network's.
+    """
+    count = len({name.removeprefix(f"{up}.").partition(".")[0] for name in shapes if name.startswith(f"{up}.")})
+    widths = [shapes[f"{up}.{level}.block.0.conv2.weight"][0] for level in range(count)]
+    blocks = sum(f"{up}.0.block.{i}.conv2.weight" in shapes for i in range(len(shapes)))
+    return widths, blocks, [level for level in range(count) if f"{up}.{level}.attn.0.{query}.weight" in shapes]
 
 
 class VQGAN(nn.Module):

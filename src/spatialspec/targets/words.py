@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,7 @@ class Words:
         Raises:
             BadInput: it contains a control token, or the tokenizer reads words as image tokens.
         """
-        bare = isinstance(self.tokenizer, Tokenizer)
-        added = self.tokenizer.get_added_tokens_decoder() if bare else self.tokenizer.added_tokens_decoder
+        added = self._added if isinstance(self.tokenizer, Tokenizer) else self.tokenizer.added_tokens_decoder
         read = set(self.ids(prompt))
         names = [token.content for i, token in added.items() if i in read and self._controls(token)]
         if names or (image_tokens := read.intersection(images)):
@@ -116,6 +116,11 @@ class Words:
             if not names and not str(self._name(min(image_tokens))).startswith(IMAGE_NAMES):
                 raise BadInput("a tokenizer that reads words as tokens of an image", "that of this model", ANOTHERS)
             raise BadInput(f"a prompt with the control token {name}", "words alone", "leave it out or write it apart")
+
+    @cached_property
+    def _added(self) -> dict[int, AddedToken]:
+        """Added tokens of the copy of a bare tokenizer, which does not change; Emu3.5's has 131,283."""
+        return dict(self.tokenizer.get_added_tokens_decoder())
 
     def _controls(self, token: AddedToken) -> bool:
         return token.special or token.content in self._control or MARK.fullmatch(token.content) is not None

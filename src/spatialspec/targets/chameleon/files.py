@@ -27,9 +27,7 @@ FILE = "vq.safetensors"
 ENCODER = "vq_encoder.safetensors"
 MOST = 64  # blocks of a level; levels
 PREFIX = "model.vqmodel."
-BARE = (
-    "gemma",
-)  # models whose config.json need not have sizes of an image decoder: the defaults are the published ones
+BARE = ("gemma", "qwen3")  # models whose config.json need have no vocabulary_map, nor vq_config: then as Chameleon's
 ANOTHER = "it is for another image decoder"
 DRAWING = ("quantize.", "post_quant_conv.", "decoder.")  # parts that a code goes through on its way to pixels
 READING = ("encoder.", "quant_conv.", "quantize.", "post_quant_conv.")  # those of transformers' class, the encoder

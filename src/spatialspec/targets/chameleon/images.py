@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int, UInt8
@@ -24,7 +24,13 @@ from spatialspec.targets.words import read_tokenizer
 
 
 class DrawsWithChameleon(ImageVocabulary):
-    """A target whose codes are those of Chameleon's VQ tokenizer."""
+    """A target whose codes are those of Chameleon's VQ tokenizer.
+
+    Attributes:
+        encodes: whether that tokenizer's encoder is known here.
+    """
+
+    encodes: ClassVar[bool] = True
 
     def take_decoder(self, origin: str, vq: ChameleonVQ | None) -> None:
         """Take the image decoder; None for that in the folder that the model was loaded from, `origin`.
@@ -71,8 +77,11 @@ class DrawsWithChameleon(ImageVocabulary):
         """The encoder of transformers: in the model, or in a file beside it where the checkpoint has none.
 
         Raises:
-            BadInput: it is in neither.
+            BadInput: it is in neither, or not known here.
         """
+        if not self.encodes:
+            advice = "learn from images that the target draws, --self-distil PROMPTS"
+            raise BadInput("no encoder of images", f"one, which {self.name} has not", advice)
         return getattr(self.model.model, "vqmodel", None) or self._beside
 
     @cached_property

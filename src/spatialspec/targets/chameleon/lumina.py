@@ -27,7 +27,6 @@ from spatialspec.targets.chameleon.vq import ChameleonVQ
 
 ROW_END = "<reserved08799>"
 SIZE = "<reserved{:05d}>"  # of 8800 + number of patches
-PATCH = 2  # cells a side of a patch
 PROMPT = "Generate an image of {width}x{height} according to the following prompt:\n{prompt}"
 USUAL = 768  # pixels a side, of the checkpoint that both papers measure
 
@@ -68,6 +67,7 @@ class LuminaTarget(ChameleonTarget):
 
     kind: ClassVar[type[PreTrainedModel]] = ChameleonXLLMXForConditionalGeneration
     authors: ClassVar[Sampling] = Sampling(guidance=4.0, top_k=2000)  # README of Alpha-VLLM/Lumina-mGPT
+    patch_cells: ClassVar[int] = 2  # a side of a patch of 32 pixels
 
     def __init__(self, model: PreTrainedModel, processor: Any, name: str, vq: ChameleonVQ | None = None) -> None:
         super().__init__(model, processor, name, vq)
@@ -87,17 +87,14 @@ class LuminaTarget(ChameleonTarget):
             BadInput: it is one of these.
         """
         for count in (grid.rows, grid.columns):
-            if count % PATCH or self._size(count) not in self._names:
-                raise BadInput(
-                    f"size {grid}",
-                    "even numbers that have a size token",
-                    "sizes are in patches of 2x2 cells",
-                )
+            if count % (n := self.patch_cells) or self._size(count) not in self._names:
+                multiples = "even numbers" if n == 2 else f"multiples of {n}"
+                advice = f"sizes are in patches of {n}x{n} cells"
+                raise BadInput(f"size {grid}", f"{multiples} that have a size token", advice)
         self.check_length(grid)
 
-    @staticmethod
-    def _size(cells: int) -> str:
-        return SIZE.format(8800 + cells // PATCH)
+    def _size(self, cells: int) -> str:
+        return SIZE.format(8800 + cells // self.patch_cells)
 
     def _message(self, prompt: str, grid: Grid) -> list[int]:
         width, height = grid.columns * self.vq.patch, grid.rows * self.vq.patch

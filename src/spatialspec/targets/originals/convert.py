@@ -6,11 +6,21 @@ from pathlib import Path
 
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
-from spatialspec.targets.layouts import CHAMELEON, COSMOS, JANUS, LANGUAGE, LLAMAGEN, VQGAN, CheckpointLayout
+from spatialspec.targets.layouts import (
+    CHAMELEON,
+    COSMOS,
+    JANUS,
+    LANGUAGE,
+    LLAMAGEN,
+    MOVQGAN,
+    QWEN3,
+    VQGAN,
+    CheckpointLayout,
+)
 from spatialspec.targets.originals.source import PublishedSource
 from spatialspec.targets.published import identify
 
-CONVERTED = (LLAMAGEN, VQGAN, COSMOS, JANUS, CHAMELEON)
+CONVERTED = (LLAMAGEN, VQGAN, MOVQGAN, COSMOS, JANUS, CHAMELEON)
 
 
 def convert(
@@ -25,7 +35,7 @@ def convert(
     Args:
         source: of the weights.
         out: new folder; for an image decoder alone that of the checkpoint that lacks one.
-        vq: the image decoder of LlamaGen or Emu3.
+        vq: the image decoder of LlamaGen, Emu3 or Emu3.5.
         size: grid of LlamaGen; None reads it from the file's name.
         heads: attention heads of LlamaGen; None knows them for the published widths.
 
@@ -37,7 +47,7 @@ def convert(
             belong to it.
     """
     kind, config = identify(*source.weights), source.folder / "config.json"
-    emu3 = kind is LANGUAGE and config.is_file() and source.config("config.json").get("model_type") == "Emu3"
+    emu3 = kind in (LANGUAGE, QWEN3) and config.is_file() and source.config("config.json").get("model_type") == "Emu3"
     options = {"--vq": vq, "--size": size, "--heads": heads}
     allowed = tuple(options) if kind is LLAMAGEN else ("--vq",) if emu3 else ()
     if kind not in CONVERTED and not emu3:
@@ -45,11 +55,13 @@ def convert(
     if foreign := [name for name, value in options.items() if value is not None and name not in allowed]:
         raise BadInput(", ".join(foreign), f"no such option for {kind.what}", "leave it out")
     if emu3:
-        from spatialspec.targets.originals import emu3 as original
+        from spatialspec.targets.originals import emu3 as gen
+        from spatialspec.targets.originals import emu35 as newer
 
+        what, original = ("Emu3.5", newer) if kind is QWEN3 else ("Emu3", gen)
         if vq is None:
             raise BadInput("no image decoder", f"--vq {original.VQ}, or its folder", "it is a repository of its own")
-        return "Emu3 in BAAI's own layout", original.convert(source, out, vq)
+        return f"{what} in BAAI's own layout", original.convert(source, out, vq)
     return kind.what, _convert(kind, source, out, vq, size, heads)
 
 
@@ -78,6 +90,11 @@ def _convert(
 
         convert_cosmos(source.weights[0], out)
         return "the image decoder of SimpleAR"
+    if kind is MOVQGAN:
+        from spatialspec.targets.originals.movqgan import convert as convert_movqgan
+
+        convert_movqgan(source.weights[0], out)
+        return "the image decoder of Lumina-mGPT 2.0"
 
     from spatialspec.targets.chameleon.files import convert as convert_decoder
 

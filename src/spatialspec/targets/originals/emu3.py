@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def convert(source: PublishedSource, out: Path, vq: PublishedSource) -> str:
             vocabulary_map=tokenizer.get_vocab(),
         )
     tensors = {_name(name): tensor for name, tensor in source.tensors(LANGUAGE).items()}
-    tensors |= renamed(vq.tensors(EMU3_VQ))
+    tensors |= {f"model.vqmodel.{name}": tensor for name, tensor in renamed(vq.tensors(EMU3_VQ)).items()}
 
     def others(folder: Path) -> None:
         pixels = {name: value for name, value in vq.config("preprocessor_config.json").items() if _is_setting(name)}
@@ -102,13 +103,13 @@ def convert(source: PublishedSource, out: Path, vq: PublishedSource) -> str:
 
 
 def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The image decoder's tensors under the names of transformers."""
+    """Tensors of an image decoder under the names of transformers."""
     made = {}
     for name, tensor in tensors.items():
         for pattern, new in RULES:
             name = re.sub(pattern, new, name)
         matrix = re.search(r"\.(q|k|v|out)_proj\.weight$", name) and tensor.dim() == 4
-        made[f"model.vqmodel.{name}"] = tensor.flatten(1) if matrix else tensor
+        made[name] = tensor.flatten(1) if matrix else tensor
     return made
 
 
@@ -126,27 +127,8 @@ def _is_setting(name: str) -> bool:
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The published tokenizer, in the form of `tokenizers`."""
-    ranks, special = read_ranks(folder / RANKS), read_text(folder / SPECIAL, "special tokens", FETCH).split("\n")
-    letters = bytes_to_unicode()
-    names = {token: "".join(letters[byte] for byte in token) for token in ranks}
-    merges = [
-        (rank, ranks[token[:cut]], ranks[token[cut:]], names[token[:cut]], names[token[cut:]])
-        for token, rank in ranks.items()
-        for cut in range(1, len(token))
-        if token[:cut] in ranks and token[cut:] in ranks
-    ]
-    vocab = {names[token]: rank for token, rank in ranks.items()}
-    merged = [(left, right) for *_, left, right in sorted(merges)]
-    made = Tokenizer(models.BPE(vocab=vocab, merges=merged, ignore_merges=True))
-    made.normalizer = normalizers.NFC()
-    cut = pre_tokenizers.Split(Regex(PIECES), "isolated")
-    made.pre_tokenizer = pre_tokenizers.Sequence([cut, pre_tokenizers.ByteLevel(False, use_regex=False)])
-    made.decoder = decoders.ByteLevel()
-    tokens = [*FIRST, *(name.strip() for name in special if name.strip())]
-    made.add_special_tokens(
-        [AddedToken(IMAGE if name == UNUSED else name, special=True, normalized=False) for name in tokens]
-    )
+    """The published tokenizer, in the form of transformers."""
+    made = bare_tokenizer(folder, {UNUSED: IMAGE})
     extra = {
         "image_token": IMAGE, "boi_token": "<|image start|>", "eoi_token": "<|image end|>",
         "image_wrapper_token": "<|image token|>", "eof_token": "<|extra_201|>",
@@ -159,14 +141,47 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def read_ranks(path: Path) -> dict[bytes, int]:
+def bare_tokenizer(folder: Path, names: Mapping[str, str], advice: str = FETCH) -> Tokenizer:
+    """The published tokenizer, in the form of `tokenizers`.
+
+    Args:
+        folder: of its two files.
+        names: of special tokens that get another name -> that name.
+        advice: where a file is missing.
+
+    Raises:
+        BadInput: a file is missing or damaged.
+    """
+    ranks = read_ranks(folder / RANKS, advice)
+    special = read_text(folder / SPECIAL, "special tokens", advice).split("\n")
+    letters = bytes_to_unicode()
+    spelled = {token: "".join(letters[byte] for byte in token) for token in ranks}
+    merges = [
+        (rank, ranks[token[:cut]], ranks[token[cut:]], spelled[token[:cut]], spelled[token[cut:]])
+        for token, rank in ranks.items()
+        for cut in range(1, len(token))
+        if token[:cut] in ranks and token[cut:] in ranks
+    ]
+    vocab = {spelled[token]: rank for token, rank in ranks.items()}
+    merged = [(left, right) for *_, left, right in sorted(merges)]
+    made = Tokenizer(models.BPE(vocab=vocab, merges=merged, ignore_merges=True))
+    made.normalizer = normalizers.NFC()
+    cut = pre_tokenizers.Split(Regex(PIECES), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Sequence([cut, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    made.decoder = decoders.ByteLevel()
+    tokens = [*FIRST, *(name.strip() for name in special if name.strip())]
+    made.add_special_tokens([AddedToken(names.get(name, name), special=True, normalized=False) for name in tokens])
+    return made
+
+
+def read_ranks(path: Path, advice: str = FETCH) -> dict[bytes, int]:
     """Byte sequences and their ranks, from 0 without gaps: lines of a sequence in base64 and its rank.
 
     Raises:
         BadInput: the file is missing or damaged.
     """
     ranks = {}
-    for number, line in enumerate(read_text(path, "ranks of byte sequences", FETCH).splitlines(), start=1):
+    for number, line in enumerate(read_text(path, "ranks of byte sequences", advice).splitlines(), start=1):
         if not line.strip():
             continue
         try:
