@@ -20,6 +20,7 @@ from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from helpers.tiny_glm import tiny_glm, tiny_glm_parts
+from helpers.tiny_tar import PROMPTS, write_tar
 from spatialspec import BadInput, SpatialPipeline
 
 Call = Callable[..., tuple[int, str, str]]
@@ -52,10 +53,6 @@ def refused(model: str | Path, advice: str) -> None:
     assert error.value.advice and "\n" not in str(error.value)
 
 
-def janus(call: Call) -> None:
-    draws(tiny_janus(Path("Janus-Pro-1B")))
-
-
 def deepseek(call: Call) -> None:
     original_janus(Path("deepseek"), Path("twin"))
     refused("deepseek", "run `spatialspec convert deepseek OUT`")
@@ -79,19 +76,11 @@ def older_janus(call: Call) -> None:
     refused("twin", "Janus 1.3B is not understood")
 
 
-def emu3(call: Call) -> None:
-    draws(tiny_emu3(Path("Emu3-Gen-hf")), size="3x5")
-
-
 def baai(call: Call) -> None:
     original_emu3(Path("Emu3-Gen"), Path("Emu3-VisionTokenizer"))
     Path("Emu3-Gen", "modeling_own.py").write_text("raise SystemExit(7)")
     refused("Emu3-Gen", "run `spatialspec convert Emu3-Gen OUT --vq BAAI/Emu3-VisionTokenizer`")
     converted(call, "a red apple", "3x5", "Emu3-Gen", "--vq", "Emu3-VisionTokenizer")
-
-
-def anole(call: Call) -> None:
-    draws(write_anole(Path("Anole-7b-v0.1-hf")))
 
 
 def anole_without(call: Call) -> None:
@@ -165,6 +154,12 @@ def llamagen(call: Call) -> None:
     converted(call, "golden retriever", None, str(source), "--vq", vq, "--heads", HEADS)
 
 
+def tar(call: Call) -> None:
+    source, tokenizer, vq = write_tar(Path("TA-Tok"))
+    assert call("convert", source, "made", "--vq", vq, "--heads", HEADS)[0] == 0
+    converted(call, PROMPTS[0], None, str(tokenizer))
+
+
 def own(call: Call) -> None:
     draws("icons", size="4x4")
     draws(tiny_folder(Path("own")))
@@ -197,12 +192,15 @@ def of_diffusers(call: Call) -> None:
 
 
 ROWS: dict[tuple[str, str], tuple[str, Callable[[Call], None]]] = {  # family, start of the layout -> outcome, check
-    ("Janus-Pro", "transformers"): (LOADS, janus),
+    ("Janus-Pro", "transformers"): (LOADS, lambda call: draws(tiny_janus(Path("Janus-Pro-1B")))),
     ("Janus-Pro", "DeepSeek's"): (CONVERTS, deepseek),
     ("Janus-Pro", "Janus 1.3B"): (REFUSED, older_janus),
-    ("Emu3-Gen", "transformers"): (LOADS, emu3),
+    ("Emu3-Gen", "transformers"): (LOADS, lambda call: draws(tiny_emu3(Path("Emu3-Gen-hf")), size="3x5")),
     ("Emu3-Gen", "BAAI's"): (CONVERTS, baai),
-    ("Anole", "transformers, with the image decoder"): (LOADS, anole),
+    ("Anole", "transformers, with the image decoder"): (
+        LOADS,
+        lambda call: draws(write_anole(Path("Anole-7b-v0.1-hf"))),
+    ),
     ("Anole", "transformers, without it"): (AFTER, anole_without),
     ("Anole", "Meta's"): (CONVERTS, anole_of_meta),
     ("Chameleon", "Meta's"): (CONVERTS, partial(meta, 1)),
@@ -213,6 +211,7 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Call], None]]] = {  # family, s
     ("SimpleAR", "its authors'"): (LOADS, simplear),
     ("Gemma or Qwen2 without image tokens", "transformers"): (REFUSED, of_text),
     ("LlamaGen", "its authors' .pt"): (CONVERTS, llamagen),
+    ("Tar's AR-DTok", "its authors' .pth"): (CONVERTS, tar),
     ("`icons` and your own of this kind", "this package's"): (LOADS, own),
     ("any of them", "transformers' layout, .bin only"): (REFUSED, bin_only),
     ("any of them", "adapters"): (REFUSED, adapters),

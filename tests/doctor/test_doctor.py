@@ -22,7 +22,7 @@ from spatialspec.io.sealed import read_sealed, write_sealed
 from spatialspec.targets.registry import shipped
 
 ROW_ENDS = {"emu3": r"id \d+ behind 2 rows, nothing behind the last", "lumina": r"id \d+ behind 3 rows"}
-PROMPTS = {"classes": "0"}
+PROMPTS = {"classes": "0", "codes": "<I0>"}
 
 
 @pytest.mark.parametrize("kind", MAKES)

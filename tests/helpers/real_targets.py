@@ -16,6 +16,7 @@ from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from helpers.tiny_glm import tiny_glm
+from helpers.tiny_tar import PROMPTS, tiny_tar
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
@@ -57,6 +58,7 @@ MAKES = {
     "simplear": Made(tiny_simplear, "4x4"),
     "classes": Made(lambda folder: llamagen_tiny.tiny_folder(folder, "class"), "5x4", ("0", "golden retriever")),
     "captions": Made(captions),
+    "codes": Made(tiny_tar, prompts=PROMPTS),
 }
 
 

@@ -19,7 +19,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder of the converted model.", show_default=False)],
     vq: Annotated[
         str | None,
-        typer.Option(help="LlamaGen: image decoder, vq_ds16_*.pt or vq_ds8_*.pt. Emu3: BAAI/Emu3-VisionTokenizer."),
+        typer.Option(help="LlamaGen, Tar: image decoder, vq_ds16_*.pt. Emu3: BAAI/Emu3-VisionTokenizer."),
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="ROWSxCOLUMNS", help="LlamaGen: grid of tokens. [default: from the file name]")
@@ -29,9 +29,9 @@ def convert(
     """Turn a published checkpoint into a folder that --model takes.
 
     The names of the tensors in SOURCE decide what it is. Janus-Pro of DeepSeek, Emu3-Gen of BAAI, Chameleon and Anole
-    in Meta's layout: SOURCE is the folder. LlamaGen: SOURCE is the transformer (c2i_L_384.pt). OUT is a new folder. For
-    Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT their folder. From a pickle only
-    tensors are read, and no code is run.
+    in Meta's layout: SOURCE is the folder. LlamaGen: SOURCE is the transformer (c2i_L_384.pt); Tar: its AR-DTok. OUT is
+    a new folder. For Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT their folder,
+    for an AR-DTok ta_tok.pth and its folder. From a pickle only tensors are read, and no code is run.
     """
     grid = None if size is None else Grid.parse(size, "--size")
     with waiting(f"reading {printable(source)}"):  # imports torch

@@ -173,7 +173,12 @@ def shipped() -> tuple[TargetKind, ...]:
         _of_transformers("liquid", _typed("gemma"), _liquid, codec),
         _of_transformers("simplear", _typed("qwen2"), _simplear, codec),
         TargetKind(
-            "llamagen", _typed("llamagen"), _load_llamagen, files=weights, optional_files=("captions.safetensors",)
+            "llamagen",
+            _typed("llamagen"),
+            _load_llamagen,
+            files=weights,
+            optional_weights=("tatok.safetensors",),
+            optional_files=("captions.safetensors",),
         ),
     )
 
