@@ -41,6 +41,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for folder, mark in MARKS.items():
             if item.path.is_relative_to(ROOT / "tests" / folder):
                 item.add_marker(mark)
-        if any(item.path.is_relative_to(ROOT / "tests" / place) for place in FAST):
-            if not any(item.get_closest_marker(mark) for mark in NOT_FAST):
-                item.add_marker("fast")
+        fast = any(item.path.is_relative_to(ROOT / "tests" / place) for place in FAST)
+        if fast and not any(item.get_closest_marker(mark) for mark in NOT_FAST):
+            item.add_marker("fast")

@@ -57,7 +57,11 @@ FAMILIES = {
     "liquid": Family(("Junfeng5/Liquid_V1_7B",), "32x32", 8192, "MIT, and those of Gemma and Chameleon", DECODER),
     "simplear": Family(SIMPLEAR, "64x64, smaller squares too", 64000, "see cards", DECODER),
     "llamagen": Family(
-        ("FoundationVision/LlamaGen", "peizesun/llamagen_t2i"), "16x16, 24x24, 32x32", 16384, "see cards", "all of it"
+        ("FoundationVision/LlamaGen", "peizesun/llamagen_t2i", "csuhan/TA-Tok"),
+        "16x16 to 64x64",
+        16384,
+        "see cards",
+        "all of it",
     ),
 }
 

@@ -23,6 +23,7 @@ from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from helpers.tiny_emu35 import original_emu35
 from helpers.tiny_glm import tiny_glm, tiny_glm_parts
 from helpers.tiny_lumina2 import original_movq, random_movq, tiny_lumina2
+from helpers.tiny_tar import PROMPTS, write_tar
 from spatialspec import BadInput, SpatialPipeline
 
 PLAIN = ("a red apple", None)
@@ -33,10 +34,6 @@ LOADS, CONVERTS, AFTER, REFUSED = "loads", "converts", "loads after `convert", "
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     monkeypatch.chdir(tmp_path)
     return partial(call_main, capsys)
-
-
-def janus(call: Call) -> None:
-    draws(tiny_janus(Path("Janus-Pro-1B")))
 
 
 def deepseek(call: Call) -> None:
@@ -62,10 +59,6 @@ def older_janus(call: Call) -> None:
     refused("twin", "Janus 1.3B is not understood")
 
 
-def emu3(call: Call) -> None:
-    draws(tiny_emu3(Path("Emu3-Gen-hf")), size="3x5")
-
-
 def baai(call: Call) -> None:
     original_emu3(Path("Emu3-Gen"), Path("Emu3-VisionTokenizer"))
     Path("Emu3-Gen", "modeling_own.py").write_text("raise SystemExit(7)")
@@ -77,10 +70,6 @@ def baai35(call: Call) -> None:
     original_emu35(Path("Emu3.5-Image"), Path("vision"))
     refused("Emu3.5-Image", "run `spatialspec convert Emu3.5-Image OUT .*Emu3.5-VisionTokenizer/model.ckpt")
     converted(call, "a red apple", "3x5", "Emu3.5-Image", "--vq", "vision/model.ckpt")
-
-
-def anole(call: Call) -> None:
-    draws(write_anole(Path("Anole-7b-v0.1-hf")))
 
 
 def anole_without(call: Call) -> None:
@@ -163,6 +152,12 @@ def llamagen(call: Call) -> None:
     converted(call, "golden retriever", None, str(source), "--vq", vq, "--heads", HEADS)
 
 
+def tar(call: Call) -> None:
+    source, tokenizer, vq = write_tar(Path("TA-Tok"))
+    assert call("convert", source, "made", "--vq", vq, "--heads", HEADS)[0] == 0
+    converted(call, PROMPTS[0], None, str(tokenizer))
+
+
 def own(call: Call) -> None:
     draws("icons", size="4x4")
     draws(tiny_folder(Path("own")))
@@ -195,13 +190,13 @@ def of_diffusers(call: Call) -> None:
 
 
 ROWS: dict[tuple[str, str], tuple[str, Callable[[Call], None]]] = {  # family, start of the layout -> outcome, check
-    ("Janus-Pro", "transformers"): (LOADS, janus),
+    ("Janus-Pro", "transformers"): (LOADS, lambda call: draws(tiny_janus(Path("Janus-Pro-1B")))),
     ("Janus-Pro", "DeepSeek's"): (CONVERTS, deepseek),
     ("Janus-Pro", "Janus 1.3B"): (REFUSED, older_janus),
-    ("Emu3-Gen", "transformers"): (LOADS, emu3),
+    ("Emu3-Gen", "transformers"): (LOADS, lambda call: draws(tiny_emu3(Path("Emu3-Gen-hf")), size="3x5")),
     ("Emu3-Gen", "BAAI's"): (CONVERTS, baai),
     ("Emu3.5-Image, Emu3.5", "BAAI's"): (CONVERTS, baai35),
-    ("Anole", "transformers, with the image decoder"): (LOADS, anole),
+    ("Anole", "transformers, with the image decoder"): (LOADS, lambda call: draws(write_anole(Path("Anole-7b")))),
     ("Anole", "transformers, without it"): (AFTER, anole_without),
     ("Anole", "Meta's"): (CONVERTS, anole_of_meta),
     ("Chameleon", "Meta's"): (CONVERTS, partial(meta, 1)),
@@ -213,6 +208,7 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Call], None]]] = {  # family, s
     ("SimpleAR", "its authors'"): (LOADS, simplear),
     ("Gemma or Qwen2 without image tokens", "transformers"): (REFUSED, of_text),
     ("LlamaGen", "its authors' .pt"): (CONVERTS, llamagen),
+    ("Tar's AR-DTok", "its authors' .pth"): (CONVERTS, tar),
     ("`icons` and your own of this kind", "this package's"): (LOADS, own),
     ("any of them", "transformers' layout, .bin only"): (REFUSED, bin_only),
     ("any of them", "adapters"): (REFUSED, adapters),

@@ -23,7 +23,7 @@ from spatialspec.targets.registry import shipped
 
 ROW_ENDS = {"emu3": r"id \d+ behind 2 rows, nothing behind the last", "lumina": r"id \d+ behind 3 rows"}
 ROW_ENDS |= {"lumina2": ROW_ENDS["lumina"], "emu35": ROW_ENDS["emu3"]}
-PROMPTS = {"classes": "0"}
+PROMPTS = {"classes": "0", "codes": "<I0>"}
 
 
 @pytest.mark.parametrize("kind", MAKES)

@@ -34,6 +34,9 @@ def transformer_tensors(kind: str, seed: int = 0) -> Tensors:
     }
     if kind == "class":
         shapes["cls_embedding.embedding_table.weight"] = (CLASSES + 1, WIDTH)
+    elif kind == "codes":
+        shapes |= {"clip_proj.weight": (WIDTH, CAPTION), "clip_proj.bias": (WIDTH,)}
+        shapes["abs_pe"] = (1, PREFIX + SIDE * SIDE - 1, WIDTH)
     else:
         shapes["cls_embedding.uncond_embedding"] = (PREFIX, CAPTION)
         shapes["cls_embedding.cap_proj.fc1.weight"] = (WIDTH, CAPTION)
@@ -127,6 +130,7 @@ def reference(t: Mapping[str, Tensor], prefix: Tensor, seen: Tensor, tokens: lis
     """Logits (tokens + 1, V) behind the prefix and each token: dense, no cache, rotations as complex numbers.
 
     Slots of the condition are multiplied by 0 where cells are rotated; those that are not `seen` see themselves only.
+    AR-DTok embeds positions and rotates none.
     """
     p, n, size = len(prefix), len(prefix) + len(tokens), WIDTH // HEADS
     cells = torch.arange(len(tokens))
@@ -144,6 +148,8 @@ def reference(t: Mapping[str, Tensor], prefix: Tensor, seen: Tensor, tokens: lis
         return torch.view_as_real(torch.view_as_complex(x.reshape(n, -1, 2)) * turn).reshape(n, size)
 
     x = torch.cat([prefix, t["tok_embeddings.weight"][tokens]])
+    if "abs_pe" in t:
+        x, turn = x + t["abs_pe"][0, :n], torch.ones_like(turn)
     for i in range(LAYERS):
         name = f"layers.{i}."
         q, k, v = (norm(x, t[name + "attention_norm.weight"]) @ t[name + "attention.wqkv.weight"].T).chunk(3, dim=1)

@@ -18,6 +18,7 @@ from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
 from helpers.tiny_emu35 import tiny_emu35
 from helpers.tiny_glm import tiny_glm
 from helpers.tiny_lumina2 import tiny_lumina2
+from helpers.tiny_tar import PROMPTS, tiny_tar
 from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
@@ -61,6 +62,7 @@ MAKES = {
     "simplear": Made(tiny_simplear, "4x4"),
     "classes": Made(lambda folder: llamagen_tiny.tiny_folder(folder, "class"), "5x4", ("0", "golden retriever")),
     "captions": Made(captions),
+    "codes": Made(tiny_tar, prompts=PROMPTS),
 }
 
 

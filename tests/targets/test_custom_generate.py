@@ -12,7 +12,7 @@ from transformers import Emu3ForConditionalGeneration, Emu3Processor, JanusForCo
 import spatialspec
 from helpers.real_targets import MAKES
 from helpers.tiny_checkpoints import tiny_emu3, tiny_janus
-from spatialspec import BadInput, SpatialPipeline
+from spatialspec import BadInput, Grid, SpatialPipeline
 
 SIZE = {"ratio": "5:3", "image_area": 15 * 64}
 GENERATE: dict[str, Any] = {"custom_generate": spatialspec.transformers_generate, "max_new_tokens": 99}
@@ -85,6 +85,31 @@ def test_chameleon(tmp_path: Path) -> None:
     ours = target.model.generate(ids, **GENERATE, do_sample=True, seed=3, processor=target.words.tokenizer)
     expected = pipe("a cat", seed=3, guidance_scale=1.0, temperature=1.0, top_p=1.0, top_k=50).tokens[0]
     assert target.ids[list(expected)].tolist() == ours[0, ids.shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("kind", ["liquid", "simplear"])
+def test_language_models(kind: str, tmp_path: Path) -> None:
+    """Two prompts with padding: greedy tokens are those of `generate` for each alone, sampled ones the pipeline's."""
+    pipe: Any = SpatialPipeline.from_pretrained(MAKES[kind].make(tmp_path / kind))
+    target, asked = pipe.target, {"size": "4x4", "guidance_scale": 3.0}
+    model, words = target.model, list(MAKES[kind].prompts)
+    *rows, none = (target.prompt_ids(words, ["", ""], 2, Grid(4, 4))[i] for i in (0, 2, 1))
+    guided = {"guidance_scale": 3.0, "negative_prompt_ids": torch.tensor([none])}
+    expected = []
+    for row in rows:
+        allowed = {"prefix_allowed_tokens_fn": lambda *_: target.ids.tolist(), "max_new_tokens": 16}
+        theirs = model.generate(torch.tensor([row]), do_sample=False, pad_token_id=0, **allowed, **guided)
+        expected.append(theirs[0, len(row) :].tolist())
+    longest = max(map(len, rows))
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    ours = {**GENERATE, **guided, "attention_mask": mask, "processor": target.words.tokenizer, "image_sizes": (4, 4)}
+    for method in ("ar", "spatial"):
+        found = model.generate(ids, **ours, do_sample=False, method=method)
+        assert found[:, longest:].tolist() == expected and torch.equal(found[:, :longest], ids)
+    found = model.generate(ids, **ours, do_sample=True, temperature=0.9, top_k=20, seed=5)
+    sampled = pipe(words, temperature=0.9, top_k=20, top_p=1.0, seed=[5, 6], **asked).tokens
+    assert found[:, longest:].tolist() == [target.ids[list(tokens)].tolist() for tokens in sampled]
 
 
 def test_what_is_refused(emu3: tuple[Any, Any], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from spatialspec.targets.images import ReadsImages
 from spatialspec.targets.loading import load_target
 
 READ = ("icons", "janus", "emu3", "anole", "lumina", "liquid")
-CANNOT = ("classes", "captions", "simplear", "lumina2", "emu35")
+CANNOT = ("classes", "captions", "codes", "simplear", "lumina2", "emu35")
 GRIDS = {
     "icons": Grid(4, 7),
     "janus": Grid(4, 4),

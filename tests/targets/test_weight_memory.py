@@ -51,7 +51,7 @@ def test_what_is_known_before_is_what_is_allocated(
     made: dict[str, Path], kind: str, dtype: str, asked: list[int]
 ) -> None:
     networks: Any = SpatialPipeline.from_pretrained(made[kind], dtype=dtype).target.networks
-    main = networks if kind in ("icons", "classes", "captions") else networks[:1]
+    main = networks if kind in ("icons", "classes", "captions", "codes") else networks[:1]
     parts = [part for network in main for part in (*network.parameters(), *network.buffers())]
     assert asked == [pytest.approx(sum(part.nbytes for part in parts), rel=1e-3)]  # buffers may be converted too
 

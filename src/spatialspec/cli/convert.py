@@ -20,7 +20,7 @@ def convert(
     vq: Annotated[
         str | None,
         typer.Option(
-            help="Image decoder. LlamaGen: vq_ds16_*.pt or vq_ds8_*.pt. Emu3: BAAI/Emu3-VisionTokenizer. Emu3.5: "
+            help="Image decoder. LlamaGen, Tar: vq_ds16_*.pt or vq_ds8_*.pt. Emu3: BAAI/Emu3-VisionTokenizer. Emu3.5: "
             "BAAI/Emu3.5-VisionTokenizer/model.ckpt."
         ),
     ] = None,
@@ -32,9 +32,10 @@ def convert(
     """Turn a published checkpoint into a folder that --model takes.
 
     The names of the tensors in SOURCE decide what it is. Janus-Pro of DeepSeek, Emu3-Gen and Emu3.5 of BAAI, Chameleon
-    and Anole in Meta's layout: SOURCE is the folder. LlamaGen: SOURCE is the transformer (c2i_L_384.pt). OUT is a new
-    folder. For Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT their folder, for
-    Lumina-mGPT 2.0 movqgan_270M.ckpt. From a pickle only tensors are read, and no code is run.
+    and Anole in Meta's layout: SOURCE is the folder. LlamaGen: SOURCE is the transformer (c2i_L_384.pt); Tar: its
+    AR-DTok. OUT is a new folder. For Anole or Lumina-mGPT without an image decoder SOURCE is Meta's vqgan.ckpt and OUT
+    their folder, for Lumina-mGPT 2.0 movqgan_270M.ckpt, for an AR-DTok ta_tok.pth. From a pickle only tensors are read,
+    and no code is run.
     """
     grid = None if size is None else Grid.parse(size, "--size")
     with waiting(f"reading {printable(source)}"):  # imports torch

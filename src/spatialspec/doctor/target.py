@@ -22,7 +22,7 @@ from spatialspec.io.pipeline_folder import processor_folder
 from spatialspec.targets.icons.target import IconsTarget
 from spatialspec.targets.image_vocabulary import ImageVocabulary
 from spatialspec.targets.language_target import LanguageTarget
-from spatialspec.targets.llamagen.captions import CaptionCondition
+from spatialspec.targets.llamagen.classes import ClassCondition
 from spatialspec.targets.llamagen.target import LlamaGenTarget
 from spatialspec.targets.slots import Slots
 from spatialspec.targets.words import IMAGE_NAMES
@@ -37,7 +37,7 @@ def choose_prompt(target: Target, grid: Grid) -> str:
         BadInput: it accepts none of PROMPTS; the message is the target's.
     """
     captions: Iterable[str] = ()
-    if isinstance(target, LlamaGenTarget) and isinstance(target.prompts, CaptionCondition):
+    if isinstance(target, LlamaGenTarget) and not isinstance(target.prompts, ClassCondition):
         captions = target.prompts.known
     refused: BadInput | None = None
     for prompt in (*PROMPTS, *captions):

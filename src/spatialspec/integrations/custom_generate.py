@@ -1,8 +1,8 @@
 """`model.generate(..., custom_generate=spatialspec.transformers_generate, processor=processor)` of transformers.
 
-For models whose image tokens are ids of their vocabulary: Emu3, Chameleon and Anole, GLM-Image. The same prompt ids go
-in and the same sequence comes out, with row ends and closing tokens, in fewer passes. Janus' image mode takes no
-`custom_generate` in transformers: wrap it.
+For models whose image tokens are ids of their vocabulary: Emu3, Chameleon and Anole, GLM-Image, Liquid, SimpleAR. The
+same prompt ids go in and the same sequence comes out, with row ends and closing tokens, in fewer passes. Janus' image
+mode takes no `custom_generate` in transformers: wrap it.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ knows what the change of tokens changes:
 
 Exactness. The noise of a cell is the same in all runs and passes. q_i, q'_i and p'_i are functions of what is committed
 and of tokens before cell i, and no decision about a cell before i has looked at the noise of cell i. So x_i is a sample
-of r_i that is independent of all that decides r_i and the cells before it: what rejection asks for. Under coupled noise
-any guess is right or replaced.
+of r_i, independent of what decides r_i and the cells before it, as rejection asks; coupled noise takes any guess.
 
 Cache. The draft model reads committed tokens and the window in one pass and commits the former: its state follows that
 of the image. All images of a batch share its passes; they join it and leave it as they join and leave the batch.
@@ -51,6 +50,7 @@ from spatialspec.methods.options import LARGEST, Slotted, Tolerance
 SAME = 0.01  # relative difference of codebooks that rounding explains
 WEIGHTS = (0.8, 0.5, 0.3)
 LEAST = 1e-9  # smaller probabilities count as this in ratios
+ADVICE = "give a model of the same family, with the same image tokenizer and sizes"
 
 
 class SiblingOptions(Slotted, Tolerance):
@@ -76,14 +76,12 @@ class DraftTarget(nn.Module):
 
     def __init__(self, target: Target, large: Head) -> None:
         super().__init__()
-        advice = "give a model of the same family, with the same image tokenizer"
         if target.vocabulary != large.vocabulary:
             got = f"the draft model {target.name} with {target.vocabulary} image tokens"
-            raise BadInput(got, f"{large.vocabulary}, as the target has", advice)
+            raise BadInput(got, f"{large.vocabulary}, as the target has", ADVICE)
         codes, others = large.codebook.float(), target.codebook.to(large.codebook.device).float()
-        if codes.shape != others.shape or bool((codes - others).norm() > SAME * codes.norm()):
-            got = f"the draft model {target.name} with another codebook"
-            raise BadInput(got, "that of the target", advice)
+        if codes.shape != others.shape or not (codes - others).norm() <= SAME * codes.norm():  # NaN is not the same
+            raise BadInput(f"the draft model {target.name} with another codebook", "that of the target", ADVICE)
         self.target, self.networks = target, nn.ModuleList(target.networks)
 
 
@@ -169,7 +167,7 @@ class Sibling(Drafter):
         self.model, self.context, self.options, self.verifier = models[0], context, options, verifier
         layout = self.model.layout(context.layout.grids[-1])
         if layout != context.layout:
-            raise BadInput(f"the draft model {self.model.name}, which draws {layout}", str(context.layout))
+            raise BadInput(f"the draft model {self.model.name}, which draws {layout}", str(context.layout), ADVICE)
         self.sampler, self.cost = Sampler(context.sampling), DraftCost()
         self.group: _Group | None = None
         self.state = State(context.layout)  # of the draft model: what it has read
@@ -179,10 +177,14 @@ class Sibling(Drafter):
         self.last: _Last | None = None
 
     def start(self, group: _Group) -> Session:
-        """Join a group, with a session of the draft model that has read nothing."""
+        """Join a group, with a session of the draft model that has read nothing; BadInput if it cannot draw this."""
         assert self.context.request is not None, "nothing is decoded"
         self.group, self.state = group, State(self.context.layout)
-        return self.context.request.session(self.model)
+        try:
+            return self.context.request.session(self.model)
+        except BadInput as error:
+            error.where, error.advice = f"the draft model {self.model.name}", error.advice or ADVICE
+            raise
 
     @classmethod
     def prepare(cls, drafters: Sequence[Self], states: Sequence[State]) -> None:

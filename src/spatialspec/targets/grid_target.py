@@ -36,6 +36,7 @@ class GridTarget(GridEngine, ABC):
     Attributes:
         key: key of the transformer's sizes in `config.json`.
         classes: of the transformer's sizes, the transformer, the decoder's sizes, and the decoder.
+        decoders: files of networks in fp32, where they exist, the image decoder's first.
         prompt_kind: kind of prompts, for messages.
         name: shown in reports and errors.
         vq: the image decoder, with `codebook`, `decode` and `config.patch`.
@@ -45,6 +46,7 @@ class GridTarget(GridEngine, ABC):
 
     key: ClassVar[str]
     classes: ClassVar[tuple[type[Any], type[Any], type[Any], type[Any]]]
+    decoders: ClassVar[tuple[str, ...]] = ("vq.safetensors",)
     prompt_kind: ClassVar[str]
     vq: Any
     prompts: Any
@@ -72,8 +74,10 @@ class GridTarget(GridEngine, ABC):
         sizes = read_sizes(kind, config[cls.key], f"{where}: {cls.key}")
         vq_sizes = read_sizes(vq_kind, config["vq"], f"{where}: vq")
         sampling = read_sizes(Sampling, config["sampling"], f"{where}: sampling")
-        count, codec = numbers(read_shapes(weights)), folder / "vq.safetensors"
-        check_weights(count, dtype, devices_of(device), folder, 4 * numbers(read_shapes(codec)))
+        count, codec = numbers(read_shapes(weights)), folder / cls.decoders[0]
+        others = [codec, *(path for name in cls.decoders[1:] if (path := folder / name).is_file())]
+        needed = 4 * sum(numbers(read_shapes(path)) for path in others)
+        check_weights(count, dtype, devices_of(device), folder, needed)
         model = load_module(lambda: network(sizes), weights, where, device, dtype)
         vq = load_module(lambda: decoder(vq_sizes), codec, where, device, torch.float32)
         target = cls(name, model, vq, cls.read_prompts(folder, model), sampling)

@@ -31,6 +31,16 @@ LLAMAGEN = CheckpointLayout(
     ("tok_embeddings.", "layers.0.attention.wqkv.", "cls_embedding."),
     "give it as SOURCE, its image decoder with --vq",
 )
+AR_DTOK = CheckpointLayout(
+    "Tar's AR-DTok",
+    ("tok_embeddings.", "layers.0.attention.wqkv.", "clip_proj.", "abs_pe"),
+    "give it as SOURCE, LlamaGen's image decoder with --vq",
+)
+TA_TOK = CheckpointLayout(
+    "TA-Tok, Tar's tokenizer",
+    ("bottleneck.regularizer.embedding.", "decode_task_layer."),
+    "convert it into the folder of an AR-DTok: spatialspec convert ta_tok.pth FOLDER",
+)
 LLAMAGEN_VQ = CheckpointLayout(
     "LlamaGen's image decoder",
     ("quantize.embedding.", "decoder.conv_blocks."),
@@ -76,6 +86,8 @@ QWEN3 = CheckpointLayout(
 )
 LAYOUTS = (
     LLAMAGEN,
+    AR_DTOK,
+    TA_TOK,
     LLAMAGEN_VQ,
     EMU3_VQ,
     MOVQGAN,

@@ -76,6 +76,17 @@ def read(path: Path, expected: CheckpointLayout, part: bool = False) -> dict[str
     return tensors
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """Settings of a network that stand beside its tensors, as `args` of `model`; none where there are no such.
+
+    Raises:
+        BadInput: as for `read`.
+    """
+    content = _load(path, "meta")
+    settings = content["model"].get("args") if isinstance(content.get("model"), dict) else None
+    return settings if isinstance(settings, dict) else {}
+
+
 def _shapes(path: Path, wrappers: tuple[str, ...]) -> Mapping[str, Tensor]:
     """Tensors without numbers."""
     return _tensors(_load(path, "meta"), wrappers, path)
@@ -157,6 +168,7 @@ def _tensors(content: Any, wrappers: tuple[str, ...], path: Path) -> dict[str, T
     """The tensors by name, alone or under a wrapper."""
     if isinstance(content, dict):
         content = next((content[key] for key in wrappers if isinstance(content.get(key), dict)), content)
+        content = content["sd"] if isinstance(content.get("sd"), dict) else content  # of Tar, beside `args`
     pairs = content.items() if isinstance(content, dict) else ()
     tensors = {name: t for name, t in pairs if isinstance(name, str) and isinstance(t, Tensor)}
     if not tensors:

@@ -196,7 +196,12 @@ def shipped() -> tuple[TargetKind, ...]:
         _of_transformers("simplear", _typed("qwen2"), _simplear, codec),
         _of_transformers("emu3_5", _typed("qwen3"), _emu35, codec),
         TargetKind(
-            "llamagen", _typed("llamagen"), _load_llamagen, files=weights, optional_files=("captions.safetensors",)
+            "llamagen",
+            _typed("llamagen"),
+            _load_llamagen,
+            files=weights,
+            optional_weights=("tatok.safetensors",),
+            optional_files=("captions.safetensors",),
         ),
     )
 

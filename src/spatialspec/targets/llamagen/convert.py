@@ -1,8 +1,8 @@
-"""From LlamaGen's published `.pt` files to a folder of safetensors and `config.json`.
+"""From published `.pt` files of LlamaGen, and `.pth` of Tar's AR-DTok, to a folder of safetensors and `config.json`.
 
 Sizes are inferred from the shapes of tensors, then every name and shape is checked against a model of these sizes. Two
 things are in no shape: the number of heads, known for the published widths, and the grid, named by the file
-(`c2i_L_384.pt` draws 384 pixels, 24 x 24 tokens of 16 pixels).
+(`c2i_L_384.pt` and `ar_dtok_lp_512px.pth` draw 384 and 512 pixels a side, 24 x 24 and 32 x 32 tokens of 16 pixels).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spatialspec.core.sizes import LONGEST, read_sizes
 from spatialspec.io.files import write_text
 from spatialspec.io.outputs import check_folder, writing_folder
 from spatialspec.io.tensors import build, check_shapes, shapes_of, write_tensors
-from spatialspec.targets.layouts import LLAMAGEN, LLAMAGEN_VQ
+from spatialspec.targets.layouts import LLAMAGEN, LLAMAGEN_VQ, CheckpointLayout
 from spatialspec.targets.llamagen.target import config_text
 from spatialspec.targets.llamagen.transformer import LlamaGenConfig, LlamaGenTransformer
 from spatialspec.targets.llamagen.vq import LlamaGenVQ, LlamaGenVQConfig
@@ -31,7 +31,14 @@ LEFT_OUT = re.compile(r"freqs_cis|causal_mask|.*\.kv_cache\..*")  # tables and c
 VQ_LEFT_OUT = re.compile(r"encoder\..*|quant_conv\..*|quantize\.codebook_used")  # drawing needs no encoder
 
 
-def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None = None, heads: int | None = None) -> str:
+def convert(
+    source: Path,
+    out: Path,
+    vq: Path | None = None,
+    size: Grid | None = None,
+    heads: int | None = None,
+    kind: CheckpointLayout = LLAMAGEN,
+) -> str:
     """Write a model folder, whole or not at all.
 
     Args:
@@ -40,6 +47,7 @@ def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None =
         vq: the image decoder, `vq_ds16_c2i.pt`, `vq_ds8_c2i.pt` or `vq_ds16_t2i.pt`.
         size: grid of the model; None reads it from the name of `source`.
         heads: attention heads; None knows them for the published widths.
+        kind: of the transformer, LLAMAGEN or AR_DTOK.
 
     Returns:
         One line on what it is.
@@ -51,7 +59,7 @@ def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None =
     if vq is None:
         raise BadInput("no image decoder", "--vq FILE", "fetch vq_ds16_c2i.pt or vq_ds16_t2i.pt too")
     check_folder(out, "OUT", new=True)
-    pixels, tensors = read(vq, LLAMAGEN_VQ), read(source, LLAMAGEN)
+    pixels, tensors = read(vq, LLAMAGEN_VQ), read(source, kind)
     vq_sizes = infer_vq(pixels, vq)
     sizes = infer(tensors, source, size or _grid(source, vq_sizes.patch), heads)
     if sizes.codes != vq_sizes.codes:
@@ -65,12 +73,13 @@ def convert(source: Path, out: Path, vq: Path | None = None, size: Grid | None =
         text = config_text(name, sizes, vq_sizes, {"transformer": source.name, "vq": vq.name})
         write_text(partial / "config.json", text)
     count = sum(tensor.numel() for tensor in parts["transformer"].values())
-    return f"LlamaGen, {sizes.kind}-conditional, {count / 1e6:.0f}M parameters, grid {sizes.rows}x{sizes.columns}"
+    family = "AR-DTok" if sizes.kind == "codes" else "LlamaGen"
+    return f"{family}, {sizes.kind}-conditional, {count / 1e6:.0f}M parameters, grid {sizes.rows}x{sizes.columns}"
 
 
 def _grid(source: Path, patch: int) -> Grid:
     """The grid in the name of a published file."""
-    pixels = re.search(r"_(\d{2,4})$", source.stem)
+    pixels = re.search(r"_(\d{2,4})(?:px)?$", source.stem)
     if pixels is None or int(pixels[1]) % patch:
         raise BadInput(f"{source.name}, which has no image size", "--size, for example 24x24")
     return Grid(int(pixels[1]) // patch, int(pixels[1]) // patch)
@@ -92,6 +101,10 @@ def infer(tensors: Mapping[str, Tensor], path: Path, grid: Grid, heads: int | No
     if "cls_embedding.uncond_embedding" in tensors:
         prefix, caption = _shape(tensors, "cls_embedding.uncond_embedding", path, 2)
         sizes = {"kind": "text", "prefix": prefix, "caption_width": caption}
+    elif "abs_pe" in tensors:
+        _, positions, _ = _shape(tensors, "abs_pe", path, 3)
+        _, features = _shape(tensors, "clip_proj.weight", path, 2)
+        sizes = {"kind": "codes", "prefix": positions - grid.cells + 1, "caption_width": features}
     else:
         sizes["classes"] = _shape(tensors, "cls_embedding.embedding_table.weight", path, 2)[0] - 1
     sizes |= {"rows": grid.rows, "columns": grid.columns, "codes": codes, "width": width, "mlp_width": inner}

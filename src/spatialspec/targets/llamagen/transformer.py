@@ -1,13 +1,15 @@
 """LlamaGen's transformer (Sun et al., arXiv 2406.06525, section 2.3): Llama over a raster of image tokens.
 
 Tensors are named as in the published checkpoints, so published weights load as they are. The prefix is one class
-embedding, or a caption's T5 features through a small network.
+embedding, or a caption's T5 features through a small network. Tar's AR-DTok (arXiv 2506.18898) has the same blocks; its
+prefix is one linear map of TA-Tok's features, and positions of the sequence are embedded instead of rotated.
 
 | variable | symbol or published name |
 |---|---|
 | `rotations` | angle of pair i of a head's D / 2: row * base^(-4i/D) in the first half, column * ... in the second |
 | `prefix_cosine` | 0: the published table holds zeros for the condition, which blanks its queries and keys |
 | `cls_embedding` | class table with a last row for "no class", or the caption network with `uncond_embedding` |
+| `clip_proj`, `abs_pe` | of AR-DTok: the map of features, and one vector for each position of the sequence |
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from spatialspec.core.rotary import Rotation
 from spatialspec.core.sizes import Base, Size, Within
 from spatialspec.targets.grid_model import AttentionInputs, GridModel, GridSizes, split_heads
 
-KINDS = ("class", "text")
+KINDS = ("class", "text", "codes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +35,10 @@ class LlamaGenConfig(GridSizes):
     """Sizes of the transformer.
 
     Attributes:
-        kind: what it draws from, "class" or "text" (published as c2i and t2i).
+        kind: what it draws from, "class" or "text" (published as c2i and t2i), or "codes" (AR-DTok).
         prefix: 1 for a class.
         classes: number of classes, where the kind is "class".
-        caption_width: of a T5 feature, where the kind is "text".
+        caption_width: of a feature of T5 or of TA-Tok, where the kind is "text" or "codes".
         epsilon: of every RMSNorm.
     """
 
@@ -148,11 +150,21 @@ class LlamaGenTransformer(GridModel):
         super().__init__()
         c = config
         self.config = c
-        self.cls_embedding = ClassEmbedding(c) if c.kind == "class" else CaptionEmbedding(c)
+        if c.kind == "codes":
+            self.prefix_cosine = 1.0
+            self.clip_proj = nn.Linear(c.caption_width, c.width)
+            self.abs_pe = nn.Parameter(0.02 * torch.randn(1, c.prefix + c.rows * c.columns - 1, c.width))
+        else:
+            self.cls_embedding = ClassEmbedding(c) if c.kind == "class" else CaptionEmbedding(c)
         self.tok_embeddings = nn.Embedding(c.codes, c.width)
         self.layers = nn.ModuleList(LlamaGenBlock(c) for _ in range(c.layers))
         self.norm = nn.RMSNorm(c.width, eps=c.epsilon)
         self.output = nn.Linear(c.width, c.codes, bias=False)
+
+    def rotations(self, rows: int, columns: int) -> Rotation:
+        """See :class:`GridModel`. An AR-DTok rotates nothing."""
+        cos, sin = super().rotations(rows, columns)
+        return (cos * 0 + 1, sin * 0) if self.config.kind == "codes" else (cos, sin)
 
     @property
     def code_embedding(self) -> nn.Embedding:  # type: ignore[override]

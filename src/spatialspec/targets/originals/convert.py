@@ -7,6 +7,7 @@ from pathlib import Path
 from spatialspec.core.errors import BadInput
 from spatialspec.core.grid import Grid
 from spatialspec.targets.layouts import (
+    AR_DTOK,
     CHAMELEON,
     COSMOS,
     JANUS,
@@ -14,13 +15,14 @@ from spatialspec.targets.layouts import (
     LLAMAGEN,
     MOVQGAN,
     QWEN3,
+    TA_TOK,
     VQGAN,
     CheckpointLayout,
 )
 from spatialspec.targets.originals.source import PublishedSource
 from spatialspec.targets.published import identify
 
-CONVERTED = (LLAMAGEN, VQGAN, MOVQGAN, COSMOS, JANUS, CHAMELEON)
+CONVERTED = (LLAMAGEN, AR_DTOK, TA_TOK, VQGAN, MOVQGAN, COSMOS, JANUS, CHAMELEON)
 
 
 def convert(
@@ -35,9 +37,9 @@ def convert(
     Args:
         source: of the weights.
         out: new folder; for an image decoder alone that of the checkpoint that lacks one.
-        vq: the image decoder of LlamaGen, Emu3 or Emu3.5.
-        size: grid of LlamaGen; None reads it from the file's name.
-        heads: attention heads of LlamaGen; None knows them for the published widths.
+        vq: the image decoder of LlamaGen, AR-DTok, Emu3 or Emu3.5.
+        size: grid of LlamaGen or AR-DTok; None reads it from the file's name.
+        heads: attention heads of LlamaGen or AR-DTok; None knows them for the published widths.
 
     Returns:
         What the source is, and one line on what was written.
@@ -49,7 +51,7 @@ def convert(
     kind, config = identify(*source.weights), source.folder / "config.json"
     emu3 = kind in (LANGUAGE, QWEN3) and config.is_file() and source.config("config.json").get("model_type") == "Emu3"
     options = {"--vq": vq, "--size": size, "--heads": heads}
-    allowed = tuple(options) if kind is LLAMAGEN else ("--vq",) if emu3 else ()
+    allowed = tuple(options) if kind in (LLAMAGEN, AR_DTOK) else ("--vq",) if emu3 else ()
     if kind not in CONVERTED and not emu3:
         raise BadInput(kind.what, ", or ".join(known.what for known in CONVERTED), kind.advice, source.weights[0])
     if foreign := [name for name, value in options.items() if value is not None and name not in allowed]:
@@ -73,10 +75,15 @@ def _convert(
     size: Grid | None,
     heads: int | None,
 ) -> str:
-    if kind is LLAMAGEN:
+    if kind in (LLAMAGEN, AR_DTOK):
         from spatialspec.targets.llamagen.convert import convert as convert_llamagen
 
-        return convert_llamagen(source.weights[0], out, None if vq is None else vq.weights[0], size, heads)
+        return convert_llamagen(source.weights[0], out, None if vq is None else vq.weights[0], size, heads, kind)
+    if kind is TA_TOK:
+        from spatialspec.targets.originals.tatok import convert as convert_tatok
+
+        convert_tatok(source.weights[0], out)
+        return "TA-Tok's decoder"
     if kind is JANUS:
         from spatialspec.targets.originals.janus import convert as convert_janus
 
