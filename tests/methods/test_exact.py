@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
 from helpers.toys import CachedSampling, NoiseTable, TableNoise, ToyTarget, Trial, codes
@@ -24,7 +23,6 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Verdict
-from spatialspec.methods import trees
 from spatialspec.methods.rejection import Rejection
 from spatialspec.methods.scd import SCD
 from spatialspec.methods.sjd import SJD
@@ -45,10 +43,6 @@ EXACT = [  # method, verifier, sampling, grid, vocabulary, deviation of the toy
     ("hawk:horizontal_samples=2", "rejection", ALL, "2x3", 4, 0.7),
     ("hawk:horizontal=3:depth=3", "rejection", COOL, "2x3", 3, 0.7),
     ("hawk:vertical=3:horizontal=3:depth=3:vertical_samples=2:budget=24", "rejection", PLAIN, "3x2", 3, 0.7),
-    ("hydra:depth=2", "rejection", TOP_P, "3x2", 4, 0.7),
-    ("hydra:vertical=1:horizontal_samples=1:slots=7", "rejection", GUIDED, "3x2", 3, 0.2),
-    ("eagle:horizontal_samples=1", "rejection", COOL, "2x3", 4, 0.2),
-    ("eagle:vertical=2:depth=2:horizontal_samples=1", "rejection", ALL, "3x2", 4, 0.7),
     ("sjd:length=2:start=above", "rejection", TOP_P, "3x2", 4, 0.7),
     ("scd:length=3:start=above", "rejection", GUIDED, "2x3", 3, 0.7),
     ("scd:length=4:form=gumbel", "rejection", ALL, "3x2", 4, 0.7),
@@ -155,19 +149,6 @@ def other_q(patch: Patch) -> None:
     patch.setattr(Rejection, "verify", verify)
 
 
-def q_of_another_node(patch: Patch) -> None:
-    """Candidates behind a drafted token are tested with the q behind another one."""
-    honest = trees.grown
-
-    def grown(*parts: Any) -> Proposal:
-        tree = honest(*parts)
-        assert tree.q is not None
-        tree.q = torch.cat((tree.q[:1], tree.q[1:].roll(1, dims=0)))
-        return tree
-
-    patch.setattr(trees, "grown", grown)
-
-
 def column_noise(patch: Patch) -> None:
     """Coupled noise without the row in its key, on a grid of two columns."""
     honest = TableNoise.gumbel
@@ -209,7 +190,6 @@ PLANTED = {
     "one sample, two depths": Bug(reused_sample, "medusa:horizontal_samples=1"),
     "one sample, draft and residual": Bug(draft_again, "medusa:horizontal_samples=1"),
     "horizontal q, vertical test": Bug(other_q, "hawk", replicas=FEWER, deviation=1.0),
-    "q of another node": Bug(q_of_another_node, "hydra:depth=2", replicas=FEWER, deviation=1.0),
     "noise by column": Bug(column_noise, "ar", verifier="coupled", replicas=FEWER),
     "law of the cell above, tested as uniform": Bug(forgotten_law, "sjd:length=2:start=above", deviation=2.0),
     "Gumbel drafts, noise by column": Bug(one_gumbel, "scd:length=3:form=gumbel:start=above"),

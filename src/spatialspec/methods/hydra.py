@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.errors import BadInput
+from spatialspec.core.noise import rows
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sizes import Count, CountOrNone, Size
 from spatialspec.core.state import State
@@ -114,7 +115,9 @@ class Hydra(Hawk):
 
     def hawk(self, context: DecodeContext, vertical: int) -> HawkHeads:
         """Hawk's draft weights; none if no vertical heads are wanted."""
-        return HawkHeads.find(context, 0, vertical) if vertical else HawkHeads(HawkConfig(self.target.width, 0, 0))
+        if vertical:
+            return HawkHeads.find(context, 0, vertical)
+        return HawkHeads(HawkConfig(self.target.width, 0, 0)).to(next(self.network.parameters()))
 
     def below(self, states: Float[Tensor, "G n d"]) -> Float[Tensor, "k G n d"]:
         """See :class:`Hawk`; heads of one's own run later, when the left neighbour is drafted."""
@@ -183,7 +186,7 @@ class Hydra(Hawk):
 
     def right_of(self, cell: int, ahead: int, up: list[int], embedding: Float[Tensor, "P d"]) -> Float[Tensor, "G P d"]:
         """Drafted states that output a cell, after each node of the level before; arguments as of `drafted`."""
-        self._seen = torch.cat((self._seen[up], embedding[:, None]), dim=1)
+        self._seen = torch.cat((rows(self._seen, up), embedding[:, None]), dim=1)
         return self.network(False, ahead, self._last.expand(-1, len(up), -1), self._seen)
 
 
