@@ -41,10 +41,10 @@ def image(method: str, rule: str, layout: str, own: int = 0) -> Image:
 
 
 CASES = [
-    ("hydra:vertical=2", 0),
+    ("hydra:vertical=2:horizontal=3:depth=3", 0),
     ("hydra:vertical=2:horizontal_samples=1", 2),
     ("hydra:slots=9:horizontal=2", 0),
-    ("eagle:vertical=1", 0),
+    ("eagle:vertical=1:horizontal=3:depth=3", 0),
     ("eagle:slots=12:vertical=2", 0),
 ]
 
@@ -114,7 +114,7 @@ def test_refusals() -> None:
     few, hawk = target.drafts("hydra", 0, 2), target.drafts("hawk", 0, 1)
     context = DecodeContext(target, [few, hawk, target.drafts("eagle", 0)], SAMPLING, target.grid, noise_of(target))
     with pytest.raises(BadInput, match="got horizontal=3, vertical=0, expected at most the 2 and 2 heads"):
-        Method.parse("hydra").make(context, "coupled")
+        Method.parse("hydra:horizontal=3").make(context, "coupled")
     with pytest.raises(BadInput, match="got horizontal=2, vertical=3, expected at most the 2 and 2 heads"):
         Method.parse("hydra:horizontal=2:vertical=3").make(context, "coupled")
     with pytest.raises(BadInput, match="got horizontal=0, vertical=2, expected at most the 1 and 1 heads"):

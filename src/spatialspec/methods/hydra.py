@@ -82,11 +82,10 @@ class HydraHeads(DraftNetwork):
 
 
 class SequentialOptions(TreeOptions, Tolerance):
-    """Options of the tree, and the tolerance under coupled noise; without vertical heads by default."""
+    """Options of the tree, and the tolerance under coupled noise; by default Medusa's tree."""
 
-    horizontal: int = Field(default=3, ge=1, le=16, description="cells drafted to the right, one after the other")
+    horizontal: int = Field(default=2, ge=1, le=16, description="cells drafted to the right, one after the other")
     vertical: int = Field(default=0, ge=0, le=16, description="vertical heads VSD in use, of Hawk's draft weights")
-    depth: int = Field(default=3, ge=1, le=16, description="cells drafted ahead")
     horizontal_samples: int = Field(default=2, ge=0, le=64, description="candidates per node from the right, b")
 
 
