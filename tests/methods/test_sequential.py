@@ -70,7 +70,7 @@ def test_a_node_with_the_history_of_another_is_seen(method: str, monkeypatch: py
 
     monkeypatch.setattr(trees, "grown", grown)
     with pytest.raises(AssertionError):
-        run(ToyTarget.random("4x5", 4, 6), [image(method, "rejection", "4x5")])
+        run(ToyTarget.random("4x5", 4, 6), [image(f"{method}:horizontal=3:depth=3", "rejection", "4x5")])
 
 
 @pytest.mark.parametrize(("drafter", "sizes"), [("hydra", {"vertical": 2}), ("eagle", {"vertical": 0})])
