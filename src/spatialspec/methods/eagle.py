@@ -96,6 +96,7 @@ class Eagle(Hydra):
         BadInput: there are no draft weights.
     """
 
+    network: EagleNetwork
     _states: Float[Tensor, "G P d"]
     _tree: Float[Tensor, "2 G H T D"]
     _ancestors: Bool[Tensor, "P T"]

@@ -97,6 +97,7 @@ class Hydra(Hawk):
     """
 
     options: SequentialOptions
+    network: DraftNetwork
     conditioned = False  # whether vertical candidates depend on the token to the left
     _read: tuple[Float[Tensor, "G 1 d"], Int[Tensor, "1"]] | None = None  # state and token of the last committed cell
     _last: Float[Tensor, "G 1 d"]

@@ -130,17 +130,19 @@ def grown(
     """
     tree, drafts, distributions, count = Proposal(), list[Tensor](), list[Tensor](), 0
     placed: dict[Path, int] = {(): ROOT}
-    parents, slots, tokens = {(): 0}, {(): 0}, last  # of the level before: those with children, all its nodes
+    parents: dict[Path, int] = {(): 0}  # index of every node with children among those of its level
+    drawn: dict[Path, int] = {(): 0}  # index of every node among all of its level
+    tokens = last  # of the level before
     for level, group in itertools.groupby(shape, key=len):
         paths = [*group]
         inner = {path: i for i, path in enumerate(dict.fromkeys(path[:-1] for path in paths))}
-        q = expand(level - 1, [parents[path[:-1]] for path in inner], rows(tokens, [slots[path] for path in inner]))
+        q = expand(level - 1, [parents[path[:-1]] for path in inner], rows(tokens, [drawn[path] for path in inner]))
         sources, cell = q.shape[1], state.frontier + level - 1
         indices = [sources * inner[path[:-1]] + plan[level - 1][path[-1]] for path in paths]
         tokens = verifier.draw(q.flatten(0, 1), indices, [cell] * len(paths), state.passes)
         for path, code, index in zip(paths, unread(len(paths), len(tree)), indices, strict=True):
             placed[path] = tree.add(cell, code, placed[path[:-1]], count + index)
-        parents, slots, count = inner, {path: i for i, path in enumerate(paths)}, count + sources * len(inner)
+        parents, drawn, count = inner, {path: i for i, path in enumerate(paths)}, count + sources * len(inner)
         drafts.append(tokens)
         distributions.append(q.flatten(0, 1))
     tree.q, tree.drafts = torch.cat(distributions), torch.cat(drafts)
