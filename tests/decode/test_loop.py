@@ -183,7 +183,7 @@ def test_ssd_passes_in_general(grid: str, rows: int, shape: SSDOptions) -> None:
 def test_a_budget_of_none_drafts_and_learns_nothing(name: str) -> None:
     """It is AR and costs no more: nothing is kept of a pass for drafts that are never made."""
     target = ToyTarget.random("3x2", 4, 1)
-    drafts = [target.drafts(kind, 0) for kind in ("hawk", "spatial-model")]
+    drafts = [target.drafts(kind, 0) for kind in ("hawk", "spatial-model", "hydra", "eagle")]
     context = DecodeContext(target, drafts, SAMPLING, target.grid, noise_of(target))
     assert isinstance(Method.parse(f"{name}:budget=0").make(context, "coupled")[0], AR)
     assert not isinstance(find(name).make(context, "coupled")[0], AR)

@@ -12,7 +12,9 @@ from helpers.tiny_checkpoints import tiny_janus
 from spatialspec.targets.registry import shipped
 
 
-@pytest.mark.parametrize(("drafter", "method"), [("hawk", "hawk"), ("ssd", "ssd-strict")])
+@pytest.mark.parametrize(
+    ("drafter", "method"), [("hawk", "hawk"), ("ssd", "ssd-strict"), ("hydra", "hydra"), ("eagle", "eagle")]
+)
 def test_drafts_for_a_checkpoint(
     drafter: str, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,7 +33,7 @@ def test_drafts_for_a_checkpoint(
         "--self-distil",
         "prompts.txt",
         "--vertical",
-        2,
+        0 if drafter == "eagle" else 2,
     ]
     code, out, err = call_main(capsys, *train, "--pictures", 4, "--steps", 2, "--batch", 2, "--out", "mine")
     assert (code, err) == (0, "") and "wrote mine" in out

@@ -27,13 +27,14 @@ from spatialspec.drafts.trainer import train
 from spatialspec.io.identity import identity
 from spatialspec.targets.loading import load_target
 
+HEADS: dict[str, dict[str, int]] = {"hawk": {}, "ssd": {}, "hydra": {"horizontal": 2}, "eagle": {"vertical": 0}}
 RECIPE = Recipe(steps=9, batch=4, warmup=2, evaluate_every=3, save_every=2)
 
 
 def on_a_rank(rank: int, folder: Path) -> dict[str, dict[str, torch.Tensor]]:
     weights = {"line": run(Line(RECIPE), folder / "line")[0]}
-    for drafter in ("hawk", "ssd"):
-        weights[drafter] = run(heads(drafter), folder / drafter)[0]
+    for drafter, sizes in HEADS.items():
+        weights[drafter] = run(heads(drafter, **sizes), folder / drafter)[0]
     weights["spatial-model"] = run(spatial(), folder / "spatial-model")[0]
     with pytest.raises(ValueError, match="got batch 3 for 2 processes"):
         run(Line(Recipe(batch=3)), folder / "odd")
@@ -75,7 +76,7 @@ def test_a_language_model_over_two_ranks_gives_what_one_process_gives(tmp_path: 
 
 def test_two_ranks_give_what_one_process_gives(tmp_path: Path) -> None:
     alone = {"line": run(Line(RECIPE), tmp_path / "line")[0]}
-    alone |= {drafter: run(heads(drafter), tmp_path / drafter)[0] for drafter in ("hawk", "ssd")}
+    alone |= {drafter: run(heads(drafter, **sizes), tmp_path / drafter)[0] for drafter, sizes in HEADS.items()}
     alone["spatial-model"] = run(spatial(), tmp_path / "spatial-model")[0]
     alone["sharded"] = alone["hawk"]
     alone["drawn"] = {"": self_distil(tiny_target(), ["a cat"], tmp_path / "drawn", report=lambda line: None)}

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from helpers.tiny import CODES, WORDS, tiny_target
 from spatialspec.drafts.corpus import Corpus
 from spatialspec.drafts.features import Features, Streamed
-from spatialspec.drafts.hawk import HawkRecipe, HawkTask
 from spatialspec.drafts.heads import HeadsTask
 from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.drafts.recipes import Recipe
+from spatialspec.drafts.registry import kinds
 from spatialspec.drafts.spatial_model import SpatialModelRecipe, SpatialModelTask
-from spatialspec.drafts.ssd import SSDRecipe, SSDTask
 from spatialspec.drafts.trainer import Best, train
 from spatialspec.targets.icons.target import IconsTarget
 
@@ -96,9 +95,9 @@ def spatial(target: Any = None) -> SpatialModelTask:
 def heads(
     drafter: str, features: Callable[[Any, Corpus], Features] = Streamed, target: Any = None, **settings: Any
 ) -> HeadsTask:
-    """Task of Hawk's or SSD's heads on six pictures."""
-    kind, recipe = {"hawk": (HawkTask, HawkRecipe), "ssd": (SSDTask, SSDRecipe)}[drafter]
+    """Task of heads on six pictures."""
+    kind: Any = kinds()[drafter].task()
     target = target or common_target()
     sizes = {"horizontal": 1, "vertical": 1, "steps": 4, "batch": 4, "warmup": 1} | settings
     pictures = corpus(6)
-    return kind(target, pictures, corpus(2, seed=2), features(target, pictures), recipe(**sizes))
+    return kind(target, pictures, corpus(2, seed=2), features(target, pictures), kind.recipe_type(**sizes))

@@ -23,7 +23,9 @@ from spatialspec.core.grid import Grid
 from spatialspec.core.interfaces import Target
 from spatialspec.core.sampling import Sampling
 from spatialspec.generation import generate
+from spatialspec.methods.eagle import EagleConfig, EagleNetwork
 from spatialspec.methods.hawk import HawkConfig, HawkHeads
+from spatialspec.methods.hydra import HydraConfig, HydraHeads
 from spatialspec.methods.method import Method
 from spatialspec.methods.predictors import SSDConfig, SSDPredictors
 from spatialspec.request import Request
@@ -67,12 +69,15 @@ MAKES = {
 
 
 def random_drafts(target: Target) -> list[nn.Module]:
-    """Untrained heads and predictors, far from doing nothing."""
+    """Untrained heads, predictors and layer, far from doing nothing."""
     torch.manual_seed(5)
     heads, predictors = HawkHeads(HawkConfig(target.width)), SSDPredictors(SSDConfig(target.width))
     for weight in (heads.horizontal, heads.vertical):
         nn.init.normal_(weight, std=0.1)
-    return [heads.eval().requires_grad_(False), predictors.eval().requires_grad_(False)]
+    hydra, eagle = HydraHeads(HydraConfig(target.width, vertical=1)), EagleNetwork(EagleConfig(target.width))
+    for weight in (*hydra.horizontal, *hydra.vertical, eagle.layer.out.weight):
+        nn.init.normal_(weight, std=0.1)
+    return [part.eval().requires_grad_(False) for part in (heads, predictors, hydra, eagle)]
 
 
 def same_as_ar(target: Target, grid: Grid, sampling: Sampling) -> None:

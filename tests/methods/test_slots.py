@@ -31,6 +31,7 @@ TARGET = ToyTarget.random("4x5", 4, 1)
 LARGE = ToyTarget.random("23x23", 4, 1)
 WINDOWS = ("jacobi", "sjd", "scd", "scd:form=gumbel", "sjd-pac", "gsd", "csd", "spatial", "sibling")
 TREES = ("hawk", "hawk-vertical", "medusa", "lantern", "lantern++", "spatial-model")
+SEQUENTIAL = ("hydra", "eagle")  # trees that grow level after level
 CHAINS = ("mtp", "ssd-strict")
 SLOTTED = [name for name, method in methods().items() if method.has("slots")]
 
@@ -43,14 +44,14 @@ def steps(method: str, rule: str = "coupled", target: ToyTarget = TARGET, seeds:
 
 
 def test_every_method_is_here() -> None:
-    assert {*SLOTTED} == {method.partition(":")[0] for method in (*WINDOWS, *TREES, *CHAINS)}
+    assert {*SLOTTED} == {method.partition(":")[0] for method in (*WINDOWS, *TREES, *SEQUENTIAL, *CHAINS)}
     assert {*methods()} - {*SLOTTED} == {"ar", "ssd", "zipar", "pjd"}
     for name in SLOTTED:
         assert not methods()[name].exact or any("slots=" in given for given in methods()[name].variants), name
 
 
 @pytest.mark.parametrize("rule", ["coupled", "rejection"])
-@pytest.mark.parametrize("method", [*WINDOWS, *TREES, *CHAINS])
+@pytest.mark.parametrize("method", [*WINDOWS, *TREES, *SEQUENTIAL, *CHAINS])
 def test_no_pass_is_wider_and_some_pass_is_as_wide(method: str, rule: str) -> None:
     """A method that cannot use all slots uses what it can."""
     for slots in (1, 2, 3, 6, 9):

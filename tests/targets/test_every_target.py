@@ -17,6 +17,7 @@ from spatialspec.targets import emu35, simplear
 from spatialspec.targets.chameleon import lumina
 
 WITH_HEADS = ("jacobi", "spatial", "spatial:start=hawk", "hawk", "medusa", "hawk-vertical", "ssd-strict")
+SEQUENTIAL = ("hydra:vertical=1", "eagle:vertical=1")
 WITHOUT = ("jacobi", "spatial")
 
 
@@ -41,7 +42,7 @@ def test_every_exact_decoder_draws_ar(kind: str, folder: Path) -> None:
         assert pipe(**given, method=method).tokens == ar.tokens, method
     assert pipe(**given).report.method == "spatial" and pipe(**given).report.target_passes < cells
     pipe.drafts = random_drafts(pipe.target)
-    for method in WITH_HEADS:
+    for method in (*WITH_HEADS, *SEQUENTIAL):
         assert pipe(**given, method=method).tokens == ar.tokens, method
 
 

@@ -42,8 +42,12 @@ def draft(
     ] = None,
     config: Annotated[str | None, typer.Option(help="Settings in YAML: a file, or a name such as hawk-paper.")] = None,
     pictures: Count = None,
-    horizontal: Annotated[int | None, typer.Option(help="Heads to the right. [default: 2 for hawk, 5 for ssd]")] = None,
-    vertical: Annotated[int | None, typer.Option(help="Heads down. [default: 2 for hawk, 5 for ssd]")] = None,
+    horizontal: Annotated[
+        int | None, typer.Option(help="Heads to the right. [default: 2; 5 for ssd, 3 for hydra and eagle]")
+    ] = None,
+    vertical: Annotated[
+        int | None, typer.Option(help="Heads down. [default: 2; 5 for ssd, 0 for hydra and eagle]")
+    ] = None,
     decay: Annotated[
         float | None, typer.Option("--lambda", help="Weight of head k in the loss: LAMBDA^k. [default: 1]")
     ] = None,
@@ -65,8 +69,8 @@ def draft(
 ) -> None:
     """Train the drafts of a target; resumes if interrupted.
 
-    Hawk's heads and the spatial model train on real images, SSD's predictors on images that the target draws. The
-    method `spatial` needs no drafts. With several processes: `torchrun -m spatialspec train draft ...`.
+    Hawk's heads and the spatial model train on real images, the others on images that the target draws. The method
+    `spatial` needs no drafts. With several processes: `torchrun -m spatialspec train draft ...`.
     """
     with loading(target):
         from spatialspec.drafts.recipes import make_recipe, read_config

@@ -6,7 +6,6 @@ loss is the sum over heads of lambda^k times the objective.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -74,11 +73,28 @@ class HeadsTask(DraftTask):
         if max(self.recipe.horizontal, down * grid.columns) >= grid.cells:
             raise BadInput(f"{down} heads down for the grid {grid}", "fewer than its rows")
 
-    @abstractmethod
     def guess(
         self, drafts: Any, hidden: Float[Tensor, "*N d"], codes: Int[Tensor, "*N"], down: bool, index: int
     ) -> Float[Tensor, "*N d"]:
-        """State that a head predicts at its offset from each cell, in fp32 like the heads."""
+        """State that a head predicts at its offset from each cell, in fp32 like the heads.
+
+        A task overrides this, or `guesses` where heads read more than the cell.
+        """
+        raise NotImplementedError
+
+    def guesses(
+        self, drafts: Any, hidden: Float[Tensor, "*B N d"], codes: Int[Tensor, "*B N"]
+    ) -> Iterator[tuple[str, int, int, Float[Tensor, "*B M d"]]]:
+        """Name, index and raster offset of every head, and its states from all cells but the last `offset`.
+
+        Args:
+            drafts: the heads.
+            hidden: the target's states of whole images.
+            codes: their tokens.
+        """
+        for name, down, index, offset in self.offsets():
+            guess = self.guess(drafts, hidden[..., :-offset, :], codes[..., :-offset], down, index)
+            yield name, index, offset, guess
 
     def logits(self, drafts: Any, guess: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
         """Logits of a draft, from a guess in the target's type: a normed state, unless a task overrides this."""
@@ -103,8 +119,7 @@ class HeadsTask(DraftTask):
     def loss(self, drafts: Any, batch: HeadsBatch) -> Float[Tensor, ""]:
         """See :class:`DraftTask`."""
         total = batch.hidden.new_zeros((), dtype=torch.float32)
-        for _, down, index, offset in self.offsets():
-            guess = self.guess(drafts, batch.hidden[:, :-offset], batch.codes[:, :-offset], down, index)
+        for _, index, offset, guess in self.guesses(drafts, batch.hidden, batch.codes):
             hidden, codes = batch.hidden[:, offset:], batch.codes[:, offset:]
             logits, true = partial(self.logits, drafts), self.true(drafts, hidden, codes)
             total = total + self.recipe.decay ** (index + 1) * self.objective(guess, logits, true, hidden, codes)
@@ -128,8 +143,7 @@ class HeadsTask(DraftTask):
             hidden = streams(self.target, part.prompts, part.codes, sampling.streams)
             p = sampling.distribution(self.target_logits(hidden))
             codes = part.image.to(hidden.device).long().expand(len(hidden), -1, -1)
-            for name, down, index, offset in self.offsets():
-                guess = self.guess(drafts, hidden[:, :, :-offset], codes[..., :-offset], down, index)
+            for name, _, offset, guess in self.guesses(drafts, hidden, codes):
                 q = sampling.distribution(self.logits(drafts, guess.to(hidden.dtype)))
                 for rule, probability in rules.items():
                     mean = probability(p[:, offset:], q).mean().item()

@@ -14,11 +14,15 @@ from spatialspec.core.errors import BadInput
 from spatialspec.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
+    from spatialspec.drafts.eagle import EagleTask
     from spatialspec.drafts.hawk import HawkTask
+    from spatialspec.drafts.hydra import HydraTask
     from spatialspec.drafts.spatial_model import SpatialModelTask
     from spatialspec.drafts.ssd import SSDTask
     from spatialspec.drafts.task import DraftTask
+    from spatialspec.methods.eagle import EagleNetwork
     from spatialspec.methods.hawk import HawkHeads
+    from spatialspec.methods.hydra import HydraHeads
     from spatialspec.methods.network import DraftNetwork
     from spatialspec.methods.predictors import SSDPredictors
     from spatialspec.methods.spatial_model.network import SpatialNetwork
@@ -56,6 +60,30 @@ def _hawk_task() -> type[HawkTask]:
     return HawkTask
 
 
+def _hydra() -> type[HydraHeads]:
+    from spatialspec.methods.hydra import HydraHeads
+
+    return HydraHeads
+
+
+def _hydra_task() -> type[HydraTask]:
+    from spatialspec.drafts.hydra import HydraTask
+
+    return HydraTask
+
+
+def _eagle() -> type[EagleNetwork]:
+    from spatialspec.methods.eagle import EagleNetwork
+
+    return EagleNetwork
+
+
+def _eagle_task() -> type[EagleTask]:
+    from spatialspec.drafts.eagle import EagleTask
+
+    return EagleTask
+
+
 def _ssd() -> type[SSDPredictors]:
     from spatialspec.methods.predictors import SSDPredictors
 
@@ -86,6 +114,8 @@ def shipped() -> tuple[DraftKind, ...]:
         DraftKind("hawk", _hawk, _hawk_task),
         DraftKind("ssd", _ssd, _ssd_task),
         DraftKind("spatial-model", _spatial_model, _spatial_model_task),
+        DraftKind("hydra", _hydra, _hydra_task),
+        DraftKind("eagle", _eagle, _eagle_task),
     )
 
 

@@ -21,6 +21,7 @@ the next, and `hawk-vertical` drafts nothing there.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +41,8 @@ from spatialspec.methods import trees
 from spatialspec.methods.method import Method
 from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.options import Budget, Tolerance
+
+Origin = tuple[str, int]  # of a candidate: "vertical" or "horizontal", and how far its source lies
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,22 @@ class HawkHeads(DraftNetwork):
         moved = (flat @ weight.flatten(0, 1).T).view(len(flat), *weight.shape[:2]).transpose(0, 1)
         return (flat + F.silu(moved)).view(len(weight), *states.shape)
 
+    @classmethod
+    def find(cls, context: DecodeContext, horizontal: int, vertical: int) -> HawkHeads:
+        """The heads among the draft weights of an image.
+
+        Raises:
+            BadInput: there are none, or fewer than asked for.
+        """
+        heads = context.find(cls, "hawk")
+        sizes = heads.config
+        if horizontal > sizes.horizontal or vertical > sizes.vertical:
+            raise BadInput(
+                f"horizontal={horizontal}, vertical={vertical}",
+                f"at most the {sizes.horizontal} and {sizes.vertical} heads of the draft weights",
+            )
+        return heads
+
 
 class TreeOptions(Budget):
     """Shape of the tree. Depth is reduced where the full product would exceed the budget; slots take the likeliest."""
@@ -107,17 +126,11 @@ class Hawk(Drafter):
     """
 
     def __init__(self, context: DecodeContext, options: TreeOptions, verifier: Verifier) -> None:
-        heads = context.find(HawkHeads, "hawk")
-        sizes = heads.config
-        if options.horizontal > sizes.horizontal or options.vertical > sizes.vertical:
-            raise BadInput(
-                f"horizontal={options.horizontal}, vertical={options.vertical}",
-                f"at most the {sizes.horizontal} and {sizes.vertical} heads of the draft weights",
-            )
         self.target, self.sampling, self.verifier, self.options = context.target, context.sampling, verifier, options
+        self.layout = context.layout
+        heads = self.heads(context)
         self.right = heads.horizontal[: options.horizontal]
         self.down = heads.vertical[: options.vertical]
-        self.layout = context.layout
         # the output of head k is used for k rows: that of cell t is stored at t modulo k * IW
         self._cache = [
             heads.vertical.new_empty(k * self.layout.widest, self.sampling.streams, self.target.width)
@@ -125,62 +138,85 @@ class Hawk(Drafter):
         ]
         self._right_states: Float[Tensor, "n G d"] | None = None
 
+    def heads(self, context: DecodeContext) -> HawkHeads:
+        """The draft weights."""
+        return HawkHeads.find(context, self.options.horizontal, self.options.vertical)
+
     def observe(self, step: Step) -> None:
         """Run the heads at the cells just committed; cache vertical outputs."""
-        slots, hidden, frontier = step.verdict.slots(), step.scores.hidden, step.before.frontier
-        states = self.target.norm(hidden[:, slots] if len(slots) > 1 else hidden[:, slots[0] : slots[0] + 1])
-        if self.options.vertical:
-            below = HawkHeads.apply_heads(self.down, states)
-            for k, store in enumerate(self._cache):
-                cells = range(frontier, frontier + len(slots))[-len(store) :]  # write each entry at most once
-                store[[cell % len(store) for cell in cells]] = below[k][:, -len(cells) :].transpose(0, 1)
+        states = self.observe_above(step)
         if self.options.horizontal:
             self._right_states = HawkHeads.apply_heads(self.right, states[:, -1])
 
+    def observe_above(self, step: Step) -> Float[Tensor, "G n d"]:
+        """Run the vertical heads, and cache their outputs; return the normed states of the cells just committed."""
+        slots, hidden, frontier = step.verdict.slots(), step.scores.hidden, step.before.frontier
+        states = self.target.norm(hidden[:, slots] if len(slots) > 1 else hidden[:, slots[0] : slots[0] + 1])
+        if self.options.vertical:
+            below = self.below(states)
+            for k, store in enumerate(self._cache):
+                cells = range(frontier, frontier + len(slots))[-len(store) :]  # write each entry at most once
+                store[[cell % len(store) for cell in cells]] = below[k][:, -len(cells) :].transpose(0, 1)
+        return states
+
+    def below(self, states: Float[Tensor, "G n d"]) -> Float[Tensor, "k G n d"]:
+        """What the cache holds of cells, for every vertical head."""
+        return HawkHeads.apply_heads(self.down, states)
+
     def propose(self, state: State) -> Proposal:
         """Pool and tree for the cells behind the frontier."""
-        sources: list[Float[Tensor, "G d"]] = []
-        origins: list[tuple[str, int]] = []
-        plan, ends = list[list[int]](), list[int]()
-        for j in range(self._depth(state)):
-            plan.append(self.pool(state.frontier + j, j, sources, origins))
-            ends.append(len(sources))
-        candidates = tuple(map(len, plan))
-        shape = trees.likeliest(candidates, self.options.budget) if self.options.slots else trees.product(candidates)
+        levels = [self.pool(state.frontier + j, j) for j in range(self._depth(state))]
+        shape = self.shape(levels)
         if not shape:
             return Proposal()
-        plan = [level[:count] for level, count in zip(plan, trees.used(shape), strict=False)]
-        reached = ends[len(plan) - 1]
-        q = self.sampling.distribution(self.target.output(torch.stack(sources[:reached], dim=1)))
+        sources: list[Float[Tensor, "G d"]] = []
+        origins: list[Origin] = []
+        plan = list[list[int]]()
+        for j, (level, count) in enumerate(zip(levels, trees.used(shape), strict=False)):
+            new = [*dict.fromkeys(level[:count])]
+            plan.append([len(origins) + new.index(origin) for origin in level[:count]])
+            sources += [self.source(state.frontier + j, origin) for origin in new]
+            origins += new
+        q = self.sampling.distribution(self.target.output(torch.stack(sources, dim=1)))
         proposal = trees.proposal(shape, plan, q, self.verifier, state)
-        proposal.sources = origins[:reached]
+        proposal.sources = origins
         return proposal
 
-    def pool(
-        self, cell: int, ahead: int, sources: list[Float[Tensor, "G d"]], origins: list[tuple[str, int]]
-    ) -> list[int]:
-        """Append the cell's sources and origins; return an index of q for each candidate, vertical first.
+    def shape(self, levels: Sequence[Sequence[Origin]]) -> trees.Shape:
+        """The tree over these pools."""
+        candidates = tuple(map(len, levels))
+        return trees.likeliest(candidates, self.options.budget) if self.options.slots else trees.product(candidates)
+
+    def source(self, cell: int, origin: Origin) -> Float[Tensor, "G d"]:
+        """State of a source of the pool at a cell."""
+        direction, distance = origin
+        if direction == "vertical":
+            above, store = self.layout.above(cell, distance), self._cache[distance - 1]
+            assert above is not None
+            return store[above % len(store)]
+        assert self._right_states is not None
+        return self._right_states[distance - 1]
+
+    def pool(self, cell: int, ahead: int) -> list[Origin]:
+        """The source of every candidate at a cell, its direction and its distance, vertical first.
 
         With `slots` both directions take turns, as the tree may end between them. A source has no more candidates than
         there are tokens.
         """
         s, most = self.options, self.target.vocabulary
-        vertical = []
-        for k, store in enumerate(self._cache, start=1):
-            source = self.layout.above(cell, k)
-            if source is not None and source < cell - ahead:  # that row exists, and its cell is committed
-                vertical.append(len(sources))
-                sources.append(store[source % len(store)])
-                origins.append(("vertical", k))
-        indices = [vertical[i % len(vertical)] for i in range(min(s.vertical_samples, most * len(vertical)))]
-        if self._right_states is not None and ahead < s.horizontal:
+        above = [(k, self.layout.above(cell, k)) for k in range(1, s.vertical + 1)]
+        vertical = [("vertical", k) for k, source in above if source is not None and source < cell - ahead]  # committed
+        pool = [vertical[i % len(vertical)] for i in range(min(s.vertical_samples, most * len(vertical)))]
+        if self.reaches(cell, ahead):
             unused = s.vertical_samples if s.vertical and not vertical else 0
-            right = [len(sources)] * min(s.horizontal_samples + unused, most)
-            turns = itertools.zip_longest(indices, right) if s.slots else [(*indices, *right)]
-            indices = [index for turn in turns for index in turn if index is not None]
-            sources.append(self._right_states[ahead])
-            origins.append(("horizontal", ahead + 1))
-        return indices
+            right = [("horizontal", ahead + 1)] * min(s.horizontal_samples + unused, most)
+            turns = itertools.zip_longest(pool, right) if s.slots else [(*pool, *right)]
+            pool = [origin for turn in turns for origin in turn if origin is not None]
+        return pool
+
+    def reaches(self, cell: int, ahead: int) -> bool:
+        """Whether a cell, `ahead` of the first open one, has a horizontal source."""
+        return self._right_states is not None and ahead < self.options.horizontal
 
     def _depth(self, state: State) -> int:
         """Levels of the tree: they depend on no drawn token, as rejection requires."""

@@ -18,8 +18,10 @@ def shipped() -> tuple[Method, ...]:
     """The methods of the package."""
     from spatialspec.methods.ar import METHOD as ar
     from spatialspec.methods.csd import METHOD as csd
+    from spatialspec.methods.eagle import METHOD as eagle
     from spatialspec.methods.gsd import METHOD as gsd
     from spatialspec.methods.hawk import HAWK, HAWK_VERTICAL
+    from spatialspec.methods.hydra import METHOD as hydra
     from spatialspec.methods.jacobi import METHOD as jacobi
     from spatialspec.methods.lantern import LANTERN, LANTERN_PLUS
     from spatialspec.methods.medusa import METHOD as medusa
@@ -35,8 +37,8 @@ def shipped() -> tuple[Method, ...]:
     from spatialspec.methods.zipar import METHOD as zipar
 
     return (
-        ar, medusa, HAWK_VERTICAL, HAWK, ssd, jacobi, sjd, scd, sjd_pac, gsd, csd, LANTERN, LANTERN_PLUS, spatial,
-        spatial_model, sibling, MTP_METHOD, STRICT_METHOD, zipar, pjd,
+        ar, medusa, HAWK_VERTICAL, HAWK, hydra, eagle, ssd, jacobi, sjd, scd, sjd_pac, gsd, csd, LANTERN, LANTERN_PLUS,
+        spatial, spatial_model, sibling, MTP_METHOD, STRICT_METHOD, zipar, pjd,
     )  # fmt: skip
 
 

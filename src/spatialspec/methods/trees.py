@@ -16,14 +16,16 @@ the smallest product of 2 r over their path.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from heapq import heappop, heappush
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from spatialspec.core.interfaces import Verifier
+from spatialspec.core.noise import rows
 from spatialspec.core.proposal import ROOT, Proposal, unread
 from spatialspec.core.state import State
 
@@ -98,4 +100,50 @@ def proposal(
         level = len(path) - 1
         code, index = drawn[level][path[-1]]
         placed[path] = tree.add(state.frontier + level, code, placed[path[:-1]], index)
+    return tree
+
+
+# A level of the tree, from 0, and for every node before it that has children: the index of its parent among such nodes
+# of the level before, and its token -> q of the level's sources after each of them.
+Expand = Callable[[int, list[int], Int[Tensor, "P"]], Float[Tensor, "P S V"]]
+
+
+def grown(
+    shape: Shape,
+    plan: Sequence[Sequence[int]],
+    expand: Expand,
+    last: Int[Tensor, "1"],
+    verifier: Verifier,
+    state: State,
+) -> Proposal:
+    """As `proposal`, level after level: the q of a candidate may depend on the drafted tokens before it.
+
+    Exact: candidates of a node are independent samples of a q that depends on its path alone.
+
+    Args:
+        shape: of the tree.
+        plan: for each cell from the frontier on, for every candidate that the shape has, the index of its source.
+        expand: called once for every cell.
+        last: the token before the frontier, as that of the root.
+        verifier: draws candidates.
+        state: before the pass.
+    """
+    tree, drafts, distributions, count = Proposal(), list[Tensor](), list[Tensor](), 0
+    placed: dict[Path, int] = {(): ROOT}
+    parents: dict[Path, int] = {(): 0}  # index of every node with children among those of its level
+    drawn: dict[Path, int] = {(): 0}  # index of every node among all of its level
+    tokens = last  # of the level before
+    for level, group in itertools.groupby(shape, key=len):
+        paths = [*group]
+        inner = {path: i for i, path in enumerate(dict.fromkeys(path[:-1] for path in paths))}
+        q = expand(level - 1, [parents[path[:-1]] for path in inner], rows(tokens, [drawn[path] for path in inner]))
+        sources, cell = q.shape[1], state.frontier + level - 1
+        indices = [sources * inner[path[:-1]] + plan[level - 1][path[-1]] for path in paths]
+        tokens = verifier.draw(q.flatten(0, 1), indices, [cell] * len(paths), state.passes)
+        for path, code, index in zip(paths, unread(len(paths), len(tree)), indices, strict=True):
+            placed[path] = tree.add(cell, code, placed[path[:-1]], count + index)
+        parents, drawn, count = inner, {path: i for i, path in enumerate(paths)}, count + sources * len(inner)
+        drafts.append(tokens)
+        distributions.append(q.flatten(0, 1))
+    tree.q, tree.drafts = torch.cat(distributions), torch.cat(drafts)
     return tree

@@ -93,9 +93,8 @@ class HawkStart(Start):
         """See :class:`Start`."""
         states: dict[int, Float[Tensor, "G d"]] = {}
         for cell in new:
-            sources: list[Float[Tensor, "G d"]] = []
-            if indices := self.hawk.pool(cell, cell - window.start, sources, []):
-                states[cell] = sources[indices[-1]]  # the horizontal head is last; vertical ones, the nearest first
+            if pool := self.hawk.pool(cell, cell - window.start):
+                states[cell] = self.hawk.source(cell, pool[-1])  # of the horizontal head, else the nearest vertical
         if not states:
             return {}
         target, sampling = self.context.target, self.context.sampling

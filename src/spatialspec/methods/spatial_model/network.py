@@ -49,9 +49,9 @@ class SpatialLayer(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.down.weight)
 
-    def keys_values(self, normed: Float[Tensor, "B N d"], rotation: Rotation) -> Float[Tensor, "2 B H N D"]:
-        """Keys and values of cells, from their normed vectors."""
-        k, v = self.key_value(normed).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    def keys_values(self, x: Float[Tensor, "B N d"], rotation: Rotation) -> Float[Tensor, "2 B H N D"]:
+        """Keys and values of cells."""
+        k, v = self.key_value(self.attention_norm(x)).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return torch.stack((rotate(self.key_norm(k), rotation), v))
 
     def forward(
@@ -62,9 +62,18 @@ class SpatialLayer(nn.Module):
         mask: Bool[Tensor, "#B 1 M seen"],
     ) -> Float[Tensor, "B M d"]:
         """One layer."""
-        normed = self.attention_norm(x)
-        q = self.query(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = torch.cat((known, self.keys_values(normed, rotation)), dim=-2)
+        return self.attend(x, rotation, torch.cat((known, self.keys_values(x, rotation)), dim=-2), mask)
+
+    def attend(
+        self,
+        x: Float[Tensor, "B M d"],
+        rotation: Rotation,
+        keys_values: Float[Tensor, "2 B H seen D"],
+        mask: Bool[Tensor, "#B 1 M seen"],
+    ) -> Float[Tensor, "B M d"]:
+        """The same, with the keys and values of x among those given."""
+        q = self.query(self.attention_norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = keys_values
         seen = F.scaled_dot_product_attention(rotate(self.query_norm(q), rotation), k, v, attn_mask=mask)
         x = x + self.out(seen.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
@@ -110,7 +119,7 @@ class SpatialNetwork(DraftNetwork):
         states = self.state_norm(hidden.unflatten(-1, (self.config.features, -1))).flatten(-2)
         c = self.read_in(torch.cat((states, self.token_norm(embedding)), dim=-1))
         layers = cast("list[SpatialLayer]", self.layers)
-        return torch.stack([layer.keys_values(layer.attention_norm(c), rotation) for layer in layers])
+        return torch.stack([layer.keys_values(c, rotation) for layer in layers])
 
     def forward(
         self, known: Float[Tensor, "L 2 B H S D"], rotation: Rotation, mask: Bool[Tensor, "#B 1 M seen"]
