@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,8 +55,9 @@ def convert(source: PublishedSource, out: Path, vq: PublishedSource) -> str:
     tokenizer = bare_tokenizer(source.folder, {}, TOKENIZER)
     with sizes_of(source.folder / "config.json"):
         rotation = {"rope_type": "default", "rope_theta": config.get("rope_theta", 1e6)}
-        text = USUAL | {key: config[key] for key in (*TEXT, *USUAL) if key in config}
-        made = Qwen3Config(**text, rope_parameters=rotation, tie_word_embeddings=False, vq_config=sizes.to_dict())
+        text: dict[str, Any] = {key: config[key] for key in (*TEXT, *USUAL) if key in config}
+        text = USUAL | text | {"vq_config": sizes.to_dict()}
+        made = Qwen3Config(**text, rope_parameters=rotation, tie_word_embeddings=False)
 
     def others(folder: Path) -> None:
         PreTrainedTokenizerFast(
