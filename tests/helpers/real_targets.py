@@ -59,7 +59,7 @@ MAKES = {
     "glm": Made(tiny_glm, "2x3"),
     "anole": Made(write_anole),
     "lumina": Made(write_lumina, "4x6"),
-    "lumina2": Made(tiny_lumina2, "4x8"),
+    "lumina2": Made(tiny_lumina2, "4x4"),
     "liquid": Made(tiny_liquid),
     "simplear": Made(tiny_simplear, "4x4"),
     "classes": Made(lambda folder: llamagen_tiny.tiny_folder(folder, "class"), "5x4", ("0", "golden retriever")),
