@@ -58,7 +58,8 @@ AUDIT = ROOT / "docs" / "results" / "audit.json"
 SEEDS = (3, 4)
 LARGEST = 64  # cells: a grid of published size would take minutes
 RECIPE = {"steps": 2, "batch": 2, "warmup": 0}
-HEADS = {"horizontal": 1, "vertical": 1}
+HEADS = "horizontal", "vertical"  # at most one of each is trained: more need a larger grid
+COUNT = 16  # of random heads in each direction, as many as any method reads
 ERROR = 0.05  # of the draft model's weights, of their standard deviation
 Row = dict[str, Any]
 
@@ -102,10 +103,9 @@ def trained(target: Target, request: Request, kind: str, folder: Path) -> Row:
     before = len(images[0]) - target.grid.cells
     corpus = Corpus(list(request.prompts), torch.tensor(images), before=before)
     task = kinds()[kind].task()
-    known = vars(task.recipe_type(**RECIPE))
-    settings = RECIPE | (HEADS if HEADS.keys() <= known.keys() else {})
+    heads = {name: min(number, 1) for name, number in vars(task.recipe_type()).items() if name in HEADS}
     try:
-        recipe = make_recipe(task.recipe_type, settings)
+        recipe = make_recipe(task.recipe_type, RECIPE | heads)
         features = Streamed(target, corpus, task.layers(target, recipe))
         lesson = task(target, corpus, corpus, features, recipe)
         torch.manual_seed(recipe.seed)
@@ -125,7 +125,7 @@ def measure(name: str, chosen: Sequence[tuple[Method, str]], folder: Path) -> Ro
     grid = target.grid if made.size is None else Grid.parse(made.size)
     if target.grid.cells > LARGEST:
         target.grid = grid  # type: ignore[misc]  # drafts learn on the model's own grid
-    drafts = [random_drafts(kind, target.width, 5) for kind in kinds()]
+    drafts = [random_drafts(kind, target.width, 5, COUNT) for kind in kinds()]
     request = Request(made.prompts, SEEDS, target.default, grid)
     rows = drawn(target, [*drafts, sibling(files, target)], chosen, request)
     own = Request(made.prompts, SEEDS, target.default, target.grid)
@@ -231,9 +231,9 @@ def main(words: list[str] | None = None) -> int:
             if patch is not None:
                 shrink_previews(patch)
             record["models"].append(measure(name, chosen, Path(folder) / name))
+        write_text(files[0], json.dumps(record, indent=1) + "\n")  # after every model: an interrupted run is not lost
+        write_text(files[1], page(record))
         print(name, flush=True)
-    write_text(files[0], json.dumps(record, indent=1) + "\n")
-    write_text(files[1], page(record))
     for promise in broken(record):
         print(f"broken, {promise}")
     return bool(broken(record))

@@ -13,6 +13,7 @@ import pytest
 from helpers.paths import ROOT
 from spatialspec.drafts.registry import kinds
 
+pytestmark = pytest.mark.slow  # it trains drafts of every kind for two models
 Script = dict[str, Callable[..., Any]]
 
 
