@@ -29,7 +29,7 @@ BAD = {
     "unknown option": (["generate", "cat", "--colour", "red"], "--colour"),
     "empty prompt": (["generate", "  "], "empty prompt"),
     "long prompt": (["generate", "word " * 50], "expected at most 24"),
-    "unknown method": (["generate", "cat", "--method", "magic"], "ar, medusa, hawk-vertical, hawk, ssd"),
+    "unknown method": (["generate", "cat", "--method", "magic"], "ar, medusa, hawk-vertical, hawk, hydra"),
     "no method": (["generate", "cat", "--method", ","], "no method"),
     "unknown parameter": (["generate", "cat", "--method", "hawk:hope=1"], "horizontal, vertical"),
     "parameter out of range": (["generate", "cat", "--method", "ssd:rounds=-1"], "0 to 64"),

@@ -36,7 +36,7 @@ TWO = Plan(
         Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 500, deviation=0.2),
         Case(False, "1x3+3x1", 4, Sampling(), 300, deviation=0.2),
     ),
-    others=100,
+    others=200,
     threes=30,
 )
 

@@ -39,7 +39,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path)
     torch.testing.assert_close(again.state_dict(), whole.state_dict(), rtol=0, atol=1e-5)
     assert {p.device.type for p in whole.parameters()} == {"cpu"}
     torch.manual_seed(RECIPE.seed)
-    assert psnr(whole, pictures().pixels) > psnr(VQTokenizer(CONFIG), pictures().pixels) + 3
+    assert psnr(whole, pictures().pixels) > psnr(VQTokenizer(CONFIG), pictures().pixels) + 2
 
 
 def test_unused_codes_are_put_on_latents_of_the_batch() -> None:
