@@ -83,7 +83,6 @@ def test_nonsense_is_never_a_request(script: dict) -> None:
     assert len(bodies) > 250 and any(body.startswith(b"[") for body in bodies) and b"null" in bodies
 
 
-@pytest.mark.skipif(not PAGE.exists(), reason="no run of benchmarks/serving.py is recorded yet")
 def test_the_page_is_that_of_its_record(script: dict) -> None:
     record = json.loads(PAGE.with_suffix(".json").read_text())
     assert PAGE.read_text() == script["page"](record)
