@@ -19,7 +19,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def drawn(capsys: pytest.CaptureFixture[str], folder: Path, *dials: str) -> list[dict]:
     out, report = folder.parent / "out.png", folder.parent / "out.json"
-    code, _, err = call_main(capsys, "generate", "a cat", "--model", folder, "--out", out, "--json", report, *dials)
+    code, _, err = call_main(
+        capsys, "generate", "a cat", "--model", folder, "--seed", 0, "--out", out, "--json", report, *dials
+    )
     assert code == 0, err
     return json.loads(report.read_text())["methods"]
 
