@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -72,7 +72,7 @@ def compare(images: np.ndarray, target: ToyTarget, sampling: Sampling) -> Fit:
 def test_law(method: str, verifier: str, sampling: Sampling, grid: str, vocabulary: int, deviation: float) -> None:
     """The law of the target; under coupled noise the very tokens of AR besides."""
     target = ToyTarget.random(grid, vocabulary, 1, deviation=deviation)
-    remembered = CachedSampling(**vars(sampling))
+    remembered = CachedSampling(**asdict(sampling))
     noises = [TableNoise(seed, table(vocabulary)) for seed in range(FEWER)]
     images = Trial(method, verifier, remembered, target).tokens(noises)
     assert compare(images, target, sampling).p > LEVEL

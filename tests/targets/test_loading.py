@@ -148,7 +148,7 @@ def test_offloaded_weights_are_refused(made: dict[str, Path]) -> None:
 
 def test_drafts_beside_the_model_or_given(janus: Path, tmp_path: Path) -> None:
     target = load_target(janus)
-    (heads, predictors) = random_drafts(target)
+    heads, predictors, *_ = random_drafts(target)
     weights.save(heads, janus / "drafts" / "hawk", target.fingerprint, target.name)  # type: ignore[arg-type]
     weights.save(predictors, tmp_path / "mine", target.fingerprint, target.name)  # type: ignore[arg-type]
     assert [type(d).__name__ for d in SpatialPipeline.from_pretrained(janus).drafts] == ["HawkHeads"]

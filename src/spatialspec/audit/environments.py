@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 
 import numpy as np
@@ -39,7 +40,7 @@ class ToyEnvironment:
     def __init__(self, case: Case, plan: Plan, table: NoiseTable) -> None:
         s = case.sampling
         self.case, self.plan, self.table, self.toy = case, plan, table, case.toy()
-        self.sampling = CachedSampling(**vars(s))
+        self.sampling = CachedSampling(**asdict(s))
         self.joint = self.toy.joint(s)
 
     def _trial(self, method: Method, verifier: str) -> Trial:
