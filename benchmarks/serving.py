@@ -8,6 +8,7 @@ are to plain AR, image by image, under the same number of clients. Then a server
 
 import argparse
 import json
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,7 +55,12 @@ def loads(common: list[str], options: argparse.Namespace) -> list[dict[str, obje
 
 
 def abuse(common: list[str], pipeline: SpatialPipeline, options: argparse.Namespace) -> dict[str, object]:
-    """A crowd, nonsense, clients that hang up, and SIGKILL."""
+    """A crowd, nonsense, clients that hang up, and SIGKILL.
+
+    All with one thread: an image decoder rounds bytes by the number of threads, and a replica would have another.
+    """
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the servers
     record: dict[str, object] = {}
     words = [*common, "--max-batch", str(options.batch)]
     with server(words) as running:

@@ -86,13 +86,19 @@ class HawkHeads(DraftNetwork):
             BadInput: there are none, or fewer than asked for.
         """
         heads = context.find(cls, "hawk")
-        sizes = heads.config
-        if horizontal > sizes.horizontal or vertical > sizes.vertical:
-            raise BadInput(
-                f"horizontal={horizontal}, vertical={vertical}",
-                f"at most the {sizes.horizontal} and {sizes.vertical} heads of the draft weights",
-            )
+        check_heads(horizontal, vertical, heads.config.horizontal, heads.config.vertical)
         return heads
+
+
+def check_heads(horizontal: int, vertical: int, most_horizontal: int, most_vertical: int) -> None:
+    """Refuse more heads than there are.
+
+    Raises:
+        BadInput: of one direction more are asked for.
+    """
+    if horizontal > most_horizontal or vertical > most_vertical:
+        expected = f"at most the {most_horizontal} and {most_vertical} heads of the draft weights"
+        raise BadInput(f"horizontal={horizontal}, vertical={vertical}", expected)
 
 
 class TreeOptions(Budget):

@@ -31,14 +31,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from spatialspec.core.context import DecodeContext
-from spatialspec.core.errors import BadInput
 from spatialspec.core.noise import rows
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.sizes import Count, CountOrNone, Size
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
 from spatialspec.methods import trees
-from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, Origin, TreeOptions
+from spatialspec.methods.hawk import Hawk, HawkConfig, HawkHeads, Origin, TreeOptions, check_heads
 from spatialspec.methods.method import Method
 from spatialspec.methods.network import DraftNetwork
 from spatialspec.methods.options import Tolerance
@@ -107,10 +106,8 @@ class Hydra(Hawk):
         """Take Hydra's draft weights; return those of Hawk's vertical source, none if it is not in the pool."""
         self.network = context.find(HydraHeads, "hydra")
         sizes, s = self.network.config, self.options
-        if s.horizontal > sizes.horizontal or (sizes.vertical and s.vertical > sizes.vertical):
-            expected = f"at most the {sizes.horizontal} and {sizes.vertical} heads of the draft weights"
-            raise BadInput(f"horizontal={s.horizontal}, vertical={s.vertical}", expected)
         self.conditioned = bool(sizes.vertical)
+        check_heads(s.horizontal, s.vertical if self.conditioned else 0, sizes.horizontal, sizes.vertical)
         return self.hawk(context, 0 if self.conditioned else s.vertical)
 
     def hawk(self, context: DecodeContext, vertical: int) -> HawkHeads:

@@ -11,7 +11,7 @@ from spatialspec.lab.icons.tokenizer import Codebook, TokenizerRecipe, psnr, tra
 from spatialspec.targets.icons.vq import VQConfig, VQTokenizer
 
 CONFIG = VQConfig(codes=32, width=16, encoder_blocks=1, decoder_blocks=1)
-RECIPE = TokenizerRecipe(steps=110, batch=2, crop=8, restart_every=10)
+RECIPE = TokenizerRecipe(steps=150, batch=2, crop=8, restart_every=10)
 
 
 def pictures() -> CaptionedImages:
@@ -34,12 +34,12 @@ def run(out: Path, stop: str | None = None) -> VQTokenizer:
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "stopped", "step 110")  # the last state is that of step 100
+        run(tmp_path / "stopped", "step 150")  # the last state is that of step 100
     again = run(tmp_path / "stopped")
     torch.testing.assert_close(again.state_dict(), whole.state_dict(), rtol=0, atol=1e-5)
     assert {p.device.type for p in whole.parameters()} == {"cpu"}
     torch.manual_seed(RECIPE.seed)
-    assert psnr(whole, pictures().pixels) > psnr(VQTokenizer(CONFIG), pictures().pixels) + 2
+    assert psnr(whole, pictures().pixels) > psnr(VQTokenizer(CONFIG), pictures().pixels) + 3
 
 
 def test_unused_codes_are_put_on_latents_of_the_batch() -> None:
