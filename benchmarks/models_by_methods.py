@@ -42,8 +42,8 @@ from spatialspec.drafts.trainer import train
 from spatialspec.generation import generate
 from spatialspec.io.files import write_text
 from spatialspec.io.outputs import check_output
+from spatialspec.methods.draft_model import DraftTarget
 from spatialspec.methods.registry import methods
-from spatialspec.methods.sibling import DraftTarget
 from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
 

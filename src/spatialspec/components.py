@@ -15,8 +15,8 @@ from spatialspec.core.interfaces import Target
 from spatialspec.drafts import weights as draft_weights
 from spatialspec.io.hub import HubAccess
 from spatialspec.io.outputs import check_folder, writing_folder
+from spatialspec.methods.draft_model import DraftTarget
 from spatialspec.methods.network import DraftNetwork
-from spatialspec.methods.sibling import DraftTarget
 from spatialspec.models import draft_folder, model_folder
 from spatialspec.targets.loading import load_target, options_of_transformers, wrap
 from spatialspec.targets.placing import move

@@ -27,8 +27,9 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.decode import decode
+from spatialspec.methods.draft_model import DraftTarget, Follower
 from spatialspec.methods.rejection import Rejection
-from spatialspec.methods.sibling import DraftTarget, Sibling
+from spatialspec.methods.sibling import Sibling
 
 PLAIN, GUIDED = Sampling(), Sampling(guidance=1.5, top_k=3)
 LAWS = [  # method, sampling, grid, vocabulary, cached
@@ -115,7 +116,7 @@ def farthest(patch: Patch) -> float:
 
     def observe(self: Sibling, step: Step) -> None:
         cells = len(step.verdict.path)
-        found.append(float((self.q[:cells] - step.p[:cells]).abs().max()) if cells else 0.0)
+        found.append(float((self.follower.q[:cells] - step.p[:cells]).abs().max()) if cells else 0.0)
         honest(self, step)
 
     patch.setattr(Sibling, "observe", observe)
@@ -133,14 +134,14 @@ def test_the_target_as_its_own_sibling(monkeypatch: Patch) -> None:
 
 @pytest.mark.parametrize("change", [1, -1], ids=["a guess is committed", "a committed token is not"])
 def test_a_cache_out_of_step_is_seen(change: int, monkeypatch: Patch) -> None:
-    honest = Sibling.refine
+    honest = Follower.read
 
-    def refine(self: Sibling, proposal: Proposal, scores: Scores) -> Step:
+    def read(self: Follower, proposal: Proposal, scores: Scores) -> Step:
         step = honest(self, proposal, scores)
         count = len(step.verdict.path)
         return Step.of(0, step.before, proposal, scores, Verdict(tuple(range(count + change if count > 1 else count))))
 
-    monkeypatch.setattr(Sibling, "refine", refine)
+    monkeypatch.setattr(Follower, "read", read)
     assert farthest(monkeypatch) > 1e-3
 
 

@@ -18,8 +18,8 @@ from spatialspec import BadInput, Grid, SpatialPipeline
 from spatialspec.core.interfaces import Target
 from spatialspec.decode import Image, decode, one_pass
 from spatialspec.generation import assemble, generate
+from spatialspec.methods.draft_model import DraftTarget
 from spatialspec.methods.method import Method
-from spatialspec.methods.sibling import DraftTarget
 from spatialspec.request import Request
 from spatialspec.targets.loading import load_target
 

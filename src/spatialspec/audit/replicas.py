@@ -20,9 +20,9 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.drafts.registry import kinds
+from spatialspec.methods.draft_model import DraftTarget
 from spatialspec.methods.method import Method
 from spatialspec.methods.network import DraftNetwork
-from spatialspec.methods.sibling import DraftTarget
 from spatialspec.request import Request
 
 

@@ -44,7 +44,7 @@ class DraftCost:
     Attributes:
         passes: number of passes, those over a prompt too.
         slots: cells scored in them.
-        seconds: they took, drawing the guesses included; an image's share where several share a pass.
+        seconds: they took; an image's share where several share a pass.
     """
 
     passes: int = 0

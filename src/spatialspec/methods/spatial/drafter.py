@@ -5,6 +5,7 @@
 2. Memory. The scores of every slot are cached by position and preceding tokens. The guess for a cell comes from the
    entry with the same preceding tokens, or the most similar ones, not from the last pass.
 3. Main path. The best guess for each cell of the window, given the guesses before it.
+   With a guide, a draft model corrects cached scores after other tokens (`guide.py`).
 4. Tree. The rest of the budget is spent on other candidates at the front, the likeliest first. The probability of a
    node is that of its parent times P(candidate) = softmax((log p + g) / tau); tau is larger for a less similar entry.
    The tree ends before a node that is less probable than the price, what its time would bring elsewhere
@@ -27,9 +28,9 @@ its first cell copies the last cell of the grid before.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import count
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field
 
@@ -38,9 +39,11 @@ from spatialspec.core.interfaces import Drafter, Verifier
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
+from spatialspec.methods.draft_model import Group
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import Budget, Tolerance
-from spatialspec.methods.spatial.memory import Candidates, Entry, Key, Memory, Ranking
+from spatialspec.methods.spatial.guide import Guide
+from spatialspec.methods.spatial.memory import Candidates, Entry, Key, Memory, Ranking, places
 from spatialspec.methods.spatial.starts import STARTS
 
 MAIN = 40  # nodes of the main path that precede a larger tree
@@ -55,6 +58,8 @@ class SpatialOptions(Budget, Tolerance):
     front: float = Field(default=0.33, ge=0, le=1, description="share of the budget for the tree beside the main path")
     candidates: int = Field(default=32, ge=1, le=64, description="tokens of a cell that are stored")
     start: Literal["copy", "hawk", "spatial-model"] = Field(default="copy", description="what new cells start from")
+    guide: Literal["none", "sibling"] = Field(default="none", description="what corrects cached scores: --draft-model")
+    runs: int = Field(default=1, ge=1, le=8, description="passes of the guide per pass of the target")
 
     @property
     def main(self) -> int:
@@ -85,22 +90,43 @@ class Spatial(Drafter):
     """The drafter of one image; the verifier is coupled noise, exact or with a tolerance.
 
     Raises:
-        BadInput: `start` needs draft weights that are missing.
+        BadInput: `start` needs draft weights, or `guide` a draft model, and there are none.
     """
 
     def __init__(self, context: DecodeContext, options: SpatialOptions, verifier: Verifier) -> None:
         self.options, self.start = options, STARTS[options.start](context, verifier, options.candidates)
         self.memory, self.layers = Memory(context.target.codebook), self.start.layers
         self.ranked = options.candidates
+        self.guide = None if options.guide == "none" else Guide(context, self.memory, options.candidates)
+        self.cost = None if self.guide is None else self.guide.follower.cost
+        self._started: dict[int, Candidates] = {}
+
+    @classmethod
+    def prepare(cls, drafters: Sequence[Self], states: Sequence[State]) -> None:
+        """The runs of the guide, for all images that have one together."""
+        guided = [(one, one.guide, state) for one, state in zip(drafters, states, strict=True) if one.guide is not None]
+        if not guided:
+            return
+        group = Group.of([guide.follower for _, guide, _ in guided])
+        for _, guide, state in guided:
+            guide.begin(state)
+        for number in range(max(drafter.options.runs for drafter, *_ in guided)):
+            reading = [one for one in guided if number < one[0].options.runs]
+            for drafter, guide, state in reading:
+                guide.follower.guesses = drafter.propose(state)
+            group.run()
+            for _, guide, state in reading:
+                guide.correct(state)
+                guide.follower.guesses = None
 
     def propose(self, state: State) -> Proposal:
         """Main path and tree."""
-        s, memory, proposal, path = self.options, self.memory, Proposal(), list[_Cell]()
-        window = range(state.frontier, min(state.frontier + s.main, state.layout.cells))
-        started = self.start.guesses(window, [cell for cell in window if cell not in memory])
+        proposal, path = Proposal(), list[_Cell]()
+        window = range(state.frontier, min(state.frontier + self.options.main, state.layout.cells))
+        self._started = self.start.guesses(window, [cell for cell in window if cell not in self.memory])
         written, key, reached = list(state.tokens), Memory.key(state.tokens), 1.0
         for depth, cell in enumerate(window):
-            guesses = memory.find(cell, key) or started.get(cell)
+            guesses = self._find(cell, key)
             if guesses is None:
                 token = written[state.layout.neighbour(cell)]
             else:
@@ -110,11 +136,16 @@ class Spatial(Drafter):
             proposal.add(cell, token, depth - 1)
             written.append(token)
             key = (token, *key[:-1])
-        self._grow(proposal, path, started)
-        proposal.placeholders = {node for node, cell in enumerate(proposal.cells) if cell not in memory}
+        self._grow(proposal, path)
+        proposal.placeholders = {node for node, cell in enumerate(proposal.cells) if cell not in self.memory}
         return proposal
 
-    def _grow(self, proposal: Proposal, path: Sequence[_Cell], started: Mapping[int, Candidates]) -> None:
+    def _find(self, cell: int, key: Key) -> Candidates | None:
+        """Guesses for a cell after these tokens: of the guide, of the memory, or those that new cells start from."""
+        corrected = None if self.guide is None else self.guide.guesses.get((cell, key))
+        return corrected or self.memory.find(cell, key) or self._started.get(cell)
+
+    def _grow(self, proposal: Proposal, path: Sequence[_Cell]) -> None:
         """Add the tree: the likeliest candidates beside the main path and behind each other."""
         numbers, branches, beside = count(), list[_Branch](), iter(path)
 
@@ -135,7 +166,7 @@ class Spatial(Drafter):
             node = proposal.add(c.cell, token, c.parent)
             branch(c, rank + 1)
             key = (token, *c.key[:-1])
-            if (guesses := self.memory.find(c.cell + 1, key) or started.get(c.cell + 1)) is not None:
+            if (guesses := self._find(c.cell + 1, key)) is not None:
                 branch(_Cell(c.cell + 1, node, key, -cost, guesses), 0)
 
     def observe(self, step: Step) -> None:
@@ -144,18 +175,18 @@ class Spatial(Drafter):
         before, proposal, readout = step.before, step.proposal, step.scores.readout
         first = before.frontier + len(step.written)
         if readout is not None and not proposal.final:  # final where the pass read tokens of an earlier run
-            cells = [before.frontier, *(cell + 1 for cell in proposal.cells)]
-            keys = [Memory.key(before.tokens)]
-            for token, parent in zip(proposal.tokens, proposal.parents, strict=True):
-                keys.append((token, *keys[parent + 1][:-1]))
-            if slots := [slot for slot, cell in enumerate(cells) if first <= cell < before.layout.cells]:
+            if self.guide is not None:
+                self.guide.observe(step)
+            read = places(before, proposal)
+            if slots := [slot for slot, (cell, _) in enumerate(read) if first <= cell < before.layout.cells]:
                 ranking = Ranking.of(*(best[slots] for best in readout.best))
                 for index, slot in enumerate(slots):
-                    self.memory.add(cells[slot], keys[slot], Entry(ranking, index, before.passes))
+                    self.memory.add(*read[slot], Entry(ranking, index, before.passes))
         self.memory.forget(first)
 
 
 METHOD = Method(
     "spatial", "ours: refined window, memory of passes, tree at the front", SpatialOptions(), Spatial, rule="coupled",
-    variants=("front=0", "budget=3", "budget=3:start=hawk", "budget=3:start=spatial-model", "slots=3"),
+    variants=("front=0", "budget=3", "budget=3:start=hawk", "budget=3:start=spatial-model", "slots=3",
+              "budget=3:guide=sibling:runs=2"),
 )  # fmt: skip

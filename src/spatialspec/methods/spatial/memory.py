@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from spatialspec.core.errors import NotFinite
+from spatialspec.core.proposal import Proposal
+from spatialspec.core.state import State
 
 REACH = 4
 FADE = 1 / 32
@@ -36,6 +38,7 @@ RATE = (-1 / TAU).astype(np.float32)[:, :, None]
 
 
 Key = tuple[int, ...]  # the last tokens before a cell, the nearest first
+Place = tuple[int, Key]  # a cell, and the tokens before it
 
 
 class Ranking(NamedTuple):
@@ -69,6 +72,14 @@ class Entry(NamedTuple):
         """Guesses after tokens of which the last `equal` are the entry's, `age` passes later."""
         index = equal, min(age, TAU.shape[1] - 1)
         return Candidates(self.ranking, self.slot, TAU.item(index), self.ranking.mass.item(self.slot, *index))
+
+
+class Nearest(NamedTuple):
+    """The best entry for a cell after some tokens: the tokens that it read, and how many right before it are equal."""
+
+    key: Key
+    entry: Entry
+    equal: int
 
 
 class Candidates(NamedTuple):
@@ -155,18 +166,19 @@ class Memory:
 
     def find(self, cell: int, key: Key) -> Candidates | None:
         """Candidates of the best entry for a cell after these tokens; None if no pass has scored the cell."""
+        found = self.nearest(cell, key)
+        return None if found is None else found.entry.candidates(found.equal, self.pass_index - found.entry.pass_index)
+
+    def nearest(self, cell: int, key: Key) -> Nearest | None:
+        """The entry for a cell with the largest m + cos - age / 32; None if no pass has scored the cell."""
         entries = self._cells.get(cell)
         if entries is None:
             return None
-        entry, equal = entries.get(key), REACH
-        if entry is None or entry.pass_index < self.pass_index:
-            entry, equal = self._nearest(entries, key)
-        return entry.candidates(equal, self.pass_index - entry.pass_index)
-
-    def _nearest(self, entries: dict[Key, Entry], key: Key) -> tuple[Entry, int]:
-        """The entry with the largest m + cos - age / 32, and its m; a linear search, as a cell has few entries."""
+        entry = entries.get(key)
+        if entry is not None and entry.pass_index == self.pass_index:
+            return Nearest(key, entry, REACH)
         highest, best = -inf, None
-        for read, entry in entries.items():
+        for read, entry in entries.items():  # a cell has few
             equal = 0
             while equal < REACH and read[equal] == key[equal]:
                 equal += 1
@@ -174,11 +186,18 @@ class Memory:
             if equal < REACH and score + 1 > highest:  # otherwise no cosine makes it the best
                 score += self._cosine(read[equal], key[equal])
             if score > highest:
-                highest, best = score, (entry, equal)
-        assert best is not None  # cells in the cache have entries
+                highest, best = score, Nearest(read, entry, equal)
         return best
 
     def _cosine(self, a: int, b: int) -> float:
         if (a, b) not in self._likeness:
             self._likeness[a, b] = float(self.codes[a] @ self.codes[b])
         return self._likeness[a, b]
+
+
+def places(state: State, proposal: Proposal) -> list[Place]:
+    """The cell after every slot of a proposal, and the tokens before it."""
+    found = [(state.frontier, Memory.key(state.tokens))]
+    for cell, token, parent in zip(proposal.cells, proposal.tokens, proposal.parents, strict=True):
+        found.append((cell + 1, (token, *found[parent + 1][1][:-1])))
+    return found
