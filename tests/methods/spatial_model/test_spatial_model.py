@@ -227,6 +227,8 @@ def test_the_audit_of_everything_tries_on_toys_what_the_model_has_no_drafts_for(
     with pytest.raises(GeneratorExit):
         main(["audit", "--quick", "--model", str(tiny_folder(tmp_path))])
     names, absent = [str(Method.parse(name)) for name in audited()], ("hydra", "eagle", "spatial-model", "sibling")
-    lacking = [name for name in names if name.split(":")[0] in absent or "start=spatial-model" in name or "guide=" in name]
+    lacking = [
+        name for name in names if name.split(":")[0] in absent or "start=spatial-model" in name or "guide=" in name
+    ]
     assert f"has no drafts for: {', '.join(lacking)}" in " ".join(capsys.readouterr().out.split())
     assert asked == [names, lacking] and set(methods()) | {"spatial:budget=3:start=spatial-model"} <= set(names)
