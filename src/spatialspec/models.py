@@ -92,7 +92,8 @@ def model_folder(model: str, access: HubAccess = USUAL, whole: bool = True) -> P
         try:
             return _fetch(repository, whole)
         except Unknown as error:
-            raise BadInput(error.got, error.expected, _nearest(model) or error.advice) from error
+            advice = "; else ".join(filter(None, (_nearest(repository.name), error.advice)))
+            raise BadInput(error.got, error.expected, advice) from error
     names = ", ".join(embedded()) or "none in this installation"
     expected = f"a name ({names}), a folder with config.json, or OWNER/NAME of the Hub"
     raise BadInput(f"model {shown(model, 200)}", expected, _advice(model))
@@ -155,15 +156,15 @@ def _fetch_part(repository: Repository, whole: bool) -> Path:
 
 
 def _nearest(model: str) -> str:
-    """Advice with the known name that is most like a wrong one; "" where none is."""
+    """Advice with the known name that is most like a wrong one; "" where none is, or the name is known."""
     known = {name: name for name in embedded()}
     for family in FAMILIES.values():
         known |= {key.lower(): name for name in family.checkpoints for key in (name, name.rpartition("/")[2])}
     owned = [key for key in known if ("/" in key) == ("/" in model)]
     names = get_close_matches(model.lower(), owned, 1) or get_close_matches(model.rpartition("/")[2].lower(), known, 1)
-    if not names:
+    name = known[names[0]] if names else model
+    if name == model:
         return ""
-    name = known[names[0]]
     return f"give {name}" + (f", or run `hf download {name}`" if "/" in name else "") + ", the nearest known name"
 
 

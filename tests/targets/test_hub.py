@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from PIL import Image
 from safetensors.torch import load_file
 
 from helpers.hub import SHA, LoopbackHub, serving
@@ -22,6 +23,7 @@ from helpers.tiny_checkpoints import tiny_janus
 from helpers.tiny_glm import tiny_glm_parts
 from spatialspec import BadInput, SpatialPipeline
 from spatialspec.io.hub import Repository, title
+from spatialspec.measure.drawing import DrawingNote
 from spatialspec.models import model_folder
 
 JANUS, TINY, DRAFTS = "deepseek-community/Janus-Pro-1B", "someone/tiny", "someone/hawk"
@@ -144,7 +146,23 @@ def test_offline(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     again = SpatialPipeline.from_pretrained(JANUS, cache_dir=tmp_path)
     assert first("a red apple", seed=0).tokens == again("a red apple", seed=0).tokens and not hub.served
-    assert "while only the cache is read" in refused(TINY, tmp_path)
+    assert f"or run `hf download {JANUS}`, the nearest known name; else run" in refused(JANUS.lower(), tmp_path)
+    assert "nearest" not in refused(TINY, tmp_path) + refused(JANUS, tmp_path / "empty")
+
+
+def test_drawn_again_from_the_cache(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What only a file names is read where it is, and never fetched."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    first, again = tmp_path / "a.png", tmp_path / "b.png"
+    words = ["--model", TINY, "--draft", DRAFTS, "--method", "hawk", "--out", first]
+    assert call_main(capsys, "generate", "a cat", *words)[0] == 0
+    hub.served.clear()
+    assert call_main(capsys, "generate", "--again", first, "--out", again)[0] == 0 and not hub.served
+    assert Image.open(first).tobytes() == Image.open(again).tobytes()
+    note = DrawingNote.read(again)
+    assert (note.model, note.draft) == (f"{TINY}@{SHA}", f"{DRAFTS}@{SHA}")
 
 
 def test_what_is_refused(hub: LoopbackHub, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import typer
 
 from spatialspec import arguments
 from spatialspec.core.errors import BadInput, shown
+from spatialspec.io.hub import CACHE
 from spatialspec.io.outputs import check_folder, check_output
-from spatialspec.models import local_folder
+from spatialspec.models import draft_folder, local_folder, model_folder
 
 REPEATED = {  # options that a note holds
     "prompt", "negative_prompt", "seed", "method", "model", "draft", "draft_model", "verifier", "guidance",
@@ -74,13 +75,26 @@ def again(path: Path, context: typer.Context, given: dict[str, Any]) -> tuple[di
     sources = {name: context.get_parameter_source(name) for name in given}
     typed = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     kept = REPEATED - typed - ({"size"} if typed & {"height", "width"} else set())
-    if "model" in kept and local_folder(note.model) is None:
-        advice = f"type --model {note.model}, or its folder"
-        raise BadInput(f"the model {shown(note.model)} in {path.name}", "one on this machine", advice)
+    values: dict[str, Any] = {name: getattr(note, name) for name in kept}
+    if "model" in kept:
+        values["model"] = _here(note.model, f"the model {shown(note.model)} in {path.name}", f"--model {note.model}")
     if "draft" in kept and note.draft and "/" in note.draft and not Path(note.draft).is_dir():
-        raise BadInput(f"the drafts {shown(note.draft)} in {path.name}", "some on this machine", "type --draft")
-    if "draft_model" in kept and note.draft_model and local_folder(note.draft_model) is None:
-        advice = "type --draft-model"
-        raise BadInput(f"the draft model {shown(note.draft_model)} in {path.name}", "one on this machine", advice)
-    values = {name: getattr(note, name) for name in kept}
+        try:
+            values["draft"] = str(draft_folder((given | values)["model"], note.draft, drafts=CACHE))
+        except BadInput as error:
+            got = f"the drafts {shown(note.draft)} in {path.name}"
+            raise BadInput(got, "some on this machine", "type --draft") from error
+    if "draft_model" in kept and note.draft_model:
+        got = f"the draft model {shown(note.draft_model)} in {path.name}"
+        values["draft_model"] = _here(note.draft_model, got, "--draft-model")
     return given | values, note.fingerprint if "model" in kept else ""
+
+
+def _here(model: str, got: str, option: str) -> str:
+    """A model as its note names it, if it is on this machine; of one in the cache of the Hub its folder."""
+    if local_folder(model) is not None:
+        return model
+    try:
+        return str(model_folder(model, CACHE))
+    except BadInput as error:
+        raise BadInput(got, "one on this machine", f"type {option}, or its folder") from error

@@ -42,7 +42,7 @@ class HubAccess:
     local_files_only: bool = False
 
 
-USUAL = HubAccess()
+USUAL, CACHE = HubAccess(), HubAccess(local_files_only=True)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Repository:
         except Exception as error:  # of the Hub, the cache, the disk, or the client's HTTP library
             if _offline(self.access):
                 advice = f"run `hf download {self.name}` while you are online"
-                raise BadInput(f"{what}, while only the cache is read", "one in the cache, whole", advice) from error
+                raise Unknown(f"{what}, while only the cache is read", "one in the cache, whole", advice) from error
             reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
             got = f"{what}, which could not be fetched ({reason})"
             raise BadInput(
@@ -128,15 +128,20 @@ class Repository:
 
 
 class Unknown(BadInput):
-    """A name that the Hub does not have."""
+    """A name that the Hub, or offline its cache, does not have."""
 
 
 def title(folder: Path) -> str:
     """Name of a model by its folder, or by its pipeline's; of a snapshot in the cache of the Hub its repository's."""
-    folder = pipeline_folder(folder)
-    parents = [folder.absolute(), *folder.absolute().parents][:3]
-    match = CACHED.fullmatch(parents[-1].name) if len(parents) == 3 and parents[1].name == "snapshots" else None
-    return match["name"] if match else folder.name
+    name = cached_name(folder)
+    return name.partition("/")[2].partition("@")[0] if name else pipeline_folder(folder).name
+
+
+def cached_name(folder: Path) -> str:
+    """OWNER/NAME@REVISION of a snapshot in the cache of the Hub; "" of another folder."""
+    folder = pipeline_folder(folder).absolute()
+    match = CACHED.fullmatch(folder.parents[1].name) if folder.parent.name == "snapshots" else None
+    return f"{match['owner']}/{match['name']}@{folder.name}" if match else ""
 
 
 def _offline(access: HubAccess) -> bool:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from spatialspec import __version__
 from spatialspec.core.documents import parse_json
 from spatialspec.core.errors import BadInput
+from spatialspec.io.hub import cached_name
 from spatialspec.io.images import read_note
 from spatialspec.measure.documents import Strict, dtype_name
 from spatialspec.methods.method import Method
@@ -25,7 +26,7 @@ class DrawingNote(Strict):
     Attributes:
         seed: of this image.
         method: name and options, those of presets and of a measured budget too.
-        model: as typed; of an absolute path the last part alone.
+        model: as typed; of an absolute path the last part alone, in the cache of the Hub OWNER/NAME@REVISION.
         draft: likewise; null for those of the model.
         draft_model: likewise; null for none.
         fingerprint: of the target's weights.
@@ -92,4 +93,5 @@ class DrawingNote(Strict):
 
 
 def _place(name: str) -> str:
-    return Path(name).name if Path(name).expanduser().is_absolute() else name
+    path = Path(name).expanduser()
+    return cached_name(path) or path.name if path.is_absolute() else name
