@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 import spatialspec
 from helpers.paths import ROOT
-from helpers.tiny import tiny_folder
+from helpers.tiny import call_main, tiny_folder
 from helpers.tiny_checkpoints import tiny_janus
 from spatialspec import SpatialPipeline
 
@@ -98,3 +99,16 @@ def test_the_python_of_a_page(page: str, tmp_path: Path, monkeypatch: pytest.Mon
     if page.endswith("python.md"):
         begun, finished = names["begun"].tokens, names["finished"].tokens
         assert 0 < len(begun[0]) < 36 and finished == names["pipe"]("a red apple, 3d", seed=0).tokens
+
+
+def test_the_first_command_of_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the installation it is the only step to an image of a Janus, here a tiny one."""
+    monkeypatch.chdir(tmp_path)
+    lines = (ROOT / "README.md").read_text().splitlines()
+    install, draw = [line.strip() for line in lines[:40] if line.startswith("    ")]
+    command, *words = shlex.split(draw.replace("deepseek-community/Janus-Pro-1B", str(tiny_janus(tmp_path / "janus"))))
+    assert install == "pip install ." and command == "spatialspec"
+    code, _, err = call_main(capsys, *words)
+    assert code == 0 and Image.open("fox.png").size == (64, 64), err
