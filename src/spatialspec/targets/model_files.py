@@ -26,7 +26,7 @@ SIDE = (  # JSON that transformers reads where it exists
 REFERENCES = ("adapter_config.json", "audio_tokenizer_config.json")  # files that name other models, to be loaded
 REFUSED = {  # keys -> what to do
     "transformers_weights": "name the weights model.safetensors",
-    "quantization_config": "load it with transformers and give model and processor to spatialspec.targets.loading.wrap",
+    "quantization_config": "load it with transformers and give model and processor to spatialspec.wrap",
     "audio_tokenizer": "delete it",
 }
 DROPPED = {  # keys of config.json that are ignored: the caller decides them
