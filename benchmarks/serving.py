@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from serving_abuse import at_rest, crowd, hang_ups, killed, malformed, replica_killed, wanted
+from serving_abuse import at_rest, crowd, hang_ups, killed, malformed, replica_killed, slow_readers, wanted
 from serving_load import load, server
 
 from spatialspec import SpatialPipeline, __version__
@@ -55,7 +55,7 @@ def loads(common: list[str], options: argparse.Namespace) -> list[dict[str, obje
 
 
 def abuse(common: list[str], pipeline: SpatialPipeline, options: argparse.Namespace) -> dict[str, object]:
-    """A crowd, nonsense, clients that hang up, and SIGKILL.
+    """A crowd, nonsense, clients that hang up or do not read, and SIGKILL.
 
     All with one thread: an image decoder rounds bytes by the number of threads, and a replica would have another.
     """
@@ -71,6 +71,7 @@ def abuse(common: list[str], pipeline: SpatialPipeline, options: argparse.Namesp
         record["crowd"] = crowd(running.http, images, options.crowd, options.seconds)
         record["malformed"] = malformed(running.http, options.bodies)
         record["hang_ups"] = {"visits": options.visits, "left": hang_ups(running.http, images, options.visits)}
+        record["slow_readers"] = slow_readers(running.http, images, options.batch // 2)
         record["end"] = at_rest(running)
     record["server_killed"] = killed(words, images, options.batch)
     if options.replicas:
@@ -96,6 +97,8 @@ def page(record: dict) -> str:
     text += ["", "Every image is compared with that of a single thread:", "", "| what | what came of it |", "|---|---|"]
     rows = {f"{abused['crowd']['clients']} clients at once, {abused['crowd']['seconds']:.0f} seconds": "crowd"}
     rows[f"SIGKILL of the server with {abused['server_killed']['clients']} running requests"] = "server_killed"
+    if "slow_readers" in abused:
+        rows[f"beside {abused['slow_readers']['readers']} streams that nobody reads"] = "slow_readers"
     if "replica_killed" in abused:
         rows["SIGKILL of one of two replicas in such a crowd"] = "replica_killed"
     for what, name in rows.items():

@@ -1,4 +1,4 @@
-"""What a server has to bear: crowds, nonsense, clients that hang up, and SIGKILL. For `serving.py`.
+"""What a server has to bear: crowds, nonsense, clients that hang up or do not read, and SIGKILL. For `serving.py`.
 
 Every image that arrives is compared with that of a single thread for the same prompt, seed and method.
 """
@@ -12,9 +12,11 @@ import os
 import random
 import re
 import signal
+import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -118,6 +120,26 @@ def hang_ups(client: httpx.Client, images: Wanted, visits: int) -> int:
 
     with ThreadPoolExecutor(32) as pool:
         return sum(pool.map(visit, plans))
+
+
+def slow_readers(client: httpx.Client, images: Wanted, readers: int) -> dict[str, Any]:
+    """Clients that ask for streams and read nothing: what others get meanwhile.
+
+    Small packets and a small buffer keep the operating system from taking a whole stream of small images.
+    """
+    (prompt, method, seed), url = next(iter(images)), client.base_url
+    fields = {"prompt": prompt, "method": method, "seed": seed, "n": 8, "stream": True, "partial_images": 3}
+    body = json.dumps(fields).encode()
+    head = f"POST {IMAGES} HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
+    with ExitStack() as stack, ThreadPoolExecutor(len(images)) as pool:
+        for _ in range(readers):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((url.host, url.port))
+            connection.sendall(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        outcomes = Counter(pool.map(lambda job: outcome(client, job, images), images))
+    return {"readers": readers, "outcomes": dict(outcomes)}
 
 
 def at_rest(running: Server) -> dict[str, float]:

@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,10 @@ from helpers.serving import eventually
 from helpers.tiny import call_main, tiny_folder
 from spatialspec import SpatialPipeline
 from spatialspec.measure import prompt_run
+from spatialspec.measure.prompt_run import IndexLine, PromptRun
 from spatialspec.request import STRIDE
+from spatialspec.serve import ray_cluster
+from spatialspec.serve.ray_cluster import ModelSource
 
 PROMPTS = ["a cat", "red apple, 3d", "a cat", "blue heart, flat"]
 Call = Callable[..., tuple[int, str, str]]
@@ -179,3 +184,22 @@ def test_an_index_of_something_else(call: Call, drawn: list[str], line: str) -> 
     Path("out/index.jsonl").write_text(line + "\n")
     code, _, err = call()
     assert code == 2 and "out/index.jsonl, line 1: got no line of an index" in err and not drawn
+
+
+def test_a_draft_model_drafts_and_is_noted(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, and by what Ray's actors load (in this process); an index of images of another one is another run."""
+    Path("small").symlink_to(folder)
+    drafted = ["--draft-model", "small", "--method", "sibling"]
+
+    def drawn(source: ModelSource, run: PromptRun, prompts: Sequence[int]) -> Iterator[tuple[IndexLine, bytes]]:
+        pipeline = source.anywhere().load()
+        for prompt in prompts:
+            yield from run.draw(pipeline, prompt, lambda method, cells: None)
+
+    monkeypatch.setattr(ray_cluster, "cluster", nullcontext)
+    monkeypatch.setitem(sys.modules, "spatialspec.serve.ray_data", SimpleNamespace(drawn=drawn))
+    assert call(*drafted)[::2] == (0, "")
+    assert call(*drafted, "--out", "ray", "--ray")[::2] == (0, "")
+    assert files() == files("ray") and {line["draft_model"] for line in lines("ray")} == {"small"}
+    code, _, err = call("--method", "sibling", "--draft-model", "tiny")
+    assert code == 2 and "got draft_model 'tiny', expected 'small'" in err

@@ -17,6 +17,7 @@ from helpers.gate import Gate
 from helpers.serving import IMAGES, Serving, drawn, events, eventually, serving
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.serve import answers
+from spatialspec.serve.batch import Batch
 from spatialspec.serve.job import Job
 from spatialspec.serve.scheduler import Scheduler
 
@@ -178,3 +179,22 @@ def test_time_limit(pipeline: SpatialPipeline, gate: Gate) -> None:
         for answer in (one.result() for one in waiting):
             assert answer.status_code == 504 and answer.json()["error"]["code"] == "timeout"
         assert at_rest(served) and outcomes(served)["failed"] == 2
+
+
+def test_nobody_waits_for_a_thread_that_has_ended(pipeline: SpatialPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the batch itself fails: who waits is told, nobody else is taken, and health says that it is over."""
+
+    def fails(batch: Batch, indices: list[int]) -> None:
+        raise RuntimeError(f"{__file__}: a secret of the machine")
+
+    monkeypatch.setattr(Batch, "leave", fails)
+    with serving(pipeline) as served, ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda seed: served.post(seed=seed), range(3)))
+        assert {answer.status_code for answer in answers} <= {500, 503} and answers[0].json()["error"]["message"]
+        assert not any("secret" in answer.text for answer in answers)
+        eventually(lambda: not served.server.scheduler.alive, "the thread goes on")
+        for path, status in (("/health", 500), ("/ready", 503)):
+            assert served.http.get(path).status_code == status
+        late = served.post()
+        assert late.status_code == 503 and late.json()["error"]["code"] == "shutting_down"
+        assert late.headers["Retry-After"] and not served.server.scheduler.jobs

@@ -54,11 +54,11 @@ def draw_prompts(given: Mapping[str, Any]) -> None:
     if out.suffix.lower() in WRITTEN:
         raise BadInput(f"--out {out}", "a folder", "with --prompts every image is a file in it")
     texts = read_prompts(source)
-    check_folder(out, "--out", read_folders(common.model, common.draft))
+    check_folder(out, "--out", read_folders(common.model, common.draft, common.draft_model))
     if out.is_dir():
         check_output(out / INDEX, "", "--out", [source])
     pipeline, request = common.load(methods, texts)
-    run = PromptRun(request, str(methods[0]), common.model, common.draft)
+    run = PromptRun(request, str(methods[0]), common.model, common.draft, common.draft_model)
     with working_in(out):
         index, cells = ImageIndex(out, run, pipeline), pipeline.target.layout(request.grid).cells
         there = len(index.files)
@@ -81,7 +81,7 @@ def _drawn(
         from spatialspec.measure.documents import dtype_name
         from spatialspec.serve.ray_cluster import ModelSource, cluster
 
-        names = "model", "draft", "device", "engine"
+        names = "model", "draft", "draft_model", "device", "engine"
         source = ModelSource(
             **{name: given[name] for name in names},
             dtype=dtype_name(pipeline.target.dtype),

@@ -73,13 +73,13 @@ def serve(
         else:
             from spatialspec.serve.ray_cluster import cluster
 
-            read_folders(model, draft, whole=True)  # fetched once, with a bar
+            read_folders(model, draft, draft_model, whole=True)  # fetched once, with a bar
             with waiting(f"starting {replicas} replicas"):
                 stack.enter_context(cluster())
                 from spatialspec.serve.ray import ReplicaOptions, replicated
 
                 chosen = ReplicaOptions(
-                    model=model, draft=draft, device=device, dtype=dtype, engine=engine,
+                    model=model, draft=draft, draft_model=draft_model, device=device, dtype=dtype, engine=engine,
                     plugin=",".join(map(str, plugin or ())), max_batch=max_batch, max_queue=max_queue,
                     max_seconds=max_seconds, replicas=processes[0], most_replicas=processes[1],
                 )  # fmt: skip

@@ -56,12 +56,14 @@ class PromptRun:
         method: name and options.
         model: as typed.
         draft: as typed; None for those of the model.
+        draft_model: as typed; None for none.
     """
 
     request: Request
     method: str
     model: str
     draft: str | None
+    draft_model: str | None = None
 
     def name(self, image: int) -> str:
         """File of an image: numbers of its prompt and, within it, of the image, from 0."""
@@ -70,7 +72,8 @@ class PromptRun:
 
     def note(self, pipeline: SpatialPipeline, image: int) -> DrawingNote:
         """What an image depends on; its file holds it."""
-        return DrawingNote.of(pipeline, Method.parse(self.method), self.request, image, self.model, self.draft)
+        names = self.model, self.draft, self.draft_model
+        return DrawingNote.of(pipeline, Method.parse(self.method), self.request, image, *names)
 
     def images(self, prompt: int) -> range:
         """Indices of the images of a prompt."""

@@ -56,6 +56,7 @@ class ReplicaOptions(BaseModel):
 
     model: str = "icons"
     draft: str | None = None
+    draft_model: str | None = None
     device: str | None = None
     dtype: str | None = None
     engine: str = "auto"
@@ -78,7 +79,9 @@ class ReplicaOptions(BaseModel):
     def source(self) -> ModelSource:
         """Of the model."""
         plugins = tuple(Path(name) for name in self.plugin.split(",") if name)
-        return ModelSource(self.model, self.draft, self.device, self.dtype, self.engine, plugins).anywhere()
+        return ModelSource(
+            self.model, self.draft, self.device, self.dtype, self.engine, plugins, self.draft_model
+        ).anywhere()
 
 
 class Replica:

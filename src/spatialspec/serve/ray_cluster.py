@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class ModelSource:
         dtype: its name; None for that of the device.
         engine: how passes are run.
         plugins: files that register methods, drafts or targets.
+        draft_model: a smaller model that drafts, as `model`; None for none.
     """
 
     model: str = "icons"
@@ -40,13 +41,17 @@ class ModelSource:
     dtype: str | None = None
     engine: str = "auto"
     plugins: tuple[Path, ...] = ()
+    draft_model: str | None = None
 
     def anywhere(self) -> ModelSource:
         """A copy that names the same folders from whatever folder a process works in."""
         model = self.model if self.model in embedded() else _absolute(self.model)
         draft = self.draft if self.draft is None or "/" not in self.draft else _absolute(self.draft)
+        small = self.draft_model
+        if small is not None and small not in embedded():
+            small = _absolute(small)
         plugins = tuple(Path(_absolute(str(path))) for path in self.plugins)
-        return ModelSource(model, draft, self.device, self.dtype, self.engine, plugins)
+        return replace(self, model=model, draft=draft, draft_model=small, plugins=plugins)
 
     def load(self) -> SpatialPipeline:
         """Load it.
@@ -57,7 +62,12 @@ class ModelSource:
         for path in self.plugins:
             load_file(path)
         pipeline = SpatialPipeline.from_pretrained(
-            self.model, self.draft, self.device, dtype=self.dtype, engine=self.engine
+            self.model,
+            self.draft,
+            self.device,
+            dtype=self.dtype,
+            engine=self.engine,
+            draft_model=self.draft_model,
         )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline

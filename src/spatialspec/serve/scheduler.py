@@ -113,8 +113,18 @@ class Scheduler:
         if self._thread.is_alive():
             self._thread.join()
 
-    @torch.inference_mode()
     def _run(self) -> None:
+        try:
+            self._draw()
+        except Exception:
+            LOG.exception("the thread that draws has ended")
+        with self._changed:  # nobody waits for a thread that has ended
+            self._stopping = True
+            for job in list(self.jobs.values()):
+                job.fail(Problem(500, "the thread that draws has ended; the server's log says more", SERVER))
+
+    @torch.inference_mode()
+    def _draw(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopping or not self.idle)

@@ -59,6 +59,7 @@ def test_every_load_and_every_abuse(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert sum(abused["malformed"]["statuses"].values()) == 60
     assert all(400 <= int(status) < 500 for status in abused["malformed"]["statuses"])
     assert abused["end"]["images"] == 0 and abused["hang_ups"]["visits"] == 20
+    assert abused["slow_readers"] == {"readers": 1, "outcomes": {"right": 12}}
     assert sum(abused["server_killed"]["outcomes"].values()) == 2 and abused["server_killed"]["next_server"] == "right"
     page = (tmp_path / "serving.md").read_text()
     assert f"| {abused['crowd']['outcomes']['right']} right |" in page and page == script["page"](record)
@@ -74,6 +75,14 @@ def test_an_image_of_somebody_else_is_noticed(tmp_path: Path, script: dict) -> N
         assert outcome(served.http, job, {job: images[other]}) == "mixed up"
         assert outcome(served.http, ("a cat", "none", 0), images) == "400"
     assert outcome(served.http, job, images) == "lost"
+
+
+def test_who_does_not_read_is_beside_others(tmp_path: Path, script: dict) -> None:
+    """Their images are asked for, and what others get is counted."""
+    images = script["wanted"](tiny_pipeline(tmp_path / "tiny"), ["a cat"], ("ar",), 3)
+    with serving(tiny_pipeline(tmp_path / "tiny")) as served:
+        assert script["slow_readers"](served.http, images, 2) == {"readers": 2, "outcomes": {"right": 3}}
+        served.settled()
 
 
 def test_nonsense_is_never_a_request(script: dict) -> None:
