@@ -15,7 +15,10 @@ from functools import partial
 from math import floor
 from pathlib import Path
 
+import numpy as np
+
 from spatialspec.io.files import write_text
+from spatialspec.measure.intervals import mean_over_prompts
 from spatialspec.methods.method import Method
 from spatialspec.methods.presets import PRESETS
 
@@ -41,9 +44,22 @@ COLUMNS: dict[str, Column] = {
 STAGES = ("draft", "pass", "read", "verify", "keep")
 
 
+def spread(key: str) -> Column:
+    """How many times less of a figure an image takes than with AR: geometric mean over images, and its interval."""
+
+    def column(row: dict) -> str:
+        figure = mean_over_prompts(row["beside_ar"][key], range(row["images"]), np.exp)
+        assert figure is not None and figure.interval is not None
+        return "{:.2f} [{:.2f}, {:.2f}]".format(figure.value, *figure.interval)
+
+    return column
+
+
 # Columns that are there where a page names them; `ms` are milliseconds of a pass in each stage.
 NAMED: dict[str, Column] = {
     "slots": lambda r: f"{r['tokens_per_pass']:.0f}",
+    "x passes [95 %]": spread("passes"),
+    "x time [95 %]": spread("seconds"),
     **{
         f"ms {stage}": partial(lambda stage, r: f"{1000 * r['stages'][stage] / r['target_passes']:.2f}", stage)
         for stage in STAGES
@@ -88,7 +104,7 @@ def fill(page: str, folder: Path = ROOT) -> str:
 def figures(path: str, names: str, columns: str, folder: Path) -> str:
     """Settings of a run and a table of these methods and columns; no names select all."""
     record = json.loads((ROOT / path).read_text())
-    rows = {row["method"]: row for row in record["methods"]}
+    rows = {row["method"]: row | beside_ar(record, row["method"]) for row in record["methods"]}
     chosen: dict[str, dict] = {}
     for name in filter(None, map(str.strip, names.split(","))):
         if name.startswith(PRESET) or ":" in name:
@@ -110,6 +126,16 @@ def figures(path: str, names: str, columns: str, folder: Path) -> str:
     for name, row in shown.items():
         lines.append(f"| `{name}` | " + " | ".join(known[heading](row) for heading in headings) + " |")
     return "\n".join(lines) + "\n"
+
+
+def beside_ar(record: dict, method: str) -> dict[str, dict[str, np.ndarray]]:
+    """Logarithms of how much less every image took than with AR, where the record has its images."""
+    each = {name: [image for image in record.get("images", []) if image["method"] == name] for name in ("ar", method)}
+    logs = {
+        key: np.log([image[key] for image in each["ar"]]) - np.log([image[key] for image in each[method]])
+        for key in ("passes", "seconds")
+    }
+    return {"beside_ar": logs}
 
 
 def share(value: float) -> str:

@@ -93,8 +93,7 @@ class Replica:
     """
 
     def __init__(self, source: ModelSource, limits: Limits) -> None:
-        if ip_address(ray.util.get_node_ip_address()).is_loopback:
-            _close_to_others()
+        _close_to_others()
         self._place = serve.get_replica_context().replica_id.unique_id
         self._server = Server(source.load(), limits, place=self._place)
         self._server.scheduler.start()
@@ -139,7 +138,9 @@ class Replica:
 
 
 def _close_to_others() -> None:
-    """Ray Serve opens a port of a replica, for calls by gRPC, to every machine, wherever Ray itself listens."""
+    """Where Ray listens on the loopback, let replicas do so: Ray Serve opens their port for gRPC to every machine."""
+    if not ip_address(ray.util.get_node_ip_address()).is_loopback:
+        return
     add = replica.add_port_to_grpc_server
     replica.add_port_to_grpc_server = lambda server, address: add(server, address.replace("[::]", "127.0.0.1"))
 
@@ -160,6 +161,7 @@ class Door:
     """What Ray's own HTTP proxy sends requests to."""
 
     def __init__(self, replicas: DeploymentHandle, key: str | None) -> None:
+        _close_to_others()
         self._replicas, self._key = replicas, key
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
