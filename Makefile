@@ -13,9 +13,10 @@ help: ## show this list
 demo: $(VENV)/.installed ## draw one prompt with ar, hawk, ssd and spatial from one seed, into demo.png
 	$(BIN)/spatialspec generate "red apple, 3d" --method hawk,ssd,spatial --compare --seed 0 --out demo.png
 
-TESTS := -m pytest -q -n auto --maxprocesses 4
+TESTS := -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+unexport PYTHONDONTWRITEBYTECODE # Python is started some hundred times, and two phases collect the same tests
 
-fast: $(VENV)/.installed-dev ## the quickest tests that say most, in under a minute
+fast: $(VENV)/.installed-dev ## the quickest tests that say most, in a few minutes
 	$(BIN)/python $(TESTS) -m fast
 
 lint: $(VENV)/.installed-dev ## style, format and types

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -36,11 +38,23 @@ def small_previews(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
         shrink_previews(monkeypatch)
 
 
+@cache
+def marks(path: Path) -> tuple[str, ...]:
+    """The marks of all tests in a file, by its folder; of "fast", whether they may have it."""
+    given = [mark for folder, mark in MARKS.items() if path.is_relative_to(ROOT / "tests" / folder)]
+    return (*given, *["fast"] * any(path.is_relative_to(ROOT / "tests" / place) for place in FAST))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m fast` alone, files without fast tests are not even imported: many import half of Python's packages."""
+    outside = collection_path.name.startswith("test_") and "fast" not in marks(collection_path)
+    return True if config.option.markexpr == "fast" and outside else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for folder, mark in MARKS.items():
-            if item.path.is_relative_to(ROOT / "tests" / folder):
+        for mark in marks(item.path):
+            if mark != "fast":
                 item.add_marker(mark)
-        fast = any(item.path.is_relative_to(ROOT / "tests" / place) for place in FAST)
-        if fast and not any(item.get_closest_marker(mark) for mark in NOT_FAST):
+        if "fast" in marks(item.path) and not any(item.get_closest_marker(mark) for mark in NOT_FAST):
             item.add_marker("fast")

@@ -16,7 +16,7 @@ from spatialspec.methods.registry import audited
 
 @pytest.mark.parametrize("plan", [QUICK, FULL], ids=["quick", "full"])
 def test_every_plan_has_a_toy_of_min_p(plan: Plan) -> None:
-    """Every method runs on every toy, under each rule that it supports."""
+    """And there images are possible without it that are impossible with it."""
     cases = [case for case in plan.cases if case.sampling.min_p]
     for case in cases:
         possible, without = (

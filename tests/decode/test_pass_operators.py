@@ -10,8 +10,9 @@ import pytest
 from torch.utils._python_dispatch import _disable_current_modes
 
 from helpers.operators import counted
-from helpers.real_targets import MAKES, random_drafts
+from helpers.real_targets import MAKES, Made, random_drafts
 from spatialspec import Grid
+from spatialspec.core.interfaces import Target
 from spatialspec.core.noise import Noise
 from spatialspec.core.sampling import Sampling
 from spatialspec.decode import decode
@@ -57,14 +58,18 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.fixture(scope="module", params=["icons", "janus", "emu3", "anole", "lumina", "liquid", "simplear", "classes"])
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Target]:
+    made = MAKES[request.param]
+    return made, load_target(made.make(tmp_path_factory.mktemp("kinds") / request.param))
+
+
 @pytest.mark.parametrize(("method", "rule", "operators"), LIMITS)
-@pytest.mark.parametrize("kind", ["icons", "janus", "emu3", "anole", "lumina", "liquid", "simplear", "classes"])
 def test_operators_outside_a_pass(
-    kind: str, method: str, rule: str, operators: int, tmp_path: Path, outside: pytest.MonkeyPatch
+    loaded: tuple[Made, Target], method: str, rule: str, operators: int, outside: pytest.MonkeyPatch
 ) -> None:
     """And one read: what the host needs of a pass comes at once."""
-    made = MAKES[kind]
-    target = load_target(made.make(tmp_path / kind))
+    made, target = loaded
     grid = target.grid if made.size is None else Grid.parse(made.size)
     request = Request([made.prompts[0]], [3], target.default, grid, rule)
     images = assemble(target, random_drafts(target), Method.parse(method), request)

@@ -33,7 +33,8 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    monkeypatch.setattr(cases, "QUICK", replace(QUICK, size="3x4"))
+    few = tuple(replace(case, images=250) for case in QUICK.cases)
+    monkeypatch.setattr(cases, "QUICK", replace(QUICK, cases=few, size="3x4"))
     for registry in (methods.REGISTRY, drafters.REGISTRY):
         monkeypatch.setattr(registry, "named", registry.all())
     tiny_folder(Path("FOLDER"))

@@ -122,19 +122,19 @@ class Bug:
     Attributes:
         plant: replaces a part.
         method: that is audited.
-        case: of the quick audit.
+        case: of the quick audit, one that the method draws in its turn.
     """
 
     plant: Callable[[Patch], None]
-    method: str = "hawk"
-    case: int = TABLE
+    method: str
+    case: int
 
 
 PLANTED = {
-    "residual warped twice": Bug(residual_warped_twice, "medusa"),
-    "rows of a batch clamped to the smallest acceptance": Bug(clamped_rows),
-    "generator seeded in the accept loop": Bug(reseeded, case=FEW_TOKENS),
-    "top-p fed probabilities": Bug(top_p_of_probabilities, case=CACHE),
-    "uniform fallback where the residual vanishes": Bug(uniform_fallback, case=FEW_TOKENS),
-    "unconditional cache not rolled back": Bug(unconditional_not_rolled_back, case=CACHE),
+    "residual warped twice": Bug(residual_warped_twice, "hawk", TABLE),
+    "rows of a batch clamped to the smallest acceptance": Bug(clamped_rows, "hawk", TABLE),
+    "generator seeded in the accept loop": Bug(reseeded, "hawk", FEW_TOKENS),
+    "top-p fed probabilities": Bug(top_p_of_probabilities, "medusa", CACHE),
+    "uniform fallback where the residual vanishes": Bug(uniform_fallback, "hawk", FEW_TOKENS),
+    "unconditional cache not rolled back": Bug(unconditional_not_rolled_back, "medusa", CACHE),
 }

@@ -30,11 +30,11 @@ __all__ = [
     "table",
 ]
 
-REPLICAS, ALIKE = 1500, 100
+REPLICAS, ALIKE = 800, 60
 TWO = Plan(
     (
-        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 500, deviation=0.2),
-        Case(False, "1x3+3x1", 4, Sampling(), 300, deviation=0.2),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5), 300, deviation=0.2),
+        Case(False, "1x3+3x1", 4, Sampling(), 200, deviation=0.2),
     ),
     others=200,
     threes=30,

@@ -30,7 +30,7 @@ SHAPES = [
     "hawk-vertical",
     "hawk-vertical:depth=4:vertical_samples=3",
 ]
-LENGTHS = (8, 16, 32, 48)
+LENGTHS = (8, 32)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_icons_within_a_tenth(icons):
     every = [ask(icons, "12x12", prompt, seed) for prompt, seed in zip(prompts, (0, 5, 1, 2, 3, 4), strict=True)]
     requests = every[:2]
     heads, windows = [record_heads(icons, r) for r in requests], [record_window(icons, r) for r in every]
-    for shape in ("hawk", "hawk:depth=4:vertical_samples=2", "hawk:vertical_samples=4:horizontal_samples=3", "medusa"):
+    for shape in ("hawk:depth=4:vertical_samples=2", "medusa"):
         ran = fmean(real(icons, shape, r)[0] for r in requests)
         said = fmean(replay_heads(record, Method.parse(shape)).passes for record in heads)
         print(f"{shape}: predicted {said}, ran {ran}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers.tiny import tiny_pipeline
@@ -20,13 +24,20 @@ VARIANTS = [(name, given) for name, entry in methods().items() for given in entr
 TOY = ToyTarget.random("3x2", 4, 1, deviation=0.7)
 PICTURE = ToyTarget.random(QUICK.size, 4, 1, deviation=0.7)  # seed-exact methods are compared on one of this size, too
 
+NOISES = [Noise(seed, PICTURE.grid.cells, 4) for seed in range(3)]
 
-def drafted(method: str, target: ToyTarget, count: int = 8) -> list[tuple[object, ...]]:
-    """Every proposal of some images."""
+
+def drafted(method: str, target: ToyTarget, count: int = 8) -> Iterator[tuple[object, ...]]:
+    """Every proposal of some images, as they are made."""
     trial = Trial(method, "coupled", Sampling(), target, count=5)
     images = [trial.image(Noise(seed, target.grid.cells, 4)) for seed in range(count)]
-    steps = decode(target.session([""] * count, [""] * count, Sampling(), target.grid), images)
-    return [(step.image, *step.proposal.tokens, *step.proposal.parents) for step in steps]
+    for step in decode(target.session([""] * count, [""] * count, Sampling(), target.grid), images):
+        yield step.image, *step.proposal.tokens, *step.proposal.parents
+
+
+@cache
+def drawn_by_ar() -> np.ndarray:
+    return Trial("ar", "coupled", Sampling(), PICTURE).tokens(NOISES)
 
 
 def test_all_are_audited_behind_their_method() -> None:
@@ -54,7 +65,8 @@ def test_every_word_of_a_variant_shows_where_it_is_audited(name: str, given: str
     words, target = given.split(":"), TOY if methods()[name].rule == "rejection" else PICTURE
     for word in words:
         others = ":".join([name, *(other for other in words if other != word)])
-        assert drafted(f"{name}:{given}", target) != drafted(others, target), word
+        passes = zip_longest(drafted(f"{name}:{given}", target), drafted(others, target))
+        assert any(ours != without for ours, without in passes), word
 
 
 @pytest.mark.parametrize(
@@ -70,9 +82,7 @@ def test_every_word_of_a_variant_shows_where_it_is_audited(name: str, given: str
 )
 def test_seed_identity_on_a_picture_that_is_larger_than_windows(method: str) -> None:
     """AR's tokens, image by image."""
-    noises = [Noise(seed, PICTURE.grid.cells, 4) for seed in range(6)]
-    ours, ar = (Trial(text, "coupled", Sampling(), PICTURE, count=5).tokens(noises) for text in (method, "ar"))
-    assert (ours == ar).all()
+    assert (Trial(method, "coupled", Sampling(), PICTURE, count=5).tokens(NOISES) == drawn_by_ar()).all()
 
 
 @pytest.mark.parametrize(("method", "first"), [("jacobi", 0), ("sjd", 5), ("gsd", 5), ("csd", 5), ("scd", 5)])

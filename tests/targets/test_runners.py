@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
+from helpers.covering import covering
 from helpers.operators import counted
 from helpers.passes import keep
 from helpers.real_targets import MAKES, random_drafts
@@ -30,6 +31,8 @@ from spatialspec.targets.session import TargetSession
 from spatialspec.targets.shape import Shape
 
 METHODS = ("ar", "jacobi:length=6", "spatial:budget=10", "hawk", "sjd:length=6", "scd:length=6", "sjd-pac", "ssd")
+ALIKE = ("lumina", "lumina2", "emu35", "captions")  # their layers are those of other kinds
+COMPILED = [pytest.param(kind, marks=[pytest.mark.long] * (kind in ALIKE)) for kind in MAKES]
 Kind = tuple[Target, Sequence[nn.Module], Grid, tuple[str, str]]
 
 
@@ -48,7 +51,7 @@ def tokens(made: Kind, method: str, how: Runner, times: int = 1) -> list[list[tu
     return [generate(target, drafts, Method.parse(method), request)[0] for _ in range(times)]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("made", "method"), covering(MAKES, METHODS), indirect=["made"])
 def test_tokens_of_replayed_passes(made: Kind, method: str) -> None:
     """Two images, twice with the same buffers: bit for bit those of passes padded alike, and those run as they come."""
     (plain,), padded = tokens(made, method, Runner()), tokens(made, method, Padded())
@@ -56,7 +59,9 @@ def test_tokens_of_replayed_passes(made: Kind, method: str) -> None:
     assert padded == [plain] and twice == [plain, plain]
 
 
-@pytest.mark.parametrize("made", [kind for kind in MAKES if kind not in ("lumina2", "emu35")], indirect=True)
+@pytest.mark.parametrize(
+    "made", [pytest.param(k, marks=[pytest.mark.long] * (k in ALIKE)) for k in MAKES], indirect=True
+)
 def test_a_pass_compiles_whole(made: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     """No break in the graph, and one graph for every shape: a second one would raise."""
     graphs: list[GraphModule] = []

@@ -21,6 +21,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from helpers.covering import covering
 from helpers.real_targets import MAKES
 from spatialspec import SpatialPipeline
 from spatialspec.core.errors import BadInput
@@ -104,8 +105,7 @@ REFUSED: dict[str, Callable[[Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", CLASSES)
-@pytest.mark.parametrize("change", [*SAME, *ANEW, *REFUSED])
+@pytest.mark.parametrize(("kind", "change"), covering(CLASSES, [*SAME, *ANEW, *REFUSED]))
 def test_changed_behind_the_wrapper(kind: str, change: str, folders: dict[str, Path]) -> None:
     """The same tokens, those of a wrapper made afterwards, or a refusal: never something in between."""
     model, processor = loaded(folders[kind], kind)

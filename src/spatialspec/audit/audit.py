@@ -11,6 +11,7 @@ FALSE_ALARM, however the tests depend on each other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -49,14 +50,38 @@ def declared(method: Method, verifier: str) -> str:
 
 
 def images_of(method: Method, verifier: str, plan: Plan) -> list[int]:
-    """Number of images of each toy that a method draws."""
+    """Number of images that a method draws of each toy; where toys are drawn in turn, half for a variant."""
     many = declared(method, verifier) == EXACT or method == AR
-    return [case.images if many else plan.others for case in plan.cases]
+    half = plan.in_turn and not _by_default(method)
+    images = [max(plan.others, case.images // 2) if half else case.images for case in plan.cases]
+    return images if many else [plan.others] * len(images)
+
+
+def _by_default(method: Method) -> bool:
+    return method == REGISTRY.all().get(method.name)
+
+
+def turns(methods: Sequence[Method], plan: Plan) -> list[tuple[int, ...]]:
+    """The toys, as indices, on which each pair of `pairs` draws: all, or some in turn if the plan says so.
+
+    In turn, a method with its defaults draws on two under each rule that must be exact; a variant, and what is not
+    declared exact, on one. The first of a sort under a rule begins with the second toy, the next with the third.
+    """
+    tried, count = pairs(methods), len(plan.cases)
+    if not plan.in_turn:
+        return [tuple(range(count))] * len(tried)
+    shares, begun = [], Counter[tuple[str, int]]()
+    for method, rule in tried:
+        two = _by_default(method) and declared(method, rule) != NOT_EXACT
+        kind = rule, 1 + two
+        shares.append(tuple(sorted({(begun[kind] + i) % count for i in range(1, kind[1] + 1)})))
+        begun[kind] += 1
+    return shares
 
 
 def chi_square_tests(methods: Sequence[Method], plan: Plan) -> int:
-    """Number of tests of an audit: two enumerations of every toy for each method and rule."""
-    return 2 * len(plan.cases) * len(pairs(methods))
+    """Number of tests of an audit: two enumerations of every toy on which a method draws under a rule."""
+    return 2 * sum(map(len, turns(methods, plan)))
 
 
 def level_of(tests: int) -> float:
@@ -71,17 +96,19 @@ def on_model(methods: Sequence[Method], toys_only: Collection[Method]) -> list[t
 
 def effort(methods: Sequence[Method], plan: Plan, model_cells: int, toys_only: Collection[Method] = ()) -> int:
     """Tokens that an audit draws and reports."""
-    compared = len(on_model(methods, toys_only))
-    return sum(_tokens(*pair, plan) for pair in pairs(methods)) + (compared + 1) * len(plan.prompts) * model_cells
+    compared, toys = len(on_model(methods, toys_only)), turns(methods, plan)
+    drawn = sum(_tokens(*pair, plan, own) for pair, own in zip(pairs(methods), toys, strict=True))
+    return drawn + (compared + 1) * len(plan.prompts) * model_cells
 
 
-def _tokens(method: Method, verifier: str, plan: Plan) -> int:
-    return sum(n * case.cells for n, case in zip(images_of(method, verifier, plan), plan.cases, strict=True))
+def _tokens(method: Method, verifier: str, plan: Plan, toys: Sequence[int]) -> int:
+    images = images_of(method, verifier, plan)
+    return sum(images[i] * plan.cases[i].cells for i in toys)
 
 
 @dataclass(frozen=True)
 class ToyTrial:
-    """Results of a method on all toys.
+    """Results of a method on its toys.
 
     Attributes:
         cases: one for each toy.
@@ -101,11 +128,12 @@ def environments(plan: Plan, seed: int) -> list[ToyEnvironment]:
     return [ToyEnvironment(case, plan, tables[case.cells, case.vocabulary]) for case in plan.cases]
 
 
-def try_on_toys(toys: Sequence[ToyEnvironment], method: Method, verifier: str) -> ToyTrial:
-    """Draw with a method on every toy, and compare."""
+def try_on_toys(toys: Sequence[ToyEnvironment], method: Method, verifier: str, chosen: Sequence[int]) -> ToyTrial:
+    """Draw with a method on the toys with these indices, and compare."""
     cases: list[CaseResult] = []
     divergences: list[tuple[int, int]] = []
-    for toy, count in zip(toys, images_of(method, verifier, toys[0].plan), strict=True):
+    counts = images_of(method, verifier, toys[0].plan)
+    for toy, count in ((toys[i], counts[i]) for i in chosen):
         images = toy.draw(method, verifier, count)
         cases.append(toy.compare(images))
         if method.seed_exact(verifier):
@@ -116,9 +144,9 @@ def try_on_toys(toys: Sequence[ToyEnvironment], method: Method, verifier: str) -
 _environments_of_worker = cache(environments)
 
 
-def _in_worker(plan: Plan, seed: int, method: str, verifier: str) -> ToyTrial:
+def _in_worker(plan: Plan, seed: int, method: str, verifier: str, chosen: Sequence[int]) -> ToyTrial:
     torch.set_num_threads(1)
-    return try_on_toys(_environments_of_worker(plan, seed), Method.parse(method), verifier)
+    return try_on_toys(_environments_of_worker(plan, seed), Method.parse(method), verifier, chosen)
 
 
 def audit(
@@ -144,7 +172,7 @@ def audit(
     Raises:
         BadInput: the model lacks the drafts of a seed-exact method; before anything is computed.
     """
-    tried = pairs(methods)
+    tried, chosen = pairs(methods), turns(methods, plan)
     model = None if pipeline is None else ModelEnvironment(pipeline, plan, seed, report)
     compared = on_model(methods, toys_only)
     if model is not None:
@@ -156,19 +184,19 @@ def audit(
     of_model: dict[tuple[Method, str], tuple[int, int]] = {}
     toys = cache(partial(environments, plan, seed))
 
-    def begin(method: Method, verifier: str) -> Callable[[], ToyTrial]:
+    def begin(method: Method, verifier: str, own: Sequence[int]) -> Callable[[], ToyTrial]:
         """Start a trial in a worker, or defer it to this process; workers know only methods of this package."""
         if workers > 1 and REGISTRY.ships(method):
-            return pool.submit(_in_worker, plan, seed, str(method), verifier).result
-        return lambda: try_on_toys(toys(), method, verifier)
+            return pool.submit(_in_worker, plan, seed, str(method), verifier, own).result
+        return lambda: try_on_toys(toys(), method, verifier, own)
 
     with Workers(workers) as pool:
-        trials = [begin(*pair) for pair in tried]
+        trials = [begin(*pair, own) for pair, own in zip(tried, chosen, strict=True)]
         if model is not None:
             of_model = {pair: departures(model.target, model.reference, model.draw(pair[0])) for pair in compared}
-        for pair, trial in zip(tried, trials, strict=True):
+        for pair, own, trial in zip(tried, chosen, trials, strict=True):
             results.append(_judge(*pair, plan, trial(), of_model.get(pair), level))
-            report(str(pair[0]), _tokens(*pair, plan))
+            report(str(pair[0]), _tokens(*pair, plan, own))
     settings = AuditSettings(
         command="audit",
         model="" if pipeline is None else pipeline.target.name,
@@ -192,7 +220,7 @@ def _judge(
     if promise == SEED_EXACT:
         count, (ties, unexplained) = (0, (0, 0)) if model is None else (len(plan.prompts), model)
         seeds = SeedIdentity(
-            images=plan.others * len(plan.cases) + count, model_images=count,
+            images=plan.others * len(toys.cases) + count, model_images=count,
             ties=toys.ties + ties, unexplained=toys.unexplained + unexplained,
         )  # fmt: skip
     outcome = NO_DEVIATION

@@ -62,6 +62,7 @@ class Plan:
         threes: number of images drawn in batches of three; the others are drawn in larger batches.
         size: grid of the model's images, ROWSxCOLUMNS; "" for the model's default.
         prompts: of the model's images, drawn in one batch.
+        in_turn: every method draws on one or two of the toys, in turn, instead of on all; see `audit.turns`.
     """
 
     cases: tuple[Case, ...]
@@ -69,14 +70,15 @@ class Plan:
     threes: int
     size: str = ""
     prompts: tuple[str, ...] = ("red apple, 3d", "blue heart, flat")
+    in_turn: bool = False
 
 
 QUICK = Plan(
     (
-        Case(False, "2x2", 4, Sampling(top_p=0.9), 1500, deviation=0.2),  # wrong residuals show most
-        Case(False, "3x2", 3, Sampling(), 1200, deviation=0.2),  # numbers used twice show most
-        Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 400),
-        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5, min_p=0.6), 400, deviation=0.2),
+        Case(False, "2x2", 4, Sampling(top_p=0.9), 1200, deviation=0.2),  # wrong residuals show most
+        Case(False, "3x2", 3, Sampling(), 1000, deviation=0.2),  # numbers used twice show most
+        Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 300),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5, min_p=0.6), 300, deviation=0.2),
     ),
     others=200, threes=30, size="8x8",
 )  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
+from itertools import accumulate, compress
 
 import numpy as np
 import torch
@@ -212,11 +214,14 @@ class ToySession:
     def _in_rows(self, state: State, proposal: Proposal) -> list[int]:
         """Prefix of every slot: a slot attends to tokens committed up to its cell, a node also to its ancestors."""
         written = sorted({**dict(enumerate(state.tokens)), **state.ahead}.items())
-        attended = [[token for other, token in written if other <= cell] for cell in state.pending]
-        for cell, above in zip(proposal.cells, proposal.ancestors(), strict=True):
-            branch = [token for token, on_path in zip(proposal.tokens, above, strict=True) if on_path]
-            attended.append([token for other, token in written if other <= cell] + branch)
-        return [reduce(self.target.child, tokens, 0) for tokens in attended]
+        cells = [cell for cell, _ in written]
+        prefixes = list(accumulate((token for _, token in written), self.target.child, initial=0))
+        committed = [prefixes[bisect_right(cells, cell)] for cell in (*state.pending, *proposal.cells)]
+        attended = committed[: len(state.pending)]
+        for prefix, above in zip(committed[len(state.pending) :], proposal.ancestors(), strict=True):
+            branch = compress(proposal.tokens, above)
+            attended.append(reduce(self.target.child, branch, prefix))
+        return attended
 
     def keep(self, index: int, step: Step) -> None:
         """Does nothing: a prefix needs no cache."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +29,9 @@ def audit(
         str | None,
         typer.Option(help="name[:key=value...], separated by commas. [default: all methods, and variants]"),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer audit environments, fewer and smaller images.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer audit environments, without --methods in turn; fewer images.")
+    ] = False,
     model: options.Model = "icons",
     seed: options.Seed = 0,
     json: options.Json = None,
@@ -57,7 +60,7 @@ def audit(
         from spatialspec.pipeline import SpatialPipeline
 
         torch.set_num_threads(1)  # the processes share the cores
-        plan = QUICK if quick else FULL
+        plan = replace(QUICK, in_turn=methods is None) if quick else FULL
         pipeline = SpatialPipeline.from_pretrained(model, dtype="fp32")
         missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods is None else []
     if missing:

@@ -13,8 +13,6 @@ from spatialspec.models import WEIGHTS
 from spatialspec.pipeline import SpatialPipeline
 from spatialspec.request import Request
 
-SEED_EXACT = "medusa,hawk-vertical,hawk,hawk:vertical_samples=2:horizontal_samples=2"
-
 
 @pytest.fixture(scope="module")
 def pipeline() -> SpatialPipeline:
@@ -26,10 +24,16 @@ def run(pipeline: SpatialPipeline, methods: str, prompts: tuple[str, ...], grid:
     return bench(pipeline, Method.parse_list(methods), request, lambda method, tokens: None).methods
 
 
-@pytest.mark.parametrize(("size", "prompts"), [("24x24", 1), ("12x12", 4), ("5x17", 3)])
-def test_seed_exact_methods_draw_the_tokens_of_ar(pipeline, size, prompts):
-    words = ("red apple, 3d", "grinning face", "blue car, flat", "a word it never saw: zyx")[:prompts]
-    for result in run(pipeline, SEED_EXACT, words, Grid.parse(size), seed=3):
+@pytest.mark.parametrize(
+    ("size", "prompts", "methods"),
+    [
+        ("24x24", ["red apple, 3d"], "hawk:vertical_samples=2:horizontal_samples=2"),
+        ("12x12", ["red apple, 3d", "grinning face"], "medusa,hawk"),
+        ("5x17", ["blue car, flat", "a word it never saw: zyx"], "hawk-vertical,hawk"),
+    ],
+)
+def test_seed_exact_methods_draw_the_tokens_of_ar(pipeline, size, prompts, methods):
+    for result in run(pipeline, methods, tuple(prompts), Grid.parse(size), seed=3):
         assert result.seed_exact
         assert result.unexplained_divergences == 0, result
         assert result.target_passes < Grid.parse(size).cells
