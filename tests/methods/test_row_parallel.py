@@ -13,7 +13,7 @@ import torch
 
 from helpers.passes import scores_of
 from helpers.sight import Fickle, Seen, Settled, Sight, run
-from helpers.toys import CachedSampling, TableNoise, check_law, table
+from helpers.toys import REPLICAS, CachedSampling, TableNoise, check_law, table
 from spatialspec.audit.chi_square import CAUTION
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.grid import Grid
@@ -172,7 +172,7 @@ def test_pjd_lower_rows_draw_nothing_of_their_own() -> None:
     """A draft of q stays in a lower row as often as p and q overlap: five standard deviations, odds 6e-7."""
     p, q = torch.tensor([0.5, 0.2, 0.2, 0.1]), torch.tensor([0.1, 0.2, 0.3, 0.4])
     state = State(Grid(2, 3), (0,), 1, (0, 3), {3: 1})
-    stayed, trials = 0, 1000
+    stayed, trials = 0, REPLICAS
     for seed in range(trials):
         noise = TableNoise(seed, table(4, 6))
         context = DecodeContext(Sight(), [], Sampling(), state.layout, noise)  # type: ignore[arg-type]

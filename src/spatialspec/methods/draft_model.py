@@ -111,13 +111,13 @@ class Follower:
 
     def read(self, tree: Proposal, scores: Scores) -> Step:
         """Take the distributions of a pass; return the pass, which commits what was unread."""
-        if not bool(scores.p.isfinite().all()):
-            cells = sorted({len(self.committed), *(cell + 1 for cell in tree.cells)})
-            raise NotFinite(f"scores of cells {cells[0]} to {cells[-1]} by the draft model", self.state.passes)
         slots, earlier = self._slots
         self.q = scores.p[slots]
         if self.last is not None:
             self.earlier, self.last = scores.p[earlier], None
+        if not bool(self.q.isfinite().all() and self.earlier.isfinite().all()):
+            first, last = len(self.committed), max(tree.cells, default=-1) + 1
+            raise NotFinite(f"scores of cells {first} to {last} by the draft model", self.state.passes)
         path = list[int]()  # from the last committed node up
         node = slots[0] - 1
         while node != ROOT:
