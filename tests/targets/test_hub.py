@@ -22,7 +22,7 @@ from helpers.tiny import call_main, tiny_folder
 from helpers.tiny_checkpoints import tiny_janus
 from helpers.tiny_glm import tiny_glm_parts
 from spatialspec import BadInput, SpatialPipeline
-from spatialspec.io.hub import Repository, title
+from spatialspec.io.hub import Repository, _snapshot, title
 from spatialspec.measure.drawing import DrawingNote
 from spatialspec.models import model_folder
 
@@ -60,6 +60,7 @@ def hub(served: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> LoopbackHub:
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     served.served.clear()
     served.tokens.clear()
+    _snapshot.cache_clear()  # a process asks for a snapshot once
     return served
 
 
