@@ -58,6 +58,8 @@ def spread(key: str) -> Column:
 # Columns that are there where a page names them; `ms` are milliseconds of a pass in each stage.
 NAMED: dict[str, Column] = {
     "slots": lambda r: f"{r['tokens_per_pass']:.0f}",
+    "draft passes": lambda r: f"{r['draft_passes']:.0f}",
+    "drafting": lambda r: f"{r['draft_seconds'] / r['seconds']:.0%}",
     "x passes [95 %]": spread("passes"),
     "x time [95 %]": spread("seconds"),
     **{

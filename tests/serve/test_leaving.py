@@ -16,7 +16,7 @@ import pytest
 from helpers.gate import Gate
 from helpers.serving import IMAGES, Serving, drawn, events, eventually, serving
 from spatialspec.pipeline import SpatialPipeline
-from spatialspec.serve import answers
+from spatialspec.serve import answers, app
 from spatialspec.serve.batch import Batch
 from spatialspec.serve.job import Job
 from spatialspec.serve.scheduler import Scheduler
@@ -149,6 +149,24 @@ def test_slow_readers_hold_nobody_up(pipeline: SpatialPipeline, monkeypatch: pyt
         eventually(lambda: len(served.server.scheduler.jobs) == 3, "they have not been read")
         stack.close()
         assert at_rest(served)
+
+
+def test_a_client_that_does_not_read_is_cut_off(
+    pipeline: SpatialPipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its job ends, and the log holds no traceback."""
+    small = answers.file_of
+    monkeypatch.setattr(answers, "file_of", lambda image, body, **how: small(image, body, **how) + "=" * 8_000_000)
+    monkeypatch.setattr(app, "SLOWEST", 0.2)
+    body = b'{"prompt": "a cat", "n": 2, "stream": true}'
+    head = f"POST {IMAGES} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with serving(pipeline) as served:
+        address = ("127.0.0.1", int(served.url.rpartition(":")[2]))
+        with socket.create_connection(address) as connection:
+            connection.sendall(head.encode() + body)
+            eventually(lambda: served.metric("spatialspec_tokens_total") == 2 * 36, "its images are not drawn")
+            eventually(lambda: not served.server.scheduler.jobs, "it is not cut off")
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_full_queue(pipeline: SpatialPipeline, gate: Gate) -> None:

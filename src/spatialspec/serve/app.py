@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request as HttpRequest
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sse_starlette.sse import EventSourceResponse
+from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -44,9 +44,10 @@ class JobStream(EventSourceResponse):
         self._server, self._job = server, job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all of it."""
+        """Send all of it; a client that does not read is cut off."""
         try:
-            await super().__call__(scope, receive, send)
+            with suppress(SendTimeoutError):
+                await super().__call__(scope, receive, send)
         finally:
             self._server.release(self._job)
 
