@@ -41,13 +41,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
             (janus / name).parent.mkdir(exist_ok=True)
             (janus / name).write_bytes(b"not to be fetched")
         hub.repositories = {JANUS: janus, TINY: tiny, DRAFTS: Path(shutil.copytree(tiny / "drafts/hawk", root / "d"))}
-        (root / "files").mkdir()
+        for folder in ("files", "own"):
+            (root / folder).mkdir()
         (root / "files" / "c2i_B_256.pt").write_bytes(b"x")
-        hub.repositories["FoundationVision/LlamaGen"] = root / "files"
-        (root / "own").mkdir()
         (root / "own" / "config.json").write_text('{"model_type": "multi_modality"}')
         (root / "own" / "pytorch_model.bin").write_bytes(b"not to be fetched")
-        hub.repositories["deepseek-ai/Janus-Pro-1B"] = root / "own"
+        hub.repositories |= {"FoundationVision/LlamaGen": root / "files", "deepseek-ai/Janus-Pro-1B": root / "own"}
         hub.gated = {"someone/gated"}
         yield hub
 
@@ -56,8 +55,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
 def hub(served: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> LoopbackHub:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", served.endpoint)
-    template = served.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    files = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", served.endpoint + files)
     served.served.clear()
     served.tokens.clear()
     _snapshot.cache_clear()  # a process asks for a snapshot once
