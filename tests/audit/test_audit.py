@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (10_000, 20_000))])
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_bugs_make_the_quick_audit_fail(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the level of the audit of everything, with room: 3.1 standard deviations between statistic and threshold.
+    """At the level of the audit of everything, with room: five standard deviations between statistic and threshold.
 
     With one method, on a toy that this audit has it draw; missed with odds below 0.001 under other seeds too.
     """
@@ -61,7 +61,7 @@ def test_planted_bugs_make_the_quick_audit_fail(name: str, seed: int, monkeypatc
     assert not document.ok and found.p <= level
     if found.chi_square is not None:  # None: an image that cannot be
         deviation = (2 * (2 * found.chi_square - found.freedom)) ** 0.5  # of a noncentral chi-square with this mean
-        assert survival(found.chi_square - 3.1 * deviation, found.freedom) <= level
+        assert survival(found.chi_square - 5 * deviation, found.freedom) <= level
 
 
 def test_honest_methods_pass(folder: Path) -> None:

@@ -181,13 +181,13 @@ class Bug:
     plant: Callable[[Patch], None]
     method: str
     verifier: str = "rejection"
-    replicas: int = 1000
+    replicas: int = REPLICAS
     deviation: float = 0.2
 
 
 PLANTED = {
     "argmax drafts": Bug(argmax_drafts, "hawk", replicas=FEWER),
-    "one stream, two candidates": Bug(shared_stream, "medusa", replicas=REPLICAS),
+    "one stream, two candidates": Bug(shared_stream, "medusa"),
     "one sample, two depths": Bug(reused_sample, "medusa:horizontal_samples=1"),
     "one sample, draft and residual": Bug(draft_again, "medusa:horizontal_samples=1"),
     "horizontal q, vertical test": Bug(other_q, "hawk", replicas=FEWER, deviation=1.0),
@@ -200,7 +200,7 @@ PLANTED = {
 @pytest.mark.law
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_bug_is_seen(name: str, monkeypatch: Patch) -> None:
-    """Missed with odds below 0.001 under other seeds too: 3.1 standard deviations between statistic and threshold."""
+    """Missed with odds below 0.001 under other seeds too: five standard deviations between statistic and threshold."""
     bug = PLANTED[name]
     bug.plant(monkeypatch)
     target = ToyTarget.random("3x2", 4, 1, deviation=bug.deviation)
@@ -208,4 +208,4 @@ def test_planted_bug_is_seen(name: str, monkeypatch: Patch) -> None:
     found = compare(Trial(bug.method, bug.verifier, CachedSampling(), target).tokens(noises), target, PLAIN)
     print(f"{name}: {found.chi_square:.0f} on {found.freedom}, p = {found.p:.0e}")
     deviation = (2 * (2 * found.chi_square - found.freedom)) ** 0.5  # of a noncentral chi-square with this mean
-    assert found.chi_square == np.inf or survival(found.chi_square - 3.1 * deviation, found.freedom) < LEVEL
+    assert found.chi_square == np.inf or survival(found.chi_square - 5 * deviation, found.freedom) < LEVEL

@@ -47,7 +47,7 @@ DRAWING = (  # P: a prompt; own: size S and a seed; H, W: its pixels; tokens: of
     "pipe.set_progress_bar_config(disable=True, desc='x') is None",
 )
 
-REFUSED = {  # and what is said
+REFUSED = {  # and the message
     "pipe(P, output_type='latent')": "expected one of pil, np, pt, tokens",
     "pipe(P, callback_on_step_end_tensor_inputs=['latents'])": "expected one of step, tokens",
     "load(F, trust_remote_code=True)": "expected False, always",
@@ -99,6 +99,6 @@ def test_lines(names: dict[str, Any], half: int) -> None:
             failed[line] = error
     assert not failed
 
-    for line, said in REFUSED.items():
-        with pytest.raises(BadInput, match=said):
+    for line, message in REFUSED.items():
+        with pytest.raises(BadInput, match=message):
             eval(line, names)

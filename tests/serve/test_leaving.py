@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import random
 import socket
 import time
 import weakref
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -170,6 +172,23 @@ def test_a_client_that_does_not_read_is_cut_off(
             eventually(lambda: not served.server.scheduler.jobs, "it is not cut off")
     logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_streams_end_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every kind, without an error."""
+    monkeypatch.setattr(app, "SLOWEST", 0.05)
+
+    async def events() -> AsyncIterator[dict[str, str]]:
+        yield {"data": "x"}
+
+    async def send(message: object) -> None:
+        await asyncio.sleep(60)
+
+    async def receive() -> dict[str, str]:
+        await asyncio.sleep(60)
+        return {}
+
+    asyncio.run(app.Stream(events())({"type": "http", "method": "GET"}, receive, send))  # type: ignore[arg-type]
 
 
 def test_a_full_queue(pipeline: SpatialPipeline, gate: Gate) -> None:

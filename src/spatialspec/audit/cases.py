@@ -75,10 +75,10 @@ class Plan:
 
 QUICK = Plan(
     (
-        Case(False, "2x2", 4, Sampling(top_p=0.9), 1200, deviation=0.2),  # wrong residuals show most
-        Case(False, "3x2", 3, Sampling(), 1000, deviation=0.2),  # numbers used twice show most
-        Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 300),
-        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5, min_p=0.6), 300, deviation=0.2),
+        Case(False, "2x2", 4, Sampling(top_p=0.9), 1500, deviation=0.2),  # wrong residuals show most
+        Case(False, "3x2", 3, Sampling(), 1200, deviation=0.2),  # numbers used twice show most
+        Case(True, "2x3", 4, Sampling(guidance=2.0, temperature=0.8, top_k=3, top_p=0.95), 400),
+        Case(False, "2x1+2x2", 4, Sampling(guidance=1.5, min_p=0.6), 400, deviation=0.2),
     ),
     others=200, threes=30, size="8x8",
 )  # fmt: skip

@@ -4,9 +4,16 @@ A pass of it reads committed tokens that it has not read and a proposal behind t
 follows that of the image. The same pass may read the proposal of the target's last pass too, as further branches. The
 images of a batch share its passes; they join it and leave it as they join and leave the batch.
 
+Correction. The target has scored a cell after other tokens than now: p'. The draft model knows what the change of
+tokens changes, from its own distributions q' then and q now, as in parareal integration, where a coarse model carries
+the change and the fine one the state:
+
+    r = normalise(p' (q / q')^w)
+
 | variable | symbol |
 |---|---|
 | `Follower.q`, `Follower.earlier` | q and q', distributions after the slots of both proposals |
+| `WEIGHTS` | w by the number of equal tokens right before the cell; the last one for more |
 """
 
 from __future__ import annotations
@@ -15,7 +22,8 @@ import time
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from spatialspec.core.clock import DraftCost
 from spatialspec.core.context import DecodeContext
@@ -27,7 +35,22 @@ from spatialspec.core.state import State
 from spatialspec.core.step import Scores, Step, Verdict
 
 SAME = 0.01  # relative difference of codebooks that rounding explains
+WEIGHTS = (0.8, 0.5, 0.3)
+LEAST = 1e-9  # smaller probabilities count as this in ratios
 ADVICE = "give a model of the same family, with the same image tokenizer and sizes"
+
+
+def weight(equal: int) -> float:
+    """w of a cell after this many equal tokens."""
+    return WEIGHTS[min(equal, len(WEIGHTS) - 1)]
+
+
+def corrected(
+    p: Float[Tensor, "N V"], q: Float[Tensor, "N V"], earlier: Float[Tensor, "N V"], w: Float[Tensor, "N"]
+) -> Float[Tensor, "N V"]:
+    """r, from p', q, q' and w of every cell."""
+    r = p * (q.clamp(min=LEAST) / earlier.clamp(min=LEAST)) ** w[:, None]
+    return r / r.sum(-1, keepdim=True)
 
 
 class DraftTarget(nn.Module):

@@ -6,10 +6,8 @@
 
 Speculative decoding with a small model (Leviathan et al., 2023), its chain drawn side by side by Jacobi iterations.
 
-Correction: cell i was scored by the target's last pass, after other tokens x'_<i. There p'_i knows the target, and q
-knows what the change of tokens changes:
-
-    r_i = normalise(p'_i (q_i / q'_i)^w),   q'_i the draft model's distribution at that time
+Correction: cell i was scored by the target's last pass, after other tokens; r_i is made of that and of what the change
+of tokens changes (`draft_model.py`).
 
 Exactness. The noise of a cell is the same in all runs and passes. q_i, q'_i and p'_i are functions of what is committed
 and of tokens before cell i, and no decision about a cell before i has looked at the noise of cell i. So x_i is a sample
@@ -21,7 +19,6 @@ Passes and cache of the draft model: `draft_model.py`.
 |---|---|
 | `length` | n + 1, as in `jacobi` |
 | `self.last` | x', p' and q' |
-| `WEIGHTS` | w by the number of equal tokens right before the cell; 0 where all are equal |
 """
 
 from __future__ import annotations
@@ -40,12 +37,9 @@ from spatialspec.core.interfaces import Drafter, Verifier
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
-from spatialspec.methods.draft_model import Follower, Group
+from spatialspec.methods.draft_model import Follower, Group, corrected, weight
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import LARGEST, Slotted, Tolerance
-
-WEIGHTS = (0.8, 0.5, 0.3)
-LEAST = 1e-9  # smaller probabilities count as this in ratios
 
 
 class SiblingOptions(Slotted, Tolerance):
@@ -79,7 +73,7 @@ class _Last(NamedTuple):
         weights = []
         for index in (cell - self.first for cell in cells):
             equal = next((n for n in range(index) if not same[index - 1 - n]), None)
-            weights.append(0.0 if equal is None else WEIGHTS[min(equal, len(WEIGHTS) - 1)])
+            weights.append(0.0 if equal is None else weight(equal))
         return weights
 
 
@@ -138,9 +132,8 @@ class Sibling(Drafter):
         known = range(cells.start, min(cells.stop, first + len(before)))  # cells that p' and q' have
         rows, q = slice(known.start - first, known.stop - first), new[: len(known)]
         read = [*self.follower.committed[first:], *self.tokens]
-        w = q.new_tensor(self.last.weights(read, known))[:, None]
-        r = p[rows] * (q.clamp(min=LEAST) / before[rows].clamp(min=LEAST)) ** w
-        return torch.cat((r / r.sum(-1, keepdim=True), new[len(known) :]))
+        r = corrected(p[rows], q, before[rows], q.new_tensor(self.last.weights(read, known)))
+        return torch.cat((r, new[len(known) :]))
 
     def propose(self, state: State) -> Proposal:
         """The window as a chain."""

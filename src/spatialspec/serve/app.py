@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -36,18 +36,29 @@ EXAMPLES = 6
 SLOWEST = 30.0  # seconds that a client may take to read what was sent before it is cut off
 
 
-class JobStream(EventSourceResponse):
+class Stream(EventSourceResponse):
+    """Events to a client; one that does not read is cut off."""
+
+    def __init__(self, events: AsyncIterator[Event], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(events, headers=headers, send_timeout=SLOWEST)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send all of them."""
+        with suppress(SendTimeoutError):
+            await super().__call__(scope, receive, send)
+
+
+class JobStream(Stream):
     """Events of a job to the client that asked for it: when this client leaves, however it does, the job ends."""
 
     def __init__(self, server: Server, job: Job, events: AsyncIterator[Event]) -> None:
-        super().__init__(events, headers={"X-Job-Id": job.id}, send_timeout=SLOWEST)
+        super().__init__(events, {"X-Job-Id": job.id})
         self._server, self._job = server, job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all of it; a client that does not read is cut off."""
+        """Send all of them."""
         try:
-            with suppress(SendTimeoutError):
-                await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send)
         finally:
             self._server.release(self._job)
 
@@ -164,7 +175,7 @@ class Server:
 
     async def watch(self, id: str) -> Response:
         """Progress of a job; who watches may leave without a consequence."""
-        return EventSourceResponse(self.answers.progress(self._job(id)), send_timeout=SLOWEST)
+        return Stream(self.answers.progress(self._job(id)))
 
     async def cancel(self, id: str) -> dict[str, Any]:
         """End a job; its own client gets an error."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from helpers.toys import ToyTarget, Trial
 from spatialspec import BadInput
@@ -14,7 +15,7 @@ from spatialspec.core.proposal import Proposal
 from spatialspec.core.sampling import Sampling
 from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.decode import Image, decode, one_pass
-from spatialspec.methods.draft_model import DraftTarget, Follower
+from spatialspec.methods.draft_model import DraftTarget, Follower, corrected
 from spatialspec.methods.spatial.guide import Guide
 
 SAMPLING = Sampling(guidance=1.5)
@@ -118,6 +119,19 @@ def test_a_guide_out_of_step_is_seen(plant: str, monkeypatch: Patch) -> None:
 
     monkeypatch.setattr(Follower, "read", read)
     assert farthest(monkeypatch)[0] > 1e-3
+
+
+def test_a_correction_is_what_the_change_changes() -> None:
+    """With w = 1, nothing else: q where the target found what the draft model did; p' where q' is q; zeros remain."""
+    p, q, earlier = (torch.rand(5, 6, generator=torch.Generator().manual_seed(seed)) + 0.05 for seed in range(3))
+    p, q, earlier = (part / part.sum(-1, keepdim=True) for part in (p, q, earlier))
+    one = torch.ones(5)
+    torch.testing.assert_close(corrected(earlier, q, earlier, one), q)
+    torch.testing.assert_close(corrected(p, q, q, one), p)
+    torch.testing.assert_close(corrected(p, q, earlier, 0 * one), p)
+    expected = (p.log() + (q.log() - earlier.log()) / 2).softmax(-1)
+    torch.testing.assert_close(corrected(p, q, earlier, one / 2), expected)
+    assert not corrected(torch.eye(6)[:5], q, earlier, one).diagonal(offset=1).any()
 
 
 def test_without_a_draft_model() -> None:

@@ -15,8 +15,9 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.core.state import State
 from spatialspec.decode import Image, decode
 from spatialspec.methods.coupled import Coupled
+from spatialspec.methods.draft_model import weight
 from spatialspec.methods.spatial.drafter import Spatial, SpatialOptions
-from spatialspec.methods.spatial.guide import CORRECTED, NEW, WEIGHTS
+from spatialspec.methods.spatial.guide import CORRECTED, NEW
 from spatialspec.methods.spatial.memory import FADE, NONE, REACH, TAU, Candidates, Entry, Memory, Ranking
 from spatialspec.methods.spatial.starts import STARTS
 
@@ -239,6 +240,6 @@ def test_numbers_of_the_memory() -> None:
         "runs": 1,
     }
     assert (REACH, FADE, SpatialOptions.horizon) == (4, 1 / 32, 36.0)
-    assert (WEIGHTS, NEW, CORRECTED) == ((0.8, 0.5, 0.3, 0.3), (0, 0), (1, 3))
+    assert ([weight(equal) for equal in range(4)], NEW, CORRECTED) == ([0.8, 0.5, 0.3, 0.3], (0, 0), (1, 3))
     np.testing.assert_allclose(TAU[:, 0], [1.6, 0.45, 0.3, 0.25, 0.25])
     np.testing.assert_allclose(TAU[0] / TAU[0, 0], [1, 1.25, 1.5, 1.75])

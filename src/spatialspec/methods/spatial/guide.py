@@ -1,9 +1,7 @@
 """A guide of `spatial`: a draft model that corrects cached scores for tokens that have changed since.
 
-The target scored cell i after other tokens x'. p' knows the target, and the draft model knows what the change changes
-(as in parareal integration, where a coarse model carries the change and the fine one the state):
-
-    r_i = p'_i (q_i / q'_i)^w        guess: argmax(log r_i + g_i); r_i = q_i for a cell that no pass has scored
+An entry of the cache after other tokens is corrected to r_i (`draft_model.py`); a cell that no pass has scored has
+r_i = q_i. The guess is argmax(log r_i + g_i).
 
 `runs` times before each pass of the target, the draft model reads the proposal, all nodes side by side; guesses after
 the same tokens are corrected, and the proposal is made again. The first run reads the target's last proposal too, as
@@ -13,7 +11,6 @@ under coupled noise.
 | variable | symbol |
 |---|---|
 | `follower.q`, `stale` | q; p' and q' by cell and tokens x' |
-| `WEIGHTS` | w by the number of equal tokens right before the cell |
 """
 
 from __future__ import annotations
@@ -27,11 +24,9 @@ from torch import Tensor
 from spatialspec.core.context import DecodeContext
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
-from spatialspec.methods.draft_model import Follower
+from spatialspec.methods.draft_model import Follower, corrected, weight
 from spatialspec.methods.spatial.memory import REACH, Candidates, Entry, Key, Memory, Place, Ranking, places
 
-WEIGHTS = (0.8, 0.5, 0.3, 0.3)
-LEAST = 1e-9  # smaller probabilities count as this in ratios
 NEW, CORRECTED = (0, 0), (1, 3)  # entries of so many equal tokens, so many passes ago, are as reliable
 
 
@@ -71,22 +66,24 @@ class Guide:
         """Correct the guesses for every cell after a node of the proposal that a run has read."""
         for ((cell, key), p), q in zip(self._last, self.follower.earlier, strict=False):  # both of one pass, or no p
             self.stale.setdefault(cell, {})[key] = _Stale(p, q)
-        self._last, read, score = [], dict[Place, tuple[int, int]](), list[Float[Tensor, "V"]]()
+        self._last, read, rows = [], dict[Place, tuple[int, int]](), list[tuple[Float[Tensor, "V"], _Stale, float]]()
         assert self.follower.guesses is not None
         for (cell, key), q in zip(places(state, self.follower.guesses), self.follower.q, strict=True):
             entry = self.memory.nearest(cell, key)
             if cell == state.layout.cells or (cell, key) in read:
                 continue
             if entry is None:
-                score.append(q.log())
+                rows.append((q, _Stale(q, q), 0.0))
                 read[cell, key] = NEW
             elif entry.equal < REACH and (stale := self.stale.get(cell, {}).get(entry.key)) is not None:
-                change = (q.clamp(min=LEAST) / stale.q.clamp(min=LEAST)).log()
-                score.append((stale.p.log() + WEIGHTS[entry.equal] * change).log_softmax(-1))
+                rows.append((q, stale, weight(entry.equal)))
                 read[cell, key] = CORRECTED
         if read:
+            new, stales, weights = zip(*rows, strict=True)
+            p, earlier = (torch.stack(part) for part in zip(*stales, strict=True))
+            r = corrected(p, torch.stack(new), earlier, p.new_tensor(weights))
             noise = self.noise.gumbel([cell for cell, _ in read])
-            best = (torch.stack(score) + noise).topk(min(self.count, noise.shape[-1]), dim=-1)
+            best = (r.log() + noise).topk(min(self.count, noise.shape[-1]), dim=-1)
             ranking = Ranking.of(best.indices.cpu().numpy(), best.values.cpu().numpy())
             for index, (place, reliable) in enumerate(read.items()):
                 self.guesses[place] = Entry(ranking, index).candidates(*reliable)

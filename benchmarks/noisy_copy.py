@@ -1,23 +1,20 @@
-"""A stand-in for a smaller model: a target with noise on the weights of its blocks.
+"""A noisy copy of a target, as a draft model: normal noise is added to the weights of its blocks.
 
-`python benchmarks/stand_in.py --noise 0.2 --out DIR` writes it, for `--draft-model DIR`, and says how often it draws
-AR's token after AR's own tokens with the same noise. It costs as much as the target: it shows what a cheap model of
-that agreement would save, in passes.
+`python benchmarks/noisy_copy.py --noise 0.2 --out DIR` writes it, for `--draft-model DIR`, and prints how often it
+draws AR's token after AR's own tokens with the same noise. It costs as much as the target: it shows what a cheap model
+of that agreement would save, in passes.
 """
 
 import argparse
 from pathlib import Path
 
 import torch
-import tqdm
 
 from spatialspec import SpatialPipeline
 from spatialspec.core.interfaces import Target
 from spatialspec.drafts.acceptance import by_coupling
 from spatialspec.drafts.teacher import streams
-from spatialspec.io.prompts import read_prompts
-
-PROMPTS = Path(__file__).parents[1] / "src/spatialspec/io/prompts.txt"
+from spatialspec.io.prompts import BUILT_IN
 
 
 def add_noise(target: Target, noise: float, seed: int = 0) -> None:
@@ -53,7 +50,7 @@ def main() -> None:
     add_noise(small.target, options.noise)
     small.save_pretrained(options.out)
     pipe = SpatialPipeline.from_pretrained("icons")
-    tqdm.tqdm.write(f"agreement {agreement(small.target, pipe, read_prompts(PROMPTS)[: options.limit]):.2f}")
+    print(f"agreement {agreement(small.target, pipe, [*BUILT_IN[: options.limit]]):.2f}")
 
 
 if __name__ == "__main__":
