@@ -74,7 +74,7 @@ def test_the_commands_of_the_page(call: Call) -> None:
 def test_without_its_file(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     """The errors say which trained drafters there are, and how to make another known."""
     code, _, err = call_main(capsys, "train", "draft", "--target", "FOLDER", "--drafter", "linear", "--data", "IMAGES")
-    assert code == 2 and "expected one of hawk, ssd, spatial-model, hydra, eagle, and that of --config" in err
+    assert code == 2 and "expected one of hawk, ssd, spatial-model, hydra, eagle, guide, and that of --config" in err
     call("train", "--steps", 1, "--batch", 1)
     del drafters.REGISTRY.named["linear"]
     code, _, err = call_main(capsys, "generate", "a cat", "--model", "FOLDER", "--draft", OUT, "--method", "hawk")

@@ -197,7 +197,7 @@ def test_a_tracker_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_shipped_names() -> None:
     assert {"hawk-paper", "ssd-paper-janus-pro-7b", "ssd-paper-lumina-mgpt-7b", "ssd-paper-emu3-8b"} <= set(shipped())
-    assert [*kinds()] == ["hawk", "ssd", "spatial-model", "hydra", "eagle"]
+    assert [*kinds()] == ["hawk", "ssd", "spatial-model", "hydra", "eagle", "guide"]
     assert {method.drafts for method in methods().values()} == {*kinds(), ""}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from spatialspec.core.errors import BadInput, shown
 
 MOST = 2**31 - 1
-SHARES = {"drop", "noise", "fall", "dropout", "floor"}  # from 0 to 1
+SHARES = {"alone", "drop", "noise", "fall", "dropout", "floor"}  # from 0 to 1
 
 
 def check_settings(settings: Any, **least: int) -> None:

@@ -37,8 +37,12 @@ def cross_entropy(logits: Float[Tensor, "*N V"], tokens: Int[Tensor, "*N"]) -> F
 
 def kl(logits: Float[Tensor, "*N V"], p: Float[Tensor, "*N V"]) -> Float[Tensor, ""]:
     """Kullback-Leibler divergence of q from p, from the logits of q."""
-    log_q = logits.log_softmax(-1)
-    return (p * (p.clamp(min=1e-20).log() - log_q)).sum(-1).mean()
+    return kl_each(logits, p).mean()
+
+
+def kl_each(logits: Float[Tensor, "*N V"], p: Float[Tensor, "*N V"]) -> Float[Tensor, "*N"]:
+    """The same of every cell."""
+    return (p * (p.clamp(min=1e-20).log() - logits.log_softmax(-1))).sum(-1)
 
 
 def total_variation(logits: Float[Tensor, "*N V"], p: Float[Tensor, "*N V"]) -> Float[Tensor, ""]:

@@ -15,6 +15,7 @@ from spatialspec.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
     from spatialspec.drafts.eagle import EagleTask
+    from spatialspec.drafts.guide import GuideTask
     from spatialspec.drafts.hawk import HawkTask
     from spatialspec.drafts.hydra import HydraTask
     from spatialspec.drafts.spatial_model import SpatialModelTask
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from spatialspec.methods.hydra import HydraHeads
     from spatialspec.methods.network import DraftNetwork
     from spatialspec.methods.predictors import SSDPredictors
+    from spatialspec.methods.spatial.trained_guide import GuideNetwork
     from spatialspec.methods.spatial_model.network import SpatialNetwork
 
 
@@ -108,6 +110,18 @@ def _spatial_model_task() -> type[SpatialModelTask]:
     return SpatialModelTask
 
 
+def _guide() -> type[GuideNetwork]:
+    from spatialspec.methods.spatial.trained_guide import GuideNetwork
+
+    return GuideNetwork
+
+
+def _guide_task() -> type[GuideTask]:
+    from spatialspec.drafts.guide import GuideTask
+
+    return GuideTask
+
+
 def shipped() -> tuple[DraftKind, ...]:
     """The trained drafters of the package."""
     return (
@@ -116,6 +130,7 @@ def shipped() -> tuple[DraftKind, ...]:
         DraftKind("spatial-model", _spatial_model, _spatial_model_task),
         DraftKind("hydra", _hydra, _hydra_task),
         DraftKind("eagle", _eagle, _eagle_task),
+        DraftKind("guide", _guide, _guide_task),
     )
 
 

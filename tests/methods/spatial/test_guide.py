@@ -16,7 +16,7 @@ from spatialspec.core.sampling import Sampling
 from spatialspec.core.step import Scores, Step, Verdict
 from spatialspec.decode import Image, decode, one_pass
 from spatialspec.methods.draft_model import DraftTarget, Follower, corrected
-from spatialspec.methods.spatial.guide import Guide
+from spatialspec.methods.spatial.guide import SiblingGuide
 
 SAMPLING = Sampling(guidance=1.5)
 METHODS = [
@@ -79,15 +79,15 @@ def test_images_join_and_leave() -> None:
 
 def farthest(patch: Patch) -> tuple[float, int]:
     """Largest difference of q' from p', with the target as its own guide; passes that it saves."""
-    target, honest, found = GridToy.random("6x6", 4, 0), Guide.correct, [0.0]
+    target, honest, found = GridToy.random("6x6", 4, 0), SiblingGuide.correct, [0.0]
 
-    def correct(self: Guide, *args: Any) -> None:
+    def correct(self: SiblingGuide, *args: Any) -> None:
         honest(self, *args)
         kept = [one for entries in self.stale.values() for one in entries.values()]
         found.extend(float((one.p - one.q).abs().max()) for one in kept)
 
     with patch.context() as inner:
-        inner.setattr(Guide, "correct", correct)
+        inner.setattr(SiblingGuide, "correct", correct)
         guided = [image(target, "spatial:budget=12:front=0.5:guide=sibling:runs=2", seed, target) for seed in range(3)]
         tokens = drawn(target, guided)
     plain = [image(target, "spatial:budget=12:front=0.5", seed) for seed in range(3)]

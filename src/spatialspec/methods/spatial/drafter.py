@@ -5,7 +5,7 @@
 2. Memory. The scores of every slot are cached by position and preceding tokens. The guess for a cell comes from the
    entry with the same preceding tokens, or the most similar ones, not from the last pass.
 3. Main path. The best guess for each cell of the window, given the guesses before it.
-   With a guide, a draft model corrects cached scores after other tokens (`guide.py`).
+   A guide corrects cached scores after other tokens (`guide.py`).
 4. Tree. The rest of the budget is spent on other candidates at the front, the likeliest first. The probability of a
    node is that of its parent times P(candidate) = softmax((log p + g) / tau); tau is larger for a less similar entry.
    The tree ends before a node that is less probable than the price, what its time would bring elsewhere
@@ -39,13 +39,14 @@ from spatialspec.core.interfaces import Drafter, Verifier
 from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
-from spatialspec.methods.draft_model import Group
 from spatialspec.methods.method import Method
 from spatialspec.methods.options import Budget, Tolerance
-from spatialspec.methods.spatial.guide import Guide
+from spatialspec.methods.spatial.guide import Guide, SiblingGuide
 from spatialspec.methods.spatial.memory import Candidates, Entry, Key, Memory, Ranking, places
 from spatialspec.methods.spatial.starts import STARTS
+from spatialspec.methods.spatial.trained_guide import TrainedGuide
 
+GUIDES: dict[str, type[Guide]] = {"sibling": SiblingGuide, "trained": TrainedGuide}
 MAIN = 40  # nodes of the main path that precede a larger tree
 
 
@@ -58,8 +59,10 @@ class SpatialOptions(Budget, Tolerance):
     front: float = Field(default=0.33, ge=0, le=1, description="share of the budget for the tree beside the main path")
     candidates: int = Field(default=32, ge=1, le=64, description="tokens of a cell that are stored")
     start: Literal["copy", "hawk", "spatial-model"] = Field(default="copy", description="what new cells start from")
-    guide: Literal["none", "sibling"] = Field(default="none", description="what corrects cached scores: --draft-model")
-    runs: int = Field(default=1, ge=1, le=8, description="passes of the guide per pass of the target")
+    guide: Literal["none", "sibling", "trained"] = Field(
+        default="none", description="what corrects cached scores: --draft-model, or draft weights"
+    )
+    runs: int = Field(default=1, ge=1, le=8, description="runs of the guide per pass of the target")
 
     @property
     def main(self) -> int:
@@ -90,34 +93,31 @@ class Spatial(Drafter):
     """The drafter of one image; the verifier is coupled noise, exact or with a tolerance.
 
     Raises:
-        BadInput: `start` needs draft weights, or `guide` a draft model, and there are none.
+        BadInput: `start` or `guide` needs draft weights or a draft model, and there are none.
     """
 
     def __init__(self, context: DecodeContext, options: SpatialOptions, verifier: Verifier) -> None:
         self.options, self.start = options, STARTS[options.start](context, verifier, options.candidates)
         self.memory, self.layers = Memory(context.target.codebook), self.start.layers
         self.ranked = options.candidates
-        self.guide = None if options.guide == "none" else Guide(context, self.memory, options.candidates)
-        self.cost = None if self.guide is None else self.guide.follower.cost
+        guide = GUIDES.get(options.guide)
+        self.guide = None if guide is None else guide(context, self.memory, options.candidates)
+        self.cost = None if self.guide is None else self.guide.cost
         self._started: dict[int, Candidates] = {}
 
     @classmethod
     def prepare(cls, drafters: Sequence[Self], states: Sequence[State]) -> None:
-        """The runs of the guide, for all images that have one together."""
+        """The runs of the guides, for all images with a guide of one kind together."""
         guided = [(one, one.guide, state) for one, state in zip(drafters, states, strict=True) if one.guide is not None]
-        if not guided:
-            return
-        group = Group.of([guide.follower for _, guide, _ in guided])
-        for _, guide, state in guided:
-            guide.begin(state)
-        for number in range(max(drafter.options.runs for drafter, *_ in guided)):
-            reading = [one for one in guided if number < one[0].options.runs]
-            for drafter, guide, state in reading:
-                guide.follower.guesses = drafter.propose(state)
-            group.run()
-            for _, guide, state in reading:
-                guide.correct(state)
-                guide.follower.guesses = None
+        for kind in dict.fromkeys(type(guide) for _, guide, _ in guided):
+            alike = [row for row in guided if type(row[1]) is kind]
+            kind.join([guide for _, guide, _ in alike])
+            for _, guide, state in alike:
+                guide.begin(state)
+            for number in range(max(drafter.options.runs for drafter, *_ in alike)):
+                reading = [row for row in alike if number < row[0].options.runs]
+                proposals = [drafter.propose(state) for drafter, _, state in reading]
+                kind.run([guide for _, guide, _ in reading], [state for *_, state in reading], proposals)
 
     def propose(self, state: State) -> Proposal:
         """Main path and tree."""

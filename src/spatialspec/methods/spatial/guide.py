@@ -1,44 +1,37 @@
-"""A guide of `spatial`: a draft model that corrects cached scores for tokens that have changed since.
+"""Guides of `spatial`: what corrects cached scores for tokens that have changed since.
 
-An entry of the cache after other tokens is corrected to r_i (`draft_model.py`); a cell that no pass has scored has
-r_i = q_i. The guess is argmax(log r_i + g_i).
+`runs` times before each pass of the target, a guide reads the proposal, all nodes side by side; guesses after the same
+tokens are corrected to r, and the proposal is made again. The guess for cell i is argmax(log r_i + g_i). Entries of the
+cache after the same tokens as now are taken as they are. Any guess is exact under coupled noise.
 
-`runs` times before each pass of the target, the draft model reads the proposal, all nodes side by side; guesses after
-the same tokens are corrected, and the proposal is made again. The first run reads the target's last proposal too, as
-further branches: q' of all its slots. Entries after the same tokens as now are taken as they are. Any guess is exact
-under coupled noise.
-
-| variable | symbol |
+| `guide` | r |
 |---|---|
-| `follower.q`, `stale` | q; p' and q' by cell and tokens x' |
+| `sibling` | of a draft model, from its distributions then and now (`draft_model.py`) |
+| `trained` | of a network that reads the target's states then and the tokens now (`trained_guide.py`) |
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spatialspec.core.clock import DraftCost
 from spatialspec.core.context import DecodeContext
+from spatialspec.core.proposal import Proposal
 from spatialspec.core.state import State
 from spatialspec.core.step import Step
-from spatialspec.methods.draft_model import Follower, corrected, weight
+from spatialspec.methods.draft_model import Follower, Group, corrected, weight
 from spatialspec.methods.spatial.memory import REACH, Candidates, Entry, Key, Memory, Place, Ranking, places
 
 NEW, CORRECTED = (0, 0), (1, 3)  # entries of so many equal tokens, so many passes ago, are as reliable
 
 
-class _Stale(NamedTuple):
-    """What the target and the draft model found for a cell after the same tokens."""
-
-    p: Float[Tensor, "V"]
-    q: Float[Tensor, "V"]
-
-
 class Guide:
-    """The guide of one image.
+    """Base of the guides of one image.
 
     Args:
         context: of the image.
@@ -47,20 +40,85 @@ class Guide:
 
     Attributes:
         guesses: corrected ones of this pass, by cell and tokens before it.
+        cost: runs so far; None where they are not passes of a draft model.
+    """
+
+    cost: DraftCost | None = None
+
+    def __init__(self, context: DecodeContext, memory: Memory, count: int) -> None:
+        self.memory, self.noise, self.count = memory, context.noise, count
+        self.guesses: dict[Place, Candidates] = {}
+
+    @classmethod
+    def join(cls, guides: Sequence[Self]) -> None:
+        """The images of the next passes, before the first run."""
+
+    @classmethod
+    def run(cls, guides: Sequence[Self], states: Sequence[State], proposals: Sequence[Proposal]) -> None:
+        """One run, over the proposal of every image."""
+        raise NotImplementedError
+
+    def begin(self, state: State) -> None:
+        """Begin a pass."""
+        self.guesses = {}
+
+    def observe(self, step: Step) -> None:
+        """Keep what the runs before the next pass need of this one."""
+        raise NotImplementedError
+
+    def guess(self, r: Float[Tensor, "N V"], reliable: dict[Place, tuple[int, int]]) -> None:
+        """Take guesses from r of some places, which are as reliable as an entry of (equal tokens, passes ago)."""
+        noise = self.noise.gumbel([cell for cell, _ in reliable])
+        best = (r.log() + noise).topk(min(self.count, noise.shape[-1]), dim=-1)
+        ranking = Ranking.of(best.indices.cpu().numpy(), best.values.cpu().numpy())
+        for index, (place, equal_and_age) in enumerate(reliable.items()):
+            self.guesses[place] = Entry(ranking, index).candidates(*equal_and_age)
+
+
+class _Stale(NamedTuple):
+    """What the target and the draft model found for a cell after the same tokens: p' and q'."""
+
+    p: Float[Tensor, "V"]
+    q: Float[Tensor, "V"]
+
+
+class SiblingGuide(Guide):
+    """The guide `sibling`. A cell that no pass has scored has r = q.
+
+    The first run reads the target's last proposal too, as further branches: q' of all its slots.
 
     Raises:
         BadInput: there is no draft model, or it draws other cells.
     """
 
     def __init__(self, context: DecodeContext, memory: Memory, count: int) -> None:
-        self.follower, self.memory, self.noise, self.count = Follower(context), memory, context.noise, count
-        self.guesses: dict[Place, Candidates] = {}
+        super().__init__(context, memory, count)
+        self.follower = Follower(context)
+        self.cost = self.follower.cost
         self.stale: dict[int, dict[Key, _Stale]] = {}
         self._last: list[tuple[Place, Float[Tensor, "V"]]] = []  # p of the last pass, whose q' is not known yet
 
+    @classmethod
+    def join(cls, guides: Sequence[Self]) -> None:
+        """See :class:`Guide`: all share the passes of the draft model."""
+        Group.of([guide.follower for guide in guides])
+
+    @classmethod
+    def run(cls, guides: Sequence[Self], states: Sequence[State], proposals: Sequence[Proposal]) -> None:
+        """See :class:`Guide`."""
+        for guide, proposal in zip(guides, proposals, strict=True):
+            guide.follower.guesses = proposal
+        group = guides[0].follower.group
+        assert group is not None, "join comes first"
+        group.run()
+        for guide, state in zip(guides, states, strict=True):
+            guide.correct(state)
+            guide.follower.guesses = None
+
     def begin(self, state: State) -> None:
-        """Begin a pass."""
-        self.follower.committed, self.guesses = state.tokens, {}
+        """See :class:`Guide`."""
+        super().begin(state)
+        self.follower.committed = state.tokens
 
     def correct(self, state: State) -> None:
         """Correct the guesses for every cell after a node of the proposal that a run has read."""
@@ -81,15 +139,10 @@ class Guide:
         if read:
             new, stales, weights = zip(*rows, strict=True)
             p, earlier = (torch.stack(part) for part in zip(*stales, strict=True))
-            r = corrected(p, torch.stack(new), earlier, p.new_tensor(weights))
-            noise = self.noise.gumbel([cell for cell, _ in read])
-            best = (r.log() + noise).topk(min(self.count, noise.shape[-1]), dim=-1)
-            ranking = Ranking.of(best.indices.cpu().numpy(), best.values.cpu().numpy())
-            for index, (place, reliable) in enumerate(read.items()):
-                self.guesses[place] = Entry(ranking, index).candidates(*reliable)
+            self.guess(corrected(p, torch.stack(new), earlier, p.new_tensor(weights)), read)
 
     def observe(self, step: Step) -> None:
-        """Keep the target's distributions until the draft model has read the same."""
+        """See :class:`Guide`: the target's distributions, until the draft model has read the same."""
         first = step.before.frontier + len(step.written)
         self.stale = {cell: entries for cell, entries in self.stale.items() if cell >= first}
         self._last = list(zip(places(step.before, step.proposal), step.p.clone(), strict=True))
