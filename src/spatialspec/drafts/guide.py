@@ -117,7 +117,7 @@ class GuideTask(DraftTask):
         task = cls(target, *parts, Streamed(target, corpus), recipe, source, data.origin(parts, drawn=True))
         task.passes, task.images = passes, parts[0].image
         if data.images is not None and isinstance(target, ReadsImages):
-            task.images = from_images(target, data.images, recipe.seed, None, 0, data.report, data.bar)[0].codes
+            task.images = from_images(target, data.images, recipe.seed, None, 1, data.report, data.bar)[0].codes
         return task
 
     def build(self) -> GuideNetwork:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -114,7 +114,7 @@ class GuideNetwork(DraftNetwork):
             mask: slots that a slot attends to, itself among them.
         """
         x = self.read_in(torch.cat((self.state_norm(states), self.token_norm(new), self.token_norm(old)), dim=-1))
-        for layer in self.layers:
+        for layer in cast("list[SpatialLayer]", self.layers):
             x = layer.attend(x, rotation, layer.keys_values(x, rotation), mask)
         return states + self.change(self.norm(x))
 
