@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from helpers.lessons import common_target
+from helpers.tiny import write_pictures
 from spatialspec.drafts.guide import GuideRecipe, GuideTask
+from spatialspec.drafts.image_folder import load
 from spatialspec.drafts.passes import LENGTH, NONE, record
 from spatialspec.drafts.teacher import streams
 from spatialspec.drafts.training_data import TrainingData
@@ -114,6 +116,19 @@ def test_tokens_come_first(task: GuideTask) -> None:
         seen.add(slot)
         assert (int(batch.new[row, slot]), int(batch.after[row, slot])) in following
     assert len(seen) > 10
+
+
+def test_real_images_for_the_first_steps(tmp_path: Path) -> None:
+    """With a folder of images, their tokens come first; the passes are over images that the target draws."""
+    target = common_target()
+    write_pictures(tmp_path / "data")
+    images = load(tmp_path / "data", target.grid.rows * target.patch)
+    data = TrainingData(target, images, None, 3, tmp_path, None, False, quiet)
+    made = GuideTask.make(data, GuideRecipe(**SMALL))
+    train = images.select("train")
+    assert torch.equal(made.images, target.codes(torch.from_numpy(train.pixels)).int()) and len(made.images) == 3
+    assert len(made.corpus) == 3 and "3 images that the target drew itself" in made.source
+    assert not torch.equal(made.corpus.image[:3], made.images)
 
 
 def test_it_learns(task: GuideTask) -> None:
