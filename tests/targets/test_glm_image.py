@@ -14,9 +14,9 @@ from helpers.real_targets import WORDS
 from helpers.tiny import call_main
 from helpers.tiny_glm import CODES, tiny_glm, tiny_glm_parts
 from spatialspec import BadInput, Grid, Sampling, SpatialPipeline
+from spatialspec.cli.doctor import find
 from spatialspec.core.grid import Grids
 from spatialspec.doctor.files import check_files, open_folder
-from spatialspec.models import model_folder
 from spatialspec.targets.engine import PassInputs
 from spatialspec.targets.glm_image import REMARK, GlmImageTarget, cell_positions, colours
 from spatialspec.targets.loading import load_target
@@ -193,10 +193,10 @@ def test_the_folder_of_a_pipeline(target: GlmImageTarget, tmp_path: Path) -> Non
     saved = SpatialPipeline.from_pretrained(tmp_path / "saved")
     expected = SpatialPipeline(target)(**asked).tokens
     assert pipe(**asked).tokens == expected and saved(**asked).tokens == expected
-    findings = [*check_files(open_folder(model_folder(str(whole))))]
+    findings = [*check_files(open_folder(find(str(whole))))]
     assert [finding.status for finding in findings] == ["ok"]
     (whole / "processor" / "tokenizer.json").unlink()
-    assert "no tokenizer.json" in next(check_files(open_folder(model_folder(str(whole))))).got
+    assert "no tokenizer.json" in next(check_files(open_folder(find(str(whole))))).got
     with pytest.raises(BadInput, match="a processor beside the weights"):
         SpatialPipeline.from_pretrained(whole)
     (whole / "vision_language_encoder" / "config.json").unlink()

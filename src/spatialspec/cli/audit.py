@@ -62,7 +62,7 @@ def audit(
         torch.set_num_threads(1)  # the processes share the cores
         plan = replace(QUICK, in_turn=methods is None) if quick else FULL
         pipeline = SpatialPipeline.from_pretrained(model, dtype="fp32")
-        missing = [method for method in listed if not _drawn_by(pipeline, method)] if methods is None else []
+        missing = [method for method in listed if not _drawn_by(pipeline, method)]
     if missing:
         say(wrapped(f"tested on audit environments only, {model} has no drafts for: {', '.join(map(str, missing))}"))
     cells, workers = arguments.grid(pipeline.target, plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)

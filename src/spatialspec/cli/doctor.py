@@ -18,7 +18,7 @@ from spatialspec.core.errors import BadInput, printable
 from spatialspec.core.grid import Grid
 from spatialspec.extras import need
 from spatialspec.io.outputs import check_output
-from spatialspec.models import draft_folder, embedded, model_folder
+from spatialspec.models import draft_folder, embedded, local_folder, model_folder
 
 if TYPE_CHECKING:
     from spatialspec.doctor.report import Diagnosis, Finding, PassLimit
@@ -79,7 +79,7 @@ def find(model: str) -> Path:
         BadInput: there is no such folder.
     """
     if model not in embedded() and Path(model).is_dir():
-        return Path(model)
+        return local_folder(model) or Path(model)
     return model_folder(model)
 
 

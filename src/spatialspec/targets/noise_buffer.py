@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spatialspec.core.noise import CHUNK, Noise
 
-HELD = 4  # chunks of an image that there is room for at first: cells of a window, and what is made ahead
+HELD = 4  # chunks of an image that there is room for at first: cells of a window
 
 
 class NoiseBuffer:
@@ -48,12 +48,6 @@ class NoiseBuffer:
                 self._hold(image, noise, first, chunks)
         starts = np.array([held[first] - first for first in chunks])
         return cells + starts[np.searchsorted(chunks, cells - cells % CHUNK)] if len(chunks) > 1 else cells + starts
-
-    def ahead(self, image: int, noise: Noise, last: int) -> None:
-        """Make the noise that the next pass may need, behind cell `last`, while the device is busy."""
-        held, first = self._held[image], last - last % CHUNK + CHUNK
-        if first <= noise.cells and first not in held:
-            self._hold(image, noise, first, [first - CHUNK * back for back in range(HELD - 1)])
 
     @torch.inference_mode()
     def _hold(self, image: int, noise: Noise, first: int, needed: Sequence[int]) -> None:
