@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from torch.utils._python_dispatch import _disable_current_modes
 
+from helpers.covering import covering
 from helpers.operators import counted
 from helpers.real_targets import MAKES, Made, random_drafts
 from spatialspec import Grid
@@ -36,6 +37,7 @@ LIMITS = [  # method, rule, operators
     ("scd", "rejection", 20),
     ("sjd-pac", "rejection", 50),
 ]
+KINDS = ("icons", "janus", "emu3", "anole", "lumina", "liquid", "simplear", "classes")
 
 
 @pytest.fixture
@@ -58,18 +60,18 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.fixture(scope="module", params=["icons", "janus", "emu3", "anole", "lumina", "liquid", "simplear", "classes"])
+@pytest.fixture(scope="module", params=KINDS)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Target]:
     made = MAKES[request.param]
     return made, load_target(made.make(tmp_path_factory.mktemp("kinds") / request.param))
 
 
-@pytest.mark.parametrize(("method", "rule", "operators"), LIMITS)
+@pytest.mark.parametrize(("loaded", "limit"), covering(KINDS, LIMITS), indirect=["loaded"])
 def test_operators_outside_a_pass(
-    loaded: tuple[Made, Target], method: str, rule: str, operators: int, outside: pytest.MonkeyPatch
+    loaded: tuple[Made, Target], limit: tuple[str, str, int], outside: pytest.MonkeyPatch
 ) -> None:
     """And one read: what the host needs of a pass comes at once."""
-    made, target = loaded
+    (made, target), (method, rule, operators) = loaded, limit
     grid = target.grid if made.size is None else Grid.parse(made.size)
     request = Request([made.prompts[0]], [3], target.default, grid, rule)
     images = assemble(target, random_drafts(target), Method.parse(method), request)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.covering import covering
 from helpers.doctors import FLAT, diagnose, give_curve, named
 from helpers.real_targets import MAKES
 from helpers.tiny import call_main, tiny_folder
@@ -114,8 +115,7 @@ def test_errors_become_findings(error: Exception, got: str, expected: str, advic
     assert found.advice.startswith(advice) and found.advice
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize(("dtype", "beside"), covering(["fp32", "bf16", "fp16"], [True, False]))
 def test_what_it_recommends_can_be_run(
     dtype: str, beside: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

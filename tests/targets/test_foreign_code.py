@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from helpers.covering import covering
 from helpers.foreign import Yes, clip, plant, t5, vision
 from helpers.originals import original_emu3, original_janus
 from helpers.real_targets import MAKES, random_drafts
@@ -65,8 +66,7 @@ LOADERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("how", ["known classes", "unknown classes", "unknown model"])
-@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(("loader", "how"), covering(LOADERS, ["known classes", "unknown classes", "unknown model"]))
 def test_no_code_runs(loader: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, load = LOADERS[loader]
     folder = make(tmp_path / "folder")

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from helpers.covering import covering
 from helpers.published_models import FIGURES, numbers, read_figures, write_model
 from helpers.real_targets import random_drafts
 from spatialspec.core.grid import Grid
@@ -128,7 +129,9 @@ def test_logits(family: Family) -> None:
     assert family.made["logits"]
 
 
-@pytest.mark.parametrize("method", ["ar", "jacobi", "spatial", "hawk"])
+@pytest.mark.parametrize(
+    ("family", "method"), covering(KINDS, ["ar", "jacobi", "spatial", "hawk"]), indirect=["family"]
+)
 def test_tokens(family: Family, method: str) -> None:
     """One by one and with trees, several images in a batch: the tokens that the authors' loop drew."""
     for batch in family.batches:

@@ -51,7 +51,7 @@ def tokens(made: Kind, method: str, how: Runner, times: int = 1) -> list[list[tu
     return [generate(target, drafts, Method.parse(method), request)[0] for _ in range(times)]
 
 
-@pytest.mark.parametrize(("made", "method"), covering(MAKES, METHODS), indirect=["made"])
+@pytest.mark.parametrize(("made", "method"), covering(MAKES, METHODS, 4), indirect=["made"])
 def test_tokens_of_replayed_passes(made: Kind, method: str) -> None:
     """Two images, twice with the same buffers: bit for bit those of passes padded alike, and those run as they come."""
     (plain,), padded = tokens(made, method, Runner()), tokens(made, method, Padded())

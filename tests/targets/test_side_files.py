@@ -10,12 +10,24 @@ from typing import Any
 
 import pytest
 
+from helpers.covering import covering
 from helpers.real_targets import MAKES
 from spatialspec.core.errors import BadInput
 from spatialspec.pipeline import SpatialPipeline
 
 KINDS = ("janus", "emu3", "anole", "lumina")
 GENERATION, PROCESSOR, PIXELS = "generation_config.json", "processor_config.json", "preprocessor_config.json"
+DAMAGES = b"{", b"", b"[1]", b"null", b"\xff\xfe", b'{"a": 1, "a": 2}', b"[" * 10**5, b'{"x": NaN}'
+WRONG: list[tuple[str, Any]] = [
+    ("top_k", 1.5), ("top_k", True), ("top_k", -1), ("top_k", 10**12), ("top_k", "7"), ("top_k", [7]),
+    ("top_p", 0), ("top_p", 1.5), ("top_p", "x"), ("top_p", {}), ("temperature", -1), ("temperature", 10**400),
+    ("temperature", False), ("guidance_scale", -2), ("guidance_scale", 1e9), ("guidance_scale", [3]),
+]  # fmt: skip
+COLOURS = {
+    "image_mean": ("gone", None, "x", 0.5, [0.5], [0.5, 0.5, "x"], [0.5, 0.5, 7], [True] * 3),
+    "image_std": ("gone", None, [0, 0, 0], [0.5, 0.5], {}), "rescale_factor": (1, 0.5, None, "x", 0, True),
+    "do_normalize": (False, None, "x"), "do_rescale": (False, 1),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +48,7 @@ def refused(folder: Path) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "damage", [b"{", b"", b"[1]", b"null", b"\xff\xfe", b'{"a": 1, "a": 2}', b"[" * 10**5, b'{"x": NaN}']
-)
+@pytest.mark.parametrize(("kind", "damage"), covering(KINDS, DAMAGES))
 def test_damaged_ones_are_named(kind: str, damage: bytes, made: dict[str, Path], tmp_path: Path) -> None:
     for name in ("generation_config.json", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json"):
         folder = Path(shutil.copytree(made[kind], tmp_path / name))
@@ -74,16 +83,14 @@ def test_sampling(kind: str, made: dict[str, Path], tmp_path: Path) -> None:
     change(folder, GENERATION, top_k=7, top_p=0.5, temperature=0.25, guidance_scale=2)
     found = SpatialPipeline.from_pretrained(folder).target.default
     assert (found.top_k, found.top_p, found.temperature, found.guidance) == (7, 0.5, 0.25, 2.0)
-    wrong: list[tuple[str, Any]] = [
-        ("top_k", 1.5), ("top_k", True), ("top_k", -1), ("top_k", 10**12), ("top_k", "7"), ("top_k", [7]),
-        ("top_p", 0), ("top_p", 1.5), ("top_p", "x"), ("top_p", {}), ("temperature", -1), ("temperature", 10**400),
-        ("temperature", False), ("guidance_scale", -2), ("guidance_scale", 1e9), ("guidance_scale", [3]),
-    ]  # fmt: skip
-    for key, value in wrong:
-        shutil.copy(made[kind] / GENERATION, folder / GENERATION)
-        change(folder, GENERATION, **{key: value})
-        said = refused(folder)
-        assert GENERATION in said and key.removesuffix("_scale") in said
+
+
+@pytest.mark.parametrize(("kind", "wrong"), covering(KINDS, WRONG, 4))
+def test_sampling_that_cannot_be(kind: str, wrong: tuple[str, Any], made: dict[str, Path], tmp_path: Path) -> None:
+    folder, (key, value) = Path(shutil.copytree(made[kind], tmp_path / kind)), wrong
+    change(folder, GENERATION, **{key: value})
+    said = refused(folder)
+    assert GENERATION in said and key.removesuffix("_scale") in said
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,8 +118,7 @@ def test_what_has_no_effect_is_told(kind: str, made: dict[str, Path], tmp_path: 
         pipe("a red fox", seed=0, size=MAKES[kind].size)
 
 
-@pytest.mark.parametrize("kind", ["janus", "emu3"])
-@pytest.mark.parametrize("where", [PROCESSOR, PIXELS])
+@pytest.mark.parametrize(("kind", "where"), covering(["janus", "emu3"], [PROCESSOR, PIXELS]))
 def test_colours_are_certain(kind: str, where: str, made: dict[str, Path], tmp_path: Path) -> None:
     """Mean and deviation are in the file, bytes are divided by 255: else it is refused by name."""
     folder = Path(shutil.copytree(made[kind], tmp_path / kind))
@@ -129,11 +135,7 @@ def test_colours_are_certain(kind: str, where: str, made: dict[str, Path], tmp_p
     write(rescale_factor="gone", do_rescale="gone", do_normalize="gone")
     image = SpatialPipeline.from_pretrained(folder)("a red fox", seed=0, size=MAKES[kind].size).images[0]
     assert image == SpatialPipeline.from_pretrained(made[kind])("a red fox", seed=0, size=MAKES[kind].size).images[0]
-    for key, values in {
-        "image_mean": ("gone", None, "x", 0.5, [0.5], [0.5, 0.5, "x"], [0.5, 0.5, 7], [True] * 3),
-        "image_std": ("gone", None, [0, 0, 0], [0.5, 0.5], {}), "rescale_factor": (1, 0.5, None, "x", 0, True),
-        "do_normalize": (False, None, "x"), "do_rescale": (False, 1),
-    }.items():  # fmt: skip
+    for key, values in COLOURS.items():
         for value in values:
             write(**{key: value})
             said = refused(folder)

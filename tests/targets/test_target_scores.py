@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from helpers.covering import covering
 from helpers.passes import keep
 from helpers.tiny_causal import tiny_liquid, tiny_simplear
 from helpers.tiny_chameleon import write_anole, write_lumina
@@ -114,13 +116,12 @@ def accept(state: State, proposal: Proposal, vocabulary: int, rng: random.Random
     return Verdict(tuple(path), None if full else rng.randrange(vocabulary))
 
 
-@pytest.mark.parametrize("runner", [Runner, Padded])
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "how"), covering(KINDS, product(["sdpa", "eager"], [Runner, Padded])))
 def test_one_pass_scores_a_tree_like_the_model_alone(
-    folders: dict[str, Path], kind: str, attention: str, runner: type[Runner]
+    folders: dict[str, Path], kind: str, how: tuple[str, type[Runner]]
 ):
     """Left-padded unconditional rows, images that accept differently, paths that were compacted, row ends."""
+    attention, runner = how
     model, target = load(folders[kind], attention)
     target.runner = runner()
     grid, rng = Grid.parse(KINDS[kind][2]), random.Random(0)
