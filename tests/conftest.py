@@ -22,8 +22,9 @@ NOT_FAST = "law", "unchecked", "slow", "long"
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Limit torch, once something has imported it; never import it for this."""
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limit torch, once something has imported it; never import it for this. A training would take every core."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 
