@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,12 +39,26 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture(scope="module")
+def palette(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model that the page's program makes, with a smaller image."""
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT / "src"), *filter(None, sys.path)]))
+        write(FILE)
+        done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert done.returncode == 0 and (folder / "apple.png").exists(), done.stderr
+    return folder / "palette"
+
+
 @pytest.fixture
-def call(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Save the page's file, with a smaller image, and make its model; then commands run here."""
+def call(
+    run: Run, palette: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], str]:
+    """Save the page's file, beside its model; then commands run here."""
     write(FILE)
-    run("-c", PROGRAM)
-    assert Path("apple.png").exists()
+    shutil.copytree(palette, "palette")
     monkeypatch.setattr(REGISTRY, "named", REGISTRY.all())
 
     def call(command: str) -> str:
@@ -119,10 +134,10 @@ print(document.ok, document.settings.model)
     assert run("script.py") == "True\nTrue palette\n"
 
 
-def test_the_entry_point_of_the_page(run: Run) -> None:
+def test_the_entry_point_of_the_page(run: Run, palette: Path) -> None:
     """Another package: the command line knows its kind of target without being told of a file."""
     write(FILE)
-    run("-c", PROGRAM)
+    shutil.copytree(palette, "palette")
     (lines,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     about = Path("my_target-1.dist-info")
     about.mkdir()

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 
+from helpers.covering import covering
 from helpers.foreign import Yes
 from helpers.real_targets import MAKES
 from spatialspec.core.errors import BadInput
@@ -147,18 +148,12 @@ ABSURD = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_absurd_sizes(kind: str, made: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "place"), covering(KINDS, ABSURD))
+def test_absurd_sizes(kind: str, place: tuple[str, str], made: dict[str, Path], tmp_path: Path) -> None:
     """Wherever a size stands, and where none stood: billions of it take neither time nor memory."""
-    folder = Path(shutil.copytree(made[kind], tmp_path / kind))
-    for name, key in ABSURD:
-        if not (folder / name).exists():
-            continue
-        before = (folder / name).read_text()
-        document = json.loads(before)
-        paths = [path for path in places(document) if path[-1] == key] or [(key,)]
-        for path in paths:
-            for value in (20000,) if key == "head_dim" else (10**9,):
-                (folder / name).write_text(json.dumps(put(document, path, value)))
-                draws_or_refuses(folder, kind)
-        (folder / name).write_text(before)
+    folder, (name, key) = Path(shutil.copytree(made[kind], tmp_path / kind)), place
+    path = folder / name
+    document = json.loads(path.read_text()) if path.exists() else {}
+    for at in [at for at in places(document) if at[-1] == key] or [(key,)]:
+        path.write_text(json.dumps(put(document, at, 20000 if key == "head_dim" else 10**9)))
+        draws_or_refuses(folder, kind)
