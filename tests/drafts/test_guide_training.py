@@ -127,7 +127,9 @@ def test_real_images_for_the_first_steps(tmp_path: Path) -> None:
     made = GuideTask.make(data, GuideRecipe(**SMALL))
     train = images.select("train")
     assert torch.equal(made.images, target.codes(torch.from_numpy(train.pixels)).int()) and len(made.images) == 3
-    assert len(made.corpus) == 3 and "3 images that the target drew itself" in made.source
+    assert len(made.corpus) == 3 and made.source.startswith("3 images that the target drew itself")
+    assert made.source.endswith("after the tokens of 3 real images")
+    assert any("drew itself" in line for line in made.data.lines) and any("3 " in line for line in made.data.lines)
     assert not torch.equal(made.corpus.image[:3], made.images)
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from spatialspec.core.interfaces import Target
 from spatialspec.drafts import objectives
 from spatialspec.drafts.acceptance import by_coupling
+from spatialspec.drafts.card import Origin
 from spatialspec.drafts.corpus import Corpus, from_images
 from spatialspec.drafts.features import Streamed
 from spatialspec.drafts.limits import check_settings
@@ -113,11 +114,15 @@ class GuideTask(DraftTask):
             len(prompts) - last,
         )
         parts = corpus[:known], corpus[known:]
-        source = f"{known} images that the target drew itself with `spatial`"
-        task = cls(target, *parts, Streamed(target, corpus), recipe, source, data.origin(parts, drawn=True))
-        task.passes, task.images = passes, parts[0].image
+        source, origin = f"{known} images that the target drew itself with `spatial`", data.origin(parts, drawn=True)
+        images = parts[0].image
         if data.images is not None and isinstance(target, ReadsImages):
-            task.images = from_images(target, data.images, recipe.seed, None, 1, data.report, data.bar)[0].codes
+            real, _ = from_images(target, data.images, recipe.seed, None, 1, data.report, data.bar)
+            others, images = data.origin([real], drawn=False), real.codes
+            source = f"{source}, after the tokens of {len(real)} real images"
+            origin = Origin((*origin.lines, *others.lines), origin.shipped and others.shipped)
+        task = cls(target, *parts, Streamed(target, corpus), recipe, source, origin)
+        task.passes, task.images = passes, images
         return task
 
     def build(self) -> GuideNetwork:
