@@ -33,12 +33,11 @@ from spatialspec import BadInput, Grid, Method, __version__
 from spatialspec.audit.audit import SEED_EXACT, declared, pairs
 from spatialspec.audit.toys import random_drafts
 from spatialspec.core.interfaces import Target
-from spatialspec.drafts.corpus import Corpus
-from spatialspec.drafts.features import Streamed
 from spatialspec.drafts.progress import TrainingProgress
 from spatialspec.drafts.recipes import make_recipe
 from spatialspec.drafts.registry import kinds
 from spatialspec.drafts.trainer import train
+from spatialspec.drafts.training_data import TrainingData
 from spatialspec.generation import generate
 from spatialspec.io.files import write_text
 from spatialspec.io.outputs import check_output
@@ -99,15 +98,12 @@ def same(images: Iterable[object], others: Iterable[object]) -> int:
 
 def trained(target: Target, request: Request, kind: str, folder: Path) -> Row:
     """Train drafts for two steps on two images; the row says whether their weights changed, or what refused them."""
-    images = generate(target, (), Method.parse("ar"), request)[0]
-    before = len(images[0]) - target.grid.cells
-    corpus = Corpus(list(request.prompts), torch.tensor(images), before=before)
-    task = kinds()[kind].task()
+    prompts, task = [*request.prompts, request.prompts[0]], kinds()[kind].task()  # the last one is held out
+    data = TrainingData(target, None, prompts, None, folder.parent, None, False, lambda line: None)
     heads = {name: min(number, 1) for name, number in vars(task.recipe_type()).items() if name in HEADS}
     try:
         recipe = make_recipe(task.recipe_type, RECIPE | heads)
-        features = Streamed(target, corpus, task.layers(target, recipe))
-        lesson = task(target, corpus, corpus, features, recipe)
+        lesson = task.make(data, recipe)
         torch.manual_seed(recipe.seed)
         start = lesson.build().state_dict()
         drafts, best = train(lesson, folder, Accelerator(cpu=True), TrainingProgress(lambda line: None))

@@ -62,7 +62,7 @@ def audit(
         torch.set_num_threads(1)  # the processes share the cores
         plan = replace(QUICK, in_turn=methods is None) if quick else FULL
         pipeline = SpatialPipeline.from_pretrained(model, dtype="fp32")
-        missing = [method for method in listed if not _drawn_by(pipeline, method)]
+        missing = [method for method in listed if not _drawn_by(pipeline, method, checked=methods is not None)]
     if missing:
         say(wrapped(f"tested on audit environments only, {model} has no drafts for: {', '.join(map(str, missing))}"))
     cells, workers = arguments.grid(pipeline.target, plan.size or None).cells, min(os.cpu_count() or 1, WORKERS)
@@ -80,15 +80,21 @@ def audit(
         raise typer.Exit(1)
 
 
-def _drawn_by(pipeline: SpatialPipeline, method: Method) -> bool:
-    """Whether the model has the drafts that a method needs."""
+def _drawn_by(pipeline: SpatialPipeline, method: Method, checked: bool) -> bool:
+    """Whether the model has the drafts that a method needs.
+
+    Raises:
+        BadInput: `checked`, and it has some that do not suffice.
+    """
     from spatialspec.generation import assemble
     from spatialspec.request import Request
 
     request = Request([""], [0], pipeline.target.default, pipeline.target.grid)
     try:
         assemble(pipeline.target, pipeline.drafts, method, request)
-    except ValueError:
+    except BadInput as error:
+        if checked and not error.got.startswith("no "):
+            raise
         return False
     return True
 
