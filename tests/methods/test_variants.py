@@ -98,7 +98,8 @@ def test_a_model_says_which_it_can_draw(tmp_path: Path) -> None:
     missing = [method for method in map(Method.parse, audited()) if not _drawn_by(pipeline, method)]
     assert [str(method) for method in missing] == [
         "hydra", "hydra:slots=6:vertical=2", "eagle", "eagle:slots=6:vertical=2",
-        "spatial:budget=3:start=spatial-model", "spatial:budget=3:guide=sibling:runs=2", "spatial-model",
+        "spatial:budget=3:start=spatial-model", "spatial:budget=3:guide=sibling:runs=2",
+        "spatial:budget=3:guide=trained:runs=2", "spatial-model",
         "spatial-model:slots=6", "sibling", "sibling:length=3:runs=2", "sibling:slots=4",
     ]  # fmt: skip
 

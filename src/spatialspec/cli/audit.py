@@ -80,7 +80,7 @@ def audit(
         raise typer.Exit(1)
 
 
-def _drawn_by(pipeline: SpatialPipeline, method: Method, checked: bool) -> bool:
+def _drawn_by(pipeline: SpatialPipeline, method: Method, checked: bool = False) -> bool:
     """Whether the model has the drafts that a method needs.
 
     Raises:

@@ -188,5 +188,5 @@ class Spatial(Drafter):
 METHOD = Method(
     "spatial", "ours: refined window, memory of passes, tree at the front", SpatialOptions(), Spatial, rule="coupled",
     variants=("front=0", "budget=3", "budget=3:start=hawk", "budget=3:start=spatial-model", "slots=3",
-              "budget=3:guide=sibling:runs=2"),
+              "budget=3:guide=sibling:runs=2", "budget=3:guide=trained:runs=2"),
 )  # fmt: skip
