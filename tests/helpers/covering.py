@@ -9,9 +9,10 @@ import pytest
 
 
 def covering(rows: Iterable[Any], columns: Iterable[Any], share: int = 2) -> list[Any]:
-    """All pairs, as parameters of a test; but one in `share` is marked `long`, along diagonals: of two a chessboard.
+    """All pairs, as parameters of a test; all but one in `share` are marked `long`.
 
-    So `make test` tries every row with half of the columns, and every column with half of the rows.
+    Those of `make test` stand on diagonals: every row is tried with a share of the columns, and every column with a
+    share of the rows.
     """
     others = list(columns)
     return [

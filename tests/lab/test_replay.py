@@ -75,11 +75,13 @@ def test_a_window_as_long_as_the_record_is_exact(tiny):
 
 
 @pytest.mark.slow
-def test_icons_within_a_tenth(icons):
-    """Passes of the embedded model on 8 x 8 tokens, mean over three images (heads: one): the promise of the replay."""
+@pytest.mark.parametrize(("grid", "count"), [("8x8", 3), pytest.param("12x12", 6, marks=pytest.mark.long)])
+def test_icons_within_a_tenth(icons, grid, count):
+    """Passes of the embedded model, mean over some images (heads: a third of them): the promise of the replay."""
     prompts = {"red apple, 3d": 0, "airplane, flat": 1, "key, emojione": 4}
-    every = [ask(icons, "8x8", prompt, seed) for prompt, seed in prompts.items()]
-    requests = every[:1]
+    prompts |= {"banana, clip art": 5, "cat face, noto": 2, "butterfly, fluent": 3}
+    every = [ask(icons, grid, prompt, seed) for prompt, seed in [*prompts.items()][:count]]
+    requests = every[: count // 3]
     heads, windows = [record_heads(icons, r) for r in requests], [record_window(icons, r) for r in every]
     for shape in ("hawk:depth=4:vertical_samples=2", "medusa"):
         ran = fmean(real(icons, shape, r)[0] for r in requests)

@@ -102,6 +102,10 @@ class Sampling:
         """The steps that are not off."""
         return Filters(self.greedy, self.top_k > 0, self.top_p < 1, self.min_p > 0)
 
+    def guided(self, streams: Float[Tensor, "G *N d"]) -> Float[Tensor, "*N d"]:
+        """Guidance of the streams (conditional first): of logits, or of what logits are linear in."""
+        return streams[0] if len(streams) == 1 else torch.lerp(streams[1], streams[0], self.guidance)
+
     def distribution(self, logits: Float[Tensor, "G *N V"]) -> Float[Tensor, "*N V"]:
         """Logits of the streams (conditional first) -> probabilities that sum to one, in fp32 or wider.
 
@@ -109,8 +113,7 @@ class Sampling:
         return no token. Where only some logits are -infinity, these tokens have probability 0.
         """
         logits = logits if logits.dtype == torch.float64 else logits.float()
-        guided = logits[0] if len(logits) == 1 else torch.lerp(logits[1], logits[0], self.guidance)
-        return warped(guided, Warp(self.temperature, self.top_k, self.top_p, self.min_p), self.filters)
+        return warped(self.guided(logits), Warp(self.temperature, self.top_k, self.top_p, self.min_p), self.filters)
 
 
 def warped(guided: Float[Tensor, "*N V"], warp: Warp, filters: Filters) -> Float[Tensor, "*N V"]:

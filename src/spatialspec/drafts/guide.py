@@ -11,7 +11,7 @@ the first steps there are no states, and the network learns the next token of im
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -107,12 +107,9 @@ class GuideTask(DraftTask):
         target = data.target
         recipe.config(target)
         prompts, rows, last = data.words(recipe.seed, DRAWN, HELD_OUT)
-        folder = data.work / "passes"
+        folder, known = data.work / "passes", len(prompts) - last
         passes = record(target, prompts, recipe.windows, folder, recipe.seed, data.report, data.together)
-        corpus, known = (
-            Corpus(prompts, passes.tokens, rows, passes.tokens.shape[1] - target.grid.cells),
-            len(prompts) - last,
-        )
+        corpus = Corpus(prompts, passes.tokens, rows, before=passes.tokens.shape[1] - target.grid.cells)
         parts = corpus[:known], corpus[known:]
         source, origin = f"{known} images that the target drew itself with `spatial`", data.origin(parts, drawn=True)
         images = parts[0].image
@@ -168,9 +165,8 @@ class GuideTask(DraftTask):
 
     def corrected(self, drafts: GuideNetwork, batch: GuideBatch) -> Float[Tensor, "B N d"]:
         """States that the network makes of a batch."""
-        rotation = drafts.config.layer.rotation(batch.cells, self.target.grid.columns)
+        cos, sin = drafts.config.layer.rotation(batch.cells, self.target.grid.columns)
         embedding = self.target.embed(torch.stack((batch.new, batch.old))).float()
-        cos, sin = rotation
         return drafts(batch.states, embedding[0], embedding[1], (cos[:, None], sin[:, None]), batch.mask)
 
     def distributions(self, states: Float[Tensor, "*N d"]) -> Float[Tensor, "*N V"]:
@@ -221,5 +217,4 @@ class GuideTask(DraftTask):
     @property
     def summary(self) -> str:
         """See :class:`DraftTask`."""
-        layers: Sequence[str] = (f"{self.recipe.layers} layers", f"windows of {self.passes.read.shape[-1]} guesses")
-        return f"{', '.join(layers)}, trained on {self.source}"
+        return f"{self.recipe.layers} layers, windows of {self.passes.read.shape[-1]} guesses, trained on {self.source}"

@@ -24,12 +24,19 @@ def run(pipeline: SpatialPipeline, methods: str, prompts: tuple[str, ...], grid:
     return bench(pipeline, Method.parse_list(methods), request, lambda method, tokens: None).methods
 
 
+LARGER = pytest.mark.long
+UNSEEN = "a word it never saw: zyx"
+
+
 @pytest.mark.parametrize(
     ("size", "prompts", "methods"),
     [
         ("16x16", ["red apple, 3d"], "hawk:vertical_samples=2:horizontal_samples=2"),
         ("8x8", ["red apple, 3d", "grinning face"], "medusa,hawk"),
-        ("5x11", ["blue car, flat", "a word it never saw: zyx"], "hawk-vertical,hawk"),
+        ("5x11", ["blue car, flat", UNSEEN], "hawk-vertical,hawk"),
+        pytest.param("24x24", ["red apple, 3d"], "hawk:vertical_samples=2:horizontal_samples=2", marks=LARGER),
+        pytest.param("12x12", ["red apple, 3d", "grinning face"], "medusa,hawk", marks=LARGER),
+        pytest.param("5x17", ["blue car, flat", UNSEEN], "hawk-vertical,hawk", marks=LARGER),
     ],
 )
 def test_seed_exact_methods_draw_the_tokens_of_ar(pipeline, size, prompts, methods):

@@ -121,8 +121,7 @@ class GuideNetwork(DraftNetwork):
 
 def guided(target: Head, sampling: Sampling, hidden: Float[Tensor, "G *N d"]) -> Float[Tensor, "*N d"]:
     """Normed states of the streams -> the one whose logits are guided, in fp32."""
-    states = target.norm(hidden).float()
-    return states[0] if len(states) == 1 else torch.lerp(states[1], states[0], sampling.guidance)
+    return sampling.guided(target.norm(hidden).float())
 
 
 def unguided(sampling: Sampling) -> Sampling:
@@ -131,7 +130,7 @@ def unguided(sampling: Sampling) -> Sampling:
 
 
 class TrainedGuide(Guide):
-    """The guide `trained` of one image; in the first pass of a grid it corrects nothing.
+    """The guide `trained` of one image. Cells of the next grid count as if they were rows of the present one.
 
     Raises:
         BadInput: there are no draft weights for it.
@@ -187,7 +186,7 @@ class TrainedGuide(Guide):
         states = guided(self.context.target, self.context.sampling, step.scores.hidden)
         self._type = step.scores.hidden.dtype
         before, first = step.before, step.before.frontier + len(step.written)
-        committed = zip(range(before.frontier, first), step.verdict.slots(), strict=False)
+        committed = zip(range(before.frontier, first), step.verdict.slots(), strict=True)
         self.known |= {cell: states[slot] for cell, slot in committed}
         self.known = {cell: kept for cell, kept in self.known.items() if cell >= first - self.network.config.known}
         for slot, (cell, key) in enumerate(places(before, step.proposal)):
